@@ -1,0 +1,1 @@
+"""The tiers: where grants, refusals and pictures are kept."""

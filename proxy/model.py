@@ -1,0 +1,148 @@
+"""The nouns: who asks, what Cloudreve said, what is shown. Frozen values, no behaviour that needs I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+PictureId: TypeAlias = str
+"""Hex digest that names the bytes of a picture; shared by every grant that names the same bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileUri:
+    """A File URI in canonical form: equal for Cloudreve means equal here. May hold a share password: never printed."""
+
+    text: str = field(repr=False)
+    filesystem: str
+
+    def __str__(self) -> str:
+        return f"cloudreve://…@{self.filesystem}/…"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a visitor brought; sent to Cloudreve alone and never printed."""
+
+    bearer: str | None = field(default=None, repr=False)
+    ticket: str | None = field(default=None, repr=False)
+
+
+class IdentityKind(StrEnum):
+    """The ways of being somebody."""
+
+    USER = "user"
+    ACCOUNT = "account"
+    ANONYMOUS = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who asks. Two requests share a grant only when their identities are equal in every field."""
+
+    kind: IdentityKind
+    subject: str = ""
+    """Cloudreve's user id; empty for anonymous."""
+    client: str = ""
+    """OAuth client id; empty for a token from signing in."""
+    scopes: tuple[str, ...] = ()
+    """OAuth scopes, sorted: two tokens of one user may have different rights (CONTRACT: whoami)."""
+    ticket: str = ""
+    """Digest of the purchase ticket; empty without one."""
+
+
+ANONYMOUS = Identity(IdentityKind.ANONYMOUS)
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """An identity and the credentials with which Cloudreve is asked in its name."""
+
+    identity: Identity
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class ThumbRequest:
+    """One question for a thumbnail, free of HTTP framing."""
+
+    uri: FileUri
+    credentials: Credentials = Credentials()
+    hint: str | None = None
+    """Context hint (UUID); Cloudreve answers a little faster with it."""
+    if_none_match: str | None = None
+    """The header as received, several lines joined by commas (RFC 9110 §13.1.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Cloudreve's leave for one identity to see one File URI, and the picture it names."""
+
+    url: str = field(repr=False)
+    """Signed image URL, decoded, as Cloudreve gave it."""
+    fresh_until: float
+    """Unix time in seconds *on Cloudreve's clock*; after it the grant counts for nothing."""
+    picture: PictureId
+    own: bool
+    """The picture is Cloudreve's own entity, immutable under its id, so that it needs no check under a new grant."""
+    settled: bool
+    """The picture has been fetched or revalidated under this very grant; always true for `own`."""
+
+
+class RefusalKind(StrEnum):
+    """Why Cloudreve said no; decides the HTTP status and how long the no is kept."""
+
+    BAD_REQUEST = "bad_request"
+    UNAUTHENTICATED = "unauthenticated"
+    PAYMENT_REQUIRED = "payment_required"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Cloudreve's no for one identity and File URI."""
+
+    kind: RefusalKind
+    code: int
+    """Cloudreve's own code (CONTRACT: resolve)."""
+    correlation_id: str = ""
+    """Names the call in Cloudreve's log; empty when it gave none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generating:
+    """Cloudreve is still making this thumbnail for somebody (40073, 50004): ask again in a moment, never keep."""
+
+    code: int
+    correlation_id: str = ""
+
+
+Resolution: TypeAlias = Grant | Refusal | Generating
+"""What a resolve may bring."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The bytes of one picture, complete and proven to be an image."""
+
+    id: PictureId
+    media_type: str
+    """From the bytes, never from upstream's Content-Type."""
+    validator: str
+    """Upstream's ETag as received, for revalidation; empty when it gave none."""
+    body: bytes = field(repr=False)
+
+
+Entry: TypeAlias = Grant | Refusal | Picture
+"""What a tier may hold."""
+
+
+class Source(StrEnum):
+    """Where a step found its value."""
+
+    MEMORY = "memory"
+    REDIS = "redis"
+    UPSTREAM = "upstream"

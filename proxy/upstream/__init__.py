@@ -1,0 +1,1 @@
+"""The two calls to the outside: Cloudreve's API and the image behind a signed URL."""
