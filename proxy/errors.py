@@ -1,4 +1,4 @@
-"""One tree of errors: each knows its HTTP status, its public message and its category, which is also the metric's label."""
+"""One tree of errors: each knows its HTTP status, its public message and its category, the label of its metric."""
 
 from __future__ import annotations
 
@@ -31,6 +31,26 @@ class BadRequest(ProxyError):
     status = HTTPStatus.BAD_REQUEST
     category = "bad_request"
     title = "Bad request"
+
+
+class NoSuchRoute(ProxyError):
+    """Nothing is served at this path."""
+
+    status = HTTPStatus.NOT_FOUND
+    category = "no_such_route"
+    title = "Not found"
+
+
+class MethodNotAllowed(ProxyError):
+    """The path exists, the method does not."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    category = "method_not_allowed"
+    title = "Method not allowed"
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(f"Accepted here: {allowed}.")
+        self.allowed = allowed
 
 
 class InvalidToken(ProxyError):

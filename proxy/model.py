@@ -86,8 +86,8 @@ class Grant:
     picture: PictureId
     own: bool
     """The picture is Cloudreve's own entity, immutable under its id, so that it needs no check under a new grant."""
-    settled: bool
-    """The picture has been fetched or revalidated under this very grant; always true for `own`."""
+    version: str = ""
+    """Which version of a foreign picture has been seen under this very grant; empty before, and for `own`."""
 
 
 class RefusalKind(StrEnum):
@@ -125,15 +125,30 @@ Resolution: TypeAlias = Grant | Refusal | Generating
 
 
 @dataclass(frozen=True, slots=True)
+class PictureHead:
+    """What is known of a picture before its last byte."""
+
+    media_type: str
+    """From the bytes, never from upstream's Content-Type."""
+    version: str
+    """Upstream's ETag, or a digest of the bytes where it gave none; empty where that digest is still to come."""
+    length_bytes: int | None
+    """None where upstream did not announce it and the end has not come."""
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """The bytes of one picture, complete and proven to be an image."""
 
     id: PictureId
     media_type: str
-    """From the bytes, never from upstream's Content-Type."""
-    validator: str
-    """Upstream's ETag as received, for revalidation; empty when it gave none."""
+    version: str
     body: bytes = field(repr=False)
+
+    @property
+    def head(self) -> PictureHead:
+        """What a visitor is told first."""
+        return PictureHead(self.media_type, self.version, len(self.body))
 
 
 Entry: TypeAlias = Grant | Refusal | Picture

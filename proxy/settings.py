@@ -1,48 +1,71 @@
-"""The configuration: one frozen section per noun, checked once at the start. `config/default.toml` documents every key."""
+"""The configuration: one frozen section per noun, checked once. `config/default.toml` documents every key."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
-Bytes = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
+from proxy.fields import (
+    Bytes,
+    Count,
+    Host,
+    HostList,
+    Margin,
+    Moment,
+    Origin,
+    OriginList,
+    Port,
+    RedisUrl,
+    Seconds,
+    Secret,
+)
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+ENV_PREFIX = "THUMB_PROXY_"
+_EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
 
 
 class Section(BaseModel):
     """A table of the file; a key that nobody reads is an error, not a comment."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class ServerSettings(Section):
     """Where visitors are answered."""
 
-    host: str = "0.0.0.0"  # noqa: S104 - a gateway is there to be reached; deploy/ puts it behind a load balancer
+    host: Host = "0.0.0.0"  # noqa: S104 - a gateway is there to be reached; deploy/ puts it behind a load balancer
     port: Port = 8080
     deadline_s: Seconds = 30.0
     max_uri_bytes: Bytes = 4096
     max_header_bytes: Bytes = 16384
     shutdown_s: Seconds = 30.0
 
+    @model_validator(mode="after")
+    def _uri_fits(self) -> Self:
+        if self.max_uri_bytes > self.max_header_bytes:
+            raise ValueError("server.max_uri_bytes must not be above server.max_header_bytes: the URI is in the header")
+        return self
+
 
 class AdminSettings(Section):
     """Where metrics and health are shown."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 9090
 
 
 class CloudreveSettings(Section):
     """The site behind the gateway."""
 
-    url: str
-    public_origins: tuple[str, ...] = ()
-    image_hosts: tuple[str, ...] = ()
-    secret_key: SecretStr | None = None
+    url: Origin
+    public_origins: OriginList = ()
+    image_hosts: HostList = ()
+    secret_key: Annotated[Secret | None, Field(description="the site's secret key as text")] = None
     connect_timeout_s: Seconds = 3.0
     whoami_timeout_s: Seconds = 10.0
     resolve_timeout_s: Seconds = 300.0
@@ -61,16 +84,22 @@ class IdentitySettings(Section):
 class GrantSettings(Section):
     """How long Cloudreve's leave is kept."""
 
-    margin_s: Annotated[float, Field(ge=0)] = 10.0
+    margin_s: Margin = 10.0
     max_ttl_s: Seconds = 3600.0
     default_ttl_s: Seconds = 60.0
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        if self.margin_s >= self.max_ttl_s:
+            raise ValueError("grants.margin_s must be below grants.max_ttl_s: no grant would be kept")
+        return self
 
 
 class RefusalSettings(Section):
     """How long Cloudreve's no is kept, per kind; 0 keeps none."""
 
-    not_found_s: Annotated[float, Field(ge=0, le=60)] = 5.0
-    denied_s: Annotated[float, Field(ge=0, le=60)] = 2.0
+    not_found_s: Moment = 5.0
+    denied_s: Moment = 2.0
 
 
 class PictureSettings(Section):
@@ -89,8 +118,21 @@ class MemorySettings(Section):
 class RedisSettings(Section):
     """The second tier, shared by replicas; none without a URL."""
 
-    url: SecretStr | None = None
-    namespace: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")] = "thumb-proxy"
+    url: Annotated[
+        RedisUrl | None,
+        Field(
+            description="redis://[user:password@]host[:port][/db], the same with rediss://, or unix:///socket[?db=0]"
+        ),
+    ] = None
+    namespace: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=64,
+            pattern=r"^[A-Za-z0-9._-]+$",
+            description="1 to 64 letters, digits, dots, underscores or hyphens",
+        ),
+    ] = "thumb-proxy"
     timeout_s: Seconds = 0.25
     pause_s: Seconds = 1.0
     max_connections: Count = 32
@@ -99,5 +141,66 @@ class RedisSettings(Section):
 class LogSettings(Section):
     """What is written to stderr."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "console"] = "json"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description='"debug", "info", "warning" or "error"')
+    ] = "info"
+    format: Annotated[Literal["json", "console"], Field(description='"json" or "console"')] = "json"
+
+
+class Settings(BaseSettings):
+    """Every section, checked against one another. `proxy.sources.load` makes it; made directly it reads nothing."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        enable_decoding=False,
+    )
+
+    server: ServerSettings = ServerSettings()
+    admin: AdminSettings = AdminSettings()
+    cloudreve: CloudreveSettings
+    identity: IdentitySettings = IdentitySettings()
+    grants: GrantSettings = GrantSettings()
+    refusals: RefusalSettings = RefusalSettings()
+    pictures: PictureSettings = PictureSettings()
+    memory: MemorySettings = MemorySettings()
+    redis: RedisSettings = RedisSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what is handed over and nothing else: `load` merges the sources, to know where each value is from."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        same_host = self.server.host == self.admin.host or {self.server.host, self.admin.host} & _EVERY_ADDRESS
+        if same_host and self.server.port == self.admin.port != 0:
+            raise ValueError("server.port and admin.port must differ on one host")
+        return self
+
+    @model_validator(mode="after")
+    def _redis_leaves_time(self) -> Self:
+        if self.redis.timeout_s >= self.server.deadline_s:
+            raise ValueError("redis.timeout_s must be below server.deadline_s: a slow Redis would use up the request")
+        return self
+
+
+def _keys() -> dict[str, FieldInfo]:
+    tables = {name: cast("type[Section]", info.annotation) for name, info in Settings.model_fields.items()}
+    return {f"{name}.{key}": info for name, table in tables.items() for key, info in table.model_fields.items()}
+
+
+KEYS = _keys()
+"""Every key there is, as `section.key`."""

@@ -1,1 +1,4 @@
-"""The tiers: where grants, refusals and pictures are kept."""
+"""Where entries are kept: memory, then Redis."""
+
+DEFAULT_TTL_S = 86400.0
+"""For callers of the aiocache interface that give no time to live: no entry lives for ever."""

@@ -1,0 +1,147 @@
+"""The composition root: builds every object, wires them, and closes them again."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from proxy.cache.memory import MemoryTier
+from proxy.cache.redis import RedisTier
+from proxy.cache.tiers import Tiers
+from proxy.errors import ProxyError
+from proxy.flight import Flights
+from proxy.gateway import Gateway
+from proxy.grants import Grants
+from proxy.identify import Identifier
+from proxy.metrics import Metrics
+from proxy.model import Grant, Refusal
+from proxy.pictures import Pictures
+from proxy.policy.guard import Origins
+from proxy.settings import Settings
+from proxy.upstream.clock import Clock
+from proxy.upstream.cloudreve import Cloudreve
+from proxy.upstream.images import Images, public_socket
+from proxy.web import Health, Web
+
+_log = structlog.get_logger("proxy.app")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that answers."""
+
+    port: int
+    admin_port: int
+    health: Health
+    metrics: Metrics
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; then take no more, finish what is under way, and leave."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with running(settings) as gateway:
+        _log.info("serving", host=settings.server.host, port=gateway.port, admin_port=gateway.admin_port)
+        await stopped.wait()
+        _log.info("draining")
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
+    """Build and start everything; at the end stop accepting, let requests finish, then close everything."""
+    metrics, health = Metrics(), Health()
+    async with AsyncExitStack() as stack:
+        site = await _build(settings, clock or Clock(), metrics, health, stack)
+        admin_port = await _listen(site.admin_application(), settings.admin.host, settings.admin.port, settings, stack)
+        port = await _listen(site.application(), settings.server.host, settings.server.port, settings, stack)
+        health.is_ready = True
+        try:
+            yield Running(port, admin_port, health, metrics)
+        finally:
+            health.is_ready = False
+
+
+async def _build(settings: Settings, clock: Clock, metrics: Metrics, health: Health, stack: AsyncExitStack) -> Web:
+    bound = settings.cloudreve.max_waiting
+    origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
+    trusted = await _session(stack)
+    guarded = await _session(stack, socket_factory=public_socket)
+    tiers = await _tiers(settings, metrics, stack)
+    whoamis, resolves, fetches = (
+        await _flights(stack, Flights[str | None](bound)),
+        await _flights(stack, Flights[Grant | Refusal](bound)),
+        await _flights(stack, Flights[None](bound)),
+    )
+    cloudreve = Cloudreve(trusted, clock, origins, metrics, settings.cloudreve, settings.grants)
+    await _greet(cloudreve)
+    secret = settings.cloudreve.secret_key
+    secret_key = secret.get_secret_value().encode() if secret else None
+    identifier = Identifier(cloudreve, clock, metrics, whoamis, settings.identity, secret_key)
+    grants = Grants(tiers, cloudreve, clock, metrics, resolves, settings.refusals, settings.server.deadline_s)
+    images = Images(trusted, guarded, origins, settings.cloudreve)
+    pictures = Pictures(tiers, images, metrics, fetches, settings.pictures, settings.cloudreve.max_fetches)
+    gateway = Gateway(identifier, grants, pictures, settings.server.deadline_s)
+    return Web(gateway, metrics, health, settings.server.max_uri_bytes)
+
+
+async def _session(stack: AsyncExitStack, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
+    """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""
+    return await stack.enter_async_context(
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, **connector),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            headers={"User-Agent": "thumb-proxy"},
+        )
+    )
+
+
+async def _tiers(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Tiers:
+    memory = MemoryTier(settings.memory.max_bytes)
+    metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
+    redis = None
+    if settings.redis.url is not None:
+        redis = RedisTier.from_settings(settings.redis, settings.cloudreve.url, metrics.redis_trouble)
+        stack.push_async_callback(redis.aclose)
+        metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
+    return Tiers(memory, redis)
+
+
+async def _flights(stack: AsyncExitStack, flights: Flights[Any]) -> Flights[Any]:
+    stack.push_async_callback(flights.aclose)
+    return flights
+
+
+async def _greet(cloudreve: Cloudreve) -> None:
+    """Learn Cloudreve's clock before the first visitor comes; without it the gateway starts all the same."""
+    try:
+        await cloudreve.ping()
+    except ProxyError as error:
+        _log.warning("Cloudreve does not answer yet", category=error.category)
+
+
+async def _listen(app: web.Application, host: str, port: int, settings: Settings, stack: AsyncExitStack) -> int:
+    """Serve one application and give its port; leaving, it stops accepting first and then waits for its requests."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=settings.server.shutdown_s,
+        max_line_size=settings.server.max_header_bytes,
+        max_field_size=settings.server.max_header_bytes,
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    return int(runner.addresses[0][1])

@@ -1,0 +1,53 @@
+"""Whether the shared tier is asked at all: after trouble it is left alone for a while, then probed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """What the gate lets through: every command, or none but a probe now and then."""
+
+    UP = "up"
+    PAUSED = "paused"
+
+
+class Gate:
+    """Open until tripped; then shut for `pause_s` seconds at a time, until a probe has succeeded.
+
+    Each opening and shutting begins a new epoch. A command carries the epoch in which it was sent, so that one which
+    fails late, after Redis has come back, does not shut the gate again.
+    """
+
+    def __init__(self, pause_s: float, timer: Callable[[], float]) -> None:
+        self._pause_s = pause_s
+        self._timer = timer
+        self._probe_at: float | None = None
+        self.state = State.UP
+        self.epoch = 0
+
+    def trip(self, epoch: int) -> bool:
+        """Shut the gate for trouble met by a command of this epoch; tell whether it was open until now."""
+        if self.state is State.PAUSED or epoch != self.epoch:
+            return False
+        self.state = State.PAUSED
+        self.epoch += 1
+        self._probe_at = self._timer() + self._pause_s
+        return True
+
+    def claim_probe(self) -> bool:
+        """Tell whether the caller is to probe now. Whoever claims must end with `open` or `stay_shut`."""
+        if self._probe_at is None or self._timer() < self._probe_at:
+            return False
+        self._probe_at = None
+        return True
+
+    def open(self) -> None:
+        """Let everything through again, the probe having succeeded."""
+        self.state = State.UP
+        self.epoch += 1
+
+    def stay_shut(self) -> None:
+        """Pause once more, the probe having failed."""
+        self._probe_at = self._timer() + self._pause_s

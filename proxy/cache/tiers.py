@@ -1,0 +1,72 @@
+"""Memory, then Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from proxy.cache.memory import MemoryTier
+from proxy.cache.redis import RedisTier
+from proxy.model import Entry, Source
+
+A = TypeVar("A", bound=Entry)
+B = TypeVar("B", bound=Entry)
+
+
+class Tiers:
+    """Looks entries up, the nearest tier first, and keeps them in both. Without Redis memory serves alone."""
+
+    def __init__(self, memory: MemoryTier, redis: RedisTier | None) -> None:
+        self._memory = memory
+        self._redis = redis
+        self._forgotten = 0
+
+    def lookup(self, key: str) -> Entry | None:
+        """Give what memory holds; for the hot path."""
+        return self._memory.lookup(key)
+
+    @overload
+    async def find(self, key: str, expect: tuple[type[A]], ttl_of: Callable[[A], float]) -> tuple[A, Source] | None: ...
+
+    @overload
+    async def find(
+        self, key: str, expect: tuple[type[A], type[B]], ttl_of: Callable[[A | B], float]
+    ) -> tuple[A | B, Source] | None: ...
+
+    async def find(
+        self, key: str, expect: tuple[type[Any], ...], ttl_of: Callable[..., float]
+    ) -> tuple[Any, Source] | None:
+        """Give an entry of one of the expected types and where it was; an entry of another type is a miss.
+
+        What Redis held is kept in memory too, for as many seconds as `ttl_of` says are left of it.
+        """
+        entry = self._memory.lookup(key)
+        if isinstance(entry, expect):
+            return entry, Source.MEMORY
+        if self._redis is None:
+            return None
+        forgotten = self._forgotten
+        entry = await self._redis.find(key)
+        if not isinstance(entry, expect):
+            return None
+        # Meanwhile the entry may have been forgotten, or replaced by a newer one: what was read then is too old.
+        if forgotten == self._forgotten and self._memory.lookup(key) is None:
+            self._memory.keep(key, entry, ttl_of(entry))
+        return entry, Source.REDIS
+
+    async def keep(self, key: str, entry: Entry, ttl_s: float) -> None:
+        """Keep an entry for `ttl_s` seconds: in memory at once, in Redis by the end."""
+        self._memory.keep(key, entry, ttl_s)
+        if self._redis is not None:
+            await self._redis.keep(key, entry, ttl_s)
+
+    async def forget(self, key: str) -> None:
+        """Drop an entry from memory at once, from Redis by the end."""
+        self._drop(key)
+        if self._redis is not None:
+            await self._redis.forget(key)
+            self._drop(key)  # a find may have read it from Redis before it was gone from there
+
+    def _drop(self, key: str) -> None:
+        self._forgotten += 1
+        self._memory.forget(key)

@@ -1,0 +1,71 @@
+"""What may go wrong with Redis, read from what redis-py raises."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import TimeoutError as NoReply
+
+
+class Trouble(StrEnum):
+    """A kind of trouble; the value is the metric's label."""
+
+    UNREACHABLE = "unreachable"
+    """No connection, a broken one, or a server that is loading its data."""
+    TIMEOUT = "timeout"
+    DENIED = "denied"
+    """Redis does not accept the user or the password."""
+    REFUSED = "refused"
+    """Redis answers with an error: full, a read-only replica, a forbidden command, a key that holds something else."""
+    BUSY = "busy"
+    """All connections are in use."""
+    LATE = "late"
+    """The caller has not waited for the reply, which may still come."""
+    GARBAGE = "garbage"
+    """A value that this version has not written."""
+    UNEXPECTED = "unexpected"
+
+    @property
+    def pauses(self) -> bool:
+        """Tell whether the next command would fare no better; the other kinds say nothing against it."""
+        return self in _PAUSING
+
+    @property
+    def explanation(self) -> str:
+        """Say it to the operator; neither password nor address is in it."""
+        return _EXPLANATIONS[self]
+
+
+_PAUSING = frozenset({Trouble.UNREACHABLE, Trouble.TIMEOUT, Trouble.DENIED, Trouble.UNEXPECTED})
+
+_EXPLANATIONS = {
+    Trouble.UNREACHABLE: "Redis cannot be reached, or is still loading its data.",
+    Trouble.TIMEOUT: "Redis does not answer in time.",
+    Trouble.DENIED: "Redis does not accept the user or the password.",
+    Trouble.REFUSED: "Redis refuses the command.",
+    Trouble.BUSY: "All connections to Redis are in use.",
+    Trouble.LATE: "Redis does not answer in time.",
+    Trouble.GARBAGE: "Redis holds a value that this version has not written.",
+    Trouble.UNEXPECTED: "Redis' answer cannot be understood.",
+}
+
+
+def trouble_of(error: Exception) -> Trouble:
+    """Name the kind of trouble that an exception stands for."""
+    # Over a unix socket redis-py wraps what the greeting meets.
+    cause = error.__cause__ if isinstance(error.__cause__, RedisError) else error
+    match cause:
+        case AuthenticationError() | AuthorizationError():
+            return Trouble.DENIED
+        case ResponseError():
+            return Trouble.REFUSED
+        case NoConnection() if isinstance(cause.__cause__, TimeoutError):
+            return Trouble.BUSY  # the pool's way of saying so
+        case NoReply() | TimeoutError():
+            return Trouble.TIMEOUT
+        case NoConnection() | OSError():
+            return Trouble.UNREACHABLE
+        case _:
+            return Trouble.UNEXPECTED

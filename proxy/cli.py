@@ -1,0 +1,144 @@
+"""The command `thumb-proxy`. What a command needs is imported when it runs, so that `--help` comes at once."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from proxy import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from proxy.settings import LogSettings, Settings
+    from proxy.sources import ConfigError
+
+PROBLEMS = 1
+"""Exit code: a check found problems, or serving ended by an error."""
+
+BAD_CONFIGURATION = 2
+"""Exit code: the configuration or the command line cannot be used."""
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="TOML file with the settings; see config/default.toml."),
+]
+CloudreveUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Where the gateway reaches Cloudreve, such as http://127.0.0.1:5212."),
+]
+
+_cli = typer.Typer(
+    name="thumb-proxy",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line; the entry point of `thumb-proxy`."""
+    _cli()
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"thumb-proxy {__version__}")
+        raise typer.Exit
+
+
+@_cli.callback(epilog="Exit codes: 0 all is well, 1 problems were found, 2 the configuration cannot be used.")
+def _thumb_proxy(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Cache the thumbnails of a Cloudreve v4 site, so that pages show them at once.
+
+    Settings come from flags, then the environment (THUMB_PROXY_SECTION__KEY), then the file, then the defaults.
+    """
+
+
+@_cli.command()
+def serve(
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.")] = None,
+    cloudreve_url: CloudreveUrl = None,
+) -> None:
+    """Answer GET /thumb?uri=... for one Cloudreve, until SIGTERM or Ctrl-C."""
+    settings = _settings(config, {"server.host": host, "server.port": port, "cloudreve.url": cloudreve_url})
+    from proxy import app  # noqa: PLC0415 - see the module's docstring
+
+    _run(lambda: app.serve(settings), settings.log)
+
+
+@_cli.command()
+def check(
+    config: Config = None,
+    cloudreve_url: CloudreveUrl = None,
+    uri: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="A File URI that anybody may see, to try the whole way of a thumbnail."),
+    ] = None,
+) -> None:
+    """Look for problems: the way to Cloudreve, the clocks, image URLs, Redis.
+
+    Exits with 0 only when all is well; advice alone changes nothing about that.
+    """
+    settings = _settings(config, {"cloudreve.url": cloudreve_url})
+    from rich.console import Console  # noqa: PLC0415 - see the module's docstring
+
+    from proxy.doctor import examination, finding  # noqa: PLC0415
+
+    findings = asyncio.run(examination.examine(settings, uri))
+    finding.show(findings, Console())
+    raise typer.Exit(PROBLEMS if finding.has_problems(findings) else 0)
+
+
+def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:
+    """Return the settings, or end the command with everything that is wrong with them."""
+    from proxy.sources import ConfigError, load  # noqa: PLC0415 - see the module's docstring
+
+    try:
+        return load(config, overrides)
+    except ConfigError as error:
+        _complain(error)
+        raise typer.Exit(BAD_CONFIGURATION) from None
+
+
+def _complain(error: ConfigError) -> None:
+    count = len(error.problems)
+    heading = "there is a problem" if count == 1 else f"there are {count} problems"
+    typer.secho(f"thumb-proxy: {heading} in the configuration.", err=True, bold=True)
+    for problem in error.problems:
+        typer.echo(f"\n{problem}", err=True)
+
+
+def _run(serving: Callable[[], Coroutine[Any, Any, None]], settings: LogSettings) -> None:
+    """Serve, with a log, until it ends; what goes wrong is told in a line and in the log, never by a traceback."""
+    import structlog  # noqa: PLC0415 - see the module's docstring
+    import uvloop  # noqa: PLC0415
+
+    from proxy import log  # noqa: PLC0415
+
+    async def logged() -> None:
+        asyncio.get_running_loop().set_exception_handler(log.on_loop_exception)
+        await serving()
+
+    writer = log.configure(settings)
+    try:
+        uvloop.run(logged())
+    except OSError as error:  # an address that is taken or not ours; the text names it and nothing else
+        typer.secho(f"thumb-proxy: cannot serve: {error.strerror or type(error).__name__}", err=True)
+        raise typer.Exit(PROBLEMS) from None
+    except Exception:  # noqa: BLE001 - the last resort: told in the log, where it cannot show a secret
+        structlog.get_logger("proxy.cli").exception("serving ended by an error")
+        raise typer.Exit(PROBLEMS) from None
+    finally:
+        writer.close()

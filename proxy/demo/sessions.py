@@ -1,0 +1,87 @@
+"""Answers whoami, sign-in and refresh (CONTRACT: whoami)."""
+
+from __future__ import annotations
+
+import json
+
+from aiohttp import web
+
+from proxy.demo import signing
+from proxy.demo.answer import Refused, bare, go_time, success
+from proxy.demo.calls import Call
+from proxy.demo.library import PASSWORD, Account
+from proxy.demo.navigator import login_required
+from proxy.demo.site import Site
+
+ACCESS_LIFE_S = 3600.0
+REFRESH_LIFE_S = 14 * 86400.0
+_SIGNED_IN = ("openid", "profile", "email")
+
+
+class Sessions:
+    """The endpoints that deal in tokens."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def whoami(self, request: web.Request, call: Call) -> web.Response:
+        """Answer `GET /api/v4/session/oauth/userinfo`: bare, and as much as the scopes allow."""
+        account, token = self._site.bearer(request)
+        if account is None or token is None:
+            raise login_required()
+        call.identity = account.id
+        scopes = token.scopes if token.client else _SIGNED_IN
+        if "openid" not in scopes:
+            raise Refused(403, "openid scope required")
+        claims: dict[str, object] = {"sub": account.id}
+        if "profile" in scopes:
+            picture = f"{self._site.public_url}/api/v4/user/avatar/{account.id}"
+            claims |= {"name": account.name, "preferred_username": account.name, "picture": picture}
+            claims["updated_at"] = int(account.created)
+        if "email" in scopes:
+            claims |= {"email": account.email, "email_verified": True}
+        return bare(claims)
+
+    async def sign_in(self, request: web.Request, call: Call) -> web.Response:
+        """Answer `POST /api/v4/session/token`."""
+        form = await _form(request, {"email": "Email", "password": "Password"})
+        account = next((known for known in self._site.library.accounts if known.email == form["email"]), None)
+        if account is None or form["password"] != PASSWORD:
+            raise Refused(40080, "Incorrect password or email address")
+        call.identity = account.id
+        user = {"id": account.id, "email": account.email, "nickname": account.name, "status": "active"}
+        user["created_at"] = go_time(account.created)
+        return success({"user": user, "token": self._pair(account)})
+
+    async def refresh(self, request: web.Request, call: Call) -> web.Response:
+        """Answer `POST /api/v4/session/token/refresh`."""
+        form = await _form(request, {"refresh_token": "RefreshToken"})
+        token = signing.verify(form["refresh_token"], self._site.secret, self._site.now())
+        account = self._site.library.account(token.subject) if token and token.kind == "refresh" else None
+        if account is None or token is None:
+            raise Refused(40020, "Failed to issue token pair")
+        call.identity = account.id
+        return success(self._pair(account, token.client, token.scopes))
+
+    def _pair(self, account: Account, client: str = "", scopes: tuple[str, ...] = ()) -> dict[str, object]:
+        now = self._site.now()
+        return {
+            "access_token": self._site.issue(account, "access", ACCESS_LIFE_S, client, scopes),
+            "refresh_token": self._site.issue(account, "refresh", REFRESH_LIFE_S, client, scopes),
+            "access_expires": go_time(now + ACCESS_LIFE_S),
+            "refresh_expires": go_time(now + REFRESH_LIFE_S),
+        }
+
+
+async def _form(request: web.Request, fields: dict[str, str]) -> dict[str, str]:
+    """Read a JSON object with these fields, each of which must be there."""
+    try:
+        values = json.loads(await request.read())
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise Refused(40001, "Parameter error", correlated=False)
+    for field, label in fields.items():
+        if not values.get(field):
+            raise Refused(40001, f"{label} cannot be empty", correlated=False)
+    return {field: str(values[field]) for field in fields}

@@ -1,0 +1,1 @@
+"""Looks for problems before visitors find them: what `thumb-proxy check` does."""

@@ -1,0 +1,123 @@
+"""Examines Redis: the way to it, its version, its limits, and the right to write."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio
+from redis import exceptions
+
+from proxy.doctor.finding import Finding, Verdict
+
+if TYPE_CHECKING:
+    from proxy.settings import RedisSettings
+
+PINGS = 5
+PATIENCE_S = 2.0
+"""Longer than the gateway waits, so that a slow Redis is told from an absent one."""
+OLDEST = (6, 2)
+
+
+async def examine_redis(settings: RedisSettings) -> list[Finding]:
+    """Reach Redis, when one is configured, and try what the gateway will do."""
+    if settings.url is None:
+        return [Finding(Verdict.OK, "redis", "None is configured: the memory tier serves alone.")]
+    url = settings.url.get_secret_value()
+    client = redis.asyncio.Redis.from_url(url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S)
+    try:
+        return [
+            await _latency(client, settings),
+            await _writing(client, settings),
+            *await _server(client),
+        ]
+    except (exceptions.RedisError, OSError) as error:
+        return [Finding(Verdict.PROBLEM, "redis", f"Redis cannot be used: {_why(error)}.")]
+    finally:
+        await client.aclose()
+
+
+async def _latency(client: redis.asyncio.Redis, settings: RedisSettings) -> Finding:
+    latencies_s = []
+    for _ in range(PINGS):
+        started = time.perf_counter()
+        await client.ping()
+        latencies_s.append(time.perf_counter() - started)
+    median_s = statistics.median(latencies_s)
+    text = f"Redis answers in {median_s * 1000:.1f} ms (median of {PINGS})."
+    if median_s < settings.timeout_s:
+        return Finding(Verdict.OK, "redis", text)
+    text += f" The gateway waits {settings.timeout_s * 1000:g} ms (redis.timeout_s) and would go without it."
+    return Finding(Verdict.PROBLEM, "redis", text)
+
+
+async def _writing(client: redis.asyncio.Redis, settings: RedisSettings) -> Finding:
+    """Write, read and delete one key below the namespace."""
+    key = f"{settings.namespace}:check:{os.getpid()}"
+    try:
+        await client.set(key, b"check", px=10_000)
+        has_it = await client.get(key) == b"check"
+        await client.delete(key)
+    except exceptions.ResponseError as error:
+        return Finding(Verdict.PROBLEM, "redis", f"Redis does not let the gateway write: {_why(error)}.")
+    if has_it:
+        return Finding(Verdict.OK, "redis", f"Keys below {settings.namespace!r} can be written and read.")
+    return Finding(Verdict.PROBLEM, "redis", "Redis loses what was just written: is it a proxy or a replica?")
+
+
+async def _server(client: redis.asyncio.Redis) -> list[Finding]:
+    try:
+        info: dict[str, Any] = await client.info("server") | await client.info("memory")
+    except exceptions.ResponseError:
+        return [Finding(Verdict.ADVICE, "redis", "This user may not ask for INFO; version and limits are not known.")]
+    return [_version(info), _limit(info)]
+
+
+def _version(info: dict[str, Any]) -> Finding:
+    version = str(info.get("redis_version", ""))
+    name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers >= OLDEST:
+        return Finding(Verdict.OK, "redis", f"This is {name}.")
+    return Finding(Verdict.PROBLEM, "redis", f"This is {name}; the gateway needs 6.2 or later.")
+
+
+def _limit(info: dict[str, Any]) -> Finding:
+    limit, policy = int(info.get("maxmemory", 0)), str(info.get("maxmemory_policy", "noeviction"))
+    if not limit:
+        text = "It has no memory limit: set maxmemory, and maxmemory-policy allkeys-lru, to keep it from growing."
+        return Finding(Verdict.ADVICE, "redis", text)
+    megabytes = f"{limit / 1024 / 1024:.0f} MiB"
+    if policy == "noeviction":
+        text = f"It refuses writes when its {megabytes} are full: set maxmemory-policy to allkeys-lru."
+        return Finding(Verdict.ADVICE, "redis", text)
+    return Finding(Verdict.OK, "redis", f"It keeps {megabytes} and then evicts ({policy}).")
+
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (exceptions.AuthenticationError, "it does not accept the user name or password in redis.url"),
+    (exceptions.BusyLoadingError, "it is still loading its data"),
+    (exceptions.ReadOnlyError, "it is a read-only replica"),
+    (exceptions.NoPermissionError, "the user in redis.url lacks the permission"),
+    (exceptions.OutOfMemoryError, "its memory is full"),
+    (exceptions.TimeoutError, f"no answer within {PATIENCE_S:g} s"),
+    (TimeoutError, f"no answer within {PATIENCE_S:g} s"),
+)
+
+
+def _why(error: Exception) -> str:
+    """Say what went wrong without the library's message, which may hold an address or a command."""
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return reason
+    if isinstance(error, exceptions.ConnectionError | OSError):
+        return _why_unconnected(error)
+    return f"it answers with an error ({type(error).__name__})"
+
+
+def _why_unconnected(error: BaseException) -> str:
+    behind = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+    number = behind.errno if isinstance(behind, OSError) else None
+    return os.strerror(number).lower() if number and number > 0 else "no connection to the host in redis.url"

@@ -1,0 +1,68 @@
+"""The bytes of one picture while they arrive: one writer, any number of readers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from proxy.errors import ProxyError
+from proxy.model import Picture, PictureHead
+
+
+class Download:
+    """A growing buffer. Every reader gets all bytes from the first on, at its own pace."""
+
+    def __init__(self) -> None:
+        self._head: PictureHead | None = None
+        self._chunks: list[bytes] = []
+        self._is_complete = False
+        self._error: ProxyError | None = None
+        self._grown = asyncio.Event()
+
+    def begin(self, head: PictureHead) -> None:
+        """Announce that it is a picture."""
+        self._head = head
+        self._wake()
+
+    def feed(self, chunk: bytes) -> None:
+        """Add bytes."""
+        self._chunks.append(chunk)
+        self._wake()
+
+    def finish(self, picture: Picture) -> None:
+        """End well: the picture is complete."""
+        if self._head is None:  # nothing was announced: it is small, or was at hand already
+            self._chunks = [picture.body]
+        self._head, self._is_complete = picture.head, True
+        self._wake()
+
+    def fail(self, error: ProxyError) -> None:
+        """End badly: readers get the error, wherever they are."""
+        self._error = error
+        self._wake()
+
+    async def opened(self) -> PictureHead:
+        """Wait until it is certain to be a picture, or raise why it is none."""
+        while True:
+            if self._error is not None:
+                raise self._failure()
+            if self._head is not None:
+                return self._head
+            await self._grown.wait()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Give the bytes as they arrive; raise the error that cut them off."""
+        position = 0
+        while True:
+            while position < len(self._chunks):
+                yield self._chunks[position]
+                position += 1
+            if self._error is not None:
+                raise self._failure()
+            if self._is_complete:
+                return
+            await self._grown.wait()
+
+    def _wake(self) -> None:
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()

@@ -1,0 +1,167 @@
+"""The kinds of values a setting may hold. Each description says what is accepted, in the words of an error message."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+from urllib.parse import SplitResult, parse_qs, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from yarl import URL
+
+from proxy.policy.guard import Origins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+YEAR_S = 31_536_000
+_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9.])?")
+_ADDRESS_6 = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?")
+
+
+def is_host(text: str) -> bool:
+    """Say whether the text is a host name or an IP address, without brackets."""
+    return bool(_NAME.fullmatch(text) or _ADDRESS_6.fullmatch(text))
+
+
+def _not_boolean(value: object) -> object:
+    """Keep `true` from counting as 1."""
+    if isinstance(value, bool):
+        raise ValueError("true and false are no numbers")  # noqa: TRY004 - pydantic collects ValueError alone
+    return value
+
+
+def _listener(text: str) -> str:
+    """Return the host unchanged when something can listen on it."""
+    if not is_host(text):
+        raise ValueError("this is no host name and no IP address, and a port has a key of its own")
+    return text
+
+
+def _address(text: str) -> URL:
+    """Return the parts of an http(s) URL; ValueError says what is wrong with it."""
+    try:
+        url = URL(text)
+    except (ValueError, TypeError):
+        raise ValueError("this is no URL") from None
+    if url.scheme not in {"http", "https"}:
+        raise ValueError("it has to start with http:// or https://")
+    if url.user is not None or url.password is not None:
+        raise ValueError("a user name or password does not belong here")
+    if not is_host(url.raw_host or "") or url.explicit_port == 0 or not text.isprintable():
+        raise ValueError("its host or port is not valid")
+    return url
+
+
+def _origin(text: str) -> str:
+    """Return the origin as comparisons need it: in lower case, without default port and trailing slash."""
+    url = _address(text)
+    if url.path not in {"", "/"} or "?" in text or "#" in text:
+        raise ValueError("nothing may follow the host and port")
+    origin = str(url.origin())
+    _check(lambda: Origins(origin))
+    return origin
+
+
+def _image_host(text: str) -> str:
+    """Return `host`, `host:port` or `.suffix` in lower case."""
+    if "/" in text or "*" in text:
+        raise ValueError("this is no host; a whole domain is written .example.com")
+    url = _address(f"https://{text.removeprefix('.')}")
+    if "?" in text or "#" in text or (text.startswith(".") and url.explicit_port is not None):
+        raise ValueError("this is no host; a suffix takes no port")
+    host = f"[{url.raw_host}]" if ":" in (url.raw_host or "") else url.raw_host
+    port = f":{url.explicit_port}" if url.explicit_port else ""
+    entry = f"{'.' if text.startswith('.') else ''}{host}{port}"
+    _check(lambda: Origins("http://cloudreve", image_hosts=(entry,)))
+    return entry
+
+
+def _check(use: Callable[[], object]) -> None:
+    """Ask the policy that will use the value, so that nothing is accepted here and refused there."""
+    try:
+        use()
+    except ValueError as error:
+        raise ValueError(f"it {error}") from None
+
+
+def _texts(value: object) -> object:
+    """Read a list out of an environment variable: JSON, or plain texts between commas or blanks."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return [text for text in re.split(r"[\s,]+", value) if text]
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("this is no JSON list") from None
+
+
+def _once(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Drop repetitions, keep the order."""
+    return tuple(dict.fromkeys(texts))
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    """Return a secret that has something in it."""
+    if not value.get_secret_value().strip():
+        raise ValueError("it is empty; leave the key out instead")
+    return value
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    """Return a URL that redis-py takes; the messages hold no part of it."""
+    try:
+        parts = urlsplit(value.get_secret_value())
+        port_is_valid = parts.port != 0
+    except ValueError:
+        raise ValueError("it is no URL; a password's special characters have to be percent-encoded") from None
+    if parts.scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("it does not start with redis://, rediss:// or unix://")
+    if parts.scheme == "unix" and not parts.path.strip("/"):
+        raise ValueError("it names no socket")
+    if parts.scheme != "unix" and not (parts.hostname and port_is_valid and not parts.fragment):
+        raise ValueError("it names no host; a password's special characters have to be percent-encoded")
+    if not _database(parts).isascii() or not _database(parts).isdigit():
+        raise ValueError("its database is no number")
+    return value
+
+
+def _database(parts: SplitResult) -> str:
+    """Return the number of the database as it is written, "0" where none is."""
+    asked = parse_qs(parts.query).get("db", ["0"])[0]
+    return asked if parts.scheme == "unix" else parts.path.strip("/") or asked
+
+
+_Number = BeforeValidator(_not_boolean)
+Port: TypeAlias = Annotated[int, _Number, Field(ge=0, le=65535, description="a whole number from 0 to 65535")]
+Seconds: TypeAlias = Annotated[
+    float, _Number, Field(gt=0, le=YEAR_S, description="a number of seconds above 0, at most a year")
+]
+Margin: TypeAlias = Annotated[
+    float, _Number, Field(ge=0, le=YEAR_S, description="a number of seconds from 0 to a year")
+]
+Moment: TypeAlias = Annotated[float, _Number, Field(ge=0, le=60, description="a number of seconds from 0 to 60")]
+Bytes: TypeAlias = Annotated[int, _Number, Field(gt=0, description="a whole number of bytes above 0")]
+Count: TypeAlias = Annotated[int, _Number, Field(gt=0, description="a whole number above 0")]
+Host: TypeAlias = Annotated[str, AfterValidator(_listener), Field(description="a host name or an IP address")]
+Origin: TypeAlias = Annotated[
+    str,
+    AfterValidator(_origin),
+    Field(description="an address as http://host:port or https://host, without a path"),
+]
+OriginList: TypeAlias = Annotated[
+    tuple[Origin, ...],
+    BeforeValidator(_texts),
+    AfterValidator(_once),
+    Field(description='a list of addresses without a path, as ["https://cloud.example.com"]'),
+]
+HostList: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_image_host)], ...],
+    BeforeValidator(_texts),
+    AfterValidator(_once),
+    Field(description='a list of host, host:port or .suffix, as ["bucket.example.com", ".cdn.example.com"]'),
+]
+Secret: TypeAlias = Annotated[SecretStr, AfterValidator(_secret)]
+RedisUrl: TypeAlias = Annotated[SecretStr, AfterValidator(_redis_url)]

@@ -1,0 +1,211 @@
+"""The log: one JSON object or console line per event on stderr, with nothing in it that could hold a secret.
+
+Messages of foreign exceptions and libraries carry URLs, header lines and commands. They are left out: an exception is
+told by its type and frames, a library's record by its template and place in the source.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+import sys
+import threading
+import traceback
+import warnings
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+
+import msgspec
+import stamina.instrumentation
+import structlog
+
+from proxy.errors import ProxyError
+from proxy.writer import LineWriter
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterator
+
+    from structlog.typing import EventDict, Processor
+
+    from proxy.settings import LogSettings
+
+_LEVELS = {"warn": "warning", "exception": "error", "msg": "info"}
+_MAX_TEXT = 1000
+_MAX_EXCEPTIONS = 5
+_MAX_FRAMES = 25
+
+Told: TypeAlias = dict[str, Any]
+"""An exception as the log tells it."""
+
+
+def configure(settings: LogSettings) -> LineWriter:
+    """Send to stderr what this process logs, warns of or raises unseen; whoever calls closes the writer at last."""
+    writer = LineWriter(_stderr_fd())
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    _configure_structlog(settings, level, writer)
+    logging.basicConfig(level=level, handlers=[_LibraryRecords()], force=True)
+    logging.getLogger("aiohttp.access").disabled = True  # it writes URLs; the gateway has a line of its own per request
+    stamina.instrumentation.set_on_retry_hooks(())  # its own hook logs arguments and messages
+    sys.unraisablehook = _on_unraisable
+    threading.excepthook = _on_thread_exception
+    warnings.showwarning = _on_warning
+    return writer
+
+
+def on_loop_exception(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what an event loop could hand to nobody; the handler for `loop.set_exception_handler`."""
+    message = str(context.get("message", ""))
+    _log.error("unhandled in the event loop", what=_words(message), exc_info=context.get("exception"))
+
+
+_log = structlog.get_logger("proxy.log")
+
+
+def _stderr_fd() -> int | None:
+    """Return the descriptor of stderr; None if the process began without one, since 2 may be a socket then."""
+    try:
+        return sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _configure_structlog(settings: LogSettings, level: int, writer: LineWriter) -> None:
+    def add_dropped(_: object, __: str, event: EventDict) -> EventDict:
+        return {**event, "lines_dropped": writer.dropped} if writer.dropped else event
+
+    render: Processor = _json if settings.format == "json" else _console()
+    structlog.configure(
+        processors=[_shape, add_dropped, render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda name="proxy": _Lines(name, writer),
+        cache_logger_on_first_use=False,
+    )
+
+
+class _Lines:
+    """What structlog hands its rendered lines to."""
+
+    def __init__(self, name: str, writer: LineWriter) -> None:
+        self.name = name
+        self._writer = writer
+
+    def msg(self, line: str) -> None:
+        self._writer.write(line)
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
+class _LibraryRecords(logging.Handler):
+    """Retells the records of libraries, which the gateway itself never writes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        log = structlog.get_logger(record.name)
+        where = f"{_place(record.pathname)}:{record.lineno}"
+        if type(error).__module__ == "aiohttp.http_exceptions":  # anybody can cause it: no trace, no alarm
+            log.info("malformed request", error=type(error).__name__)
+        else:
+            # A message without arguments may have been formatted before.
+            template = str(record.msg) if record.args else None
+            log.log(record.levelno, "library message", template=template, where=where, exc_info=error)
+
+
+def _on_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    _log.error("exception ignored", exc_info=unraisable.exc_value)
+
+
+def _on_thread_exception(args: threading.ExceptHookArgs) -> None:
+    _log.error("exception in a thread", exc_info=args.exc_value)
+
+
+def _on_warning(
+    message: Warning | str,  # noqa: ARG001 - the signature is Python's
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    _log.warning("python warning", category=category.__name__, where=f"{_place(filename)}:{lineno}")
+
+
+def _shape(logger: _Lines, level: str, event: EventDict) -> EventDict:
+    """Put the fields in order and make each of them harmless."""
+    error = event.pop("exc_info", None)
+    if error is True or level == "exception":
+        error = sys.exc_info()[1]
+    head = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": _LEVELS.get(level, level)}
+    head |= {"logger": logger.name, "event": event.pop("event")}
+    shaped = head | {name: _harmless(value) for name, value in event.items() if value is not None}
+    return shaped | {"exception": list(_told(error))} if isinstance(error, BaseException) else shaped
+
+
+def _harmless(value: object) -> object:
+    """Return numbers and printable text as they are; of anything else, which may print its contents, the type alone."""
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        text = value if value.isprintable() else value.encode("unicode_escape").decode()
+        return text[:_MAX_TEXT]
+    if isinstance(value, list | tuple):
+        return [_harmless(item) for item in value]
+    return f"<{type(value).__name__}>"
+
+
+def _told(error: BaseException) -> Iterator[Told]:
+    """Tell an exception and those behind it, the outermost first."""
+    waiting, seen = [error], 0
+    while waiting and seen < _MAX_EXCEPTIONS:
+        current = waiting.pop(0)
+        seen += 1
+        yield _told_alone(current)
+        behind = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+        waiting += [behind] if behind else []
+        waiting += current.exceptions if isinstance(current, BaseExceptionGroup) else []
+
+
+def _told_alone(error: BaseException) -> Told:
+    told: Told = {"type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")}
+    if isinstance(error, ProxyError):
+        told["category"] = error.category
+    if isinstance(error, OSError) and error.errno:
+        told["errno"] = errno.errorcode.get(error.errno, str(error.errno))
+    frames = list(traceback.walk_tb(error.__traceback__))[-_MAX_FRAMES:]
+    told["frames"] = [f"{_place(f.f_code.co_filename)}:{line}:{f.f_code.co_qualname}" for f, line in frames]
+    return told
+
+
+def _place(filename: str) -> str:
+    """Return the last two parts of a path: enough to find the file, and nothing of the machine."""
+    return "/".join(PurePath(filename).parts[-2:])
+
+
+def _words(message: str) -> str:
+    """Return the words a message begins with, up to the first thing that may be a value."""
+    words = re.match(r"(?:[A-Za-z]{1,15}[ .,:]*)*", message)
+    return words.group().strip() if words else ""
+
+
+def _json(_: object, __: str, event: EventDict) -> str:
+    return msgspec.json.encode(event).decode()
+
+
+def _console() -> Processor:
+    render = structlog.dev.ConsoleRenderer(colors=_is_terminal(), timestamp_key="time", sort_keys=False)
+
+    def console(logger: _Lines, level: str, event: EventDict) -> str:
+        told = event.pop("exception", ())
+        lines = [str(render(logger, level, event))]
+        for error in told:
+            lines.append(f"    {error['type']} {error.get('category', '')}{error.get('errno', '')}".rstrip())
+            lines += [f"        {frame}" for frame in error["frames"]]
+        return "\n".join(lines)
+
+    return console
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()

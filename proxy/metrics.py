@@ -1,0 +1,100 @@
+"""What is counted, in a registry of its own. Labels are outcomes and verbs, never anything a visitor brought."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from proxy.errors import ProxyError
+from proxy.model import Source
+
+_REQUEST_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_UPSTREAM_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+@dataclass(slots=True)
+class Call:
+    """One call to upstream; whoever makes it says how it ended."""
+
+    outcome: str = "error"
+
+
+class Metrics:
+    """Counters, gauges and histograms of one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self._requests = Counter("thumb_proxy_requests", "Requests for thumbnails", ["outcome"], registry=r)
+        self._request_s = Histogram(
+            "thumb_proxy_request_seconds",
+            "Time from request to last byte",
+            ["outcome"],
+            registry=r,
+            buckets=_REQUEST_BUCKETS_S,
+        )
+        self._sent = Counter("thumb_proxy_sent_bytes", "Bytes of pictures sent to visitors", registry=r)
+        self._fetched = Counter("thumb_proxy_fetched_bytes", "Bytes of pictures received from upstream", registry=r)
+        self._calls = Counter("thumb_proxy_upstream_calls", "Calls to upstream", ["verb", "outcome"], registry=r)
+        self._call_s = Histogram(
+            "thumb_proxy_upstream_seconds",
+            "Time of a call to upstream",
+            ["verb"],
+            registry=r,
+            buckets=_UPSTREAM_BUCKETS_S,
+        )
+        self._collapsed = Counter(
+            "thumb_proxy_collapsed", "Waiters that shared another's flight", ["flight"], registry=r
+        )
+        self._lookups = Counter(
+            "thumb_proxy_lookups", "Where a grant or a picture was found", ["entry", "source"], registry=r
+        )
+
+        self._redis_troubles = Counter("thumb_proxy_redis_troubles", "Trouble met with Redis", ["trouble"], registry=r)
+
+    def request(self, outcome: str, seconds: float, sent_bytes: int) -> None:
+        """Count one request for a thumbnail."""
+        self._requests.labels(outcome).inc()
+        self._request_s.labels(outcome).observe(seconds)
+        self._sent.inc(sent_bytes)
+
+    @contextmanager
+    def upstream(self, verb: str) -> Iterator[Call]:
+        """Count one call and its time; an error counts under its category."""
+        call, started = Call(), time.perf_counter()
+        try:
+            yield call
+        except ProxyError as error:
+            call.outcome = error.category
+            raise
+        finally:
+            self._calls.labels(verb, call.outcome).inc()
+            self._call_s.labels(verb).observe(time.perf_counter() - started)
+
+    def fetched(self, size_bytes: int) -> None:
+        """Count bytes received from upstream."""
+        self._fetched.inc(size_bytes)
+
+    def collapsed(self, flight: str) -> None:
+        """Count a waiter that shared a flight: of an identity, a grant or a picture."""
+        self._collapsed.labels(flight).inc()
+
+    def found(self, entry: str, source: Source) -> None:
+        """Count where a grant or a picture was found."""
+        self._lookups.labels(entry, source.value).inc()
+
+    def redis_trouble(self, trouble: str) -> None:
+        """Count what went wrong with Redis; no request fails of it."""
+        self._redis_troubles.labels(trouble).inc()
+
+    def watch(self, name: str, documentation: str, value: Callable[[], float]) -> None:
+        """Show a value that somebody else keeps, read when asked."""
+        Gauge(f"thumb_proxy_{name}", documentation, registry=self.registry).set_function(value)
+
+    def exposition(self) -> bytes:
+        """Give everything in Prometheus' text format."""
+        return generate_latest(self.registry)

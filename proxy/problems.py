@@ -1,0 +1,104 @@
+"""What is wrong with a configuration, said to the person who wrote it: key, value, where from, what is accepted."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from proxy.settings import ENV_PREFIX, KEYS, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic_core import ErrorDetails
+
+_MAX_SHOWN = 80
+_USERINFO = re.compile(r"//.*@")
+_MISSING_URL = f"""\
+cloudreve.url is missing: the address at which the gateway reaches Cloudreve. Give it as one of
+    --cloudreve-url http://127.0.0.1:5212
+    {ENV_PREFIX}CLOUDREVE__URL=http://127.0.0.1:5212   in the environment
+    url = "http://127.0.0.1:5212"   under [cloudreve] in the file that --config or {ENV_PREFIX}CONFIG names
+To see the gateway at work without a Cloudreve: thumb-proxy demo"""
+
+
+class Given(NamedTuple):
+    """A value as it was written, and where."""
+
+    value: object
+    origin: str
+
+
+def bad_value(error: ErrorDetails, given: Mapping[str, Given]) -> str:
+    """Return the text for one finding of the validation."""
+    key = ".".join(str(part) for part in error["loc"][:2])
+    if key not in KEYS:
+        return _clash(_reason(error), given)
+    if key not in given:
+        return _MISSING_URL
+    value, origin = given[key]
+    item = f"{_shown(key, error['input'])}: " if len(error["loc"]) > 2 else ""  # noqa: PLR2004 - section, key, index
+    reason = f"\n    {item}{_reason(error)}." if _reason(error) else ""
+    accepted = f"\n    Accepted: {KEYS[key].description}."
+    return f"{key} = {_shown(key, value)} ({origin}) is not accepted.{reason}{accepted}"
+
+
+def unknown_key(key: str, origin: str) -> str:
+    """Return the text for a key that nobody reads; its value is not shown, it may be a misspelt secret."""
+    namesakes = [known for known in KEYS if known.partition(".")[2] == key.partition(".")[2]]
+    return f"{key} ({origin}): there is no such key.{_hint(_near(key, KEYS) or namesakes)}"
+
+
+def unknown_table(name: str, origin: str) -> str:
+    """Return the text for something at the top of the file that is none of the tables."""
+    if name in Settings.model_fields:
+        return f"{name} ({origin}) has to be a table, with a line [{name}] and its keys below."
+    sections = [f"[{section}]" for section in _near(name, Settings.model_fields)]
+    namesakes = [known for known in KEYS if known.partition(".")[2] == name]
+    tables = " ".join(f"[{section}]" for section in Settings.model_fields)
+    return f"{name} ({origin}): there is no such table.{_hint(sections or namesakes)}\n    The tables are {tables}."
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
+    """Return the text for a variable or secret file whose name no setting has."""
+    return f"{what} names no setting.{_hint(_near(name, known))}"
+
+
+def _clash(reason: str, given: Mapping[str, Given]) -> str:
+    """Return the text for settings that do not go together, with each one's value and origin."""
+    keys = [key for key in KEYS if re.search(rf"\b{re.escape(key)}\b", reason)]
+    lines = [f"\n    {key} = {_shown(key, given[key].value)} ({given[key].origin})" for key in keys if key in given]
+    lines += [f"\n    {key} = {_shown(key, KEYS[key].default)} (the default)" for key in keys if key not in given]
+    return f"{reason}.{''.join(lines)}"
+
+
+def _reason(error: ErrorDetails) -> str:
+    """Return what our own check found; pydantic's findings say no more than what is accepted."""
+    if error["type"] != "value_error":
+        return ""
+    reason = str(error["ctx"]["error"])
+    return reason if KEYS.keys() & reason.split() else reason[:1].upper() + reason[1:]
+
+
+def _shown(key: str, value: object) -> str:
+    """Return the value as it would be written, without secrets."""
+    if "SecretStr" in str(KEYS[key].annotation):
+        return "(not shown)"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = _USERINFO.sub("//(not shown)@", text)
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"
+
+
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    """Return the name most like this one, if any is."""
+    names = {candidate.upper().removeprefix(ENV_PREFIX): candidate for candidate in known}
+    written = name.upper().removeprefix(ENV_PREFIX)
+    return [names[match] for match in difflib.get_close_matches(written, names, n=1, cutoff=0.7)]
+
+
+def _hint(names: Iterable[str]) -> str:
+    """Return the question behind a near miss."""
+    text = " or ".join(names)
+    return f" Did you mean {text}?" if text else ""

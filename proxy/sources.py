@@ -1,0 +1,149 @@
+"""Where settings come from: flags, environment, secret files, TOML file, defaults; the first that has a key decides.
+
+Every problem of every source goes into one `ConfigError`, in words for the person who wrote the setting.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from pydantic_settings import EnvSettingsSource, NestedSecretsSettingsSource, SecretsSettingsSource
+from pydantic_settings.exceptions import SettingsError
+
+from proxy.problems import Given, bad_value, unknown_key, unknown_name, unknown_table
+from proxy.settings import ENV_PREFIX, KEYS, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pydantic_core import ErrorDetails
+
+CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
+SECRETS_VARIABLE = f"{ENV_PREFIX}SECRETS_DIR"
+FLAGS = {"server.host": "--host", "server.port": "--port", "cloudreve.url": "--cloudreve-url"}
+"""The keys that have a flag."""
+
+_SERVICE_LINK = re.compile(ENV_PREFIX + r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+"""Kubernetes sets these in every container that lives beside a service named thumb-proxy."""
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `problems` has a text for each thing to mend; none shows a secret."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def load(config: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+    """Return the settings: `overrides` (by dotted key, None for a flag not given) before environment before file.
+
+    Raises ConfigError with everything that is wrong.
+    """
+    sources = _Sources()
+    if path := config or os.environ.get(CONFIG_VARIABLE):
+        sources.read_file(Path(path))
+    if directory := os.environ.get(SECRETS_VARIABLE):
+        sources.read_secrets(Path(directory))
+    sources.read_environment()
+    sources.read_flags(overrides or {})
+    return sources.settings()
+
+
+def _flat(key: str) -> str:
+    """Return the key as file and variable names spell it."""
+    return key.replace(".", "__")
+
+
+def _variable(key: str) -> str:
+    """Return the environment variable of a key."""
+    return f"{ENV_PREFIX}{_flat(key).upper()}"
+
+
+@dataclass(slots=True)
+class _Sources:
+    """What the sources have said so far; a later one overrides an earlier one, key by key."""
+
+    given: dict[str, Given] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    def read_file(self, path: Path) -> None:
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            self.unreadable.append(f"{path} cannot be read: {error.strerror}")
+        except UnicodeDecodeError as error:
+            self.unreadable.append(f"{path} is no UTF-8 text (byte {error.start})")
+        except tomllib.TOMLDecodeError as error:
+            self.unreadable.append(f"{path} is no valid TOML: {error}")
+        else:
+            self._take(tables, lambda _key: str(path))
+            self._complain_of_file(tables, path)
+
+    def _complain_of_file(self, tables: Mapping[str, object], path: Path) -> None:
+        for section, table in tables.items():
+            if section not in Settings.model_fields or not isinstance(table, dict):
+                self.problems.append(unknown_table(section, str(path)))
+                continue
+            strange = (key for key in table if f"{section}.{key}" not in KEYS)
+            self.problems += [unknown_key(f"{section}.{key}", str(path)) for key in strange]
+
+    def read_secrets(self, directory: Path) -> None:
+        try:
+            source = NestedSecretsSettingsSource(
+                SecretsSettingsSource(Settings, directory),
+                secrets_dir_missing="error",
+                secrets_prefix="",
+                secrets_nested_delimiter="__",
+            )
+            names = [entry.name for entry in directory.iterdir()]
+            self._take(source(), lambda key: f"secret file {directory / _flat(key)}")
+        except (OSError, SettingsError, UnicodeDecodeError):
+            self.unreadable.append(f"{SECRETS_VARIABLE}: {directory} is no directory of readable text files")
+            return
+        ours = (name for name in names if name.partition("__")[0].lower() in Settings.model_fields)
+        known = {*map(_flat, KEYS)}
+        strange = (name for name in ours if name.lower() not in known)
+        self.problems += [unknown_name(f"secret file {directory / name}", name, known) for name in strange]
+
+    def read_environment(self) -> None:
+        self._take(EnvSettingsSource(Settings)(), lambda key: f"environment variable {_variable(key)}")
+        known = {*map(_variable, KEYS), CONFIG_VARIABLE, SECRETS_VARIABLE}
+        ours = (name for name in sorted(os.environ) if name.upper().startswith(ENV_PREFIX))
+        strange = (name for name in ours if name.upper() not in known and not _SERVICE_LINK.fullmatch(name))
+        self.problems += [unknown_name(f"environment variable {name}", name, known) for name in strange]
+
+    def read_flags(self, overrides: Mapping[str, object]) -> None:
+        given = {key: value for key, value in overrides.items() if value is not None}
+        self.given |= {key: Given(value, f"flag {FLAGS.get(key, key)}") for key, value in given.items()}
+
+    def _take(self, tables: Mapping[str, Any], origin: Callable[[str], str]) -> None:
+        for key in KEYS:
+            section, _, name = key.partition(".")
+            table = tables.get(section)
+            if isinstance(table, dict) and name in table:
+                self.given[key] = Given(table[name], origin(key))
+
+    def settings(self) -> Settings:
+        tables: dict[str, dict[str, object]] = {"cloudreve": {}}
+        for key, given in self.given.items():
+            section, _, name = key.partition(".")
+            tables.setdefault(section, {})[name] = given.value
+        try:
+            settings = Settings.model_validate(tables)
+        except ValidationError as error:
+            self.problems += [bad_value(details, self.given) for details in error.errors() if self._counts(details)]
+        if self.unreadable or self.problems:
+            raise ConfigError(self.unreadable + self.problems)
+        return settings
+
+    def _counts(self, details: ErrorDetails) -> bool:
+        """Say whether a finding is one: what is missing may stand in the source that could not be read."""
+        return not (self.unreadable and details["type"] == "missing")

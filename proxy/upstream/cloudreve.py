@@ -1,0 +1,136 @@
+"""Asks Cloudreve's API: resolve and whoami."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from proxy.errors import ProxyError, TooSlow, Unreachable, UpstreamError
+from proxy.metrics import Metrics
+from proxy.model import Credentials, FileUri, Grant, Resolution
+from proxy.policy.answer import Link, read_thumb, read_whoami
+from proxy.policy.deobfuscate import deobfuscate
+from proxy.policy.freshness import fresh_until
+from proxy.policy.guard import Origins
+from proxy.policy.keys import picture_of
+from proxy.settings import CloudreveSettings, GrantSettings
+from proxy.upstream.clock import Clock
+
+MAX_ANSWER_BYTES = 1024 * 1024
+"""Cloudreve's JSON takes a few hundred bytes; a lock conflict carries a list."""
+
+
+class Cloudreve:
+    """Cloudreve's API at its internal address. The only place that sends a visitor's credentials anywhere."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        origins: Origins,
+        metrics: Metrics,
+        cloudreve: CloudreveSettings,
+        grants: GrantSettings,
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._origins = origins
+        self._metrics = metrics
+        self._base = cloudreve.url.rstrip("/")
+        self._settings = cloudreve
+        self._terms = grants
+        self._resolves = asyncio.Semaphore(cloudreve.max_resolves)
+        self._whoamis = asyncio.Semaphore(cloudreve.max_resolves)
+
+    async def resolve(self, uri: FileUri, credentials: Credentials, hint: str | None) -> Resolution:
+        """Ask for the signed thumbnail URL (CONTRACT: resolve).
+
+        Not cancelled at a visitor's deadline: Cloudreve closes the original under a generator whose caller leaves, and
+        then marks the file as having no thumbnail for good. The caller's flight outlives its visitors for this reason.
+        """
+        target = URL(f"{self._base}/api/v4/file/thumb?uri={quote(uri.text, safe='')}", encoded=True)
+        headers = _headers(credentials)
+        # A hint re-opens a share without asking for its password again (measured on 4.14.0), so that a grant got with
+        # one would be wider than its key says: it is passed on only where it opens nothing but the user's own files.
+        if hint is not None and uri.filesystem == "my":
+            headers["X-Cr-Context-Hint"] = hint
+        async with self._resolves:
+            with self._metrics.upstream("resolve") as call:
+                body = await self._get(target, headers, self._settings.resolve_timeout_s)
+                answer = read_thumb(body)
+                resolution = self._grant(answer) if isinstance(answer, Link) else answer
+                call.outcome = type(resolution).__name__.lower()
+                return resolution
+
+    async def whoami(self, bearer: str) -> str | None:
+        """Ask whose token this is: the user's id, or None when Cloudreve does not accept it (CONTRACT: whoami)."""
+        target = URL(f"{self._base}/api/v4/session/oauth/userinfo")
+        async with self._whoamis:
+            with self._metrics.upstream("whoami") as call:
+                body = await self._get(target, _headers(Credentials(bearer)), self._settings.whoami_timeout_s)
+                subject = read_whoami(body)
+                call.outcome = "identity" if subject else "refusal"
+                return subject
+
+    async def ping(self) -> None:
+        """Reach Cloudreve and learn its clock."""
+        with self._metrics.upstream("ping") as call:
+            await self._get(URL(f"{self._base}/api/v4/site/ping"), {}, self._settings.whoami_timeout_s)
+            call.outcome = "ok"
+
+    def _grant(self, link: Link) -> Grant:
+        now = self._clock.now()
+        url = deobfuscate(link.url, now) if link.obfuscated else link.url
+        target = self._origins.target(url)
+        name = picture_of(url, internal=target.internal)
+        until = fresh_until(
+            link.expires,
+            now,
+            margin_s=self._terms.margin_s,
+            max_ttl_s=self._terms.max_ttl_s,
+            default_ttl_s=self._terms.default_ttl_s,
+        )
+        return Grant(url, until, name.id, name.own)
+
+    async def _get(self, url: URL, headers: dict[str, str], timeout_s: float) -> bytes:
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._settings.connect_timeout_s)
+        try:
+            async with self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as response:
+                self._clock.observe(response.headers.get("Date"))
+                return await _read(response)
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise translated(error) from error
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise UpstreamError("Cloudreve's answer is too large.")
+    if response.status in (429, 502, 503, 504):  # a front end speaks here, not Cloudreve
+        raise Unreachable("Cloudreve is not available at the moment.")
+    return bytes(body)
+
+
+def _headers(credentials: Credentials) -> dict[str, str]:
+    headers = {"Accept": "application/json"}
+    if credentials.bearer is not None:
+        headers["Authorization"] = f"Bearer {credentials.bearer}"
+    if credentials.ticket is not None:
+        headers["X-Cr-Purchase-Ticket"] = credentials.ticket
+    return headers
+
+
+def translated(error: TimeoutError | aiohttp.ClientError) -> ProxyError:
+    """Give our error for a foreign one; its message, which may hold a signed URL, stays behind."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return Unreachable("No connection to upstream in time.")
+    if isinstance(error, TimeoutError):
+        return TooSlow("Upstream did not answer in time.")
+    if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientOSError)):
+        return Unreachable("The connection to upstream failed.")
+    return UpstreamError("Upstream broke its answer off or broke HTTP.")

@@ -1,0 +1,115 @@
+"""Fetches the bytes behind a signed image URL, from the site itself or from where its storage keeps them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from proxy.errors import GrantRejected, UpstreamError
+from proxy.policy.answer import is_rejection
+from proxy.policy.guard import Origins, Target, is_public_address
+from proxy.settings import CloudreveSettings
+from proxy.upstream.cloudreve import translated
+
+MAX_REDIRECTS = 3
+CHUNK_BYTES = 64 * 1024
+REJECTION_BYTES = 4096
+"""How much of a JSON body is read to learn why there is no picture."""
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class ForbiddenAddress(OSError):
+    """A foreign image URL that leads into a private network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An image answer whose bytes are still to come."""
+
+    length_bytes: int | None
+    etag: str
+    """As received; empty where there was none."""
+    chunks: AsyncIterator[bytes]
+
+
+class Images:
+    """Two ways out: one to the site and the hosts that the configuration lists, one to public addresses only."""
+
+    def __init__(
+        self,
+        trusted: aiohttp.ClientSession,
+        guarded: aiohttp.ClientSession,
+        origins: Origins,
+        settings: CloudreveSettings,
+    ) -> None:
+        self._trusted = trusted
+        self._guarded = guarded
+        self._origins = origins
+        self._timeout = aiohttp.ClientTimeout(total=settings.fetch_timeout_s, sock_connect=settings.connect_timeout_s)
+
+    @asynccontextmanager
+    async def fetch(self, url: str, etag: str) -> AsyncIterator[Arrival | None]:
+        """Open the image; None when it is still the one that `etag` names.
+
+        Raises GrantRejected when the URL is no longer honoured and UpstreamError when what comes is no image answer.
+        """
+        target = self._origins.target(url)
+        try:
+            for _ in range(MAX_REDIRECTS + 1):
+                async with self._get(target, etag) as response:
+                    if response.status not in _REDIRECTS:
+                        yield await _arrival(response, etag)
+                        return
+                    target = self._origins.follow(target, response.headers.get("Location", ""))
+        except (TimeoutError, aiohttp.ClientError) as error:
+            if _is_forbidden(error):
+                raise UpstreamError("The image URL leads to an address that is not public.") from error
+            raise translated(error) from error
+        raise UpstreamError("The image URL redirects too often.")
+
+    def _get(self, target: Target, etag: str) -> Any:  # noqa: ANN401 - aiohttp's own context manager
+        session = self._guarded if target.guarded else self._trusted
+        headers = {"Accept": "image/*", "Accept-Encoding": "identity"}
+        if etag:
+            headers["If-None-Match"] = etag
+        return session.get(target.url, headers=headers, timeout=self._timeout, allow_redirects=False)
+
+
+def public_socket(address: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's AddrInfoType
+    """Make the socket for one resolved address, at the moment of connecting, or refuse it."""
+    family, kind, protocol, _, where = address
+    if not is_public_address(str(where[0])):
+        raise ForbiddenAddress("not a public address")
+    return socket.socket(family=family, type=kind, proto=protocol)
+
+
+async def _arrival(response: aiohttp.ClientResponse, etag: str) -> Arrival | None:
+    if response.status == 304 and etag:  # noqa: PLR2004
+        return None
+    if response.content_type == "application/json" or response.status >= 400:  # noqa: PLR2004
+        raise await _no_picture(response)
+    if response.status != 200:  # noqa: PLR2004
+        raise UpstreamError("The image URL answered with an unexpected status.")
+    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+    if response.content_length is None and not chunked:
+        raise UpstreamError("The image's length is not known, so that nobody could tell whether it arrived whole.")
+    chunks = response.content.iter_chunked(CHUNK_BYTES)
+    return Arrival(response.content_length, response.headers.get("ETag", ""), chunks)
+
+
+async def _no_picture(response: aiohttp.ClientResponse) -> UpstreamError:
+    body = await response.content.read(REJECTION_BYTES)
+    if is_rejection(body) or response.status in (401, 403, 404, 410):
+        return GrantRejected("The image URL is no longer honoured.")
+    return UpstreamError("The image URL answered with something that is not a picture.")
+
+
+def _is_forbidden(error: BaseException) -> bool:
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return isinstance(cause, ForbiddenAddress)

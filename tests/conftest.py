@@ -1,0 +1,40 @@
+"""What tests of several rooms share: a real Redis server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.redis_server import RedisServer
+
+StartRedis = Callable[..., RedisServer]
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Run one server for the whole session; tests take `redis_server`, which is empty."""
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_server(shared_redis: RedisServer) -> RedisServer:
+    """Give an empty server that the test must leave running."""
+    shared_redis.command("FLUSHALL")
+    return shared_redis
+
+
+@pytest.fixture
+def start_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartRedis]:
+    """Give a function that starts a server of the test's own, to be stopped, killed or frozen at will."""
+    servers: list[RedisServer] = []
+
+    def start(**options: str) -> RedisServer:
+        servers.append(RedisServer(tmp_path_factory.mktemp("redis"), **options).start())
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()

