@@ -29,7 +29,9 @@ from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
-from proxy.web import Health, Web
+from proxy.web.health import Health
+from proxy.web.site import Site
+from proxy.web.thumb import Thumbs
 
 _log = structlog.get_logger("proxy.app")
 
@@ -71,7 +73,7 @@ async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterat
             health.is_ready = False
 
 
-async def _build(settings: Settings, clock: Clock, metrics: Metrics, health: Health, stack: AsyncExitStack) -> Web:
+async def _build(settings: Settings, clock: Clock, metrics: Metrics, health: Health, stack: AsyncExitStack) -> Site:
     bound = settings.cloudreve.max_waiting
     origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
     trusted = await _session(stack)
@@ -91,7 +93,7 @@ async def _build(settings: Settings, clock: Clock, metrics: Metrics, health: Hea
     images = Images(trusted, guarded, origins, settings.cloudreve)
     pictures = Pictures(tiers, images, metrics, fetches, settings.pictures, settings.cloudreve.max_fetches)
     gateway = Gateway(identifier, grants, pictures, settings.server.deadline_s)
-    return Web(gateway, metrics, health, settings.server.max_uri_bytes)
+    return Site(metrics, health, Thumbs(gateway, settings.server.max_uri_bytes).routes())
 
 
 async def _session(stack: AsyncExitStack, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is

@@ -44,8 +44,7 @@ class Download:
     async def opened(self) -> PictureHead:
         """Wait until it is certain to be a picture, or raise why it is none."""
         while True:
-            if self._error is not None:
-                raise self._failure()
+            self._check()
             if self._head is not None:
                 return self._head
             await self._grown.wait()
@@ -57,11 +56,15 @@ class Download:
             while position < len(self._chunks):
                 yield self._chunks[position]
                 position += 1
-            if self._error is not None:
-                raise self._failure()
+            self._check()
             if self._is_complete:
                 return
             await self._grown.wait()
+
+    def _check(self) -> None:
+        """Raise the error that ended it, without the frames of earlier readers: they would pile up and stay alive."""
+        if self._error is not None:
+            raise self._error.with_traceback(None)
 
     def _wake(self) -> None:
         grown, self._grown = self._grown, asyncio.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from proxy.errors import Busy
@@ -32,22 +33,22 @@ class Flights(Generic[T]):
         collapsed = task is not None
         if task is None:
             task = self._start(key, load)
-        return asyncio.shield(task), collapsed
+        return _outcome_of(task), collapsed
 
     async def aclose(self) -> None:
-        """End what is still under way."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.clear()
+        """End what is still under way, and what is started meanwhile."""
+        while self._tasks:
+            await asyncio.sleep(0)  # one that is cancelled before its first step could not clean up after itself
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start(self, key: str, load: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
         if len(self._tasks) >= self._bound:
             raise Busy("Too many thumbnails are being loaded already.")
         task = asyncio.get_running_loop().create_task(self._fly(key, load()), name="flight")
         self._tasks[key] = task
-        task.add_done_callback(_retrieve)
         return task
 
     async def _fly(self, key: str, load: Coroutine[Any, Any, T]) -> T:
@@ -58,7 +59,25 @@ class Flights(Generic[T]):
             del self._tasks[key]
 
 
-def _retrieve(task: asyncio.Task[T]) -> None:
-    """Take note of a failure when everyone who could have has left."""
-    if not task.cancelled():
-        task.exception()
+def _outcome_of(task: asyncio.Task[T]) -> asyncio.Future[T]:
+    """Give a future of its own to one who waits.
+
+    `asyncio.shield` would do, but reports a failure as unhandled when nobody took its future, and from Python 3.14 on
+    also when whoever took it has left.
+    """
+    outcome: asyncio.Future[T] = task.get_loop().create_future()
+    task.add_done_callback(partial(_tell, outcome))
+    return outcome
+
+
+def _tell(outcome: asyncio.Future[T], task: asyncio.Task[T]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if outcome.done():  # whoever waited has left
+        return
+    if task.cancelled():
+        outcome.cancel()
+    elif error is None:
+        outcome.set_result(task.result())
+    else:
+        outcome.set_exception(error)
+        outcome.exception()  # taken note of, should it be abandoned

@@ -66,10 +66,8 @@ class Grants:
         if kept is not None and self._counts(kept[0]):
             entry, source, collapsed = kept[0], kept[1], False
         else:
-            outcome, collapsed = self._flights.join(key, lambda: self._load(key, visitor, request))
-            if collapsed:
-                self._metrics.collapsed("grant")
-            entry, source = await outcome, Source.UPSTREAM
+            entry, collapsed = await self._loaded(key, visitor, request)
+            source = Source.UPSTREAM
         self._metrics.found("grant", source)
         if isinstance(entry, Refusal):
             raise Refused(entry)
@@ -87,6 +85,18 @@ class Grants:
     def remaining_s(self, grant: Grant) -> float:
         """Tell how many seconds are left of a grant; not positive when it is over."""
         return grant.fresh_until - self._clock.now()
+
+    async def _loaded(self, key: str, visitor: Visitor, request: ThumbRequest) -> tuple[Grant | Refusal, bool]:
+        """Share a flight; board the next one when it gave up at a deadline that was not yet one's own."""
+        while True:
+            outcome, collapsed = self._flights.join(key, lambda: self._load(key, visitor, request))
+            if collapsed:
+                self._metrics.collapsed("grant")
+            try:
+                return await outcome, collapsed
+            except StillGenerating:
+                if not collapsed:
+                    raise
 
     def _counts(self, entry: Grant | Refusal) -> bool:
         return isinstance(entry, Refusal) or self.remaining_s(entry) > 0

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from contextlib import suppress
-from functools import partial
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Self
 
-import structlog
 from aiocache.backends.redis import RedisBackend, RedisCache  # type: ignore[import-untyped]
 from aiocache.serializers import BaseSerializer  # type: ignore[import-untyped]
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
 
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.client import connect
 from proxy.cache.gate import Gate, State
-from proxy.cache.trouble import Trouble, trouble_of
-from proxy.errors import Unreachable
+from proxy.cache.line import Line
+from proxy.cache.trouble import Trouble
 from proxy.model import Entry
 from proxy.policy import codec
 from proxy.policy.keys import site_digest
@@ -28,9 +23,6 @@ from proxy.settings import RedisSettings
 
 _MAX_TTL_MS = 366 * 86400 * 1000
 _SCAN_COUNT = 500
-
-_log = structlog.get_logger("proxy.cache.redis")
-_T = TypeVar("_T")
 
 
 class _EntrySerializer(BaseSerializer):  # type: ignore[misc]  # aiocache has no types
@@ -49,64 +41,52 @@ class _EntrySerializer(BaseSerializer):  # type: ignore[misc]  # aiocache has no
 class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
     """Keeps entries in Redis under `{namespace}:v{codec}:{site}:`, each with a time to live.
 
-    Every command runs in a task of its own, which its caller waits for no longer than `timeout_s`. So a command that
-    has been sent is never cancelled, by whatever end the caller comes to: its reply is read where it belongs, and its
-    connection goes back to the pool clean. `find`, `keep` and `forget` are what the gateway uses; the aiocache
-    interface does the same for everybody else.
+    `find`, `keep` and `forget` are what the gateway uses; the aiocache interface does the same for everybody else.
     """
 
     def __init__(
         self,
         client: Redis,
-        namespace: str,
-        timeout_s: float,
-        pause_s: float,
-        max_connections: int,
-        timer: Callable[[], float] = time.monotonic,
+        settings: RedisSettings,
+        site: str,
         observe: Callable[[Trouble], None] = lambda _: None,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         # RedisBackend's own constructor is left out: it insists on building a client. aiocache's timeout stays off: it
         # cancels commands that are under way.
+        namespace = f"{settings.namespace}:v{codec.VERSION}:{site_digest(site)}"
         super(RedisBackend, self).__init__(
             serializer=_EntrySerializer(), namespace=namespace, timeout=None, ttl=DEFAULT_TTL_S
         )
         self.client = client
-        self._timeout_s = timeout_s
-        self._timer = timer
         self._observe = observe
-        self._gate = Gate(pause_s, timer)
-        self._turns = asyncio.Semaphore(max_connections)  # fair, which redis-py's pool is not: late comers overtake
-        self._tasks: set[asyncio.Task[Any]] = set()
+        gate = Gate(settings.pause_s, timer)
+        self._line = Line(client, gate, settings.timeout_s, settings.max_connections, timer, observe)
 
     @classmethod
     def from_settings(
         cls, settings: RedisSettings, site: str, observe: Callable[[Trouble], None] = lambda _: None
     ) -> Self:
-        """Build the tier of one Cloudreve site, named by its internal URL; raise ValueError for a bad Redis URL."""
+        """Build the tier of one Cloudreve site, named by its internal URL; raise ValueError for a bad Redis URL.
+
+        `observe` is told of every trouble, once each time.
+        """
         if settings.url is None:
             raise ValueError("redis.url is not set")
-        namespace = f"{settings.namespace}:v{codec.VERSION}:{site_digest(site)}"
-        return cls(
-            connect(settings.url, settings),
-            namespace,
-            settings.timeout_s,
-            settings.pause_s,
-            settings.max_connections,
-            observe=observe,
-        )
+        return cls(connect(settings.url, settings), settings, site, observe)
 
     def __repr__(self) -> str:
-        return f"RedisTier({self.namespace}, {self.state})"
+        return f"RedisTier({self.namespace}, {self.state.value})"
 
     @property
     def state(self) -> State:
-        """Whether Redis is asked at present."""
-        return self._gate.state
+        """Whether Redis is asked at present, or paused after trouble."""
+        return self._line.state
 
     @property
     def is_up(self) -> bool:
         """Tell whether Redis is asked at present; false while it is paused after trouble."""
-        return self._gate.state is State.UP
+        return self.state is State.UP
 
     async def find(self, key: str) -> Entry | None:
         """Give the entry, or None when there is none or Redis is in trouble."""
@@ -118,7 +98,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
 
     async def keep(self, key: str, entry: Entry, ttl_s: float) -> None:
         """Keep an entry for `ttl_s` seconds, unless that is not positive or Redis is in trouble."""
-        if self._is_open():
+        if self._line.is_open():
             await self._set(self.build_key(key), codec.encode(entry), ttl_s)
 
     async def forget(self, key: str) -> None:
@@ -127,48 +107,37 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
 
     async def ping(self) -> float:
         """Measure a round trip in seconds, paused or not; raise Unreachable saying what is wrong."""
-        started = self._timer()
-        try:
-            await self.client.ping()
-        except (RedisError, OSError) as error:
-            raise Unreachable(trouble_of(error).explanation) from error
-        return self._timer() - started
+        return await self._line.ping()
 
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._timeout_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        with suppress(RedisError, OSError):
-            await self.client.aclose()
+        await self._line.aclose()
 
     async def _get(self, key: str, **_: object) -> bytes | None:
-        return await self._ask(None, self.client.get, key)
+        return await self._line.ask(None, self.client.get, key)
 
     async def _multi_get(self, keys: list[str], **_: object) -> list[bytes | None]:
-        return await self._ask([None] * len(keys), self.client.mget, keys) if keys else []
+        return await self._line.ask([None] * len(keys), self.client.mget, keys) if keys else []
 
     async def _set(self, key: str, value: bytes, ttl: float | None, **_: object) -> bool:
         ttl_ms = _milliseconds(ttl)
-        return ttl_ms > 0 and bool(await self._ask(False, self.client.set, key, value, px=ttl_ms))
+        return ttl_ms > 0 and bool(await self._line.ask(False, self.client.set, key, value, px=ttl_ms))
 
     async def _multi_set(self, pairs: Iterable[tuple[str, bytes]], ttl: float | None, **_: object) -> bool:
         return all([await self._set(key, value, ttl) for key, value in pairs])
 
     async def _exists(self, key: str, **_: object) -> bool:
-        return bool(await self._ask(0, self.client.exists, key))
+        return bool(await self._line.ask(0, self.client.exists, key))
 
     async def _delete(self, key: str, **_: object) -> int:
-        return await self._ask(0, self.client.unlink, key)
+        return await self._line.ask(0, self.client.unlink, key)
 
     async def _expire(self, key: str, ttl: float, **_: object) -> bool:
         """Give an entry another `ttl` seconds; none or less drops it, since nothing here lives for ever."""
         ttl_ms = _milliseconds(ttl)
         if ttl_ms <= 0:
             return await self._delete(key) > 0
-        return bool(await self._ask(False, self.client.pexpire, key, ttl_ms))
+        return bool(await self._line.ask(False, self.client.pexpire, key, ttl_ms))
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:
         """Drop every key of this tier, or under another prefix, and no other; tell whether Redis did it all."""
@@ -181,8 +150,8 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
     async def _sweep(self, pattern: str, cursor: int) -> int:
         """Drop the keys that one SCAN brings; give the next cursor: 0 at the end, -1 after trouble."""
         nothing: tuple[int, list[bytes]] = (-1, [])
-        cursor, keys = await self._ask(nothing, self.client.scan, cursor, match=pattern, count=_SCAN_COUNT)
-        return -1 if keys and await self._ask(-1, self.client.unlink, *keys) < 0 else cursor
+        cursor, keys = await self._line.ask(nothing, self.client.scan, cursor, match=pattern, count=_SCAN_COUNT)
+        return -1 if keys and await self._line.ask(-1, self.client.unlink, *keys) < 0 else cursor
 
     async def _add(self, *_: object, **__: object) -> None:
         raise NotImplementedError
@@ -195,62 +164,6 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
 
     async def _close(self, *_: object, **__: object) -> None:
         await self.aclose()
-
-    async def _ask(self, fallback: _T, command: Callable[..., Awaitable[Any]], *words: object, **options: object) -> _T:
-        """Give Redis' reply, or `fallback` when there is trouble or no reply within `timeout_s`."""
-        if not self._is_open():
-            return fallback
-        task = self._start(self._run(fallback, partial(command, *words, **options)))
-        done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
-        if not done:
-            self._observe(Trouble.LATE)
-        return task.result() if done and not task.cancelled() else fallback
-
-    async def _run(self, fallback: _T, command: Callable[[], Awaitable[_T]]) -> _T:
-        """Send a command when its turn comes, unless its caller has gone by then."""
-        wanted_until = self._timer() + self._timeout_s
-        async with self._turns:
-            epoch = self._gate.epoch
-            if self._timer() > wanted_until or not self.is_up:
-                return fallback
-            try:
-                return await command()
-            except Exception as error:  # noqa: BLE001 - a tier that fails open lets no library's surprise through
-                self._suffer(trouble_of(error), epoch)
-                return fallback
-
-    def _suffer(self, trouble: Trouble, epoch: int) -> None:
-        self._observe(trouble)
-        if trouble.pauses and self._gate.trip(epoch):
-            _log.warning("redis paused", trouble=trouble.value)
-
-    def _is_open(self) -> bool:
-        """Tell whether a command may be sent. While it may not, one caller per pause starts a probe and waits not."""
-        if self.is_up:
-            return True
-        if self._gate.claim_probe():
-            self._start(self._probe())
-        return False
-
-    async def _probe(self) -> None:
-        """Find out whether Redis is back, on a new connection: the old ones may lead to where it was."""
-        try:
-            await self.client.connection_pool.disconnect(inuse_connections=False)
-            await self.client.ping()
-        except ResponseError:
-            pass  # it answers
-        except Exception as error:  # noqa: BLE001 - as above
-            self._observe(trouble_of(error))
-            self._gate.stay_shut()
-            return
-        self._gate.open()
-        _log.info("redis up")
-
-    def _start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
 
 def _milliseconds(ttl_s: float | None) -> int:

@@ -46,7 +46,7 @@ def bare(value: object) -> web.Response:
 
 def not_found() -> web.Response:
     """Answer a route or method that does not exist: the one place where Cloudreve's HTTP status is true."""
-    return web.Response(status=404, text="404 page not found", content_type="text/plain", charset=None)
+    return web.Response(status=404, body=b"404 page not found", content_type="text/plain")
 
 
 def go_json(value: object) -> bytes:

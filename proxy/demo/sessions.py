@@ -49,9 +49,7 @@ class Sessions:
         if account is None or form["password"] != PASSWORD:
             raise Refused(40080, "Incorrect password or email address")
         call.identity = account.id
-        user = {"id": account.id, "email": account.email, "nickname": account.name, "status": "active"}
-        user["created_at"] = go_time(account.created)
-        return success({"user": user, "token": self._pair(account)})
+        return success({"user": _user(account), "token": self._pair(account)})
 
     async def refresh(self, request: web.Request, call: Call) -> web.Response:
         """Answer `POST /api/v4/session/token/refresh`."""
@@ -71,6 +69,19 @@ class Sessions:
             "access_expires": go_time(now + ACCESS_LIFE_S),
             "refresh_expires": go_time(now + REFRESH_LIFE_S),
         }
+
+
+def _user(account: Account) -> dict[str, object]:
+    group = {"id": account.id, "name": "User", "permission": "/RoB"}
+    return {
+        "id": account.id,
+        "email": account.email,
+        "nickname": account.name,
+        "status": "active",
+        "created_at": go_time(account.created),
+        "group": group | {"direct_link_batch_size": 1000, "trash_retention": 604800},
+        "language": "en-US",
+    }
 
 
 async def _form(request: web.Request, fields: dict[str, str]) -> dict[str, str]:

@@ -54,5 +54,5 @@ def backoff_s(attempt: int, jitter: float) -> float:
     `attempt` counts from 0, `jitter` is in [0, 1). A small picture takes 0.5 to 1.2 s (CONTRACT: resolve), so the wait
     grows from about 0.1 s to 1 s and stays there; half of it is random, so that waiters spread out.
     """
-    ceiling_s = min(0.1 * 2 ** min(attempt, 4), 1.0)
+    ceiling_s = min(0.1 * 2.0 ** min(attempt, 4), 1.0)
     return ceiling_s * (0.5 + jitter / 2)

@@ -50,7 +50,9 @@ _EMBEDDING = (
     (IPv6Network("64:ff9b::/96"), 0),  # NAT64, the way out of networks without IPv4 (RFC 6052)
     (IPv6Network("2002::/16"), 80),  # 6to4
 )
-"""Networks whose addresses lead to an IPv4 address, and by how many bits it stands from the right."""
+"""Networks whose addresses lead to an IPv4 address, and how many bits stand to the right of it."""
+_ISATAP = 0x00005EFE
+"""Before the last 32 bits of any prefix: a tunnel to the IPv4 address in these (RFC 5214 §6.1)."""
 
 
 def is_public_address(address: str) -> bool:
@@ -74,6 +76,8 @@ def _is_public_6(address: IPv6Address) -> bool:
     for network, shift in _EMBEDDING:
         if address in network:
             return _is_public_4(IPv4Address(int(address) >> shift & 0xFFFFFFFF))
+    if int(address) >> 32 & 0xFDFFFFFF == _ISATAP:
+        return False
     return address in _GLOBAL_6 and not any(address in network for network in _PRIVATE_6)
 
 

@@ -1,0 +1,79 @@
+"""Concurrency towards Cloudreve, shared fairly: a client with ten thousand wishes takes turns with one who has one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from proxy.errors import Busy
+
+
+class FairLimit:
+    """At most `slots` at work at once; who waits is served client by client, round robin.
+
+    At most `bound` are admitted at once, and of one client no more than a quarter of that, so that a single client
+    cannot take all the places in the queue either.
+    """
+
+    def __init__(self, slots: int, bound: int) -> None:
+        self._free = slots
+        self._bound = bound
+        self._bound_per_client = max(bound // 4, 1)
+        self._admitted: Counter[str] = Counter()
+        self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @contextmanager
+    def admitted(self, client: str) -> Iterator[None]:
+        """Take a place in the house, or raise Busy: the one bound on everything that waits for Cloudreve."""
+        if self._admitted.total() >= self._bound or self._admitted[client] >= self._bound_per_client:
+            raise Busy("Too many thumbnails are being loaded already.")
+        self._admitted[client] += 1
+        try:
+            yield
+        finally:
+            self._admitted[client] -= 1
+            if not self._admitted[client]:
+                del self._admitted[client]
+
+    @asynccontextmanager
+    async def slot(self, client: str) -> AsyncIterator[None]:
+        """Wait for one's turn and work."""
+        if self._free > 0:
+            self._free -= 1
+        else:
+            await self._turn(client)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _turn(self, client: str) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue = self._queues.setdefault(client, deque())
+        queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()  # the slot was handed over in the very step of the cancellation
+            elif turn in queue:
+                self._leave(client, queue, turn)
+            raise
+
+    def _leave(self, client: str, queue: deque[asyncio.Future[None]], turn: asyncio.Future[None]) -> None:
+        queue.remove(turn)
+        if not queue:
+            del self._queues[client]
+
+    def _pass_on(self) -> None:
+        """Hand the slot to the client whose turn it is, who then queues up behind all others."""
+        if not self._queues:
+            self._free += 1
+            return
+        client, queue = self._queues.popitem(last=False)
+        turn = queue.popleft()
+        if queue:
+            self._queues[client] = queue
+        turn.set_result(None)

@@ -1,0 +1,1 @@
+"""HTTP on one side, the model on the other."""

@@ -1,0 +1,41 @@
+"""The border at which errors become answers (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from proxy.errors import MethodNotAllowed, NoSuchRoute, ProxyError
+from proxy.policy.headers import problem, problem_fields
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+OUTCOME = web.RequestKey("outcome", str)
+"""How a request ended, in the vocabulary of the metrics."""
+
+_log = structlog.get_logger("proxy.web")
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer an error with problem+json and its true status, whatever raised it."""
+    try:
+        return await handler(request)
+    except ProxyError as error:
+        return _problem(request, error)
+    except web.HTTPMethodNotAllowed as error:
+        return _problem(request, MethodNotAllowed(", ".join(sorted(error.allowed_methods))))
+    except web.HTTPNotFound:
+        return _problem(request, NoSuchRoute("There is nothing at this path."))
+    except web.HTTPException:
+        raise
+    except Exception:  # noqa: BLE001 - the border: whatever it was, the visitor gets an answer
+        _log.exception("a request ended unexpectedly")
+        return _problem(request, ProxyError("The gateway failed on this request."))
+
+
+def _problem(request: web.Request, error: ProxyError) -> web.Response:
+    request[OUTCOME] = error.category
+    return web.Response(status=error.status, headers=dict(problem_fields(error)), body=problem(error))

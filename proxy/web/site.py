@@ -1,0 +1,75 @@
+"""The two applications: what visitors reach and what operators reach."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from proxy.metrics import Metrics
+from proxy.web.health import Health
+from proxy.web.problems import OUTCOME, Handler, problems
+
+_log = structlog.get_logger("proxy.web")
+
+
+class Site:
+    """Puts routes together, and counts and narrates what comes through them."""
+
+    def __init__(self, metrics: Metrics, health: Health, routes: Iterable[web.RouteDef]) -> None:
+        self._metrics = metrics
+        self._health = health
+        self._routes = list(routes)
+
+    def application(self) -> web.Application:
+        """Make the visitors' side."""
+        return _application([*self._routes, *self._health.routes()], self._narrate)
+
+    def admin_application(self) -> web.Application:
+        """Make the operators' side."""
+        return _application([web.get("/metrics", self._show_metrics), *self._health.routes()])
+
+    async def _show_metrics(self, _: web.Request) -> web.Response:
+        kind = "text/plain; version=1.0.0; charset=utf-8"
+        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": kind})
+
+    @web.middleware
+    async def _narrate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Count the request and write its line: its route, never its query or its headers."""
+        started = time.perf_counter()
+        response = await handler(request)
+        outcome = request.get(OUTCOME)
+        if outcome is None:  # health and the like
+            return response
+        seconds = time.perf_counter() - started
+        is_sent = outcome in ("hit", "miss") and request.method == "GET"
+        self._metrics.request(outcome, seconds, (response.content_length or 0) if is_sent else 0)
+        _log.info(
+            "request",
+            method=request.method,
+            route=_route(request),
+            status=response.status,
+            outcome=outcome,
+            ms=round(seconds * 1000, 2),
+        )
+        return response
+
+
+def _application(routes: Iterable[web.RouteDef], *middlewares: Middleware) -> web.Application:
+    app = web.Application(middlewares=[*middlewares, problems])
+    app.add_routes(routes)
+    app.on_response_prepare.append(_sign)
+    return app
+
+
+async def _sign(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "thumb-proxy"
+
+
+def _route(request: web.Request) -> str:
+    """Name the route, not the path: a path may hold what nobody is to read."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "none"

@@ -1,0 +1,79 @@
+"""`/thumb?uri=...`: a File URI in, a picture out."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.download import Download
+from proxy.errors import ProxyError
+from proxy.gateway import Answer, Gateway, Shown
+from proxy.model import Picture, ThumbRequest
+from proxy.policy.headers import picture_fields
+from proxy.policy.request import thumb_request
+from proxy.web.problems import OUTCOME
+
+
+class Thumbs:
+    """Shows pictures to those who may see them."""
+
+    def __init__(self, gateway: Gateway, max_uri_bytes: int) -> None:
+        self._gateway = gateway
+        self._max_uri_bytes = max_uri_bytes
+
+    def routes(self) -> list[web.RouteDef]:
+        """Make the route; HEAD comes with GET."""
+        return [web.get("/thumb", self._thumb)]
+
+    async def _thumb(self, request: web.Request) -> web.StreamResponse:
+        return await write(request, await self._gateway.answer(question(request, self._max_uri_bytes)))
+
+
+def question(request: web.Request, max_uri_bytes: int) -> ThumbRequest:
+    """Read what the visitor asks for; raise BadRequest or InvalidToken when that cannot be told."""
+    return thumb_request(
+        request.query.getall("uri", ()),
+        authorization=request.headers.getall("Authorization", ()),
+        ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
+        hint=request.headers.get("X-Cr-Context-Hint"),
+        if_none_match=request.headers.getall("If-None-Match", ()),
+        max_uri_bytes=max_uri_bytes,
+    )
+
+
+async def write(request: web.Request, answer: Answer) -> web.StreamResponse:
+    """Send an answer: the picture, or that the visitor has it already."""
+    fields = CIMultiDict(picture_fields(answer.identity, answer.etag, answer.fresh_for_s, answer.handling))
+    if answer.shown is None:
+        request[OUTCOME] = "not_modified"
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields)
+    request[OUTCOME] = "hit" if answer.handling.is_hit else "miss"
+    fields["Content-Type"] = answer.shown.head.media_type
+    return await _show(request, answer.shown, fields)
+
+
+async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) -> web.StreamResponse:
+    if isinstance(shown.body, Picture):
+        return web.Response(body=shown.body.body, headers=fields)
+    response = web.StreamResponse(headers=fields)
+    response.content_length = shown.head.length_bytes
+    await response.prepare(request)
+    if request.method == "HEAD":
+        return response
+    return await _stream(request, response, shown.body)
+
+
+async def _stream(request: web.Request, response: web.StreamResponse, download: Download) -> web.StreamResponse:
+    """Send what arrives; a picture that breaks off must not look complete, so its connection is cut."""
+    try:
+        async for chunk in download.chunks():
+            await response.write(chunk)
+    except ProxyError as error:
+        request[OUTCOME] = error.category
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+    await response.write_eof()
+    return response
