@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from proxy.cache.memory import MemoryTier
 from proxy.cache.redis import RedisTier
 from proxy.cache.tiers import Tiers
 from proxy.errors import ProxyError
+from proxy.fairness import FairLimit
 from proxy.flight import Flights
 from proxy.gateway import Gateway
 from proxy.grants import Grants
@@ -86,12 +87,15 @@ async def _build(settings: Settings, clock: Clock, metrics: Metrics, health: Hea
     )
     cloudreve = Cloudreve(trusted, clock, origins, metrics, settings.cloudreve, settings.grants)
     await _greet(cloudreve)
+    await _background(stack, cloudreve.breaker.watch())
     secret = settings.cloudreve.secret_key
     secret_key = secret.get_secret_value().encode() if secret else None
     identifier = Identifier(cloudreve, clock, metrics, whoamis, settings.identity, secret_key)
-    grants = Grants(tiers, cloudreve, clock, metrics, resolves, settings.refusals, settings.server.deadline_s)
+    limit = FairLimit(settings.cloudreve.max_resolves, bound // 4)
+    grants = Grants(tiers, cloudreve, clock, metrics, resolves, limit, settings)
     images = Images(trusted, guarded, origins, settings.cloudreve)
-    pictures = Pictures(tiers, images, metrics, fetches, settings.pictures, settings.cloudreve.max_fetches)
+    fetch_limit = FairLimit(settings.cloudreve.max_fetches, bound // 4)
+    pictures = Pictures(tiers, images, metrics, fetches, fetch_limit, settings.pictures)
     gateway = Gateway(identifier, grants, pictures, settings.server.deadline_s)
     return Site(metrics, health, Thumbs(gateway, settings.server.max_uri_bytes).routes())
 
@@ -122,6 +126,17 @@ async def _tiers(settings: Settings, metrics: Metrics, stack: AsyncExitStack) ->
 async def _flights(stack: AsyncExitStack, flights: Flights[Any]) -> Flights[Any]:
     stack.push_async_callback(flights.aclose)
     return flights
+
+
+async def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Run something until the end."""
+    task = asyncio.get_running_loop().create_task(work)
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(stop)
 
 
 async def _greet(cloudreve: Cloudreve) -> None:

@@ -13,22 +13,20 @@ from proxy.errors import Busy
 class FairLimit:
     """At most `slots` at work at once; who waits is served client by client, round robin.
 
-    At most `bound` are admitted at once, and of one client no more than a quarter of that, so that a single client
-    cannot take all the places in the queue either.
+    Of one client at most `bound_per_client` are admitted at once, so that it cannot fill the house either.
     """
 
-    def __init__(self, slots: int, bound: int) -> None:
+    def __init__(self, slots: int, bound_per_client: int) -> None:
         self._free = slots
-        self._bound = bound
-        self._bound_per_client = max(bound // 4, 1)
+        self._bound_per_client = bound_per_client
         self._admitted: Counter[str] = Counter()
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @contextmanager
     def admitted(self, client: str) -> Iterator[None]:
-        """Take a place in the house, or raise Busy: the one bound on everything that waits for Cloudreve."""
-        if self._admitted.total() >= self._bound or self._admitted[client] >= self._bound_per_client:
-            raise Busy("Too many thumbnails are being loaded already.")
+        """Take a place in the house, or raise Busy."""
+        if self._admitted[client] >= self._bound_per_client:
+            raise Busy("You are waiting for too many thumbnails already.")
         self._admitted[client] += 1
         try:
             yield

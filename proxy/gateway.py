@@ -65,7 +65,7 @@ class Gateway:
         grant, tag = found.grant, _etag(found.grant, "")
         if tag and matches(request.if_none_match, tag):
             return self._answer(visitor, found, tag, Handling(found.source, None, found.collapsed), None)
-        body, source, collapsed = await self._pictures.find(grant)
+        body, source, collapsed = await self._pictures.find(grant, request.client)
         head = await body.opened() if isinstance(body, Download) else body.head
         if not grant.own and head.version not in ("", grant.version):
             await self._grants.note(visitor, request, grant, head.version)

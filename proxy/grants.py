@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 from weakref import WeakValueDictionary
@@ -12,13 +13,14 @@ from weakref import WeakValueDictionary
 from cachetools import LRUCache
 
 from proxy.cache.tiers import Tiers
-from proxy.errors import Refused, StillGenerating
+from proxy.errors import Busy, Refused, StillGenerating, TooSlow, Unreachable
+from proxy.fairness import FairLimit
 from proxy.flight import Flights
 from proxy.metrics import Metrics
 from proxy.model import Generating, Grant, Refusal, Resolution, Source, ThumbRequest, Visitor
-from proxy.policy.freshness import backoff_s, refusal_ttl_s
+from proxy.policy.freshness import backoff_s, refusal_ttl_s, renew_at
 from proxy.policy.keys import grant_key
-from proxy.settings import RefusalSettings
+from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 
@@ -44,8 +46,8 @@ class Grants:
         clock: Clock,
         metrics: Metrics,
         flights: Flights[Grant | Refusal],
-        refusals: RefusalSettings,
-        deadline_s: float,
+        limit: FairLimit,
+        settings: Settings,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._tiers = tiers
@@ -53,8 +55,8 @@ class Grants:
         self._clock = clock
         self._metrics = metrics
         self._flights = flights
-        self._refusals = refusals
-        self._deadline_s = deadline_s
+        self._limit = limit
+        self._settings = settings
         self._sleep = sleep
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._generated: LRUCache[str, None] = LRUCache(GENERATED_NAMES)
@@ -64,19 +66,17 @@ class Grants:
         key = grant_key(visitor.identity, request.uri)
         kept = await self._tiers.find(key, (Grant, Refusal), self._promotion_s)
         if kept is not None and self._counts(kept[0]):
-            entry, source, collapsed = kept[0], kept[1], False
+            found = FoundGrant(self._allowed(kept[0]), kept[1], collapsed=False)
+            self._renew_in_time(key, found.grant, visitor, request)
         else:
-            entry, collapsed = await self._loaded(key, visitor, request)
-            source = Source.UPSTREAM
-        self._metrics.found("grant", source)
-        if isinstance(entry, Refusal):
-            raise Refused(entry)
-        return FoundGrant(entry, source, collapsed)
+            found = await self._loaded(key, visitor, request, kept[0] if kept else None)
+        self._metrics.found("grant", found.source)
+        return found
 
     async def note(self, visitor: Visitor, request: ThumbRequest, grant: Grant, version: str) -> None:
         """Note which version of a foreign picture this grant was seen to name, so that it needs no further check."""
         noted = replace(grant, version=version)
-        await self._tiers.keep(grant_key(visitor.identity, request.uri), noted, self._remaining_s(noted))
+        await self._tiers.keep(grant_key(visitor.identity, request.uri), noted, self._kept_s(noted))
 
     async def forget(self, visitor: Visitor, request: ThumbRequest) -> None:
         """Drop a grant that upstream no longer honours."""
@@ -86,8 +86,20 @@ class Grants:
         """Tell how many seconds are left of a grant; not positive when it is over."""
         return grant.fresh_until - self._clock.now()
 
-    async def _loaded(self, key: str, visitor: Visitor, request: ThumbRequest) -> tuple[Grant | Refusal, bool]:
-        """Share a flight; board the next one when it gave up at a deadline that was not yet one's own."""
+    async def _loaded(
+        self, key: str, visitor: Visitor, request: ThumbRequest, old: Grant | Refusal | None
+    ) -> FoundGrant:
+        """Share a flight; during an outage fall back on the old grant where the configuration bridges it."""
+        try:
+            entry, collapsed = await self._flown(key, visitor, request)
+        except (Unreachable, TooSlow):
+            if not isinstance(old, Grant) or self.remaining_s(old) <= -self._settings.grants.stale_if_error_s:
+                raise
+            return FoundGrant(old, Source.STALE, collapsed=False)
+        return FoundGrant(self._allowed(entry), Source.UPSTREAM, collapsed)
+
+    async def _flown(self, key: str, visitor: Visitor, request: ThumbRequest) -> tuple[Grant | Refusal, bool]:
+        """Board the next flight when one gave up at a deadline that was not yet one's own."""
         while True:
             outcome, collapsed = self._flights.join(key, lambda: self._load(key, visitor, request))
             if collapsed:
@@ -98,23 +110,44 @@ class Grants:
                 if not collapsed:
                     raise
 
+    def _renew_in_time(self, key: str, grant: Grant, visitor: Visitor, request: ThumbRequest) -> None:
+        """Start a flight, and wait for nothing, when somebody still wants a grant that is about to end."""
+        is_due = self._clock.now() >= renew_at(grant, self._settings.grants.renew_s)
+        if is_due and not self._cloudreve.breaker.is_open:
+            with suppress(Busy):
+                self._flights.join(key, lambda: self._load(key, visitor, request))
+
+    def _allowed(self, entry: Grant | Refusal) -> Grant:
+        if isinstance(entry, Refusal):
+            raise Refused(entry)
+        return entry
+
     def _counts(self, entry: Grant | Refusal) -> bool:
         return isinstance(entry, Refusal) or self.remaining_s(entry) > 0
 
     def _promotion_s(self, entry: Grant | Refusal) -> float:
         """Tell how long what Redis held may stay in memory: until Cloudreve's clock is known only Redis can tell."""
-        return self._remaining_s(entry) if self._clock.is_set else 0.0
+        return self._kept_s(entry) if self._clock.is_set else 0.0
 
     def _remaining_s(self, entry: Grant | Refusal) -> float:
         if isinstance(entry, Grant):
             return self.remaining_s(entry)
-        return refusal_ttl_s(entry, not_found_s=self._refusals.not_found_s, denied_s=self._refusals.denied_s)
+        refusals = self._settings.refusals
+        return refusal_ttl_s(entry, not_found_s=refusals.not_found_s, denied_s=refusals.denied_s)
+
+    def _kept_s(self, entry: Grant | Refusal) -> float:
+        """Tell how long an entry stays in the tiers: a grant that still counts, and then as a bridge over an outage."""
+        remaining_s = self._remaining_s(entry)
+        is_bridge = isinstance(entry, Grant) and remaining_s > 0
+        return remaining_s + self._settings.grants.stale_if_error_s if is_bridge else remaining_s
 
     async def _load(self, key: str, visitor: Visitor, request: ThumbRequest) -> Grant | Refusal:
-        resolution = await self._in_turn(visitor, request)
+        self._cloudreve.breaker.check()
+        with self._limit.admitted(_client(visitor, request)):
+            resolution = await self._in_turn(visitor, request)
         if isinstance(resolution, Generating):
             raise StillGenerating(resolution)
-        await self._tiers.keep(key, resolution, self._remaining_s(resolution))
+        await self._tiers.keep(key, resolution, self._kept_s(resolution))
         return resolution
 
     async def _in_turn(self, visitor: Visitor, request: ThumbRequest) -> Resolution:
@@ -131,15 +164,21 @@ class Grants:
         """Ask again while Cloudreve generates the thumbnail for somebody else, until the deadline."""
         started, attempt = asyncio.get_running_loop().time(), 0
         while True:
-            resolution = await self._cloudreve.resolve(request.uri, visitor.credentials, request.hint)
+            async with self._limit.slot(_client(visitor, request)):
+                resolution = await self._cloudreve.resolve(request.uri, visitor.credentials, request.hint)
             if isinstance(resolution, Grant):
                 self._generated[name] = None
             pause_s = backoff_s(attempt, random.random())  # noqa: S311 - jitter is no secret
             elapsed_s = asyncio.get_running_loop().time() - started
-            if not isinstance(resolution, Generating) or elapsed_s + pause_s >= self._deadline_s:
+            if not isinstance(resolution, Generating) or elapsed_s + pause_s >= self._settings.server.deadline_s:
                 return resolution
             attempt += 1
             await self._sleep(pause_s)
+
+
+def _client(visitor: Visitor, request: ThumbRequest) -> str:
+    """Name who takes turns: a user wherever it sits, anybody else by address."""
+    return visitor.identity.subject or request.client
 
 
 def _file_name(visitor: Visitor, request: ThumbRequest) -> str:

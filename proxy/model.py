@@ -73,6 +73,8 @@ class ThumbRequest:
     """Context hint (UUID); Cloudreve answers a little faster with it."""
     if_none_match: str | None = None
     """The header as received, several lines joined by commas (RFC 9110 §13.1.2)."""
+    client: str = ""
+    """Address from which the visitor comes; only for sharing the work fairly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class Grant:
     """The picture is Cloudreve's own entity, immutable under its id, so that it needs no check under a new grant."""
     version: str = ""
     """Which version of a foreign picture has been seen under this very grant; empty before, and for `own`."""
+    granted_at: float = 0.0
+    """When it was given, on the clock of `fresh_until`."""
 
 
 class RefusalKind(StrEnum):
@@ -161,3 +165,5 @@ class Source(StrEnum):
     MEMORY = "memory"
     REDIS = "redis"
     UPSTREAM = "upstream"
+    STALE = "stale"
+    """A grant that has run out, during an outage that the configuration bridges."""

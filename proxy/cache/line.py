@@ -96,13 +96,14 @@ class Line:
             try:
                 return await command()
             except Exception as error:  # noqa: BLE001 - what fails open lets no library's surprise through
-                self._suffer(trouble_of(error), epoch)
+                self._suffer(error, epoch)
                 return fallback
 
-    def _suffer(self, trouble: Trouble, epoch: int) -> None:
+    def _suffer(self, error: Exception, epoch: int) -> None:
+        trouble = trouble_of(error)
         self._observe(trouble)
         if trouble.pauses and self._gate.trip(epoch):
-            _log.warning("redis paused", trouble=trouble.value)
+            _log.warning("redis paused", trouble=trouble.value, error=type(error).__name__)
 
     async def _probe(self) -> None:
         """Find out whether Redis is back, on a new connection: the old ones may lead to where it was."""

@@ -18,6 +18,7 @@ class _Grant(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"
     picture: str
     own: bool
     version: bytes
+    granted_at: float
 
 
 class _Refusal(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"refusal/{VERSION}"):
@@ -41,8 +42,9 @@ def encode(entry: Entry) -> bytes:
     """Write an entry, its kind and version first. A picture's body is copied once, into the result."""
     match entry:
         case Grant():
-            version = _raw(entry.version)
-            return _encoder.encode(_Grant(entry.url, entry.fresh_until, entry.picture, entry.own, version))
+            return _encoder.encode(
+                _Grant(entry.url, entry.fresh_until, entry.picture, entry.own, _raw(entry.version), entry.granted_at)
+            )
         case Refusal():
             return _encoder.encode(_Refusal(entry.kind, entry.code, entry.correlation_id))
         case Picture():
@@ -63,8 +65,14 @@ def decode(raw: bytes) -> Entry | None:
 def _entry(written: _Grant | _Refusal | _Picture) -> Entry:
     match written:
         case _Grant():
-            version = _text(written.version)
-            return Grant(written.url, written.fresh_until, written.picture, written.own, version)
+            return Grant(
+                written.url,
+                written.fresh_until,
+                written.picture,
+                written.own,
+                _text(written.version),
+                written.granted_at,
+            )
         case _Refusal():
             return Refusal(written.kind, written.code, written.correlation_id)
         case _Picture():

@@ -6,7 +6,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import assert_never
 
-from proxy.model import Refusal, RefusalKind
+from proxy.model import Grant, Refusal, RefusalKind
 
 DATE_PRECISION_S = 1.0
 """`Date` is cut to whole seconds (RFC 9110 §5.6.7)."""
@@ -16,6 +16,11 @@ def fresh_until(expires: float | None, now: float, *, margin_s: float, max_ttl_s
     """Tell until when a grant counts, in seconds of the same clock as `expires` and `now` (Cloudreve's)."""
     lifetime_s = default_ttl_s if expires is None else expires - now - margin_s
     return now + min(lifetime_s, max_ttl_s)
+
+
+def renew_at(grant: Grant, renew_s: float) -> float:
+    """Tell from when on a grant that is still asked for is renewed: `renew_s` before its end, in its last fifth."""
+    return grant.fresh_until - min(renew_s, (grant.fresh_until - grant.granted_at) / 5)
 
 
 def skew(date: str | None, received_at: float) -> float | None:

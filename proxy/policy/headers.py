@@ -44,7 +44,7 @@ def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, han
     fields: Fields = (
         ("Cache-Control", f"{'public' if is_public else 'private'}, max-age={max_age_s}"),
         ("Vary", VARY),
-        ("Cache-Status", cache_status(handling, max_age_s)),
+        ("Cache-Status", cache_status(handling, int(fresh_for_s))),
         # A page of another site may show what an anonymous visitor may see, and nothing else.
         ("Cross-Origin-Resource-Policy", "cross-origin" if is_public else "same-site"),
         *_SAFETY,
@@ -53,10 +53,14 @@ def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, han
 
 
 def cache_status(handling: Handling, ttl_s: int) -> str:
-    """Say how the answer came about (RFC 9211 §2); `detail` names the tier, or what of a miss was still at hand."""
+    """Say how the answer came about (RFC 9211 §2); `detail` names the tier, or what of a miss was still at hand.
+
+    A negative `ttl` says that the grant had run out, and was honoured because Cloudreve could not be asked.
+    """
     if handling.is_hit:
-        tier = Source.REDIS if Source.REDIS in (handling.grant, handling.picture) else Source.MEMORY
-        return f"{CACHE_NAME}; hit; ttl={ttl_s}; detail={tier}"
+        sources = (handling.grant, handling.picture)
+        farthest = next(source for source in (Source.STALE, Source.REDIS, Source.MEMORY) if source in sources)
+        return f"{CACHE_NAME}; hit; ttl={ttl_s}; detail={farthest}"
     parts = [CACHE_NAME, "fwd=miss", f"ttl={ttl_s}"]
     if handling.collapsed:
         parts.append("collapsed")

@@ -21,6 +21,7 @@ def thumb_request(
     ticket: Sequence[str] = (),
     hint: str | None = None,
     if_none_match: Sequence[str] = (),
+    client: str = "",
     max_uri_bytes: int,
 ) -> ThumbRequest:
     """Make the question; each sequence holds a field's values as received, in their order.
@@ -34,6 +35,7 @@ def thumb_request(
         credentials=Credentials(_bearer(authorization), _ticket(ticket)),
         hint=hint if hint and _UUID.fullmatch(hint) else None,
         if_none_match=", ".join(if_none_match) if if_none_match else None,
+        client=client,
     )
 
 

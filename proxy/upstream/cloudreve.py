@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from urllib.parse import quote
 
 import aiohttp
@@ -17,6 +16,7 @@ from proxy.policy.freshness import fresh_until
 from proxy.policy.guard import Origins
 from proxy.policy.keys import picture_of
 from proxy.settings import CloudreveSettings, GrantSettings
+from proxy.upstream.breaker import Breaker
 from proxy.upstream.clock import Clock
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -42,8 +42,7 @@ class Cloudreve:
         self._base = cloudreve.url.rstrip("/")
         self._settings = cloudreve
         self._terms = grants
-        self._resolves = asyncio.Semaphore(cloudreve.max_resolves)
-        self._whoamis = asyncio.Semaphore(cloudreve.max_resolves)
+        self.breaker = Breaker(self.ping, cloudreve.probe_s)
 
     async def resolve(self, uri: FileUri, credentials: Credentials, hint: str | None) -> Resolution:
         """Ask for the signed thumbnail URL (CONTRACT: resolve).
@@ -57,28 +56,26 @@ class Cloudreve:
         # one would be wider than its key says: it is passed on only where it opens nothing but the user's own files.
         if hint is not None and uri.filesystem == "my":
             headers["X-Cr-Context-Hint"] = hint
-        async with self._resolves:
-            with self._metrics.upstream("resolve") as call:
-                body = await self._get(target, headers, self._settings.resolve_timeout_s)
-                answer = read_thumb(body)
-                resolution = self._grant(answer) if isinstance(answer, Link) else answer
-                call.outcome = type(resolution).__name__.lower()
-                return resolution
+        with self._metrics.upstream("resolve") as call, self.breaker.call():
+            body = await self._get(target, headers, self._settings.resolve_timeout_s)
+            answer = read_thumb(body)
+            resolution = self._grant(answer) if isinstance(answer, Link) else answer
+            call.outcome = type(resolution).__name__.lower()
+            return resolution
 
     async def whoami(self, bearer: str) -> str | None:
         """Ask whose token this is: the user's id, or None when Cloudreve does not accept it (CONTRACT: whoami)."""
         target = URL(f"{self._base}/api/v4/session/oauth/userinfo")
-        async with self._whoamis:
-            with self._metrics.upstream("whoami") as call:
-                body = await self._get(target, _headers(Credentials(bearer)), self._settings.whoami_timeout_s)
-                subject = read_whoami(body)
-                call.outcome = "identity" if subject else "refusal"
-                return subject
+        with self._metrics.upstream("whoami") as call, self.breaker.call():
+            body = await self._get(target, _headers(Credentials(bearer)), self._settings.whoami_timeout_s)
+            subject = read_whoami(body)
+            call.outcome = "identity" if subject else "refusal"
+            return subject
 
     async def ping(self) -> None:
         """Reach Cloudreve and learn its clock."""
         with self._metrics.upstream("ping") as call:
-            await self._get(URL(f"{self._base}/api/v4/site/ping"), {}, self._settings.whoami_timeout_s)
+            await self._get(URL(f"{self._base}/api/v4/site/ping"), {}, self._settings.connect_timeout_s)
             call.outcome = "ok"
 
     def _grant(self, link: Link) -> Grant:
@@ -93,7 +90,7 @@ class Cloudreve:
             max_ttl_s=self._terms.max_ttl_s,
             default_ttl_s=self._terms.default_ttl_s,
         )
-        return Grant(url, until, name.id, name.own)
+        return Grant(url, until, name.id, name.own, granted_at=now)
 
     async def _get(self, url: URL, headers: dict[str, str], timeout_s: float) -> bytes:
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._settings.connect_timeout_s)

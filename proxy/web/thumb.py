@@ -39,6 +39,7 @@ def question(request: web.Request, max_uri_bytes: int) -> ThumbRequest:
         ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
         hint=request.headers.get("X-Cr-Context-Hint"),
         if_none_match=request.headers.getall("If-None-Match", ()),
+        client=request.remote or "",
         max_uri_bytes=max_uri_bytes,
     )
 

@@ -1,0 +1,69 @@
+# Sourced by deploy/run and deploy/test: the virtual environment at the project's root, with what is pinned.
+# shellcheck shell=bash
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+venv=$root/.venv
+
+say() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
+
+# prepare run|test: installs what is pinned for this purpose, unless that has been done already.
+prepare() {
+  exec 9<"$root/deploy/requirements.txt"
+  if command -v flock >/dev/null; then flock 9; fi # two at a time would break each other's installation
+  if [ ! -f "$venv/.installed-$1" ] || [ "$(wanted "$1")" != "$(cat "$venv/.installed-$1")" ]; then install "$1"; fi
+  exec 9<&-
+}
+
+# wanted run|test: prints what an environment that fits is known by; prints nothing without a Python in it.
+wanted() {
+  "$venv/bin/python" - "$root" "$1" <<'PYTHON' 2>/dev/null || true
+import hashlib, pathlib, sys
+
+root, purpose = pathlib.Path(sys.argv[1]), sys.argv[2]
+files = ["pyproject.toml", "deploy/requirements.txt"] + ["deploy/requirements-dev.txt"] * (purpose == "test")
+parts = [str(root).encode(), sys.version.encode(), *((root / name).read_bytes() for name in files)]
+if sys.version_info >= (3, 11):
+    print(hashlib.sha256(b"\0".join(parts)).hexdigest())
+PYTHON
+}
+
+# install run|test: what is installed for testing serves for running as well.
+install() {
+  local python requirements=$root/deploy/requirements.txt
+  if [ "$1" = test ]; then requirements=$root/deploy/requirements-dev.txt; fi
+  if [ -z "$(wanted run)" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    python=$(find_python)
+    say "making .venv with $("$python" -V)"
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+  fi
+  rm -f "$venv"/.installed-*
+  say "installing the pinned requirements; this takes a minute, once"
+  quietly -r "$requirements" --require-hashes
+  quietly --no-deps --no-build-isolation --editable "$root"
+  wanted run >"$venv/.installed-run"
+  if [ "$1" = test ]; then wanted test >"$venv/.installed-test"; fi
+}
+
+quietly() {
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" </dev/null
+}
+
+# find_python: prints the newest Python here that is new enough and can make virtual environments.
+find_python() {
+  local python able=
+  for python in python3.13 python3.12 python3.11 python3; do
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
+    if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+      echo "$python"
+      return
+    fi
+    able=$python
+  done
+  if [ -n "$able" ]; then
+    say "$able has no module for virtual environments; on Debian and Ubuntu: apt-get install python3-venv"
+  else
+    say "there is no Python 3.11 or later on the PATH; on Debian and Ubuntu: apt-get install python3 python3-venv"
+  fi
+  return 1
+}

@@ -1,0 +1,81 @@
+"""A TCP relay in front of a server, whose replies a test may hold back, cut off or let go."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+
+class Relay:
+    """Passes bytes both ways between loopback clients and a loopback port."""
+
+    def __init__(self, upstream_port: int) -> None:
+        self._upstream_port = upstream_port
+        self._open = asyncio.Event()
+        self._open.set()
+        self._held = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def hold(self) -> None:
+        """Keep replies back from now on."""
+        self._open.clear()
+        self._held.clear()
+
+    def let_go(self) -> None:
+        """Pass on what was held and what comes."""
+        self._open.set()
+
+    def cut(self) -> None:
+        """Break every connection, replies that are held included."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def holds(self) -> None:
+        """Wait until a reply is being held."""
+        await self._held.wait()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
+        self._writers += [writer, up_writer]
+        for work in (self._pass(reader, up_writer), self._pass_replies(up_reader, writer)):
+            task = asyncio.create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+            writer.close()
+
+    async def _pass_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                if not self._open.is_set():
+                    self._held.set()
+                    await self._open.wait()
+                writer.write(data)
+                await writer.drain()
+            writer.close()

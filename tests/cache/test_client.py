@@ -1,0 +1,120 @@
+"""The client: which URLs it takes, and what its messages keep to themselves."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+
+from proxy.cache.client import connect
+from proxy.cache.redis import RedisTier
+from proxy.settings import RedisSettings
+
+SETTINGS = RedisSettings(timeout_s=0.5, max_connections=7)
+
+
+def connection(url: str) -> Connection | UnixDomainSocketConnection:
+    """Build what the client would connect with."""
+    made = connect(SecretStr(url), SETTINGS).connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    assert isinstance(made, Connection | UnixDomainSocketConnection)
+    return made
+
+
+def test_loopback_and_database() -> None:
+    """The plainest URL."""
+    made = connection("redis://127.0.0.1:6380/3")
+    assert isinstance(made, Connection)
+    assert (made.host, made.port, made.db) == ("127.0.0.1", 6380, 3)
+
+
+def test_user_and_password_may_be_percent_encoded() -> None:
+    """Access control lists have user names."""
+    made = connection("redis://thumbs:p%40ss%2Fword@redis.example.com")
+    assert isinstance(made, Connection)
+    assert (made.username, made.password, made.port) == ("thumbs", "p@ss/word", 6379)
+
+
+def test_tls_checks_the_certificate() -> None:
+    """Unless the URL says otherwise."""
+    made = connection("rediss://redis.example.com:6380/0?ssl_ca_certs=/etc/ca.pem")
+    assert isinstance(made, SSLConnection)
+    assert made.check_hostname
+    assert made.ca_certs == "/etc/ca.pem"
+    assert int(made.cert_reqs) == 2
+
+
+def test_a_unix_socket() -> None:
+    """With user, password and database in the query."""
+    made = connection("unix:///run/redis.sock?db=2&username=u&password=p%26")
+    assert isinstance(made, UnixDomainSocketConnection)
+    assert (made.path, made.db, made.username, made.password) == ("/run/redis.sock", 2, "u", "p&")
+
+
+def test_it_is_quick_to_give_up() -> None:
+    """One try, with the time that the settings give; no greeting costs a round trip."""
+    made = connection("redis://127.0.0.1")
+    assert made.socket_timeout == made.socket_connect_timeout == 0.5
+    assert made.retry.get_retries() == 0
+    assert (made.protocol, made.driver_info, made.health_check_interval) == (2, None, 0)
+    pool = connect(SecretStr("redis://127.0.0.1"), SETTINGS).connection_pool
+    assert isinstance(pool, BlockingConnectionPool)
+    assert pool.max_connections == 7
+    assert not pool.maint_notifications_enabled()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "hunter2",
+        "http://user:hunter2@localhost",
+        "redis:/hunter2",
+        "redis://:hunter2",
+        "redis://:hun/ter2@localhost",
+        "redis://:hun#ter2@localhost",
+        "redis://user:hunter2@localhost:hunter2",
+        "redis://user:hunter2@localhost:99999",
+        "redis://user:hunter2@localhost:0",
+        "redis://user:hunter2@localhost/hunter2",
+        "redis://user:hunter2@localhost/-1",
+        "redis://user:hunter2@localhost/٣",
+        "redis://user:hunter2@[::1",
+        "redis:///0",
+        "unix://?password=hunter2",
+        "redis://user:hunter2@localhost?db=hunter2",
+        "redis://user:hunter2@localhost?hunter2=1",
+        "redis://user:hunter2@localhost?decode_responses=True",
+        "redis://user:hunter2@localhost?socket_timeout=60",
+        "redis://user:hunter2@localhost?ssl_cert_reqs=none",
+        "redis://user:hunter2@localhost?protocol=3",
+        "rediss://user:hunter2@localhost?ssl_cert_reqs=hunter2",
+        "rediss://user:hunter2@localhost?ssl_min_version=hunter2",
+        "rediss://user:hunter2@localhost?max_connections=1&retry_on_timeout=yes",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_being_shown(url: str) -> None:
+    """At the start, not at the first visitor; redis-py would take some of these in silence."""
+    with pytest.raises(ValueError, match=re.escape("redis.url")) as caught:
+        connect(SecretStr(url), SETTINGS)
+    chain = repr(caught.value), repr(caught.value.__cause__), caught.value.__suppress_context__
+    assert "hunter" not in f"{chain}"
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_a_tier_needs_a_url() -> None:
+    """And says so by the name of the setting."""
+    with pytest.raises(ValueError, match=r"redis\.url is not set"):
+        RedisTier.from_settings(RedisSettings(), "http://cloudreve:5212")
+
+
+def test_nothing_that_is_printed_shows_the_password() -> None:
+    """Of the client, its pool, its connections or the tier."""
+    url = SecretStr("redis://user:hunter2@localhost:6380/0")
+    client = connect(url, SETTINGS)
+    tier = RedisTier.from_settings(RedisSettings(url=url), "http://cloudreve:5212")
+    made = connection(url.get_secret_value())
+    assert isinstance(client, Redis)
+    assert "hunter2" not in f"{client!r} {client.connection_pool!r} {made!r} {tier!r} {vars(tier)!r}"

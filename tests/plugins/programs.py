@@ -1,0 +1,30 @@
+"""Tests that need a program of the system: skipped with the reason where it is missing, which CI does not accept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker by which `deploy/test` finds what to install."""
+    config.addinivalue_line("markers", "needs(program): skip the test where this program is not installed")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose program is missing."""
+    for mark in item.iter_markers("needs"):
+        program = str(mark.args[0])
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed; as root on Debian or Ubuntu, deploy/test installs it")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run when CI has skipped a test, for whatever reason."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if os.environ.get("CI") == "true" and skipped and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"\nCI=true, and tests were skipped ({len(skipped)}): this counts as failed.", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
