@@ -13,9 +13,12 @@ import aiohttp
 import structlog
 from aiohttp import web
 
+from proxy.cache.lease import Leases
 from proxy.cache.memory import MemoryTier
+from proxy.cache.news import News
 from proxy.cache.redis import RedisTier
 from proxy.cache.tiers import Tiers
+from proxy.cluster import Alone, Cluster
 from proxy.errors import ProxyError
 from proxy.fairness import FairLimit
 from proxy.flight import Flights
@@ -26,6 +29,7 @@ from proxy.metrics import Metrics
 from proxy.model import Grant, Refusal
 from proxy.pictures import Pictures
 from proxy.policy.guard import Origins
+from proxy.resolver import Resolver
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
@@ -79,7 +83,7 @@ async def _build(settings: Settings, clock: Clock, metrics: Metrics, health: Hea
     origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
     trusted = await _session(stack)
     guarded = await _session(stack, socket_factory=public_socket)
-    tiers = await _tiers(settings, metrics, stack)
+    tiers, cluster = await _tiers(settings, clock, metrics, stack)
     whoamis, resolves, fetches = (
         await _flights(stack, Flights[str | None](bound)),
         await _flights(stack, Flights[Grant | Refusal](bound)),
@@ -92,10 +96,11 @@ async def _build(settings: Settings, clock: Clock, metrics: Metrics, health: Hea
     secret_key = secret.get_secret_value().encode() if secret else None
     identifier = Identifier(cloudreve, clock, metrics, whoamis, settings.identity, secret_key)
     limit = FairLimit(settings.cloudreve.max_resolves, bound // 4)
-    grants = Grants(tiers, cloudreve, clock, metrics, resolves, limit, settings)
+    resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
+    grants = Grants(tiers, resolver, clock, metrics, resolves, cluster, settings)
     images = Images(trusted, guarded, origins, settings.cloudreve)
     fetch_limit = FairLimit(settings.cloudreve.max_fetches, bound // 4)
-    pictures = Pictures(tiers, images, metrics, fetches, fetch_limit, settings.pictures)
+    pictures = Pictures(tiers, images, metrics, fetches, cluster, fetch_limit, settings.pictures)
     gateway = Gateway(identifier, grants, pictures, settings.server.deadline_s)
     return Site(metrics, health, Thumbs(gateway, settings.server.max_uri_bytes).routes())
 
@@ -112,15 +117,20 @@ async def _session(stack: AsyncExitStack, **connector: Any) -> aiohttp.ClientSes
     )
 
 
-async def _tiers(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Tiers:
-    memory = MemoryTier(settings.memory.max_bytes)
+async def _tiers(
+    settings: Settings, clock: Clock, metrics: Metrics, stack: AsyncExitStack
+) -> tuple[Tiers, Cluster | Alone]:
+    """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""
+    memory = MemoryTier(settings.memory.max_bytes, clock.timer)
     metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
-    redis = None
-    if settings.redis.url is not None:
-        redis = RedisTier.from_settings(settings.redis, settings.cloudreve.url, metrics.redis_trouble)
-        stack.push_async_callback(redis.aclose)
-        metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
-    return Tiers(memory, redis)
+    if settings.redis.url is None:
+        return Tiers(memory, None), Alone()
+    redis = RedisTier.from_settings(settings.redis, settings.cloudreve.url, metrics.redis_trouble)
+    stack.push_async_callback(redis.aclose)
+    metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
+    news = News(redis.client, redis.namespace)
+    await _background(stack, news.listen())
+    return Tiers(memory, redis), Cluster(Leases(redis.client, redis.line, news, redis.namespace), news)
 
 
 async def _flights(stack: AsyncExitStack, flights: Flights[Any]) -> Flights[Any]:

@@ -30,7 +30,7 @@ class Download:
         self._wake()
 
     def finish(self, picture: Picture) -> None:
-        """End well: the picture is complete."""
+        """End well: the picture is complete. Saying so again changes nothing."""
         if self._head is None:  # nothing was announced: it is small, or was at hand already
             self._chunks = [picture.body]
         self._head, self._is_complete = picture.head, True

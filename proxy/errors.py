@@ -61,6 +61,22 @@ class InvalidToken(ProxyError):
     title = "Invalid access token"
 
 
+class BadSeal(ProxyError):
+    """A sealed text that no key of ours opens: changed, cut, sealed for something else, or by a key since dropped."""
+
+    status = HTTPStatus.FORBIDDEN
+    category = "bad_seal"
+    title = "Not sealed here"
+
+
+class Expired(ProxyError):
+    """A sealed URL whose grant has run out, or is no longer honoured: whoever gave it out gives a new one."""
+
+    status = HTTPStatus.GONE
+    category = "expired"
+    title = "No longer valid"
+
+
 class Refused(ProxyError):
     """Cloudreve said no."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -16,13 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 YEAR_S = 31_536_000
+MIN_SEAL_KEY_CHARS = 32
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9.])?")
-_ADDRESS_6 = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%\w+)?")
 
 
 def is_host(text: str) -> bool:
     """Say whether the text is a host name or an IP address, without brackets."""
-    return bool(_NAME.fullmatch(text) or _ADDRESS_6.fullmatch(text))
+    try:
+        return bool(_NAME.fullmatch(text) or ip_address(text))
+    except ValueError:
+        return False
 
 
 def _not_boolean(value: object) -> object:
@@ -110,6 +114,22 @@ def _secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _long_secret(value: SecretStr) -> SecretStr:
+    """Return a secret that cannot be guessed."""
+    if len(value.get_secret_value().strip()) < MIN_SEAL_KEY_CHARS:
+        raise ValueError(f"a key needs {MIN_SEAL_KEY_CHARS} characters or more")
+    return value
+
+
+def _network(text: str) -> str:
+    """Return the network in its usual spelling; an address alone is a network of one."""
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        bits = " (bits are set behind the network's length)" if "host bits" in str(error) else ""
+        raise ValueError(f"this is no network{bits}") from None
+
+
 def _redis_url(value: SecretStr) -> SecretStr:
     """Return a URL that redis-py takes; the messages hold no part of it."""
     try:
@@ -165,3 +185,14 @@ HostList: TypeAlias = Annotated[
 ]
 Secret: TypeAlias = Annotated[SecretStr, AfterValidator(_secret)]
 RedisUrl: TypeAlias = Annotated[SecretStr, AfterValidator(_redis_url)]
+SealKeys: TypeAlias = Annotated[
+    tuple[Annotated[SecretStr, AfterValidator(_long_secret)], ...],
+    BeforeValidator(_texts),
+    Field(description=f"a list of secrets of {MIN_SEAL_KEY_CHARS} characters or more each, the first of which seals"),
+]
+NetworkList: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...],
+    BeforeValidator(_texts),
+    AfterValidator(_once),
+    Field(description='a list of addresses and networks, as ["127.0.0.0/8", "10.1.2.3", "fd00::/8"]'),
+]

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
-from weakref import WeakValueDictionary
-
-from cachetools import LRUCache
+from typing import NamedTuple, TypeGuard
 
 from proxy.cache.tiers import Tiers
+from proxy.cluster import Alone, Cluster
 from proxy.errors import Busy, Refused, StillGenerating, TooSlow, Unreachable
-from proxy.fairness import FairLimit
 from proxy.flight import Flights
 from proxy.metrics import Metrics
-from proxy.model import Generating, Grant, Refusal, Resolution, Source, ThumbRequest, Visitor
-from proxy.policy.freshness import backoff_s, refusal_ttl_s, renew_at
+from proxy.model import Entry, Generating, Grant, Picture, Refusal, Source, ThumbRequest, Visitor
+from proxy.policy.codec import decode, encode
+from proxy.policy.freshness import refusal_ttl_s, renew_at
 from proxy.policy.keys import grant_key
+from proxy.resolver import Resolver
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
-from proxy.upstream.cloudreve import Cloudreve
-
-GENERATED_NAMES = 100_000
-"""How many files are remembered as having a thumbnail already, so that their resolves need no turns."""
 
 
 class FoundGrant(NamedTuple):
@@ -42,24 +34,20 @@ class Grants:
     def __init__(
         self,
         tiers: Tiers,
-        cloudreve: Cloudreve,
+        resolver: Resolver,
         clock: Clock,
         metrics: Metrics,
         flights: Flights[Grant | Refusal],
-        limit: FairLimit,
+        cluster: Cluster | Alone,
         settings: Settings,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._tiers = tiers
-        self._cloudreve = cloudreve
+        self._resolver = resolver
         self._clock = clock
         self._metrics = metrics
         self._flights = flights
-        self._limit = limit
+        self._cluster = cluster
         self._settings = settings
-        self._sleep = sleep
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._generated: LRUCache[str, None] = LRUCache(GENERATED_NAMES)
 
     async def find(self, visitor: Visitor, request: ThumbRequest) -> FoundGrant:
         """Give a live grant; raise Refused when Cloudreve said no, StillGenerating when it took too long."""
@@ -101,7 +89,7 @@ class Grants:
     async def _flown(self, key: str, visitor: Visitor, request: ThumbRequest) -> tuple[Grant | Refusal, bool]:
         """Board the next flight when one gave up at a deadline that was not yet one's own."""
         while True:
-            outcome, collapsed = self._flights.join(key, lambda: self._load(key, visitor, request))
+            outcome, collapsed = self._flights.join(key, lambda: self._load(key, visitor, request, 0.0))
             if collapsed:
                 self._metrics.collapsed("grant")
             try:
@@ -113,9 +101,9 @@ class Grants:
     def _renew_in_time(self, key: str, grant: Grant, visitor: Visitor, request: ThumbRequest) -> None:
         """Start a flight, and wait for nothing, when somebody still wants a grant that is about to end."""
         is_due = self._clock.now() >= renew_at(grant, self._settings.grants.renew_s)
-        if is_due and not self._cloudreve.breaker.is_open:
+        if is_due and not self._resolver.breaker.is_open:
             with suppress(Busy):
-                self._flights.join(key, lambda: self._load(key, visitor, request))
+                self._flights.join(key, lambda: self._load(key, visitor, request, grant.fresh_until))
 
     def _allowed(self, entry: Grant | Refusal) -> Grant:
         if isinstance(entry, Refusal):
@@ -125,9 +113,9 @@ class Grants:
     def _counts(self, entry: Grant | Refusal) -> bool:
         return isinstance(entry, Refusal) or self.remaining_s(entry) > 0
 
-    def _promotion_s(self, entry: Grant | Refusal) -> float:
+    def _promotion_s(self, entry: Entry) -> float:
         """Tell how long what Redis held may stay in memory: until Cloudreve's clock is known only Redis can tell."""
-        return self._kept_s(entry) if self._clock.is_set else 0.0
+        return self._kept_s(entry) if self._clock.is_set and not isinstance(entry, Picture) else 0.0
 
     def _remaining_s(self, entry: Grant | Refusal) -> float:
         if isinstance(entry, Grant):
@@ -141,47 +129,27 @@ class Grants:
         is_bridge = isinstance(entry, Grant) and remaining_s > 0
         return remaining_s + self._settings.grants.stale_if_error_s if is_bridge else remaining_s
 
-    async def _load(self, key: str, visitor: Visitor, request: ThumbRequest) -> Grant | Refusal:
-        self._cloudreve.breaker.check()
-        with self._limit.admitted(_client(visitor, request)):
-            resolution = await self._in_turn(visitor, request)
+    async def _load(self, key: str, visitor: Visitor, request: ThumbRequest, after: float) -> Grant | Refusal:
+        """Have one replica resolve; a grant counts as done when it lasts longer than `after`."""
+
+        async def find(message: bytes) -> Grant | Refusal | None:
+            entry = decode(message) or await self._tiers.find_shared(key, self._promotion_s)
+            return entry if isinstance(entry, Refusal) or self._lasts(entry, after) else None
+
+        self._resolver.breaker.check()
+        return await self._cluster.share(key, find, lambda: self._resolve(key, visitor, request), _tell)
+
+    def _lasts(self, entry: Entry | None, after: float) -> TypeGuard[Grant]:
+        return isinstance(entry, Grant) and self.remaining_s(entry) > 0 and entry.fresh_until > after
+
+    async def _resolve(self, key: str, visitor: Visitor, request: ThumbRequest) -> Grant | Refusal:
+        resolution = await self._resolver.resolve(visitor, request)
         if isinstance(resolution, Generating):
             raise StillGenerating(resolution)
         await self._tiers.keep(key, resolution, self._kept_s(resolution))
         return resolution
 
-    async def _in_turn(self, visitor: Visitor, request: ThumbRequest) -> Resolution:
-        """Resolve one after the other while the thumbnail may have to be generated: together they would collide."""
-        name = _file_name(visitor, request)
-        if name not in self._generated:
-            turn = self._turns.setdefault(name, asyncio.Lock())
-            async with turn:
-                if name not in self._generated:
-                    return await self._patiently(name, visitor, request)
-        return await self._patiently(name, visitor, request)
 
-    async def _patiently(self, name: str, visitor: Visitor, request: ThumbRequest) -> Resolution:
-        """Ask again while Cloudreve generates the thumbnail for somebody else, until the deadline."""
-        started, attempt = asyncio.get_running_loop().time(), 0
-        while True:
-            async with self._limit.slot(_client(visitor, request)):
-                resolution = await self._cloudreve.resolve(request.uri, visitor.credentials, request.hint)
-            if isinstance(resolution, Grant):
-                self._generated[name] = None
-            pause_s = backoff_s(attempt, random.random())  # noqa: S311 - jitter is no secret
-            elapsed_s = asyncio.get_running_loop().time() - started
-            if not isinstance(resolution, Generating) or elapsed_s + pause_s >= self._settings.server.deadline_s:
-                return resolution
-            attempt += 1
-            await self._sleep(pause_s)
-
-
-def _client(visitor: Visitor, request: ThumbRequest) -> str:
-    """Name who takes turns: a user wherever it sits, anybody else by address."""
-    return visitor.identity.subject or request.client
-
-
-def _file_name(visitor: Visitor, request: ThumbRequest) -> str:
-    """Name the file for the turns. Of shares everybody means the same file; elsewhere it depends on the user."""
-    owner = "" if request.uri.filesystem == "share" else visitor.identity.subject
-    return f"{owner}|{request.uri.text}"
+def _tell(entry: Grant | Refusal) -> bytes:
+    """Say to the other replicas what is not kept for them to find."""
+    return encode(entry) if isinstance(entry, Refusal) else b""

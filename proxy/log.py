@@ -51,7 +51,7 @@ def configure(settings: LogSettings) -> LineWriter:
     stamina.instrumentation.set_on_retry_hooks(())  # its own hook logs arguments and messages
     sys.unraisablehook = _on_unraisable
     threading.excepthook = _on_thread_exception
-    warnings.showwarning = _on_warning
+    warnings.showwarning = on_warning
     return writer
 
 
@@ -121,7 +121,7 @@ def _on_thread_exception(args: threading.ExceptHookArgs) -> None:
     _log.error("exception in a thread", exc_info=args.exc_value)
 
 
-def _on_warning(
+def on_warning(
     message: Warning | str,  # noqa: ARG001 - the signature is Python's
     category: type[Warning],
     filename: str,
@@ -129,6 +129,7 @@ def _on_warning(
     file: TextIO | None = None,  # noqa: ARG001
     line: str | None = None,  # noqa: ARG001
 ) -> None:
+    """Log where a warning comes from; the handler for `warnings.showwarning`."""
     _log.warning("python warning", category=category.__name__, where=f"{_place(filename)}:{lineno}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
 from proxy.cache.tiers import Tiers
+from proxy.cluster import Alone, Cluster
 from proxy.download import Download
 from proxy.errors import ProxyError, UpstreamError
 from proxy.fairness import FairLimit
@@ -36,6 +37,7 @@ class Pictures:
         images: Images,
         metrics: Metrics,
         flights: Flights[None],
+        cluster: Cluster | Alone,
         limit: FairLimit,
         settings: PictureSettings,
     ) -> None:
@@ -44,6 +46,7 @@ class Pictures:
         self._metrics = metrics
         self._flights = flights
         self._settings = settings
+        self._cluster = cluster
         self._limit = limit
         self._downloads: dict[PictureId, Download] = {}
 
@@ -68,15 +71,20 @@ class Pictures:
         return FoundPicture(self._downloads[grant.picture], Source.UPSTREAM, collapsed)
 
     async def _bring(self, grant: Grant, stale: Picture | None, download: Download, client: str) -> None:
-        """Carry one download to its end, good or bad; readers are told before Redis is."""
+        """Carry one download to its end, good or bad."""
+
+        async def find(message: bytes) -> Picture | None:
+            picture = await self._tiers.find_shared(picture_key(grant.picture), self._ttl_s)
+            if not isinstance(picture, Picture):
+                return None
+            return picture if _is_seen(grant, picture) or _told(picture) == message else None
+
+        async def load() -> Picture:
+            return await self._load(grant, stale, download, client)
+
         try:
-            with self._metrics.upstream("fetch") as call:
-                with self._limit.admitted(client):
-                    async with self._limit.slot(client):
-                        picture = await self._fetch(grant, stale, download)
-                call.outcome = "revalidated" if picture is stale else "picture"
-            download.finish(picture)
-            await self._tiers.keep(picture_key(picture.id), picture, self._ttl_s(picture))
+            key = picture_key(grant.picture)
+            download.finish(await self._cluster.share(key, find, load, _told))
         except ProxyError as error:
             download.fail(error)
         except BaseException as error:
@@ -86,6 +94,17 @@ class Pictures:
             raise
         finally:
             del self._downloads[grant.picture]
+
+    async def _load(self, grant: Grant, stale: Picture | None, download: Download, client: str) -> Picture:
+        """Fetch and keep; readers are told before Redis is."""
+        with self._limit.admitted(client):
+            async with self._limit.slot(client):
+                with self._metrics.upstream("fetch") as call:
+                    picture = await self._fetch(grant, stale, download)
+                    call.outcome = "revalidated" if picture is stale else "picture"
+        download.finish(picture)
+        await self._tiers.keep(picture_key(picture.id), picture, self._ttl_s(picture))
+        return picture
 
     async def _fetch(self, grant: Grant, stale: Picture | None, download: Download) -> Picture:
         async with self._images.fetch(grant.url, etag_in(stale.version) if stale else "") as arrival:
@@ -121,6 +140,11 @@ class Pictures:
 def _is_seen(grant: Grant, picture: Picture) -> bool:
     """Tell whether the picture at hand is the one that this grant names: a foreign one may have changed meanwhile."""
     return grant.own or grant.version == picture.version
+
+
+def _told(picture: Picture) -> bytes:
+    """Say to the other replicas which version has just been seen."""
+    return picture.version.encode("utf-8", "surrogatepass")
 
 
 def _complete(name: PictureId, kind: str, etag: str, body: bytes) -> Picture:

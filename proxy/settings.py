@@ -14,10 +14,12 @@ from proxy.fields import (
     HostList,
     Margin,
     Moment,
+    NetworkList,
     Origin,
     OriginList,
     Port,
     RedisUrl,
+    SealKeys,
     Seconds,
     Secret,
 )
@@ -44,6 +46,10 @@ class ServerSettings(Section):
     max_uri_bytes: Bytes = 4096
     max_header_bytes: Bytes = 16384
     shutdown_s: Seconds = 30.0
+    trusted_proxies: NetworkList = ("127.0.0.0/8", "::1/128")
+    public_origin: Annotated[
+        Origin | None, Field(description="an address as http://host:port or https://host, without a path")
+    ] = None
 
     @model_validator(mode="after")
     def _uri_fits(self) -> Self:
@@ -141,6 +147,12 @@ class RedisSettings(Section):
     max_connections: Count = 32
 
 
+class SealSettings(Section):
+    """What sealed URLs and cookies are sealed with; random in each process without keys."""
+
+    keys: SealKeys = ()
+
+
 class LogSettings(Section):
     """What is written to stderr."""
 
@@ -172,6 +184,7 @@ class Settings(BaseSettings):
     pictures: PictureSettings = PictureSettings()
     memory: MemorySettings = MemorySettings()
     redis: RedisSettings = RedisSettings()
+    seal: SealSettings = SealSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

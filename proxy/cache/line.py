@@ -67,6 +67,11 @@ class Line:
             self._observe(Trouble.LATE)
         return task.result() if done and not task.cancelled() else fallback
 
+    def send(self, command: Callable[..., Awaitable[Any]], *words: object) -> None:
+        """Have a command sent, and wait for nothing; whether it arrives is nobody's concern."""
+        if self.is_open():
+            self._start(self._run(None, partial(command, *words)))
+
     async def ping(self) -> float:
         """Measure a round trip in seconds, paused or not; raise Unreachable saying what is wrong."""
         started = self._timer()

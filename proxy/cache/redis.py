@@ -61,7 +61,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         self.client = client
         self._observe = observe
         gate = Gate(settings.pause_s, timer)
-        self._line = Line(client, gate, settings.timeout_s, settings.max_connections, timer, observe)
+        self.line = Line(client, gate, settings.timeout_s, settings.max_connections, timer, observe)
 
     @classmethod
     def from_settings(
@@ -81,7 +81,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
     @property
     def state(self) -> State:
         """Whether Redis is asked at present, or paused after trouble."""
-        return self._line.state
+        return self.line.state
 
     @property
     def is_up(self) -> bool:
@@ -98,7 +98,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
 
     async def keep(self, key: str, entry: Entry, ttl_s: float) -> None:
         """Keep an entry for `ttl_s` seconds, unless that is not positive or Redis is in trouble."""
-        if self._line.is_open():
+        if self.line.is_open():
             await self._set(self.build_key(key), codec.encode(entry), ttl_s)
 
     async def forget(self, key: str) -> None:
@@ -107,37 +107,37 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
 
     async def ping(self) -> float:
         """Measure a round trip in seconds, paused or not; raise Unreachable saying what is wrong."""
-        return await self._line.ping()
+        return await self.line.ping()
 
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
-        await self._line.aclose()
+        await self.line.aclose()
 
     async def _get(self, key: str, **_: object) -> bytes | None:
-        return await self._line.ask(None, self.client.get, key)
+        return await self.line.ask(None, self.client.get, key)
 
     async def _multi_get(self, keys: list[str], **_: object) -> list[bytes | None]:
-        return await self._line.ask([None] * len(keys), self.client.mget, keys) if keys else []
+        return await self.line.ask([None] * len(keys), self.client.mget, keys) if keys else []
 
     async def _set(self, key: str, value: bytes, ttl: float | None, **_: object) -> bool:
         ttl_ms = _milliseconds(ttl)
-        return ttl_ms > 0 and bool(await self._line.ask(False, self.client.set, key, value, px=ttl_ms))
+        return ttl_ms > 0 and bool(await self.line.ask(False, self.client.set, key, value, px=ttl_ms))
 
     async def _multi_set(self, pairs: Iterable[tuple[str, bytes]], ttl: float | None, **_: object) -> bool:
         return all([await self._set(key, value, ttl) for key, value in pairs])
 
     async def _exists(self, key: str, **_: object) -> bool:
-        return bool(await self._line.ask(0, self.client.exists, key))
+        return bool(await self.line.ask(0, self.client.exists, key))
 
     async def _delete(self, key: str, **_: object) -> int:
-        return await self._line.ask(0, self.client.unlink, key)
+        return await self.line.ask(0, self.client.unlink, key)
 
     async def _expire(self, key: str, ttl: float, **_: object) -> bool:
         """Give an entry another `ttl` seconds; none or less drops it, since nothing here lives for ever."""
         ttl_ms = _milliseconds(ttl)
         if ttl_ms <= 0:
             return await self._delete(key) > 0
-        return bool(await self._line.ask(False, self.client.pexpire, key, ttl_ms))
+        return bool(await self.line.ask(False, self.client.pexpire, key, ttl_ms))
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:
         """Drop every key of this tier, or under another prefix, and no other; tell whether Redis did it all."""
@@ -150,8 +150,8 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
     async def _sweep(self, pattern: str, cursor: int) -> int:
         """Drop the keys that one SCAN brings; give the next cursor: 0 at the end, -1 after trouble."""
         nothing: tuple[int, list[bytes]] = (-1, [])
-        cursor, keys = await self._line.ask(nothing, self.client.scan, cursor, match=pattern, count=_SCAN_COUNT)
-        return -1 if keys and await self._line.ask(-1, self.client.unlink, *keys) < 0 else cursor
+        cursor, keys = await self.line.ask(nothing, self.client.scan, cursor, match=pattern, count=_SCAN_COUNT)
+        return -1 if keys and await self.line.ask(-1, self.client.unlink, *keys) < 0 else cursor
 
     async def _add(self, *_: object, **__: object) -> None:
         raise NotImplementedError

@@ -54,6 +54,13 @@ class Tiers:
             self._memory.keep(key, entry, ttl_of(entry))
         return entry, Source.REDIS
 
+    async def find_shared(self, key: str, ttl_of: Callable[[Entry], float]) -> Entry | None:
+        """Look past memory: give what Redis holds, which another replica may have renewed, and keep it in memory."""
+        entry = await self._redis.find(key) if self._redis is not None else None
+        if entry is not None:
+            self._memory.keep(key, entry, ttl_of(entry))
+        return entry
+
     async def keep(self, key: str, entry: Entry, ttl_s: float) -> None:
         """Keep an entry for `ttl_s` seconds: in memory at once, in Redis by the end."""
         self._memory.keep(key, entry, ttl_s)

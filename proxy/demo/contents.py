@@ -11,11 +11,23 @@ from aiohttp import web
 from proxy.demo import gourl, signing
 from proxy.demo.answer import Refused
 from proxy.demo.calls import Call
-from proxy.demo.navigator import no_entity
 from proxy.demo.site import Site
 
 _ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _TYPES = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "txt": "text/plain; charset=utf-8"}
+
+
+class Gone(Refused):
+    """A refusal from behind the sandbox: it carries the policy of the pictures."""
+
+    def __init__(self) -> None:
+        super().__init__(40077, "Entity not exist")
+
+    def answer(self) -> web.Response:
+        """Add the policy."""
+        response = super().answer()
+        response.headers["Content-Security-Policy"] = "sandbox"
+        return response
 
 
 class Contents:
@@ -34,7 +46,7 @@ class Contents:
             raise Refused(*wrong)
         entity = self._site.library.entities.get(call.target)
         if entity is None or not entity.alive:
-            raise no_entity()
+            raise Gone
         body = await asyncio.to_thread(entity.read, thumb=bool(gourl.query_value(query, "thumb")))
         return conditional(request, body, _headers(request, entity.id))
 

@@ -80,6 +80,11 @@ def grant_key(identity: Identity, uri: FileUri) -> str:
     return "g:" + _digest(b"grant", uri.text, *_identity_fields(identity))
 
 
+def turn_key(owner: str, uri: FileUri) -> str:
+    """Name the turns that are taken for one file while its thumbnail may have to be generated."""
+    return "t:" + _digest(b"turn", owner, uri.text)
+
+
 def picture_key(picture: PictureId) -> str:
     """Name the place of a picture's bytes, the same for everybody who may see it."""
     return "p:" + picture

@@ -9,10 +9,14 @@ from proxy.policy.freshness import DATE_PRECISION_S, skew
 
 
 class Clock:
-    """Time on Cloudreve's clock, by which everything that it signs expires."""
+    """Time on Cloudreve's clock, by which everything that it signs expires.
 
-    def __init__(self, ours: Callable[[], float] = time.time) -> None:
+    `timer` counts seconds whatever the clocks do: the memory tier goes by it.
+    """
+
+    def __init__(self, ours: Callable[[], float] = time.time, timer: Callable[[], float] = time.monotonic) -> None:
         self.ours = ours
+        self.timer = timer
         self._skew_s: float | None = None
 
     @property

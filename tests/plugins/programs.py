@@ -24,7 +24,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run when CI has skipped a test, for whatever reason."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    skipped = reporter.stats.get("skipped", []) if reporter else []
-    if os.environ.get("CI") == "true" and skipped and session.exitstatus == pytest.ExitCode.OK:
-        reporter.write_line(f"\nCI=true, and tests were skipped ({len(skipped)}): this counts as failed.", red=True)
+    if reporter is None or os.environ.get("CI") != "true" or session.exitstatus != pytest.ExitCode.OK:
+        return
+    if skipped := reporter.stats.get("skipped"):
+        reporter.write_line(f"\nCI=true, and {len(skipped)} tests were skipped: this counts as failed.", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

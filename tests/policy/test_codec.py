@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import fields
 
 import msgspec
 import pytest
@@ -15,12 +16,12 @@ from proxy.policy.codec import VERSION, decode, encode
 texts = st.text(max_size=40)
 etags = st.text(st.characters(exclude_categories=()), max_size=40)
 floats = st.floats(allow_nan=False)
-grants = st.builds(Grant, texts, floats, texts, st.booleans(), etags)
+grants = st.builds(Grant, texts, floats, texts, st.booleans(), etags, floats)
 refusals = st.builds(Refusal, st.sampled_from(RefusalKind), st.integers(-(2**63), 2**63 - 1), texts)
 pictures = st.builds(Picture, texts, texts, etags, st.binary(max_size=300))
 entries: st.SearchStrategy[Entry] = st.one_of(grants, refusals, pictures)
 
-GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=False, version='"v1"')
+GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=False, version='"v1"', granted_at=1.5)
 REFUSAL = Refusal(RefusalKind.NOT_FOUND, 40016, "0d3cbb4c")
 PICTURE = Picture("ab12", "image/png", 'W/"\udcff"', bytes(range(256)) * 4)
 
@@ -65,36 +66,56 @@ def test_a_flipped_byte_never_raises(entry: Entry, data: st.DataObject) -> None:
     decode(bytes(raw))
 
 
-def written(*values: object) -> bytes:
-    """Write what a foreign program might have written under our key."""
-    return msgspec.msgpack.encode(values)
+GOOD: dict[str, list[object]] = {
+    "grant": [f"grant/{VERSION}", "u", 1.0, "p", True, b"", 1.0],
+    "refusal": [f"refusal/{VERSION}", "not_found", 40016, "c"],
+    "picture": [f"picture/{VERSION}", "id", "image/png", b"", b"body"],
+}
+
+
+def changed(kind: str, place: int, *values: object) -> list[object]:
+    """Put other values into one place of a good entry."""
+    return GOOD[kind][:place] + list(values) + GOOD[kind][place + 1 :]
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_the_shapes_below_are_wrong_in_one_place_only(kind: str) -> None:
+    """As they are they can be read."""
+    assert decode(msgspec.msgpack.encode(GOOD[kind])) is not None
 
 
 @pytest.mark.parametrize(
-    "raw",
+    "values",
     [
-        written(f"grant/{VERSION + 1}", "u", 1.0, "p", True, b""),
-        written("grant/0", "u", 1.0, "p", True, b""),
-        written("grant", "u", 1.0, "p", True, b""),
-        written(VERSION, "u", 1.0, "p", True, b""),
-        written(f"grant/{VERSION}", "u", 1.0, "p", True),
-        written(f"grant/{VERSION}", "u", 1.0, "p", True, b"", "more"),
-        written(f"grant/{VERSION}", "u", "1.0", "p", True, b""),
-        written(f"grant/{VERSION}", "u", 1.0, "p", 1, b""),
-        written(f"grant/{VERSION}", "u", 1.0, "p", True, b"\xff"),
-        written(f"grant/{VERSION}", None, 1.0, "p", True, b""),
-        written(f"refusal/{VERSION}", "gone", 1, ""),
-        written(f"refusal/{VERSION}", "not_found", 1.5, ""),
-        written(f"picture/{VERSION}", "id", "image/png", b"", "text"),
-        written(f"picture/{VERSION}", "id", "image/png", b"", None),
-        written(),
-        msgspec.msgpack.encode({"type": f"refusal/{VERSION}", "kind": "not_found"}),
-        b"\x94\xa9refusal/1\xa9not_found\x01\xa1\xff",
+        changed("grant", 0, f"grant/{VERSION + 1}"),
+        changed("grant", 0, "grant/0"),
+        changed("grant", 0, "grant"),
+        changed("grant", 0, VERSION),
+        changed("grant", 0, f"picture/{VERSION}"),
+        changed("grant", 0),
+        changed("grant", 1, None),
+        changed("grant", 2, "1.0"),
+        changed("grant", 4, 1),
+        changed("grant", 5, b"\xff"),
+        changed("grant", 6),
+        changed("grant", 6, 1.0, "more"),
+        changed("refusal", 1, "gone"),
+        changed("refusal", 2, 1.5),
+        changed("picture", 4, "text"),
+        changed("picture", 4, None),
+        [],
+        None,
+        {"type": f"refusal/{VERSION}", "kind": "not_found"},
     ],
 )
-def test_another_version_or_shape_is_no_entry(raw: bytes) -> None:
+def test_another_version_or_shape_is_no_entry(values: object) -> None:
     """Two versions of the gateway may share one Redis while it is being updated."""
-    assert decode(raw) is None
+    assert decode(msgspec.msgpack.encode(values)) is None
+
+
+def test_text_that_is_no_utf8_is_no_entry() -> None:
+    """Not even where all else is right."""
+    assert decode(b"\x94\xa9refusal/1\xa9not_found\x01\xa1\xff") is None
 
 
 def test_an_entry_written_by_the_first_version_is_still_read() -> None:
@@ -102,6 +123,15 @@ def test_an_entry_written_by_the_first_version_is_still_read() -> None:
     raw = b"\x94\xa9refusal/1\xa9not_found\xcd\x9c\x50\xa80d3cbb4c"
     assert encode(REFUSAL) == raw
     assert decode(raw) == REFUSAL
+
+
+@pytest.mark.parametrize("entry", [GRANT, REFUSAL, PICTURE], ids=repr)
+def test_no_field_of_an_entry_is_left_out(entry: Entry) -> None:
+    """A field that the model gains has to be written here as well, and the strategies above have to vary it."""
+    for field in fields(entry):
+        assert getattr(entry, field.name) != field.default, "the example must use every field"
+    assert len(GOOD[type(entry).__name__.lower()]) - 1 == len(fields(entry))
+    assert decode(encode(entry)) == entry
 
 
 def test_a_body_is_copied_once_each_way() -> None:

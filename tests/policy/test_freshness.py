@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.model import Refusal, RefusalKind
-from proxy.policy.freshness import DATE_PRECISION_S, backoff_s, fresh_until, refusal_ttl_s, skew
+from proxy.model import Grant, Refusal, RefusalKind
+from proxy.policy.freshness import DATE_PRECISION_S, backoff_s, fresh_until, refusal_ttl_s, renew_at, skew
 
 NOW = 1795438287.0
 RECORDED = "Mon, 23 Nov 2026 11:51:27 GMT"
@@ -54,6 +54,16 @@ def test_no_grant_outlives_its_end_or_the_maximum(
 def test_a_default_above_the_maximum_is_cut_to_it() -> None:
     """The maximum is a promise to the operator."""
     assert fresh_until(None, NOW, margin_s=0, max_ttl_s=30, default_ttl_s=60) == NOW + 30
+
+
+@pytest.mark.parametrize(
+    ("life_s", "renew_s", "before_the_end_s"),
+    [(3600, 60, 60), (3600, 3600, 720), (50, 60, 10), (3600, 0, 0), (0, 60, 0)],
+)
+def test_a_grant_is_renewed_shortly_before_its_end(life_s: float, renew_s: float, before_the_end_s: float) -> None:
+    """In its last fifth at most, so that a short one is not renewed at every request."""
+    grant = Grant("url", NOW + life_s, "ab12", own=True, granted_at=NOW)
+    assert renew_at(grant, renew_s) == NOW + life_s - before_the_end_s
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,8 @@ def test_cache_status_is_a_structured_field_that_tells_hit_from_miss(handling: H
         (Handling(Source.REDIS, None), "redis"),
         (Handling(Source.MEMORY, Source.REDIS), "redis"),
         (Handling(Source.REDIS, Source.MEMORY), "redis"),
+        (Handling(Source.STALE, None), "stale"),
+        (Handling(Source.STALE, Source.REDIS), "stale"),
         (Handling(Source.UPSTREAM, Source.MEMORY), "picture-reused"),
         (Handling(Source.UPSTREAM, None), "picture-reused"),
         (Handling(Source.UPSTREAM, Source.UPSTREAM), None),
@@ -167,12 +169,17 @@ def test_what_anybody_else_may_see_is_private(identity: Identity) -> None:
     assert not re.search("aliceid|clientid|Files|ticketdigest|service", repr(fields)), "who asks is nobody's business"
 
 
-@pytest.mark.parametrize(("fresh_for_s", "max_age_s"), [(-1e9, 0), (-0.5, 0), (0.0, 0), (0.999, 0), (3600.0, 3600)])
-def test_no_cache_is_promised_more_than_what_is_left_of_the_grant(fresh_for_s: float, max_age_s: int) -> None:
-    """Rounded down, never negative, and the same in both fields."""
+@pytest.mark.parametrize(
+    ("fresh_for_s", "max_age_s", "ttl_s"),
+    [(-70.5, 0, -70), (-0.5, 0, 0), (0.0, 0, 0), (0.999, 0, 0), (3600.0, 3600, 3600)],
+)
+def test_no_cache_is_promised_more_than_what_is_left_of_the_grant(
+    fresh_for_s: float, max_age_s: int, ttl_s: int
+) -> None:
+    """Rounded down; nothing is left of one that has run out, and `ttl` says since when (RFC 9211 §2.4)."""
     fields = dict(picture_fields(ALICE, None, fresh_for_s, HIT))
     assert fields["Cache-Control"] == f"private, max-age={max_age_s}"
-    assert parsed(fields["Cache-Status"])[1]["ttl"] == max_age_s
+    assert parsed(fields["Cache-Status"])[1]["ttl"] == ttl_s
     assert "ETag" not in fields, "what has no validator yet names none"
 
 

@@ -40,7 +40,8 @@ def test_a_bare_question_is_anonymous() -> None:
     request = asked()
     assert request.uri.text == URI
     assert request.credentials == Credentials(None, None)
-    assert (request.hint, request.if_none_match) == (None, None)
+    assert (request.hint, request.if_none_match, request.client) == (None, None, "")
+    assert thumb_request([URI], client="192.0.2.1", max_uri_bytes=99).client == "192.0.2.1"
 
 
 def test_the_file_uri_is_made_canonical() -> None:

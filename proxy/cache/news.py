@@ -1,0 +1,87 @@
+"""News over Redis: a replica that has finished a piece of work tells all others how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import RedisError
+
+POLL_S = 0.25
+"""How long who waits for news relies on them alone, before looking for itself."""
+DEAF_POLL_S = 0.04
+"""The same while there is no subscription."""
+SILENCE_S = 1.0
+"""After so long without a word the connection is pinged; after as long again it is given up."""
+
+_log = structlog.get_logger("proxy.cache.news")
+
+
+class News:
+    """One channel per site; a message is a key, a blank and bytes that its readers understand."""
+
+    def __init__(self, client: Redis, namespace: str) -> None:
+        self._client = client
+        self._channel = f"{namespace}:news"
+        self._readers: defaultdict[str, set[asyncio.Future[bytes]]] = defaultdict(set)
+        self.is_heard = False
+
+    @property
+    def poll_s(self) -> float:
+        """How often who waits is to look for itself."""
+        return POLL_S if self.is_heard else DEAF_POLL_S
+
+    def written(self, key: str, message: bytes) -> tuple[str, bytes]:
+        """Give the channel and the bytes to publish there, for whoever publishes in one go with something else."""
+        return self._channel, key.encode() + b" " + message
+
+    @contextmanager
+    def reader(self, key: str) -> Iterator[asyncio.Future[bytes]]:
+        """Read the next message about a key, if one comes."""
+        message: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._readers[key].add(message)
+        try:
+            yield message
+        finally:
+            self._readers[key].discard(message)
+            if not self._readers[key]:
+                del self._readers[key]
+
+    async def listen(self) -> None:
+        """Hear all news, for ever, subscribing again whenever the connection is lost."""
+        while True:
+            try:
+                async with self._client.pubsub() as pubsub:
+                    await pubsub.subscribe(self._channel)
+                    await self._hear(pubsub)
+            except (RedisError, OSError, RuntimeError) as error:
+                _log.debug("news lost", error=type(error).__name__)
+            finally:
+                self.is_heard = False
+            await asyncio.sleep(POLL_S)
+
+    async def _hear(self, pubsub: PubSub) -> None:
+        """Take messages in until the connection no longer answers a ping."""
+        is_asked = False
+        while True:
+            message = await pubsub.get_message(timeout=SILENCE_S)
+            if message is not None:
+                is_asked, self.is_heard = False, True
+                if message["type"] == "message":
+                    self._spread(message["data"])
+            elif is_asked:
+                return
+            else:
+                await pubsub.ping()
+                is_asked = True
+
+    def _spread(self, message: bytes) -> None:
+        key, _, text = message.partition(b" ")
+        for reader in self._readers.get(key.decode("ascii", "replace"), ()):
+            if not reader.done():
+                reader.set_result(text)

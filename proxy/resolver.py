@@ -1,0 +1,86 @@
+"""Asking Cloudreve for a grant without colliding: in turn while a thumbnail may have to be made, and patiently."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from weakref import WeakValueDictionary
+
+from cachetools import LRUCache
+
+from proxy.cluster import Alone, Cluster
+from proxy.fairness import FairLimit
+from proxy.model import Generating, Grant, Resolution, ThumbRequest, Visitor
+from proxy.policy.freshness import backoff_s
+from proxy.policy.keys import turn_key
+from proxy.upstream.cloudreve import Cloudreve
+
+GENERATED_NAMES = 100_000
+"""How many files are remembered as having a thumbnail already, so that their resolves need no turns."""
+
+
+class Resolver:
+    """Resolves one after the other what would collide, and asks again while Cloudreve works for somebody else."""
+
+    def __init__(
+        self,
+        cloudreve: Cloudreve,
+        cluster: Cluster | Alone,
+        limit: FairLimit,
+        deadline_s: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.breaker = cloudreve.breaker
+        self._cloudreve = cloudreve
+        self._cluster = cluster
+        self._limit = limit
+        self._deadline_s = deadline_s
+        self._sleep = sleep
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._generated: LRUCache[str, None] = LRUCache(GENERATED_NAMES)
+
+    async def resolve(self, visitor: Visitor, request: ThumbRequest) -> Resolution:
+        """Give what Cloudreve says in the end; Generating only when it said nothing else until the deadline."""
+        with self._limit.admitted(_client(visitor, request)):
+            return await self._in_turn(visitor, request)
+
+    async def _in_turn(self, visitor: Visitor, request: ThumbRequest) -> Resolution:
+        # Of shares everybody means the same file; elsewhere it depends on the user.
+        is_shared = request.uri.filesystem == "share"
+        name = turn_key("" if is_shared else visitor.identity.subject, request.uri)
+
+        async def work() -> Resolution:
+            return await self._patiently(name, visitor, request)
+
+        if name in self._generated:
+            return await work()
+        turn = self._turns.setdefault(name, asyncio.Lock())
+        async with turn:
+            if name not in self._generated:
+                return await (self._cluster.take_turns(name, work, _is_grant) if is_shared else work())
+        return await work()
+
+    async def _patiently(self, name: str, visitor: Visitor, request: ThumbRequest) -> Resolution:
+        """Ask again while the thumbnail is being generated for somebody else."""
+        started, attempt = asyncio.get_running_loop().time(), 0
+        while True:
+            async with self._limit.slot(_client(visitor, request)):
+                resolution = await self._cloudreve.resolve(request.uri, visitor.credentials, request.hint)
+            if isinstance(resolution, Grant):
+                self._generated[name] = None
+            pause_s = backoff_s(attempt, random.random())  # noqa: S311 - jitter is no secret
+            elapsed_s = asyncio.get_running_loop().time() - started
+            if not isinstance(resolution, Generating) or elapsed_s + pause_s >= self._deadline_s:
+                return resolution
+            attempt += 1
+            await self._sleep(pause_s)
+
+
+def _client(visitor: Visitor, request: ThumbRequest) -> str:
+    """Name who takes turns: a user wherever it sits, anybody else by address."""
+    return visitor.identity.subject or request.client
+
+
+def _is_grant(resolution: Resolution) -> bool:
+    return isinstance(resolution, Grant)

@@ -1,0 +1,85 @@
+"""Redis over TLS: the certificate is checked. The server binary of the tests knows no TLS, so a relay ends it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from proxy.cache.gate import State
+from proxy.cache.trouble import Trouble
+from proxy.model import Grant
+from tests.cache.conftest import MakeTier
+from tests.cache.relay import Relay
+from tests.redis_server import RedisServer
+
+GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)
+
+
+def certify(folder: Path, address: str) -> Path:
+    """Write a key and a certificate that signs itself for an address into one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "redis")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    path = folder / f"{address}.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+def tls(certificate: Path) -> ssl.SSLContext:
+    """Set up a server's side of TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+async def test_a_trusted_certificate_is_taken(make_tier: MakeTier, redis_server: RedisServer, tmp_path: Path) -> None:
+    """With the authority that the URL names."""
+    certificate = certify(tmp_path, "127.0.0.1")
+    async with Relay(redis_server.port, tls(certificate)) as relay:
+        watched = make_tier(f"rediss://127.0.0.1:{relay.port}/0?ssl_ca_certs={certificate}", timeout_s=10.0)
+        await watched.tier.keep("g:1", GRANT, 60.0)
+        assert await watched.tier.find("g:1") == GRANT
+        assert watched.troubles == []
+        await watched.tier.aclose()
+
+
+@pytest.mark.parametrize(("address", "query"), [("127.0.0.1", ""), ("127.0.0.2", "?ssl_ca_certs={}")])
+async def test_any_other_certificate_is_a_miss(
+    make_tier: MakeTier, redis_server: RedisServer, tmp_path: Path, address: str, query: str
+) -> None:
+    """Signed by nobody known, or made out to another address: neither password nor picture is sent."""
+    certificate = certify(tmp_path, address)
+    async with Relay(redis_server.port, tls(certificate)) as relay:
+        url = f"rediss://:hunter2@127.0.0.1:{relay.port}/0{query.format(certificate)}"
+        watched = make_tier(url, timeout_s=10.0)
+        await watched.tier.keep("g:1", GRANT, 60.0)
+        assert await watched.tier.find("g:1") is None
+        assert watched.troubles == [Trouble.UNREACHABLE]
+        assert watched.tier.state is State.PAUSED
+        await watched.tier.aclose()
+
+
+async def test_tls_to_a_server_without_it_is_a_miss(make_tier: MakeTier, redis_server: RedisServer) -> None:
+    """And the other way round."""
+    watched = make_tier(f"rediss://127.0.0.1:{redis_server.port}/0", timeout_s=0.5)
+    assert await watched.tier.find("g:1") is None
+    assert watched.tier.state is State.PAUSED

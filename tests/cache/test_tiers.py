@@ -1,0 +1,141 @@
+"""Both tiers together: the nearer first, and nothing old comes back from the farther."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.cache.memory import MemoryTier
+from proxy.cache.tiers import Tiers
+from proxy.model import Entry, Grant, Picture, Refusal, RefusalKind, Source
+from tests.cache.conftest import Clock, MakeTier, Watched
+from tests.cache.relay import Relay
+from tests.redis_server import RedisServer
+
+GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)
+NEWER = Grant("https://cloud.example.com/x?sign=z", 1795003600.5, "ab12", own=True)
+REFUSAL = Refusal(RefusalKind.NOT_FOUND, 40016, "0d3cbb4c")
+PICTURE = Picture("ab12", "image/png", '"v1"', bytes(range(256)))
+MIB = 1024 * 1024
+
+
+def minute(_: Entry) -> float:
+    """Give every entry a minute."""
+    return 60.0
+
+
+@pytest.fixture
+def shared(make_tier: MakeTier, redis_server: RedisServer) -> Watched:
+    """Give the tier that two replicas share."""
+    return make_tier(redis_server.url, timeout_s=10.0)
+
+
+@pytest.fixture
+def here(shared: Watched, clock: Clock) -> Tiers:
+    """Give the tiers of one replica."""
+    return Tiers(MemoryTier(MIB, timer=clock), shared.tier)
+
+
+@pytest.fixture
+def there(shared: Watched, clock: Clock) -> Tiers:
+    """Give the tiers of another replica."""
+    return Tiers(MemoryTier(MIB, timer=clock), shared.tier)
+
+
+async def test_what_is_kept_is_found_in_memory(here: Tiers) -> None:
+    """Without asking Redis."""
+    await here.keep("g:1", GRANT, 60.0)
+    assert here.lookup("g:1") is GRANT
+    assert await here.find("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
+
+
+async def test_what_another_replica_kept_is_found_in_redis_once(here: Tiers, there: Tiers) -> None:
+    """From then on it is in memory."""
+    await there.keep("p:ab12", PICTURE, 60.0)
+    assert here.lookup("p:ab12") is None
+    assert await here.find("p:ab12", (Picture,), minute) == (PICTURE, Source.REDIS)
+    assert await here.find("p:ab12", (Picture,), minute) == (PICTURE, Source.MEMORY)
+
+
+async def test_memory_keeps_it_no_longer_than_is_left_of_it(here: Tiers, there: Tiers, clock: Clock) -> None:
+    """The caller knows how long that is."""
+    await there.keep("g:1", GRANT, 60.0)
+    assert await here.find("g:1", (Grant, Refusal), lambda _: 5.0) == (GRANT, Source.REDIS)
+    clock.now += 5.0
+    assert here.lookup("g:1") is None
+    assert await here.find("g:1", (Grant, Refusal), lambda _: 0.0) == (GRANT, Source.REDIS)
+    assert here.lookup("g:1") is None
+
+
+async def test_nowhere_is_a_miss(here: Tiers) -> None:
+    """In neither tier."""
+    assert await here.find("g:1", (Grant, Refusal), minute) is None
+
+
+async def test_an_entry_of_another_kind_is_a_miss(here: Tiers, there: Tiers) -> None:
+    """In Redis as in memory; a grant is never taken for a picture."""
+    await there.keep("g:1", REFUSAL, 60.0)
+    assert await here.find("g:1", (Picture,), minute) is None
+    assert await there.find("g:1", (Picture,), minute) is None
+    assert here.lookup("g:1") is None
+    assert await here.find("g:1", (Grant, Refusal), minute) == (REFUSAL, Source.REDIS)
+
+
+async def test_what_is_forgotten_is_gone_from_both(here: Tiers, there: Tiers) -> None:
+    """From the memory of this replica and from Redis."""
+    await here.keep("g:1", GRANT, 60.0)
+    await here.forget("g:1")
+    assert await here.find("g:1", (Grant, Refusal), minute) is None
+    assert await there.find("g:1", (Grant, Refusal), minute) is None
+
+
+async def test_without_redis_memory_serves_alone() -> None:
+    """One process needs nothing else."""
+    tiers = Tiers(MemoryTier(MIB), None)
+    assert await tiers.find("g:1", (Grant, Refusal), minute) is None
+    await tiers.keep("g:1", GRANT, 60.0)
+    assert await tiers.find("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
+    await tiers.forget("g:1")
+    assert tiers.lookup("g:1") is None
+
+
+async def test_with_redis_away_memory_serves_alone(make_tier: MakeTier) -> None:
+    """And nobody notices."""
+    tiers = Tiers(MemoryTier(MIB), make_tier("redis://127.0.0.1:1").tier)
+    assert await tiers.find("g:1", (Grant, Refusal), minute) is None
+    await tiers.keep("g:1", GRANT, 60.0)
+    assert await tiers.find("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
+    await tiers.forget("g:1")
+    assert await tiers.find("g:1", (Grant, Refusal), minute) is None
+
+
+async def test_keeping_reaches_memory_before_anything_is_awaited(here: Tiers) -> None:
+    """Whoever looks while Redis is being written to finds it."""
+    write = asyncio.create_task(here.keep("g:1", GRANT, 60.0))
+    await asyncio.sleep(0)
+    assert here.lookup("g:1") is GRANT
+    await write
+
+
+@pytest.mark.parametrize("meanwhile", ["forgotten", "renewed"])
+async def test_a_slow_read_does_not_bring_back_what_is_over(
+    make_tier: MakeTier, redis_server: RedisServer, meanwhile: str
+) -> None:
+    """Redis' reply was read before the grant was forgotten, or replaced, and arrives after."""
+    plain = make_tier(redis_server.url, timeout_s=10.0).tier
+    await plain.keep("g:1", GRANT, 60.0)
+    async with Relay(redis_server.port) as relay:
+        slow = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0).tier
+        tiers = Tiers(MemoryTier(MIB), slow)
+        relay.hold()
+        reading = asyncio.create_task(tiers.find("g:1", (Grant, Refusal), minute))
+        await relay.holds()
+        change = tiers.forget("g:1") if meanwhile == "forgotten" else tiers.keep("g:1", NEWER, 60.0)
+        changing = asyncio.create_task(change)
+        await asyncio.sleep(0)
+        relay.let_go()
+        assert await reading == (GRANT, Source.REDIS)
+        await changing
+        assert tiers.lookup("g:1") == (None if meanwhile == "forgotten" else NEWER)
+        await slow.aclose()

@@ -1,0 +1,106 @@
+"""Five viewers open a fresh gallery together: the scene in which Cloudreve alone loses 135 of 200 thumbnails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from proxy.demo.standin import StandIn
+from tests.contract.target import Target
+from tests.gateway.house import PNG, Front, House, Reply
+from tests.gateway.places import Place
+
+PICTURES = 40
+CONNECTIONS = 6
+"""As many as a browser opens to one host."""
+
+
+def five_identities(target: Target) -> list[dict[str, str]]:
+    """Name two users, anonymous, and two tickets."""
+    return [{"token": target.alice}, {"token": target.bob}, {}, {"ticket": "first"}, {"ticket": "second"}]
+
+
+async def view(front: Front, uris: Iterable[str], **visitor: str) -> list[Reply]:
+    """Ask for all pictures as a browser does, six at a time."""
+    free = asyncio.Semaphore(CONNECTIONS)
+
+    async def one(uri: str) -> Reply:
+        async with free:
+            return await front.ask(uri, **visitor)
+
+    return await asyncio.gather(*map(one, uris))
+
+
+async def shown(front: Front, uris: list[str], viewers: list[dict[str, str]]) -> list[Reply]:
+    """Let all viewers look at once; every one of them gets every picture, and each picture is the same for all."""
+    per_viewer = await asyncio.gather(*(view(front, uris, **viewer) for viewer in viewers))
+    for replies in per_viewer:
+        assert {(reply.status, reply.headers["Content-Type"]) for reply in replies} == {(200, PNG)}
+        assert [reply.body for reply in replies] == [reply.body for reply in per_viewer[0]]
+    assert len({reply.body for reply in per_viewer[0]}) == PICTURES
+    return [reply for replies in per_viewer for reply in replies]
+
+
+def resolves(front: Front) -> dict[str, float]:
+    """Count how resolves ended, as the gateway's metrics tell."""
+    outcomes = ("grant", "refusal", "generating", "error", "unreachable", "too_slow")
+    return {name: front.count("upstream_calls_total", verb="resolve", outcome=name) for name in outcomes}
+
+
+def fetches(front: Front) -> float:
+    """Count the pictures that were fetched."""
+    return front.count("upstream_calls_total", verb="fetch", outcome="picture")
+
+
+async def test_five_viewers_of_one_identity_get_every_picture_for_one_resolve_and_fetch_each(
+    site: Place, site_front: Front
+) -> None:
+    """200 of 200 arrive, by 40 resolves and 40 fetches; whoever came second waited or hit."""
+    replies = await shown(site_front, await site.gallery(PICTURES), [{}] * 5)
+    assert len(replies) == 200
+    assert resolves(site_front)["grant"] == sum(resolves(site_front).values()) == PICTURES
+    assert fetches(site_front) == PICTURES
+    lookups = [site_front.count("lookups_total", entry="grant", source=source) for source in ("memory", "upstream")]
+    assert sum(lookups) == 200
+    assert site_front.count("collapsed_total", flight="grant") == lookups[1] - PICTURES
+
+
+async def test_five_identities_get_every_picture_and_never_collide(site: Place, site_front: Front) -> None:
+    """200 of 200 arrive by one resolve per identity and picture; none of them met another at the same picture."""
+    replies = await shown(site_front, await site.gallery(PICTURES), five_identities(site.target))
+    assert len(replies) == 200
+    assert resolves(site_front)["grant"] == sum(resolves(site_front).values()) == 5 * PICTURES
+    assert fetches(site_front) <= PICTURES
+    assert site_front.count("upstream_calls_total", verb="whoami", outcome="identity") == 2
+
+
+async def test_a_second_visit_asks_cloudreve_nothing(site: Place, site_front: Front) -> None:
+    """What the first visit brought is at hand for the same five, and their browsers hear 304."""
+    uris, viewers = await site.gallery(PICTURES), five_identities(site.target)
+    await shown(site_front, uris, viewers)
+    before = resolves(site_front), fetches(site_front)
+    replies = await shown(site_front, uris, viewers)
+    assert all(reply.is_hit for reply in replies)
+    again = [await site_front.ask(uri, etag=reply.etag) for uri, reply in zip(uris, replies, strict=False)]
+    assert {reply.status for reply in again} == {304}
+    assert (resolves(site_front), fetches(site_front)) == before
+
+
+async def test_the_stand_in_sees_what_the_metrics_say(cloudreve: StandIn, front: Front) -> None:
+    """40 resolves, none refused, no more than eight at a time, and 40 fetches."""
+    await shown(front, cloudreve.library.gallery(PICTURES)[1], [{}] * 5)
+    assert cloudreve.calls.count("resolve") == cloudreve.calls.count("resolve", code=0) == PICTURES
+    assert cloudreve.calls.count("fetch") == PICTURES
+    assert cloudreve.calls.peak("resolve") <= 8
+
+
+async def test_conflicts_with_others_who_generate_the_same_are_waited_out(cloudreve: StandIn, house: House) -> None:
+    """Two gateways that know nothing of each other collide at every picture, and still every visitor gets all."""
+    fronts = [await house.open(), await house.open()]
+    uris = cloudreve.library.gallery(PICTURES)[1]
+    cloudreve.workshop.gate = asyncio.Event()
+    views = asyncio.gather(*(shown(front, uris, [{}, {"ticket": "a-ticket"}]) for front in fronts))
+    await cloudreve.calls.ended("resolve", 6)  # while nothing can be generated only conflicts end
+    cloudreve.workshop.gate.set()
+    await views
+    assert {call.code for call in cloudreve.calls.of("resolve")} == {0, 40073, 50004}

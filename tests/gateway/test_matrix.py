@@ -1,0 +1,176 @@
+"""Who asks for what, and what each one is told; the same table holds for the stand-in and for a real Cloudreve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from proxy.policy.headers import VARY
+from tests.contract.target import Target
+from tests.gateway.house import PNG, Front, Reply
+from tests.gateway.places import Place, expired, thumb
+
+ONE = "cloudreve://my/album/one.png"
+HINT = "11111111-2222-4333-8444-555555555555"
+NO_FILE = frozenset({40016})
+NO_THUMBNAIL = frozenset({-1, 40077})
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question and its answer; `{names}` in the URI stand for what differs between sites."""
+
+    id: str
+    uri: str
+    status: int
+    who: str = ""
+    """alice, bob, garbage or expired; empty for anonymous."""
+    codes: frozenset[int] = frozenset()
+    sharing: str = "private"
+    """What the answer says to caches on its way, when it is a picture."""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+ROWS = (
+    Row("the owner by token", ONE, 200, "alice"),
+    Row("the owner by their own id", "cloudreve://{alice_id}@my/album/one.png", 200, "alice"),
+    Row("anonymous on my", ONE, 401, "", frozenset({401})),
+    Row("a garbage token", ONE, 401, "garbage"),
+    Row("a garbage token on a public share", "cloudreve://{share}@share/one.png", 401, "garbage"),
+    Row("an expired token", ONE, 401, "expired"),
+    Row("an expired token on a public share", "cloudreve://{share}@share/one.png", 401, "expired"),
+    Row("another user has no such file", ONE, 404, "bob", NO_FILE),
+    Row("another user by the owner's id", "cloudreve://{alice_id}@my/album/one.png", 403, "bob", frozenset({403})),
+    Row("a public share, anonymous", "cloudreve://{share}@share/one.png", 200, sharing="public"),
+    Row("a public share, by its owner", "cloudreve://{share}@share/one.png", 200, "alice"),
+    Row("a public share, by another user", "cloudreve://{share}@share/one.png", 200, "bob"),
+    Row("a share of a single file", "cloudreve://{file_share}@share/one.png", 200, sharing="public"),
+    Row("the right password", "cloudreve://{private_share}:pw123@share/two.png", 200, sharing="public"),
+    Row("a wrong password", "cloudreve://{private_share}:nope@share/two.png", 403, "", frozenset({40069})),
+    Row("no password", "cloudreve://{private_share}@share/two.png", 403, "", frozenset({40069})),
+    Row("no such share", "cloudreve://zzzz@share/two.png", 404, "", frozenset({404, 40016})),
+    Row("a text", "cloudreve://my/notes.txt", 404, "alice", NO_THUMBNAIL),
+    Row("a broken picture", "cloudreve://my/broken.jpg", 404, "alice", NO_THUMBNAIL),
+    Row("a folder", "cloudreve://my/album", 404, "alice", NO_THUMBNAIL),
+    Row("no such file", "cloudreve://my/nope.jpg", 404, "alice", NO_FILE),
+    Row("another case of a name", "cloudreve://my/album/ONE.png", 404, "alice", NO_FILE),
+    Row("an empty uri", "", 400, "alice"),
+    Row("no File URI", "not a uri", 400, "alice"),
+    Row("an unknown file system", "cloudreve://x:secret@nofs/a", 400, "alice"),
+    Row("a non-ASCII name, raw", "cloudreve://my/日落 (1).png", 200, "alice"),
+    Row("a non-ASCII name, encoded", "cloudreve://my/%E6%97%A5%E8%90%BD%20%281%29.png", 200, "alice"),
+    Row("a garbage ticket", "cloudreve://{share}@share/one.png", 200, headers={"X-Cr-Purchase-Ticket": "garbage"}),
+    Row("a hint that is none", ONE, 200, "alice", headers={"X-Cr-Context-Hint": "not a UUID"}),
+    Row("another validator", ONE, 200, "alice", headers={"If-None-Match": '"another"'}),
+    Row("a validator and no right", ONE, 401, "", frozenset({401}), headers={"If-None-Match": "*"}),
+    Row("credentials of another kind", ONE, 401, headers={"Authorization": "Basic YWxpY2U6cGFzcw=="}),
+)
+
+SPELLINGS = (
+    "CLOUDREVE://MY/album/one.png",
+    "cloudreve://my//album/./one.png",
+    "cloudreve://my/x/../album/one.png/",
+    "cloudreve://my/%61lbum/one%2Epng",
+    "cloudreve://my/album/one.png#frag",
+)
+
+
+def told(row: Row, target: Target) -> tuple[str, dict[str, str]]:
+    """Put the site's names into a row: the path to ask, and the headers to ask with."""
+    names = {name: getattr(target, name) for name in ("alice_id", "share", "private_share", "file_share")}
+    tokens = {"alice": target.alice, "bob": target.bob, "garbage": "garbage", "expired": expired(target.alice)}
+    credential = {"Authorization": f"Bearer {tokens[row.who]}"} if row.who else {}
+    return thumb(row.uri.format(**names)), credential | row.headers
+
+
+def bearer(target: Target) -> dict[str, str]:
+    """Make alice's header."""
+    return {"Authorization": f"Bearer {target.alice}"}
+
+
+def check_picture(reply: Reply, sharing: str) -> None:
+    """Expect what every picture comes with."""
+    assert (reply.headers["Content-Type"], len(reply.body)) == (PNG, int(reply.headers["Content-Length"]))
+    assert reply.body.startswith(b"\x89PNG")
+    assert reply.headers["Cache-Control"].startswith(f"{sharing}, max-age=")
+    assert 0 < reply.max_age_s <= 3600
+    assert reply.etag.strip('"').isalnum()
+    check_safe(reply)
+
+
+def check_safe(reply: Reply) -> None:
+    """Expect what every answer comes with."""
+    assert reply.headers["Vary"] == VARY
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    assert reply.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert reply.headers["Server"] == "thumb-proxy"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+async def test_each_visitor_is_told_the_truth(site: Place, site_front: Front, row: Row) -> None:
+    """The status is true, the picture comes with honest headers, and a refusal with Cloudreve's code."""
+    path, headers = told(row, site.target)
+    reply = await site_front.send("GET", path, headers)
+    assert reply.status == row.status
+    if reply.status == 200:
+        check_picture(reply, row.sharing)
+    else:
+        check_safe(reply)
+        assert reply.problem.get("code") in (row.codes or {None})
+        assert bool(row.codes) == ("correlation_id" in reply.problem)
+        assert (reply.status == 401) == ("WWW-Authenticate" in reply.headers)
+    head = await site_front.send("HEAD", path, headers)
+    assert (head.status, head.body) == (reply.status, b"")
+    varying = {"Date", "Cache-Status", "Cache-Control", "Content-Length"}  # a correlation id differs in length
+    assert set(head.headers) == set(reply.headers)
+    assert {n: v for n, v in head.headers.items() if n not in varying} == {
+        n: v for n, v in reply.headers.items() if n not in varying
+    }
+
+
+@pytest.mark.parametrize(("query", "told"), [("", "there are 0"), ("?uri=a&uri=b", "there are 2"), ("?URI=a", "are 0")])
+async def test_one_uri_has_to_be_named(site: Place, site_front: Front, query: str, told: str) -> None:
+    """None and two are told apart from a wrong one."""
+    reply = await site_front.send("GET", f"/thumb{query}", bearer(site.target))
+    assert reply.status == 400
+    assert told in reply.problem["detail"]
+
+
+async def test_spellings_of_one_uri_share_one_cache_entry(site: Place, site_front: Front) -> None:
+    """After the first of them all others hit, with the same validator."""
+    first = await site_front.send("GET", thumb(ONE), bearer(site.target))
+    for spelling in SPELLINGS:
+        reply = await site_front.send("GET", thumb(spelling), bearer(site.target))
+        assert (reply.is_hit, reply.etag, reply.body) == (True, first.etag, first.body), spelling
+
+
+async def test_a_validator_spares_its_owner_the_bytes_and_gives_nobody_else_a_304(site: Place, site_front: Front) -> None:
+    """Strong, weak, in a list or `*`: 304 with the headers of 200; bob, who may not see it, hears what he always does."""
+    first = await site_front.send("GET", thumb(ONE), bearer(site.target))
+    for validator in (first.etag, f"W/{first.etag}", f'"x", W/{first.etag}', "*"):
+        reply = await site_front.send("GET", thumb(ONE), {**bearer(site.target), "If-None-Match": validator})
+        assert (reply.status, reply.body, reply.etag) == (304, b"", first.etag)
+        assert reply.headers["Cache-Control"].startswith("private, max-age=")
+        check_safe(reply)
+        stranger = {"Authorization": f"Bearer {site.target.bob}", "If-None-Match": validator}
+        assert (await site_front.send("GET", thumb(ONE), stranger)).status == 404
+
+
+async def test_a_hint_never_widens_a_shares_grant(site: Place, site_front: Front) -> None:
+    """Cloudreve re-opens a share for a hint it has seen with the password; through the gateway nothing is opened."""
+    private = site.target.private_share
+    hint = {"X-Cr-Context-Hint": HINT}
+    opened = await site_front.send("GET", thumb(f"cloudreve://{private}:pw123@share/two.png"), hint)
+    assert opened.status == 200
+    for uri in (f"cloudreve://{private}@share/two.png", f"cloudreve://{private}:x@share/three.png"):
+        reply = await site_front.send("GET", thumb(uri), hint)
+        assert (reply.status, reply.problem["code"]) == (403, 40069)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+async def test_other_methods_are_not_allowed(site: Place, site_front: Front, method: str) -> None:
+    """405 names those that are."""
+    reply = await site_front.send(method, thumb(ONE), bearer(site.target))
+    assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD")
+    assert reply.problem["title"] == "Method not allowed"

@@ -1,0 +1,45 @@
+"""The files in config/ say what the code does."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from proxy.settings import KEYS, CloudreveSettings, Settings
+from proxy.sources import load
+
+CONFIG = Path(__file__).parent.parent / "config"
+DEFAULT = (CONFIG / "default.toml").read_text(encoding="utf-8")
+OPTIONAL = re.compile(r"^# (?=[a-z_]+ = )", re.MULTILINE)
+"""The hash before a key that has no default: there is nothing in TOML for "not set"."""
+
+
+def test_the_default_file_equals_the_defaults() -> None:
+    """Except for the one key that has none: the file shows an example there."""
+    settings = load(CONFIG / "default.toml")
+    assert settings == Settings(cloudreve=CloudreveSettings(url="http://127.0.0.1:5212"))
+    assert CloudreveSettings.model_fields["url"].is_required()
+
+
+def test_the_default_file_has_every_key_and_no_other_in_the_order_of_the_code() -> None:
+    """With the hashes before the optional ones taken away."""
+    tables = tomllib.loads(OPTIONAL.sub("", DEFAULT))
+    assert [f"{section}.{key}" for section, table in tables.items() for key in table] == list(KEYS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_default_file_explains_each_key_above_it(key: str) -> None:
+    """In a line of its own, right there."""
+    section, _, name = key.partition(".")
+    table = OPTIONAL.sub("", DEFAULT).partition(f"\n[{section}]\n")[2]
+    assert re.search(rf"^# .*\n{name} = ", table.partition("\n[")[0], re.MULTILINE)
+
+
+def test_the_example_is_the_shortest_that_works() -> None:
+    """The two things that no default can know."""
+    settings = load(CONFIG / "example.toml")
+    assert settings.cloudreve.model_fields_set == {"url", "public_origins"}
+    assert settings.model_fields_set == {"cloudreve"}
