@@ -13,6 +13,7 @@ import aiohttp
 import structlog
 from aiohttp import web
 
+from proxy.answer import Answers
 from proxy.cache.lease import Leases
 from proxy.cache.memory import MemoryTier
 from proxy.cache.news import News
@@ -101,7 +102,8 @@ async def _build(settings: Settings, clock: Clock, metrics: Metrics, health: Hea
     images = Images(trusted, guarded, origins, settings.cloudreve)
     fetch_limit = FairLimit(settings.cloudreve.max_fetches, bound // 4)
     pictures = Pictures(tiers, images, metrics, fetches, cluster, fetch_limit, settings.pictures)
-    gateway = Gateway(identifier, grants, pictures, settings.server.deadline_s)
+    answers = Answers(pictures, clock)
+    gateway = Gateway(identifier, grants, answers, settings.server.deadline_s)
     return Site(metrics, health, Thumbs(gateway, settings.server.max_uri_bytes).routes())
 
 

@@ -79,6 +79,18 @@ def serve(
 
 
 @_cli.command()
+def demo(
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.")] = 8080,
+) -> None:
+    """Show the gateway at work on a page of pictures, with a stand-in for Cloudreve; needs no configuration."""
+    from proxy.demo.demo import run_demo  # noqa: PLC0415 - see the module's docstring
+    from proxy.settings import LogSettings  # noqa: PLC0415
+
+    _run(lambda: run_demo(host, port), LogSettings(level="warning", format="console"))
+
+
+@_cli.command()
 def check(
     config: Config = None,
     cloudreve_url: CloudreveUrl = None,

@@ -86,6 +86,7 @@ class Refused(ProxyError):
         self.status, self.title, detail = _REFUSALS[refusal.kind]
         super().__init__(detail)
         self.category = f"refused_{refusal.kind}"
+        self.refusal = refusal
         self.code = refusal.code
         self.correlation_id = refusal.correlation_id
 

@@ -8,10 +8,10 @@ from typing import NamedTuple, TypeGuard
 
 from proxy.cache.tiers import Tiers
 from proxy.cluster import Alone, Cluster
-from proxy.errors import Busy, Refused, StillGenerating, TooSlow, Unreachable
+from proxy.errors import Busy, InvalidToken, Refused, StillGenerating, TooSlow, Unreachable
 from proxy.flight import Flights
 from proxy.metrics import Metrics
-from proxy.model import Entry, Generating, Grant, Picture, Refusal, Source, ThumbRequest, Visitor
+from proxy.model import Entry, Generating, Grant, Refusal, Source, ThumbRequest, Visitor
 from proxy.policy.codec import decode, encode
 from proxy.policy.freshness import refusal_ttl_s, renew_at
 from proxy.policy.keys import grant_key
@@ -87,14 +87,14 @@ class Grants:
         return FoundGrant(self._allowed(entry), Source.UPSTREAM, collapsed)
 
     async def _flown(self, key: str, visitor: Visitor, request: ThumbRequest) -> tuple[Grant | Refusal, bool]:
-        """Board the next flight when one gave up at a deadline that was not yet one's own."""
+        """Board the next flight when one gave up at a deadline, or for a token, that was not one's own."""
         while True:
             outcome, collapsed = self._flights.join(key, lambda: self._load(key, visitor, request, 0.0))
             if collapsed:
                 self._metrics.collapsed("grant")
             try:
                 return await outcome, collapsed
-            except StillGenerating:
+            except (StillGenerating, InvalidToken):
                 if not collapsed:
                     raise
 
@@ -114,8 +114,11 @@ class Grants:
         return isinstance(entry, Refusal) or self.remaining_s(entry) > 0
 
     def _promotion_s(self, entry: Entry) -> float:
-        """Tell how long what Redis held may stay in memory: until Cloudreve's clock is known only Redis can tell."""
-        return self._kept_s(entry) if self._clock.is_set and not isinstance(entry, Picture) else 0.0
+        """Tell how long what Redis held may stay in memory.
+
+        Not at all where only Redis can tell when it ends: a refusal, and a grant until Cloudreve's clock is known.
+        """
+        return self._kept_s(entry) if isinstance(entry, Grant) and self._clock.is_set else 0.0
 
     def _remaining_s(self, entry: Grant | Refusal) -> float:
         if isinstance(entry, Grant):
@@ -146,8 +149,15 @@ class Grants:
         resolution = await self._resolver.resolve(visitor, request)
         if isinstance(resolution, Generating):
             raise StillGenerating(resolution)
+        if visitor.credentials.bearer is not None and _is_anonymous(resolution):
+            raise InvalidToken("The access token has expired meanwhile.")
         await self._tiers.keep(key, resolution, self._kept_s(resolution))
         return resolution
+
+
+def _is_anonymous(resolution: Grant | Refusal) -> bool:
+    """Tell whether Cloudreve asks for a sign-in: it takes a token that has just expired for none (CONTRACT: whoami)."""
+    return isinstance(resolution, Refusal) and resolution.kind is RefusalKind.UNAUTHENTICATED
 
 
 def _tell(entry: Grant | Refusal) -> bytes:

@@ -114,6 +114,8 @@ class Refusal:
     """Cloudreve's own code (CONTRACT: resolve)."""
     correlation_id: str = ""
     """Names the call in Cloudreve's log; empty when it gave none."""
+    message: str = field(default="", repr=False)
+    """Cloudreve's own words, for those who read its JSON; shown to nobody but the asker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +169,5 @@ class Source(StrEnum):
     UPSTREAM = "upstream"
     STALE = "stale"
     """A grant that has run out, during an outage that the configuration bridges."""
+    SEALED = "sealed"
+    """A grant that the request itself brought, in a sealed URL."""

@@ -14,9 +14,11 @@ StartRedis = Callable[..., RedisServer]
 @pytest.fixture(scope="session")
 def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """Run one server for the whole session; tests take `redis_server`, which is empty."""
-    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
-    yield server
-    server.stop()
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
 
 
 @pytest.fixture
@@ -32,8 +34,8 @@ def start_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartRedis
     servers: list[RedisServer] = []
 
     def start(**options: str) -> RedisServer:
-        servers.append(RedisServer(tmp_path_factory.mktemp("redis"), **options).start())
-        return servers[-1]
+        servers.append(RedisServer(tmp_path_factory.mktemp("redis"), **options))
+        return servers[-1].start()
 
     yield start
     for server in servers:

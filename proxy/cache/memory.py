@@ -122,5 +122,5 @@ def _size_bytes(key: str, entry: Entry) -> int:
         case Grant():
             texts = getsizeof(entry.url) + getsizeof(entry.picture) + getsizeof(entry.version)
         case Refusal():
-            texts = getsizeof(entry.correlation_id)
+            texts = getsizeof(entry.correlation_id) + getsizeof(entry.message)
     return _SLOT_BYTES + getsizeof(key) + texts

@@ -34,11 +34,15 @@ class Workshop:
         self._workers = asyncio.Semaphore(workers)
         self._under_way: dict[str, asyncio.Task[Entity | None]] = {}
         self._locked: set[str] = set()
-        self._conflicts = cycle((40073, 50004))
+        self._conflicts = cycle((_lock_conflict, _upload_failure))  # a real one answers either way, by chance
 
     def unlock(self) -> None:
         """Let all stuck locks expire."""
         self._locked.clear()
+
+    async def idle(self) -> None:
+        """Wait until nothing is being generated."""
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
     async def stop(self) -> None:
         """Drop all work."""
@@ -53,8 +57,10 @@ class Workshop:
         `seen_as` is the path that a lock conflict tells this viewer; only the owner learns the lock's token.
         """
         task = self._under_way.get(file.original.id)
-        if file.original.id in self._locked or (task is not None and file.draw is not None):
-            raise self._conflict(seen_as, owner=owner)
+        if file.original.id in self._locked:
+            raise _lock_conflict(seen_as, owner=owner)
+        if task is not None and file.draw is not None:
+            raise next(self._conflicts)(seen_as, owner=owner)
         if task is None:
             task = asyncio.create_task(self._generate(file))
             self._under_way[file.original.id] = task
@@ -87,11 +93,15 @@ class Workshop:
             await asyncio.to_thread(file.draw)
             return self._library.keep_thumbnail(file)
 
-    def _conflict(self, seen_as: str, *, owner: bool) -> Refused:
-        """Alternate between the two answers that a real one gives, by chance, to a call that comes second."""
-        if next(self._conflicts) == 50004:  # noqa: PLR2004 - Cloudreve's codes are named in CONTRACT
-            return Refused(50004, "Failed to upload file")
-        lock: dict[str, object] = {"path": seen_as}
-        if owner:
-            lock["token"] = str(uuid4())
-        return Refused(40073, "Lock conflict", [lock | {"owner": {"application": {"type": "upload"}}, "type": 0}])
+
+def _lock_conflict(seen_as: str, *, owner: bool) -> Refused:
+    """Refuse a call that came second, and say what is locked."""
+    lock: dict[str, object] = {"path": seen_as}
+    if owner:
+        lock["token"] = str(uuid4())
+    return Refused(40073, "Lock conflict", [lock | {"owner": {"application": {"type": "upload"}}, "type": 0}])
+
+
+def _upload_failure(_seen_as: str, *, owner: bool) -> Refused:  # noqa: ARG001 - the other answer says more
+    """Refuse a call that came second, the other way."""
+    return Refused(50004, "Failed to upload file")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -38,7 +37,6 @@ class Way:
     origins: Origins
     cloudreve: Cloudreve
     images: Images
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 async def examine_picture(text: str, way: Way) -> list[Finding]:
@@ -62,7 +60,7 @@ async def _resolve(uri: FileUri, way: Way) -> Grant:
     answer: Resolution = Generating(0)
     for attempt in range(ATTEMPTS):
         if attempt:
-            await way.pause(PAUSE_S)
+            await asyncio.sleep(PAUSE_S)
         answer = await way.cloudreve.resolve(uri, Credentials(), None)
         if not isinstance(answer, Generating):
             break

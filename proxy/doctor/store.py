@@ -72,10 +72,11 @@ async def _server(client: redis.asyncio.Redis) -> list[Finding]:
         info: dict[str, Any] = await client.info("server") | await client.info("memory")
     except exceptions.ResponseError:
         return [Finding(Verdict.ADVICE, "redis", "This user may not ask for INFO; version and limits are not known.")]
-    return [_version(info), _limit(info)]
+    return [version(info), _limit(info)]
 
 
-def _version(info: dict[str, Any]) -> Finding:
+def version(info: dict[str, Any]) -> Finding:
+    """Judge the version that INFO names."""
     version = str(info.get("redis_version", ""))
     name = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())

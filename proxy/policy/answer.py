@@ -39,6 +39,9 @@ _KINDS: dict[int, RefusalKind] = {
     40089: RefusalKind.FORBIDDEN,
 }
 
+MAX_MESSAGE_CHARS = 200
+"""How much of a refusal's wording is kept; Cloudreve's are a few words."""
+
 T = TypeVar("T")
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -59,6 +62,7 @@ class Link:
 class _Envelope(msgspec.Struct):
     code: int
     data: msgspec.Raw = msgspec.Raw(b"null")
+    msg: object = None
     correlation_id: str | None = None
 
 
@@ -106,7 +110,9 @@ def _refusal(envelope: _Envelope) -> Refusal | Generating:
     correlation_id = _printable(envelope.correlation_id or "")
     if envelope.code in GENERATING_CODES:
         return Generating(envelope.code, correlation_id)
-    return Refusal(_KINDS.get(envelope.code, RefusalKind.UNKNOWN), envelope.code, correlation_id)
+    kind = _KINDS.get(envelope.code, RefusalKind.UNKNOWN)
+    message = envelope.msg[:MAX_MESSAGE_CHARS] if isinstance(envelope.msg, str) else ""
+    return Refusal(kind, envelope.code, correlation_id, message)
 
 
 def _printable(text: str) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.model import Entry, Grant, Picture, Refusal, RefusalKind
 
-VERSION = 1
+VERSION = 2
 """Raise it with every change of shape: replicas of two versions then share no entry instead of misreading one."""
 
 
@@ -25,6 +25,7 @@ class _Refusal(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=
     kind: RefusalKind
     code: int
     correlation_id: str
+    message: str
 
 
 class _Picture(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"picture/{VERSION}"):
@@ -46,7 +47,7 @@ def encode(entry: Entry) -> bytes:
                 _Grant(entry.url, entry.fresh_until, entry.picture, entry.own, _raw(entry.version), entry.granted_at)
             )
         case Refusal():
-            return _encoder.encode(_Refusal(entry.kind, entry.code, entry.correlation_id))
+            return _encoder.encode(_Refusal(entry.kind, entry.code, entry.correlation_id, entry.message))
         case Picture():
             return _encoder.encode(_Picture(entry.id, entry.media_type, _raw(entry.version), entry.body))
         case _:
@@ -74,7 +75,7 @@ def _entry(written: _Grant | _Refusal | _Picture) -> Entry:
                 written.granted_at,
             )
         case _Refusal():
-            return Refusal(written.kind, written.code, written.correlation_id)
+            return Refusal(written.kind, written.code, written.correlation_id, written.message)
         case _Picture():
             return Picture(written.id, written.media_type, _text(written.version), written.body)
         case _:

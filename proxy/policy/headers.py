@@ -19,6 +19,7 @@ _SAFETY: Fields = (
     ("X-Content-Type-Options", "nosniff"),
     ("Content-Security-Policy", "default-src 'none'; sandbox"),
 )
+_FARTHEST_FIRST = (Source.STALE, Source.REDIS, Source.MEMORY, Source.SEALED)
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
@@ -41,15 +42,22 @@ def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, han
     """Make the fields of 200 and 304 alike; `fresh_for_s` is what is left of the grant."""
     max_age_s = max(int(fresh_for_s), 0)
     is_public = identity == ANONYMOUS
+    caching = f"{'public' if is_public else 'private'}, max-age={max_age_s}"
     fields: Fields = (
-        ("Cache-Control", f"{'public' if is_public else 'private'}, max-age={max_age_s}"),
-        ("Vary", VARY),
+        *_storing(caching, is_sealed=handling.grant is Source.SEALED),
         ("Cache-Status", cache_status(handling, int(fresh_for_s))),
         # A page of another site may show what an anonymous visitor may see, and nothing else.
         ("Cross-Origin-Resource-Policy", "cross-origin" if is_public else "same-site"),
         *_SAFETY,
     )
     return (("ETag", etag), *fields) if etag else fields
+
+
+def _storing(caching: str, *, is_sealed: bool) -> Fields:
+    """A sealed URL says all by itself: no header field makes a difference, and nothing changes while it lives."""
+    if is_sealed:
+        return (("Cache-Control", f"{caching}, immutable"),)
+    return (("Cache-Control", caching), ("Vary", VARY))
 
 
 def cache_status(handling: Handling, ttl_s: int) -> str:
@@ -59,7 +67,7 @@ def cache_status(handling: Handling, ttl_s: int) -> str:
     """
     if handling.is_hit:
         sources = (handling.grant, handling.picture)
-        farthest = next(source for source in (Source.STALE, Source.REDIS, Source.MEMORY) if source in sources)
+        farthest = next(source for source in _FARTHEST_FIRST if source in sources)
         return f"{CACHE_NAME}; hit; ttl={ttl_s}; detail={farthest}"
     parts = [CACHE_NAME, "fwd=miss", f"ttl={ttl_s}"]
     if handling.collapsed:

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from proxy.demo.standin import StandIn
 from tests.contract.target import targets
-from tests.gateway.house import Front, House, Hours, front_of
+from tests.gateway.house import Front, Hours, House, front_of
 from tests.gateway.places import Place, place
 
 

@@ -163,6 +163,7 @@ def settings_for(url: str, **sections: dict[str, object]) -> Settings:
         "server": {"host": "127.0.0.1", "port": 0, "deadline_s": 20.0, "shutdown_s": 5.0},
         "admin": {"host": "127.0.0.1", "port": 0},
         "cloudreve": {"url": url},
+        "grants": {"renew_s": 0.0},  # nothing is to happen in the background of a test that moves time on
     }
     for name, values in sections.items():
         given[name] = {**given.get(name, {}), **values}

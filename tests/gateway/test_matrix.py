@@ -145,8 +145,8 @@ async def test_spellings_of_one_uri_share_one_cache_entry(site: Place, site_fron
         assert (reply.is_hit, reply.etag, reply.body) == (True, first.etag, first.body), spelling
 
 
-async def test_a_validator_spares_its_owner_the_bytes_and_gives_nobody_else_a_304(site: Place, site_front: Front) -> None:
-    """Strong, weak, in a list or `*`: 304 with the headers of 200; bob, who may not see it, hears what he always does."""
+async def test_a_validator_spares_its_owner_the_bytes_and_helps_nobody_else(site: Place, site_front: Front) -> None:
+    """Strong, weak, in a list or `*`: 304 with the headers of 200; bob, who has no such file, still hears 404."""
     first = await site_front.send("GET", thumb(ONE), bearer(site.target))
     for validator in (first.etag, f"W/{first.etag}", f'"x", W/{first.etag}', "*"):
         reply = await site_front.send("GET", thumb(ONE), {**bearer(site.target), "If-None-Match": validator})

@@ -66,7 +66,7 @@ def test_a_recorded_resolve_is_read_as_what_it_means(name: str) -> None:
         assert answer == Generating(wrapped["code"], wrapped["correlation_id"])
     else:
         kind = REFUSED[name.removeprefix("resolve: ")]
-        assert answer == Refusal(kind, wrapped["code"], wrapped.get("correlation_id", ""))
+        assert answer == Refusal(kind, wrapped["code"], wrapped.get("correlation_id", ""), wrapped["msg"])
 
 
 def test_every_recorded_refusal_is_in_the_table() -> None:
@@ -92,7 +92,7 @@ def test_a_recorded_fetch_is_a_rejection_exactly_when_it_is_json(name: str) -> N
 def test_a_code_that_the_contract_does_not_explain_is_an_unknown_refusal(code: int) -> None:
     """Nobody is told that a file does not exist because the database was busy."""
     answer = read_thumb(json.dumps({"code": code, "msg": "x"}).encode())
-    assert answer == Refusal(RefusalKind.UNKNOWN, code)
+    assert answer == Refusal(RefusalKind.UNKNOWN, code, message="x")
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,16 @@ def test_a_code_of_the_contract_that_was_not_recorded_has_its_kind(code: int, ki
     [{}, {"data": None}, {"data": [1]}, {"data": "text"}, {"msg": None}, {"msg": {"a": 1}}, {"error": 7}, {"new": {}}],
 )
 def test_whatever_surrounds_the_code_of_a_refusal_does_not_matter(surroundings: dict[str, Any]) -> None:
-    """`data` of an error may be any JSON, and nobody reads its message."""
+    """`data` of an error may be any JSON, and its message is for people."""
     answer = read_thumb(json.dumps({"code": 40016, **surroundings}).encode())
     assert answer == Refusal(RefusalKind.NOT_FOUND, 40016)
+
+
+@pytest.mark.parametrize(("msg", "kept"), [("Path not exist", "Path not exist"), ("x" * 201, "x" * 200), ("", "")])
+def test_the_words_of_a_refusal_are_kept_within_bounds(msg: str, kept: str) -> None:
+    """Whoever asks in Cloudreve's own shape gets them back."""
+    answer = read_thumb(json.dumps({"code": 40016, "msg": msg}).encode())
+    assert answer == Refusal(RefusalKind.NOT_FOUND, 40016, message=kept)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,13 @@
+"""Proof key for code exchange (RFC 7636): who redeems a code is who asked for it."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64encode
+
+METHOD = "S256"
+
+
+def challenge_of(verifier: str) -> str:
+    """Give what may be shown of a verifier (RFC 7636 §4.2)."""
+    return urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode()

@@ -1,0 +1,162 @@
+"""The command line: what it prints, how it exits, and that nobody sees a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+from typer.testing import CliRunner, Result
+
+from proxy import __version__, cli
+from proxy.doctor import examination
+from proxy.doctor.finding import Finding, Verdict
+from proxy.settings import Settings
+
+COMMAND = [sys.executable, "-c", "from proxy.cli import main; main()"]
+SITE = ["--cloudreve-url", "http://127.0.0.1:1"]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what the machine's own environment might hold."""
+    for name in list(os.environ):
+        if name.startswith("THUMB_PROXY_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("THUMB_PROXY_ADMIN__PORT", "0")
+
+
+def run(*arguments: str) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(cli._cli, arguments)  # noqa: SLF001 - what main() runs
+
+
+def plain(text: str) -> str:
+    """Take the colours and the line breaks out."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", text).split())
+
+
+def test_help_names_the_commands_and_the_exit_codes() -> None:
+    """Also without any argument."""
+    text = plain(run("--help").output)
+    assert all(word in text for word in ("serve", "demo", "check", "THUMB_PROXY_SECTION__KEY", "Exit codes"))
+    assert plain(run().output) == text
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "check"])
+def test_every_command_explains_its_flags(command: str) -> None:
+    """Each has at least a line of its own."""
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "--help" in result.output
+
+
+def test_help_comes_at_once() -> None:
+    """Nothing that serving needs is imported for it."""
+    heavy = "{'aiohttp', 'pydantic', 'redis', 'structlog', 'uvloop', 'prometheus_client'}"
+    code = f"import sys, proxy.cli; sys.exit(bool({heavy} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - our own code
+
+
+def test_the_version_is_shown() -> None:
+    """With the name before it, as most programs do."""
+    assert run("--version").output == f"thumb-proxy {__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_a_configuration_that_cannot_be_used_exits_with_2(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each problem is named; nothing else is printed."""
+    monkeypatch.setenv("THUMB_PROXY_SERVER__PORTS", "1")
+    result = run(command)
+    assert result.exit_code == cli.BAD_CONFIGURATION
+    assert "there are 2 problems" in result.stderr
+    assert "THUMB_PROXY_SERVER__PORTS" in result.stderr
+    assert "cloudreve.url is missing" in result.stderr
+    assert "Traceback" not in result.output
+    assert not result.stdout
+
+
+def test_a_bad_flag_is_named_as_it_was_written() -> None:
+    """Not as a key of the file."""
+    result = run("serve", "--cloudreve-url", "cloud.example.com")
+    assert result.exit_code == cli.BAD_CONFIGURATION
+    assert "(flag --cloudreve-url)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [((Verdict.OK,), 0), ((Verdict.OK, Verdict.ADVICE), 0), ((Verdict.PROBLEM, Verdict.OK), cli.PROBLEMS)],
+)
+def test_check_exits_with_0_only_when_there_is_no_problem(
+    verdicts: tuple[Verdict, ...], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it found is printed in either case."""
+
+    async def examine(settings: Settings, uri: str | None) -> list[Finding]:
+        assert settings.cloudreve.url == "http://127.0.0.1:1"
+        assert uri == "cloudreve://AEUa@share/one.jpg"
+        return [Finding(verdict, "site", f"This is {verdict}.") for verdict in verdicts]
+
+    monkeypatch.setattr(examination, "examine", examine)
+    result = run("check", *SITE, "--uri", "cloudreve://AEUa@share/one.jpg")
+    assert result.exit_code == code
+    assert all(f"This is {verdict}." in result.stdout for verdict in verdicts)
+
+
+@pytest.fixture
+def served() -> Iterator[subprocess.Popen[str]]:
+    """Run `thumb-proxy serve` as people do, on a free port."""
+    process = subprocess.Popen([*COMMAND, "serve", "--port", "0", *SITE], stderr=subprocess.PIPE, text=True)  # noqa: S603
+    yield process
+    process.kill()
+    process.communicate()
+
+
+async def test_serve_answers_until_it_is_told_to_stop(served: subprocess.Popen[str]) -> None:
+    """It logs in JSON where it serves, also while Cloudreve is away; SIGTERM is a clean end."""
+    assert served.stderr is not None
+    lines = (json.loads(line) for line in served.stderr)
+    port = next(line["port"] for line in lines if line["event"] == "serving")
+    async with ClientSession() as session, session.get(f"http://127.0.0.1:{port}/healthz") as response:
+        assert response.status == 200
+    served.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(served.wait) == 0
+
+
+def test_serve_on_a_taken_port_ends_with_one_line() -> None:
+    """It names the address."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = serve("--host", "127.0.0.1", "--port", port)
+    assert result.returncode == cli.PROBLEMS
+    assert "cannot serve" in result.stderr.splitlines()[-1]
+    assert port in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unexpected_error_is_logged_without_its_message(tmp_path: Path) -> None:
+    """It may hold anything; type and place are enough to find it."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import proxy.app\nasync def serve(settings): raise ValueError('S3CRET')\nproxy.app.serve = serve\n",
+        encoding="utf-8",
+    )
+    result = serve("--port", "0", PYTHONPATH=str(tmp_path))
+    assert result.returncode == cli.PROBLEMS
+    (line,) = result.stderr.splitlines()
+    assert json.loads(line)["exception"][0]["type"] == "ValueError"
+    assert "S3CRET" not in line
+
+
+def serve(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `thumb-proxy serve` to its end."""
+    command = [*COMMAND, "serve", *SITE, *arguments]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)  # noqa: S603
