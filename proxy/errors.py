@@ -61,6 +61,30 @@ class InvalidToken(ProxyError):
     title = "Invalid access token"
 
 
+class NotSignedIn(ProxyError):
+    """Nobody is signed in, where somebody has to be."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    category = "not_signed_in"
+    title = "Not signed in"
+
+
+class SignInFailed(ProxyError):
+    """A sign-in that cannot be brought to its end: it has to begin again."""
+
+    status = HTTPStatus.BAD_REQUEST
+    category = "sign_in_failed"
+    title = "Sign-in failed"
+
+
+class CrossSite(ProxyError):
+    """A request that only the site's own pages may make, made by another site's."""
+
+    status = HTTPStatus.FORBIDDEN
+    category = "cross_site"
+    title = "Not from this site"
+
+
 class BadSeal(ProxyError):
     """A sealed text that no key of ours opens: changed, cut, sealed for something else, or by a key since dropped."""
 
@@ -75,6 +99,14 @@ class Expired(ProxyError):
     status = HTTPStatus.GONE
     category = "expired"
     title = "No longer valid"
+
+
+class Looping(ProxyError):
+    """A request that has been here before: the way to Cloudreve leads back to the gateway."""
+
+    status = HTTPStatus.LOOP_DETECTED
+    category = "loop"
+    title = "Loop detected"
 
 
 class Refused(ProxyError):

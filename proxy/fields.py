@@ -165,6 +165,7 @@ Margin: TypeAlias = Annotated[
 Moment: TypeAlias = Annotated[float, _Number, Field(ge=0, le=60, description="a number of seconds from 0 to 60")]
 Bytes: TypeAlias = Annotated[int, _Number, Field(gt=0, description="a whole number of bytes above 0")]
 Count: TypeAlias = Annotated[int, _Number, Field(gt=0, description="a whole number above 0")]
+Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
 Host: TypeAlias = Annotated[str, AfterValidator(_listener), Field(description="a host name or an IP address")]
 Origin: TypeAlias = Annotated[
     str,
@@ -195,4 +196,37 @@ NetworkList: TypeAlias = Annotated[
     BeforeValidator(_texts),
     AfterValidator(_once),
     Field(description='a list of addresses and networks, as ["127.0.0.0/8", "10.1.2.3", "fd00::/8"]'),
+]
+Namespace: TypeAlias = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="1 to 64 letters, digits, dots, underscores or hyphens",
+    ),
+]
+UrlPath: TypeAlias = Annotated[
+    str,
+    Field(
+        max_length=100,
+        pattern=r"^(/[A-Za-z0-9_-]+)+$",
+        description="a path such as /session: letters, digits, hyphens and underscores behind each slash",
+    ),
+]
+CookieName: TypeAlias = Annotated[
+    str,
+    Field(
+        max_length=64,
+        pattern=r"^thumb_[A-Za-z0-9_-]+$",
+        description="a name such as thumb_session: thumb_ and then letters, digits, hyphens or underscores",
+    ),
+]
+ClientId: TypeAlias = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[!-~]+$")]
+Scopes: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z_.]+ )*openid( [A-Za-z_.]+)*$",
+        description='scopes between blanks, openid among them, as "openid offline_access Files.Read"',
+    ),
 ]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.answer import Answer, Answers
-from proxy.errors import GrantRejected, TooSlow, Unreachable
+from proxy.deadline import deadline
+from proxy.errors import GrantRejected, Unreachable
 from proxy.grants import FoundGrant, Grants
 from proxy.identify import Identifier
 from proxy.model import FileUri, Grant, Identity, Source, ThumbRequest, Visitor
@@ -21,6 +19,7 @@ class Granted:
     identity: Identity
     uri: FileUri
     found: FoundGrant
+    fresh_for_s: float
 
 
 class Gateway:
@@ -34,18 +33,19 @@ class Gateway:
 
     async def answer(self, request: ThumbRequest) -> Answer:
         """Show the picture to whom Cloudreve grants it; raise a ProxyError to everybody else."""
-        async with self._in_time():
+        async with deadline(self._deadline_s):
             visitor = await self._identifier.identify(request.credentials)
-            return await self._show(visitor, request)
+            answer = await self._show(visitor, request)
+        return replace(answer, renewed=visitor.renewed) if visitor.renewed else answer
 
     async def grant(self, request: ThumbRequest) -> Granted:
         """Give Cloudreve's leave alone, to be used later; a bridge over an outage is none."""
-        async with self._in_time():
+        async with deadline(self._deadline_s):
             visitor = await self._identifier.identify(request.credentials)
             found = await self._grants.find(visitor, request)
         if found.source is Source.STALE:
             raise Unreachable("Cloudreve does not answer at the moment.")
-        return Granted(visitor.identity, request.uri, found)
+        return Granted(visitor.identity, request.uri, found, self._grants.remaining_s(found.grant))
 
     async def _show(self, visitor: Visitor, request: ThumbRequest) -> Answer:
         found = await self._grants.find(visitor, request)
@@ -61,11 +61,3 @@ class Gateway:
             await self._grants.note(visitor, request, grant, version)
 
         return await self._answers.give(visitor.identity, found, request.if_none_match, request.client, note)
-
-    @asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                yield
-        except TimeoutError as error:
-            raise TooSlow("Cloudreve did not answer in time.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple, TypeGuard
@@ -11,7 +12,7 @@ from proxy.cluster import Alone, Cluster
 from proxy.errors import Busy, InvalidToken, Refused, StillGenerating, TooSlow, Unreachable
 from proxy.flight import Flights
 from proxy.metrics import Metrics
-from proxy.model import Entry, Generating, Grant, Refusal, Source, ThumbRequest, Visitor
+from proxy.model import Entry, Generating, Grant, Refusal, RefusalKind, Source, ThumbRequest, Visitor
 from proxy.policy.codec import decode, encode
 from proxy.policy.freshness import refusal_ttl_s, renew_at
 from proxy.policy.keys import grant_key
@@ -26,6 +27,10 @@ class FoundGrant(NamedTuple):
     grant: Grant
     source: Source
     collapsed: bool
+    key: str = ""
+    """Where the tiers keep it; empty for a grant that no tier holds."""
+    sure_until: float = math.inf
+    """Unix time in seconds on Cloudreve's clock until which nobody need be asked who the visitor is."""
 
 
 class Grants:
@@ -54,7 +59,7 @@ class Grants:
         key = grant_key(visitor.identity, request.uri)
         kept = await self._tiers.find(key, (Grant, Refusal), self._promotion_s)
         if kept is not None and self._counts(kept[0]):
-            found = FoundGrant(self._allowed(kept[0]), kept[1], collapsed=False)
+            found = FoundGrant(self._allowed(kept[0]), kept[1], collapsed=False, key=key, sure_until=visitor.sure_until)
             self._renew_in_time(key, found.grant, visitor, request)
         else:
             found = await self._loaded(key, visitor, request, kept[0] if kept else None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from cachetools import TLRUCache
@@ -12,6 +15,7 @@ from proxy.metrics import Metrics
 from proxy.model import ANONYMOUS, Credentials, Identity, Visitor
 from proxy.policy.identity import holding, identity_of, read_claims, verify
 from proxy.policy.keys import token_digest
+from proxy.session import Sessions
 from proxy.settings import IdentitySettings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
@@ -42,7 +46,9 @@ class Identifier:
         flights: Flights[str | None],
         settings: IdentitySettings,
         secret_key: bytes | None,
+        sessions: Sessions,
     ) -> None:
+        self._sessions = sessions
         self._cloudreve = cloudreve
         self._clock = clock
         self._metrics = metrics
@@ -53,15 +59,31 @@ class Identifier:
 
     async def identify(self, credentials: Credentials) -> Visitor:
         """Name the visitor; raise InvalidToken for a token that Cloudreve would silently take for anonymous."""
-        identity = ANONYMOUS if credentials.bearer is None else await self._user(credentials.bearer)
-        return Visitor(holding(identity, credentials.ticket), credentials)
+        if credentials.bearer is not None:
+            identity, until = await self._user(credentials.bearer)
+            return Visitor(holding(identity, credentials.ticket), credentials, until)
+        if credentials.cookie is not None:
+            return await self._by_cookie(credentials, credentials.cookie)
+        return Visitor(holding(ANONYMOUS, credentials.ticket), credentials, math.inf)
 
-    async def _user(self, token: str) -> Identity:
+    async def _by_cookie(self, credentials: Credentials, cookie: str) -> Visitor:
+        """Name whose session it is. A cookie that is not good is as none: the browser sends it, not the visitor."""
+        entered = await self._sessions.enter(cookie)
+        if entered is not None:
+            known = replace(credentials, bearer=entered.session.access)
+            with suppress(InvalidToken):
+                identity, until = await self._user(entered.session.access)
+                sure_until = min(until, entered.sure_until)
+                return Visitor(holding(identity, credentials.ticket), known, sure_until, entered.renewed)
+        brief = self._clock.now() + BRIEF_S
+        return Visitor(holding(ANONYMOUS, credentials.ticket), replace(credentials, cookie=None), brief)
+
+    async def _user(self, token: str) -> tuple[Identity, float]:
         digest = token_digest(token)
         known = self._known.get(digest) or await self._verified(token, digest)
         if known.identity is None:
             raise InvalidToken("Cloudreve does not accept this access token: it is wrong or has expired.")
-        return known.identity
+        return known.identity, known.until
 
     async def _verified(self, token: str, digest: str) -> _Known:
         if self._secret_key is not None:

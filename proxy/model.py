@@ -27,6 +27,17 @@ class Credentials:
 
     bearer: str | None = field(default=None, repr=False)
     ticket: str | None = field(default=None, repr=False)
+    cookie: str | None = field(default=None, repr=False)
+    """A session's cookie, sealed as received; the tokens in it are for whoever brought no bearer token."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCookie:
+    """A session as the visitor's browser is to keep it."""
+
+    value: str = field(repr=False)
+    """Sealed."""
+    lasts_s: float
 
 
 class IdentityKind(StrEnum):
@@ -61,6 +72,10 @@ class Visitor:
 
     identity: Identity
     credentials: Credentials
+    sure_until: float
+    """Unix time in seconds on Cloudreve's clock until which the identity is believed; infinite without a credential."""
+    renewed: SessionCookie | None = None
+    """What is to replace the cookie that the visitor came with, if anything."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,25 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from proxy.fields import (
     Bytes,
+    ClientId,
+    CookieName,
     Count,
     Host,
     HostList,
     Margin,
     Moment,
+    Namespace,
     NetworkList,
     Origin,
     OriginList,
     Port,
     RedisUrl,
+    Scopes,
     SealKeys,
     Seconds,
     Secret,
+    Switch,
+    UrlPath,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +52,7 @@ class ServerSettings(Section):
     max_uri_bytes: Bytes = 4096
     max_header_bytes: Bytes = 16384
     shutdown_s: Seconds = 30.0
+    passthrough: Switch = False
     trusted_proxies: NetworkList = ("127.0.0.0/8", "::1/128")
     public_origin: Annotated[
         Origin | None, Field(description="an address as http://host:port or https://host, without a path")
@@ -133,15 +140,7 @@ class RedisSettings(Section):
             description="redis://[user:password@]host[:port][/db], the same with rediss://, or unix:///socket[?db=0]"
         ),
     ] = None
-    namespace: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=64,
-            pattern=r"^[A-Za-z0-9._-]+$",
-            description="1 to 64 letters, digits, dots, underscores or hyphens",
-        ),
-    ] = "thumb-proxy"
+    namespace: Namespace = "thumb-proxy"
     timeout_s: Seconds = 0.25
     pause_s: Seconds = 1.0
     max_connections: Count = 32
@@ -151,6 +150,22 @@ class SealSettings(Section):
     """What sealed URLs and cookies are sealed with; random in each process without keys."""
 
     keys: SealKeys = ()
+
+
+class SessionSettings(Section):
+    """The cookie that stands for an access token."""
+
+    path: UrlPath = "/session"
+    cookie: CookieName = "thumb_session"
+    origins: OriginList = ()
+
+
+class SignInSettings(Section):
+    """The OAuth client as which visitors are sent to Cloudreve's consent page; none without its id."""
+
+    client_id: Annotated[ClientId | None, Field(description="the client id that Cloudreve's settings show")] = None
+    client_secret: Annotated[Secret | None, Field(description="the secret of the same OAuth client")] = None
+    scopes: Scopes = "openid offline_access Files.Read"
 
 
 class LogSettings(Section):
@@ -185,6 +200,8 @@ class Settings(BaseSettings):
     memory: MemorySettings = MemorySettings()
     redis: RedisSettings = RedisSettings()
     seal: SealSettings = SealSettings()
+    session: SessionSettings = SessionSettings()
+    sign_in: SignInSettings = SignInSettings()
     log: LogSettings = LogSettings()
 
     @classmethod
@@ -204,6 +221,14 @@ class Settings(BaseSettings):
         same_host = self.server.host == self.admin.host or {self.server.host, self.admin.host} & _EVERY_ADDRESS
         if same_host and self.server.port == self.admin.port != 0:
             raise ValueError("server.port and admin.port must differ on one host")
+        return self
+
+    @model_validator(mode="after")
+    def _sign_in_is_whole(self) -> Self:
+        if (self.sign_in.client_id is None) != (self.sign_in.client_secret is None):
+            raise ValueError("sign_in.client_id and sign_in.client_secret are needed together")
+        if self.sign_in.client_id is not None and self.server.public_origin is None:
+            raise ValueError("sign_in.client_id needs server.public_origin: Cloudreve sends visitors back to it")
         return self
 
     @model_validator(mode="after")

@@ -80,7 +80,9 @@ def _matches(header: str | None, etag: str | None) -> bool:
     """Compare weakly (RFC 9110 §13.1.2)."""
     if header is None or etag is None:
         return False
-    return header.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in header.split(","))
+    return header.strip() == "*" or etag.removeprefix("W/") in (
+        tag.strip().removeprefix("W/") for tag in header.split(",")
+    )
 
 
 def _range(header: str, size: int) -> tuple[int, int]:

@@ -114,11 +114,11 @@ def _ridge(random: Random, width: int, shore: int, layer: int) -> list[int]:
 
 def _plant(random: Random, tops: list[float], shore: int) -> None:
     """Put firs along a ridge, in clumps."""
-    x = 0.0
+    ground, x = list(tops), 0.0
     while x < len(tops):
         tall = shore * random.uniform(0.04, 0.13)
         wide = tall * 0.34
-        foot = tops[int(x)]
+        foot = ground[int(x)]
         for column in range(max(0, round(x - wide)), min(len(tops), round(x + wide) + 1)):
             taper = 1 - abs(column - x) / (wide + 0.5)
             tops[column] = min(tops[column], foot - tall * taper)

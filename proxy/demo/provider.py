@@ -16,10 +16,11 @@ from proxy.demo.library import Entity
 from proxy.demo.site import Site
 
 
-def presign(site: Site, entity: Entity, name: str, expires: float) -> str:
-    """Write a URL on the provider's host that is good until then."""
-    path, until = f"/bucket/{entity.id}/{name}", int(expires)
-    query = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires={until}&X-Amz-Signature={_mac(site, path, until)}"
+def presign(site: Site, entity: Entity, expires: float) -> str:
+    """Write a URL on the provider's host that is good until then; the object's key is the entity's, and stable."""
+    path, until = f"/bucket/{entity.id}/thumb.png", int(expires)
+    query = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=stand-in&X-Amz-Expires={until}"
+    query += f"&X-Amz-Signature={_mac(site, path, until)}"
     return f"{site.foreign_origin or site.foreign_url}{quote(path)}?{query}"
 
 
@@ -63,7 +64,8 @@ class Provider:
     def _headers(self, body: bytes) -> dict[str, str]:
         headers = {"Content-Type": "image/png"}
         if self._site.foreign_etags:
-            headers["ETag"] = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+            weak = "W/" if self._site.foreign_weak else ""
+            headers["ETag"] = f'{weak}"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
         return headers
 
 

@@ -45,6 +45,8 @@ class Site:
         """Origin of the storage provider; empty for the address that it really has."""
         self.foreign_etags = True
         """The storage provider sends ETags and answers If-None-Match."""
+        self.foreign_weak = False
+        """These ETags are weak."""
         self.foreign_chunked = False
         """The storage provider announces no length."""
         self.library = Library(self.now(), size)

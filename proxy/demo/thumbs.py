@@ -54,7 +54,7 @@ class Thumbs:
         site, now = self._site, self._site.now()
         expires = now + site.url_life_s
         if site.foreign:
-            url = provider.presign(site, entity, name, expires)
+            url = provider.presign(site, entity, expires)
         else:
             path = f"{FETCH_PATH}/{entity.id}/0/{name}"
             signature = quote(signing.sign_path(path, site.secret, expires), safe="")

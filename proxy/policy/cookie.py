@@ -34,4 +34,6 @@ def set_cookie(name: str, value: str, max_age_s: float, *, is_secure: bool, same
     """Write `Set-Cookie`; with no time left it takes the cookie away."""
     secure = "; Secure" if is_secure else ""
     lasting = f"Max-Age={max(int(max_age_s), 0)}"
-    return f"{cookie_name(name, is_secure=is_secure)}={value}; Path=/; {lasting}; HttpOnly; SameSite={same_site}{secure}"
+    return (
+        f"{cookie_name(name, is_secure=is_secure)}={value}; Path=/; {lasting}; HttpOnly; SameSite={same_site}{secure}"
+    )

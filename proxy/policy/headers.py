@@ -15,7 +15,7 @@ Fields = tuple[tuple[str, str], ...]
 CACHE_NAME = "thumb-proxy"
 VARY = "Authorization, X-Cr-Purchase-Ticket"
 
-_SAFETY: Fields = (
+SAFETY: Fields = (
     ("X-Content-Type-Options", "nosniff"),
     ("Content-Security-Policy", "default-src 'none'; sandbox"),
 )
@@ -48,13 +48,13 @@ def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, han
         ("Cache-Status", cache_status(handling, int(fresh_for_s))),
         # A page of another site may show what an anonymous visitor may see, and nothing else.
         ("Cross-Origin-Resource-Policy", "cross-origin" if is_public else "same-site"),
-        *_SAFETY,
+        *SAFETY,
     )
     return (("ETag", etag), *fields) if etag else fields
 
 
 def _storing(caching: str, *, is_sealed: bool) -> Fields:
-    """A sealed URL says all by itself: no header field makes a difference, and nothing changes while it lives."""
+    """Say who may store it. Behind a sealed URL nothing changes while it lives, whatever else the request says."""
     if is_sealed:
         return (("Cache-Control", f"{caching}, immutable"),)
     return (("Cache-Control", caching), ("Vary", VARY))
@@ -90,7 +90,7 @@ def problem_fields(error: ProxyError) -> Fields:
         ("Content-Type", "application/problem+json"),
         ("Cache-Control", "no-store"),
         ("Vary", VARY),
-        *_SAFETY,
+        *SAFETY,
     )
     if error.retry_after_s is not None:
         fields += (("Retry-After", str(error.retry_after_s)),)

@@ -1,4 +1,4 @@
-"""What a proxy refuses, takes off and puts on, so that both sides of it see one and the same message (RFC 9110 §7.6)."""
+"""What a proxy refuses, takes off and puts on, so that both its sides see one and the same message (RFC 9110 §7.6)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proxy.policy.forwarded import Seen
 from proxy.policy.headers import CACHE_NAME, Fields
 
 OWN_COOKIES = "thumb_"
-"""What the names of the gateway's own cookies begin with, behind `__Host-` or `__Secure-`; none is Cloudreve's affair."""
+"""What the names of the gateway's own cookies begin with, behind `__Host-` or `__Secure-`; Cloudreve gets none."""
 
 _OF_ONE_HOP = frozenset(
     {
@@ -67,7 +67,7 @@ class Head:
 
     @property
     def expects_continue(self) -> bool:
-        """Whether the visitor waits for leave before sending a body; HTTP/1.0 knows no such leave (RFC 9110 §10.1.1)."""
+        """Whether the visitor waits for leave before sending a body; in HTTP/1.0 there is none (RFC 9110 §10.1.1)."""
         expected = ",".join(self.all("expect")).strip().lower() == "100-continue"
         return expected and self.has_body and self.version == "1.1"
 
@@ -82,8 +82,8 @@ class Head:
 def check(head: Head) -> None:
     """Raise BadRequest for what two servers could read in two ways, Looping for a request that was here before.
 
-    Most of it never comes this far: the parser in front refuses it. What it lets through is refused here, and what would
-    be fatal is looked at twice.
+    Most of it never comes this far: the parser in front refuses it. What it lets through is refused here, and what
+    would be fatal is looked at twice.
     """
     if head.version not in _VERSIONS or not _TARGET.fullmatch(head.target):
         raise BadRequest("The request line must be a method, a path that begins with /, and HTTP/1.1.")
@@ -125,7 +125,7 @@ def onward(head: Head, seen: Seen, peer: str) -> Fields:
     }
     if head.wants_websocket:
         added |= {"Connection": "Upgrade", "Upgrade": "websocket"}
-    return tuple((name, value) for name, value in (("Host", host), *_kept(head), *added.items()) if value or name in ...)
+    return (*_kept(head, host), *((name, value) for name, value in added.items() if value))
 
 
 def back(fields: Fields, *, switched: bool = False) -> Fields:
@@ -147,10 +147,19 @@ def _named(fields: Fields) -> frozenset[str]:
     return frozenset(token.strip().lower() for line in lines for token in line.split(","))
 
 
-def _is_one_of(name: str, dropped: frozenset[str]) -> bool:
-    """Compare as the most careless server would, for which `X_Real_IP` is the same."""
-    plain = name.lower().replace("_", "-")
-    return plain in dropped or plain.startswith("x-forwarded-")
+def _kept(head: Head, host: str) -> Iterator[tuple[str, str]]:
+    """Give what goes on as it came. Names are compared as the most careless server would: X_Real_IP is the same."""
+    if host:
+        yield "Host", host
+    dropped = _of_this_hop(head.fields) | _ABOUT_THE_VISITOR | {"host", "expect"}
+    for name, value in head.fields:
+        plain = name.lower().replace("_", "-")
+        is_imitation = plain != name.lower() and plain in _OF_EVERY_HOP
+        if plain in dropped or plain.startswith("x-forwarded-") or is_imitation:
+            continue
+        kept = _without_own(value) if plain == "cookie" else value
+        if kept or not value:
+            yield name, kept
 
 
 def _host(head: Head, seen: Seen) -> str:
@@ -163,7 +172,7 @@ def _host(head: Head, seen: Seen) -> str:
 
 
 def _chain(head: Head, client: str, peer: str) -> list[str]:
-    """Give the addresses from the visitor to our peer. Cloudreve believes the first, so that none may stand before it."""
+    """Give the addresses from the visitor to our peer. Cloudreve believes the first: no claim may stand before it."""
     if client == peer:
         return [peer]
     told = [node.strip() for value in head.all("x-forwarded-for") for node in value.split(",")]

@@ -80,6 +80,11 @@ def grant_key(identity: Identity, uri: FileUri) -> str:
     return "g:" + _digest(b"grant", uri.text, *_identity_fields(identity))
 
 
+def seen_key(url: str) -> str:
+    """Name the place for what was seen behind one signed image URL."""
+    return "s:" + _digest(b"seen", url)
+
+
 def turn_key(owner: str, uri: FileUri) -> str:
     """Name the turns that are taken for one file while its thumbnail may have to be generated."""
     return "t:" + _digest(b"turn", owner, uri.text)
@@ -98,6 +103,16 @@ def token_digest(token: str) -> str:
 def ticket_digest(ticket: str) -> str:
     """Name a purchase ticket without holding it."""
     return _digest(b"ticket", ticket)
+
+
+def renewal_key(refresh_token: str) -> str:
+    """Name the place of the session that a refresh token brought."""
+    return "s:" + _digest(b"renewal", refresh_token)
+
+
+def ended_key(session: str) -> str:
+    """Name the place where it is noted that a session has ended."""
+    return "e:" + _digest(b"ended", session)
 
 
 def site_digest(url: str) -> str:

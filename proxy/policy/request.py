@@ -22,6 +22,7 @@ def thumb_request(
     hint: str | None = None,
     if_none_match: Sequence[str] = (),
     client: str = "",
+    cookie: str | None = None,
     max_uri_bytes: int,
 ) -> ThumbRequest:
     """Make the question; each sequence holds a field's values as received, in their order.
@@ -32,14 +33,15 @@ def thumb_request(
         raise BadRequest(f"Exactly one `uri` is needed, such as cloudreve://my/picture.jpg; there are {len(uris)}.")
     return ThumbRequest(
         uri=parse(uris[0], max_uri_bytes),
-        credentials=Credentials(_bearer(authorization), _ticket(ticket)),
+        credentials=Credentials(bearer(authorization), _ticket(ticket), cookie),
         hint=hint if hint and _UUID.fullmatch(hint) else None,
         if_none_match=", ".join(if_none_match) if if_none_match else None,
         client=client,
     )
 
 
-def _bearer(authorization: Sequence[str]) -> str | None:
+def bearer(authorization: Sequence[str]) -> str | None:
+    """Give the access token of the lines of `Authorization`; raise InvalidToken for anything else in them."""
     if not authorization:
         return None
     token = _BEARER.fullmatch(authorization[0])

@@ -42,9 +42,14 @@ class Session:
     ends: float
     """When nothing of all this is good any more."""
 
+    @property
+    def due_at(self) -> float:
+        """Tell when the access token should be renewed."""
+        return self.expires - min(RENEW_S, self._life_s / 10)
+
     def is_due(self, now: float) -> bool:
-        """Tell whether the access token should be renewed."""
-        return bool(self.refresh) and now >= self.expires - min(RENEW_S, self._life_s / 10)
+        """Tell whether the access token should be renewed now, and can be."""
+        return bool(self.refresh) and now >= self.due_at
 
     def is_spent(self, now: float) -> bool:
         """Tell whether the access token can be used no more."""
@@ -76,13 +81,13 @@ def session_of(tokens: Tokens, name: str, now: float) -> Session:
 
 
 def seal_session(sealer: Sealer, session: Session, site: str) -> str:
-    """Give the cookie's value, good for one Cloudreve site; raise BadRequest when it would be too large for a cookie."""
-    written = _Payload(
-        site, session.id, session.access, session.begun, session.expires, session.refresh, session.ends
-    )
+    """Give the cookie's value, good for one Cloudreve site; raise BadRequest when no cookie can hold it."""
+    written = _Payload(site, session.id, session.access, session.begun, session.expires, session.refresh, session.ends)
     payload = msgspec.msgpack.encode(written)
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise BadRequest(f"The tokens are too long for a cookie: {len(payload)} bytes, {MAX_PAYLOAD_BYTES} are possible.")
+        raise BadRequest(
+            f"The tokens are too long for a cookie: {len(payload)} bytes, {MAX_PAYLOAD_BYTES} are possible."
+        )
     return sealer.seal(Purpose.SESSION, payload)
 
 

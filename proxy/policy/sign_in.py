@@ -18,7 +18,7 @@ ATTEMPT_S = 900.0
 """How long signing in may take; Cloudreve's code is good for ten minutes of it (*source*)."""
 MAX_LANDING_CHARS = 1024
 
-_UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 """Browsers drop tabs and line breaks out of a URL and read `\\` as `/` (URL Standard)."""
 _CODE = re.compile(r"[A-Za-z0-9._~-]{1,512}")
 _OAUTH_ERRORS = frozenset(
@@ -100,18 +100,27 @@ def authorize_url(site_origin: str, client_id: str, redirect_uri: str, scopes: s
     return f"{site_origin}/session/authorize?{urlencode(query, quote_via=quote)}"
 
 
-def code_of(attempt: Attempt | None, states: Sequence[str], codes: Sequence[str], errors: Sequence[str]) -> str:
-    """Give the code that came back for this very attempt; raise SignInFailed for anything else."""
+def is_answer(attempt: Attempt | None, states: Sequence[str]) -> bool:
+    """Tell whether what came back belongs to the attempt that this browser keeps."""
+    if attempt is None or len(states) != 1:
+        return False
+    return hmac.compare_digest(states[0].encode("utf-8", "replace"), attempt.state.encode())
+
+
+def answered(
+    attempt: Attempt | None, states: Sequence[str], codes: Sequence[str], errors: Sequence[str]
+) -> tuple[Attempt, str]:
+    """Give the attempt and the code that came back for it; raise SignInFailed for anything else."""
     if attempt is None:
         raise SignInFailed("This sign-in did not begin in this browser, or too long ago.")
-    if len(states) != 1 or not hmac.compare_digest(states[0].encode("utf-8", "replace"), attempt.state.encode()):
+    if not is_answer(attempt, states):
         raise SignInFailed("This is the answer to another sign-in.")
     if errors:
         reason = errors[0] if errors[0] in _OAUTH_ERRORS else "an unknown error"
         raise SignInFailed(f"Cloudreve did not agree: {reason}.")
     if len(codes) != 1 or not _CODE.fullmatch(codes[0]):
         raise SignInFailed("Cloudreve's answer has no code.")
-    return codes[0]
+    return attempt, codes[0]
 
 
 def _stays_here(text: str, session_path: str) -> bool:
@@ -121,7 +130,7 @@ def _stays_here(text: str, session_path: str) -> bool:
     path = re.split(r"[?#]", text, maxsplit=1)[0]
     while (decoded := unquote(path)) != path:
         path = decoded
-    if "//" in path or _UNSAFE.search(path.replace(" ", "")) or {".", ".."} & set(path.split("/")):
+    if "//" in path or _UNSAFE.search(path) or {".", ".."} & set(path.split("/")):
         return False
     # Landing at the sign-in would begin it anew, for ever where Cloudreve asks no more.
     return not f"{path}/".lower().startswith((f"{session_path}/login/", f"{session_path}/callback/"))

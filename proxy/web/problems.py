@@ -24,18 +24,19 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except ProxyError as error:
-        return _problem(request, error)
+        return problem_of(request, error)
     except web.HTTPMethodNotAllowed as error:
-        return _problem(request, MethodNotAllowed(", ".join(sorted(error.allowed_methods))))
+        return problem_of(request, MethodNotAllowed(", ".join(sorted(error.allowed_methods))))
     except web.HTTPNotFound:
-        return _problem(request, NoSuchRoute("There is nothing at this path."))
+        return problem_of(request, NoSuchRoute("There is nothing at this path."))
     except web.HTTPException:
         raise
     except Exception:  # noqa: BLE001 - the border: whatever it was, the visitor gets an answer
         _log.exception("a request ended unexpectedly")
-        return _problem(request, ProxyError("The gateway failed on this request."))
+        return problem_of(request, ProxyError("The gateway failed on this request."))
 
 
-def _problem(request: web.Request, error: ProxyError) -> web.Response:
+def problem_of(request: web.Request, error: ProxyError) -> web.Response:
+    """Make the answer that tells of an error."""
     request[OUTCOME] = error.category
     return web.Response(status=error.status, headers=dict(problem_fields(error)), body=problem(error))

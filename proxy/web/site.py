@@ -11,6 +11,8 @@ from aiohttp.typedefs import Middleware
 
 from proxy.metrics import Metrics
 from proxy.web.health import Health
+from proxy.web.hitpath import HitPath
+from proxy.web.jar import Jar
 from proxy.web.problems import OUTCOME, Handler, problems
 
 _log = structlog.get_logger("proxy.web")
@@ -19,14 +21,21 @@ _log = structlog.get_logger("proxy.web")
 class Site:
     """Puts routes together, and counts and narrates what comes through them."""
 
-    def __init__(self, metrics: Metrics, health: Health, routes: Iterable[web.RouteDef]) -> None:
+    def __init__(
+        self, metrics: Metrics, health: Health, hits: HitPath, jar: Jar, routes: Iterable[web.RouteDef]
+    ) -> None:
+        self.hits = hits
+        self._jar = jar
         self._metrics = metrics
         self._health = health
         self._routes = list(routes)
 
     def application(self) -> web.Application:
         """Make the visitors' side."""
-        return _application([*self._routes, *self._health.routes()], self._narrate)
+        app = _application([*self._routes, *self._health.routes()], self._narrate)
+        app.on_response_prepare.append(self._jar.renew)
+        app.on_response_prepare.append(self.hits.offer)  # last, when nothing more is added to the head
+        return app
 
     def admin_application(self) -> web.Application:
         """Make the operators' side."""

@@ -14,14 +14,17 @@ from proxy.gateway import Gateway
 from proxy.model import Picture, ThumbRequest
 from proxy.policy.headers import picture_fields
 from proxy.policy.request import thumb_request
+from proxy.web.hitpath import EVIDENCE
+from proxy.web.jar import Jar
 from proxy.web.problems import OUTCOME
 
 
 class Thumbs:
     """Shows pictures to those who may see them."""
 
-    def __init__(self, gateway: Gateway, max_uri_bytes: int) -> None:
+    def __init__(self, gateway: Gateway, jar: Jar, max_uri_bytes: int) -> None:
         self._gateway = gateway
+        self._jar = jar
         self._max_uri_bytes = max_uri_bytes
 
     def routes(self) -> list[web.RouteDef]:
@@ -29,10 +32,11 @@ class Thumbs:
         return [web.get("/thumb", self._thumb)]
 
     async def _thumb(self, request: web.Request) -> web.StreamResponse:
-        return await write(request, await self._gateway.answer(question(request, self._max_uri_bytes)))
+        asked = question(request, self._max_uri_bytes, self._jar.session(request))
+        return await write(request, await self._gateway.answer(asked))
 
 
-def question(request: web.Request, max_uri_bytes: int) -> ThumbRequest:
+def question(request: web.Request, max_uri_bytes: int, cookie: str | None = None) -> ThumbRequest:
     """Read what the visitor asks for; raise BadRequest or InvalidToken when that cannot be told."""
     return thumb_request(
         request.query.getall("uri", ()),
@@ -41,12 +45,14 @@ def question(request: web.Request, max_uri_bytes: int) -> ThumbRequest:
         hint=request.headers.get("X-Cr-Context-Hint"),
         if_none_match=request.headers.getall("If-None-Match", ()),
         client=request.remote or "",
+        cookie=cookie,
         max_uri_bytes=max_uri_bytes,
     )
 
 
 async def write(request: web.Request, answer: Answer) -> web.StreamResponse:
     """Send an answer: the picture, or that the visitor has it already."""
+    request[EVIDENCE] = answer
     fields = CIMultiDict(picture_fields(answer.identity, answer.etag, answer.fresh_for_s, answer.handling))
     if answer.shown is None:
         request[OUTCOME] = "not_modified"

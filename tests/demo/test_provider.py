@@ -48,6 +48,16 @@ async def test_lengths_and_validators_can_be_missing(cloudreve: StandIn, client:
     assert reply.body.startswith(b"\x89PNG")
 
 
+async def test_validators_can_be_weak(cloudreve: StandIn, client: Client, url: str) -> None:
+    """They match all the same."""
+    cloudreve.foreign_weak = True
+
+    weak = (await client.fetch(url)).headers["ETag"]
+
+    assert weak.startswith('W/"')
+    assert (await client.fetch(url, If_None_Match=weak)).status == 304
+
+
 async def test_bad_links_are_refused_in_xml(cloudreve: StandIn, client: Client, url: str) -> None:
     """With a true status: tampered, expired, gone."""
     tampered = await client.fetch(url + "0")

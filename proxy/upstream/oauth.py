@@ -1,0 +1,61 @@
+"""Deals in tokens with Cloudreve: a code for tokens, old ones for new ones, and their end."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import msgspec
+
+from proxy.metrics import Metrics
+from proxy.policy.tokens import Tokens, read_exchange, read_refresh
+from proxy.settings import SignInSettings
+from proxy.upstream.cloudreve import Cloudreve
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+
+class OAuth:
+    """Cloudreve's endpoints for tokens. The client's secret goes there alone."""
+
+    def __init__(self, cloudreve: Cloudreve, metrics: Metrics, client: SignInSettings) -> None:
+        self._cloudreve = cloudreve
+        self._metrics = metrics
+        self._client = client
+
+    async def exchange(self, code: str, verifier: str) -> Tokens | None:
+        """Give the tokens of whoever agreed; None when Cloudreve does not accept the code, or does not know us."""
+        form = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier} | self._credentials()
+        with self._metrics.upstream("exchange") as call:
+            body = await self._cloudreve.send("POST", "/api/v4/session/oauth/token", urlencode(form).encode(), FORM)
+            tokens = read_exchange(body)
+            call.outcome = "tokens" if tokens else "refusal"
+            return tokens
+
+    async def refresh(self, refresh_token: str) -> Tokens | None:
+        """Give a new pair; None when Cloudreve says that there will be none any more.
+
+        The old token remains good (measured), and either ends with the session that both come from.
+        """
+        with self._metrics.upstream("refresh") as call:
+            body = await self._cloudreve.send("POST", "/api/v4/session/token/refresh", _said(refresh_token), JSON)
+            tokens = read_refresh(body)
+            call.outcome = "tokens" if tokens else "refusal"
+            return tokens
+
+    async def revoke(self, refresh_token: str) -> None:
+        """End the session that a refresh token comes from; access tokens live on until they run out (measured)."""
+        with self._metrics.upstream("revoke") as call:
+            await self._cloudreve.send("DELETE", "/api/v4/session/token", _said(refresh_token), JSON)
+            call.outcome = "ok"
+
+    def _credentials(self) -> dict[str, str]:
+        secret = self._client.client_secret
+        return {
+            "client_id": self._client.client_id or "",
+            "client_secret": secret.get_secret_value() if secret else "",
+        }
+
+
+def _said(refresh_token: str) -> bytes:
+    return msgspec.json.encode({"refresh_token": refresh_token})

@@ -1,0 +1,55 @@
+"""The body of a request on its way to Cloudreve."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+
+from proxy.errors import ProxyError
+
+Proceed: TypeAlias = Callable[[], Awaitable[None]]
+"""Called when Cloudreve wants a body, before the first of it is taken."""
+
+
+async def at_once() -> None:
+    """Wait for nothing."""
+
+
+class Upload(aiohttp.Payload):
+    """A body that is read once, as fast as Cloudreve takes it."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], proceed: Proceed) -> None:
+        super().__init__(chunks)
+        self._chunks = chunks
+        self._proceed = proceed
+        self._response: aiohttp.ClientResponse | None = None
+        self.failure: ProxyError | None = None
+        """What the visitor did to it; whatever follows from that is no fault of Cloudreve's."""
+
+    def watch(self, response: aiohttp.ClientResponse) -> None:
+        """Name the answer that has begun before the body's end, and is to end with it when it breaks off."""
+        self._response = response
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002
+        """Send what comes; its length is what the visitor has announced, the parser in front has seen to that."""
+        self._consumed = True
+        await self._proceed()
+        try:
+            async for chunk in self._chunks:
+                await writer.write(chunk)
+        except ProxyError as failure:
+            self.failure = failure
+            if self._response is not None:
+                self._response.close()
+            raise
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send what comes."""
+        await self.write_with_length(writer, None)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002
+        """Refuse: nobody holds all of it."""
+        raise TypeError("a body that streams has no text")

@@ -1,0 +1,35 @@
+"""aiohttp's connection to a visitor, without two faults that matter to whoever passes bodies on (aiohttp 3.14).
+
+Both lie in its C parser. A chunk that breaks HTTP after the head of its request has been handled becomes an error of the
+*next* request, and whoever reads the body waits for ever. And the last trailer of a chunked body turns up among the
+fields of the next request, which behind a load balancer is somebody else's.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.http import RawRequestMessage
+from aiohttp.web_protocol import RequestHandler
+
+
+class Connection(RequestHandler):
+    """Tells who reads a body that it has broken off."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come."""
+        super().data_received(data)
+        if not self._messages or isinstance(self._messages[-1][0], RawRequestMessage):
+            return
+        waiting, current = [payload for _, payload in self._messages][:-1], self._current_request
+        body = waiting[-1] if waiting else current.content if current is not None else None
+        if body is not None and not body.is_eof():
+            body.set_exception(web.RequestPayloadError("The body breaks HTTP."))
+
+
+async def close_behind_chunks(request: web.Request, response: web.StreamResponse) -> None:
+    """Let a chunked request be the last of its connection; for `on_response_prepare`."""
+    if "Transfer-Encoding" in request.headers:
+        response.force_close()
+        response.headers["Connection"] = "close"

@@ -1,0 +1,24 @@
+"""How visitors reach this gateway, whatever stands in front of it."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from proxy.policy.forwarded import Proxies, Seen
+from proxy.settings import ServerSettings
+
+
+class Front:
+    """Knows the gateway's own address as visitors see it."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._public_origin = settings.public_origin
+
+    def seen(self, request: web.Request) -> Seen:
+        """Tell who asks and where it believes to be, by the word of trusted proxies only."""
+        return self._proxies.seen(request.remote or "", lambda name: request.headers.getall(name, ()))
+
+    def origin(self, request: web.Request) -> str:
+        """Give the origin that URLs begin with, such as https://cloud.example.com; empty where it is not known."""
+        return self._public_origin or self.seen(request).origin or ""

@@ -1,0 +1,151 @@
+"""Everything that has no route of its own: to Cloudreve and back, unchanged, when the configuration says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.errors import BadRequest, ProxyError, UpstreamError
+from proxy.policy.hops import Head, back, check, onward
+from proxy.upstream.passthrough import Passage, Question, Reply
+from proxy.upstream.tunnel import FarEnd, Wire
+from proxy.upstream.upload import at_once
+from proxy.web.front import Front
+from proxy.web.problems import OUTCOME
+
+PASSED = web.ResponseKey("passed", frozenset)
+"""The names, in lower case, of the fields that an answer of Cloudreve's came with; other answers have no such key."""
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Passthrough:
+    """Passes requests, and at a shutdown ends what would never end by itself."""
+
+    def __init__(self, passage: Passage, front: Front) -> None:
+        self._passage = passage
+        self._front = front
+        self._endless: set[asyncio.Task[Any]] = set()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Make the route behind all others; a path that another serves comes here with any other method."""
+        return [web.route("*", "/{rest:(?s:.*)}", self._pass, expect_handler=_leave_it_to_cloudreve)]
+
+    def hang_up(self) -> None:
+        """End event streams and tunnels: who holds one comes again, and then to a process that lives."""
+        for task in self._endless:
+            task.cancel()
+
+    async def _pass(self, request: web.Request) -> web.StreamResponse:
+        request[OUTCOME] = "pass"
+        head = _head(request)
+        check(head)
+        async with self._passage.ask(self._question(request, head)) as reply:
+            if reply.far is None:
+                return await self._relay(request, reply)
+            if not head.wants_websocket:
+                raise UpstreamError("Cloudreve switched to another protocol unasked.")
+            return await self._connect(request, reply, reply.far)
+
+    def _question(self, request: web.Request, head: Head) -> Question:
+        async def proceed() -> None:
+            await request.writer.write(_CONTINUE)
+            request.writer.output_size = 0  # nothing of the answer itself has been sent
+
+        return Question(
+            request.method,
+            head.target,
+            onward(head, self._front.seen(request), request.remote or ""),
+            _body(request) if head.has_body else None,
+            proceed if head.expects_continue else at_once,
+        )
+
+    async def _relay(self, request: web.Request, reply: Reply) -> web.StreamResponse:
+        """Send what arrives; what breaks off must not look complete, so its connection is cut."""
+        response = _response(reply)
+        if not request.content.is_eof():
+            response.force_close()  # whether the rest of the body will be read is not known yet
+        with self._remembered(lasts=response.content_type == "text/event-stream"):
+            try:
+                await response.prepare(request)
+                async for chunk in reply.chunks:
+                    await response.write(chunk)
+                await response.write_eof()
+            except ProxyError as error:
+                request[OUTCOME] = error.category
+                _cut(request)
+            except ConnectionError:
+                _cut(request)  # the visitor has left
+        return response
+
+    async def _connect(self, request: web.Request, reply: Reply, far: FarEnd) -> web.StreamResponse:
+        """Answer 101, then carry bytes both ways until either side is gone."""
+        response = _response(reply, switched=True)
+        response.force_close()
+        await response.prepare(request)
+        if request.transport is None:
+            return response
+        near = Wire(request.transport)
+        request.protocol.set_parser(cast("Any", near))
+        ways = [
+            asyncio.ensure_future(_carry(near.chunks(), far.write)),
+            asyncio.ensure_future(_carry(far.chunks(), response.write)),
+        ]
+        with self._remembered(lasts=True):
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
+        return response
+
+    @contextmanager
+    def _remembered(self, *, lasts: bool) -> Iterator[None]:
+        """Keep in mind what does not end by itself."""
+        task = asyncio.current_task()
+        if task is not None and lasts:
+            self._endless.add(task)
+        try:
+            yield
+        finally:
+            self._endless.discard(cast("Any", task))
+
+
+async def _leave_it_to_cloudreve(_: web.Request) -> None:
+    """Give no leave to send a body: only who reads it can (RFC 9110 §10.1.1)."""
+
+
+def _head(request: web.Request) -> Head:
+    version = f"{request.version.major}.{request.version.minor}"
+    return Head(request.method, request.raw_path, version, tuple(request.headers.items()), request.body_exists)
+
+
+async def _body(request: web.Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.content.iter_any():
+            yield chunk
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise BadRequest("The body breaks off, or breaks HTTP.") from error
+
+
+def _response(reply: Reply, *, switched: bool = False) -> web.StreamResponse:
+    fields = CIMultiDict(back(reply.fields, switched=switched))
+    response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=fields)
+    response[PASSED] = frozenset(name.lower() for name in fields)
+    return response
+
+
+async def _carry(chunks: AsyncIterator[bytes], write: Any) -> None:  # noqa: ANN401
+    async for chunk in chunks:
+        await write(chunk)
+
+
+def _cut(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()

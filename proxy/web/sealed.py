@@ -1,0 +1,29 @@
+"""`/thumb/s/{sealed}`: a URL that is all one needs to see a picture."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from proxy.sealed import Sealed
+from proxy.web.front import Front
+from proxy.web.thumb import write
+
+PREFIX = "/thumb/s/"
+
+
+class SealedUrls:
+    """Shows pictures to those who were given their URLs. Whatever else a request brings is not looked at."""
+
+    def __init__(self, sealed: Sealed, front: Front) -> None:
+        self._sealed = sealed
+        self._front = front
+
+    def routes(self) -> list[web.RouteDef]:
+        """Make the route; HEAD comes with GET."""
+        return [web.get(PREFIX + "{sealed}", self._show)]
+
+    async def _show(self, request: web.Request) -> web.StreamResponse:
+        validators = request.headers.getall("If-None-Match", ())
+        if_none_match = ", ".join(validators) if validators else None
+        client = self._front.seen(request).client
+        return await write(request, await self._sealed.answer(request.match_info["sealed"], if_none_match, client))
