@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -43,11 +43,13 @@ from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
+from proxy.upstream.passthrough import passage
 from proxy.web.api import ThumbApi
 from proxy.web.front import Front
 from proxy.web.health import Health
 from proxy.web.hitpath import HitPath, HitRunner
 from proxy.web.jar import Jar
+from proxy.web.passthrough import Passthrough
 from proxy.web.sealed import SealedUrls
 from proxy.web.session import SessionApi
 from proxy.web.sign_in import SignIn
@@ -82,11 +84,13 @@ async def serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Running]:
-    """Build and start everything; at the end stop accepting, let requests finish, then close everything."""
+async def running(
+    settings: Settings, clock: Clock | None = None, routes: Sequence[web.RouteDef] = ()
+) -> AsyncIterator[Running]:
+    """Build and start everything, and serve `routes` beside it; at the end let requests finish and close everything."""
     async with AsyncExitStack() as stack:
         composer = _Composer(settings, clock or Clock(), Metrics(), Health(), stack)
-        site = await composer.site()
+        site = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         admin_port = await composer.listen(web.AppRunner, site.admin_application(), settings.admin)
         runner = partial(HitRunner, hits=site.hits)
@@ -108,7 +112,7 @@ class _Composer:
     health: Health
     stack: AsyncExitStack
 
-    async def site(self) -> Site:
+    async def site(self, more: Sequence[web.RouteDef]) -> Site:
         """Build everything."""
         settings = self.settings
         origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
@@ -135,8 +139,15 @@ class _Composer:
             *SignIn(sessions, identifier, oauth, sealer, self.clock, jar, settings).routes(),
             *SealedUrls(sealed, front).routes(),
             *ThumbApi(gateway, sealed, front, settings.server.max_uri_bytes).routes(),
+            *more,
         ]
-        return Site(self.metrics, self.health, hits, jar, routes)
+        return Site(self.metrics, self.health, hits, jar, await self._passthrough(front, jar), routes)
+
+    async def _passthrough(self, front: Front, jar: Jar) -> Passthrough | None:
+        if not self.settings.server.passthrough:
+            return None
+        way = await self.stack.enter_async_context(passage(self.settings.cloudreve, self.metrics))
+        return Passthrough(way, front, jar.names)
 
     def _sealer(self) -> Sealer:
         keys = [key.get_secret_value() for key in self.settings.seal.keys]
@@ -159,7 +170,10 @@ class _Composer:
         settings = self.settings
         limit = FairLimit(settings.cloudreve.max_resolves, settings.cloudreve.max_waiting // 4)
         resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
-        flights = await self._flights(Flights[Grant | Refusal](settings.cloudreve.max_waiting))
+        # Leaving while Cloudreve generates a thumbnail may lock the file for a day (seen once on 4.14.0).
+        flights = await self._flights(
+            Flights[Grant | Refusal](settings.cloudreve.max_waiting), settings.server.shutdown_s
+        )
         return Grants(tiers, resolver, self.clock, self.metrics, flights, cluster, settings)
 
     async def _pictures(self, images: Images, tiers: Tiers, cluster: Cluster | Alone) -> Pictures:
@@ -194,8 +208,8 @@ class _Composer:
             )
         )
 
-    async def _flights(self, flights: Flights[T]) -> Flights[T]:
-        self.stack.push_async_callback(flights.aclose)
+    async def _flights(self, flights: Flights[T], patience_s: float = 0.0) -> Flights[T]:
+        self.stack.push_async_callback(flights.aclose, patience_s)
         return flights
 
     async def _background(self, work: Coroutine[Any, Any, None]) -> None:
@@ -220,6 +234,7 @@ class _Composer:
             shutdown_timeout=server.shutdown_s,
             max_line_size=server.max_header_bytes,
             max_field_size=server.max_header_bytes,
+            auto_decompress=False,  # a body that is passed to Cloudreve stays as it is
         )
         await runner.setup()
         self.stack.push_async_callback(runner.cleanup)

@@ -84,10 +84,12 @@ def demo(
     port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.")] = 8080,
 ) -> None:
     """Show the gateway at work on a page of pictures, with a stand-in for Cloudreve; needs no configuration."""
-    from proxy.demo.demo import run_demo  # noqa: PLC0415 - see the module's docstring
+    from proxy.app import running  # noqa: PLC0415 - see the module's docstring
+    from proxy.demo.demo import run_demo  # noqa: PLC0415
     from proxy.settings import LogSettings  # noqa: PLC0415
 
-    _run(lambda: run_demo(host, port), LogSettings(level="warning", format="console"))
+    quiet = LogSettings(level="error", format="console")
+    _run(lambda: run_demo(host, port, lambda settings, routes: running(settings, routes=routes)), quiet)
 
 
 @_cli.command()

@@ -35,8 +35,10 @@ class Flights(Generic[T]):
             task = self._start(key, load)
         return _outcome_of(task), collapsed
 
-    async def aclose(self) -> None:
-        """End what is still under way, and what is started meanwhile."""
+    async def aclose(self, patience_s: float = 0.0) -> None:
+        """Let what is under way end by itself for so long, then end it, and what is started meanwhile."""
+        if self._tasks and patience_s > 0:
+            await asyncio.wait(list(self._tasks.values()), timeout=patience_s)
         while self._tasks:
             await asyncio.sleep(0)  # one that is cancelled before its first step could not clean up after itself
             tasks = list(self._tasks.values())

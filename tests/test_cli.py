@@ -125,7 +125,8 @@ async def test_serve_answers_until_it_is_told_to_stop(served: subprocess.Popen[s
     """It logs in JSON where it serves, also while Cloudreve is away; SIGTERM is a clean end."""
     assert served.stderr is not None
     lines = (json.loads(line) for line in served.stderr)
-    port = next(line["port"] for line in lines if line["event"] == "serving")
+    port = next((line["port"] for line in lines if line["event"] == "serving"), None)
+    assert port is not None
     async with ClientSession() as session, session.get(f"http://127.0.0.1:{port}/healthz") as response:
         assert response.status == 200
     served.send_signal(signal.SIGTERM)

@@ -13,7 +13,10 @@ from proxy.model import ANONYMOUS, Identity, Source
 Fields = tuple[tuple[str, str], ...]
 
 CACHE_NAME = "thumb-proxy"
-VARY = "Authorization, X-Cr-Purchase-Ticket"
+VARY_PUBLIC = "Authorization, X-Cr-Purchase-Ticket"
+"""What everybody may see is the same whatever cookies come along, and these differ with every visitor."""
+VARY = f"{VARY_PUBLIC}, Cookie"
+"""What is somebody's own must not outlive their session in a browser that others use as well."""
 
 SAFETY: Fields = (
     ("X-Content-Type-Options", "nosniff"),
@@ -44,7 +47,7 @@ def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, han
     is_public = identity == ANONYMOUS
     caching = f"{'public' if is_public else 'private'}, max-age={max_age_s}"
     fields: Fields = (
-        *_storing(caching, is_sealed=handling.grant is Source.SEALED),
+        *_storing(caching, VARY_PUBLIC if is_public else VARY, is_sealed=handling.grant is Source.SEALED),
         ("Cache-Status", cache_status(handling, int(fresh_for_s))),
         # A page of another site may show what an anonymous visitor may see, and nothing else.
         ("Cross-Origin-Resource-Policy", "cross-origin" if is_public else "same-site"),
@@ -53,11 +56,11 @@ def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, han
     return (("ETag", etag), *fields) if etag else fields
 
 
-def _storing(caching: str, *, is_sealed: bool) -> Fields:
+def _storing(caching: str, vary: str, *, is_sealed: bool) -> Fields:
     """Say who may store it. Behind a sealed URL nothing changes while it lives, whatever else the request says."""
     if is_sealed:
         return (("Cache-Control", f"{caching}, immutable"),)
-    return (("Cache-Control", caching), ("Vary", VARY))
+    return (("Cache-Control", caching), ("Vary", vary))
 
 
 def cache_status(handling: Handling, ttl_s: int) -> str:

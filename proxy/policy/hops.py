@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from proxy.errors import BadRequest, Looping
 from proxy.policy.forwarded import Seen
 from proxy.policy.headers import CACHE_NAME, Fields
-
-OWN_COOKIES = "thumb_"
-"""What the names of the gateway's own cookies begin with, behind `__Host-` or `__Secure-`; Cloudreve gets none."""
 
 _OF_ONE_HOP = frozenset(
     {
@@ -47,7 +44,7 @@ _TARGET = re.compile(r"/[!\"$-~]*")
 _DOTS = re.compile(r"(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\]|%2f|%5c|$)", re.IGNORECASE)
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _NO_TEXT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
-_PREFIX = re.compile(r"__(?:Host|Secure)-", re.IGNORECASE)
+_PREFIX = re.compile(r"^__(?:Host|Secure)-", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +105,10 @@ def _check_framing(head: Head) -> None:
         raise BadRequest("`Content-Length` must be one number.")
 
 
-def onward(head: Head, seen: Seen, peer: str) -> Fields:
+def onward(head: Head, seen: Seen, peer: str, own_cookies: Collection[str]) -> Fields:
     """Make the fields for Cloudreve; `peer` is the address that our connection comes from, "" where it has none.
+
+    The gateway's own cookies stay here; their names are given without `__Host-`.
 
     `Host` is the one in the visitor's address bar: Cloudreve takes its site URL by it, and refuses a WebDAV
     `Destination` with another.
@@ -125,7 +124,7 @@ def onward(head: Head, seen: Seen, peer: str) -> Fields:
     }
     if head.wants_websocket:
         added |= {"Connection": "Upgrade", "Upgrade": "websocket"}
-    return (*_kept(head, host), *((name, value) for name, value in added.items() if value))
+    return (*_kept(head, host, own_cookies), *((name, value) for name, value in added.items() if value))
 
 
 def back(fields: Fields, *, switched: bool = False) -> Fields:
@@ -147,7 +146,7 @@ def _named(fields: Fields) -> frozenset[str]:
     return frozenset(token.strip().lower() for line in lines for token in line.split(","))
 
 
-def _kept(head: Head, host: str) -> Iterator[tuple[str, str]]:
+def _kept(head: Head, host: str, own_cookies: Collection[str]) -> Iterator[tuple[str, str]]:
     """Give what goes on as it came. Names are compared as the most careless server would: X_Real_IP is the same."""
     if host:
         yield "Host", host
@@ -157,7 +156,7 @@ def _kept(head: Head, host: str) -> Iterator[tuple[str, str]]:
         is_imitation = plain != name.lower() and plain in _OF_EVERY_HOP
         if plain in dropped or plain.startswith("x-forwarded-") or is_imitation:
             continue
-        kept = _without_own(value) if plain == "cookie" else value
+        kept = _without(own_cookies, value) if plain == "cookie" else value
         if kept or not value:
             yield name, kept
 
@@ -188,8 +187,8 @@ def _expectation(head: Head) -> str:
     return expected
 
 
-def _without_own(cookies: str) -> str:
+def _without(own: Collection[str], cookies: str) -> str:
     """Take the gateway's own out of one line, and leave a line without any as it is."""
-    pairs = cookies.split(";")
-    kept = [pair for pair in pairs if not _PREFIX.sub("", pair.strip(), count=1).startswith(OWN_COOKIES)]
-    return cookies if len(kept) == len(pairs) else "; ".join(pair.strip() for pair in kept)
+    pairs = [pair.strip() for pair in cookies.split(";")]
+    kept = [pair for pair in pairs if _PREFIX.sub("", pair.partition("=")[0].rstrip()) not in own]
+    return cookies if len(kept) == len(pairs) else "; ".join(kept)

@@ -47,8 +47,9 @@ class Cloudreve:
     async def resolve(self, uri: FileUri, credentials: Credentials, hint: str | None) -> Resolution:
         """Ask for the signed thumbnail URL (CONTRACT: resolve).
 
-        Not cancelled at a visitor's deadline: Cloudreve closes the original under a generator whose caller leaves, and
-        then marks the file as having no thumbnail for good. The caller's flight outlives its visitors for this reason.
+        Not cancelled at a visitor's deadline: of a caller that leaves while a thumbnail is generated Cloudreve closes
+        the original under the generator (*source*), or keeps the file locked for a day (seen once on 4.14.0). The
+        caller's flight outlives its visitors for this reason.
         """
         target = URL(f"{self._base}/api/v4/file/thumb?uri={quote(uri.text, safe='')}", encoded=True)
         headers = _headers(credentials)

@@ -1,8 +1,8 @@
 """aiohttp's connection to a visitor, without two faults that matter to whoever passes bodies on (aiohttp 3.14).
 
-Both lie in its C parser. A chunk that breaks HTTP after the head of its request has been handled becomes an error of the
-*next* request, and whoever reads the body waits for ever. And the last trailer of a chunked body turns up among the
-fields of the next request, which behind a load balancer is somebody else's.
+Both lie in its C parser. A chunk that breaks HTTP, when the request it belongs to is being handled already, becomes an
+error of the *next* request, and who reads the body waits for ever. And the last trailer of a chunked body turns up
+among the fields of the next request, which behind a load balancer may be somebody else's.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from proxy.policy.freshness import renew_at
 from proxy.policy.headers import picture_fields
 from proxy.policy.keys import picture_key
 from proxy.upstream.clock import Clock
+from proxy.web.connection import Connection
 
 MAX_FINISHED = 20_000
 """How many requests are known by their bytes; each costs its head twice, the picture's bytes are the memory tier's."""
@@ -114,7 +115,7 @@ class HitPath:
         return picture is None or self._lookup(picture_key(picture.id)) is picture
 
 
-class HitProtocol(RequestHandler):
+class HitProtocol(Connection):
     """aiohttp's protocol, with the hit path in front of its parser."""
 
     __slots__ = ("_hits", "_is_clean", "raw")

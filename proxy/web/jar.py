@@ -22,6 +22,11 @@ class Jar:
         self._attempt = name + ATTEMPT_SUFFIX
         self._front = front
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Name the cookies, as they are called on http."""
+        return frozenset({self._session, self._attempt})
+
     def origin(self, request: web.Request) -> str:
         """Give the origin at which the visitor believes to be; by the request's own word where nobody knows better."""
         return self._front.origin(request) or f"{request.scheme}://{request.host}"

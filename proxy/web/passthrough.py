@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -27,17 +27,18 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Passthrough:
     """Passes requests, and at a shutdown ends what would never end by itself."""
 
-    def __init__(self, passage: Passage, front: Front) -> None:
+    def __init__(self, passage: Passage, front: Front, own_cookies: Collection[str]) -> None:
         self._passage = passage
         self._front = front
+        self._own_cookies = own_cookies
         self._endless: set[asyncio.Task[Any]] = set()
 
     def routes(self) -> list[web.RouteDef]:
         """Make the route behind all others; a path that another serves comes here with any other method."""
         return [web.route("*", "/{rest:(?s:.*)}", self._pass, expect_handler=_leave_it_to_cloudreve)]
 
-    def hang_up(self) -> None:
-        """End event streams and tunnels: who holds one comes again, and then to a process that lives."""
+    async def hang_up(self, _: web.Application) -> None:
+        """End event streams and tunnels, for `on_shutdown`; who held one comes again, to a process that stays."""
         for task in self._endless:
             task.cancel()
 
@@ -60,7 +61,7 @@ class Passthrough:
         return Question(
             request.method,
             head.target,
-            onward(head, self._front.seen(request), request.remote or ""),
+            onward(head, self._front.seen(request), request.remote or "", self._own_cookies),
             _body(request) if head.has_body else None,
             proceed if head.expects_continue else at_once,
         )
@@ -70,17 +71,18 @@ class Passthrough:
         response = _response(reply)
         if not request.content.is_eof():
             response.force_close()  # whether the rest of the body will be read is not known yet
-        with self._remembered(lasts=response.content_type == "text/event-stream"):
-            try:
+        is_endless = response.content_type == "text/event-stream"
+        try:
+            with self._endless_while(is_endless):
                 await response.prepare(request)
                 async for chunk in reply.chunks:
                     await response.write(chunk)
                 await response.write_eof()
-            except ProxyError as error:
-                request[OUTCOME] = error.category
-                _cut(request)
-            except ConnectionError:
-                _cut(request)  # the visitor has left
+        except ProxyError as error:
+            request[OUTCOME] = error.category
+            _cut(request)
+        except ConnectionError:
+            _cut(request)  # the visitor has left
         return response
 
     async def _connect(self, request: web.Request, reply: Reply, far: FarEnd) -> web.StreamResponse:
@@ -96,25 +98,24 @@ class Passthrough:
             asyncio.ensure_future(_carry(near.chunks(), far.write)),
             asyncio.ensure_future(_carry(far.chunks(), response.write)),
         ]
-        with self._remembered(lasts=True):
-            try:
+        try:
+            with self._endless_while(True):
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
         return response
 
     @contextmanager
-    def _remembered(self, *, lasts: bool) -> Iterator[None]:
+    def _endless_while(self, is_endless: bool) -> Iterator[None]:
         """Keep in mind what does not end by itself."""
-        task = asyncio.current_task()
-        if task is not None and lasts:
-            self._endless.add(task)
+        tasks = {task for task in (asyncio.current_task(),) if task is not None and is_endless}
+        self._endless |= tasks
         try:
             yield
         finally:
-            self._endless.discard(cast("Any", task))
+            self._endless -= tasks
 
 
 async def _leave_it_to_cloudreve(_: web.Request) -> None:
@@ -141,7 +142,13 @@ def _response(reply: Reply, *, switched: bool = False) -> web.StreamResponse:
     return response
 
 
-async def _carry(chunks: AsyncIterator[bytes], write: Any) -> None:  # noqa: ANN401
+async def leave_bare(_: web.Request, response: web.StreamResponse) -> None:
+    """Take off what aiohttp adds to an answer of Cloudreve's, for `on_response_prepare`."""
+    if PASSED in response and "content-type" not in response[PASSED]:
+        response.headers.popall("Content-Type", None)
+
+
+async def _carry(chunks: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]) -> None:
     async for chunk in chunks:
         await write(chunk)
 

@@ -10,9 +10,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from proxy.metrics import Metrics
+from proxy.web.connection import close_behind_chunks
 from proxy.web.health import Health
 from proxy.web.hitpath import HitPath
 from proxy.web.jar import Jar
+from proxy.web.passthrough import PASSED, Passthrough, leave_bare
 from proxy.web.problems import OUTCOME, Handler, problems
 
 _log = structlog.get_logger("proxy.web")
@@ -22,10 +24,17 @@ class Site:
     """Puts routes together, and counts and narrates what comes through them."""
 
     def __init__(
-        self, metrics: Metrics, health: Health, hits: HitPath, jar: Jar, routes: Iterable[web.RouteDef]
+        self,
+        metrics: Metrics,
+        health: Health,
+        hits: HitPath,
+        jar: Jar,
+        passthrough: Passthrough | None,
+        routes: Iterable[web.RouteDef],
     ) -> None:
         self.hits = hits
         self._jar = jar
+        self._passthrough = passthrough
         self._metrics = metrics
         self._health = health
         self._routes = list(routes)
@@ -33,6 +42,9 @@ class Site:
     def application(self) -> web.Application:
         """Make the visitors' side."""
         app = _application([*self._routes, *self._health.routes()], self._narrate)
+        if self._passthrough is not None:
+            app.add_routes(self._passthrough.routes())
+            app.on_shutdown.append(self._passthrough.hang_up)
         app.on_response_prepare.append(self._jar.renew)
         app.on_response_prepare.append(self.hits.offer)  # last, when nothing more is added to the head
         return app
@@ -70,12 +82,13 @@ class Site:
 def _application(routes: Iterable[web.RouteDef], *middlewares: Middleware) -> web.Application:
     app = web.Application(middlewares=[*middlewares, problems])
     app.add_routes(routes)
-    app.on_response_prepare.append(_sign)
+    app.on_response_prepare.extend((_sign, leave_bare, close_behind_chunks))
     return app
 
 
 async def _sign(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "thumb-proxy"
+    if "server" not in response.get(PASSED, ()):
+        response.headers["Server"] = "thumb-proxy"
 
 
 def _route(request: web.Request) -> str:

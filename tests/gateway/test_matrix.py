@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from proxy.policy.headers import VARY
+from proxy.policy.headers import VARY, VARY_PUBLIC
 from tests.contract.target import Target
 from tests.gateway.house import PNG, Front, Reply
 from tests.gateway.places import Place, expired, thumb
@@ -101,7 +101,8 @@ def check_picture(reply: Reply, sharing: str) -> None:
 
 def check_safe(reply: Reply) -> None:
     """Expect what every answer comes with."""
-    assert reply.headers["Vary"] == VARY
+    is_public = reply.headers["Cache-Control"].startswith("public")
+    assert reply.headers["Vary"] == (VARY_PUBLIC if is_public else VARY)
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert reply.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
     assert reply.headers["Server"] == "thumb-proxy"

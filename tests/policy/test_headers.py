@@ -16,6 +16,7 @@ from proxy.errors import Busy, InvalidToken, MethodNotAllowed, ProxyError, Refus
 from proxy.model import ANONYMOUS, Generating, Identity, IdentityKind, Refusal, RefusalKind, Source
 from proxy.policy.headers import (
     VARY,
+    VARY_PUBLIC,
     Fields,
     Handling,
     cache_status,
@@ -183,13 +184,22 @@ def test_no_cache_is_promised_more_than_what_is_left_of_the_grant(
     assert "ETag" not in fields, "what has no validator yet names none"
 
 
-@pytest.mark.parametrize("make", [lambda: picture_fields(ANONYMOUS, ETAG, 1, HIT), lambda: problem_fields(Busy())])
-def test_every_answer_varies_with_the_credentials_and_cannot_run_as_a_page(make: Callable[[], Fields]) -> None:
-    """Pictures and errors alike; no field twice, and each fit to be sent."""
+@pytest.mark.parametrize(
+    ("make", "vary"),
+    [
+        (lambda: picture_fields(ANONYMOUS, ETAG, 1, HIT), VARY_PUBLIC),
+        (lambda: picture_fields(ALICE, ETAG, 1, HIT), VARY),
+        (lambda: problem_fields(Busy()), VARY),
+    ],
+)
+def test_every_answer_varies_with_the_credentials_and_cannot_run_as_a_page(
+    make: Callable[[], Fields], vary: str
+) -> None:
+    """Pictures and errors alike; no field twice, and each fit to be sent. Cookies matter to what is somebody's own."""
     made = make()
     fields = dict(made)
     assert len(fields) == len(made)
-    assert fields["Vary"] == VARY == "Authorization, X-Cr-Purchase-Ticket"
+    assert fields["Vary"] == vary
     assert fields["X-Content-Type-Options"] == "nosniff"
     assert "sandbox" in fields["Content-Security-Policy"]
     assert all(re.fullmatch(r"[A-Za-z-]+", name) and re.fullmatch(r"[ -~]+", value) for name, value in made)
