@@ -15,6 +15,7 @@ import aiohttp
 import structlog
 from aiohttp import web
 
+from proxy.accounts import Account, Accounts
 from proxy.answer import Answers
 from proxy.cache.lease import Leases
 from proxy.cache.memory import MemoryTier
@@ -32,19 +33,24 @@ from proxy.identify import Identifier
 from proxy.metrics import Metrics
 from proxy.model import Grant, Refusal
 from proxy.pictures import Pictures
+from proxy.policy.embedding import Embedding
 from proxy.policy.guard import Origins
 from proxy.policy.keys import site_digest
+from proxy.policy.publish import PublishedFolder
 from proxy.policy.seal import Sealer
+from proxy.policy.sniff import SNIFF_BYTES, media_type
+from proxy.policy.uri import parse
 from proxy.resolver import Resolver
 from proxy.sealed import Sealed
 from proxy.session import Sessions
-from proxy.settings import AdminSettings, ServerSettings, Settings
+from proxy.settings import MAX_FOLDER_BYTES, AdminSettings, ServerSettings, Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
 from proxy.upstream.passthrough import passage
 from proxy.web.api import ThumbApi
+from proxy.web.embed import Embed, Fallback
 from proxy.web.front import Front
 from proxy.web.health import Health
 from proxy.web.hitpath import HitPath, HitRunner
@@ -126,28 +132,37 @@ class _Composer:
         answers = Answers(await self._pictures(images, tiers, cluster), self.clock)
         sealer, oauth = self._sealer(), OAuth(cloudreve, self.metrics, settings.sign_in)
         sessions = await self._sessions(sealer, oauth, notes, cluster)
-        identifier = await self._identifier(cloudreve, sessions)
+        identifier = await self._identifier(cloudreve, sessions, await self._accounts(oauth))
         gateway = Gateway(identifier, grants, answers, settings.server.deadline_s)
         is_narrated = settings.log.level in ("debug", "info")
         hits = HitPath(tiers.lookup, self.clock, self.metrics, settings.grants.renew_s, is_narrated)
         sealed = Sealed(sealer, tiers, answers, self.clock, self.metrics, settings)
         front = Front(settings.server)
         jar = Jar(settings.session.cookie, front)
+        embed = Embed(Embedding(settings.embed.private_origins, settings.embed.public_origins), front)
         routes = [
-            *Thumbs(gateway, jar, settings.server.max_uri_bytes).routes(),
+            *Thumbs(gateway, jar, front, embed, settings.server.max_uri_bytes).routes(),
             *SessionApi(sessions, identifier, jar, hits, settings).routes(),
             *SignIn(sessions, identifier, oauth, sealer, self.clock, jar, settings).routes(),
-            *SealedUrls(sealed, front).routes(),
+            *SealedUrls(sealed, front, embed).routes(),
             *ThumbApi(gateway, sealed, front, settings.server.max_uri_bytes).routes(),
             *more,
         ]
-        return Site(self.metrics, self.health, hits, jar, await self._passthrough(front, jar), routes)
+        passthrough = await self._passthrough(front, jar)
+        return Site(self.metrics, self.health, hits, jar, passthrough, self._fallback(), routes)
 
     async def _passthrough(self, front: Front, jar: Jar) -> Passthrough | None:
         if not self.settings.server.passthrough:
             return None
         way = await self.stack.enter_async_context(passage(self.settings.cloudreve, self.metrics))
         return Passthrough(way, front, jar.names)
+
+    def _fallback(self) -> Fallback | None:
+        path = self.settings.embed.fallback
+        if path is None:
+            return None
+        body = path.read_bytes()
+        return Fallback(media_type(body[:SNIFF_BYTES]) or "application/octet-stream", body)
 
     def _sealer(self) -> Sealer:
         keys = [key.get_secret_value() for key in self.settings.seal.keys]
@@ -160,11 +175,23 @@ class _Composer:
         site = site_digest(self.settings.cloudreve.url)
         return Sessions(sealer, oauth, notes, cluster, self.clock, flights, site)
 
-    async def _identifier(self, cloudreve: Cloudreve, sessions: Sessions) -> Identifier:
+    async def _identifier(self, cloudreve: Cloudreve, sessions: Sessions, accounts: Accounts) -> Identifier:
         secret = self.settings.cloudreve.secret_key
         secret_key = secret.get_secret_value().encode() if secret else None
         flights = await self._flights(Flights[str | None](self.settings.cloudreve.max_waiting))
-        return Identifier(cloudreve, self.clock, self.metrics, flights, self.settings.identity, secret_key, sessions)
+        identity = self.settings.identity
+        return Identifier(cloudreve, self.clock, self.metrics, flights, identity, secret_key, sessions, accounts)
+
+    async def _accounts(self, oauth: OAuth) -> Accounts:
+        entries = list(enumerate(self.settings.publish))
+        folders = [PublishedFolder(parse(entry.prefix, MAX_FOLDER_BYTES), number) for number, entry in entries]
+        accounts = Accounts([Account(number, entry, oauth, self.clock) for number, entry in entries], folders)
+        self.stack.push_async_callback(accounts.aclose)
+        if entries:
+            await self._background(accounts.keep_fresh())
+            self.metrics.watch("accounts_failing", "Published accounts without a token", lambda: len(accounts.failing))
+            self.health.troubles = lambda: [f"publish {number + 1} fails: no token" for number in accounts.failing]
+        return accounts
 
     async def _grants(self, cloudreve: Cloudreve, tiers: Tiers, cluster: Cluster | Alone) -> Grants:
         settings = self.settings

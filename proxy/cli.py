@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,8 @@ PROBLEMS = 1
 
 BAD_CONFIGURATION = 2
 """Exit code: the configuration or the command line cannot be used."""
+
+_STDERR = 2
 
 Config = Annotated[
     Path | None,
@@ -43,7 +46,15 @@ _cli = typer.Typer(
 
 def main() -> None:
     """Run the command line; the entry point of `thumb-proxy`."""
+    _occupy_standard_streams()
     _cli()
+
+
+def _occupy_standard_streams() -> None:
+    """Open what the process was started without: a socket must not get such a number (libuv aborts on closing it)."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
 
 
 def _show_version(is_wanted: bool) -> None:

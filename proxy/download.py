@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from proxy.errors import ProxyError
 from proxy.model import Picture, PictureHead
@@ -18,6 +18,7 @@ class Download:
         self._is_complete = False
         self._error: ProxyError | None = None
         self._grown = asyncio.Event()
+        self._tells: dict[str, Callable[[PictureHead], Awaitable[None]]] = {}
 
     def begin(self, head: PictureHead) -> None:
         """Announce that it is a picture."""
@@ -40,6 +41,16 @@ class Download:
         """End badly: readers get the error, wherever they are."""
         self._error = error
         self._wake()
+
+    def when_whole(self, key: str, tell: Callable[[PictureHead], Awaitable[None]]) -> None:
+        """Have somebody told, once per key, what is known with the last byte only."""
+        self._tells.setdefault(key, tell)
+
+    async def tell(self) -> None:
+        """Tell whoever wanted to know; for the writer, after it has finished."""
+        assert self._head is not None  # noqa: S101 - `finish` sets it
+        for tell in self._tells.values():
+            await tell(self._head)
 
     async def opened(self) -> PictureHead:
         """Wait until it is certain to be a picture, or raise why it is none."""

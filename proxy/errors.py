@@ -156,6 +156,23 @@ class Unreachable(ProxyError):
     retry_after_s = RETRY_AFTER_S
 
 
+class AccountFailed(ProxyError):
+    """The account that has published a folder cannot sign in."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    category = "account_failed"
+    title = "Account unavailable"
+    retry_after_s = RETRY_AFTER_S
+
+
+class NotEmbeddable(ProxyError):
+    """The page of another site wants to show what it may not."""
+
+    status = HTTPStatus.FORBIDDEN
+    category = "not_embeddable"
+    title = "Not to be embedded here"
+
+
 class Busy(ProxyError):
     """More is waiting already than the bounds allow."""
 

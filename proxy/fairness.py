@@ -18,7 +18,7 @@ class FairLimit:
 
     def __init__(self, slots: int, bound_per_client: int) -> None:
         self._free = slots
-        self._bound_per_client = bound_per_client
+        self._bound_per_client = max(bound_per_client, 1)
         self._admitted: Counter[str] = Counter()
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 

@@ -68,6 +68,11 @@ def _origin(text: str) -> str:
     return origin
 
 
+def _origin_or_any(text: str) -> str:
+    """Return an origin, or the star that stands for every one."""
+    return text if text == "*" else _origin(text)
+
+
 def _image_host(text: str) -> str:
     """Return `host`, `host:port` or `.suffix` in lower case."""
     if "/" in text or "*" in text:
@@ -177,6 +182,12 @@ OriginList: TypeAlias = Annotated[
     BeforeValidator(_texts),
     AfterValidator(_once),
     Field(description='a list of addresses without a path, as ["https://cloud.example.com"]'),
+]
+AnyOrigin: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin_or_any)], ...],
+    BeforeValidator(_texts),
+    AfterValidator(_once),
+    Field(description='a list of addresses without a path, or ["*"] for every site'),
 ]
 HostList: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_image_host)], ...],

@@ -34,14 +34,14 @@ class Gateway:
     async def answer(self, request: ThumbRequest) -> Answer:
         """Show the picture to whom Cloudreve grants it; raise a ProxyError to everybody else."""
         async with deadline(self._deadline_s):
-            visitor = await self._identifier.identify(request.credentials)
+            visitor = await self._identifier.identify(request.credentials, request.uri)
             answer = await self._show(visitor, request)
         return replace(answer, renewed=visitor.renewed) if visitor.renewed else answer
 
     async def grant(self, request: ThumbRequest) -> Granted:
         """Give Cloudreve's leave alone, to be used later; a bridge over an outage is none."""
         async with deadline(self._deadline_s):
-            visitor = await self._identifier.identify(request.credentials)
+            visitor = await self._identifier.identify(request.credentials, request.uri)
             found = await self._grants.find(visitor, request)
         if found.source is Source.STALE:
             raise Unreachable("Cloudreve does not answer at the moment.")

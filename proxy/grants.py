@@ -9,10 +9,10 @@ from typing import NamedTuple, TypeGuard
 
 from proxy.cache.tiers import Tiers
 from proxy.cluster import Alone, Cluster
-from proxy.errors import Busy, InvalidToken, Refused, StillGenerating, TooSlow, Unreachable
+from proxy.errors import AccountFailed, Busy, InvalidToken, Refused, StillGenerating, TooSlow, Unreachable
 from proxy.flight import Flights
 from proxy.metrics import Metrics
-from proxy.model import Entry, Generating, Grant, Refusal, RefusalKind, Source, ThumbRequest, Visitor
+from proxy.model import Entry, Generating, Grant, IdentityKind, Refusal, RefusalKind, Source, ThumbRequest, Visitor
 from proxy.policy.codec import decode, encode
 from proxy.policy.freshness import refusal_ttl_s, renew_at
 from proxy.policy.keys import grant_key
@@ -155,6 +155,8 @@ class Grants:
         if isinstance(resolution, Generating):
             raise StillGenerating(resolution)
         if visitor.credentials.bearer is not None and _is_anonymous(resolution):
+            if visitor.identity.kind is IdentityKind.ACCOUNT:
+                raise AccountFailed("The account behind this folder is not accepted at the moment.")
             raise InvalidToken("The access token has expired meanwhile.")
         await self._tiers.keep(key, resolution, self._kept_s(resolution))
         return resolution

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from cachetools import TLRUCache
 
+from proxy.accounts import Accounts
 from proxy.errors import InvalidToken
 from proxy.flight import Flights
 from proxy.metrics import Metrics
-from proxy.model import ANONYMOUS, Credentials, Identity, Visitor
+from proxy.model import ANONYMOUS, Credentials, FileUri, Identity, Visitor
 from proxy.policy.identity import holding, identity_of, read_claims, verify
 from proxy.policy.keys import token_digest
 from proxy.session import Sessions
@@ -47,7 +48,9 @@ class Identifier:
         settings: IdentitySettings,
         secret_key: bytes | None,
         sessions: Sessions,
+        accounts: Accounts,
     ) -> None:
+        self._accounts = accounts
         self._sessions = sessions
         self._cloudreve = cloudreve
         self._clock = clock
@@ -57,26 +60,41 @@ class Identifier:
         self._secret_key = secret_key
         self._known: TLRUCache[str, _Known] = TLRUCache(KNOWN_TOKENS, ttu=_until, timer=clock.now)
 
-    async def identify(self, credentials: Credentials) -> Visitor:
-        """Name the visitor; raise InvalidToken for a token that Cloudreve would silently take for anonymous."""
+    async def identify(self, credentials: Credentials, uri: FileUri | None = None) -> Visitor:
+        """Name the visitor: by token, by cookie, as the account that has published `uri`, or as nobody.
+
+        Raises InvalidToken for a token that Cloudreve would silently take for anonymous. A cookie that is not good is
+        as none: the browser sends it, not the visitor.
+        """
         if credentials.bearer is not None:
             identity, until = await self._user(credentials.bearer)
             return Visitor(holding(identity, credentials.ticket), credentials, until)
+        sure_until = math.inf
         if credentials.cookie is not None:
-            return await self._by_cookie(credentials, credentials.cookie)
-        return Visitor(holding(ANONYMOUS, credentials.ticket), credentials, math.inf)
+            visitor = await self._by_cookie(credentials, credentials.cookie)
+            if visitor is not None:
+                return visitor
+            sure_until = self._clock.now() + BRIEF_S
+        return replace(await self._nobody(replace(credentials, cookie=None), uri), sure_until=sure_until)
 
-    async def _by_cookie(self, credentials: Credentials, cookie: str) -> Visitor:
-        """Name whose session it is. A cookie that is not good is as none: the browser sends it, not the visitor."""
+    async def _by_cookie(self, credentials: Credentials, cookie: str) -> Visitor | None:
+        """Name whose session it is."""
         entered = await self._sessions.enter(cookie)
-        if entered is not None:
+        if entered is None:
+            return None
+        with suppress(InvalidToken):
+            identity, until = await self._user(entered.session.access)
             known = replace(credentials, bearer=entered.session.access)
-            with suppress(InvalidToken):
-                identity, until = await self._user(entered.session.access)
-                sure_until = min(until, entered.sure_until)
-                return Visitor(holding(identity, credentials.ticket), known, sure_until, entered.renewed)
-        brief = self._clock.now() + BRIEF_S
-        return Visitor(holding(ANONYMOUS, credentials.ticket), replace(credentials, cookie=None), brief)
+            sure_until = min(until, entered.sure_until)
+            return Visitor(holding(identity, credentials.ticket), known, sure_until, entered.renewed)
+        return None
+
+    async def _nobody(self, credentials: Credentials, uri: FileUri | None) -> Visitor:
+        """Name who has no name: the account that lends its eyes for this URI, or anonymous."""
+        account = await self._accounts.visitor_for(uri) if uri is not None else None
+        if account is not None:
+            return account
+        return Visitor(holding(ANONYMOUS, credentials.ticket), credentials, math.inf)
 
     async def _user(self, token: str) -> tuple[Identity, float]:
         digest = token_digest(token)

@@ -62,6 +62,11 @@ class Identity:
     ticket: str = ""
     """Digest of the purchase ticket; empty without one."""
 
+    @property
+    def is_public(self) -> bool:
+        """Whether everybody may be it: what it may see, all may see."""
+        return self.kind is not IdentityKind.USER and not self.ticket
+
 
 ANONYMOUS = Identity(IdentityKind.ANONYMOUS)
 

@@ -85,6 +85,7 @@ class Pictures:
         try:
             key = picture_key(grant.picture)
             download.finish(await self._cluster.share(key, find, load, _told))
+            await download.tell()
         except ProxyError as error:
             download.fail(error)
         except BaseException as error:

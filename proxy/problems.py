@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from proxy.settings import ENV_PREFIX, KEYS, Settings
+from proxy.settings import ENV_PREFIX, KEYS, LISTS, PublishSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +34,8 @@ class Given(NamedTuple):
 def bad_value(error: ErrorDetails, given: Mapping[str, Given]) -> str:
     """Return the text for one finding of the validation."""
     key = ".".join(str(part) for part in error["loc"][:2])
+    if error["loc"] and error["loc"][0] in LISTS:
+        return _bad_entry(error, given)
     if key not in KEYS:
         return _clash(_reason(error), given)
     if key not in given:
@@ -43,6 +45,16 @@ def bad_value(error: ErrorDetails, given: Mapping[str, Given]) -> str:
     reason = f"\n    {item}{_reason(error)}." if _reason(error) else ""
     accepted = f"\n    Accepted: {KEYS[key].description}."
     return f"{key} = {_shown(key, value)} ({origin}) is not accepted.{reason}{accepted}"
+
+
+def _bad_entry(error: ErrorDetails, given: Mapping[str, Given]) -> str:
+    """Return the text for one finding inside a list of tables; its values may be secrets."""
+    name, *rest = (str(part) for part in error["loc"])
+    place = f"[[{name}]] number {int(rest[0]) + 1}" if rest else f"[[{name}]]"
+    key = f", {rest[1]}" if len(rest) > 1 else ""
+    reason = _reason(error) or error["msg"]
+    accepted = ", ".join(f"{key} ({info.description})" for key, info in PublishSettings.model_fields.items())
+    return f"{place}{key} ({given[name].origin}) is not accepted: {reason}.\n    Its keys are {accepted}."
 
 
 def unknown_key(key: str, origin: str) -> str:

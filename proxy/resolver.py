@@ -11,7 +11,7 @@ from cachetools import LRUCache
 
 from proxy.cluster import Alone, Cluster
 from proxy.fairness import FairLimit
-from proxy.model import Generating, Grant, Resolution, ThumbRequest, Visitor
+from proxy.model import Generating, Grant, IdentityKind, Resolution, ThumbRequest, Visitor
 from proxy.policy.freshness import backoff_s
 from proxy.policy.keys import turn_key
 from proxy.upstream.cloudreve import Cloudreve
@@ -79,7 +79,7 @@ class Resolver:
 
 def _client(visitor: Visitor, request: ThumbRequest) -> str:
     """Name who takes turns: a user wherever it sits, anybody else by address."""
-    return visitor.identity.subject or request.client
+    return visitor.identity.subject if visitor.identity.kind is IdentityKind.USER else request.client
 
 
 def _is_grant(resolution: Resolution) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from proxy.errors import BadRequest
 from proxy.fields import (
+    AnyOrigin,
     Bytes,
     ClientId,
     CookieName,
@@ -29,10 +32,38 @@ from proxy.fields import (
     Switch,
     UrlPath,
 )
+from proxy.policy.sniff import SNIFF_BYTES, media_type
+from proxy.policy.uri import parse
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+
+def _folder(text: str) -> str:
+    """Return the canonical File URI of a folder."""
+    try:
+        uri = parse(text, MAX_FOLDER_BYTES)
+    except BadRequest as error:
+        raise ValueError(error.detail) from None
+    if "?" in uri.text:
+        raise ValueError("a folder has no query")
+    return uri.text
+
+
+def _picture_file(path: Path | None) -> Path | None:
+    """Return the path of a file that browsers can show."""
+    if path is not None and (path.stat().st_size > MAX_FALLBACK_BYTES or media_type(_head(path)) is None):
+        raise ValueError("this is no picture, or too large")
+    return path
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(SNIFF_BYTES)
+
+
+MAX_FALLBACK_BYTES = 1024 * 1024
+MAX_FOLDER_BYTES = 4096
 ENV_PREFIX = "THUMB_PROXY_"
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
 
@@ -168,6 +199,44 @@ class SignInSettings(Section):
     scopes: Scopes = "openid offline_access Files.Read"
 
 
+class PublishSettings(Section):
+    """A folder that everybody may see through an account's eyes; one entry per folder."""
+
+    prefix: Annotated[
+        str, AfterValidator(_folder), Field(description="the File URI of a folder, as cloudreve://my/public")
+    ]
+    email: Annotated[str | None, Field(description="the account's e-mail address", min_length=3)] = None
+    secret: Annotated[Secret | None, Field(description="the password with `email`, or a refresh token")] = None
+    secret_file: Annotated[
+        FilePath | None, Field(description="a file that holds the password with `email`, or a refresh token")
+    ] = None
+
+    @model_validator(mode="after")
+    def _has_one_secret(self) -> Self:
+        if (self.secret is None) == (self.secret_file is None):
+            raise ValueError("one of secret and secret_file is needed: a password with email, or a refresh token")
+        if not self.secret_text:
+            raise ValueError("the secret is empty")
+        return self
+
+    @property
+    def secret_text(self) -> str:
+        """Give the password or the refresh token."""
+        if self.secret_file is not None:
+            return self.secret_file.read_text(encoding="utf-8").strip()
+        return self.secret.get_secret_value() if self.secret is not None else ""
+
+
+class EmbedSettings(Section):
+    """Which pages of other sites may show pictures, and what is shown in place of an error."""
+
+    private_origins: OriginList = ()
+    public_origins: AnyOrigin = ("*",)
+    fallback: Annotated[
+        FilePath | None, AfterValidator(_picture_file), Field(description="the file of a picture, of 1 MiB at most")
+    ] = None
+
+
 class LogSettings(Section):
     """What is written to stderr."""
 
@@ -202,6 +271,8 @@ class Settings(BaseSettings):
     seal: SealSettings = SealSettings()
     session: SessionSettings = SessionSettings()
     sign_in: SignInSettings = SignInSettings()
+    embed: EmbedSettings = EmbedSettings()
+    publish: tuple[PublishSettings, ...] = ()
     log: LogSettings = LogSettings()
 
     @classmethod
@@ -238,8 +309,13 @@ class Settings(BaseSettings):
         return self
 
 
+LISTS = frozenset({"publish"})
+"""Tables that may stand in a file several times, as [[publish]]."""
+
+
 def _keys() -> dict[str, FieldInfo]:
-    tables = {name: cast("type[Section]", info.annotation) for name, info in Settings.model_fields.items()}
+    fields = ((name, info) for name, info in Settings.model_fields.items() if name not in LISTS)
+    tables = {name: cast("type[Section]", info.annotation) for name, info in fields}
     return {f"{name}.{key}": info for name, table in tables.items() for key, info in table.model_fields.items()}
 
 

@@ -5,6 +5,7 @@ Every problem of every source goes into one `ConfigError`, in words for the pers
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -17,7 +18,7 @@ from pydantic_settings import EnvSettingsSource, NestedSecretsSettingsSource, Se
 from pydantic_settings.exceptions import SettingsError
 
 from proxy.problems import Given, bad_value, unknown_key, unknown_name, unknown_table
-from proxy.settings import ENV_PREFIX, KEYS, Settings
+from proxy.settings import ENV_PREFIX, KEYS, LISTS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -66,6 +67,16 @@ def _variable(key: str) -> str:
     return f"{ENV_PREFIX}{_flat(key).upper()}"
 
 
+def _entries(value: object) -> object:
+    """Return the entries of a list of tables, which a variable or a secret file holds as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
 @dataclass(slots=True)
 class _Sources:
     """What the sources have said so far; a later one overrides an earlier one, key by key."""
@@ -89,6 +100,8 @@ class _Sources:
 
     def _complain_of_file(self, tables: Mapping[str, object], path: Path) -> None:
         for section, table in tables.items():
+            if section in LISTS:
+                continue
             if section not in Settings.model_fields or not isinstance(table, dict):
                 self.problems.append(unknown_table(section, str(path)))
                 continue
@@ -109,13 +122,13 @@ class _Sources:
             self.unreadable.append(f"{SECRETS_VARIABLE}: {directory} is no directory of readable text files")
             return
         ours = (name for name in names if name.partition("__")[0].lower() in Settings.model_fields)
-        known = {*map(_flat, KEYS)}
+        known = {*map(_flat, KEYS), *LISTS}
         strange = (name for name in ours if name.lower() not in known)
         self.problems += [unknown_name(f"secret file {directory / name}", name, known) for name in strange]
 
     def read_environment(self) -> None:
         self._take(EnvSettingsSource(Settings)(), lambda key: f"environment variable {_variable(key)}")
-        known = {*map(_variable, KEYS), CONFIG_VARIABLE, SECRETS_VARIABLE}
+        known = {*map(_variable, KEYS), *map(_variable, LISTS), CONFIG_VARIABLE, SECRETS_VARIABLE}
         ours = (name for name in sorted(os.environ) if name.upper().startswith(ENV_PREFIX))
         strange = (name for name in ours if name.upper() not in known and not _SERVICE_LINK.fullmatch(name))
         self.problems += [unknown_name(f"environment variable {name}", name, known) for name in strange]
@@ -130,12 +143,17 @@ class _Sources:
             table = tables.get(section)
             if isinstance(table, dict) and name in table:
                 self.given[key] = Given(table[name], origin(key))
+        for name in LISTS & tables.keys():
+            self.given[name] = Given(_entries(tables[name]), origin(name))
 
     def settings(self) -> Settings:
-        tables: dict[str, dict[str, object]] = {"cloudreve": {}}
+        tables: dict[str, Any] = {"cloudreve": {}}
         for key, given in self.given.items():
             section, _, name = key.partition(".")
-            tables.setdefault(section, {})[name] = given.value
+            if name:
+                tables.setdefault(section, {})[name] = given.value
+            else:
+                tables[section] = given.value
         try:
             settings = Settings.model_validate(tables)
         except ValidationError as error:

@@ -133,6 +133,32 @@ async def test_serve_answers_until_it_is_told_to_stop(served: subprocess.Popen[s
     assert await asyncio.to_thread(served.wait) == 0
 
 
+def test_a_socket_never_gets_the_number_of_a_standard_stream() -> None:
+    """A process may be started without them, and libuv aborts when such a socket is closed."""
+    code = (
+        "import socket, sys; from proxy import cli; cli._cli = lambda: None; cli.main();"
+        "sys.exit(socket.socket().fileno() <= 2)"
+    )
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code]
+    assert subprocess.run(command, check=False).returncode == 0  # noqa: S603 - our own code
+
+
+async def test_the_demo_says_where_it_is_and_shows_a_page() -> None:
+    """It needs no configuration, and Ctrl-C is a clean end."""
+    demo = subprocess.Popen([*COMMAND, "demo", "--port", "0"], stdout=subprocess.PIPE, text=True)  # noqa: S603, ASYNC220
+    try:
+        assert demo.stdout is not None
+        address = next((word for line in demo.stdout for word in line.split() if word.startswith("http")), None)
+        assert address is not None
+        async with ClientSession() as session, session.get(address) as response:
+            assert response.content_type == "text/html"
+        demo.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(demo.wait) == 0
+    finally:
+        demo.kill()
+        demo.communicate()
+
+
 def test_serve_on_a_taken_port_ends_with_one_line() -> None:
     """It names the address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from proxy.settings import KEYS, CloudreveSettings, Settings
+from proxy.settings import KEYS, CloudreveSettings, PublishSettings, Settings
 from proxy.sources import load
 
 CONFIG = Path(__file__).parent.parent / "config"
 DEFAULT = (CONFIG / "default.toml").read_text(encoding="utf-8")
+LIST_EXAMPLE = DEFAULT[DEFAULT.index("# [[publish]]") : DEFAULT.index("[log]")]
 OPTIONAL = re.compile(r"^# (?=[a-z_]+ = )", re.MULTILINE)
 """The hash before a key that has no default: there is nothing in TOML for "not set"."""
 
@@ -26,8 +27,14 @@ def test_the_default_file_equals_the_defaults() -> None:
 
 def test_the_default_file_has_every_key_and_no_other_in_the_order_of_the_code() -> None:
     """With the hashes before the optional ones taken away."""
-    tables = tomllib.loads(OPTIONAL.sub("", DEFAULT))
+    tables = tomllib.loads(OPTIONAL.sub("", DEFAULT.replace(LIST_EXAMPLE, "")))
     assert [f"{section}.{key}" for section, table in tables.items() for key in table] == list(KEYS)
+
+
+def test_the_default_file_shows_an_entry_of_each_list_of_tables() -> None:
+    """As a comment, since by default there is none; uncommented it is one that is accepted, but for its secret file."""
+    entry = tomllib.loads(LIST_EXAMPLE.replace("# ", ""))["publish"][0]
+    assert PublishSettings(**{**entry, "secret_file": CONFIG / "default.toml"}).prefix == "cloudreve://my/public"
 
 
 @pytest.mark.parametrize("key", KEYS)

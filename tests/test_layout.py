@@ -21,7 +21,7 @@ FLOORS = (
     {"answer"},
     {"grants", "identify", "pictures"},
     {"resolver"},
-    {"session"},
+    {"accounts", "session"},
     {"cluster"},
     {"cache", "upstream"},
     {"sources"},

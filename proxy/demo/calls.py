@@ -7,7 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-Verb: TypeAlias = Literal["resolve", "fetch", "whoami", "sign-in", "refresh", "upload", "ping"]
+Verb: TypeAlias = Literal[
+    "resolve", "fetch", "whoami", "sign-in", "consent", "exchange", "refresh", "revoke", "upload", "ping"
+]
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from uuid import uuid4
 
 from aiohttp import web
 
@@ -13,8 +14,6 @@ from proxy.demo.library import PASSWORD, Account
 from proxy.demo.navigator import login_required
 from proxy.demo.site import Site
 
-ACCESS_LIFE_S = 3600.0
-REFRESH_LIFE_S = 14 * 86400.0
 _SIGNED_IN = ("openid", "profile", "email")
 
 
@@ -44,30 +43,34 @@ class Sessions:
 
     async def sign_in(self, request: web.Request, call: Call) -> web.Response:
         """Answer `POST /api/v4/session/token`."""
-        form = await _form(request, {"email": "Email", "password": "Password"})
+        form = await read_json(request, {"email": "Email", "password": "Password"})
         account = next((known for known in self._site.library.accounts if known.email == form["email"]), None)
         if account is None or form["password"] != PASSWORD:
             raise Refused(40080, "Incorrect password or email address")
         call.identity = account.id
-        return success({"user": _user(account), "token": self._pair(account)})
+        return success({"user": _user(account), "token": self.pair(account)})
 
     async def refresh(self, request: web.Request, call: Call) -> web.Response:
         """Answer `POST /api/v4/session/token/refresh`."""
-        form = await _form(request, {"refresh_token": "RefreshToken"})
+        form = await read_json(request, {"refresh_token": "RefreshToken"})
         token = signing.verify(form["refresh_token"], self._site.secret, self._site.now())
         account = self._site.library.account(token.subject) if token and token.kind == "refresh" else None
-        if account is None or token is None:
+        if account is None or token is None or token.root in self._site.revoked:
             raise Refused(40020, "Failed to issue token pair")
         call.identity = account.id
-        return success(self._pair(account, token.client, token.scopes))
+        return success(self.pair(account, token.client, token.scopes, token.root))
 
-    def _pair(self, account: Account, client: str = "", scopes: tuple[str, ...] = ()) -> dict[str, object]:
-        now = self._site.now()
+    def pair(
+        self, account: Account, client: str = "", scopes: tuple[str, ...] = (), root: str = ""
+    ) -> dict[str, object]:
+        """Issue two tokens; `root` names the sign-in that they come from, a new one unless given."""
+        site, now = self._site, self._site.now()
+        root = root or str(uuid4())
         return {
-            "access_token": self._site.issue(account, "access", ACCESS_LIFE_S, client, scopes),
-            "refresh_token": self._site.issue(account, "refresh", REFRESH_LIFE_S, client, scopes),
-            "access_expires": go_time(now + ACCESS_LIFE_S),
-            "refresh_expires": go_time(now + REFRESH_LIFE_S),
+            "access_token": site.issue(account, "access", site.access_life_s, client, scopes),
+            "refresh_token": site.issue(account, "refresh", site.refresh_life_s, client, scopes, root),
+            "access_expires": go_time(now + site.access_life_s),
+            "refresh_expires": go_time(now + site.refresh_life_s),
         }
 
 
@@ -84,8 +87,8 @@ def _user(account: Account) -> dict[str, object]:
     }
 
 
-async def _form(request: web.Request, fields: dict[str, str]) -> dict[str, str]:
-    """Read a JSON object with these fields, each of which must be there."""
+async def read_json(request: web.Request, fields: dict[str, str]) -> dict[str, str]:
+    """Read a JSON object with these fields, each of which must be there; others come along."""
     try:
         values = json.loads(await request.read())
     except ValueError:
@@ -95,4 +98,4 @@ async def _form(request: web.Request, fields: dict[str, str]) -> dict[str, str]:
     for field, label in fields.items():
         if not values.get(field):
             raise Refused(40001, f"{label} cannot be empty", correlated=False)
-    return {field: str(values[field]) for field in fields}
+    return {field: str(value) for field, value in values.items()}

@@ -23,6 +23,8 @@ class Token:
     client: str = ""
     """OAuth client id; empty for a token from signing in, whose scopes count for nothing."""
     scopes: tuple[str, ...] = ()
+    root: str = ""
+    """The sign-in that a refresh token comes from."""
 
 
 def issue(token: Token, secret: str) -> str:
@@ -33,6 +35,8 @@ def issue(token: Token, secret: str) -> str:
         claims["scopes"] = list(token.scopes)
     if token.client:
         claims["client_id"] = token.client
+    if token.root:
+        claims["root_token_id"] = token.root
     signed = f"{_packed({'alg': 'HS256', 'typ': 'JWT'})}.{_packed(claims)}"
     return f"{signed}.{_bare(_mac(signed, secret, 'HS256'))}"
 
@@ -88,6 +92,7 @@ def _token(claims: dict[str, object]) -> Token:
         expires=float(str(claims.get("exp", 0))),
         client=str(claims.get("client_id", "")),
         scopes=tuple(str(scope) for scope in scopes) if isinstance(scopes, list) else (),
+        root=str(claims.get("root_token_id", "")),
     )
 
 

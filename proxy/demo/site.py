@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -17,6 +18,16 @@ from proxy.demo.signing import Token
 from proxy.demo.workshop import Workshop
 
 SECRET = "stand-in-secret-key-0123456789abcdef"  # noqa: S105 - of a site that exists on loopback only
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthClient:
+    """The one OAuth client that is registered."""
+
+    id: str = "stand-in-client"
+    secret: str = "stand-in-client-secret"  # noqa: S105 - of a site that exists on loopback only
+    redirect_uri: str = "http://127.0.0.1:8080/session/callback"
+    scopes: tuple[str, ...] = ("openid", "profile", "offline_access", "Files.Read")
 
 
 class Site:
@@ -52,6 +63,11 @@ class Site:
         self.library = Library(self.now(), size)
         self.workshop = Workshop(self.library, workers)
         self.navigator = Navigator(self.library)
+        self.access_life_s = 3600.0
+        self.refresh_life_s = 14 * 86400.0
+        self.client = OAuthClient()
+        self.revoked: set[str] = set()
+        """The sign-ins whose refresh tokens are void."""
         self.calls = CallLog()
         self.own_url = ""
         """Where the stand-in listens, once it does."""
@@ -82,10 +98,26 @@ class Site:
         account = next(account for account in self.library.accounts if account.name == name)
         return self.issue(account, kind, life_s, client, scopes)
 
-    def issue(self, account: Account, kind: str, life_s: float, client: str = "", scopes: tuple[str, ...] = ()) -> str:
+    def issue(
+        self,
+        account: Account,
+        kind: str,
+        life_s: float,
+        client: str = "",
+        scopes: tuple[str, ...] = (),
+        root: str = "",
+    ) -> str:
         """Sign a token that is valid from now, or that has been if its life is negative."""
         now = self.now()
-        return signing.issue(Token(kind, account.id, now + min(0, life_s), now + life_s, client, scopes), self.secret)
+        token = Token(kind, account.id, now + min(0, life_s), now + life_s, client, scopes, root)
+        return signing.issue(token, self.secret)
+
+    def revoke(self, refresh_token: str) -> None:
+        """Void every refresh token of the sign-in that this one comes from; Refused for one that is none."""
+        token = signing.verify(refresh_token, self.secret, self.now())
+        if token is None:
+            raise Refused(40020, "Failed to parse token")
+        self.revoked.add(token.root)
 
     def bearer(self, request: web.Request) -> tuple[Account | None, Token | None]:
         """Find who asks: nobody for a bad token, which is not an error; Refused for a good one of the wrong kind."""

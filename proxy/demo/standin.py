@@ -11,6 +11,7 @@ from aiohttp import web
 
 from proxy.demo.answer import not_found, success
 from proxy.demo.calls import Call
+from proxy.demo.consent import Consent
 from proxy.demo.contents import Contents
 from proxy.demo.desk import counted
 from proxy.demo.provider import Provider
@@ -59,6 +60,7 @@ class StandIn(Site):
 
     def _routes(self) -> list[web.RouteDef]:
         thumbs, contents, sessions, uploads = Thumbs(self), Contents(self), Sessions(self), Uploads(self)
+        consent = Consent(self, sessions)
         fetch = counted(self, "fetch", contents.fetch)
         return [
             web.get("/api/v4/site/ping", counted(self, "ping", self._ping), allow_head=False),
@@ -70,6 +72,11 @@ class StandIn(Site):
             web.get("/api/v4/session/oauth/userinfo", counted(self, "whoami", sessions.whoami), allow_head=False),
             web.post("/api/v4/session/token", counted(self, "sign-in", sessions.sign_in)),
             web.post("/api/v4/session/token/refresh", counted(self, "refresh", sessions.refresh)),
+            web.delete("/api/v4/session/token", counted(self, "revoke", consent.revoke)),
+            web.post("/api/v4/session/oauth/consent", counted(self, "consent", consent.consent)),
+            web.post("/api/v4/session/oauth/token", counted(self, "exchange", consent.exchange)),
+            web.get("/session/authorize", counted(self, "consent", consent.page), allow_head=False),
+            web.post("/session/authorize", counted(self, "consent", consent.press)),
             web.route("*", "/{rest:.*}", self._nowhere),
         ]
 

@@ -23,6 +23,11 @@ def cookie_name(name: str, *, is_secure: bool) -> str:
     return f"__Host-{name}" if is_secure else name
 
 
+def cookie_names(name: str) -> frozenset[str]:
+    """List both names in full."""
+    return frozenset(cookie_name(name, is_secure=is_secure) for is_secure in (False, True))
+
+
 def read_cookie(lines: Sequence[str], name: str) -> str | None:
     """Find a cookie in the lines of `Cookie`; None where there is none, or two, one of which is not of our making."""
     pairs = (pair.partition("=") for line in lines for pair in line.split(";"))

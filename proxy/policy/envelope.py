@@ -9,7 +9,7 @@ from http import HTTPStatus
 import msgspec
 
 from proxy.errors import BadRequest, InvalidToken, ProxyError, Refused
-from proxy.policy.headers import SAFETY, VARY, Fields, problem_fields
+from proxy.policy.headers import SAFETY, VARY_PUBLIC, Fields, problem_fields
 
 _TYPE = ("Content-Type", "application/json; charset=utf-8")
 _CACHING = ("Cache-Control", "private, no-cache")
@@ -70,7 +70,7 @@ def no(error: ProxyError, *, for_anybody: bool) -> Reply:
 
 
 def _said(envelope: _Envelope) -> Reply:
-    return Reply(HTTPStatus.OK, (_TYPE, _CACHING, ("Vary", VARY), *SAFETY), _body(envelope))
+    return Reply(HTTPStatus.OK, (_TYPE, _CACHING, ("Vary", VARY_PUBLIC), *SAFETY), _body(envelope))
 
 
 def _body(envelope: _Envelope) -> bytes:

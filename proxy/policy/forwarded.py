@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
 Fields = Callable[[str], Sequence[str]]
 """Gives the lines of a header field by its name, as received; none for a field that is not there."""
+
+KNOWN_ADDRESSES = 4096
+"""How many addresses are remembered as they were read."""
+MAX_NODE_CHARS = 64
+"""An address with brackets and port takes no more; what is longer is not remembered whole."""
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _HOST = re.compile(r"(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
@@ -48,8 +54,11 @@ class Proxies:
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = [ip_network(network) for network in networks]
+        # The same few come with every request, and reading an address takes as long as all the rest.
+        self.trusts = lru_cache(KNOWN_ADDRESSES)(self._trusts)
+        self._node = lru_cache(KNOWN_ADDRESSES)(_node)
 
-    def trusts(self, address: str) -> bool:
+    def _trusts(self, address: str) -> bool:
         """Tell whether what comes from this address is believed."""
         parsed = _address(address)
         return parsed is not None and any(parsed in network for network in self._networks)
@@ -72,7 +81,7 @@ class Proxies:
         """Walk outwards from the nearest proxy, which is trusted; the last that is has the last word."""
         told = _Hop(peer, "", "")
         for hop in reversed(hops):
-            node = _node(hop.client)
+            node = self._node(hop.client[:MAX_NODE_CHARS])
             told = _Hop(node or told.client, hop.scheme or told.scheme, hop.host or told.host)
             if not self.trusts(node):
                 break

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from proxy.errors import InvalidToken, MethodNotAllowed, ProxyError
-from proxy.model import ANONYMOUS, Identity, Source
+from proxy.model import Identity, Source
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -44,7 +44,7 @@ class Handling:
 def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, handling: Handling) -> Fields:
     """Make the fields of 200 and 304 alike; `fresh_for_s` is what is left of the grant."""
     max_age_s = max(int(fresh_for_s), 0)
-    is_public = identity == ANONYMOUS
+    is_public = identity.is_public
     caching = f"{'public' if is_public else 'private'}, max-age={max_age_s}"
     fields: Fields = (
         *_storing(caching, VARY_PUBLIC if is_public else VARY, is_sealed=handling.grant is Source.SEALED),

@@ -37,6 +37,10 @@ class _Renewed(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _SignedIn(msgspec.Struct):
+    token: _Pair
+
+
 def read_exchange(body: bytes) -> Tokens | None:
     """Read what a code was exchanged for; None where Cloudreve does not accept the code, or the client.
 
@@ -57,6 +61,12 @@ def read_refresh(body: bytes) -> Tokens | None:
     if renewed.code != 0:
         raise UpstreamError("Cloudreve did not renew the access token.")
     return _tokens(_decode(renewed.data, _Pair))
+
+
+def read_sign_in(body: bytes) -> Tokens | None:
+    """Read what a password brought; None for every code but success."""
+    answer = _decode(body, _Renewed)
+    return _tokens(_decode(answer.data, _SignedIn).token) if answer.code == 0 else None
 
 
 def _tokens(pair: _Pair) -> Tokens:

@@ -32,7 +32,7 @@ class ThumbApi:
         asked = None
         try:
             # For cookies there is `/thumb`: clients of this API know none, and a signed-out page is to be signed out.
-            asked = question(request, self._max_uri_bytes)
+            asked = question(request, self._front, self._max_uri_bytes)
             granted = await self._gateway.grant(asked)
             url = self._front.origin(request) + PREFIX + self._sealed.seal(granted)
         except ProxyError as error:

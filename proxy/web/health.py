@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -13,6 +14,8 @@ class Health:
     """Whether traffic may come; one per process."""
 
     is_ready: bool = False
+    troubles: Callable[[], Sequence[str]] = tuple
+    """What an operator should look after although traffic may come: every replica would be the same."""
 
     def routes(self) -> list[web.RouteDef]:
         """Make the routes that both ports have."""
@@ -23,7 +26,7 @@ class Health:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         if self.is_ready:
-            return _plain("ready\n")
+            return _plain("".join(f"{line}\n" for line in ("ready", *self.troubles())))
         return _plain("draining\n", HTTPStatus.SERVICE_UNAVAILABLE)
 
 

@@ -40,3 +40,8 @@ def problem_of(request: web.Request, error: ProxyError) -> web.Response:
     """Make the answer that tells of an error."""
     request[OUTCOME] = error.category
     return web.Response(status=error.status, headers=dict(problem_fields(error)), body=problem(error))
+
+
+def is_problem(response: web.StreamResponse) -> bool:
+    """Tell whether an answer tells of an error of ours."""
+    return response.headers.get("Content-Type") == "application/problem+json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from proxy.sealed import Sealed
+from proxy.web.embed import Embed
 from proxy.web.front import Front
 from proxy.web.thumb import write
 
@@ -14,7 +15,8 @@ PREFIX = "/thumb/s/"
 class SealedUrls:
     """Shows pictures to those who were given their URLs. Whatever else a request brings is not looked at."""
 
-    def __init__(self, sealed: Sealed, front: Front) -> None:
+    def __init__(self, sealed: Sealed, front: Front, embed: Embed) -> None:
+        self._embed = embed
         self._sealed = sealed
         self._front = front
 
@@ -26,4 +28,5 @@ class SealedUrls:
         validators = request.headers.getall("If-None-Match", ())
         if_none_match = ", ".join(validators) if validators else None
         client = self._front.seen(request).client
-        return await write(request, await self._sealed.answer(request.match_info["sealed"], if_none_match, client))
+        answer = await self._sealed.answer(request.match_info["sealed"], if_none_match, client)
+        return await write(request, answer, self._embed)

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Middleware
 
 from proxy.metrics import Metrics
 from proxy.web.connection import close_behind_chunks
+from proxy.web.embed import Fallback
 from proxy.web.health import Health
 from proxy.web.hitpath import HitPath
 from proxy.web.jar import Jar
@@ -30,18 +31,21 @@ class Site:
         hits: HitPath,
         jar: Jar,
         passthrough: Passthrough | None,
+        fallback: Fallback | None,
         routes: Iterable[web.RouteDef],
     ) -> None:
         self.hits = hits
         self._jar = jar
         self._passthrough = passthrough
+        self._fallback = fallback
         self._metrics = metrics
         self._health = health
         self._routes = list(routes)
 
     def application(self) -> web.Application:
         """Make the visitors' side."""
-        app = _application([*self._routes, *self._health.routes()], self._narrate)
+        middlewares = [self._narrate] if self._fallback is None else [self._narrate, self._fallback.middleware]
+        app = _application([*self._routes, *self._health.routes()], *middlewares)
         if self._passthrough is not None:
             app.add_routes(self._passthrough.routes())
             app.on_shutdown.append(self._passthrough.hang_up)

@@ -14,6 +14,8 @@ from proxy.gateway import Gateway
 from proxy.model import Picture, ThumbRequest
 from proxy.policy.headers import picture_fields
 from proxy.policy.request import thumb_request
+from proxy.web.embed import Embed
+from proxy.web.front import Front
 from proxy.web.hitpath import EVIDENCE
 from proxy.web.jar import Jar
 from proxy.web.problems import OUTCOME
@@ -22,21 +24,23 @@ from proxy.web.problems import OUTCOME
 class Thumbs:
     """Shows pictures to those who may see them."""
 
-    def __init__(self, gateway: Gateway, jar: Jar, max_uri_bytes: int) -> None:
+    def __init__(self, gateway: Gateway, jar: Jar, front: Front, embed: Embed, max_uri_bytes: int) -> None:
+        self._embed = embed
         self._gateway = gateway
         self._jar = jar
+        self._front = front
         self._max_uri_bytes = max_uri_bytes
 
     def routes(self) -> list[web.RouteDef]:
         """Make the route; HEAD comes with GET."""
-        return [web.get("/thumb", self._thumb)]
+        return [web.get("/thumb", self._thumb), web.options("/thumb", self._embed.preflight)]
 
     async def _thumb(self, request: web.Request) -> web.StreamResponse:
-        asked = question(request, self._max_uri_bytes, self._jar.session(request))
-        return await write(request, await self._gateway.answer(asked))
+        asked = question(request, self._front, self._max_uri_bytes, self._jar.session(request))
+        return await write(request, await self._gateway.answer(asked), self._embed)
 
 
-def question(request: web.Request, max_uri_bytes: int, cookie: str | None = None) -> ThumbRequest:
+def question(request: web.Request, front: Front, max_uri_bytes: int, cookie: str | None = None) -> ThumbRequest:
     """Read what the visitor asks for; raise BadRequest or InvalidToken when that cannot be told."""
     return thumb_request(
         request.query.getall("uri", ()),
@@ -44,16 +48,18 @@ def question(request: web.Request, max_uri_bytes: int, cookie: str | None = None
         ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
         hint=request.headers.get("X-Cr-Context-Hint"),
         if_none_match=request.headers.getall("If-None-Match", ()),
-        client=request.remote or "",
+        client=front.seen(request).client,
         cookie=cookie,
         max_uri_bytes=max_uri_bytes,
     )
 
 
-async def write(request: web.Request, answer: Answer) -> web.StreamResponse:
-    """Send an answer: the picture, or that the visitor has it already."""
+async def write(request: web.Request, answer: Answer, embed: Embed) -> web.StreamResponse:
+    """Send an answer, where the asking page may show it: the picture, or that the visitor has it already."""
+    embedding = embed.fields(request, answer.identity)
     request[EVIDENCE] = answer
     fields = CIMultiDict(picture_fields(answer.identity, answer.etag, answer.fresh_for_s, answer.handling))
+    fields.update(embedding)
     if answer.shown is None:
         request[OUTCOME] = "not_modified"
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields)
@@ -82,6 +88,9 @@ async def _stream(request: web.Request, response: web.StreamResponse, download: 
         request[OUTCOME] = error.category
         if request.transport is not None:
             request.transport.abort()
+        return response
+    except ConnectionResetError:  # the visitor has left; the download goes on for whoever comes next
+        request[OUTCOME] = "left"
         return response
     await response.write_eof()
     return response

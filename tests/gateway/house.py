@@ -56,7 +56,7 @@ class Reply:
     @property
     def max_age_s(self) -> int:
         """Tell for how long the visitor may keep it."""
-        return int(self.headers["Cache-Control"].partition("max-age=")[2])
+        return int(self.headers["Cache-Control"].partition("max-age=")[2].partition(",")[0])
 
 
 class Hours:

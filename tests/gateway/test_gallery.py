@@ -60,9 +60,9 @@ async def test_five_viewers_of_one_identity_get_every_picture_for_one_resolve_an
     assert len(replies) == 200
     assert resolves(site_front)["grant"] == sum(resolves(site_front).values()) == PICTURES
     assert fetches(site_front) == PICTURES
-    lookups = [site_front.count("lookups_total", entry="grant", source=source) for source in ("memory", "upstream")]
-    assert sum(lookups) == 200
-    assert site_front.count("collapsed_total", flight="grant") == lookups[1] - PICTURES
+    assert sum(site_front.count("requests_total", outcome=outcome) for outcome in ("hit", "miss")) == 200
+    waited = site_front.count("lookups_total", entry="grant", source="upstream") - PICTURES
+    assert site_front.count("collapsed_total", flight="grant") == waited
 
 
 async def test_five_identities_get_every_picture_and_never_collide(site: Place, site_front: Front) -> None:

@@ -64,8 +64,11 @@ def test_a_link_reads_like_one_of_cloudreves() -> None:
 def test_no_cache_shares_an_answer() -> None:
     """As Cloudreve has it; our own failures are stored by nobody."""
     assert field(link("x", 0.0).fields, "Cache-Control") == "private, no-cache"
-    assert field(no(Refused(Refusal(RefusalKind.NOT_FOUND, 40016))).fields, "Cache-Control") == "private, no-cache"
-    assert field(no(Busy()).fields, "Cache-Control") == "no-store"
+    assert (
+        field(no(Refused(Refusal(RefusalKind.NOT_FOUND, 40016)), for_anybody=True).fields, "Cache-Control")
+        == "private, no-cache"
+    )
+    assert field(no(Busy(), for_anybody=True).fields, "Cache-Control") == "no-store"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_no_cache_shares_an_answer() -> None:
 )
 def test_a_refusal_is_told_as_cloudreve_told_it(refusal: Refusal, expected: dict[str, Any]) -> None:
     """Status 200, code, message and correlation id; success without a URL is none."""
-    reply = no(Refused(refusal))
+    reply = no(Refused(refusal), for_anybody=True)
     assert (reply.status, body(reply)) == (200, expected)
     assert field(reply.fields, "Content-Type") == "application/json; charset=utf-8"
     assert field(reply.fields, "WWW-Authenticate") is None
@@ -94,15 +97,26 @@ def test_a_refusal_is_told_as_cloudreve_told_it(refusal: Refusal, expected: dict
 
 def test_a_question_that_cannot_be_understood_has_cloudreves_code() -> None:
     """It would say no less."""
-    reply = no(BadRequest("Exactly one `uri` is needed."))
+    reply = no(BadRequest("Exactly one `uri` is needed."), for_anybody=True)
     assert (reply.status, body(reply)) == (200, {"code": 40001, "msg": "Exactly one `uri` is needed."})
 
 
+BAD_TOKEN = InvalidToken("Cloudreve does not accept this access token.")
+
+
 def test_a_bad_token_is_refused_without_signing_the_user_out() -> None:
-    """With status 200 Cloudreve's page would end the session over a thumbnail."""
-    reply = no(InvalidToken("Cloudreve does not accept this access token."))
+    """With status 200 Cloudreve's page would end the session over a thumbnail that anybody may see."""
+    reply = no(BAD_TOKEN, for_anybody=True)
     assert (reply.status, body(reply)["code"]) == (401, 401)
     assert 'error="invalid_token"' in (field(reply.fields, "WWW-Authenticate") or "")
+    assert field(reply.fields, "Cache-Control") == "no-store"
+
+
+def test_a_bad_token_is_told_as_cloudreve_tells_it_where_nobody_may_look_without() -> None:
+    """API clients sign in anew when they read this, and not otherwise."""
+    reply = no(BAD_TOKEN, for_anybody=False)
+    assert (reply.status, body(reply)) == (200, {"code": 401, "msg": "Login required"})
+    assert field(reply.fields, "WWW-Authenticate") is None
 
 
 @pytest.mark.parametrize(
@@ -118,7 +132,7 @@ def test_a_bad_token_is_refused_without_signing_the_user_out() -> None:
 )
 def test_what_cloudreve_did_not_say_has_its_true_status(error: ProxyError, status: int, code: int) -> None:
     """A client that looks at the status tries again, and one that looks at `code` sees no success; no dialog opens."""
-    reply = no(error)
+    reply = no(error, for_anybody=True)
     assert (reply.status, body(reply)["code"]) == (status, code)
     assert body(reply)["msg"] == (error.detail or error.title)
     assert field(reply.fields, "Retry-After") == (None if status == 502 else "2")

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.policy.forwarded import Proxies, Seen
+from proxy.policy.forwarded import Fields, Proxies, Seen
 
 PROXIES = Proxies(["127.0.0.0/8", "::1/128", "10.0.0.0/8", "2001:db8:1::/48"])
 NGINX, BALANCER, VISITOR, STRANGER = "127.0.0.1", "10.9.9.9", "203.0.113.7", "198.51.100.1"
 FOR, PROTO, HOST, STANDARD = "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"
 
 
+def of(*lines: tuple[str, str]) -> Fields:
+    """Give the header fields of these lines."""
+    return lambda wanted: [value for name, value in lines if name == wanted]
+
+
 def seen(peer: str, *lines: tuple[str, str]) -> Seen:
     """Tell what is seen of a request with these header lines."""
-    return PROXIES.seen(peer, lambda wanted: [value for name, value in lines if name == wanted])
+    return PROXIES.seen(peer, of(*lines))
 
 
 @pytest.mark.parametrize(
@@ -173,10 +180,21 @@ def test_a_peer_without_an_address_is_not_trusted(peer: str) -> None:
     assert seen(peer, (PROTO, "https"), (HOST, "a.example")) == Seen(peer)
 
 
+def test_what_visitors_send_fills_no_memory() -> None:
+    """Addresses are remembered, and a header line is as long as its sender likes."""
+    proxies = Proxies(["127.0.0.0/8"])
+    tracemalloc.start()
+    try:
+        for n in range(5000):
+            assert proxies.seen(NGINX, of((FOR, f"{n}{'x' * 10_000}"))) == Seen(NGINX)
+        assert tracemalloc.get_traced_memory()[0] < 4_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_nobody_is_trusted_by_an_empty_list() -> None:
     """Not even loopback."""
-    found = Proxies([]).seen(NGINX, lambda name: {PROTO: ["https"], HOST: ["a.example"]}.get(name, []))
-    assert found == Seen(NGINX)
+    assert Proxies([]).seen(NGINX, of((PROTO, "https"), (HOST, "a.example"))) == Seen(NGINX)
 
 
 def test_an_ipv4_peer_in_ipv6_clothes_is_the_same_peer() -> None:

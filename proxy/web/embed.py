@@ -1,0 +1,60 @@
+"""What other sites' pages may show, said to them and to their browsers; and a picture in place of an error."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from aiohttp import web
+
+from proxy.errors import NotEmbeddable
+from proxy.model import Identity
+from proxy.policy.embedding import Embedding, wants_picture
+from proxy.policy.headers import Fields
+from proxy.web.front import Front
+from proxy.web.problems import Handler, is_problem
+
+_PREFLIGHT = (
+    ("Access-Control-Allow-Methods", "GET, HEAD"),
+    ("Access-Control-Allow-Headers", "Authorization, X-Cr-Purchase-Ticket, X-Cr-Context-Hint"),
+    ("Access-Control-Max-Age", "600"),
+)
+
+
+class Embed:
+    """Knows from which pages requests come, and what these may show."""
+
+    def __init__(self, embedding: Embedding, front: Front) -> None:
+        self._embedding = embedding
+        self._front = front
+
+    def fields(self, request: web.Request, identity: Identity) -> Fields:
+        """Make the fields that go with a picture; raise NotEmbeddable when the asking page may not show it."""
+        own_origin = self._front.origin(request) or f"{request.scheme}://{request.host}"
+        if not self._embedding.allows(request.headers, own_origin, is_public=identity.is_public):
+            raise NotEmbeddable("The page of another site wants to show this; its origin is not among those that may.")
+        return self._embedding.fields(request.headers, is_public=identity.is_public)
+
+    async def preflight(self, request: web.Request) -> web.Response:
+        """Tell a script of another site whether it may ask with a token."""
+        fields = dict(self._embedding.fields(request.headers, is_public=False))
+        fields.pop("Cross-Origin-Resource-Policy", None)
+        more = dict(_PREFLIGHT) if fields else {}
+        return web.Response(status=HTTPStatus.NO_CONTENT, headers={**fields, **more, "Vary": "Origin"})
+
+
+class Fallback:
+    """A picture for image requests that end in an error."""
+
+    def __init__(self, media_type: str, body: bytes) -> None:
+        self._media_type = media_type
+        self._body = body
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Put the picture in the error's place; the status, and all that a client has to know, stay true."""
+        response = await handler(request)
+        if isinstance(response, web.Response) and is_problem(response) and wants_picture(request.headers):
+            response.body = self._body
+            response.headers["Content-Type"] = self._media_type
+            response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        return response

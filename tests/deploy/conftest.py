@@ -1,0 +1,59 @@
+"""What the tests of the deployment share: an nginx with the project's site, and what stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.deploy.backend import Backend
+from tests.deploy.nginx import Nginx
+from tests.deploy.visitor import Visitor
+
+StartNginx = Callable[[Sequence[int], int], Nginx]
+
+
+@pytest.fixture
+def start_nginx(tmp_path: Path) -> Iterator[StartNginx]:
+    """Give a function that starts an nginx in front of gateways and a Cloudreve, given by their ports."""
+    started: list[Nginx] = []
+
+    def start(gateways: Sequence[int], cloudreve: int) -> Nginx:
+        folder = tmp_path / f"nginx-{len(started)}"
+        folder.mkdir()
+        started.append(Nginx(folder, gateways, cloudreve))
+        return started[-1].start()
+
+    yield start
+    for nginx in started:
+        nginx.stop()
+
+
+@pytest.fixture
+async def gateways() -> AsyncIterator[list[Backend]]:
+    """Run three servers in the place of gateways."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Backend(f"gateway {number}")) for number in range(3)]
+
+
+@pytest.fixture
+async def cloudreve() -> AsyncIterator[Backend]:
+    """Run a server in the place of Cloudreve."""
+    async with Backend("cloudreve") as backend:
+        yield backend
+
+
+@pytest.fixture
+def nginx(start_nginx: StartNginx, gateways: list[Backend], cloudreve: Backend) -> Nginx:
+    """Run nginx in front of both."""
+    return start_nginx([gateway.port for gateway in gateways], cloudreve.port)
+
+
+@pytest.fixture
+async def visitor(nginx: Nginx) -> AsyncIterator[Visitor]:
+    """Give a visitor of the site that nginx serves."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False) as session:
+        yield Visitor(session, nginx.base)

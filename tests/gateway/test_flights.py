@@ -1,0 +1,189 @@
+"""Many want one thing: it is done once, for all of them, and for whoever comes after they have left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from proxy.demo.faults import Exchange, Fault, Hang, Says, json_body
+from proxy.demo.standin import StandIn
+from tests.gateway.house import ONE, TWO, Front, House, Reply, in_share, statuses
+
+MANY = 50
+
+
+@asynccontextmanager
+async def together(
+    front: Front, uri: str, count: int, flight: str = "grant", **who: str
+) -> AsyncIterator[list[asyncio.Task[Reply]]]:
+    """Have visitors ask until all of them wait for one flight."""
+    tasks = [asyncio.create_task(front.ask(uri, **who)) for _ in range(count)]
+    while front.count("collapsed_total", flight=flight) < count - 1:
+        await asyncio.sleep(0)
+    yield tasks
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def gate(cloudreve: StandIn) -> asyncio.Event:
+    """Hold back every thumbnail until this is set."""
+    cloudreve.workshop.gate = asyncio.Event()
+    return cloudreve.workshop.gate
+
+
+class Held(Fault):
+    """Another fault, once `until` is set."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.until = asyncio.Event()
+        self._fault = fault
+
+    async def play(self, exchange: Exchange) -> web.StreamResponse:
+        """Wait, then spoil."""
+        await self.until.wait()
+        return await self._fault.play(exchange)
+
+
+async def leave(tasks: list[asyncio.Task[Reply]]) -> None:
+    """Close the connections of those who ask."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_many_together_cost_one_resolve_and_one_fetch(
+    cloudreve: StandIn, front: Front, gate: asyncio.Event
+) -> None:
+    """All get the same picture; all but one waited for another's flight, and their answers say so."""
+    async with together(front, in_share(cloudreve), MANY) as tasks:
+        gate.set()
+        replies = await asyncio.gather(*tasks)
+    assert statuses(replies) == [200] * MANY
+    assert len({reply.body for reply in replies}) == 1
+    assert sum("; collapsed" in reply.headers["Cache-Status"] for reply in replies) == MANY - 1
+    assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
+
+
+async def test_each_identity_resolves_for_itself_and_all_share_one_fetch(
+    cloudreve: StandIn, front: Front, gate: asyncio.Event
+) -> None:
+    """One after the other while the thumbnail is being generated, so that none of them meets a lock."""
+    tickets = [f"ticket-{number}" for number in range(5)]
+    tasks = [asyncio.create_task(front.ask(in_share(cloudreve), ticket=ticket)) for ticket in tickets * 4]
+    while front.count("collapsed_total", flight="grant") < len(tasks) - len(tickets):
+        await asyncio.sleep(0)
+    await cloudreve.calls.arrived("resolve")
+    assert cloudreve.calls.count("resolve") == 1
+    gate.set()
+    assert statuses(await asyncio.gather(*tasks)) == [200] * len(tasks)
+    assert sorted(call.ticket for call in cloudreve.calls.of("resolve")) == tickets
+    assert {call.code for call in cloudreve.calls.of("resolve")} == {0}
+    assert cloudreve.calls.count("fetch") == 1
+
+
+async def test_many_together_ask_once_whose_a_token_is(cloudreve: StandIn, front: Front) -> None:
+    """A page of pictures by one user costs one whoami."""
+    hang = Hang()
+    cloudreve.fail("whoami", hang, times=1)
+    async with together(front, ONE, MANY, "identity", token=cloudreve.token()) as tasks:
+        hang.until.set()
+        assert statuses(await asyncio.gather(*tasks)) == [200] * MANY
+    assert cloudreve.calls.count("whoami") == 1
+
+
+async def test_the_one_who_started_it_may_leave(cloudreve: StandIn, front: Front, gate: asyncio.Event) -> None:
+    """The others get the picture from the flight that it began; Cloudreve sees nobody leave."""
+    first = asyncio.create_task(front.ask(in_share(cloudreve)))
+    await cloudreve.calls.arrived("resolve")
+    async with together(front, in_share(cloudreve), 3) as tasks:
+        await leave([first])
+        gate.set()
+        assert statuses(await asyncio.gather(*tasks)) == [200] * 3
+    assert [(call.code, call.left) for call in cloudreve.calls.of("resolve")] == [(0, False)]
+
+
+async def test_all_may_leave_and_the_next_visitor_profits(
+    cloudreve: StandIn, front: Front, gate: asyncio.Event
+) -> None:
+    """The resolve comes to its end without anybody waiting; who comes next finds the grant."""
+    async with together(front, in_share(cloudreve), 3) as tasks:
+        await leave(tasks)
+    gate.set()
+    await cloudreve.calls.ended("resolve")
+    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert [(call.code, call.left) for call in cloudreve.calls.of("resolve")] == [(0, False)]
+
+
+async def test_all_may_leave_while_the_picture_comes_and_the_next_visitor_hits(
+    cloudreve: StandIn, front: Front
+) -> None:
+    """Grant and picture are there by then."""
+    hang = Hang()
+    cloudreve.fail("fetch", hang, times=1)
+    async with together(front, in_share(cloudreve), 3) as tasks:
+        await cloudreve.calls.arrived("fetch")
+        await leave(tasks)
+    hang.until.set()
+    await cloudreve.calls.ended("fetch")
+    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert (await front.ask(in_share(cloudreve))).is_hit
+    assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
+
+
+@pytest.mark.parametrize("verb", ["whoami", "resolve", "fetch"])
+async def test_a_failure_is_shared_and_not_stored(cloudreve: StandIn, front: Front, verb: str) -> None:
+    """All who waited hear of it, by one call; who comes after them asks again."""
+    held = Held(Says(b"rubbish", "text/plain"))
+    flight = {"whoami": "identity", "resolve": "grant", "fetch": "picture"}[verb]
+    cloudreve.fail(verb, held, times=1)  # type: ignore[arg-type]
+    async with together(front, ONE, 10, flight, token=cloudreve.token()) as tasks:
+        held.until.set()
+        assert statuses(await asyncio.gather(*tasks)) == [502] * 10
+    assert (await front.ask(ONE, cloudreve.token())).status == 200
+
+
+async def test_a_rejected_grant_is_replaced_once_for_all_who_had_it(cloudreve: StandIn, front: Front) -> None:
+    """Ten visitors learn together that their grant is void, and share the new one."""
+    held = Held(json_body('{"code":40077}'))
+    cloudreve.fail("fetch", held, times=1)
+    async with together(front, in_share(cloudreve), 10, "picture") as tasks:
+        held.until.set()
+        assert statuses(await asyncio.gather(*tasks)) == [200] * 10
+    assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 2)
+
+
+async def test_what_is_too_much_is_refused_at_once_and_hits_go_on(cloudreve: StandIn, house: House) -> None:
+    """503 with Retry-After for one more cold picture; who wants one that is under way may still wait for it."""
+    front = await house.open(cloudreve={"max_waiting": 2})
+    alice, bob = cloudreve.token("alice"), cloudreve.token("bob")
+    assert (await front.ask(TWO, alice)).status == 200
+    cloudreve.workshop.gate = gate = asyncio.Event()
+    tasks = [asyncio.create_task(front.ask(uri, who)) for uri, who in ((ONE, alice), ("cloudreve://my/bob.png", bob))]
+    await cloudreve.calls.arrived("resolve", 3)
+    for uri, token in ((in_share(cloudreve, "three.png"), None), ("cloudreve://my/album/three.png", alice)):
+        refused = await front.ask(uri, token)
+        assert (refused.status, refused.headers["Retry-After"], refused.problem["title"]) == (503, "2", "Busy")
+    assert (await front.ask(TWO, alice)).is_hit
+    async with together(front, ONE, 2, token=alice) as late:
+        gate.set()
+        assert statuses(await asyncio.gather(*tasks, *late)) == [200] * 4
+    assert (await front.ask(in_share(cloudreve, "three.png"))).status == 200
+
+
+async def test_one_visitor_does_not_take_all_places(cloudreve: StandIn, house: House) -> None:
+    """A quarter of the places is anybody's share: more is refused, and another visitor's picture is made meanwhile."""
+    front = await house.open(cloudreve={"max_waiting": 8})
+    cloudreve.workshop.gate = gate = asyncio.Event()
+    alice = cloudreve.token("alice")
+    tasks = [asyncio.create_task(front.ask(uri, alice)) for uri in (ONE, TWO)]
+    await cloudreve.calls.arrived("resolve", 2)
+    refused = await front.ask("cloudreve://my/album/three.png", alice)
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "2")
+    cloudreve.workshop.gate = None
+    assert (await front.ask("cloudreve://my/bob.png", cloudreve.token("bob"))).status == 200
+    gate.set()
+    assert statuses(await asyncio.gather(*tasks)) == [200, 200]

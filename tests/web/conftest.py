@@ -1,0 +1,39 @@
+"""What the tests of the HTTP side share: a stand-in Cloudreve, and gateways in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.demo.standin import StandIn
+from tests.contract.target import targets
+from tests.gateway.house import Hours, House
+from tests.gateway.places import Place, place
+
+
+@pytest.fixture
+async def cloudreve() -> AsyncIterator[StandIn]:
+    """Run a stand-in with small pictures."""
+    async with StandIn(size=(40, 30)) as standin:
+        yield standin
+
+
+@pytest.fixture
+async def house(cloudreve: StandIn) -> AsyncIterator[House]:
+    """Give the means to start gateways with settings of one's own."""
+    async with House(cloudreve) as opened:
+        yield opened
+
+
+@pytest.fixture
+def hours(house: House) -> Hours:
+    """Give the time, to be moved on."""
+    return house.hours
+
+
+@pytest.fixture(params=targets())
+async def site(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    """Give the stand-in, and a real Cloudreve when the environment names one."""
+    async with place(request.param) as found:
+        yield found
