@@ -13,7 +13,7 @@ PREFIX = "/thumb/s/"
 
 
 class SealedUrls:
-    """Shows pictures to those who were given their URLs. Whatever else a request brings is not looked at."""
+    """Shows pictures to those who were given their URLs. No credential beside it is looked at."""
 
     def __init__(self, sealed: Sealed, front: Front, embed: Embed) -> None:
         self._embed = embed

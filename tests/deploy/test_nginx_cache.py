@@ -150,7 +150,7 @@ async def test_credentials_given_twice_go_past_the_cache(gateways: list[Backend]
     await visitor.get()
     request = f"GET {THUMB} HTTP/1.1"
     for field in ("Authorization", "Cookie", "X-Cr-Purchase-Ticket"):
-        await visitor.get_raw(request, f"{field}: thumb_x=1", f"{field}: thumb_x=2")
+        print(field, await visitor.get_raw(request, f"{field}: thumb_x=1", f"{field}: thumb_x=2"))
     await visitor.get_raw(request, "Cookie: theme=dark", "Cookie: thumb_session=x")
     assert reached(gateways) == 5
 

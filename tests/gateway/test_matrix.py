@@ -169,9 +169,11 @@ async def test_a_hint_never_widens_a_shares_grant(site: Place, site_front: Front
         assert (reply.status, reply.problem["code"]) == (403, 40069)
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_other_methods_are_not_allowed(site: Place, site_front: Front, method: str) -> None:
     """405 names those that are."""
     reply = await site_front.send(method, thumb(ONE), bearer(site.target))
-    assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD")
+    assert reply.status == 405
+    assert {"GET", "HEAD"} <= set(reply.headers["Allow"].split(", "))
+    assert method not in reply.headers["Allow"]
     assert reply.problem["title"] == "Method not allowed"

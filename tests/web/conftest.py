@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.demo.standin import StandIn
 from tests.contract.target import targets
@@ -37,3 +39,12 @@ async def site(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
     """Give the stand-in, and a real Cloudreve when the environment names one."""
     async with place(request.param) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def narrated(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
+    """Give what the gateways have logged; whatever a test does to them, none of it may be an error of theirs."""
+    with capture_logs() as entries:
+        yield entries
+    assert [entry for entry in entries if entry["log_level"] in ("error", "critical")] == []
+    assert [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []

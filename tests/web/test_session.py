@@ -29,11 +29,7 @@ async def front(house: House) -> Front:
 @pytest.fixture
 def browser(front: Front) -> Browser:
     """Open a browser."""
-    return _Https(front)
-
-
-class _Https(Browser):
-    """A browser that meets the gateway at its address on https, where names have a prefix."""
+    return Browser(front)
 
 
 def person(reply: Reply) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""How fast the gateway is, against nginx in the same run. `deploy/bench` starts it."""

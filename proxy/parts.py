@@ -1,0 +1,148 @@
+"""The parts of one process below its web side, each built with what it needs; closed in the opposite order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import aiohttp
+import structlog
+
+from proxy.accounts import Account, Accounts
+from proxy.cache.lease import Leases
+from proxy.cache.memory import MemoryTier
+from proxy.cache.news import News
+from proxy.cache.notes import Notes
+from proxy.cache.redis import RedisTier
+from proxy.cache.tiers import Tiers
+from proxy.cluster import Alone, Cluster
+from proxy.errors import ProxyError
+from proxy.fairness import FairLimit
+from proxy.flight import Flights
+from proxy.grants import Grants
+from proxy.identify import Identifier
+from proxy.metrics import Metrics
+from proxy.model import Grant, Refusal
+from proxy.pictures import Pictures
+from proxy.policy.keys import site_digest
+from proxy.policy.publish import PublishedFolder
+from proxy.policy.seal import Sealer
+from proxy.policy.uri import parse
+from proxy.resolver import Resolver
+from proxy.session import Sessions
+from proxy.settings import MAX_FOLDER_BYTES, Settings
+from proxy.upstream.clock import Clock
+from proxy.upstream.cloudreve import Cloudreve
+from proxy.upstream.images import Images
+from proxy.upstream.oauth import OAuth
+from proxy.web.health import Health
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("proxy.app")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Builds the steps and what they stand on."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    health: Health
+    stack: AsyncExitStack
+
+    async def sessions(self, sealer: Sealer, oauth: OAuth, notes: Notes, cluster: Cluster | Alone) -> Sessions:
+        """Make who opens cookies."""
+        flights = await self._flights(Flights[str](self.settings.cloudreve.max_waiting))
+        site = site_digest(self.settings.cloudreve.url)
+        return Sessions(sealer, oauth, notes, cluster, self.clock, flights, site)
+
+    async def identifier(self, cloudreve: Cloudreve, sessions: Sessions, accounts: Accounts) -> Identifier:
+        """Make who names visitors."""
+        secret = self.settings.cloudreve.secret_key
+        secret_key = secret.get_secret_value().encode() if secret else None
+        flights = await self._flights(Flights[str | None](self.settings.cloudreve.max_waiting))
+        identity = self.settings.identity
+        return Identifier(cloudreve, self.clock, self.metrics, flights, identity, secret_key, sessions, accounts)
+
+    async def accounts(self, oauth: OAuth) -> Accounts:
+        """Make the accounts that have published something, and keep them fresh."""
+        entries = list(enumerate(self.settings.publish))
+        folders = [PublishedFolder(parse(entry.prefix, MAX_FOLDER_BYTES), number) for number, entry in entries]
+        accounts = Accounts([Account(number, entry, oauth, self.clock) for number, entry in entries], folders)
+        self.stack.push_async_callback(accounts.aclose)
+        if entries:
+            await self.background(accounts.keep_fresh())
+            self.metrics.watch("accounts_failing", "Published accounts without a token", lambda: len(accounts.failing))
+            self.health.troubles = lambda: [f"publish {number + 1} fails: no token" for number in accounts.failing]
+        return accounts
+
+    async def grants(self, cloudreve: Cloudreve, tiers: Tiers, cluster: Cluster | Alone) -> Grants:
+        """Make who looks grants up, or has them resolved."""
+        settings = self.settings
+        limit = FairLimit(settings.cloudreve.max_resolves, settings.cloudreve.max_waiting // 4)
+        resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
+        # Leaving while Cloudreve generates a thumbnail may lock the file for a day (seen once on 4.14.0).
+        flights = await self._flights(
+            Flights[Grant | Refusal](settings.cloudreve.max_waiting), settings.server.shutdown_s
+        )
+        return Grants(tiers, resolver, self.clock, self.metrics, flights, cluster, settings)
+
+    async def pictures(self, images: Images, tiers: Tiers, cluster: Cluster | Alone) -> Pictures:
+        """Make who looks pictures up, or fetches them."""
+        settings = self.settings
+        limit = FairLimit(settings.cloudreve.max_fetches, settings.cloudreve.max_waiting // 4)
+        flights = await self._flights(Flights[None](settings.cloudreve.max_waiting))
+        return Pictures(tiers, images, self.metrics, flights, cluster, limit, settings.pictures)
+
+    async def tiers(self) -> tuple[Tiers, Cluster | Alone, Notes]:
+        """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""
+        settings = self.settings
+        memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
+        self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
+        if settings.redis.url is None:
+            return Tiers(memory, None), Alone(), Notes(None, self.clock.now)
+        redis = RedisTier.from_settings(settings.redis, settings.cloudreve.url, self.metrics.redis_trouble)
+        self.stack.push_async_callback(redis.aclose)
+        self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
+        news = News(redis.client, redis.namespace)
+        await self.background(news.listen())
+        cluster = Cluster(Leases(redis.client, redis.line, news, redis.namespace), news)
+        return Tiers(memory, redis), cluster, Notes(redis, self.clock.now)
+
+    async def session(self, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
+        """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""
+        return await self.stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, **connector),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                headers={"User-Agent": "thumb-proxy"},
+            )
+        )
+
+    async def _flights(self, flights: Flights[T], patience_s: float = 0.0) -> Flights[T]:
+        self.stack.push_async_callback(flights.aclose, patience_s)
+        return flights
+
+    async def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something until the end."""
+        task = asyncio.get_running_loop().create_task(work)
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self.stack.push_async_callback(stop)
+
+
+async def greet(cloudreve: Cloudreve) -> None:
+    """Learn Cloudreve's clock before the first visitor comes; without it the gateway starts all the same."""
+    try:
+        await cloudreve.ping()
+    except ProxyError as error:
+        _log.warning("Cloudreve does not answer yet", category=error.category)

@@ -1,0 +1,240 @@
+"""The tables of the configuration: one frozen section per noun. `config/default.toml` documents every key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, model_validator
+
+from proxy.errors import BadRequest
+from proxy.fields import (
+    AnyOrigin,
+    Bytes,
+    ClientId,
+    CookieName,
+    Count,
+    Host,
+    HostList,
+    Margin,
+    Moment,
+    Namespace,
+    NetworkList,
+    Origin,
+    OriginList,
+    Port,
+    RedisUrl,
+    Scopes,
+    SealKeys,
+    Seconds,
+    Secret,
+    Switch,
+    UrlPath,
+)
+from proxy.policy.sniff import SNIFF_BYTES, media_type
+from proxy.policy.uri import parse
+
+
+def _folder(text: str) -> str:
+    """Return the canonical File URI of a folder."""
+    try:
+        uri = parse(text, MAX_FOLDER_BYTES)
+    except BadRequest as error:
+        raise ValueError(error.detail) from None
+    if "?" in uri.text:
+        raise ValueError("a folder has no query")
+    return uri.text
+
+
+def _picture_file(path: Path | None) -> Path | None:
+    """Return the path of a file that browsers can show."""
+    if path is not None and (path.stat().st_size > MAX_FALLBACK_BYTES or media_type(_head(path)) is None):
+        raise ValueError("this is no picture, or too large")
+    return path
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(SNIFF_BYTES)
+
+
+MAX_FALLBACK_BYTES = 1024 * 1024
+MAX_FOLDER_BYTES = 4096
+
+
+class Section(BaseModel):
+    """A table of the file; a key that nobody reads is an error, not a comment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class ServerSettings(Section):
+    """Where visitors are answered."""
+
+    host: Host = "0.0.0.0"  # noqa: S104 - a gateway is there to be reached; deploy/ puts it behind a load balancer
+    port: Port = 8080
+    deadline_s: Seconds = 30.0
+    max_uri_bytes: Bytes = 4096
+    max_header_bytes: Bytes = 16384
+    shutdown_s: Seconds = 30.0
+    passthrough: Switch = False
+    trusted_proxies: NetworkList = ("127.0.0.0/8", "::1/128")
+    public_origin: Annotated[
+        Origin | None, Field(description="an address as http://host:port or https://host, without a path")
+    ] = None
+
+    @model_validator(mode="after")
+    def _uri_fits(self) -> Self:
+        if self.max_uri_bytes > self.max_header_bytes:
+            raise ValueError("server.max_uri_bytes must not be above server.max_header_bytes: the URI is in the header")
+        return self
+
+
+class AdminSettings(Section):
+    """Where metrics and health are shown."""
+
+    host: Host = "127.0.0.1"
+    port: Port = 9090
+
+
+class CloudreveSettings(Section):
+    """The site behind the gateway."""
+
+    url: Origin
+    public_origins: OriginList = ()
+    image_hosts: HostList = ()
+    secret_key: Annotated[Secret | None, Field(description="the site's secret key as text")] = None
+    connect_timeout_s: Seconds = 3.0
+    whoami_timeout_s: Seconds = 10.0
+    resolve_timeout_s: Seconds = 300.0
+    fetch_timeout_s: Seconds = 30.0
+    probe_s: Seconds = 1.0
+    max_resolves: Count = 8
+    max_fetches: Count = 32
+    max_waiting: Count = 1000
+
+
+class IdentitySettings(Section):
+    """How long a verified token is believed."""
+
+    ttl_s: Seconds = 300.0
+
+
+class GrantSettings(Section):
+    """How long Cloudreve's leave is kept."""
+
+    margin_s: Margin = 10.0
+    max_ttl_s: Seconds = 3600.0
+    default_ttl_s: Seconds = 60.0
+    renew_s: Margin = 60.0
+    stale_if_error_s: Margin = 0.0
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        if self.margin_s >= self.max_ttl_s:
+            raise ValueError("grants.margin_s must be below grants.max_ttl_s: no grant would be kept")
+        return self
+
+
+class RefusalSettings(Section):
+    """How long Cloudreve's no is kept, per kind; 0 keeps none."""
+
+    not_found_s: Moment = 5.0
+    denied_s: Moment = 2.0
+
+
+class PictureSettings(Section):
+    """What a picture may weigh and how long its bytes are kept."""
+
+    max_bytes: Bytes = 10 * 1024 * 1024
+    ttl_s: Seconds = 86400.0
+
+
+class MemorySettings(Section):
+    """The first tier."""
+
+    max_bytes: Bytes = 256 * 1024 * 1024
+
+
+class RedisSettings(Section):
+    """The second tier, shared by replicas; none without a URL."""
+
+    url: Annotated[
+        RedisUrl | None,
+        Field(
+            description="redis://[user:password@]host[:port][/db], the same with rediss://, or unix:///socket[?db=0]"
+        ),
+    ] = None
+    namespace: Namespace = "thumb-proxy"
+    timeout_s: Seconds = 0.25
+    pause_s: Seconds = 1.0
+    max_connections: Count = 32
+
+
+class SealSettings(Section):
+    """What sealed URLs and cookies are sealed with; random in each process without keys."""
+
+    keys: SealKeys = ()
+
+
+class SessionSettings(Section):
+    """The cookie that stands for an access token."""
+
+    path: UrlPath = "/session"
+    cookie: CookieName = "thumb_session"
+    origins: OriginList = ()
+
+
+class SignInSettings(Section):
+    """The OAuth client as which visitors are sent to Cloudreve's consent page; none without its id."""
+
+    client_id: Annotated[ClientId | None, Field(description="the client id that Cloudreve's settings show")] = None
+    client_secret: Annotated[Secret | None, Field(description="the secret of the same OAuth client")] = None
+    scopes: Scopes = "openid offline_access Files.Read"
+
+
+class PublishSettings(Section):
+    """A folder that everybody may see through an account's eyes; one entry per folder."""
+
+    prefix: Annotated[
+        str, AfterValidator(_folder), Field(description="the File URI of a folder, as cloudreve://my/public")
+    ]
+    email: Annotated[str | None, Field(description="the account's e-mail address", min_length=3)] = None
+    secret: Annotated[Secret | None, Field(description="the password with `email`, or a refresh token")] = None
+    secret_file: Annotated[
+        FilePath | None, Field(description="a file that holds the password with `email`, or a refresh token")
+    ] = None
+
+    @model_validator(mode="after")
+    def _has_one_secret(self) -> Self:
+        if (self.secret is None) == (self.secret_file is None):
+            raise ValueError("one of secret and secret_file is needed: a password with email, or a refresh token")
+        if not self.secret_text:
+            raise ValueError("the secret is empty")
+        return self
+
+    @property
+    def secret_text(self) -> str:
+        """Give the password or the refresh token."""
+        if self.secret_file is not None:
+            return self.secret_file.read_text(encoding="utf-8").strip()
+        return self.secret.get_secret_value() if self.secret is not None else ""
+
+
+class EmbedSettings(Section):
+    """Which pages of other sites may show pictures, and what is shown in place of an error."""
+
+    private_origins: OriginList = ()
+    public_origins: AnyOrigin = ("*",)
+    fallback: Annotated[
+        FilePath | None, AfterValidator(_picture_file), Field(description="the file of a picture, of 1 MiB at most")
+    ] = None
+
+
+class LogSettings(Section):
+    """What is written to stderr."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description='"debug", "info", "warning" or "error"')
+    ] = "info"
+    format: Annotated[Literal["json", "console"], Field(description='"json" or "console"')] = "json"
