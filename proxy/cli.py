@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from proxy.settings import LogSettings, Settings
-    from proxy.sources import ConfigError
+    from proxy.settings.sources import ConfigError
 
 PROBLEMS = 1
 """Exit code: a check found problems, or serving ended by an error."""
@@ -128,7 +128,7 @@ def check(
 
 def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:
     """Return the settings, or end the command with everything that is wrong with them."""
-    from proxy.sources import ConfigError, load  # noqa: PLC0415 - see the module's docstring
+    from proxy.settings.sources import ConfigError, load  # noqa: PLC0415 - see the module's docstring
 
     try:
         return load(config, overrides)

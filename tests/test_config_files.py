@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy.settings import KEYS, CloudreveSettings, PublishSettings, Settings
-from proxy.sources import load
+from proxy.settings.sources import load
 
 CONFIG = Path(__file__).parent.parent / "config"
 DEFAULT = (CONFIG / "default.toml").read_text(encoding="utf-8")

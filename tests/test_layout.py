@@ -25,12 +25,9 @@ FLOORS = (
     {"accounts", "session"},
     {"cluster"},
     {"cache", "upstream"},
-    {"sources"},
-    {"problems"},
     {"log"},
     {"settings"},
-    {"sections"},
-    {"deadline", "download", "fairness", "fields", "flight", "metrics", "writer"},
+    {"deadline", "download", "fairness", "flight", "metrics", "writer"},
     {"policy"},
     {"errors"},
     {"model"},
@@ -41,7 +38,7 @@ IMPURE = {"aiohttp", "asyncio", "logging", "redis", "structlog", "threading", "t
 ADAPTERS = {
     "aiocache": {"cache"},
     "redis": {"cache", "demo", "doctor"},
-    "aiohttp": {"app", "demo", "doctor", "upstream", "web"},
+    "aiohttp": {"app", "parts", "demo", "doctor", "upstream", "web"},
 }
 """Which rooms know a library; no other does."""
 

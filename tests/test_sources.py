@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.sources import FLAGS, ConfigError, load
+from proxy.settings.sources import FLAGS, ConfigError, load
 
 URL = "http://127.0.0.1:5212"
 

@@ -2,82 +2,85 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from typing import Any
 
 from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from proxy.policy.redis_url import ACCEPTED, RedisKind, RedisPlace, read_redis_url
 from proxy.settings import RedisSettings
 
-ACCEPTED = "redis://[user:password@]host[:port][/db], the same with rediss://, or unix:///socket[?db=0]"
-
-_OPTIONS = {
-    "redis": frozenset({"db"}),
-    "rediss": frozenset(
-        {
-            "db",
-            "ssl_ca_certs",
-            "ssl_ca_path",
-            "ssl_cert_reqs",
-            "ssl_certfile",
-            "ssl_check_hostname",
-            "ssl_ciphers",
-            "ssl_keyfile",
-            "ssl_min_version",
-            "ssl_password",
-        }
-    ),
-    "unix": frozenset({"db", "username", "password"}),
-}
-"""What a URL's query may set. Timeouts are the settings' business, and redis-py takes an unknown option in silence."""
+SPARE_CONNECTIONS = 4
+"""Beside those for commands: for the news, for a probe, and for whoever asks the client itself."""
 
 
-def connect(url: SecretStr, settings: RedisSettings) -> Redis:
-    """Build a client, which connects when first used; raise ValueError for a URL that it cannot use.
+class _MasterPool(SentinelConnectionPool):  # type: ignore[misc]  # redis-py leaves its bases untyped
+    """Connections to whichever server the Sentinels name; closes the connections to these too."""
 
-    RESP3 is not used: with it redis-py listens for maintenance notices, and for their sake no longer checks that a
-    connection from the pool has no unread reply on it, which is the last line of defence against handing one request's
-    reply to another. RESP2 needs no greeting either, so that a new connection costs no round trip.
-    """
-    _check(url)
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self.sentinel_manager.aclose()
+
+
+def place_of(url: SecretStr) -> RedisPlace:
+    """Read the URL; raise ValueError, with nothing of it in the message, for one that cannot be used."""
     try:
-        pool = BlockingConnectionPool.from_url(
-            url.get_secret_value(),
-            max_connections=settings.max_connections,
-            timeout=settings.timeout_s / 2,
-            socket_timeout=settings.timeout_s,
-            socket_connect_timeout=settings.timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            driver_info=None,
-        )
+        return read_redis_url(url.get_secret_value())
+    except ValueError as error:
+        raise ValueError(f"redis.url cannot be used: {error}; accepted is {ACCEPTED}") from None
+
+
+def connect(place: RedisPlace, settings: RedisSettings) -> Redis:
+    """Build a client, which connects when first used; raise ValueError for options that redis-py cannot use.
+
+    Of a cluster it is a client of the one server that `place.url` names.
+    """
+    try:
+        pool = _master_pool(place, settings) if place.kind is RedisKind.SENTINEL else _pool(place, settings)
         pool.make_connection()  # type: ignore[no-untyped-call]  # connects nothing, but reads the options
     except (ValueError, TypeError, RedisError):  # their messages may quote the URL
         raise ValueError(f"redis.url has an option that cannot be used; accepted is {ACCEPTED}") from None
     return Redis.from_pool(pool)
 
 
-def _check(url: SecretStr) -> None:
-    """Raise ValueError, with nothing of the URL in its message, for what redis-py would misread or take in silence."""
-    try:
-        parts = urlsplit(url.get_secret_value())
-        usable = parts.scheme in _OPTIONS and parts.port != 0 and _has_place(parts) and not parts.fragment
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError(f"redis.url is no address of a Redis; accepted is {ACCEPTED}")
-    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in _OPTIONS[parts.scheme]:
-            raise ValueError(
-                f"redis.url has an unknown option; {parts.scheme}:// takes {sorted(_OPTIONS[parts.scheme])}"
-            )
+def connect_to(host: str, port: int, place: RedisPlace, settings: RedisSettings) -> Redis:
+    """Build a client of one server of a cluster."""
+    return Redis.from_pool(_pool(place, settings, host=host, port=port))
 
 
-def _has_place(parts: SplitResult) -> bool:
-    if parts.scheme == "unix":
-        return bool(parts.path.strip("/"))
-    database = parts.path.strip("/")
-    return bool(parts.hostname) and (not database or (database.isascii() and database.isdigit()))
+def _pool(place: RedisPlace, settings: RedisSettings, **where: Any) -> BlockingConnectionPool:  # noqa: ANN401 - theirs
+    options: dict[str, Any] = {**parse_url(place.url), **_common(settings), **where}
+    return BlockingConnectionPool(
+        max_connections=settings.max_connections + SPARE_CONNECTIONS, timeout=settings.timeout_s / 2, **options
+    )
+
+
+def _master_pool(place: RedisPlace, settings: RedisSettings) -> _MasterPool:
+    options: dict[str, Any] = {**parse_url(place.url), **_common(settings)}
+    options["ssl"] = options.pop("connection_class", None) is SSLConnection
+    tls = {name: value for name, value in options.items() if name.startswith("ssl")}
+    credentials = {"username": place.sentinel_username, "password": place.sentinel_password}
+    sentinel = Sentinel(place.hosts, sentinel_kwargs={**_common(settings), **tls, **credentials})
+    del options["host"], options["port"]
+    return _MasterPool(place.service, sentinel, max_connections=settings.max_connections + SPARE_CONNECTIONS, **options)
+
+
+def _common(settings: RedisSettings) -> dict[str, Any]:
+    """Give what holds for every connection.
+
+    RESP3 is not used: with it redis-py listens for maintenance notices, and for their sake no longer checks that a
+    connection from the pool has no unread reply on it, which is the last line of defence against handing one request's
+    reply to another. RESP2 needs no greeting either, so that a new connection costs no round trip.
+    """
+    return {
+        "socket_timeout": settings.timeout_s,
+        "socket_connect_timeout": settings.timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "driver_info": None,
+    }

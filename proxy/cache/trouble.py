@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, AuthorizationError, MovedError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoReply
 
@@ -19,6 +19,8 @@ class Trouble(StrEnum):
     """Redis does not accept the user or the password."""
     REFUSED = "refused"
     """Redis answers with an error: full, a read-only replica, a forbidden command, a key that holds something else."""
+    MOVED = "moved"
+    """Another server of the cluster holds the key by now."""
     BUSY = "busy"
     """All connections are in use."""
     LATE = "late"
@@ -45,6 +47,7 @@ _EXPLANATIONS = {
     Trouble.TIMEOUT: "Redis does not answer in time.",
     Trouble.DENIED: "Redis does not accept the user or the password.",
     Trouble.REFUSED: "Redis refuses the command.",
+    Trouble.MOVED: "Another server of the Redis Cluster holds the key by now.",
     Trouble.BUSY: "All connections to Redis are in use.",
     Trouble.LATE: "Redis does not answer in time.",
     Trouble.GARBAGE: "Redis holds a value that this version has not written.",
@@ -59,6 +62,8 @@ def trouble_of(error: Exception) -> Trouble:
     match cause:
         case AuthenticationError() | AuthorizationError():
             return Trouble.DENIED
+        case MovedError():
+            return Trouble.MOVED
         case ResponseError():
             return Trouble.REFUSED
         case NoConnection() if isinstance(cause.__cause__, TimeoutError):

@@ -41,7 +41,8 @@ class Backend:
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{rest:.*}", self._answer)
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+        options = {"access_log": None, "shutdown_timeout": 0.1, "max_line_size": 16384, "max_field_size": 16384}
+        self._runner = web.AppRunner(app, handler_cancellation=True, **options)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
         self.port = self._runner.addresses[0][1]

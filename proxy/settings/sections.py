@@ -8,7 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, model_validator
 
 from proxy.errors import BadRequest
-from proxy.fields import (
+from proxy.policy.sniff import SNIFF_BYTES, media_type
+from proxy.policy.uri import parse
+from proxy.settings.fields import (
     AnyOrigin,
     Bytes,
     ClientId,
@@ -31,8 +33,6 @@ from proxy.fields import (
     Switch,
     UrlPath,
 )
-from proxy.policy.sniff import SNIFF_BYTES, media_type
-from proxy.policy.uri import parse
 
 
 def _folder(text: str) -> str:

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, NestedSecretsSettingsSource, SecretsSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
-from proxy.problems import Given, bad_value, unknown_key, unknown_name, unknown_table
-from proxy.settings import ENV_PREFIX, KEYS, LISTS, Settings
+from proxy.settings.problems import Given, bad_value, unknown_key, unknown_name, unknown_table
+from proxy.settings.root import ENV_PREFIX, KEYS, LISTS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

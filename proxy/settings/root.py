@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Self, cast
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from proxy.sections import (
-    MAX_FOLDER_BYTES,
+from proxy.settings.sections import (
     AdminSettings,
     CloudreveSettings,
     EmbedSettings,
@@ -30,36 +29,13 @@ from proxy.sections import (
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-__all__ = [
-    "ENV_PREFIX",
-    "KEYS",
-    "LISTS",
-    "MAX_FOLDER_BYTES",
-    "AdminSettings",
-    "CloudreveSettings",
-    "EmbedSettings",
-    "GrantSettings",
-    "IdentitySettings",
-    "LogSettings",
-    "MemorySettings",
-    "PictureSettings",
-    "PublishSettings",
-    "RedisSettings",
-    "RefusalSettings",
-    "SealSettings",
-    "Section",
-    "ServerSettings",
-    "SessionSettings",
-    "Settings",
-    "SignInSettings",
-]
 
 ENV_PREFIX = "THUMB_PROXY_"
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
 
 
 class Settings(BaseSettings):
-    """Every section, checked against one another. `proxy.sources.load` makes it; made directly it reads nothing."""
+    """Every section, checked against one another. `sources.load` makes it; made directly it reads nothing."""
 
     model_config = SettingsConfigDict(
         frozen=True,

@@ -1,0 +1,46 @@
+"""The configuration, checked once. `config/default.toml` documents every key; `sources` says where values come from."""
+
+from proxy.settings.root import ENV_PREFIX, KEYS, LISTS, Settings
+from proxy.settings.sections import (
+    MAX_FOLDER_BYTES,
+    AdminSettings,
+    CloudreveSettings,
+    EmbedSettings,
+    GrantSettings,
+    IdentitySettings,
+    LogSettings,
+    MemorySettings,
+    PictureSettings,
+    PublishSettings,
+    RedisSettings,
+    RefusalSettings,
+    SealSettings,
+    Section,
+    ServerSettings,
+    SessionSettings,
+    SignInSettings,
+)
+
+__all__ = [
+    "ENV_PREFIX",
+    "KEYS",
+    "LISTS",
+    "MAX_FOLDER_BYTES",
+    "AdminSettings",
+    "CloudreveSettings",
+    "EmbedSettings",
+    "GrantSettings",
+    "IdentitySettings",
+    "LogSettings",
+    "MemorySettings",
+    "PictureSettings",
+    "PublishSettings",
+    "RedisSettings",
+    "RefusalSettings",
+    "SealSettings",
+    "Section",
+    "ServerSettings",
+    "SessionSettings",
+    "Settings",
+    "SignInSettings",
+]

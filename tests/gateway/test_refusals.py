@@ -1,0 +1,126 @@
+"""Cloudreve's no: a true status with its code, kept for seconds where asking again would give the same."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from proxy.demo.faults import json_body
+from proxy.demo.standin import StandIn
+from tests.gateway.house import ONE, Front, Hours, House, in_share, statuses
+
+SECONDS_KEPT = {400: 5, 401: 2, 402: 2, 403: 2, 404: 5}
+STATUSES = {
+    401: 401,
+    403: 403,
+    404: 404,
+    40001: 400,
+    40016: 404,
+    40017: 403,
+    40020: 401,
+    40044: 404,
+    40058: 404,
+    40069: 403,
+    40077: 404,
+    40083: 402,
+    40088: 401,
+    40089: 403,
+}
+NOT_KEPT = {-1: 404, 12345: 502, 50001: 502, 50005: 502}
+"""Generation that failed may succeed, and nobody knows what an unknown code is about."""
+GENERATING = (40073, 50004)
+
+
+def no(code: int) -> str:
+    """Write the refusal as Cloudreve does, data of any kind included."""
+    return f'{{"code":{code},"data":[{{"any":"thing"}}],"msg":"<b>secret</b>","correlation_id":"abc-123"}}'
+
+
+@pytest.mark.parametrize(("code", "status"), STATUSES.items())
+async def test_a_refusal_is_told_truly_and_kept_for_its_seconds(
+    cloudreve: StandIn, front: Front, hours: Hours, code: int, status: int
+) -> None:
+    """Code and correlation id are passed on, its words are not; then Cloudreve is left alone for seconds, and no more."""
+    cloudreve.fail("resolve", json_body(no(code)))
+    first = await front.ask(in_share(cloudreve))
+    assert (first.status, first.problem["code"], first.problem["correlation_id"]) == (status, code, "abc-123")
+    assert "secret" not in first.body.decode()
+    assert (first.status == 401) == (first.headers.get("WWW-Authenticate") == 'Bearer realm="cloudreve"')
+    hours.pass_by(SECONDS_KEPT[status] - 0.5)
+    assert (await front.ask(in_share(cloudreve))).problem == first.problem
+    assert cloudreve.calls.count("resolve") == 1
+    hours.pass_by(1)
+    cloudreve.mend()
+    assert (await front.ask(in_share(cloudreve))).status == 200
+
+
+@pytest.mark.parametrize(("code", "status"), NOT_KEPT.items())
+async def test_a_refusal_that_may_change_at_any_moment_is_not_kept(
+    cloudreve: StandIn, front: Front, code: int, status: int
+) -> None:
+    """The next request asks again."""
+    cloudreve.fail("resolve", json_body(no(code)), times=1)
+    reply = await front.ask(in_share(cloudreve))
+    assert (reply.status, reply.problem["code"]) == (status, code)
+    assert (await front.ask(in_share(cloudreve))).status == 200
+
+
+async def test_no_refusal_is_kept_where_the_configuration_says_so(cloudreve: StandIn, house: House) -> None:
+    """0 asks every time."""
+    front = await house.open(refusals={"not_found_s": 0, "denied_s": 0})
+    for resolves in (1, 2):
+        assert (await front.ask(in_share(cloudreve, "nope.png"))).status == 404
+        assert cloudreve.calls.count("resolve") == resolves
+    assert statuses([await front.ask(ONE), await front.ask(ONE)]) == [401, 401]
+    assert cloudreve.calls.count("resolve") == 4
+
+
+async def test_a_refusal_of_one_is_not_anothers(cloudreve: StandIn, front: Front) -> None:
+    """Anonymous is refused, and alice, who asks for the same right afterwards, is not; nor the other way round."""
+    assert (await front.ask(ONE)).status == 401
+    assert (await front.ask(ONE, cloudreve.token("alice"))).status == 200
+    assert (await front.ask(ONE, cloudreve.token("bob"))).status == 404
+    assert (await front.ask(ONE)).status == 401
+
+
+async def test_what_a_correlation_id_may_hold_is_bounded(cloudreve: StandIn, front: Front) -> None:
+    """Nothing but letters, digits and hyphens gets through to bodies and logs."""
+    cloudreve.fail("resolve", json_body('{"code":40016,"correlation_id":"<script>\\nX-Evil: 1"}'))
+    assert "correlation_id" not in (await front.ask(in_share(cloudreve))).problem
+
+
+@pytest.mark.parametrize("code", GENERATING)
+async def test_a_thumbnail_that_is_being_generated_for_another_is_waited_for(
+    cloudreve: StandIn, front: Front, code: int
+) -> None:
+    """Asked again after a moment, and once more: the visitor notices nothing."""
+    cloudreve.fail("resolve", json_body(no(code)), times=2)
+    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert [call.fault for call in cloudreve.calls.of("resolve")] == ["Says", "Says", ""]
+
+
+@pytest.mark.parametrize("code", GENERATING)
+async def test_a_thumbnail_that_is_generated_for_too_long_is_told_and_not_kept(
+    cloudreve: StandIn, house: House, code: int
+) -> None:
+    """503 with Retry-After by the deadline, with the code; the next request asks again."""
+    front = await house.open(server={"deadline_s": 0.4})
+    cloudreve.fail("resolve", json_body(no(code)))
+    reply = await front.ask(in_share(cloudreve))
+    assert (reply.status, reply.headers["Retry-After"], reply.problem["code"]) == (503, "2", code)
+    assert cloudreve.calls.count("resolve") > 1
+    cloudreve.mend()
+    assert (await front.ask(in_share(cloudreve))).status == 200
+
+
+async def test_a_waiter_with_time_left_boards_the_next_flight(cloudreve: StandIn, house: House) -> None:
+    """The flight gives up at its first visitor's deadline; who came later gets the picture all the same."""
+    front = await house.open(server={"deadline_s": 1.5})
+    cloudreve.fail("resolve", json_body(no(40073)))
+    early = asyncio.create_task(front.ask(in_share(cloudreve)))
+    await cloudreve.calls.arrived("resolve", 4)  # 0.3 s at least have passed
+    late = asyncio.create_task(front.ask(in_share(cloudreve)))
+    assert (await early).status == 503
+    cloudreve.mend()
+    assert (await late).status == 200
