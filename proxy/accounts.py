@@ -74,10 +74,10 @@ class Account:
             tokens = await self._tokens()
         except ProxyError as error:
             tokens = None
-            _log.warning("account cannot be renewed", account=self.number, category=error.category)
+            _log.warning("account cannot be renewed", account=self.number + 1, category=error.category)
         if tokens is None or not self._take(tokens):
             self._failed_until = self._clock.now() + RETRY_S
-            _log.error("account failed", account=self.number, is_up=self.is_up)
+            _log.warning("account failed", account=self.number + 1, is_up=self.is_up)
 
     async def _tokens(self) -> Tokens | None:
         tokens = await self._oauth.refresh(self._refresh) if self._refresh else None

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from socket import socket
 
 import structlog
 from aiohttp import web
 
 from proxy.answer import Answers
+from proxy.cache.tiers import Tiers
 from proxy.gateway import Gateway
 from proxy.metrics import Metrics
 from proxy.parts import Parts, greet
@@ -32,7 +34,8 @@ from proxy.web.api import ThumbApi
 from proxy.web.embed import Embed, Fallback
 from proxy.web.front import Front
 from proxy.web.health import Health
-from proxy.web.hitpath import HitPath, HitRunner
+from proxy.web.hitpath import MEMORY_SHARE, HitPath
+from proxy.web.hitserver import HitRunner
 from proxy.web.jar import Jar
 from proxy.web.passthrough import Passthrough
 from proxy.web.sealed import SealedUrls
@@ -40,6 +43,9 @@ from proxy.web.session import SessionApi
 from proxy.web.sign_in import SignIn
 from proxy.web.site import Site
 from proxy.web.thumb import Thumbs
+
+BACKLOG = 1024
+"""How many visitors may wait to be let in."""
 
 _log = structlog.get_logger("proxy.app")
 
@@ -50,8 +56,16 @@ class Running:
 
     port: int
     admin_port: int
+    """0 for one of several workers, who have theirs together."""
     health: Health
     metrics: Metrics
+    hits: HitPath
+
+    async def drain(self, seconds: float) -> None:
+        """Take requests a while longer, but say to everybody who listens that they should go elsewhere."""
+        self.health.is_ready = False
+        self.hits.forget()
+        await asyncio.sleep(seconds)
 
 
 async def serve(settings: Settings) -> None:
@@ -64,24 +78,33 @@ async def serve(settings: Settings) -> None:
         _log.info("serving", host=settings.server.host, port=gateway.port, admin_port=gateway.admin_port)
         await stopped.wait()
         _log.info("draining")
+        await gateway.drain(settings.server.drain_s)
 
 
 @asynccontextmanager
 async def running(
-    settings: Settings, clock: Clock | None = None, routes: Sequence[web.RouteDef] = ()
+    settings: Settings,
+    clock: Clock | None = None,
+    routes: Sequence[web.RouteDef] = (),
+    sockets: Sequence[socket] | None = None,
 ) -> AsyncIterator[Running]:
-    """Build and start everything, and serve `routes` beside it; at the end let requests finish and close everything."""
+    """Build and start everything, and serve `routes` beside it; at the end let requests finish and close everything.
+
+    `sockets` are listening already and shared with other workers, who have their admin port elsewhere together.
+    """
     async with AsyncExitStack() as stack:
         parts = Parts(settings, clock or Clock(), Metrics(), Health(), stack)
         composer = _Composer(parts)
         site = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
-        admin_port = await composer.listen(web.AppRunner, site.admin_application(), settings.admin)
+        admin_port = 0
+        if sockets is None:
+            admin_port = await composer.listen(web.AppRunner, site.admin_application(), settings.admin)
         runner = partial(HitRunner, hits=site.hits)
-        port = await composer.listen(runner, site.application(), settings.server)
+        port = await composer.listen(runner, site.application(), settings.server, sockets)
         parts.health.is_ready = True
         try:
-            yield Running(port, admin_port, parts.health, parts.metrics)
+            yield Running(port, admin_port, parts.health, parts.metrics, site.hits)
         finally:
             parts.health.is_ready = False
 
@@ -110,26 +133,42 @@ class _Composer:
         sessions = await self.parts.sessions(sealer, oauth, notes, cluster)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         gateway = Gateway(identifier, grants, answers, settings.server.deadline_s)
-        is_narrated = settings.log.level in ("debug", "info")
-        hits = HitPath(tiers.lookup, self.parts.clock, self.parts.metrics, settings.grants.renew_s, is_narrated)
         sealed = Sealed(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
         front = Front(settings.server)
+        hits = self._hits(tiers, front)
         jar = Jar(settings.session.cookie, front)
+        passthrough = await self._passthrough(front, jar)
         embed = Embed(Embedding(settings.embed.private_origins, settings.embed.public_origins), front)
         routes = [
             *Thumbs(gateway, jar, front, embed, settings.server.max_uri_bytes).routes(),
-            *SessionApi(sessions, identifier, jar, hits, settings).routes(),
+            *SessionApi(
+                sessions, identifier, jar, hits, settings, passthrough.handle if passthrough else None
+            ).routes(),
             *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, jar, settings).routes(),
             *SealedUrls(sealed, front, embed).routes(),
             *ThumbApi(gateway, sealed, front, settings.server.max_uri_bytes).routes(),
             *more,
         ]
-        passthrough = await self._passthrough(front, jar)
         return Site(self.parts.metrics, self.parts.health, hits, jar, passthrough, self._fallback(), routes)
+
+    def _hits(self, tiers: Tiers, front: Front) -> HitPath:
+        settings = self.parts.settings
+        return HitPath(
+            tiers.memory,
+            front,
+            self.parts.clock,
+            self.parts.metrics,
+            max_bytes=settings.memory.max_bytes // MEMORY_SHARE,
+            renew_s=settings.grants.renew_s,
+            is_narrated=settings.log.level in ("debug", "info"),
+        )
 
     async def _passthrough(self, front: Front, jar: Jar) -> Passthrough | None:
         if not self.parts.settings.server.passthrough:
             return None
+        session = self.parts.settings.session
+        if self.parts.settings.sign_in.client_id and not session.path.startswith("/api/"):
+            _log.warning("session.path is outside /api/: the service worker of Cloudreve's page will answer for it")
         way = await self.parts.stack.enter_async_context(passage(self.parts.settings.cloudreve, self.parts.metrics))
         return Passthrough(way, front, jar.names)
 
@@ -147,7 +186,11 @@ class _Composer:
         return Sealer(keys or [secrets.token_urlsafe(32)])
 
     async def listen(
-        self, runner_of: Callable[..., web.AppRunner], app: web.Application, where: ServerSettings | AdminSettings
+        self,
+        runner_of: Callable[..., web.AppRunner],
+        app: web.Application,
+        where: ServerSettings | AdminSettings,
+        sockets: Sequence[socket] | None = None,
     ) -> int:
         """Serve an application and give its port; leaving, it stops accepting first and then waits for its requests."""
         server = self.parts.settings.server
@@ -162,5 +205,7 @@ class _Composer:
         )
         await runner.setup()
         self.parts.stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, where.host, where.port).start()
+        shared: list[web.BaseSite] = [web.SockSite(runner, socket, backlog=BACKLOG) for socket in sockets or ()]
+        for site in shared or [web.TCPSite(runner, where.host, where.port, backlog=BACKLOG)]:
+            await site.start()
         return int(runner.addresses[0][1])

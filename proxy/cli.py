@@ -84,9 +84,10 @@ def serve(
 ) -> None:
     """Answer GET /thumb?uri=... for one Cloudreve, until SIGTERM or Ctrl-C."""
     settings = _settings(config, {"server.host": host, "server.port": port, "cloudreve.url": cloudreve_url})
-    from proxy import app  # noqa: PLC0415 - see the module's docstring
+    from proxy import app, workers  # noqa: PLC0415 - see the module's docstring
 
-    _run(lambda: app.serve(settings), settings.log)
+    serving = app.serve if settings.server.workers == 1 else workers.serve
+    _run(lambda: serving(settings), settings.log)
 
 
 @_cli.command()

@@ -6,18 +6,29 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from proxy.cache.lease import Held, Leases
+from proxy.cache.lease import KEPT, TOLD, Held, Leases
 from proxy.cache.news import News
 
 T = TypeVar("T")
+
+GRACE_S = 0.02
+"""How long a message may still be on its way when its lease has gone already."""
+
+_OPEN = KEPT + b"open"
+
+
+def _nothing(_: object) -> tuple[bytes, float]:
+    """Leave nothing but the message."""
+    return b"", 0.0
 
 
 class Cluster:
     """Shares work among the replicas of one Redis. While that is in trouble each does its own."""
 
-    def __init__(self, leases: Leases, news: News) -> None:
+    def __init__(self, leases: Leases, news: News, name_of: Callable[[str], str]) -> None:
         self._leases = leases
         self._news = news
+        self._name_of = name_of
 
     async def share(
         self,
@@ -25,46 +36,60 @@ class Cluster:
         find: Callable[[bytes], Awaitable[T | None]],
         load: Callable[[], Awaitable[T]],
         tell: Callable[[T], bytes],
+        keep: Callable[[T], tuple[bytes, float]] = _nothing,
     ) -> T:
         """Give what one replica loads.
 
-        `load` leaves its outcome where `find` looks, or in the message that `tell` writes and `find` is given. A leader
-        that dies is succeeded when its lease runs out; one that fails, at once.
+        `find` is given what Redis holds under the key, or the message that `tell` wrote, or nothing: then it looks
+        itself. What `keep` gives, bytes and for how many seconds, stands under the key before anybody hears of it, and
+        nobody here waits for that. A leader that dies is succeeded when its lease runs out; one that fails, at once.
         """
+        name = self._name_of(key)
         while True:
-            with self._news.reader(key) as message:
-                async with self._leases.attempt(key) as lease:
+            with self._news.reader(name) as message:
+                async with self._leases.attempt(name) as lease:
                     if lease.held is Held.MINE:
                         # It may have been done between our looking for it and our taking the lease.
-                        landed = await find(b"") or await load()
+                        found = await find(lease.found) if lease.found else None
+                        landed = found if found is not None else await load()
                         lease.message = tell(landed)
+                        if found is None:
+                            lease.entry, lease.ttl_s = keep(landed)
                         return landed
-                if lease.held is Held.UNKNOWN:
-                    return await load()
-                heard = await find(await self._next(key, message))
-                if heard is not None:
-                    return heard
+                heard = await self._next(name, message) if lease.held is Held.OTHERS else TOLD
+            told = await find(heard[1:]) if lease.held is Held.OTHERS and heard else None
+            if told is not None:
+                return told
+            if heard.startswith(TOLD):
+                landed = await load()
+                self._leases.leave(name, *keep(landed))
+                return landed
 
     async def take_turns(self, key: str, work: Callable[[], Awaitable[T]], opens: Callable[[T], bool]) -> T:
         """Do work while no other replica does it, until an outcome that `opens` the way for all at once."""
+        name = self._name_of(key)
         while True:
-            with self._news.reader(key) as message:
-                async with self._leases.attempt(key) as lease:
+            with self._news.reader(name) as message:
+                async with self._leases.attempt(name) as lease:
                     if lease.held is Held.MINE:
                         outcome = await work()
-                        lease.message = b"open" if opens(outcome) else b""
+                        lease.message = b"open" if opens(outcome) else None
                         return outcome
-                if lease.held is Held.UNKNOWN or await self._next(key, message) == b"open":
+                if lease.held is Held.UNKNOWN or await self._next(name, message) == _OPEN:
                     return await work()
 
-    async def _next(self, key: str, message: asyncio.Future[bytes]) -> bytes:
-        """Wait until the leader has told how it ended, or has gone without a word."""
+    async def _next(self, name: str, message: asyncio.Future[bytes]) -> bytes:
+        """Wait until the leader has told how it ended; give nothing when it failed, or has gone without a word."""
+        wait_s = self._news.poll_s
         while True:
-            done, _ = await asyncio.wait({message}, timeout=self._news.poll_s)
-            if done:
+            await asyncio.wait({message}, timeout=wait_s)
+            if message.done():
                 return message.result()
-            if not await self._leases.is_held(key):
-                return b""
+            left_s = await self._leases.left_s(name)
+            if not left_s:
+                await asyncio.wait({message}, timeout=GRACE_S)
+                return message.result() if message.done() else b""
+            wait_s = min(self._news.poll_s, left_s)
 
 
 class Alone:
@@ -76,6 +101,7 @@ class Alone:
         _find: Callable[[bytes], Awaitable[T | None]],
         load: Callable[[], Awaitable[T]],
         _tell: Callable[[T], bytes],
+        _keep: Callable[[T], tuple[bytes, float]] = _nothing,
     ) -> T:
         """Load."""
         return await load()

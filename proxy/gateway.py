@@ -36,7 +36,9 @@ class Gateway:
         async with deadline(self._deadline_s):
             visitor = await self._identifier.identify(request.credentials, request.uri)
             answer = await self._show(visitor, request)
-        return replace(answer, renewed=visitor.renewed) if visitor.renewed else answer
+        if not visitor.by_cookie:
+            return answer
+        return replace(answer, handling=replace(answer.handling, asks_again=True), renewed=visitor.renewed)
 
     async def grant(self, request: ThumbRequest) -> Granted:
         """Give Cloudreve's leave alone, to be used later; a bridge over an outage is none."""

@@ -13,7 +13,7 @@ from proxy.errors import AccountFailed, Busy, InvalidToken, Refused, StillGenera
 from proxy.flight import Flights
 from proxy.metrics import Metrics
 from proxy.model import Entry, Generating, Grant, IdentityKind, Refusal, RefusalKind, Source, ThumbRequest, Visitor
-from proxy.policy.codec import decode, encode
+from proxy.policy.codec import encode
 from proxy.policy.freshness import refusal_ttl_s, renew_at
 from proxy.policy.keys import grant_key
 from proxy.resolver import Resolver
@@ -97,9 +97,10 @@ class Grants:
             outcome, collapsed = self._flights.join(key, lambda: self._load(key, visitor, request, 0.0))
             if collapsed:
                 self._metrics.collapsed("grant")
+                self._resolver.hurry(visitor, request)
             try:
                 return await outcome, collapsed
-            except (StillGenerating, InvalidToken):
+            except (StillGenerating, InvalidToken, Busy):
                 if not collapsed:
                     raise
 
@@ -140,12 +141,16 @@ class Grants:
     async def _load(self, key: str, visitor: Visitor, request: ThumbRequest, after: float) -> Grant | Refusal:
         """Have one replica resolve; a grant counts as done when it lasts longer than `after`."""
 
-        async def find(message: bytes) -> Grant | Refusal | None:
-            entry = decode(message) or await self._tiers.find_shared(key, self._promotion_s)
+        async def find(left: bytes) -> Grant | Refusal | None:
+            entry = await self._tiers.find_shared(key, self._promotion_s, left)
             return entry if isinstance(entry, Refusal) or self._lasts(entry, after) else None
 
+        def keep(entry: Grant | Refusal) -> tuple[bytes, float]:
+            return encode(entry), self._kept_s(entry)
+
         self._resolver.breaker.check()
-        return await self._cluster.share(key, find, lambda: self._resolve(key, visitor, request), _tell)
+        with self._resolver.admitted(visitor, request):
+            return await self._cluster.share(key, find, lambda: self._resolve(key, visitor, request), encode, keep)
 
     def _lasts(self, entry: Entry | None, after: float) -> TypeGuard[Grant]:
         return isinstance(entry, Grant) and self.remaining_s(entry) > 0 and entry.fresh_until > after
@@ -158,15 +163,10 @@ class Grants:
             if visitor.identity.kind is IdentityKind.ACCOUNT:
                 raise AccountFailed("The account behind this folder is not accepted at the moment.")
             raise InvalidToken("The access token has expired meanwhile.")
-        await self._tiers.keep(key, resolution, self._kept_s(resolution))
+        self._tiers.keep_here(key, resolution, self._kept_s(resolution))
         return resolution
 
 
 def _is_anonymous(resolution: Grant | Refusal) -> bool:
     """Tell whether Cloudreve asks for a sign-in: it takes a token that has just expired for none (CONTRACT: whoami)."""
     return isinstance(resolution, Refusal) and resolution.kind is RefusalKind.UNAUTHENTICATED
-
-
-def _tell(entry: Grant | Refusal) -> bytes:
-    """Say to the other replicas what is not kept for them to find."""
-    return encode(entry) if isinstance(entry, Refusal) else b""

@@ -86,7 +86,8 @@ class Identifier:
             identity, until = await self._user(entered.session.access)
             known = replace(credentials, bearer=entered.session.access)
             sure_until = min(until, entered.sure_until)
-            return Visitor(holding(identity, credentials.ticket), known, sure_until, entered.renewed)
+            visitor = holding(identity, credentials.ticket)
+            return Visitor(visitor, known, sure_until, by_cookie=True, renewed=entered.renewed)
         return None
 
     async def _nobody(self, credentials: Credentials, uri: FileUri | None) -> Visitor:

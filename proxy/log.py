@@ -13,7 +13,6 @@ import sys
 import threading
 import traceback
 import warnings
-from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
@@ -22,11 +21,12 @@ import stamina.instrumentation
 import structlog
 
 from proxy.errors import ProxyError
+from proxy.stamp import SOME_TIME, Stamp
 from proxy.writer import LineWriter
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from structlog.typing import EventDict, Processor
 
@@ -37,15 +37,20 @@ _MAX_TEXT = 1000
 _MAX_EXCEPTIONS = 5
 _MAX_FRAMES = 25
 
+_NUMBERS = frozenset({bool, int, float})
+
 Told: TypeAlias = dict[str, Any]
 """An exception as the log tells it."""
 
 
-def configure(settings: LogSettings) -> LineWriter:
-    """Send to stderr what this process logs, warns of or raises unseen; whoever calls closes the writer at last."""
+def configure(settings: LogSettings, worker: int | None = None) -> LineWriter:
+    """Send to stderr what this process logs, warns of or raises unseen; whoever calls closes the writer at last.
+
+    One of several workers is named in each of its lines.
+    """
     writer = LineWriter(_stderr_fd())
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    _configure_structlog(settings, level, writer)
+    _configure_structlog(settings, level, writer, worker)
     logging.basicConfig(level=level, handlers=[_LibraryRecords()], force=True)
     logging.getLogger("aiohttp.access").disabled = True  # it writes URLs; the gateway has a line of its own per request
     stamina.instrumentation.set_on_retry_hooks(())  # its own hook logs arguments and messages
@@ -53,6 +58,27 @@ def configure(settings: LogSettings) -> LineWriter:
     threading.excepthook = _on_thread_exception
     warnings.showwarning = on_warning
     return writer
+
+
+def repeated(logger: str, event: str, **fields: str | int) -> Callable[[], object]:
+    """Give a function that logs this at level info again and again, for little: all but the time is written once."""
+    log, config = structlog.get_logger(logger).bind(), structlog.get_config()
+    lines = config["logger_factory"](logger)
+    if not isinstance(lines, Lines) or not log.is_enabled_for(logging.INFO):
+        return lambda: log.info(event, **fields)
+    line: Any = {"event": event, "time": SOME_TIME, **fields}
+    for process in config["processors"]:
+        line = process(lines, "info", line)
+    before, _, after = line.partition(SOME_TIME)
+    stamp, writer = lines.stamp, lines.writer
+
+    def write() -> None:
+        if writer.dropped:  # every line says so
+            log.info(event, **fields)
+        else:
+            writer.write(f"{before}{stamp()}{after}")
+
+    return write
 
 
 def on_loop_exception(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -72,28 +98,35 @@ def _stderr_fd() -> int | None:
         return None
 
 
-def _configure_structlog(settings: LogSettings, level: int, writer: LineWriter) -> None:
-    def add_dropped(_: object, __: str, event: EventDict) -> EventDict:
-        return {**event, "lines_dropped": writer.dropped} if writer.dropped else event
+def _configure_structlog(settings: LogSettings, level: int, writer: LineWriter, worker: int | None) -> None:
+    def sign(_: object, __: str, event: EventDict) -> EventDict:
+        if worker is not None:
+            event["worker"] = worker
+        if writer.dropped:
+            event["lines_dropped"] = writer.dropped
+        return event
 
+    stamp = Stamp()
     render: Processor = _json if settings.format == "json" else _console()
     structlog.configure(
-        processors=[_shape, add_dropped, render],
+        processors=[_shape, sign, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda name="proxy": _Lines(name, writer),
+        logger_factory=lambda name="proxy": Lines(name, writer, stamp),
         cache_logger_on_first_use=False,
     )
 
 
-class _Lines:
+class Lines:
     """What structlog hands its rendered lines to."""
 
-    def __init__(self, name: str, writer: LineWriter) -> None:
+    def __init__(self, name: str, writer: LineWriter, stamp: Stamp) -> None:
         self.name = name
-        self._writer = writer
+        self.stamp = stamp
+        self.writer = writer
 
     def msg(self, line: str) -> None:
-        self._writer.write(line)
+        """Write a line."""
+        self.writer.write(line)
 
     debug = info = warning = error = critical = exception = log = msg
 
@@ -133,14 +166,18 @@ def on_warning(
     _log.warning("python warning", category=category.__name__, where=f"{_place(filename)}:{lineno}")
 
 
-def _shape(logger: _Lines, level: str, event: EventDict) -> EventDict:
+def _shape(logger: Lines, level: str, event: EventDict) -> EventDict:
     """Put the fields in order and make each of them harmless."""
     error = event.pop("exc_info", None)
     if error is True or level == "exception":
         error = sys.exc_info()[1]
-    head = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": _LEVELS.get(level, level)}
-    head |= {"logger": logger.name, "event": event.pop("event")}
-    shaped = head | {name: _harmless(value) for name, value in event.items() if value is not None}
+    shaped: Told = {"time": logger.stamp(), "level": _LEVELS.get(level, level), "logger": logger.name}
+    shaped["event"] = event.pop("event")
+    for name, value in event.items():
+        if type(value) in _NUMBERS:
+            shaped[name] = value
+        elif value is not None:
+            shaped[name] = _harmless(value)
     return shaped | {"exception": list(_told(error))} if isinstance(error, BaseException) else shaped
 
 
@@ -197,7 +234,7 @@ def _json(_: object, __: str, event: EventDict) -> str:
 def _console() -> Processor:
     render = structlog.dev.ConsoleRenderer(colors=_is_terminal(), timestamp_key="time", sort_keys=False)
 
-    def console(logger: _Lines, level: str, event: EventDict) -> str:
+    def console(logger: Lines, level: str, event: EventDict) -> str:
         told = event.pop("exception", ())
         lines = [str(render(logger, level, event))]
         for error in told:

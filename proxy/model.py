@@ -79,8 +79,10 @@ class Visitor:
     credentials: Credentials
     sure_until: float
     """Unix time in seconds on Cloudreve's clock until which the identity is believed; infinite without a credential."""
+    by_cookie: bool = False
+    """Whether a cookie has told who it is."""
     renewed: SessionCookie | None = None
-    """What is to replace the cookie that the visitor came with, if anything."""
+    """What is to replace that cookie, if anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class PictureHead:
     """None where upstream did not announce it and the end has not come."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Picture:
     """The bytes of one picture, complete and proven to be an image."""
 

@@ -109,9 +109,10 @@ class Parts:
         redis = RedisTier.from_settings(settings.redis, settings.cloudreve.url, self.metrics.redis_trouble)
         self.stack.push_async_callback(redis.aclose)
         self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
-        news = News(redis.client, redis.namespace)
+        await _try_out(redis)
+        news = News(redis.lines, redis.namespace)
         await self.background(news.listen())
-        cluster = Cluster(Leases(redis.client, redis.line, news, redis.namespace), news)
+        cluster = Cluster(Leases(redis.lines, news), news, redis.build_key)
         return Tiers(memory, redis), cluster, Notes(redis, self.clock.now)
 
     async def session(self, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
@@ -138,6 +139,14 @@ class Parts:
             await asyncio.gather(task, return_exceptions=True)
 
         self.stack.push_async_callback(stop)
+
+
+async def _try_out(redis: RedisTier) -> None:
+    """Connect before the first visitor comes; without Redis the gateway starts all the same."""
+    try:
+        await redis.ping()
+    except ProxyError as error:
+        _log.warning("Redis does not answer yet", reason=error.detail)
 
 
 async def greet(cloudreve: Cloudreve) -> None:

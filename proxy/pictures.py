@@ -13,11 +13,15 @@ from proxy.fairness import FairLimit
 from proxy.flight import Flights
 from proxy.metrics import Metrics
 from proxy.model import Entry, Grant, Picture, PictureHead, PictureId, Source
+from proxy.policy.codec import encode
 from proxy.policy.keys import picture_key
 from proxy.policy.sniff import SNIFF_BYTES, is_complete, media_type
 from proxy.policy.version import etag_in, version_of
 from proxy.settings import PictureSettings
 from proxy.upstream.images import Arrival, Images
+
+_SEEN = b"seen "
+"""Before a version in a message; no entry begins like this."""
 
 
 class FoundPicture(NamedTuple):
@@ -68,23 +72,26 @@ class Pictures:
         _, collapsed = self._flights.join(grant.picture, load)
         if collapsed:
             self._metrics.collapsed("picture")
+            self._limit.hurry(client, grant.picture)
         return FoundPicture(self._downloads[grant.picture], Source.UPSTREAM, collapsed)
 
     async def _bring(self, grant: Grant, stale: Picture | None, download: Download, client: str) -> None:
         """Carry one download to its end, good or bad."""
+        key = picture_key(grant.picture)
 
-        async def find(message: bytes) -> Picture | None:
-            picture = await self._tiers.find_shared(picture_key(grant.picture), self._ttl_s)
+        async def find(left: bytes) -> Picture | None:
+            picture = await self._tiers.find_shared(key, self._ttl_s, b"" if left.startswith(_SEEN) else left)
             if not isinstance(picture, Picture):
                 return None
-            return picture if _is_seen(grant, picture) or _told(picture) == message else None
+            return picture if _is_seen(grant, picture) or _told(picture) == left else None
 
-        async def load() -> Picture:
-            return await self._load(grant, stale, download, client)
+        def keep(picture: Picture) -> tuple[bytes, float]:
+            return encode(picture), self._settings.ttl_s
 
         try:
-            key = picture_key(grant.picture)
-            download.finish(await self._cluster.share(key, find, load, _told))
+            with self._limit.admitted(client, grant.picture):
+                picture = await self._cluster.share(key, find, lambda: self._load(grant, stale, download), _told, keep)
+            download.finish(picture)
             await download.tell()
         except ProxyError as error:
             download.fail(error)
@@ -96,15 +103,14 @@ class Pictures:
         finally:
             del self._downloads[grant.picture]
 
-    async def _load(self, grant: Grant, stale: Picture | None, download: Download, client: str) -> Picture:
+    async def _load(self, grant: Grant, stale: Picture | None, download: Download) -> Picture:
         """Fetch and keep; readers are told before Redis is."""
-        with self._limit.admitted(client):
-            async with self._limit.slot(client):
-                with self._metrics.upstream("fetch") as call:
-                    picture = await self._fetch(grant, stale, download)
-                    call.outcome = "revalidated" if picture is stale else "picture"
+        async with self._limit.slot(grant.picture):
+            with self._metrics.upstream("fetch") as call:
+                picture = await self._fetch(grant, stale, download)
+                call.outcome = "revalidated" if picture is stale else "picture"
         download.finish(picture)
-        await self._tiers.keep(picture_key(picture.id), picture, self._ttl_s(picture))
+        self._tiers.keep_here(picture_key(picture.id), picture, self._settings.ttl_s)
         return picture
 
     async def _fetch(self, grant: Grant, stale: Picture | None, download: Download) -> Picture:
@@ -145,7 +151,7 @@ def _is_seen(grant: Grant, picture: Picture) -> bool:
 
 def _told(picture: Picture) -> bytes:
     """Say to the other replicas which version has just been seen."""
-    return picture.version.encode("utf-8", "surrogatepass")
+    return _SEEN + picture.version.encode("utf-8", "surrogatepass")
 
 
 def _complete(name: PictureId, kind: str, etag: str, body: bytes) -> Picture:

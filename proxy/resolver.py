@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
@@ -40,15 +41,17 @@ class Resolver:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._generated: LRUCache[str, None] = LRUCache(GENERATED_NAMES)
 
+    def admitted(self, visitor: Visitor, request: ThumbRequest) -> AbstractContextManager[None]:
+        """Take a place among those who wait, or raise Busy; to be held while resolving."""
+        return self._limit.admitted(_client(visitor, request), _name(visitor, request))
+
+    def hurry(self, visitor: Visitor, request: ThumbRequest) -> None:
+        """Let a resolve that another was admitted for have its turn as if this visitor had asked first."""
+        self._limit.hurry(_client(visitor, request), _name(visitor, request))
+
     async def resolve(self, visitor: Visitor, request: ThumbRequest) -> Resolution:
         """Give what Cloudreve says in the end; Generating only when it said nothing else until the deadline."""
-        with self._limit.admitted(_client(visitor, request)):
-            return await self._in_turn(visitor, request)
-
-    async def _in_turn(self, visitor: Visitor, request: ThumbRequest) -> Resolution:
-        # Of shares everybody means the same file; elsewhere it depends on the user.
-        is_shared = request.uri.filesystem == "share"
-        name = turn_key("" if is_shared else visitor.identity.subject, request.uri)
+        name, is_shared = _name(visitor, request), _is_shared(request)
 
         async def work() -> Resolution:
             return await self._patiently(name, visitor, request)
@@ -65,7 +68,7 @@ class Resolver:
         """Ask again while the thumbnail is being generated for somebody else."""
         started, attempt = asyncio.get_running_loop().time(), 0
         while True:
-            async with self._limit.slot(_client(visitor, request)):
+            async with self._limit.slot(name):
                 resolution = await self._cloudreve.resolve(request.uri, visitor.credentials, request.hint)
             if isinstance(resolution, Grant):
                 self._generated[name] = None
@@ -80,6 +83,15 @@ class Resolver:
 def _client(visitor: Visitor, request: ThumbRequest) -> str:
     """Name who takes turns: a user wherever it sits, anybody else by address."""
     return visitor.identity.subject if visitor.identity.kind is IdentityKind.USER else request.client
+
+
+def _is_shared(request: ThumbRequest) -> bool:
+    """Tell whether everybody means the same file by this URI; elsewhere it depends on the user."""
+    return request.uri.filesystem == "share"
+
+
+def _name(visitor: Visitor, request: ThumbRequest) -> str:
+    return turn_key("" if _is_shared(request) else visitor.identity.subject, request.uri)
 
 
 def _is_grant(resolution: Resolution) -> bool:

@@ -7,9 +7,13 @@ import os
 import queue
 import select
 import threading
+from collections.abc import Iterable, Iterator
+import time
 
 MAX_WAITING_LINES = 10_000
 _BATCH_LINES = 500
+_GATHERING_S = 0.02
+"""How long lines may wait for others to be written with: waking the thread for each would cost more than the line."""
 
 
 class LineWriter:
@@ -46,14 +50,16 @@ class LineWriter:
         is_open = True
         while is_open:
             lines = [self._lines.get()]
+            if lines[0] is not None and self._lines.qsize() < _BATCH_LINES:
+                time.sleep(_GATHERING_S)
             while lines[-1] is not None and len(lines) < _BATCH_LINES and not self._lines.empty():
                 lines.append(self._lines.get())
             is_open = lines[-1] is not None
-            self._deliver([line for line in lines if line is not None])
+            for batch in _batches(line for line in lines if line is not None):
+                self._deliver(batch)
 
-    def _deliver(self, lines: list[str]) -> None:
-        text = "".join(f"{line}\n" for line in lines)
-        rest = (b"\n" if self._is_torn else b"") + text.encode(errors="backslashreplace")
+    def _deliver(self, batch: bytes) -> None:
+        rest = (b"\n" if self._is_torn else b"") + batch
         try:
             while rest:
                 written = self._write(rest)
@@ -72,3 +78,16 @@ class LineWriter:
                 writable = select.poll()
                 writable.register(self._fd, select.POLLOUT)
                 writable.poll()
+
+
+def _batches(lines: Iterable[str]) -> Iterator[bytes]:
+    """Put lines together, no more at a time than a pipe takes in one piece: other workers write to the same one."""
+    batch = b""
+    for line in lines:
+        encoded = f"{line}\n".encode(errors="backslashreplace")
+        if batch and len(batch) + len(encoded) > select.PIPE_BUF:
+            yield batch
+            batch = b""
+        batch += encoded
+    if batch:
+        yield batch

@@ -14,6 +14,8 @@ MODULES = sorted(PROXY.rglob("*.py"))
 FLOORS = (
     {"cli"},
     {"demo", "doctor"},
+    {"workers"},
+    {"worker"},
     {"app"},
     {"parts"},
     {"web"},
@@ -27,7 +29,8 @@ FLOORS = (
     {"cache", "upstream"},
     {"log"},
     {"settings"},
-    {"deadline", "download", "fairness", "flight", "metrics", "writer"},
+    {"deadline", "download", "fairness", "flight", "metrics", "stamp", "writer"},
+    {"channel", "door", "exposition"},
     {"policy"},
     {"errors"},
     {"model"},
@@ -38,7 +41,7 @@ IMPURE = {"aiohttp", "asyncio", "logging", "redis", "structlog", "threading", "t
 ADAPTERS = {
     "aiocache": {"cache"},
     "redis": {"cache", "demo", "doctor"},
-    "aiohttp": {"app", "parts", "demo", "doctor", "upstream", "web"},
+    "aiohttp": {"app", "parts", "demo", "doctor", "upstream", "web", "workers"},
 }
 """Which rooms know a library; no other does."""
 

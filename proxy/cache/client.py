@@ -19,7 +19,7 @@ SPARE_CONNECTIONS = 4
 """Beside those for commands: for the news, for a probe, and for whoever asks the client itself."""
 
 
-class _MasterPool(SentinelConnectionPool):  # type: ignore[misc]  # redis-py leaves its bases untyped
+class _MasterPool(SentinelConnectionPool):
     """Connections to whichever server the Sentinels name; closes the connections to these too."""
 
     async def aclose(self) -> None:
@@ -65,9 +65,11 @@ def _master_pool(place: RedisPlace, settings: RedisSettings) -> _MasterPool:
     options["ssl"] = options.pop("connection_class", None) is SSLConnection
     tls = {name: value for name, value in options.items() if name.startswith("ssl")}
     credentials = {"username": place.sentinel_username, "password": place.sentinel_password}
-    sentinel = Sentinel(place.hosts, sentinel_kwargs={**_common(settings), **tls, **credentials})
+    sentinel_options = {**_common(settings), **tls, **credentials}
+    sentinel = Sentinel(place.hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
     del options["host"], options["port"]
-    return _MasterPool(place.service, sentinel, max_connections=settings.max_connections + SPARE_CONNECTIONS, **options)
+    options["max_connections"] = settings.max_connections + SPARE_CONNECTIONS
+    return _MasterPool(place.service, sentinel, **options)  # type: ignore[no-untyped-call]
 
 
 def _common(settings: RedisSettings) -> dict[str, Any]:

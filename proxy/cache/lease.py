@@ -9,21 +9,44 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from redis.asyncio import Redis
-
-from proxy.cache.line import Line
+from proxy.cache.lines import Lines
 from proxy.cache.news import News
 
 LEASE_S = 2.5
 """How long the others wait for a replica that has died."""
 RENEW_S = LEASE_S / 3
+KEPT = b"+"
+"""Before a leader's message: its outcome is in Redis for whoever wants more than the message."""
+TOLD = b"-"
+"""It is not: Redis would not take it."""
 
 _LEASE_MS = int(LEASE_S * 1000)
-_RENEW = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
-_RELEASE = """
-if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end
-return redis.call('publish', ARGV[2], ARGV[3])
+_TAKE = """
+local holder = redis.call('get', KEYS[1])
+if not holder then
+  redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
+  local entry = redis.pcall('get', KEYS[2])
+  return {1, type(entry) == 'string' and entry or ''}
+end
+if string.sub(holder, -1) ~= '!' then redis.call('append', KEYS[1], '!') end
+return {0, ''}
 """
+"""Gives what stands under the key together with the lease; a mark on the lease says that somebody waits for news."""
+_RENEW = """
+local holder = redis.call('get', KEYS[1])
+if holder ~= ARGV[1] and holder ~= ARGV[1] .. '!' then return 0 end
+return redis.call('pexpire', KEYS[1], ARGV[2])
+"""
+_LET_GO = """
+local holder = redis.call('get', KEYS[1])
+if holder and holder ~= ARGV[1] and holder ~= ARGV[1] .. '!' then return 0 end
+local status = ARGV[4]
+if tonumber(ARGV[7]) > 0 and redis.pcall('set', KEYS[2], ARGV[6], 'px', ARGV[7]).err then status = '-' end
+redis.call('del', KEYS[1])
+if holder ~= ARGV[1] then redis.pcall('publish', ARGV[2], ARGV[3] .. ' ' .. status .. ARGV[5]) end
+return 1
+"""
+"""Keeps the outcome, lets go and tells whoever waits, in one step; not where somebody else leads by now."""
 
 
 class Held(Enum):
@@ -37,44 +60,88 @@ class Held(Enum):
 
 @dataclass(slots=True)
 class Lease:
-    """The outcome of an attempt; whoever holds it may leave a message for those who wait."""
+    """The outcome of an attempt. Whoever holds it leaves what others want to know, if the work ends well."""
 
     held: Held
-    message: bytes = b""
+    found: bytes = b""
+    """What stood under the key when the lease was taken; empty for nothing."""
+    message: bytes | None = None
+    """For those who wait at that moment."""
+    entry: bytes = b""
+    ttl_s: float = 0.0
+    """For how long the entry is to stand under the key; not at all if not positive."""
 
 
 class Leases:
-    """Leases under one prefix. Each holds a random token, so that a late replica cannot touch its successor's."""
+    """Leases of one site, each beside the entry that the work is about.
 
-    def __init__(self, client: Redis, line: Line, news: News, namespace: str) -> None:
-        self._client = client
-        self._line = line
+    Each holds a random token, so that a replica that comes late, its lease having run out, can neither lengthen nor end
+    its successor's, nor speak for it.
+    """
+
+    def __init__(self, lines: Lines, news: News) -> None:
+        self._lines = lines
         self._news = news
-        self._prefix = f"{namespace}:lease:"
 
     @asynccontextmanager
     async def attempt(self, key: str) -> AsyncIterator[Lease]:
-        """Try to take a lease. One that is ours is renewed inside the block; at its end it is let go and all are told.
+        """Try to take a lease. One that is ours is renewed inside the block; after it, it is let go and all are told.
 
         Leaving the block waits for nothing, so that the work done inside does not.
         """
-        name, token = self._prefix + key, secrets.token_hex(16)
-        reply = await self._line.ask(Held.UNKNOWN, self._client.set, name, token, nx=True, px=_LEASE_MS)
-        if reply is Held.UNKNOWN or not reply:
-            yield Lease(Held.UNKNOWN if reply is Held.UNKNOWN else Held.OTHERS)
+        token = secrets.token_hex(16)
+        lease = await self._take(key, token)
+        if lease.held is not Held.MINE:
+            yield lease
             return
-        lease, renewal = Lease(Held.MINE), asyncio.get_running_loop().create_task(self._renew(name, token))
+        renewal = asyncio.get_running_loop().create_task(self._renew(key, token))
         try:
             yield lease
         finally:
             renewal.cancel()
-            self._line.send(self._client.eval, _RELEASE, 1, name, token, *self._news.written(key, lease.message))
+            self._lines.start(self._let_go(key, token, lease))
 
-    async def is_held(self, key: str) -> bool:
-        """Tell whether anybody leads; false too while Redis is in trouble."""
-        return bool(await self._line.ask(0, self._client.exists, self._prefix + key))
+    def leave(self, key: str, entry: bytes, ttl_s: float) -> None:
+        """Leave an entry without a lease."""
+        ttl_ms = int(ttl_s * 1000)
+        if ttl_ms > 0:
+            self._lines.start(self._lines.ask(None, key, lambda redis: redis.set(key, entry, px=ttl_ms)))
 
-    async def _renew(self, name: str, token: str) -> None:
-        while True:
+    async def left_s(self, key: str) -> float:
+        """Tell for how long somebody holds the lease at least; 0 when nobody does, or while Redis is in trouble."""
+        name = _name(key)
+        left_ms = await self._lines.ask(0, name, lambda redis: redis.pttl(name))
+        return max(left_ms, 0) / 1000
+
+    async def _take(self, key: str, token: str) -> Lease:
+        name = _name(key)
+
+        def let_go(reply: tuple[int, bytes] | None) -> None:
+            """Let no lease lie about that was taken for somebody who has left."""
+            if reply and reply[0]:
+                self._lines.start(self._let_go(key, token, Lease(Held.MINE)))
+
+        reply: tuple[int, bytes] | None = await self._lines.ask(
+            None, name, lambda redis: redis.eval(_TAKE, 2, name, key, token, _LEASE_MS), let_go
+        )
+        if reply is None:
+            return Lease(Held.UNKNOWN)
+        return Lease(Held.MINE if reply[0] else Held.OTHERS, reply[1])
+
+    async def _renew(self, key: str, token: str) -> None:
+        """Renew for as long as the lease is ours."""
+        name, is_ours = _name(key), 1
+        while is_ours:
             await asyncio.sleep(RENEW_S)
-            await self._line.ask(0, self._client.eval, _RENEW, 1, name, token, _LEASE_MS)
+            is_ours = await self._lines.ask(1, name, lambda redis: redis.eval(_RENEW, 1, name, token, _LEASE_MS))
+
+    async def _let_go(self, key: str, token: str, lease: Lease) -> None:
+        name, status = _name(key), b"" if lease.message is None else KEPT
+        told = self._news.channel, key, status, lease.message or b""
+        kept = lease.entry, max(int(lease.ttl_s * 1000), 0)
+        await self._lines.ask(0, name, lambda redis: redis.eval(_LET_GO, 2, name, key, token, *told, *kept))
+
+
+def _name(key: str) -> str:
+    """Name the lease beside an entry: what stands in braces makes a cluster keep both at one place."""
+    return f"{{{key}}}:lease"

@@ -11,6 +11,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from proxy.cache.errands import Errands
 from proxy.cache.gate import Gate, State
 from proxy.cache.reads import Found, Reads
 from proxy.cache.trouble import Trouble, trouble_of
@@ -26,7 +27,7 @@ Fetcher: TypeAlias = Callable[[Redis, list[str]], Awaitable[Sequence[Found | Exc
 
 async def fetch_together(client: Redis, keys: list[str]) -> Sequence[Found]:
     """Read several keys in one command."""
-    found: list[Found] = await client.mget(keys)
+    found: Sequence[Any] = await client.mget(keys)
     return found
 
 
@@ -35,7 +36,7 @@ async def fetch_each(client: Redis, keys: list[str]) -> Sequence[Found | Excepti
     pipeline = client.pipeline(transaction=False)
     for key in keys:
         pipeline.get(key)
-    found: list[Found | Exception] = await pipeline.execute(raise_on_error=False)
+    found: Sequence[Any] = await pipeline.execute(raise_on_error=False)
     return found
 
 
@@ -62,7 +63,7 @@ class Line:
         self._fetch = fetch
         self._reads = Reads(self._read, settings.timeout_s, lambda: observe(Trouble.LATE))
         self._turns = asyncio.Semaphore(settings.max_connections)  # fair, which redis-py's pool is not
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._errands = Errands()
 
     @property
     def state(self) -> State:
@@ -81,9 +82,7 @@ class Line:
         """Give the value of a key, together with all that is read in the same tick; None when there is trouble."""
         return await self._reads.read(key) if self.is_open() else None
 
-    async def ask(
-        self, fallback: _T, _key: str, command: Command, unheard: Callable[[_T], None] | None = None
-    ) -> _T:
+    async def ask(self, fallback: _T, _key: str, command: Command, unheard: Callable[[_T], None] | None = None) -> _T:
         """Give Redis' reply, or `fallback` when there is trouble or no reply within `timeout_s`.
 
         A reply that comes when its caller has given up, or has been cancelled, goes to `unheard`.
@@ -103,10 +102,11 @@ class Line:
 
     def start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """Run something beside everybody's path, until the line is closed."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._errands.start(work)
+
+    def clients(self) -> list[Redis]:
+        """List the client of the server."""
+        return [self.client]
 
     async def subscriber(self) -> Redis:
         """Give a client to hear news with."""
@@ -123,11 +123,7 @@ class Line:
 
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._timeout_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._errands.aclose(self._timeout_s)
         with suppress(RedisError, OSError):
             await self.client.aclose()
 

@@ -47,6 +47,8 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
             timer=timer,
             getsizeof=lambda slot: slot.size_bytes,
         )
+        self.version = 0
+        """As long as this is the same, no entry has been replaced, forgotten or driven out: only time may end one."""
 
     @property
     def size_bytes(self) -> int:
@@ -64,6 +66,7 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         """Keep an entry for `ttl_s` seconds, unless that is not positive. What is too large drops its predecessor."""
         if not ttl_s > 0:
             return
+        self.version += 1
         size_bytes = _size_bytes(key, entry)
         if size_bytes > self._largest_bytes:
             self.forget(key)
@@ -72,6 +75,7 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
 
     def forget(self, key: str) -> bool:
         """Drop an entry; tell whether there was a live one."""
+        self.version += 1
         try:
             del self._slots[key]
         except KeyError:

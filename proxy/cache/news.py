@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
-from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
+
+from proxy.cache.lines import Lines
+from proxy.cache.trouble import trouble_of
 
 POLL_S = 0.25
 """How long who waits for news relies on them alone, before looking for itself."""
@@ -18,6 +19,8 @@ DEAF_POLL_S = 0.04
 """The same while there is no subscription."""
 SILENCE_S = 1.0
 """After so long without a word the connection is pinged; after as long again it is given up."""
+RETRY_S = (0.1, 5.0)
+"""How long to wait before subscribing again: at first, and at most."""
 
 _log = structlog.get_logger("proxy.cache.news")
 
@@ -25,9 +28,9 @@ _log = structlog.get_logger("proxy.cache.news")
 class News:
     """One channel per site; a message is a key, a blank and bytes that its readers understand."""
 
-    def __init__(self, client: Redis, namespace: str) -> None:
-        self._client = client
-        self._channel = f"{namespace}:news"
+    def __init__(self, lines: Lines, namespace: str) -> None:
+        self._lines = lines
+        self.channel = f"{namespace}:news"
         self._readers: defaultdict[str, set[asyncio.Future[bytes]]] = defaultdict(set)
         self.is_heard = False
 
@@ -35,10 +38,6 @@ class News:
     def poll_s(self) -> float:
         """How often who waits is to look for itself."""
         return POLL_S if self.is_heard else DEAF_POLL_S
-
-    def written(self, key: str, message: bytes) -> tuple[str, bytes]:
-        """Give the channel and the bytes to publish there, for whoever publishes in one go with something else."""
-        return self._channel, key.encode() + b" " + message
 
     @contextmanager
     def reader(self, key: str) -> Iterator[asyncio.Future[bytes]]:
@@ -54,16 +53,18 @@ class News:
 
     async def listen(self) -> None:
         """Hear all news, for ever, subscribing again whenever the connection is lost."""
+        first_s, longest_s = RETRY_S
+        wait_s = first_s
         while True:
             try:
-                async with self._client.pubsub() as pubsub:
-                    await pubsub.subscribe(self._channel)
+                async with (await self._lines.subscriber()).pubsub() as pubsub:
+                    await pubsub.subscribe(self.channel)
                     await self._hear(pubsub)
-            except (RedisError, OSError, RuntimeError) as error:
-                _log.debug("news lost", error=type(error).__name__)
-            finally:
-                self.is_heard = False
-            await asyncio.sleep(POLL_S)
+            except Exception as error:  # noqa: BLE001 - whatever it is, without news everybody looks for itself
+                _log.debug("news lost", trouble=trouble_of(error).value)
+            wait_s = first_s if self.is_heard else min(2 * wait_s, longest_s)
+            self.is_heard = False
+            await asyncio.sleep(wait_s)
 
     async def _hear(self, pubsub: PubSub) -> None:
         """Take messages in until the connection no longer answers a ping."""
@@ -82,6 +83,6 @@ class News:
 
     def _spread(self, message: bytes) -> None:
         key, _, text = message.partition(b" ")
-        for reader in self._readers.get(key.decode("ascii", "replace"), ()):
+        for reader in self._readers.get(key.decode("utf-8", "replace"), ()):
             if not reader.done():
                 reader.set_result(text)

@@ -41,12 +41,12 @@ class Notes:
         own = self.lookup(key)
         if own is not None or self._redis is None:
             return own
-        raw: bytes = await self._redis.line.ask(b"", self._redis.client.get, self._redis.build_key(key)) or b""
-        return raw.decode("ascii", "replace") or None
+        raw = await self._redis.lines.read(self._redis.build_key(key))
+        return raw.decode("ascii", "replace") if raw is not None else None
 
     async def keep(self, key: str, text: str, ttl_s: float) -> None:
         """Write for `ttl_s` seconds: here at once, in Redis by the end."""
         self.remember(key, text, ttl_s)
         if self._redis is not None and ttl_s > 0:
             name, ttl_ms = self._redis.build_key(key), max(int(ttl_s * 1000), 1)
-            await self._redis.line.ask(False, self._redis.client.set, name, text, px=ttl_ms)
+            await self._redis.lines.ask(False, name, lambda redis: redis.set(name, text, px=ttl_ms))

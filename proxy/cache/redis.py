@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -10,12 +11,12 @@ from typing import Self
 from aiocache.backends.redis import RedisBackend, RedisCache  # type: ignore[import-untyped]
 from aiocache.serializers import BaseSerializer  # type: ignore[import-untyped]
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from proxy.cache import DEFAULT_TTL_S
-from proxy.cache.client import connect
-from proxy.cache.gate import Gate, State
-from proxy.cache.line import Line
-from proxy.cache.trouble import Trouble
+from proxy.cache.gate import State
+from proxy.cache.lines import Lines, lines_to
+from proxy.cache.trouble import Trouble, trouble_of
 from proxy.model import Entry
 from proxy.policy import codec
 from proxy.policy.keys import site_digest
@@ -45,27 +46,26 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
     """
 
     def __init__(
-        self,
-        client: Redis,
+        self, lines: Lines, namespace: str, site: str, observe: Callable[[Trouble], None] = lambda _: None
+    ) -> None:
+        # RedisBackend's own constructor is left out: it insists on building a client. aiocache's timeout stays off: it
+        # cancels commands that are under way.
+        super(RedisBackend, self).__init__(
+            serializer=_EntrySerializer(),
+            namespace=f"{namespace}:v{codec.VERSION}:{site_digest(site)}",
+            timeout=None,
+            ttl=DEFAULT_TTL_S,
+        )
+        self.lines = lines
+        self._observe = observe
+
+    @classmethod
+    def from_settings(
+        cls,
         settings: RedisSettings,
         site: str,
         observe: Callable[[Trouble], None] = lambda _: None,
         timer: Callable[[], float] = time.monotonic,
-    ) -> None:
-        # RedisBackend's own constructor is left out: it insists on building a client. aiocache's timeout stays off: it
-        # cancels commands that are under way.
-        namespace = f"{settings.namespace}:v{codec.VERSION}:{site_digest(site)}"
-        super(RedisBackend, self).__init__(
-            serializer=_EntrySerializer(), namespace=namespace, timeout=None, ttl=DEFAULT_TTL_S
-        )
-        self.client = client
-        self._observe = observe
-        gate = Gate(settings.pause_s, timer)
-        self.line = Line(client, gate, settings.timeout_s, settings.max_connections, timer, observe)
-
-    @classmethod
-    def from_settings(
-        cls, settings: RedisSettings, site: str, observe: Callable[[Trouble], None] = lambda _: None
     ) -> Self:
         """Build the tier of one Cloudreve site, named by its internal URL; raise ValueError for a bad Redis URL.
 
@@ -73,7 +73,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         """
         if settings.url is None:
             raise ValueError("redis.url is not set")
-        return cls(connect(settings.url, settings), settings, site, observe)
+        return cls(lines_to(settings.url, settings, timer, observe), settings.namespace, site, observe)
 
     def __repr__(self) -> str:
         return f"RedisTier({self.namespace}, {self.state.value})"
@@ -81,7 +81,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
     @property
     def state(self) -> State:
         """Whether Redis is asked at present, or paused after trouble."""
-        return self.line.state
+        return self.lines.state
 
     @property
     def is_up(self) -> bool:
@@ -90,16 +90,16 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
 
     async def find(self, key: str) -> Entry | None:
         """Give the entry, or None when there is none or Redis is in trouble."""
-        raw = await self._get(self.build_key(key))
+        raw = await self.lines.read(self.build_key(key))
         entry = None if raw is None else codec.decode(raw)
         if raw is not None and entry is None:
             self._observe(Trouble.GARBAGE)
         return entry
 
-    async def keep(self, key: str, entry: Entry, ttl_s: float) -> None:
-        """Keep an entry for `ttl_s` seconds, unless that is not positive or Redis is in trouble."""
-        if self.line.is_open():
-            await self._set(self.build_key(key), codec.encode(entry), ttl_s)
+    async def keep(self, key: str, entry: Entry, ttl_s: float) -> bool:
+        """Keep an entry for `ttl_s` seconds, unless that is not positive or Redis is in trouble; tell whether it is."""
+        name = self.build_key(key)
+        return ttl_s > 0 and self.lines.is_open(name) and await self._set(name, codec.encode(entry), ttl_s)
 
     async def forget(self, key: str) -> None:
         """Drop an entry, unless Redis is in trouble."""
@@ -107,51 +107,53 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
 
     async def ping(self) -> float:
         """Measure a round trip in seconds, paused or not; raise Unreachable saying what is wrong."""
-        return await self.line.ping()
+        return await self.lines.ping()
 
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
-        await self.line.aclose()
+        await self.lines.aclose()
 
     async def _get(self, key: str, **_: object) -> bytes | None:
-        return await self.line.ask(None, self.client.get, key)
+        return await self.lines.read(key)
 
     async def _multi_get(self, keys: list[str], **_: object) -> list[bytes | None]:
-        return await self.line.ask([None] * len(keys), self.client.mget, keys) if keys else []
+        return await asyncio.gather(*map(self.lines.read, keys))
 
     async def _set(self, key: str, value: bytes, ttl: float | None, **_: object) -> bool:
         ttl_ms = _milliseconds(ttl)
-        return ttl_ms > 0 and bool(await self.line.ask(False, self.client.set, key, value, px=ttl_ms))
+        return ttl_ms > 0 and bool(await self.lines.ask(False, key, lambda redis: redis.set(key, value, px=ttl_ms)))
 
     async def _multi_set(self, pairs: Iterable[tuple[str, bytes]], ttl: float | None, **_: object) -> bool:
         return all([await self._set(key, value, ttl) for key, value in pairs])
 
     async def _exists(self, key: str, **_: object) -> bool:
-        return bool(await self.line.ask(0, self.client.exists, key))
+        return bool(await self.lines.ask(0, key, lambda redis: redis.exists(key)))
 
     async def _delete(self, key: str, **_: object) -> int:
-        return await self.line.ask(0, self.client.unlink, key)
+        return await self.lines.ask(0, key, lambda redis: redis.unlink(key))
 
     async def _expire(self, key: str, ttl: float, **_: object) -> bool:
         """Give an entry another `ttl` seconds; none or less drops it, since nothing here lives for ever."""
         ttl_ms = _milliseconds(ttl)
         if ttl_ms <= 0:
             return await self._delete(key) > 0
-        return bool(await self.line.ask(False, self.client.pexpire, key, ttl_ms))
+        return bool(await self.lines.ask(False, key, lambda redis: redis.pexpire(key, ttl_ms)))
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:
         """Drop every key of this tier, or under another prefix, and no other; tell whether Redis did it all."""
         pattern = re.sub(r"([*?\[\]\\])", r"\\\1", namespace or self.namespace) + ":*"
-        cursor = await self._sweep(pattern, 0)
-        while cursor > 0:
-            cursor = await self._sweep(pattern, cursor)
-        return cursor == 0
+        swept = [await self._sweep(client, pattern) for client in self.lines.clients()]
+        return bool(swept) and all(swept)
 
-    async def _sweep(self, pattern: str, cursor: int) -> int:
-        """Drop the keys that one SCAN brings; give the next cursor: 0 at the end, -1 after trouble."""
-        nothing: tuple[int, list[bytes]] = (-1, [])
-        cursor, keys = await self.line.ask(nothing, self.client.scan, cursor, match=pattern, count=_SCAN_COUNT)
-        return -1 if keys and await self.line.ask(-1, self.client.unlink, *keys) < 0 else cursor
+    async def _sweep(self, client: Redis, pattern: str) -> bool:
+        """Drop the keys of one server."""
+        try:
+            async for key in client.scan_iter(match=pattern, count=_SCAN_COUNT):
+                await client.unlink(key)
+        except (RedisError, OSError) as error:
+            self._observe(trouble_of(error))
+            return False
+        return True
 
     async def _add(self, *_: object, **__: object) -> None:
         raise NotImplementedError

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
 import structlog
 from redis.asyncio import Redis
-from redis.crc import key_slot
+from redis.cluster import parse_cluster_slots
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ConnectionError as NoConnection
-from redis.exceptions import RedisError
 
 from proxy.cache.client import connect_to
+from proxy.cache.errands import Errands
 from proxy.cache.gate import State
 from proxy.cache.line import Command, Line, fetch_each
 from proxy.cache.reads import Found
@@ -36,7 +36,7 @@ class Shards:
     """Sends each command to the server that holds its key.
 
     redis-py's own client for clusters is not used: it waits and tries again where this gateway would rather go without,
-    and one server that is away makes it close its connections to all of them.
+    and when one server is away it closes its connections to all.
     """
 
     def __init__(
@@ -51,16 +51,16 @@ class Shards:
         self._timer = timer
         self._observe = observe
         self._lines: dict[Address, Line] = {}
-        self._slots: list[tuple[int, int, Line]] = []
-        self._mapped_at = -settings.pause_s
+        self._slots: list[Line | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._others: set[Address] = set()
         self._mapping: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._map_at = timer()
+        self._errands = Errands()
 
     @property
     def state(self) -> State:
         """Whether all servers are asked at present."""
-        states = {line.state for line in self._lines.values()}
-        return State.UP if states == {State.UP} else State.PAUSED
+        return State.UP if {line.state for line in self._lines.values()} == {State.UP} else State.PAUSED
 
     def is_open(self, key: str) -> bool:
         """Tell whether a command about this key may be sent."""
@@ -79,35 +79,88 @@ class Shards:
 
     def start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """Run something beside everybody's path, until the lines are closed."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._errands.start(work)
+
+    def clients(self) -> list[Redis]:
+        """List a client of each server that holds keys, as far as they are known."""
+        return [line.client for line in self._lines.values()]
 
     async def subscriber(self) -> Redis:
         """Give a client to hear news with: a cluster spreads them over all servers."""
-        await self.map()
-        lines = [line for line in self._lines.values() if line.state is State.UP]
-        if not lines:
-            raise NoConnection("No server of the cluster answers.")
-        return random.choice(lines).client  # noqa: S311 - to spread the load
+        if not self._lines:
+            await self._learn()
+        clients = [line.client for line in self._lines.values() if line.state is State.UP]
+        return random.choice(clients or self.clients())  # noqa: S311 - one that is away is exchanged soon
 
     async def ping(self) -> float:
         """Measure the longest of all round trips in seconds; raise Unreachable saying what is wrong."""
         try:
-            await self._map()
-        except (RedisError, OSError) as error:
+            await self._learn()
+        except Exception as error:
             raise Unreachable(trouble_of(error).explanation) from error
-        return max([await line.ping() for line in self._lines.values()])
+        return max(await asyncio.gather(*(line.ping() for line in self._lines.values())))
 
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._settings.timeout_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._errands.aclose(self._settings.timeout_s)
         await asyncio.gather(*(line.aclose() for line in self._lines.values()))
 
     def _line_of(self, key: str) -> Line | None:
-        ...
+        line = self._slots[key_slot(key.encode())]
+        if line is None:
+            self._outdate()
+        return line
+
+    def _meet(self, trouble: Trouble) -> None:
+        self._observe(trouble)
+        if trouble in _OUTDATING:
+            self._outdate()
+
+    def _outdate(self) -> None:
+        """Have the map drawn anew, once per pause."""
+        if self._mapping is None and self._timer() >= self._map_at:
+            self._mapping = self.start(self._map())
+
+    async def _map(self) -> None:
+        try:
+            await self._learn()
+        except Exception as error:  # noqa: BLE001 - what fails open lets no library's surprise through
+            self._observe(trouble_of(error))
+        finally:
+            self._mapping, self._map_at = None, self._timer() + self._settings.pause_s
+
+    async def _learn(self) -> None:
+        """Draw the map as the first server tells it that answers."""
+        up = [address for address, line in self._lines.items() if line.state is State.UP]
+        trouble: Exception = NoConnection("No server of the cluster answers.")
+        for host, port in dict.fromkeys([*up, *self._others, *self._place.hosts]):
+            client = connect_to(host, port, self._place, self._settings)
+            try:
+                told = await client.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+                slots = parse_cluster_slots(told, current_host=host)
+            except Exception as error:  # noqa: BLE001 - as above; the last of them is raised
+                trouble = error
+            else:
+                if slots:
+                    return self._draw(slots)
+            finally:
+                await client.aclose()
+        raise trouble
+
+    def _draw(self, slots: dict[tuple[int, int], dict[str, Any]]) -> None:
+        self._slots = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._others = {replica for shard in slots.values() for replica in shard["replicas"]}
+        before, self._lines = self._lines, {}
+        for (first, last), shard in slots.items():
+            address = shard["primary"]
+            line = self._lines.get(address) or before.pop(address, None) or self._line_to(*address)
+            self._lines[address] = line
+            self._slots[first : last + 1] = [line] * (last + 1 - first)
+        self._others |= before.keys()
+        for line in before.values():
+            self.start(line.aclose())
+        _log.info("redis cluster mapped", servers=len(self._lines))
+
+    def _line_to(self, host: str, port: int) -> Line:
+        client = connect_to(host, port, self._place, self._settings)
+        return Line(client, self._settings, self._timer, self._meet, fetch_each)

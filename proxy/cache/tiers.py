@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 from proxy.cache.memory import MemoryTier
 from proxy.cache.redis import RedisTier
 from proxy.model import Entry, Source
+from proxy.policy.codec import decode
 
 A = TypeVar("A", bound=Entry)
 B = TypeVar("B", bound=Entry)
@@ -20,6 +21,11 @@ class Tiers:
         self._memory = memory
         self._redis = redis
         self._forgotten = 0
+
+    @property
+    def memory(self) -> MemoryTier:
+        """The nearest tier; for the hit path."""
+        return self._memory
 
     def lookup(self, key: str) -> Entry | None:
         """Give what memory holds; for the hot path."""
@@ -54,18 +60,25 @@ class Tiers:
             self._memory.keep(key, entry, ttl_of(entry))
         return entry, Source.REDIS
 
-    async def find_shared(self, key: str, ttl_of: Callable[[Entry], float]) -> Entry | None:
-        """Look past memory: give what Redis holds, which another replica may have renewed, and keep it in memory."""
-        entry = await self._redis.find(key) if self._redis is not None else None
-        if entry is not None:
+    async def find_shared(self, key: str, ttl_of: Callable[[Entry], float], left: bytes = b"") -> Entry | None:
+        """Look past memory: give what another replica has left, or what Redis holds, and keep it in memory too."""
+        forgotten, before = self._forgotten, self._memory.lookup(key)
+        entry = decode(left) if left else None
+        if entry is None and self._redis is not None:
+            entry = await self._redis.find(key)
+        if entry is not None and forgotten == self._forgotten and self._memory.lookup(key) is before:
             self._memory.keep(key, entry, ttl_of(entry))
         return entry
 
     async def keep(self, key: str, entry: Entry, ttl_s: float) -> None:
         """Keep an entry for `ttl_s` seconds: in memory at once, in Redis by the end."""
-        self._memory.keep(key, entry, ttl_s)
+        self.keep_here(key, entry, ttl_s)
         if self._redis is not None:
             await self._redis.keep(key, entry, ttl_s)
+
+    def keep_here(self, key: str, entry: Entry, ttl_s: float) -> None:
+        """Keep an entry in memory alone."""
+        self._memory.keep(key, entry, ttl_s)
 
     async def forget(self, key: str) -> None:
         """Drop an entry from memory at once, from Redis by the end."""

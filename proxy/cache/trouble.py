@@ -55,22 +55,23 @@ _EXPLANATIONS = {
 }
 
 
+_KINDS: tuple[tuple[type[Exception], Trouble], ...] = (
+    (AuthenticationError, Trouble.DENIED),
+    (AuthorizationError, Trouble.DENIED),
+    (MovedError, Trouble.MOVED),
+    (ResponseError, Trouble.REFUSED),
+    (NoReply, Trouble.TIMEOUT),
+    (TimeoutError, Trouble.TIMEOUT),
+    (NoConnection, Trouble.UNREACHABLE),
+    (OSError, Trouble.UNREACHABLE),
+)
+"""The first that fits."""
+
+
 def trouble_of(error: Exception) -> Trouble:
     """Name the kind of trouble that an exception stands for."""
     # Over a unix socket redis-py wraps what the greeting meets.
     cause = error.__cause__ if isinstance(error.__cause__, RedisError) else error
-    match cause:
-        case AuthenticationError() | AuthorizationError():
-            return Trouble.DENIED
-        case MovedError():
-            return Trouble.MOVED
-        case ResponseError():
-            return Trouble.REFUSED
-        case NoConnection() if isinstance(cause.__cause__, TimeoutError):
-            return Trouble.BUSY  # the pool's way of saying so
-        case NoReply() | TimeoutError():
-            return Trouble.TIMEOUT
-        case NoConnection() | OSError():
-            return Trouble.UNREACHABLE
-        case _:
-            return Trouble.UNEXPECTED
+    if isinstance(cause, NoConnection) and isinstance(cause.__cause__, TimeoutError):
+        return Trouble.BUSY  # the pool's way of saying so
+    return next((trouble for kind, trouble in _KINDS if isinstance(cause, kind)), Trouble.UNEXPECTED)

@@ -33,9 +33,12 @@ def counted(site: Site, verb: Verb, job: Job) -> Handler:
             if not fault.harmless:
                 call.code = None
             return await fault.play(Exchange(request, proper))
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             call.left = True
             raise
+        except ConnectionError:
+            call.left = True
+            return web.Response()  # nobody gets it
         finally:
             await site.calls.end(call)
 

@@ -37,6 +37,8 @@ class Embedding:
         if ANY in allowed:
             return (("Cross-Origin-Resource-Policy", "cross-origin"), ("Access-Control-Allow-Origin", ANY))
         fields: Fields = (("Cross-Origin-Resource-Policy", "cross-origin" if allowed else "same-site"),)
+        if allowed:
+            fields += (("Vary", "Origin"),)
         origin = headers.get("Origin", "")
         if origin in allowed:
             fields += (("Access-Control-Allow-Origin", origin),)

@@ -34,6 +34,9 @@ class Handling:
     picture: Source | None
     """None where the answer needed no picture (304)."""
     collapsed: bool = False
+    asks_again: bool = False
+    """Whether the visitor's browser has to ask every time: it is known by a cookie, and a browser's cache in memory
+    looks past `Vary: Cookie` (Chromium 156 went on showing pictures after the session had ended, until a reload)."""
 
     @property
     def is_hit(self) -> bool:
@@ -45,7 +48,8 @@ def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, han
     """Make the fields of 200 and 304 alike; `fresh_for_s` is what is left of the grant."""
     max_age_s = max(int(fresh_for_s), 0)
     is_public = identity.is_public
-    caching = f"{'public' if is_public else 'private'}, max-age={max_age_s}"
+    keeping = "no-cache" if handling.asks_again else f"max-age={max_age_s}"
+    caching = f"{'public' if is_public else 'private'}, {keeping}"
     fields: Fields = (
         *_storing(caching, VARY_PUBLIC if is_public else VARY, is_sealed=handling.grant is Source.SEALED),
         ("Cache-Status", cache_status(handling, int(fresh_for_s))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from proxy.errors import BadRequest, Looping
@@ -74,6 +74,11 @@ class Head:
         upgrade = [value.strip().lower() for value in self.all("upgrade")]
         may_switch = self.method == "GET" and self.version == "1.1" and not self.has_body
         return may_switch and upgrade == ["websocket"] and "upgrade" in _named(self.fields)
+
+
+def fields_of(raw: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """Read fields as they came, in the spelling of their names too."""
+    return tuple((name.decode("latin-1"), value.decode("utf-8", "surrogateescape")) for name, value in raw)
 
 
 def check(head: Head) -> None:

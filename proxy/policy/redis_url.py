@@ -13,8 +13,17 @@ ACCEPTED = (
 )
 
 _TLS_OPTIONS = frozenset(
-    f"ssl_{name}"
-    for name in "ca_certs ca_path cert_reqs certfile check_hostname ciphers keyfile min_version password".split()
+    {
+        "ssl_ca_certs",
+        "ssl_ca_path",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_ciphers",
+        "ssl_keyfile",
+        "ssl_min_version",
+        "ssl_password",
+    }
 )
 _DATABASE = frozenset({"db"})
 _SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})

@@ -124,6 +124,12 @@ def may_change(headers: Mapping[str, str], own_origin: str, others: Collection[s
     return origin is None or origin == own_origin
 
 
+def opens_window(headers: Mapping[str, str]) -> bool:
+    """Tell whether a visitor opens the address itself, and wants a page."""
+    mode = headers.get("Sec-Fetch-Mode")
+    return mode == "navigate" if mode is not None else "text/html" in headers.get("Accept", "")
+
+
 def may_sign_in(headers: Mapping[str, str]) -> bool:
     """Tell whether signing in begins by the visitor's will: in a window of its own, and not led there by another site.
 

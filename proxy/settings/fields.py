@@ -6,12 +6,12 @@ import json
 import re
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Annotated, TypeAlias
-from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from yarl import URL
 
 from proxy.policy.guard import Origins
+from proxy.policy.redis_url import read_redis_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,27 +136,9 @@ def _network(text: str) -> str:
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
-    """Return a URL that redis-py takes; the messages hold no part of it."""
-    try:
-        parts = urlsplit(value.get_secret_value())
-        port_is_valid = parts.port != 0
-    except ValueError:
-        raise ValueError("it is no URL; a password's special characters have to be percent-encoded") from None
-    if parts.scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("it does not start with redis://, rediss:// or unix://")
-    if parts.scheme == "unix" and not parts.path.strip("/"):
-        raise ValueError("it names no socket")
-    if parts.scheme != "unix" and not (parts.hostname and port_is_valid and not parts.fragment):
-        raise ValueError("it names no host; a password's special characters have to be percent-encoded")
-    if not _database(parts).isascii() or not _database(parts).isdigit():
-        raise ValueError("its database is no number")
+    """Return a URL that leads to a Redis; the messages hold no part of it."""
+    read_redis_url(value.get_secret_value())
     return value
-
-
-def _database(parts: SplitResult) -> str:
-    """Return the number of the database as it is written, "0" where none is."""
-    asked = parse_qs(parts.query).get("db", ["0"])[0]
-    return asked if parts.scheme == "unix" else parts.path.strip("/") or asked
 
 
 _Number = BeforeValidator(_not_boolean)
@@ -171,6 +153,7 @@ Moment: TypeAlias = Annotated[float, _Number, Field(ge=0, le=60, description="a 
 Bytes: TypeAlias = Annotated[int, _Number, Field(gt=0, description="a whole number of bytes above 0")]
 Count: TypeAlias = Annotated[int, _Number, Field(gt=0, description="a whole number above 0")]
 Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
+Workers: TypeAlias = Annotated[int, _Number, Field(ge=1, le=256, description="a whole number from 1 to 256")]
 Host: TypeAlias = Annotated[str, AfterValidator(_listener), Field(description="a host name or an IP address")]
 Origin: TypeAlias = Annotated[
     str,

@@ -32,6 +32,7 @@ from proxy.settings.fields import (
     Secret,
     Switch,
     UrlPath,
+    Workers,
 )
 
 
@@ -73,9 +74,11 @@ class ServerSettings(Section):
 
     host: Host = "0.0.0.0"  # noqa: S104 - a gateway is there to be reached; deploy/ puts it behind a load balancer
     port: Port = 8080
+    workers: Workers = 1
     deadline_s: Seconds = 30.0
     max_uri_bytes: Bytes = 4096
     max_header_bytes: Bytes = 16384
+    drain_s: Margin = 0.0
     shutdown_s: Seconds = 30.0
     passthrough: Switch = False
     trusted_proxies: NetworkList = ("127.0.0.0/8", "::1/128")
@@ -162,7 +165,8 @@ class RedisSettings(Section):
     url: Annotated[
         RedisUrl | None,
         Field(
-            description="redis://[user:password@]host[:port][/db], the same with rediss://, or unix:///socket[?db=0]"
+            description="redis://[user:password@]host[:port][/db], the same with rediss://, unix:///socket[?db=0], "
+            "redis+sentinel://host[:port][,host[:port]...]/service[/db] or redis+cluster://host[:port][,host[:port]...]"
         ),
     ] = None
     namespace: Namespace = "thumb-proxy"

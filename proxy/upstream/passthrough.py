@@ -17,10 +17,11 @@ from yarl import URL
 from proxy.errors import ProxyError, UpstreamError
 from proxy.metrics import Metrics
 from proxy.policy.headers import Fields
+from proxy.policy.hops import fields_of
 from proxy.settings import CloudreveSettings
 from proxy.upstream.cloudreve import translated
 from proxy.upstream.tunnel import FarEnd
-from proxy.upstream.upload import Proceed, Upload, at_once
+from proxy.upstream.upload import Impatient, Proceed, Upload, at_once
 
 FIRST_BYTE_S = 300.0
 """How long Cloudreve may think about a GET. What changes something, such as copying a folder, takes what it takes."""
@@ -85,7 +86,7 @@ class Passage:
             if body is not None:
                 body.watch(response)
             far = FarEnd(response.connection) if response.status == HTTPStatus.SWITCHING_PROTOCOLS else None
-            fields = tuple(response.headers.items())
+            fields = fields_of(response.raw_headers)
             yield Reply(response.status, response.reason or "", fields, _chunks(response, body), far)
 
     async def _answer(self, question: Question, body: Upload | None) -> aiohttp.ClientResponse:
@@ -127,6 +128,7 @@ def _session(
         max_line_size=MAX_HEAD_BYTES,
         max_field_size=MAX_HEAD_BYTES,
         middlewares=middlewares,
+        request_class=Impatient,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
@@ -12,6 +13,10 @@ from proxy.errors import ProxyError
 
 Proceed: TypeAlias = Callable[[], Awaitable[None]]
 """Called when Cloudreve wants a body, before the first of it is taken."""
+
+
+LEAVE_S = 1.0
+"""How long Cloudreve is waited for to want a body that a visitor holds back."""
 
 
 async def at_once() -> None:
@@ -53,3 +58,18 @@ class Upload(aiohttp.Payload):
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002
         """Refuse: nobody holds all of it."""
         raise TypeError("a body that streams has no text")
+
+
+class Impatient(aiohttp.ClientRequest):
+    """A request that sends its body at last without leave: some servers never give it (RFC 9110 §10.1.1)."""
+
+    def update_expect_continue(self, expect: bool = False) -> None:
+        """Wait for leave where it is asked for, but not for ever."""
+        super().update_expect_continue(expect)
+        if self._continue is not None:
+            self.loop.call_later(LEAVE_S, _set, self._continue)
+
+
+def _set(leave: asyncio.Future[bool]) -> None:
+    if not leave.done():
+        leave.set_result(True)

@@ -1,8 +1,11 @@
-"""aiohttp's connection to a visitor, without two faults that matter to whoever passes bodies on (aiohttp 3.14).
+"""aiohttp's connection to a visitor, without three faults of it (aiohttp 3.14).
 
-Both lie in its C parser. A chunk that breaks HTTP, when the request it belongs to is being handled already, becomes an
+Two matter to whoever passes bodies on, and lie in its C parser. A chunk that breaks HTTP, when the request it belongs to is being handled already, becomes an
 error of the *next* request, and who reads the body waits for ever. And the last trailer of a chunked body turns up
 among the fields of the next request, which behind a load balancer may be somebody else's.
+
+The third: a connection that was accepted in the moment of leaving is told to close before it has begun to wait, waits
+all the same, hears nothing any more, and holds up both its visitor and the leaving for as long as requests are given.
 """
 
 from __future__ import annotations
@@ -13,9 +16,15 @@ from aiohttp.web_protocol import RequestHandler
 
 
 class Connection(RequestHandler):
-    """Tells who reads a body that it has broken off."""
+    """Tells who reads a body that it has broken off, and closes whenever it is idle."""
 
     __slots__ = ()
+
+    def close(self) -> None:
+        """Close now, or behind the request under way."""
+        super().close()
+        if self._waiter is None and not self._request_in_progress and not self._messages:
+            self.force_close()
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""

@@ -37,8 +37,7 @@ class Embed:
     async def preflight(self, request: web.Request) -> web.Response:
         """Tell a script of another site whether it may ask with a token."""
         fields = dict(self._embedding.fields(request.headers, is_public=False))
-        fields.pop("Cross-Origin-Resource-Policy", None)
-        more = dict(_PREFLIGHT) if fields else {}
+        more = dict(_PREFLIGHT) if "Access-Control-Allow-Origin" in fields else {}
         return web.Response(status=HTTPStatus.NO_CONTENT, headers={**fields, **more, "Vary": "Origin"})
 
 

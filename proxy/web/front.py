@@ -13,6 +13,8 @@ class Front:
 
     def __init__(self, settings: ServerSettings) -> None:
         self._proxies = Proxies(settings.trusted_proxies)
+        self.trusts = self._proxies.trusts
+        """Tells whether what comes from an address is believed."""
         self._public_origin = settings.public_origin
 
     def seen(self, request: web.Request) -> Seen:

@@ -11,7 +11,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.errors import BadRequest, ProxyError, UpstreamError
-from proxy.policy.hops import Head, back, check, onward
+from proxy.policy.hops import Head, back, check, fields_of, onward
 from proxy.upstream.passthrough import Passage, Question, Reply
 from proxy.upstream.tunnel import FarEnd, Wire
 from proxy.upstream.upload import at_once
@@ -35,14 +35,15 @@ class Passthrough:
 
     def routes(self) -> list[web.RouteDef]:
         """Make the route behind all others; a path that another serves comes here with any other method."""
-        return [web.route("*", "/{rest:(?s:.*)}", self._pass, expect_handler=_leave_it_to_cloudreve)]
+        return [web.route("*", "/{rest:(?s:.*)}", self.handle, expect_handler=_leave_it_to_cloudreve)]
 
     async def hang_up(self, _: web.Application) -> None:
         """End event streams and tunnels, for `on_shutdown`; who held one comes again, to a process that stays."""
         for task in self._endless:
             task.cancel()
 
-    async def _pass(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Pass a request to Cloudreve, and its answer back."""
         request[OUTCOME] = "pass"
         head = _head(request)
         check(head)
@@ -124,7 +125,7 @@ async def _leave_it_to_cloudreve(_: web.Request) -> None:
 
 def _head(request: web.Request) -> Head:
     version = f"{request.version.major}.{request.version.minor}"
-    return Head(request.method, request.raw_path, version, tuple(request.headers.items()), request.body_exists)
+    return Head(request.method, request.raw_path, version, fields_of(request.raw_headers), request.body_exists)
 
 
 async def _body(request: web.Request) -> AsyncIterator[bytes]:

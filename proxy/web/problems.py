@@ -31,6 +31,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem_of(request, NoSuchRoute("There is nothing at this path."))
     except web.HTTPException:
         raise
+    except ConnectionResetError:  # the visitor has left; what they wanted goes on for whoever comes next
+        answer = problem_of(request, ProxyError("The connection broke."))
+        request[OUTCOME] = "left"
+        return answer
     except Exception:  # noqa: BLE001 - the border: whatever it was, the visitor gets an answer
         _log.exception("a request ended unexpectedly")
         return problem_of(request, ProxyError("The gateway failed on this request."))

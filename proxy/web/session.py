@@ -17,13 +17,13 @@ from proxy.model import Credentials, Identity
 from proxy.policy.headers import Fields
 from proxy.policy.identity import read_claims
 from proxy.policy.request import bearer
-from proxy.policy.session import may_change
+from proxy.policy.session import may_change, opens_window
 from proxy.policy.tokens import Tokens
 from proxy.session import Sessions
 from proxy.settings import Settings
 from proxy.web.hitpath import HitPath
 from proxy.web.jar import NO_COOKIE, Jar
-from proxy.web.problems import OUTCOME, problem_of
+from proxy.web.problems import OUTCOME, Handler, problem_of
 
 Job = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -50,7 +50,16 @@ class _Person(msgspec.Struct, omit_defaults=True):
 class SessionApi:
     """Begins, shows and ends sessions, for our own pages and those of the origins that the configuration lists."""
 
-    def __init__(self, sessions: Sessions, identifier: Identifier, jar: Jar, hits: HitPath, settings: Settings) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        identifier: Identifier,
+        jar: Jar,
+        hits: HitPath,
+        settings: Settings,
+        page: Handler | None,
+    ) -> None:
+        self._page = page
         self._sessions = sessions
         self._identifier = identifier
         self._jar = jar
@@ -62,11 +71,17 @@ class SessionApi:
     def routes(self) -> list[web.RouteDef]:
         """Make the routes; HEAD comes with GET."""
         return [
-            web.get(self._path, self._handler(self._show)),
+            web.get(self._path, self._get),
             web.post(self._path, self._handler(self._begin)),
             web.delete(self._path, self._handler(self._end)),
             web.options(self._path, self._handler(self._allow)),
         ]
+
+    async def _get(self, request: web.Request) -> web.StreamResponse:
+        """Say who asks; but leave it to Cloudreve's own page, where that is passed through, to be a page here."""
+        if self._page is not None and opens_window(request.headers):
+            return await self._page(request)
+        return await self._handler(self._show)(request)
 
     async def _begin(self, request: web.Request) -> web.Response:
         """Set the cookie for a token that Cloudreve accepts."""

@@ -50,6 +50,7 @@ class Site:
             app.add_routes(self._passthrough.routes())
             app.on_shutdown.append(self._passthrough.hang_up)
         app.on_response_prepare.append(self._jar.renew)
+        app.on_response_prepare.append(self._health.let_go)
         app.on_response_prepare.append(self.hits.offer)  # last, when nothing more is added to the head
         return app
 

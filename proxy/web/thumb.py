@@ -59,7 +59,11 @@ async def write(request: web.Request, answer: Answer, embed: Embed) -> web.Strea
     embedding = embed.fields(request, answer.identity)
     request[EVIDENCE] = answer
     fields = CIMultiDict(picture_fields(answer.identity, answer.etag, answer.fresh_for_s, answer.handling))
-    fields.update(embedding)
+    for name, value in embedding:
+        if name == "Vary":
+            fields.add(name, value)
+        else:
+            fields[name] = value
     if answer.shown is None:
         request[OUTCOME] = "not_modified"
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields)
@@ -88,9 +92,6 @@ async def _stream(request: web.Request, response: web.StreamResponse, download: 
         request[OUTCOME] = error.category
         if request.transport is not None:
             request.transport.abort()
-        return response
-    except ConnectionResetError:  # the visitor has left; the download goes on for whoever comes next
-        request[OUTCOME] = "left"
         return response
     await response.write_eof()
     return response

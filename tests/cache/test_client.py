@@ -9,16 +9,21 @@ from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
-from proxy.cache.client import connect
+from proxy.cache.client import SPARE_CONNECTIONS, connect, place_of
 from proxy.cache.redis import RedisTier
 from proxy.settings import RedisSettings
 
 SETTINGS = RedisSettings(timeout_s=0.5, max_connections=7)
 
 
+def client(url: str) -> Redis:
+    """Build a client from a URL."""
+    return connect(place_of(SecretStr(url)), SETTINGS)
+
+
 def connection(url: str) -> Connection | UnixDomainSocketConnection:
     """Build what the client would connect with."""
-    made = connect(SecretStr(url), SETTINGS).connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    made = client(url).connection_pool.make_connection()  # type: ignore[no-untyped-call]
     assert isinstance(made, Connection | UnixDomainSocketConnection)
     return made
 
@@ -59,9 +64,9 @@ def test_it_is_quick_to_give_up() -> None:
     assert made.socket_timeout == made.socket_connect_timeout == 0.5
     assert made.retry.get_retries() == 0
     assert (made.protocol, made.driver_info, made.health_check_interval) == (2, None, 0)
-    pool = connect(SecretStr("redis://127.0.0.1"), SETTINGS).connection_pool
+    pool = client("redis://127.0.0.1").connection_pool
     assert isinstance(pool, BlockingConnectionPool)
-    assert pool.max_connections == 7
+    assert pool.max_connections == 7 + SPARE_CONNECTIONS
     assert not pool.maint_notifications_enabled()  # type: ignore[no-untyped-call]
 
 
@@ -93,12 +98,22 @@ def test_it_is_quick_to_give_up() -> None:
         "rediss://user:hunter2@localhost?ssl_cert_reqs=hunter2",
         "rediss://user:hunter2@localhost?ssl_min_version=hunter2",
         "rediss://user:hunter2@localhost?max_connections=1&retry_on_timeout=yes",
+        "redis://user:hunter2@one,two",
+        "redis+sentinel://user:hunter2@one,two",
+        "redis+sentinel://user:hunter2@one,two/hunter2/hunter2",
+        "redis+sentinel://user:hunter2@one,:26379/thumbs",
+        "redis+sentinel://user:hunter2@one,two:hunter2/thumbs",
+        "redis+sentinel://user:hunter2@one/thumbs?ssl_keyfile=hunter2",
+        "redis+cluster://user:hunter2@one,two/1",
+        "redis+cluster://user:hunter2@one?db=1",
+        "redis+cluster:one?hunter2",
+        "rediss+cluster://user:hunter2@one?ssl_min_version=hunter2",
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_without_being_shown(url: str) -> None:
     """At the start, not at the first visitor; redis-py would take some of these in silence."""
     with pytest.raises(ValueError, match=re.escape("redis.url")) as caught:
-        connect(SecretStr(url), SETTINGS)
+        client(url)
     chain = repr(caught.value), repr(caught.value.__cause__), caught.value.__suppress_context__
     assert "hunter" not in f"{chain}"
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
@@ -113,8 +128,10 @@ def test_a_tier_needs_a_url() -> None:
 def test_nothing_that_is_printed_shows_the_password() -> None:
     """Of the client, its pool, its connections or the tier."""
     url = SecretStr("redis://user:hunter2@localhost:6380/0")
-    client = connect(url, SETTINGS)
+    made_client = client(url.get_secret_value())
     tier = RedisTier.from_settings(RedisSettings(url=url), "http://cloudreve:5212")
     made = connection(url.get_secret_value())
-    assert isinstance(client, Redis)
-    assert "hunter2" not in f"{client!r} {client.connection_pool!r} {made!r} {tier!r} {vars(tier)!r}"
+    assert "hunter2" not in f"{made_client!r} {made_client.connection_pool!r} {made!r} {tier!r} {vars(tier)!r}"
+    assert "hunter2" not in repr(place_of(url))
+    sentinels = "redis+sentinel://user:hunter2@localhost/thumbs?sentinel_password=hunter2"
+    assert "hunter2" not in f"{place_of(SecretStr(sentinels))!r} {client(sentinels).connection_pool!r}"

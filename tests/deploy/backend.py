@@ -41,8 +41,14 @@ class Backend:
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{rest:.*}", self._answer)
-        options = {"access_log": None, "shutdown_timeout": 0.1, "max_line_size": 16384, "max_field_size": 16384}
-        self._runner = web.AppRunner(app, handler_cancellation=True, **options)
+        self._runner = web.AppRunner(
+            app,
+            handler_cancellation=True,
+            access_log=None,
+            shutdown_timeout=0.1,
+            max_line_size=16384,
+            max_field_size=16384,
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
         self.port = self._runner.addresses[0][1]

@@ -103,26 +103,20 @@ class Nginx:
 
 
 def _placed(site: str, port: int, folder: Path) -> str:
-    site, *counts = _replaced(site, ("listen 80;", f"listen 127.0.0.1:{port};"), ("/var/log/nginx/", f"{folder}/log/"))
-    site, cached = _replaced(site, ("/var/cache/nginx/thumb-proxy", f"{folder}/cache"))
-    assert [*counts, cached] == [1, 1, 1], "the site has changed its shape"
-    return site
+    site = _replaced(site, "listen 80;", f"listen 127.0.0.1:{port};")
+    site = _replaced(site, "/var/log/nginx/", f"{folder}/log/")
+    return _replaced(site, "/var/cache/nginx/thumb-proxy", f"{folder}/cache")
 
 
 def _pointed(upstreams: str, gateways: Sequence[int], cloudreve: int) -> str:
     [first, *others] = re.findall(r".*server 127\.0\.0\.1:808\d .*\n", upstreams)
     lines = "".join(re.sub(r":\d+", f":{port}", first, count=1) for port in gateways)
-    upstreams = upstreams.replace(first, lines)
+    upstreams = _replaced(upstreams, first, lines)
     for line in others:
-        upstreams = upstreams.replace(line, "")
-    upstreams, count = _replaced(upstreams, ("127.0.0.1:5212", f"127.0.0.1:{cloudreve}"))
-    assert count == 1
-    return upstreams
+        upstreams = _replaced(upstreams, line, "")
+    return _replaced(upstreams, "127.0.0.1:5212", f"127.0.0.1:{cloudreve}")
 
 
-def _replaced(text: str, *pairs: tuple[str, str]) -> tuple[str, *tuple[int, ...]]:
-    counts = []
-    for old, new in pairs:
-        counts.append(text.count(old))
-        text = text.replace(old, new)
-    return text, *counts
+def _replaced(text: str, old: str, new: str) -> str:
+    assert text.count(old) == 1, f"there is no single {old!r} any more"
+    return text.replace(old, new)

@@ -39,11 +39,10 @@ def reached(gateways: list[Backend]) -> int:
     return sum(len(gateway.requests) for gateway in gateways)
 
 
-def every(gateways: list[Backend], status: int = 200, **headers: str) -> None:
+def every(gateways: list[Backend], headers: dict[str, str], status: int = 200) -> None:
     """Let all gateways answer alike."""
     for gateway in gateways:
-        gateway.status = status
-        gateway.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        gateway.status, gateway.headers = status, headers
 
 
 @pytest.mark.parametrize("target", [THUMB, SEALED])
@@ -51,7 +50,7 @@ async def test_a_public_picture_reaches_the_gateways_once(
     nginx: Nginx, gateways: list[Backend], visitor: Visitor, target: str
 ) -> None:
     """The second visitor is answered by nginx, whole, and told so."""
-    every(gateways, Cache_Control="public, max-age=60", Cache_Status="thumb-proxy; fwd=miss; ttl=60")
+    every(gateways, {**PUBLIC, "Cache-Status": "thumb-proxy; fwd=miss; ttl=60"})
     first, second = await visitor.get(target), await visitor.get(target)
     assert reached(gateways) == 1
     assert (first.body, second.body) == (b"a picture", b"a picture")
@@ -83,7 +82,7 @@ async def test_what_is_not_public_is_not_kept(
     nginx: Nginx, gateways: list[Backend], visitor: Visitor, caching: str
 ) -> None:
     """Whatever else a gateway says of caching, and whatever other fields would have nginx keep it."""
-    every(gateways, Cache_Control=caching, Expires=FAR_AHEAD, X_Accel_Expires="60")
+    every(gateways, {"Cache-Control": caching, "Expires": FAR_AHEAD, "X-Accel-Expires": "60"})
     await visitor.get()
     await visitor.get()
     assert reached(gateways) == 2
@@ -105,7 +104,7 @@ async def test_nothing_but_success_is_kept(
     nginx: Nginx, gateways: list[Backend], visitor: Visitor, status: int
 ) -> None:
     """Not even where a gateway would call a refusal public, which it does not."""
-    every(gateways, status, Cache_Control="public, max-age=60")
+    every(gateways, PUBLIC, status)
     answers = [await visitor.get() for _ in range(2)]
     assert [answer.status for answer in answers] == [status, status]
     assert reached(gateways) == 2
@@ -117,7 +116,7 @@ async def test_what_is_for_one_visitor_is_not_kept(
     nginx: Nginx, gateways: list[Backend], visitor: Visitor, field: dict[str, str]
 ) -> None:
     """A cookie in an answer, or one that varies by everything."""
-    every(gateways, **PUBLIC, **field)
+    every(gateways, PUBLIC | field)
     await visitor.get()
     await visitor.get()
     assert reached(gateways) == 2
@@ -130,7 +129,7 @@ async def test_a_credential_goes_past_the_cache(
     nginx: Nginx, gateways: list[Backend], visitor: Visitor, credentials: dict[str, str], target: str
 ) -> None:
     """It reaches a gateway each time, as it is; nothing is stored, though the gateway were to call it public."""
-    every(gateways, **PUBLIC)
+    every(gateways, PUBLIC)
     for _ in range(2):
         assert (await visitor.get(target, credentials)).status == 200
     assert reached(gateways) == 2
@@ -146,7 +145,7 @@ async def test_a_credential_goes_past_the_cache(
 
 async def test_credentials_given_twice_go_past_the_cache(gateways: list[Backend], visitor: Visitor) -> None:
     """A second line counts, wherever it stands: the gateway sees both and decides, or nginx refuses by itself."""
-    every(gateways, **PUBLIC)
+    every(gateways, PUBLIC)
     await visitor.get()
     request = f"GET {THUMB} HTTP/1.1"
     await visitor.get_raw(request, "X-Cr-Purchase-Ticket: 1", "X-Cr-Purchase-Ticket: 2")
@@ -160,7 +159,7 @@ async def test_validators_and_methods_of_a_credential_reach_the_gateway(
     gateways: list[Backend], visitor: Visitor
 ) -> None:
     """A private picture that has not changed is not sent again from gateway to nginx either."""
-    every(gateways, Cache_Control="private, max-age=60")
+    every(gateways, {"Cache-Control": "private, max-age=60"})
     token = {"Authorization": "Bearer a.b.c"}
     known = await visitor.get(headers={**token, "If-None-Match": '"one"'})
     head = await visitor.send("HEAD", THUMB, token)
@@ -174,7 +173,7 @@ async def test_validators_and_methods_of_the_public_are_answered_by_nginx(
     gateways: list[Backend], visitor: Visitor
 ) -> None:
     """304 and HEAD come from what it keeps."""
-    every(gateways, **PUBLIC)
+    every(gateways, PUBLIC)
     await visitor.get()
     assert (await visitor.get(headers={"If-None-Match": '"one"'})).status == 304
     head = await visitor.send("HEAD", THUMB)
@@ -184,14 +183,14 @@ async def test_validators_and_methods_of_the_public_are_answered_by_nginx(
 
 async def test_what_is_kept_says_how_old_it_is(gateways: list[Backend], visitor: Visitor) -> None:
     """By the date of the gateway's answer: max-age counts from there (RFC 9111 §4.2.3), not from today's visit."""
-    every(gateways, **PUBLIC, Date="Mon, 23 Nov 2026 12:00:00 GMT")
+    every(gateways, {**PUBLIC, "Date": "Mon, 23 Nov 2026 12:00:00 GMT"})
     for _ in range(2):
         assert (await visitor.get()).headers.getall("Date") == ["Mon, 23 Nov 2026 12:00:00 GMT"]
 
 
 async def test_only_equal_questions_are_equal(gateways: list[Backend], visitor: Visitor) -> None:
     """Path and query count, to the letter."""
-    every(gateways, **PUBLIC)
+    every(gateways, PUBLIC)
     for target in (THUMB, f"{THUMB}&x=1", THUMB.replace("one", "two"), THUMB.replace("%3A", "%3a"), SEALED):
         await visitor.get(target)
     assert reached(gateways) == 5
@@ -199,7 +198,7 @@ async def test_only_equal_questions_are_equal(gateways: list[Backend], visitor: 
 
 async def test_answers_that_vary_are_kept_apart(gateways: list[Backend], visitor: Visitor) -> None:
     """A page of another origin does not get what was said to the first."""
-    every(gateways, **PUBLIC, Vary="Authorization, X-Cr-Purchase-Ticket, Origin")
+    every(gateways, {**PUBLIC, "Vary": "Authorization, X-Cr-Purchase-Ticket, Origin"})
     for origin in ("https://one.example", "https://two.example"):
         await visitor.get(headers={"Origin": origin})
         await visitor.get(headers={"Origin": origin})

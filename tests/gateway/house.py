@@ -123,7 +123,7 @@ def _headers(token: str | None, headers: Mapping[str, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def front_of(url: str, clock: Clock | None = None, **sections: dict[str, object]) -> AsyncIterator[Front]:
+async def front_of(url: str, clock: Clock | None = None, **sections: object) -> AsyncIterator[Front]:
     """Run a gateway in front of the Cloudreve at this address."""
     async with (
         running(settings_for(url, **sections), clock) as gateway,
@@ -151,22 +151,22 @@ class House:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    async def open(self, *, skew_s: float = 0.0, **sections: dict[str, object]) -> Front:
+    async def open(self, *, skew_s: float = 0.0, **sections: object) -> Front:
         """Start a gateway; `skew_s` is how far its clock is ahead, `sections` are settings."""
         clock = Clock(lambda: self.hours.now() + skew_s, self.hours.timer)
         return await self._stack.enter_async_context(front_of(self.cloudreve.own_url, clock, **sections))
 
 
-def settings_for(url: str, **sections: dict[str, object]) -> Settings:
+def settings_for(url: str, **sections: object) -> Settings:
     """Make the settings of a gateway on free ports in front of a Cloudreve."""
-    given: dict[str, dict[str, object]] = {
+    given: dict[str, Any] = {
         "server": {"host": "127.0.0.1", "port": 0, "deadline_s": 20.0, "shutdown_s": 5.0},
         "admin": {"host": "127.0.0.1", "port": 0},
         "cloudreve": {"url": url},
         "grants": {"renew_s": 0.0},  # nothing is to happen in the background of a test that moves time on
     }
     for name, values in sections.items():
-        given[name] = {**given.get(name, {}), **values}
+        given[name] = {**given.get(name, {}), **values} if isinstance(values, dict) else values
     return Settings.model_validate(given)
 
 

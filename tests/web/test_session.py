@@ -55,7 +55,7 @@ async def test_a_page_of_the_site_shows_private_pictures_between_sign_in_and_sig
         stolen = await browser.see(ONE)
     assert [reply.status for reply in (blank, shown, signed_out, after, stolen)] == [401, 200, 204, 401, 401]
     assert shown.headers["Content-Type"] == PNG
-    assert shown.headers["Cache-Control"].startswith("private, ")
+    assert shown.headers["Cache-Control"] == "private, no-cache", "browsers look past Vary: Cookie while in memory"
     assert "Cookie" in shown.headers["Vary"]
     assert who == person(signed_in) == {"kind": "user", "subject": target.alice_id, "expires": who["expires"]}
     assert signed_out.headers["Clear-Site-Data"] == '"cache"'
@@ -184,6 +184,17 @@ async def test_a_cookie_and_its_token_are_one_identity(cloudreve: StandIn, brows
     assert cloudreve.calls.count("resolve") == 1
 
 
+async def test_what_a_cookie_has_shown_is_asked_for_again_and_not_sent_again(
+    cloudreve: StandIn, browser: Browser
+) -> None:
+    """So that nothing is seen after the end of a session; by token a browser may keep it as long as the grant."""
+    await browser.sign_in(cloudreve.token())
+    etag = (await browser.see(ONE)).etag
+    again = await browser.see(ONE, If_None_Match=etag)
+    assert (again.status, again.body, again.headers["Cache-Control"]) == (304, b"", "private, no-cache")
+    assert (await browser.front.ask(ONE, cloudreve.token())).max_age_s > 3500
+
+
 async def test_pages_of_other_sites_cannot_use_a_cookie(cloudreve: StandIn, browser: Browser) -> None:
     """Should a browser send it all the same, the browser's word on where the request is from decides."""
     await browser.sign_in(cloudreve.token())
@@ -293,6 +304,19 @@ async def test_a_path_of_one_s_own_is_used_for_all(cloudreve: StandIn, house: Ho
     assert [morsel.key for morsel in set_by(reply)] == ["thumb_other"]
     assert (await browser.see(ONE)).status == 200
     assert (await browser.send("GET", "/session")).status == 404
+
+
+@pytest.mark.parametrize("headers", [{"Sec_Fetch_Mode": "navigate"}, {"Accept": "text/html,application/xhtml+xml"}])
+async def test_beside_cloudreve_s_own_page_a_visitor_who_opens_its_address_gets_it(
+    house: House, headers: dict[str, str]
+) -> None:
+    """Its page for signing in is at `/session`; scripts are answered by the gateway, there as elsewhere."""
+    beside = Browser(await house.open(server={"passthrough": True}))
+    alone = Browser(await house.open())
+    page = await beside.send("GET", "/session", **headers)
+    assert (page.status, page.body) == (404, b"404 page not found"), "the stand-in has no such page"
+    for reply in (await beside.send("GET", "/session"), await alone.send("GET", "/session", **headers)):
+        assert reply.problem["title"] == "Not signed in"
 
 
 async def test_a_slow_cloudreve_is_waited_for_until_the_deadline(cloudreve: StandIn, house: House) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
@@ -24,9 +24,9 @@ HERE = REDIRECT_URI.removesuffix("/session/callback")
 STAND_IN = {"client_id": "stand-in-client", "client_secret": "stand-in-client-secret"}
 
 
-def sections(**more: dict[str, object]) -> dict[str, dict[str, object]]:
+def sections(**more: Mapping[str, object]) -> dict[str, Any]:
     """Give the settings of a gateway that the stand-in knows as a client."""
-    return {"server": {"public_origin": HERE}, "sign_in": {**STAND_IN}} | more
+    return {"server": {"public_origin": HERE}, "sign_in": STAND_IN} | more
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def front_at(site: Place) -> AsyncIterator[Front]:
     """Run a gateway in front of either Cloudreve, as the client that is registered there."""
     is_real = "CLOUDREVE_URL" in os.environ and site.target.base == os.environ["CLOUDREVE_URL"].rstrip("/")
     real = {"client_id": os.environ.get("OAUTH_CLIENT"), "client_secret": os.environ.get("OAUTH_SECRET")}
-    async with front_of(site.target.base, **sections(sign_in=real if is_real else {**STAND_IN})) as front:
+    async with front_of(site.target.base, **sections(sign_in=real if is_real else STAND_IN)) as front:
         yield front
 
 
@@ -258,7 +258,7 @@ async def test_a_token_that_runs_out_is_renewed_and_pictures_go_on(
     again = await browser.see(ONE)
     assert [reply.status for reply in (shown, again)] == [200, 200]
     assert [morsel.key for morsel in set_by(shown)] == [COOKIE]
-    assert shown.headers["Cache-Control"].startswith("private, ")
+    assert shown.headers["Cache-Control"] == "private, no-cache"
     assert set_by(again) == []
     assert browser.cookies[COOKIE] != old
     assert cloudreve.calls.count("refresh") == 1
@@ -312,8 +312,8 @@ async def test_two_replicas_share_sign_ins(
     assert cloudreve.calls.count("refresh") == 1
     kept = redis_server.command("KEYS", "*")
     assert isinstance(kept, list)
-    values = b"".join(bytes(redis_server.command("GET", key.decode()) or b"") for key in kept if b":lease:" not in key)
-    assert b"eyJ" not in values, "a token of Cloudreve's begins like this"
+    values = [redis_server.command("GET", key.decode()) for key in kept if b":lease:" not in key]
+    assert "eyJ" not in repr(values), "a token of Cloudreve's begins like this"
 
 
 def test_the_way_back_is_the_one_that_is_registered() -> None:

@@ -1,0 +1,28 @@
+"""The time as the lines of the log have it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+SOME_TIME = "0000-00-00T00:00:00.000+00:00"
+"""Stands for a time that is not known yet."""
+
+
+class Stamp:
+    """Writes the time in UTC to the millisecond; within a second only the milliseconds are written anew."""
+
+    def __init__(self, timer: Callable[[], float] = time.time) -> None:
+        self._timer = timer
+        self._known = (-1, "")  # one value, since several threads log
+
+    def __call__(self) -> str:
+        """Give the present time, such as 2026-11-23T14:20:17.123+00:00."""
+        now = self._timer()
+        second, text = self._known
+        if int(now) != second:
+            second = int(now)
+            text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            self._known = (second, text)
+        return f"{text}.{int((now - second) * 1000):03d}+00:00"

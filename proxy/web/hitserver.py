@@ -1,0 +1,109 @@
+"""aiohttp's server with the hit path in front of its parser."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_server import Server
+
+from proxy.web.connection import Connection
+from proxy.web.hitpath import MAX_RAW_BYTES, Asked, HitPath
+
+_END = b"\r\n\r\n"
+_LOST = b"lost"
+"""In place of what the parser holds back, once that is not known."""
+
+
+class HitProtocol(Connection):
+    """One connection. Answers at once where it is certain that aiohttp has nothing to say before.
+
+    That is between requests, and only as long as everything that came so far was requests without a body, each piece
+    that arrived ending one at most: aiohttp's parser then holds nothing back but the head that `_held` says. A piece
+    that comes while a request is being answered leaves that request without its bytes, so that no answer is ever
+    remembered for another request than its own.
+    """
+
+    __slots__ = ("_held", "_hits", "_is_trusted", "asked")
+
+    def __init__(self, hits: HitPath, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
+        super().__init__(server, **options)
+        self._hits = hits
+        self._held = b""
+        self._is_trusted = False
+        self.asked: Asked | None = None
+        """The one request that is being answered; None where that is not certain."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Learn who is at the other end."""
+        super().connection_made(transport)
+        peer = self.peername
+        self._is_trusted = self._hits.trusts(str(peer[0]) if isinstance(peer, list | tuple) else peer or "")
+
+    def data_received(self, data: bytes) -> None:
+        """Answer at once, or hand over to aiohttp."""
+        waiter, transport = self._waiter, self.transport
+        is_idle = waiter is not None and not waiter.done()
+        if is_idle and not self._held and not self._paused and transport is not None:
+            answer = self._hits.answer(data, is_trusted=self._is_trusted)
+            if answer is not None:
+                self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+                transport.writelines(answer)
+                return
+        self._parse(data, is_idle=is_idle)
+
+    def _parse(self, data: bytes, *, is_idle: bool) -> None:
+        """Hand over, and keep account of what is asked and what is held back."""
+        before = self._request_count
+        super().data_received(data)
+        begun = self._request_count - before
+        if self._held is _LOST or (not data and not begun):  # aiohttp itself calls with no data, to go on
+            self.asked = None
+            return
+        whole = self._held + data
+        is_head = begun == 1 and _is_one_head(whole)
+        is_alone = is_idle or before == 0
+        is_short = len(whole) <= MAX_RAW_BYTES
+        self.asked = Asked(whole, self._is_trusted, self._hits.epoch) if is_head and is_alone and is_short else None
+        if is_head:
+            self._held = b""
+        else:
+            self._held = whole if not begun and is_short and _END not in whole else _LOST
+
+
+class HitRunner(web.AppRunner):
+    """Runs an application with the hit path in front."""
+
+    __slots__ = ("_hits",)
+
+    def __init__(self, app: web.Application, hits: HitPath, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
+        super().__init__(app, **options)
+        self._hits = hits
+
+    async def _make_server(self) -> Server:
+        server = await super()._make_server()
+        return _HitServer(server, self._hits)
+
+
+class _HitServer(Server):
+    def __init__(self, server: Server, hits: HitPath) -> None:
+        super().__init__(
+            server.request_handler,
+            request_factory=server.request_factory,
+            handler_cancellation=server.handler_cancellation,
+            **server._kwargs,  # noqa: SLF001 - aiohttp offers no other way to its own settings
+        )
+        self._hits = hits
+
+    def __call__(self) -> RequestHandler:
+        return HitProtocol(self._hits, self, loop=self._loop, **self._kwargs)
+
+
+def _is_one_head(data: bytes) -> bool:
+    """Tell whether these bytes are one GET or HEAD without a body, from its first byte to its last."""
+    if not data.startswith((b"GET /", b"HEAD /")) or data.find(_END) != len(data) - len(_END):
+        return False
+    folded = data.lower()
+    return b"\ncontent-length" not in folded and b"\ntransfer-encoding" not in folded and b"\nupgrade" not in folded

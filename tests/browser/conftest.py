@@ -1,0 +1,92 @@
+"""What the tests in a browser share: one Chromium, fresh profiles of it, and sites to visit."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from proxy.demo.standin import StandIn
+from tests.browser.certificate import Certificate, certify
+from tests.browser.chromium import Chromium, DevTools, connected
+from tests.browser.page import Profile, profile
+from tests.browser.stage import Stage
+from tests.contract.target import targets
+from tests.gateway.places import Place, place
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """Give what sites show that are on https."""
+    return certify(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
+def chromium(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """Run one for all tests, each of which opens profiles of its own."""
+    program = Chromium(tmp_path_factory.mktemp("chromium"), certificate.flag)
+    try:
+        yield program.start()
+    finally:
+        program.stop()
+
+
+@pytest.fixture
+async def devtools(chromium: Chromium) -> AsyncIterator[DevTools]:
+    """Connect to it."""
+    async with connected(chromium) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def visitor(devtools: DevTools) -> AsyncIterator[Profile]:
+    """Open a profile that knows nothing yet."""
+    async with profile(devtools) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def other(devtools: DevTools) -> AsyncIterator[Profile]:
+    """Open another one."""
+    async with profile(devtools) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def cloudreve() -> AsyncIterator[StandIn]:
+    """Run a stand-in with small pictures."""
+    async with StandIn(size=(40, 30)) as standin:
+        yield standin
+
+
+@pytest.fixture(params=targets())
+async def site(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    """Give the stand-in, and a real Cloudreve when the environment names one."""
+    async with place(request.param) as found:
+        yield found
+
+
+@pytest.fixture
+async def stage(certificate: Certificate) -> AsyncIterator[Stage]:
+    """Give the means to open sites on https."""
+    async with AsyncExitStack() as stack:
+        yield Stage(certificate.tls, stack)
+
+
+@pytest.fixture(params=["https", "http"])
+async def either_stage(request: pytest.FixtureRequest, certificate: Certificate) -> AsyncIterator[Stage]:
+    """Give the means to open sites, on https and on http."""
+    async with AsyncExitStack() as stack:
+        yield Stage(certificate.tls if request.param == "https" else None, stack)
+
+
+@pytest.fixture(autouse=True)
+def narrated(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
+    """Give what the gateways have logged; whatever a browser does to them, none of it may be an error of theirs."""
+    with capture_logs() as entries:
+        yield entries
+    assert [entry for entry in entries if entry["log_level"] in ("error", "critical")] == []
+    assert [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []

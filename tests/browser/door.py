@@ -1,0 +1,57 @@
+"""A door in front of a server on loopback, with TLS or without; where it leads may be said after it has opened."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+
+class Door:
+    """Passes bytes both ways, so that a server may be told its address before it starts."""
+
+    def __init__(self, tls: ssl.SSLContext | None) -> None:
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._visits: set[asyncio.Task[None]] = set()
+        self.port = 0
+        self.leads_to = 0
+        """A port on loopback."""
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._let_in, "127.0.0.1", 0, ssl=self._tls)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for visit in self._visits:
+            visit.cancel()
+        await asyncio.gather(*self._visits, return_exceptions=True)
+
+    def _let_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visit = asyncio.create_task(self._accompany(reader, writer))
+        self._visits.add(visit)
+        visit.add_done_callback(self._visits.discard)
+
+    async def _accompany(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.leads_to)
+        try:
+            await asyncio.gather(_carry(reader, inner_writer), _carry(inner_reader, writer))
+        finally:
+            for each in (writer, inner_writer):
+                each.transport.abort()
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry what comes; when one side has said all, the other is told."""
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()

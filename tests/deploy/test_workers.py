@@ -1,0 +1,177 @@
+"""Several workers on one machine by one setting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from pydantic import ValidationError
+from yarl import URL
+
+from proxy.demo.standin import StandIn
+from proxy.settings import Settings
+from proxy.workers import WorkersFailed, serve
+from tests.deploy.patience import until
+from tests.deploy.process import GatewayProcess
+from tests.gateway.house import in_share, settings_for
+from tests.gateway.places import thumb
+
+
+@pytest.fixture
+async def cloudreve() -> AsyncIterator[StandIn]:
+    """Run a stand-in Cloudreve with small pictures."""
+    async with StandIn(size=(40, 30)) as standin:
+        yield standin
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, cloudreve: StandIn) -> AsyncIterator[GatewayProcess]:
+    """Run a gateway with two workers."""
+    process = GatewayProcess(tmp_path, cloudreve.own_url, SERVER__WORKERS="2")
+    try:
+        yield await process.start()
+    finally:
+        process.kill()
+
+
+async def get(gateway: GatewayProcess, target: str) -> tuple[int, bytes]:
+    """Ask over a connection of its own, so that any worker may be the one that answers."""
+    async with aiohttp.ClientSession() as session, session.get(URL(gateway.base + target, encoded=True)) as response:
+        return response.status, await response.read()
+
+
+async def gone(pids: list[int]) -> None:
+    """Wait until none of these processes runs any more."""
+
+    async def are_gone() -> bool:
+        return not any(_exists(pid) for pid in pids)
+
+    await until(are_gone)
+
+
+async def test_all_workers_serve_and_one_port_tells_of_all(gateway: GatewayProcess, cloudreve: StandIn) -> None:
+    """Each has metrics of its own under one roof, and its number in the lines of its log."""
+    answers = await asyncio.gather(*(get(gateway, thumb(in_share(cloudreve))) for _ in range(60)))
+    assert {status for status, _ in answers} == {200}
+    assert len({body for _, body in answers}) == 1
+    _, metrics = await gateway.ask("/metrics")
+    for number in ("1", "2"):
+        assert f'thumb_proxy_memory_bytes{{worker="{number}"}}' in metrics
+
+    async def are_told() -> bool:
+        told = [line["worker"] for line in gateway.lines if line["event"] == "request"]
+        return len(told) == 60 and set(told) == {1, 2}
+
+    await until(are_told)  # the log is written beside the requests
+    assert metrics.count("# TYPE thumb_proxy_requests_total counter") == 1
+    assert await gateway.ask("/healthz") == (200, "alive\n")
+
+
+async def test_what_one_worker_seals_every_other_opens(gateway: GatewayProcess, cloudreve: StandIn) -> None:
+    """Though no key is configured: the parent has made one for all."""
+    _, told = await get(gateway, f"/api/v4/file{thumb(in_share(cloudreve))}")
+    sealed = URL(json.loads(told)["data"]["url"]).raw_path
+    answers = await asyncio.gather(*(get(gateway, sealed) for _ in range(30)))
+    assert {status for status, _ in answers} == {200}
+
+
+async def test_a_worker_that_dies_is_replaced_and_missed_by_nobody(gateway: GatewayProcess, cloudreve: StandIn) -> None:
+    """Others answer meanwhile; /readyz says who is missing until all are there again."""
+    victim = gateway.children()[0]
+    os.kill(victim, signal.SIGKILL)
+    await gone([victim])
+    answers = [await get(gateway, thumb(in_share(cloudreve))) for _ in range(20)]
+    assert {status for status, _ in answers} == {200}
+    status, told = await gateway.ask("/readyz")
+    assert (status, told) in (
+        (503, "worker 1 is not ready\n"),
+        (503, "worker 2 is not ready\n"),
+        (503, "worker 3 is not ready\n"),
+    )
+    await gateway.is_ready()
+    assert len(gateway.children()) == 2
+    [line] = [line for line in gateway.lines if line["event"] == "worker ended"]
+    assert (line["exit_code"], line["level"]) == (-signal.SIGKILL, "warning")
+
+
+async def test_a_hanging_worker_is_not_ready(gateway: GatewayProcess) -> None:
+    """It is asked, and does not answer."""
+    victim = gateway.children()[0]
+    os.kill(victim, signal.SIGSTOP)
+    assert (await gateway.ask("/readyz"))[0] == 503
+    os.kill(victim, signal.SIGCONT)
+    await gateway.is_ready()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_what_is_under_way_is_finished(gateway: GatewayProcess, cloudreve: StandIn, how: signal.Signals) -> None:
+    """Asked to leave, all workers answer whom they have let in, take nobody else, and are gone with their parent."""
+    workers = gateway.children()
+    file = cloudreve.library.file("/album/one.png")
+    file.gate = asyncio.Event()
+    waiting = [asyncio.create_task(get(gateway, thumb(in_share(cloudreve)))) for _ in range(20)]
+
+    async def are_let_in() -> bool:
+        return cloudreve.calls.count("resolve") > 0
+
+    async def is_closed() -> bool:
+        return not await _is_open(gateway)
+
+    await until(are_let_in)
+    leaving = asyncio.create_task(gateway.stop(how))
+    await until(is_closed)
+    assert (await gateway.ask("/readyz"))[0] == 503
+    file.gate.set()
+    answers = await asyncio.gather(*waiting)
+    assert {status for status, _ in answers} == {200}
+    assert await leaving == 0
+    await gone(workers)
+
+
+async def test_workers_do_not_outlive_their_parent(gateway: GatewayProcess) -> None:
+    """However it ends: nobody would restart them, and nobody else could have their port."""
+    workers = gateway.children()
+    await gateway.stop(signal.SIGKILL)
+    await gone(workers)
+
+
+async def test_a_second_gateway_does_not_get_the_port(gateway: GatewayProcess, tmp_path: Path) -> None:
+    """It would share the first one's visitors, unnoticed."""
+    second = GatewayProcess(tmp_path, "http://127.0.0.1:1", SERVER__WORKERS="2", SERVER__PORT=str(gateway.port))
+    with pytest.raises(AssertionError, match="Address already in use"):
+        await second.start()
+
+
+async def test_workers_that_cannot_begin_end_the_command() -> None:
+    """What is wrong for the first is wrong for all: restarting them for ever would only hide it."""
+    settings = settings_for("http://127.0.0.1:1", server={"workers": 2})
+    broken = settings.cloudreve.model_copy(update={"url": "no address"})  # as no configuration can be
+    with pytest.raises(ExceptionGroup) as failure:
+        await serve(settings.model_copy(update={"cloudreve": broken}))
+    assert failure.group_contains(WorkersFailed)
+
+
+@pytest.mark.parametrize("workers", [0, 257, True, 1.5])
+def test_the_number_of_workers_is_checked(workers: object) -> None:
+    """One at least."""
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"cloudreve": {"url": "http://127.0.0.1"}, "server": {"workers": workers}})
+
+
+def _exists(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def _is_open(gateway: GatewayProcess) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    except ConnectionError:
+        return False
+    writer.close()
+    return True

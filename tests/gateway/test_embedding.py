@@ -1,0 +1,69 @@
+"""Pages of other sites, and the picture in place of an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from proxy.demo.standin import StandIn
+from tests.gateway.house import ONE, Front, House, in_share, statuses
+
+BLOG = "https://blog.example.org"
+FOREIGN = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image", "Referer": f"{BLOG}/post"}
+GIF = b"GIF89a\x01\x00\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+
+
+async def test_private_pictures_stay_on_their_site(front: Front, cloudreve: StandIn) -> None:
+    """For another site's page there is none, and what the same site gets says so to browsers."""
+    token = cloudreve.token()
+    near, far = await front.ask(ONE, token), await front.ask(ONE, token, **FOREIGN)
+    assert statuses([near, far]) == [200, 403]
+    assert far.problem["title"] == "Not to be embedded here"
+    assert near.headers["Cross-Origin-Resource-Policy"] == "same-site"
+    assert "Access-Control-Allow-Origin" not in near.headers
+
+
+async def test_public_pictures_may_be_shown_everywhere(front: Front, cloudreve: StandIn) -> None:
+    """And read by scripts."""
+    reply = await front.ask(in_share(cloudreve), **FOREIGN, Origin=BLOG)
+    assert reply.status == 200
+    assert reply.headers["Access-Control-Allow-Origin"] == "*"
+    assert reply.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+
+
+async def test_a_listed_site_may_show_private_pictures(house: House, cloudreve: StandIn) -> None:
+    """By name; the answer varies by it, beside all else that it varies by."""
+    front = await house.open(embed={"private_origins": [BLOG]})
+    reply = await front.ask(ONE, cloudreve.token(), **FOREIGN, Origin=BLOG)
+    assert reply.status == 200
+    assert reply.headers["Access-Control-Allow-Origin"] == BLOG
+    assert reply.headers.getall("Vary")[-1] == "Origin"  # type: ignore[attr-defined]
+    assert "Authorization" in reply.headers["Vary"]
+
+
+async def test_a_script_may_ask_beforehand(house: House) -> None:
+    """A preflight opens the way for listed sites only."""
+    front = await house.open(embed={"private_origins": [BLOG]})
+    asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+    near = await front.send("OPTIONS", "/thumb", {**asked, "Origin": BLOG})
+    far = await front.send("OPTIONS", "/thumb", {**asked, "Origin": "https://evil.example"})
+    assert statuses([near, far]) == [204, 204]
+    assert "Authorization" in near.headers["Access-Control-Allow-Headers"]
+    assert "Access-Control-Allow-Origin" not in far.headers
+
+
+async def test_a_fallback_is_shown_with_the_true_status(house: House, tmp_path: Path) -> None:
+    """To image requests; whoever reads text gets text."""
+    file = tmp_path / "fallback.gif"
+    file.write_bytes(GIF)
+    front = await house.open(embed={"fallback": str(file)})
+    shown = await front.ask(ONE, Sec_Fetch_Dest="image")
+    assert (shown.status, shown.body, shown.headers["Content-Type"]) == (401, GIF, "image/gif")
+    assert shown.headers["Cache-Control"] == "no-store"
+    assert (await front.ask(ONE)).problem["status"] == 401
+
+
+async def test_equal_requests_of_other_sites_are_equal_on_the_hit_path(front: Front, cloudreve: StandIn) -> None:
+    """What was refused stays refused when the picture is at hand, and the other way round."""
+    token = cloudreve.token()
+    replies = [await front.ask(ONE, token, **headers) for headers in ({}, FOREIGN, {}, FOREIGN, {}, FOREIGN)]
+    assert statuses(replies) == [200, 403] * 3

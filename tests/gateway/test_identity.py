@@ -1,0 +1,198 @@
+"""Who asks decides what is shown: nobody gets what was granted to somebody else, by whatever way it was cached."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import permutations
+
+import pytest
+
+from proxy.demo.standin import StandIn
+from tests.gateway.house import ONE, Front, Hours, House, in_share, statuses
+
+READ = ("Files.Read", "openid", "profile")
+NO_FILES = ("openid", "profile")
+
+
+async def test_equal_uris_of_two_users_are_two_files(cloudreve: StandIn, front: Front) -> None:
+    """`my` is the asking user's: each sees their own picture, again and again, and no validator fits the other's."""
+    for account in cloudreve.library.accounts:
+        cloudreve.library.put(account, "/same.png")
+    alice, bob = cloudreve.token("alice"), cloudreve.token("bob")
+    hers = await front.ask("cloudreve://my/same.png", alice)
+    for _ in range(3):
+        his = await front.ask("cloudreve://my/same.png", bob, etag=hers.etag)
+        assert (his.status, his.body != hers.body, his.etag != hers.etag) == (200, True, True)
+        assert (await front.ask("cloudreve://my/same.png", alice)).body == hers.body
+        assert (await front.ask("cloudreve://my/same.png", etag=hers.etag)).status == 401
+
+
+async def test_two_users_who_ask_at_once_board_no_common_flight(cloudreve: StandIn, front: Front) -> None:
+    """Their questions are under way together, and each gets the answer to their own."""
+    for account in cloudreve.library.accounts:
+        cloudreve.library.put(account, "/same.png")
+    cloudreve.workshop.gate = gate = asyncio.Event()
+    tasks = [asyncio.create_task(front.ask("cloudreve://my/same.png", cloudreve.token(n))) for n in ("alice", "bob")]
+    tasks.append(asyncio.create_task(front.ask("cloudreve://my/same.png")))
+    await cloudreve.calls.arrived("resolve", 3)
+    gate.set()
+    hers, his, nobodys = await asyncio.gather(*tasks)
+    assert statuses([hers, his, nobodys]) == [200, 200, 401]
+    assert hers.body != his.body
+    assert [sorted(call.identity for call in cloudreve.calls.of("resolve"))] == [
+        sorted([cloudreve.library.alice.id, cloudreve.library.bob.id, "anonymous"])
+    ]
+
+
+@pytest.mark.parametrize("order", list(permutations(("none", "wrong", "right"))), ids="-".join)
+async def test_a_purchase_ticket_opens_to_its_bearer_alone(
+    cloudreve: StandIn, front: Front, order: tuple[str, ...]
+) -> None:
+    """In whatever order they come: without the ticket, or with another, it is 402; the picture is nobody's in common."""
+    share = cloudreve.library.publish(cloudreve.library.alice, "/album", ticket="bought")
+    uri = f"cloudreve://{share.id}@share/one.png"
+    asked = {"none": {}, "wrong": {"ticket": "other"}, "right": {"ticket": "bought"}}
+    for _ in range(2):
+        for name in order:
+            reply = await front.ask(uri, **asked[name])
+            assert reply.status == (200 if name == "right" else 402)
+    assert (await front.ask(uri, cloudreve.token("bob"))).status == 402
+    assert (await front.ask(uri, cloudreve.token("alice"))).status == 200
+    bought = await front.ask(uri, ticket="bought")
+    assert bought.headers["Cache-Control"].startswith("private, ")
+    assert (await front.ask(uri, etag=bought.etag)).status == 402
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_two_oauth_tokens_of_one_user_keep_their_own_rights(
+    cloudreve: StandIn, front: Front, first: int
+) -> None:
+    """The one without a right to files gets 403 though whoami names the same user; order does not matter."""
+    tokens = [(cloudreve.token(client="app", scopes=READ), 200), (cloudreve.token(client="app", scopes=NO_FILES), 403)]
+    for token, status in [tokens[first], tokens[1 - first]] * 2:
+        reply = await front.ask(ONE, token)
+        assert reply.status == status
+        assert status == 200 or reply.problem["code"] == 40089
+    assert (await front.ask(ONE, cloudreve.token())).status == 200
+    assert cloudreve.calls.count("resolve") == 3
+
+
+async def test_two_clients_of_one_user_are_two_identities(cloudreve: StandIn, front: Front) -> None:
+    """Cloudreve itself judges each; scopes in another order are the same."""
+    await front.ask(ONE, cloudreve.token(client="app", scopes=READ))
+    await front.ask(ONE, cloudreve.token(client="other", scopes=READ))
+    assert cloudreve.calls.count("resolve") == 2
+    reply = await front.ask(ONE, cloudreve.token(client="app", scopes=tuple(reversed(READ)), life_s=7000))
+    assert (reply.is_hit, cloudreve.calls.count("resolve")) == (True, 2)
+
+
+async def test_two_sign_ins_of_one_user_are_one_identity(cloudreve: StandIn, front: Front) -> None:
+    """A new access token finds what the old one brought."""
+    await front.ask(ONE, cloudreve.token(life_s=3600))
+    reply = await front.ask(ONE, cloudreve.token(life_s=3000))
+    assert (reply.is_hit, cloudreve.calls.count("resolve"), cloudreve.calls.count("whoami")) == (True, 1, 2)
+
+
+async def test_a_share_for_members_only_stays_so(cloudreve: StandIn, front: Front) -> None:
+    """After a member has filled the cache anonymous still hears 401."""
+    cloudreve.library.share.members_only = True
+    for _ in range(2):
+        assert (await front.ask(in_share(cloudreve), cloudreve.token("bob"))).status == 200
+        assert (await front.ask(in_share(cloudreve))).status == 401
+
+
+async def test_cloudreve_is_asked_in_the_name_of_the_one_who_asks(cloudreve: StandIn, front: Front) -> None:
+    """Each resolve carries that visitor's credentials and no other's; a share's hint stays here."""
+    alice = cloudreve.token("alice")
+    hint = "11111111-2222-4333-8444-555555555555"
+    await front.ask(ONE, alice, ticket="hers", hint=hint)
+    await front.ask(in_share(cloudreve), hint=hint, Cookie="session=x", X_Forwarded_For="1.2.3.4")
+    hers, nobodys = (call.headers for call in cloudreve.calls.of("resolve"))
+    assert (hers["authorization"], hers["x-cr-purchase-ticket"]) == (f"Bearer {alice}", "hers")
+    assert hers["x-cr-context-hint"] == hint
+    assert {"host", "accept", "accept-encoding", "user-agent"} == set(nobodys)
+
+
+async def test_a_token_that_ends_takes_its_pictures_with_it(
+    cloudreve: StandIn, front: Front, hours: Hours
+) -> None:
+    """The grant would count for another hour; without a token that is valid nobody may use it."""
+    token = cloudreve.token(life_s=100)
+    for _ in range(3):
+        assert (await front.ask(ONE, token)).status == 200
+    hours.pass_by(101)
+    reply = await front.ask(ONE, token)
+    assert (reply.status, 'error="invalid_token"' in reply.headers["WWW-Authenticate"]) == (401, True)
+    assert (await front.ask(ONE, cloudreve.token())).is_hit
+
+
+async def test_a_token_is_believed_for_minutes_and_then_looked_at_again(
+    cloudreve: StandIn, front: Front, hours: Hours
+) -> None:
+    """A site that changes its key locks everybody out, within the time that the configuration gives."""
+    token = cloudreve.token(life_s=7200)
+    assert (await front.ask(ONE, token)).status == 200
+    cloudreve.secret = "another-key"
+    hours.pass_by(290)
+    assert (await front.ask(ONE, token)).status == 200
+    hours.pass_by(20)
+    assert (await front.ask(ONE, token)).status == 401
+    assert cloudreve.calls.count("whoami") == 2
+
+
+async def test_a_bad_token_is_asked_about_once_in_a_while(
+    cloudreve: StandIn, front: Front, hours: Hours
+) -> None:
+    """A page of pictures with an old token costs one whoami; two seconds later it is looked at anew."""
+    for _ in range(5):
+        assert (await front.ask(ONE, "garbage")).status == 401
+    assert cloudreve.calls.count("whoami") == 1
+    hours.pass_by(3)
+    assert (await front.ask(ONE, "garbage")).status == 401
+    assert (cloudreve.calls.count("whoami"), cloudreve.calls.count("resolve")) == (2, 0)
+
+
+async def test_known_users_are_served_while_nobody_can_be_identified(
+    cloudreve: StandIn, front: Front, hours: Hours
+) -> None:
+    """Then they too are told to come again, and are never taken for anonymous, not even on a public share."""
+    token = cloudreve.token(life_s=7200)
+    assert (await front.ask(in_share(cloudreve), token)).status == 200
+    assert (await front.ask(in_share(cloudreve))).status == 200
+    await cloudreve.stop()
+    assert (await front.ask(in_share(cloudreve), token)).is_hit
+    hours.pass_by(301)
+    assert (await front.ask(in_share(cloudreve), token)).status == 503
+    assert (await front.ask(in_share(cloudreve))).is_hit
+
+
+async def test_passwords_of_a_share_are_not_mixed(cloudreve: StandIn, front: Front) -> None:
+    """The right one opens; after it a wrong one, an empty one and one with another case are refused as before."""
+    share = cloudreve.library.private_share.id
+    for _ in range(2):
+        assert (await front.ask(f"cloudreve://{share}:pw123@share/one.png")).status == 200
+        for wrong in ("", ":", ":PW123", ":pw1234", ":pw123%00", ":pw123%20"):
+            assert (await front.ask(f"cloudreve://{share}{wrong}@share/one.png")).status in (400, 403), wrong
+
+
+async def test_credentials_that_are_ambiguous_are_refused(cloudreve: StandIn, front: Front) -> None:
+    """Two tokens, none at all, one with a blank in it, or no token but something else: 401; two tickets: 400."""
+    path = f"/thumb?uri={in_share(cloudreve)}"
+    token = cloudreve.token()
+    for value in ("", "Bearer", "Bearer ", f"Bearer {token} x", f"Bearer {token},Bearer x", f"Token {token}", token):
+        reply = await front.send("GET", path, {"Authorization": value})
+        assert (reply.status, reply.problem["title"]) == (401, "Invalid access token"), value
+    assert (await front.send("GET", path, {"Authorization": f"bEARER  {token}"})).status == 200
+    assert (await front.send("GET", path, {"X-Cr-Purchase-Ticket": "a b"})).status == 400
+    assert (await front.send("GET", path, {"X-Cr-Purchase-Ticket": ""})).status == 400
+    assert cloudreve.calls.count("resolve") == 1
+
+
+async def test_the_configuration_may_ask_more_often(cloudreve: StandIn, house: House, hours: Hours) -> None:
+    """A short time of belief costs a whoami each time it is over."""
+    front = await house.open(identity={"ttl_s": 10.0})
+    token = cloudreve.token()
+    for _ in range(3):
+        assert (await front.ask(ONE, token)).status == 200
+        hours.pass_by(11)
+    assert cloudreve.calls.count("whoami") == 3

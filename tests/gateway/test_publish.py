@@ -1,0 +1,151 @@
+"""Folders that everybody may see through an account's eyes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import pytest
+
+from proxy.demo.library import PASSWORD
+from proxy.demo.standin import StandIn
+from tests.gateway.house import ONE, Front, House, statuses
+
+ESCAPES = [
+    "cloudreve://my/notes.txt",
+    "cloudreve://my/日落 (1).png",
+    "cloudreve://my/album/../日落 (1).png",
+    "cloudreve://my/album/..%2f日落 (1).png",
+    "cloudreve://my/album/%2e%2e/日落 (1).png",
+    "cloudreve://my/album/%2E%2E%2F日落 (1).png",
+    "cloudreve://my/album/.%2e/日落 (1).png",
+    "cloudreve://my/album//../日落 (1).png",
+    "cloudreve://my/album/./../日落 (1).png",
+    "cloudreve://my/album/one.png/../../日落 (1).png",
+    "cloudreve://my/album/x/../../日落 (1).png",
+    "cloudreve://my/album/../../../日落 (1).png",
+    "cloudreve://my/album/..%5c日落 (1).png",
+    "cloudreve://my/album\\..\\日落 (1).png",
+    "cloudreve://my/album%2f..%2f日落 (1).png",
+    "cloudreve://my/album/..;/日落 (1).png",
+    "cloudreve://my/album/%252e%252e/日落 (1).png",
+    "cloudreve://my/album/..%00/日落 (1).png",
+    "cloudreve://my/album/../日落 (1).png#/album/",
+    "cloudreve://my/日落 (1).png?/album/",
+    "cloudreve://my/日落 (1).png#cloudreve://my/album/",
+    "cloudreve://my/Album/one.png",
+    "cloudreve://my/ALBUM/one.png",
+    "cloudreve://my/album",
+    "cloudreve://my/album/",
+    "cloudreve://my",
+    "cloudreve://my/albums/one.png",
+    "cloudreve://my/ album/one.png",
+    "cloudreve://my/album /one.png",
+    "cloudreve://my/x/album/one.png",
+    "cloudreve://my/album/one.png?x=1",
+    "cloudreve://share/album/one.png",
+    "cloudreve://trash/album/one.png",
+    "cloudreve://shared_with_me/album/one.png",
+    "cloudreve://@my/album/one.png",
+    "cloudreve://my:80/album/one.png",
+    "cloudreve://my@my/album/one.png",
+    "cloudreve://{alice}@my/album/one.png",
+    "cloudreve://{alice}@my/日落 (1).png",
+    "cloudreve://{alice}:x@my/album/one.png",
+    "cloudreve:///my/album/one.png",
+    "cloudreve:my/album/one.png",
+    "cloudreve://my/album/one.png/../../../{alice}@my/日落 (1).png",
+]
+
+
+def entry(**more: object) -> dict[str, object]:
+    """Publish alice's album."""
+    return {"prefix": "cloudreve://my/album", "email": "alice@example.org", "secret": PASSWORD, **more}
+
+
+async def opened(house: House, *entries: dict[str, object]) -> Front:
+    """Run a gateway that publishes."""
+    return await house.open(publish=list(entries))
+
+
+async def test_everybody_sees_what_is_published(house: House, cloudreve: StandIn) -> None:
+    """Without any credential, and for shared caches too."""
+    front = await opened(house, entry())
+    first, second = await front.ask(ONE), await front.ask(ONE)
+    assert statuses([first, second]) == [200, 200]
+    assert second.is_hit
+    assert first.headers["Cache-Control"].startswith("public, max-age=")
+    assert first.headers["Access-Control-Allow-Origin"] == "*"
+    assert cloudreve.calls.count("sign-in") == 1
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+async def test_nothing_outside_can_be_reached_that_way(house: House, cloudreve: StandIn, escape: str) -> None:
+    """Whatever the spelling, in the account's name Cloudreve is asked for nothing but what lies below the prefix."""
+    alice = cloudreve.library.alice.id
+    front = await opened(house, entry())
+    assert (await front.ask(ONE)).status == 200  # the account is signed in
+    cloudreve.calls.forget()
+    reply = await front.ask(escape.replace("{alice}", alice))
+    assert reply.status in (400, 401, 403, 404)
+    asked = [call.target for call in cloudreve.calls.of("resolve") if call.identity == alice]
+    segments = [unquote(target).split("/") for target in asked]
+    assert all(names[:4] == ["cloudreve:", "", "my", "album"] and ".." not in names for names in segments)
+
+
+async def test_a_visitor_with_a_name_keeps_it(house: House, cloudreve: StandIn) -> None:
+    """A token comes before what is published: bob has no such file, and a bad one is refused."""
+    front = await opened(house, entry())
+    replies = [await front.ask(ONE, token) for token in (cloudreve.token("bob"), "garbage")]
+    assert statuses(replies) == [404, 401]
+
+
+async def test_what_the_account_sees_is_not_kept_for_others(house: House, cloudreve: StandIn) -> None:
+    """The account's grants are its own: bob, who comes by token, gets nothing of them."""
+    front = await opened(house, entry())
+    await front.ask(ONE)
+    reply = await front.ask(f"cloudreve://{cloudreve.library.alice.id}@my/album/one.png", cloudreve.token("bob"))
+    assert reply.status == 403
+
+
+async def test_an_account_may_come_by_refresh_token_from_a_file(
+    house: House, cloudreve: StandIn, tmp_path: Path
+) -> None:
+    """As secrets are kept on servers."""
+    secret = tmp_path / "secret"
+    secret.write_text(cloudreve.token(kind="refresh") + "\n")
+    front = await opened(house, {"prefix": "cloudreve://my/album", "secret_file": str(secret)})
+    assert (await front.ask(ONE)).status == 200
+    assert cloudreve.calls.count("sign-in") == 0
+
+
+async def test_the_token_is_kept_fresh(house: House, cloudreve: StandIn) -> None:
+    """Long after its life of an hour, new pictures are still resolved."""
+    front = await opened(house, entry())
+    await front.ask(ONE)
+    for _ in range(3):
+        house.hours.pass_by(5000)
+        assert (await front.ask(ONE)).status == 200
+    assert cloudreve.calls.count("refresh") >= 3
+    assert cloudreve.calls.count("sign-in") == 1
+
+
+async def test_an_account_that_fails_is_seen(house: House, cloudreve: StandIn) -> None:
+    """By visitors as 503, by operators in /readyz and the metrics; everything else goes on."""
+    front = await opened(house, entry(secret="wrong"))
+    reply = await front.ask(ONE)
+    assert reply.status == 503
+    assert reply.headers["Retry-After"]
+    ready = await front.send("GET", "/readyz")
+    assert (ready.status, ready.body) == (200, b"ready\npublish 1 fails: no token\n")
+    assert front.count("accounts_failing") == 1
+    share = f"cloudreve://{cloudreve.library.share.id}@share/one.png"
+    assert (await front.ask(share)).status == 200
+    assert cloudreve.calls.count("sign-in") == 1  # failed sign-ins are counted against the account
+
+
+async def test_published_pictures_have_sealed_urls_too(house: House) -> None:
+    """The drop-in API gives them out to everybody."""
+    front = await opened(house, entry())
+    reply = await front.send("GET", f"/api/v4/file/thumb?uri={quote(ONE, safe='')}")
+    assert b'"code":0' in reply.body.replace(b" ", b"")

@@ -1,0 +1,167 @@
+"""Redis in every kind of trouble while two gateways are under load: each request gets its picture all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import cycle
+from typing import TypeAlias
+
+import pytest
+
+from proxy.demo.standin import StandIn
+from tests.conftest import StartRedis
+from tests.gateway.house import Front, House
+from tests.redis_server import RedisServer
+
+VISITORS = 8
+ENOUGH = 60
+"""So many answers in a state say enough about it: some are hits of memory, some of Redis, some are misses."""
+
+Trouble: TypeAlias = Callable[[RedisServer], Awaitable[None]]
+
+
+class Load:
+    """Visitors who ask without pause, new pictures and old ones, at two gateways in turn."""
+
+    def __init__(self, fronts: list[Front], uris: list[str]) -> None:
+        self._fronts = cycle(fronts)
+        self._uris = cycle(uris)
+        self.statuses: list[int] = []
+        self.slowest_s = 0.0
+
+    async def visit(self) -> None:
+        """Ask for ever; every picture twice, the second time elsewhere."""
+        while True:
+            uri = next(self._uris)
+            for _ in range(2):
+                started = time.perf_counter()
+                reply = await next(self._fronts).ask(uri)
+                self.slowest_s = max(self.slowest_s, time.perf_counter() - started)
+                self.statuses.append(reply.status)
+
+    async def goes_on(self, answers: int = ENOUGH) -> None:
+        """Wait until so many more answers have come."""
+        enough = len(self.statuses) + answers
+        while len(self.statuses) < enough:
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def loaded(fronts: list[Front], cloudreve: StandIn) -> AsyncIterator[Load]:
+    """Put gateways under load, and find at the end that every single answer was a picture."""
+    load = Load(fronts, cloudreve.library.gallery(200)[1])
+    tasks = [asyncio.create_task(load.visit()) for _ in range(VISITORS)]
+    await load.goes_on()
+    yield load
+    for task in tasks:
+        task.cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(end) for end in ends} == {asyncio.CancelledError}
+    assert set(load.statuses) == {200}
+    assert load.slowest_s < 5
+
+
+async def stopped(server: RedisServer) -> None:
+    """Leave in good order."""
+    await asyncio.to_thread(server.stop)
+
+
+async def killed(server: RedisServer) -> None:
+    """End at once."""
+    await asyncio.to_thread(server.kill)
+
+
+async def frozen(server: RedisServer) -> None:
+    """Accept connections, and answer nothing."""
+    server.freeze()
+
+
+async def full(server: RedisServer) -> None:
+    """Refuse every write for want of memory."""
+    server.command("CONFIG", "SET", "maxmemory", "1")
+
+
+async def started(server: RedisServer) -> None:
+    """Come back empty, where it was."""
+    await asyncio.to_thread(server.start)
+
+
+async def thawed(server: RedisServer) -> None:
+    """Go on."""
+    server.thaw()
+
+
+async def emptied(server: RedisServer) -> None:
+    """Have room again."""
+    server.command("CONFIG", "SET", "maxmemory", "0")
+
+
+@pytest.fixture
+async def pair(house: House, start_redis: StartRedis) -> tuple[list[Front], RedisServer]:
+    """Run two gateways, whose memory holds little, on one Redis of their own."""
+    server = start_redis()
+    redis: dict[str, object] = {"url": server.url, "timeout_s": 0.05, "pause_s": 0.05}
+    return [await house.open(redis=redis, memory={"max_bytes": 40_000}) for _ in range(2)], server
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cure"),
+    [(stopped, started), (killed, started), (frozen, thawed), (full, emptied)],
+    ids=["stopped", "killed", "frozen", "full"],
+)
+async def test_no_request_fails_while_redis_does(
+    cloudreve: StandIn, pair: tuple[list[Front], RedisServer], trouble: Trouble, cure: Trouble
+) -> None:
+    """The trouble comes under load, twice, and goes; afterwards Redis is used again, without a restart of ours."""
+    fronts, server = pair
+    async with loaded(fronts, cloudreve) as load:
+        for _ in range(2):
+            await trouble(server)
+            await load.goes_on()
+            await cure(server)
+            await load.goes_on()
+            while not all(front.count("redis_up") for front in fronts):
+                await asyncio.sleep(0)
+            server.command("FLUSHALL")
+            while not server.command("DBSIZE"):
+                await asyncio.sleep(0)
+
+
+async def test_no_request_fails_when_redis_is_restarted_and_emptied_again_and_again(
+    cloudreve: StandIn, pair: tuple[list[Front], RedisServer]
+) -> None:
+    """Whatever lay between a question and its answer is asked anew."""
+    fronts, server = pair
+    async with loaded(fronts, cloudreve) as load:
+        for _ in range(3):
+            await killed(server)
+            await started(server)
+            await load.goes_on(20)
+            server.command("FLUSHALL")
+            await load.goes_on(20)
+
+
+async def test_a_gateway_starts_without_its_redis(house: House, cloudreve: StandIn, start_redis: StartRedis) -> None:
+    """It serves from memory, and uses Redis as soon as there is one."""
+    server = start_redis()
+    server.kill()
+    front = await house.open(redis={"url": server.url, "timeout_s": 0.05, "pause_s": 0.05})
+    async with loaded([front], cloudreve):
+        await started(server)
+        while not server.command("DBSIZE"):
+            await asyncio.sleep(0)
+
+
+async def test_a_redis_that_does_not_let_us_in_is_a_miss(
+    house: House, cloudreve: StandIn, start_redis: StartRedis
+) -> None:
+    """A wrong password costs no request; the metrics tell."""
+    server = start_redis(requirepass="right")
+    url = f"redis://:wrong@127.0.0.1:{server.port}/0"
+    front = await house.open(redis={"url": url, "timeout_s": 0.05, "pause_s": 0.05})
+    async with loaded([front], cloudreve):
+        pass
+    assert front.count("redis_troubles_total", trouble="denied") > 0
