@@ -115,7 +115,7 @@ class Refused(ProxyError):
     category = "refused"
 
     def __init__(self, refusal: Refusal) -> None:
-        self.status, self.title, detail = _REFUSALS[refusal.kind]
+        self.status, self.title, detail = REFUSALS[refusal.kind]
         super().__init__(detail)
         self.category = f"refused_{refusal.kind}"
         self.refusal = refusal
@@ -123,7 +123,7 @@ class Refused(ProxyError):
         self.correlation_id = refusal.correlation_id
 
 
-_REFUSALS: dict[RefusalKind, tuple[HTTPStatus, str, str]] = {
+REFUSALS: dict[RefusalKind, tuple[HTTPStatus, str, str]] = {
     RefusalKind.BAD_REQUEST: (HTTPStatus.BAD_REQUEST, "Bad request", "Cloudreve does not accept this File URI."),
     RefusalKind.UNAUTHENTICATED: (HTTPStatus.UNAUTHORIZED, "Sign-in required", "Only a signed-in user may see this."),
     RefusalKind.PAYMENT_REQUIRED: (HTTPStatus.PAYMENT_REQUIRED, "Purchase required", "This share has to be bought."),

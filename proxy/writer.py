@@ -7,8 +7,8 @@ import os
 import queue
 import select
 import threading
-from collections.abc import Iterable, Iterator
 import time
+from collections.abc import Iterable, Iterator
 
 MAX_WAITING_LINES = 10_000
 _BATCH_LINES = 500

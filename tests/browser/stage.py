@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
 from aiohttp import web
 
@@ -19,15 +20,35 @@ from tests.gateway.places import thumb
 THUMBS = "thumbs.site.test"
 WWW = "www.site.test"
 ELSEWHERE = "www.elsewhere.test"
-Pages = Mapping[str, str]
-"""What is to be found under which path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Static pages, which may be written after their site has opened."""
+
+    origin: str = ""
+    written: dict[str, str] = field(default_factory=dict)
+
+    def write(self, name: str, text: str) -> str:
+        """Publish a page; give its URL."""
+        self.written[name] = f"<!doctype html><html lang=en><title>{name}</title>\n{text}</html>"
+        return f"{self.origin}/pages/{name}"
+
+    def routes(self) -> list[web.RouteDef]:
+        """Make the route."""
+        return [web.get("/pages/{name}", self._show)]
+
+    async def _show(self, request: web.Request) -> web.Response:
+        text = self.written[request.match_info["name"]]
+        return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A gateway under the name by which browsers know it."""
+    """A gateway under the name by which browsers know it, and pages beside it."""
 
     origin: str
+    pages: Pages
     gateway: Running
 
     def count(self, name: str, **labels: str) -> float:
@@ -42,57 +63,34 @@ class Stage:
         self._tls = tls
         self._stack = stack
 
-    @property
-    def scheme(self) -> str:
-        """Tell which of the two."""
-        return "https" if self._tls else "http"
-
-    async def pages(self, host: str, pages: Pages) -> str:
-        """Serve static pages; give their origin."""
+    async def pages(self, host: str) -> Pages:
+        """Open a site of static pages."""
+        door, origin = await self._door(host)
+        pages = Pages(origin)
         app = web.Application()
-        app.add_routes(routes(pages))
+        app.add_routes(pages.routes())
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        door = await self._door()
         door.leads_to = runner.addresses[0][1]
-        return f"{self.scheme}://{host}:{door.port}"
+        return pages
 
-    async def gateway(
-        self, cloudreve: str, *, host: str = THUMBS, clock: Clock | None = None, pages: Pages | None = None, **more: object
-    ) -> Scene:
-        """Open a gateway before the Cloudreve at this address; `pages` are its site's own, `more` settings."""
-        door = await self._door()
-        origin = f"{self.scheme}://{host}:{door.port}"
-        server = {"public_origin": origin, **_table(more.pop("server", {}))}
-        settings = settings_for(cloudreve, server=server, **more)
-        gateway = await self._stack.enter_async_context(running(settings, clock, routes(pages or {})))
+    async def gateway(self, cloudreve: str, clock: Clock | None = None, **sections: Any) -> Scene:  # noqa: ANN401
+        """Open a gateway before the Cloudreve at this address; `sections` are settings."""
+        door, origin = await self._door(THUMBS)
+        pages = Pages(origin)
+        sections["server"] = {"public_origin": origin, **sections.get("server", {})}
+        settings = settings_for(cloudreve, **sections)
+        gateway = await self._stack.enter_async_context(running(settings, clock, pages.routes()))
         door.leads_to = gateway.port
-        return Scene(origin, gateway)
+        return Scene(origin, pages, gateway)
 
-    async def _door(self) -> Door:
-        return await self._stack.enter_async_context(Door(self._tls))
-
-
-def routes(pages: Pages) -> list[web.RouteDef]:
-    """Make routes of pages."""
-    return [web.get(path, _handler(text)) for path, text in pages.items()]
+    async def _door(self, host: str) -> tuple[Door, str]:
+        door = await self._stack.enter_async_context(Door(self._tls))
+        return door, f"{'https' if self._tls else 'http'}://{host}:{door.port}"
 
 
-def album(origin: str, uris: Iterable[str], attributes: str = "") -> str:
-    """Write a page of pictures."""
-    images = "".join(f'<img {attributes} src="{escape(origin + thumb(uri))}">\n' for uri in uris)
-    return f"<!doctype html><html lang=en><title>Album</title>\n{images}</html>"
-
-
-def _handler(text: str):  # type: ignore[no-untyped-def]
-    async def show(_: web.Request) -> web.Response:
-        return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
-
-    return show
-
-
-def _table(value: object) -> dict[str, object]:
-    assert isinstance(value, dict)
-    return value
+def images(origin: str, uris: Iterable[str], attributes: str = "") -> str:
+    """Write the pictures of a page."""
+    return "".join(f'<img {attributes} src="{escape(origin + thumb(uri))}">\n' for uri in uris)

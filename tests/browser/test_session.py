@@ -8,24 +8,47 @@ import pytest
 
 from proxy.demo.standin import StandIn
 from tests.browser.page import Page, Profile
-from tests.browser.stage import ELSEWHERE, WWW, Scene, Stage, album
+from tests.browser.stage import ELSEWHERE, WWW, Scene, Stage, images
 from tests.gateway.house import ONE, TWO
 from tests.gateway.places import Place
 
 pytestmark = pytest.mark.needs("chromium")
 
+BOTH = [ONE, TWO]
+
 
 async def send(page: Page, method: str, scene: Scene, token: str = "") -> int:
     """Begin or end a session by script; give the status, 0 where the browser keeps it from the page."""
-    asked = {"method": method, "credentials": "include", "headers": {"Authorization": f"Bearer {token}"} if token else {}}
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    asked = json.dumps({"method": method, "credentials": "include", "headers": headers})
     where = json.dumps(f"{scene.origin}/session")
-    status: int = await page.js(f"fetch({where}, {json.dumps(asked)}).then(answer => answer.status, () => 0)")
+    status: int = await page.js(f"fetch({where}, {asked}).then(answer => answer.status, () => 0)")
     return status
+
+
+async def is_shown(visitor: Profile, url: str) -> list[bool]:
+    """Open a page in a tab of its own, and tell of each of its pictures whether it is to be seen."""
+    page = await visitor.page()
+    await page.go(url)
+    return [width > 0 for width in await page.shown()]
 
 
 async def test_private_pictures_show_between_sign_in_and_sign_out(
     either_stage: Stage, site: Place, visitor: Profile
 ) -> None:
-    """On a static page of the same site, which asks for the cookie by script and has nothing else to do with it."""
-    stage = either_stage
-    www = await stage.pages(WWW, pages := {})
+    """On a static page of the same site, which gets the cookie by script and has nothing to do with it afterwards."""
+    www, elsewhere = await either_stage.pages(WWW), await either_stage.pages(ELSEWHERE)
+    scene = await either_stage.gateway(site.target.base, session={"origins": [www.origin]})
+    here, there = (pages.write("album", images(scene.origin, BOTH)) for pages in (www, elsewhere))
+    page = await visitor.page()
+    await page.go(here)
+    assert await page.shown() == [0, 0]
+    assert await send(page, "POST", scene, site.target.alice) == 200
+    await page.reload()
+    assert 0 not in await page.shown()
+    assert await is_shown(visitor, there) == [False, False]
+    assert await send(page, "DELETE", scene) == 204
+    await page.reload()
+    print(await page.shown(), page.traffic.all)
+    assert await is_shown(visitor, here) == [False, False]
+    assert await page.shown() == [0, 0]

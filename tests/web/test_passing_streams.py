@@ -94,7 +94,7 @@ async def test_an_answer_may_come_while_the_body_is_still_on_its_way(house: Hous
 
 
 async def test_a_refusal_comes_before_the_body_has_been_sent(house: House) -> None:
-    """Too large is said after the first megabyte and not after the last, and the connection with its rest is done for."""
+    """Too large is said after the first megabyte, not after the last; the connection with its rest is done for."""
     async with house.line() as line:
         await line.say(request("/a", f"Content-Length: {MUCH}", method="POST") + BLOCK)
         call = await house.far.call()
@@ -169,23 +169,30 @@ async def test_an_upload_that_breaks_off_never_looks_complete(house: House, fram
     assert house.far.is_silent
 
 
-CUT = [
-    (b"Content-Length: 6\r\n\r\nabc", False),
-    (b"Content-Length: 6\r\n\r\nabc", True),
-    (b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", False),
-    (b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n", False),
-    (b"Connection: close\r\n\r\nabc", True),
-]
+LENGTH, CHUNKS, CLOSING = b"Content-Length: 6\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n3\r\n", b"\r\n"
 
 
-@pytest.mark.parametrize(("rest", "is_torn"), CUT)
-async def test_an_answer_that_breaks_off_never_looks_complete(house: House, rest: bytes, is_torn: bool) -> None:
+@pytest.mark.parametrize(
+    ("framing", "then", "is_torn"),
+    [
+        (LENGTH, b"", False),
+        (LENGTH, b"", True),
+        (CHUNKS, b"\r\n", False),
+        (CHUNKS, b"\r\n", True),
+        (CHUNKS, b"\r\nzz\r\n", False),
+        (CLOSING, b"", True),
+    ],
+)
+async def test_an_answer_that_breaks_off_never_looks_complete(
+    house: House, framing: bytes, then: bytes, is_torn: bool
+) -> None:
     """A connection is reset under a body that is in chunks here, and cut short under one that has a length."""
     async with house.line() as line:
         await line.say(request("/film"))
         call = await house.far.call()
-        await call.say(b"HTTP/1.1 200 OK\r\n" + rest)
+        await call.say(b"HTTP/1.1 200 OK\r\n" + framing + b"abc")
         heard = await line.hear(b"abc")
+        await call.say(then)
         if is_torn:
             call.tear()
         else:

@@ -1,0 +1,94 @@
+"""What the README says exists, and what exists it says."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from proxy import errors
+from proxy.metrics import Metrics
+from proxy.model import RefusalKind
+from proxy.settings import KEYS, LISTS, Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+NAMED_IN_CODE = re.compile(r"metrics\.watch\(\s*\"(\w+)\"")
+
+
+def section(title: str) -> str:
+    """Give the text under a heading."""
+    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def first_cells(title: str) -> list[str]:
+    """List the code in the first cells of a section's table."""
+    return re.findall(r"^\| `(?:\[\[)?([\w.]+)(?:\]\])?`", section(title), re.MULTILINE)
+
+
+def test_every_setting_has_a_row_in_the_order_of_the_code() -> None:
+    """And no row is about a setting that does not exist."""
+    assert first_cells("Settings") == [*KEYS, *LISTS]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_setting_has_the_default_that_the_table_says(key: str) -> None:
+    """What has none is `not set`, or required."""
+    cell = re.search(rf"^\| `{re.escape(key)}` \| (.*?) \|", README, re.MULTILINE)
+    assert cell is not None
+    shown = cell[1]
+    if shown in ("not set", "required"):
+        assert KEYS[key].default is None or KEYS[key].is_required()
+    else:
+        value = tomllib.loads(f"value = {shown.strip('`')}")["value"]
+        assert KEYS[key].default == (tuple(value) if isinstance(value, list) else value)
+
+
+def test_every_metric_has_a_row() -> None:
+    """Those that count and those that watch a value that somebody else keeps."""
+    counted = {family.name for family in Metrics().registry.collect()}
+    watched = {
+        f"thumb_proxy_{name}" for file in ROOT.glob("proxy/**/*.py") for name in NAMED_IN_CODE.findall(file.read_text())
+    }
+    named = {name.removesuffix("_total") for name in first_cells("Metrics")}
+    assert named == counted | watched
+
+
+def test_every_status_is_explained() -> None:
+    """Of the errors that there are, by whatever class."""
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ProxyError)]
+    statuses = {kind.status for kind in kinds} | {errors.REFUSALS[kind][0] for kind in RefusalKind}
+    explained = {
+        int(number)
+        for number in re.findall(
+            r"\b\d{3}\b", " ".join(re.findall(r"^\|([ 0-9,]+)\|", section("Status"), re.MULTILINE))
+        )
+    }
+    assert explained == {200, 304} | {int(status) for status in statuses} - {HTTPStatus.INTERNAL_SERVER_ERROR}
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"\b(?:deploy|config|proxy|tests)/[\w./-]*\w/?", README))))
+def test_every_file_that_is_named_is_there(path: str) -> None:
+    """`config/local.toml` is the reader's own."""
+    assert path == "config/local.toml" or (ROOT / path).exists()
+
+
+def test_every_variable_that_is_named_counts() -> None:
+    """In the environment."""
+    known = {f"THUMB_PROXY_{key.replace('.', '__').upper()}" for key in KEYS} | {
+        "THUMB_PROXY_CONFIG",
+        "THUMB_PROXY_SECRETS_DIR",
+    }
+    assert set(re.findall(r"THUMB_PROXY_\w+[A-Z]", README)) <= known
+
+
+@pytest.mark.parametrize("block", re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
+def test_every_piece_of_configuration_is_one(block: str, tmp_path: Path) -> None:
+    """It is accepted as it stands, but for the secret's file."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    tables = tomllib.loads(re.sub(r'(?<=secret_file = )"[^"]*"', f'"{secret}"', block))
+    Settings.model_validate({"cloudreve": {"url": "http://127.0.0.1:5212"}} | tables)
