@@ -166,10 +166,29 @@ def _blaming(body: Upload | None) -> Iterator[None]:
 async def _chunks(response: aiohttp.ClientResponse, body: Upload | None) -> AsyncIterator[bytes]:
     """Give the body of an answer as it comes."""
     protocol = response.connection.protocol if response.connection is not None else None
-    with _blaming(body):
+    with _blaming(body), _waking(response.content, protocol.closed if protocol is not None else None):
         async for chunk in response.content.iter_any():
             yield chunk
     # The end of a body without length or chunks is the end of its connection; aiohttp makes no difference between one
     # that was closed and one that was reset.
     if protocol is not None and isinstance(protocol.exception(), aiohttp.ClientOSError):
         raise UpstreamError("Cloudreve broke its answer off.")
+
+
+@contextmanager
+def _waking(content: aiohttp.StreamReader, closed: asyncio.Future[None] | None) -> Iterator[None]:
+    """Tell who reads a body that the connection has ended; aiohttp forgets to when a chunk breaks HTTP."""
+
+    def wake(ended: asyncio.Future[None]) -> None:
+        if not ended.cancelled():
+            ended.exception()  # seen
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the answer breaks HTTP"))
+
+    if closed is not None:
+        closed.add_done_callback(wake)
+    try:
+        yield
+    finally:
+        if closed is not None:
+            closed.remove_done_callback(wake)

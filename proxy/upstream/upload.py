@@ -41,6 +41,7 @@ class Upload(aiohttp.Payload):
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002
         """Send what comes; its length is what the visitor has announced, the parser in front has seen to that."""
         self._consumed = True
+        writer.send_headers()  # aiohttp would keep them back until the body begins, and with them a refusal
         await self._proceed()
         try:
             async for chunk in self._chunks:

@@ -40,9 +40,15 @@ class Traffic:
         """List those whose URL has this part."""
         return [exchange for exchange in self.all if part in exchange.url]
 
-    def sent(self, part: str) -> list[Exchange]:
-        """List those of them that needed the network."""
-        return [exchange for exchange in self.of(part) if not exchange.is_cached]
+    @property
+    def images(self) -> list[Exchange]:
+        """List those that were for pictures of the page."""
+        return [exchange for exchange in self.all if exchange.kind == "Image"]
+
+    @property
+    def downloads(self) -> list[Exchange]:
+        """List the pictures that came over the network."""
+        return [image for image in self.images if not image.is_cached]
 
     def forget(self) -> None:
         """Begin anew."""

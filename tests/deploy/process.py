@@ -87,9 +87,13 @@ class GatewayProcess:
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it, and give its exit code."""
+        self.send(number)
+        return await asyncio.to_thread(self.wait)
+
+    def wait(self) -> int:
+        """Wait for its end; give its exit code."""
         assert self._process is not None
-        self._process.send_signal(number)
-        return await asyncio.to_thread(self._process.wait, LONGEST_S)
+        return self._process.wait(LONGEST_S)
 
     def kill(self) -> None:
         """End it at once if it is still there."""

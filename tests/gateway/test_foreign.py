@@ -173,9 +173,7 @@ async def test_redirects_come_to_an_end(cloudreve: StandIn, front: Front) -> Non
     assert cloudreve.calls.count("fetch") == 4
 
 
-async def test_the_sites_own_public_address_is_fetched_from_the_internal_one(
-    cloudreve: StandIn, house: House
-) -> None:
+async def test_the_sites_own_public_address_is_fetched_from_the_internal_one(cloudreve: StandIn, house: House) -> None:
     """Image URLs begin with the site URL of Cloudreve's settings, which we may be unable to reach."""
     cloudreve.site_url = "https://cloud.example.com"
     front = await house.open(cloudreve={"public_origins": ["https://cloud.example.com"]})

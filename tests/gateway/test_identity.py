@@ -64,9 +64,7 @@ async def test_a_purchase_ticket_opens_to_its_bearer_alone(
 
 
 @pytest.mark.parametrize("first", [0, 1])
-async def test_two_oauth_tokens_of_one_user_keep_their_own_rights(
-    cloudreve: StandIn, front: Front, first: int
-) -> None:
+async def test_two_oauth_tokens_of_one_user_keep_their_own_rights(cloudreve: StandIn, front: Front, first: int) -> None:
     """The one without a right to files gets 403 though whoami names the same user; order does not matter."""
     tokens = [(cloudreve.token(client="app", scopes=READ), 200), (cloudreve.token(client="app", scopes=NO_FILES), 403)]
     for token, status in [tokens[first], tokens[1 - first]] * 2:
@@ -113,9 +111,7 @@ async def test_cloudreve_is_asked_in_the_name_of_the_one_who_asks(cloudreve: Sta
     assert {"host", "accept", "accept-encoding", "user-agent"} == set(nobodys)
 
 
-async def test_a_token_that_ends_takes_its_pictures_with_it(
-    cloudreve: StandIn, front: Front, hours: Hours
-) -> None:
+async def test_a_token_that_ends_takes_its_pictures_with_it(cloudreve: StandIn, front: Front, hours: Hours) -> None:
     """The grant would count for another hour; without a token that is valid nobody may use it."""
     token = cloudreve.token(life_s=100)
     for _ in range(3):
@@ -140,9 +136,7 @@ async def test_a_token_is_believed_for_minutes_and_then_looked_at_again(
     assert cloudreve.calls.count("whoami") == 2
 
 
-async def test_a_bad_token_is_asked_about_once_in_a_while(
-    cloudreve: StandIn, front: Front, hours: Hours
-) -> None:
+async def test_a_bad_token_is_asked_about_once_in_a_while(cloudreve: StandIn, front: Front, hours: Hours) -> None:
     """A page of pictures with an old token costs one whoami; two seconds later it is looked at anew."""
     for _ in range(5):
         assert (await front.ask(ONE, "garbage")).status == 401

@@ -83,11 +83,15 @@ async def everything(cloudreve: StandIn, visitor: Confidant, token: str) -> None
         json_body(f'{{"code":0,"data":{{"url":"http://{PASSWORD}.invalid/?sign={PASSWORD}"}}}}'),
         json_body(f'{{"code":0,"data":{{"url":"http://[{PASSWORD}/","expires":"{PASSWORD}"}}}}'),
     )  # fmt: skip
-    for number, (verb, spoiler) in enumerate((verb, each) for verb in ("fetch", "resolve", "whoami") for each in spoilers):
+    for number, (verb, spoiler) in enumerate(
+        (verb, each) for verb in ("fetch", "resolve", "whoami") for each in spoilers
+    ):
         cloudreve.library.put(cloudreve.library.alice, f"/album/{number}.png")
         cloudreve.fail(verb, spoiler, times=1)  # type: ignore[arg-type]
         fresh = cloudreve.token(life_s=3600 + number) if verb == "whoami" else token
-        await visitor.ask(f"cloudreve://my/album/{number}.png?{PASSWORD}", **{**bearer, "Authorization": f"Bearer {fresh}"})
+        await visitor.ask(
+            f"cloudreve://my/album/{number}.png?{PASSWORD}", **{**bearer, "Authorization": f"Bearer {fresh}"}
+        )
         cloudreve.mend()
 
 

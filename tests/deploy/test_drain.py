@@ -1,0 +1,81 @@
+"""Leaving in good order: what a load balancer sees of a gateway that is about to go."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+from pydantic import ValidationError
+
+from proxy.demo.standin import StandIn
+from tests.deploy.patience import until
+from tests.deploy.process import GatewayProcess
+from tests.gateway.house import Front, front_of, in_share, settings_for
+from tests.gateway.places import thumb
+
+
+@pytest.fixture
+async def cloudreve() -> AsyncIterator[StandIn]:
+    """Run a stand-in Cloudreve with small pictures."""
+    async with StandIn(size=(40, 30)) as standin:
+        yield standin
+
+
+@pytest.fixture
+async def front(cloudreve: StandIn) -> AsyncIterator[Front]:
+    """Run a gateway."""
+    async with front_of(cloudreve.own_url) as opened:
+        yield opened
+
+
+async def test_a_gateway_that_drains_says_so_and_still_answers(front: Front, cloudreve: StandIn) -> None:
+    """`/readyz` says no on both ports, `/healthz` goes on saying yes, and visitors get their pictures."""
+    await front.gateway.drain(0)
+    for base in (front.base, front.admin):
+        assert (await front.send("GET", f"{base}/readyz")).status == 503
+        assert (await front.send("GET", f"{base}/healthz")).status == 200
+    assert (await front.ask(in_share(cloudreve))).status == 200
+
+
+async def test_connections_end_with_their_answers_while_draining(front: Front, cloudreve: StandIn) -> None:
+    """Whoever keeps connections opens the next one elsewhere; answers that were at hand are no exception."""
+    target = thumb(in_share(cloudreve))
+    for _ in range(3):
+        reply = await front.send("GET", target)
+        assert (reply.status, reply.headers.get("Connection")) == (200, None)
+    await front.gateway.drain(0)
+    for _ in range(3):
+        reply = await front.send("GET", target)
+        assert (reply.status, reply.headers.get("Connection")) == (200, "close")
+    assert (await front.send("GET", "/nowhere")).headers["Connection"] == "close"
+
+
+async def test_requests_are_taken_until_the_time_is_over(cloudreve: StandIn, tmp_path: Path) -> None:
+    """After SIGTERM for `drain_s`; then the port closes, and the gateway is gone."""
+    gateway = GatewayProcess(tmp_path, cloudreve.own_url, SERVER__DRAIN_S="1.5")
+    try:
+        await gateway.start()
+        gateway.send(signal.SIGTERM)
+
+        async def is_draining() -> bool:
+            return (await gateway.ask("/readyz"))[0] == 503
+
+        await until(is_draining)
+        async with ClientSession() as session, session.get(gateway.base + thumb(in_share(cloudreve))) as response:
+            assert (response.status, response.headers["Connection"]) == (200, "close")
+        assert await asyncio.to_thread(gateway.wait) == 0
+    finally:
+        gateway.kill()
+
+
+@pytest.mark.parametrize(
+    "setting", [{"workers": 0}, {"workers": 257}, {"workers": True}, {"workers": 1.5}, {"drain_s": -1}], ids=str
+)
+def test_how_a_gateway_runs_is_checked(setting: dict[str, object]) -> None:
+    """One worker at least, and no negative time."""
+    with pytest.raises(ValidationError):
+        settings_for("http://127.0.0.1", server=setting)
