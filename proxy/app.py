@@ -15,7 +15,6 @@ import structlog
 from aiohttp import web
 
 from proxy.answer import Answers
-from proxy.cache.tiers import Tiers
 from proxy.gateway import Gateway
 from proxy.metrics import Metrics
 from proxy.parts import Parts, greet
@@ -29,12 +28,12 @@ from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
-from proxy.upstream.passthrough import passage
+from proxy.upstream.passthrough import HELD_BYTES, passage
 from proxy.web.api import ThumbApi
 from proxy.web.embed import Embed, Fallback
 from proxy.web.front import Front
 from proxy.web.health import Health
-from proxy.web.hitpath import MEMORY_SHARE, HitPath
+from proxy.web.hitpath import HitPath
 from proxy.web.hitserver import HitRunner
 from proxy.web.jar import Jar
 from proxy.web.passthrough import Passthrough
@@ -135,7 +134,7 @@ class _Composer:
         gateway = Gateway(identifier, grants, answers, settings.server.deadline_s)
         sealed = Sealed(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
         front = Front(settings.server)
-        hits = self._hits(tiers, front)
+        hits = HitPath(tiers, front.trusts, self.parts.clock, self.parts.metrics, settings)
         jar = Jar(settings.session.cookie, front)
         passthrough = await self._passthrough(front, jar)
         embed = Embed(Embedding(settings.embed.private_origins, settings.embed.public_origins), front)
@@ -150,18 +149,6 @@ class _Composer:
             *more,
         ]
         return Site(self.parts.metrics, self.parts.health, hits, jar, passthrough, self._fallback(), routes)
-
-    def _hits(self, tiers: Tiers, front: Front) -> HitPath:
-        settings = self.parts.settings
-        return HitPath(
-            tiers.memory,
-            front,
-            self.parts.clock,
-            self.parts.metrics,
-            max_bytes=settings.memory.max_bytes // MEMORY_SHARE,
-            renew_s=settings.grants.renew_s,
-            is_narrated=settings.log.level in ("debug", "info"),
-        )
 
     async def _passthrough(self, front: Front, jar: Jar) -> Passthrough | None:
         if not self.parts.settings.server.passthrough:
@@ -202,6 +189,7 @@ class _Composer:
             max_line_size=server.max_header_bytes,
             max_field_size=server.max_header_bytes,
             auto_decompress=False,  # a body that is passed to Cloudreve stays as it is
+            read_bufsize=HELD_BYTES,
         )
         await runner.setup()
         self.parts.stack.push_async_callback(runner.cleanup)

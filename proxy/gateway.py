@@ -10,6 +10,7 @@ from proxy.errors import GrantRejected, Unreachable
 from proxy.grants import FoundGrant, Grants
 from proxy.identify import Identifier
 from proxy.model import FileUri, Grant, Identity, Source, ThumbRequest, Visitor
+from proxy.policy.identity import client_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +63,6 @@ class Gateway:
         async def note(grant: Grant, version: str) -> None:
             await self._grants.note(visitor, request, grant, version)
 
-        return await self._answers.give(visitor.identity, found, request.if_none_match, request.client, note)
+        return await self._answers.give(
+            visitor.identity, found, request.if_none_match, client_of(visitor.identity, request.client), note
+        )

@@ -21,12 +21,12 @@ import stamina.instrumentation
 import structlog
 
 from proxy.errors import ProxyError
-from proxy.stamp import SOME_TIME, Stamp
+from proxy.stamp import Stamp
 from proxy.writer import LineWriter
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from structlog.typing import EventDict, Processor
 
@@ -58,27 +58,6 @@ def configure(settings: LogSettings, worker: int | None = None) -> LineWriter:
     threading.excepthook = _on_thread_exception
     warnings.showwarning = on_warning
     return writer
-
-
-def repeated(logger: str, event: str, **fields: str | int) -> Callable[[], object]:
-    """Give a function that logs this at level info again and again, for little: all but the time is written once."""
-    log, config = structlog.get_logger(logger).bind(), structlog.get_config()
-    lines = config["logger_factory"](logger)
-    if not isinstance(lines, Lines) or not log.is_enabled_for(logging.INFO):
-        return lambda: log.info(event, **fields)
-    line: Any = {"event": event, "time": SOME_TIME, **fields}
-    for process in config["processors"]:
-        line = process(lines, "info", line)
-    before, _, after = line.partition(SOME_TIME)
-    stamp, writer = lines.stamp, lines.writer
-
-    def write() -> None:
-        if writer.dropped:  # every line says so
-            log.info(event, **fields)
-        else:
-            writer.write(f"{before}{stamp()}{after}")
-
-    return write
 
 
 def on_loop_exception(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ class Metrics:
             registry=r,
             buckets=_REQUEST_BUCKETS_S,
         )
-        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
+        self._tallies: defaultdict[tuple[str, Source, Source | None], Tally] = defaultdict(Tally)
         self._sent = Counter("thumb_proxy_sent_bytes", "Bytes of pictures sent to visitors", registry=r)
         self._fetched = Counter("thumb_proxy_fetched_bytes", "Bytes of pictures received from upstream", registry=r)
         self._calls = Counter("thumb_proxy_upstream_calls", "Calls to upstream", ["verb", "outcome"], registry=r)
@@ -85,9 +85,9 @@ class Metrics:
         self._request_s.labels(outcome).observe(seconds)
         self._sent.inc(sent_bytes)
 
-    def tally(self, outcome: str) -> Tally:
+    def tally(self, outcome: str, grant: Source, picture: Source | None) -> Tally:
         """Give where to count requests on the hit path; the sums are entered when somebody looks."""
-        return self._tallies[outcome]
+        return self._tallies[outcome, grant, picture]
 
     @contextmanager
     def upstream(self, verb: str) -> Iterator[Call]:
@@ -128,7 +128,10 @@ class Metrics:
 
     def _enter_tallies(self) -> None:
         """Count hits as requests that took no time: what the hit path takes is far below the lowest bound."""
-        for outcome, tally in self._tallies.items():
+        for (outcome, grant, picture), tally in self._tallies.items():
+            self._lookups.labels("grant", grant.value).inc(tally.count)
+            if picture is not None:
+                self._lookups.labels("picture", picture.value).inc(tally.count)
             self._requests.labels(outcome).inc(tally.count)
             self._request_s.labels(outcome)._buckets[0].inc(tally.count)  # noqa: SLF001 - no other way to count many
             self._sent.inc(tally.sent_bytes)

@@ -84,7 +84,7 @@ class Parts:
     async def grants(self, cloudreve: Cloudreve, tiers: Tiers, cluster: Cluster | Alone) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
-        limit = FairLimit(settings.cloudreve.max_resolves, settings.cloudreve.max_waiting // 4)
+        limit = FairLimit(settings.cloudreve.max_resolves, max(settings.cloudreve.max_waiting // 4, 1))
         resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (seen once on 4.14.0).
         flights = await self._flights(
@@ -95,7 +95,7 @@ class Parts:
     async def pictures(self, images: Images, tiers: Tiers, cluster: Cluster | Alone) -> Pictures:
         """Make who looks pictures up, or fetches them."""
         settings = self.settings
-        limit = FairLimit(settings.cloudreve.max_fetches, settings.cloudreve.max_waiting // 4)
+        limit = FairLimit(settings.cloudreve.max_fetches, max(settings.cloudreve.max_waiting // 4, 1))
         flights = await self._flights(Flights[None](settings.cloudreve.max_waiting))
         return Pictures(tiers, images, self.metrics, flights, cluster, limit, settings.pictures)
 

@@ -12,8 +12,9 @@ from cachetools import LRUCache
 
 from proxy.cluster import Alone, Cluster
 from proxy.fairness import FairLimit
-from proxy.model import Generating, Grant, IdentityKind, Resolution, ThumbRequest, Visitor
+from proxy.model import Generating, Grant, Resolution, ThumbRequest, Visitor
 from proxy.policy.freshness import backoff_s
+from proxy.policy.identity import client_of
 from proxy.policy.keys import turn_key
 from proxy.upstream.cloudreve import Cloudreve
 
@@ -43,11 +44,11 @@ class Resolver:
 
     def admitted(self, visitor: Visitor, request: ThumbRequest) -> AbstractContextManager[None]:
         """Take a place among those who wait, or raise Busy; to be held while resolving."""
-        return self._limit.admitted(_client(visitor, request), _name(visitor, request))
+        return self._limit.admitted(client_of(visitor.identity, request.client), _name(visitor, request))
 
     def hurry(self, visitor: Visitor, request: ThumbRequest) -> None:
         """Let a resolve that another was admitted for have its turn as if this visitor had asked first."""
-        self._limit.hurry(_client(visitor, request), _name(visitor, request))
+        self._limit.hurry(client_of(visitor.identity, request.client), _name(visitor, request))
 
     async def resolve(self, visitor: Visitor, request: ThumbRequest) -> Resolution:
         """Give what Cloudreve says in the end; Generating only when it said nothing else until the deadline."""
@@ -78,11 +79,6 @@ class Resolver:
                 return resolution
             attempt += 1
             await self._sleep(pause_s)
-
-
-def _client(visitor: Visitor, request: ThumbRequest) -> str:
-    """Name who takes turns: a user wherever it sits, anybody else by address."""
-    return visitor.identity.subject if visitor.identity.kind is IdentityKind.USER else request.client
 
 
 def _is_shared(request: ThumbRequest) -> bool:

@@ -27,6 +27,7 @@ FLOORS = (
     {"accounts", "session"},
     {"cluster"},
     {"cache", "upstream"},
+    {"refrain"},
     {"log"},
     {"settings"},
     {"deadline", "download", "fairness", "flight", "metrics", "stamp", "writer"},

@@ -27,6 +27,11 @@ class Tiers:
         """The nearest tier; for the hit path."""
         return self._memory
 
+    @property
+    def forgotten(self) -> int:
+        """Count how often an entry had to be forgotten."""
+        return self._forgotten
+
     def lookup(self, key: str) -> Entry | None:
         """Give what memory holds; for the hot path."""
         return self._memory.lookup(key)

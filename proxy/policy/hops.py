@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from proxy.errors import BadRequest, Looping
+from proxy.errors import BadRequest, Looping, UpstreamError
 from proxy.policy.forwarded import Seen
 from proxy.policy.headers import CACHE_NAME, Fields
 
@@ -43,6 +43,7 @@ _VERSIONS = frozenset({"1.0", "1.1"})
 _TARGET = re.compile(r"/[!\"$-~]*")
 _DOTS = re.compile(r"(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\]|%2f|%5c|$)", re.IGNORECASE)
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NO_TEXT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _PREFIX = re.compile(r"^__(?:Host|Secure)-", re.IGNORECASE)
 
@@ -133,7 +134,12 @@ def onward(head: Head, seen: Seen, peer: str, own_cookies: Collection[str]) -> F
 
 
 def back(fields: Fields, *, switched: bool = False) -> Fields:
-    """Make the fields for the visitor from those of an HTTP/1.1 answer; `switched` is one that says 101."""
+    """Make the fields for the visitor from those of an HTTP/1.1 answer; `switched` is one that says 101.
+
+    Raises UpstreamError for a field that would not end where it should.
+    """
+    if any(_CONTROL.search(value) for _, value in fields):
+        raise UpstreamError("A header field of Cloudreve's answer holds control characters.")
     dropped = _of_this_hop(fields)
     if any(name.lower() == "transfer-encoding" for name, _ in fields):
         dropped |= {"content-length"}

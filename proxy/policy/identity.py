@@ -82,6 +82,11 @@ def identity_of(token: str, subject: str) -> Identity:
     return Identity(IdentityKind.USER, subject, claims.client, claims.scopes)
 
 
+def client_of(identity: Identity, address: str) -> str:
+    """Name who takes turns with others: a user wherever it sits, anybody else by address."""
+    return identity.subject if identity.kind is IdentityKind.USER else address
+
+
 def holding(identity: Identity, ticket: str | None) -> Identity:
     """Name the same asker with a purchase ticket, which may open more to it."""
     return replace(identity, ticket=ticket_digest(ticket)) if ticket else identity

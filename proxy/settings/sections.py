@@ -157,6 +157,7 @@ class MemorySettings(Section):
     """The first tier."""
 
     max_bytes: Bytes = 256 * 1024 * 1024
+    max_answers_bytes: Bytes = 16 * 1024 * 1024
 
 
 class RedisSettings(Section):

@@ -27,6 +27,8 @@ FIRST_BYTE_S = 300.0
 """How long Cloudreve may think about a GET. What changes something, such as copying a folder, takes what it takes."""
 MAX_HEAD_BYTES = 64 * 1024
 """The longest line of an answer's head."""
+HELD_BYTES = 64 * 1024
+"""How much of a body is taken in before the other side takes it; with what loop and sockets hold, ten times as much."""
 SILENCE_S = 60
 """After how long the other side of a silent connection is asked whether it is still there (TCP keep-alive): event
 streams and uploads know no deadline."""
@@ -85,9 +87,7 @@ class Passage:
         async with await self._answer(question, body) as response:
             if body is not None:
                 body.watch(response)
-            far = FarEnd(response.connection) if response.status == HTTPStatus.SWITCHING_PROTOCOLS else None
-            fields = fields_of(response.raw_headers)
-            yield Reply(response.status, response.reason or "", fields, _chunks(response, body), far)
+            yield _reply(response, _chunks(response, body))
 
     async def _answer(self, question: Question, body: Upload | None) -> aiohttp.ClientResponse:
         """Send the question and wait for the head of the answer; the body may still be on its way then."""
@@ -125,6 +125,7 @@ def _session(
         auto_decompress=False,
         skip_auto_headers=_NEVER_ADDED,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),
+        read_bufsize=HELD_BYTES,
         max_line_size=MAX_HEAD_BYTES,
         max_field_size=MAX_HEAD_BYTES,
         middlewares=middlewares,
@@ -161,6 +162,15 @@ def _blaming(body: Upload | None) -> Iterator[None]:
         if body is not None and body.failure is not None:
             raise body.failure from error
         raise error if isinstance(error, ProxyError) else translated(error) from error
+
+
+def _reply(response: aiohttp.ClientResponse, chunks: AsyncIterator[bytes]) -> Reply:
+    has_switched = response.status == HTTPStatus.SWITCHING_PROTOCOLS
+    if response.status < HTTPStatus.OK and not has_switched:
+        raise UpstreamError("Cloudreve answered with a status that is none.")
+    reason = response.reason if response.reason and response.reason.isprintable() else ""
+    far = FarEnd(response.connection) if has_switched else None
+    return Reply(response.status, reason, fields_of(response.raw_headers), chunks, far)
 
 
 async def _chunks(response: aiohttp.ClientResponse, body: Upload | None) -> AsyncIterator[bytes]:

@@ -2,48 +2,58 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from email.utils import formatdate
+from dataclasses import dataclass, replace
 from math import inf
+from typing import TypeAlias
 from weakref import ReferenceType, ref
 
 from aiohttp import web
 
 from proxy.answer import Answer
 from proxy.metrics import Tally
-from proxy.model import Grant, Identity, Picture
-from proxy.policy.headers import Handling, picture_fields
+from proxy.model import Grant, Picture, PictureHead, Source
+from proxy.policy.headers import Handling, cache_status
 from proxy.policy.keys import picture_key
 
-_COUNTED = ("Date", "Cache-Control", "Cache-Status")
-"""The fields that tell seconds."""
+_OBJECT_BYTES = 1000
+"""What one takes beside its texts: itself, the grant that no tier may hold any more, its place in a table. Measured on
+CPython 3.11 (`tests/web/test_hitpath.py` measures again)."""
+_SOME_SECONDS = 1_234_567_890
+_MAX_AGE = re.compile(r"max-age=\d+")
+_NEAR = frozenset({Source.MEMORY, Source.REDIS, Source.SEALED})
 
-_OBJECT_BYTES = 1600
-"""What an entry costs beside its texts: its objects, those of a grant that no tier holds any more, its place in a
-table. Measured on CPython 3.11 (`tests/web/test_hitpath.py` measures again)."""
+Counting: TypeAlias = tuple[bytes, ...]
+"""The fields that count seconds, cut where a number of seconds stands."""
 
 
 @dataclass(slots=True)
 class Finished:
-    """Head and body of one answer. The bytes of a picture are the memory tier's: they live no longer than there."""
+    """One answer. The bytes of its picture are the tiers'."""
 
-    identity: Identity
-    handling: Handling
-    grant: Grant
-    grant_key: str
-    """Where the memory tier holds the grant; empty where the request itself brings it, sealed."""
-    picture: ReferenceType[Picture] | None
-    """None where the visitor has it already (304)."""
-    picture_key: str
-    until: float
-    """Unix time in seconds on Cloudreve's clock from which on the request has to go the long way."""
+    raw: bytes
+    """The request."""
     is_trusted: bool
     """Whether what the request said of its way here was believed."""
-    tally: Tally
-    narrate: Callable[[], object] | None
+    grant: Grant
+    grant_key: str
+    """Where the tiers keep the grant; empty where the request itself brings it, sealed."""
+    shown: PictureHead | None
+    """None where the visitor has the picture already (304)."""
+    until: float
+    """Unix time in seconds on Cloudreve's clock from which on the request has to go the long way."""
+    forgotten: int
+    """How often the tiers had been told to forget something when this was made."""
     fixed: bytes
-    """The head without what tells seconds."""
+    """The head without the fields that tell seconds."""
+    caching: str
+    handling: Handling
+    """Where all comes from memory."""
+    tally: Tally
+    narrate: Callable[[float], object] | None
+    picture: ReferenceType[Picture] | None = None
+    """The picture as the memory tier held it."""
     head: bytes = b""
     sure_from: float = inf
     sure_until: float = -inf
@@ -51,47 +61,70 @@ class Finished:
     version: int = -1
     """Of the memory tier, when it was last seen to hold what this rests on."""
 
-    def write_head(self, now: float) -> None:
-        """Make the head for this second."""
-        fields = dict(picture_fields(self.identity, None, self.grant.fresh_until - now, self.handling))
-        fields["Date"] = formatdate(usegmt=True)
-        lines = "".join(f"{name}: {fields[name]}\r\n" for name in _COUNTED)
-        self.head = b"%b%b\r\n" % (self.fixed, lines.encode())
-        self.sure_from, self.sure_until = float(int(now)), min(int(now) + 1.0, self.until)
+    @property
+    def picture_key(self) -> str:
+        """Name the place of the picture's bytes."""
+        return picture_key(self.grant.picture)
 
-    def size_bytes(self, raw: bytes) -> int:
-        """Estimate what it takes, together with the bytes of its request."""
-        return _OBJECT_BYTES + len(raw) + 3 * len(self.fixed)
+    @property
+    def size_bytes(self) -> int:
+        """Estimate what it takes."""
+        return _OBJECT_BYTES + len(self.raw) + 2 * len(self.fixed) + len(self.grant.url)
+
+    def show(self, picture: Picture) -> bool:
+        """Take bytes from a tier, if they are those that were shown."""
+        if picture.head != self.shown:
+            return False
+        self.picture = ref(picture)
+        return True
+
+    def head_for(self, now: float, date: bytes, counting: Counting) -> bytes:
+        """Make the head for this moment."""
+        left = b"%d" % (self.grant.fresh_until - now)
+        return b"%b%bDate: %b\r\n\r\n" % (self.fixed, left.join(counting), date)
 
 
-def finished(
-    answer: Answer,
-    response: web.StreamResponse,
-    until: float,
-    *,
-    is_trusted: bool,
-    tally: Tally,
-    narrate: Callable[[], object] | None,
-) -> Finished:
-    """Keep an answer that is about to leave as this response; what it shows is complete."""
-    picture = answer.shown.body if answer.shown is not None else None
-    assert picture is None or isinstance(picture, Picture)  # noqa: S101 - see above
-    return Finished(
-        identity=answer.identity,
-        handling=answer.handling,
-        grant=answer.found.grant,
-        grant_key=answer.found.key,
-        picture=ref(picture) if picture is not None else None,
-        picture_key=picture_key(picture.id) if picture is not None else "",
-        until=until,
-        is_trusted=is_trusted,
-        tally=tally,
-        narrate=narrate,
-        fixed=_fixed(response),
+def in_memory(handling: Handling) -> Handling:
+    """Tell how the same question will be handled when all is in memory."""
+    grant = handling.grant if handling.grant is Source.SEALED else Source.MEMORY
+    return replace(handling, grant=grant, picture=Source.MEMORY if handling.picture is not None else None)
+
+
+def caching(response: web.StreamResponse) -> str:
+    """Give a response's `Cache-Control` without its number of seconds."""
+    return _MAX_AGE.sub(f"max-age={_SOME_SECONDS}", response.headers.get("Cache-Control", ""))
+
+
+def counting(caching: str, handling: Handling) -> Counting:
+    """Make the fields that count seconds."""
+    lines = f"Cache-Control: {caching}\r\nCache-Status: {cache_status(handling, _SOME_SECONDS)}\r\n"
+    return tuple(part.encode() for part in lines.split(str(_SOME_SECONDS)))
+
+
+def fixed(response: web.StreamResponse) -> bytes:
+    """Make the part of a response's head that tells no seconds."""
+    told = ("Date", "Cache-Control", "Cache-Status")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items() if name not in told)
+    return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}".encode("utf-8", "surrogateescape")
+
+
+def is_repeatable(request: web.Request, response: web.StreamResponse, raw: bytes) -> bool:
+    """Tell whether nothing about this answer was for this once only."""
+    return (
+        request.method == "GET"
+        and request.version == (1, 1)
+        and request.keep_alive
+        and response.keep_alive is not False
+        and "Expect" not in request.headers
+        and raw.split(b" ", 2)[1] == request.raw_path.encode("utf-8", "surrogateescape")
+        and response.status in (200, 304)
+        and "Set-Cookie" not in response.headers
+        and not response.cookies
     )
 
 
-def _fixed(response: web.StreamResponse) -> bytes:
-    fields = [(name, value) for name, value in response.headers.items() if name not in _COUNTED]
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
-    return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}".encode("utf-8", "surrogateescape")
+def is_at_hand(answer: Answer) -> bool:
+    """Tell whether all of it came from a tier, or with the request, and is complete."""
+    grant, picture = answer.handling.grant, answer.handling.picture
+    is_complete = answer.shown is None or isinstance(answer.shown.body, Picture)
+    return is_complete and grant in _NEAR and (picture is None or picture in _NEAR)

@@ -1,37 +1,45 @@
-"""The hit path: a request that reads byte for byte like one just answered is answered without being parsed.
+"""The hit path: a request that reads byte for byte like one just answered is answered without being read again.
 
 Everything that an answer depends on is in the bytes of the request and in whether its sender is a trusted proxy, so
 that equal bytes may have equal answers. What can change meanwhile is looked at on every hit: neither the grant nor the
-belief in the token may have ended, no renewal may be due, and the memory tier must still hold the very grant and
-picture that were shown. For the last its version is enough as long as it stays the same; each second, and whenever it
-has changed, the tier is asked, which also keeps what is hot from being driven out.
+belief in the token may have ended, no renewal may be due, no other grant may have come, and the bytes must be those
+that were shown, from the memory tier or, a little later, from Redis. As long as the memory tier's version stays the
+same it need not be asked; it is each second, which also keeps what is hot from being driven out.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import NamedTuple
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from email.utils import formatdate
+from functools import lru_cache, partial
+from typing import NamedTuple, TypeAlias
 
 from aiohttp import web
 
-from proxy import log
 from proxy.answer import Answer
-from proxy.cache.memory import MemoryTier
-from proxy.download import Download
+from proxy.cache.tiers import Tiers
 from proxy.metrics import Metrics
-from proxy.model import Source
+from proxy.model import Picture, Source
 from proxy.policy.freshness import renew_at
+from proxy.refrain import refrain
+from proxy.settings import Settings
 from proxy.upstream.clock import Clock
-from proxy.web.finished import Finished, finished
-from proxy.web.front import Front
+from proxy.web.finished import Finished, caching, counting, fixed, in_memory, is_at_hand, is_repeatable
 
 MAX_RAW_BYTES = 4096
 """Requests that are longer go the long way."""
-MEMORY_SHARE = 32
-"""Beside the pictures themselves finished answers take this fraction of what the memory tier may."""
+KNOWN_ONCE = 16_384
+"""So many requests are known to have come once; only those that come again are worth remembering."""
+KINDS = 64
+"""So many kinds of answers and of lines there are about."""
 
 EVIDENCE = web.RequestKey("evidence", Answer)
 """The answer that a response was made from, where the response is nothing but that."""
+
+Wire: TypeAlias = tuple[bytes, bytes]
+"""Head and body."""
 
 
 class Asked(NamedTuple):
@@ -42,132 +50,174 @@ class Asked(NamedTuple):
     """Whether it came from a trusted proxy."""
     epoch: int
     """Of the hit path, when it came."""
+    forgotten: int
+    """How often the tiers had been told to forget something by then."""
 
 
 class HitPath:
     """Knows finished answers by the bytes of their requests."""
 
     def __init__(
-        self,
-        memory: MemoryTier,
-        front: Front,
-        clock: Clock,
-        metrics: Metrics,
-        *,
-        max_bytes: int,
-        renew_s: float,
-        is_narrated: bool,
+        self, tiers: Tiers, trusts: Callable[[str], bool], clock: Clock, metrics: Metrics, settings: Settings
     ) -> None:
-        self.trusts = front.trusts
-        self.epoch = 0
-        self._memory = memory
+        self.trusts = trusts
+        self._epoch = 0
+        self._tiers = tiers
+        self._memory = tiers.memory
+        self._clock = clock
         self._now = clock.now
         self._metrics = metrics
-        self._max_bytes = max_bytes
-        self._renew_s = renew_s
-        self._is_narrated = is_narrated
+        self._max_bytes = settings.memory.max_answers_bytes
+        self._ttl_s = settings.pictures.ttl_s
+        self._renew_s = settings.grants.renew_s
+        self._is_narrated = settings.log.level in ("debug", "info")
+        self._line = lru_cache(KINDS)(partial(refrain, "proxy.web", "request"))
+        self._counting = lru_cache(KINDS)(counting)
+        self._date = (-1, b"")
+        self._once: dict[int, None] = {}
         self._finished: dict[bytes, Finished] = {}
         self.size_bytes = 0
         """What is kept takes, as estimated, without the pictures."""
 
-    def answer(self, raw: bytes, *, is_trusted: bool) -> tuple[bytes, bytes] | None:
-        """Give head and body for the bytes of a request, or None when it has to go the long way."""
+    def asked(self, raw: bytes, *, is_trusted: bool) -> Asked:
+        """Take note of a request that has just come."""
+        return Asked(raw, is_trusted, self._epoch, self._tiers.forgotten)
+
+    def answer(self, raw: bytes, *, is_trusted: bool) -> Wire | None:
+        """Give the answer to the bytes of a request, or None when it cannot be given at once."""
         known = self._finished.get(raw)
         if known is None or known.is_trusted is not is_trusted:
             return None
         now = self._now()
         is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
-        if not is_sure and not self._stands(known, now):
-            self._drop(raw)
+        if not is_sure and not self._renew(known, now):
             return None
         body = b""
-        if known.picture is not None:
-            picture = known.picture()
-            if picture is None:  # its time in the tier ended within this second
-                self._drop(raw)
+        if known.shown is not None:
+            picture = known.picture() if known.picture is not None else None
+            if picture is None:  # its time in the tier has ended within this second
                 return None
             body = picture.body
         known.tally.count += 1
         known.tally.sent_bytes += len(body)
         if known.narrate is not None:
-            known.narrate()
+            known.narrate(0.0)
         return known.head, body
+
+    async def recall(self, asked: Asked) -> Wire | None:
+        """Give the answer to a request whose picture memory does not hold any more, but perhaps Redis."""
+        known, now = self._finished.get(asked.raw), self._now()
+        if known is None or known.shown is None or known.is_trusted is not asked.is_trusted:
+            return None
+        started = time.perf_counter()
+        if not self._stands(known, now):
+            return None
+        found = await self._tiers.find(known.picture_key, (Picture,), lambda _: self._ttl_s)
+        if found is None or not known.show(found[0]) or asked.epoch != self._epoch or self._now() >= known.until:
+            self._drop(asked.raw)
+            return None
+        self._count(known, found[1], time.perf_counter() - started, len(found[0].body))
+        counted = self._counting(known.caching, replace(known.handling, picture=found[1]))
+        return known.head_for(self._now(), self._today(), counted), found[0].body
 
     def forget(self) -> None:
         """Forget all, that of requests under way too: somebody has signed out, or visitors are to go elsewhere."""
-        self.epoch += 1
+        self._epoch += 1
         self._finished.clear()
         self.size_bytes = 0
 
     async def offer(self, request: web.Request, response: web.StreamResponse) -> None:
         """Remember an answer that is about to leave, if the next equal request may have it too."""
         answer, asked = request.get(EVIDENCE), getattr(request.protocol, "asked", None)
-        if answer is None or asked is None or asked.epoch != self.epoch or not _is_at_hand(answer):
+        if answer is None or asked is None or asked.epoch != self._epoch or not is_at_hand(answer):
             return
-        if not _is_repeatable(request, response, asked.raw):
+        if self._is_first(asked.raw) or not is_repeatable(request, response, asked.raw):
             return
         until = min(answer.found.sure_until, renew_at(answer.found.grant, self._renew_s))
         if self._now() < until:
-            self._keep(asked, answer, request, response, until)
+            self._keep(self._finished_by(asked, answer, request, response, until))
 
-    def _stands(self, known: Finished, now: float) -> bool:
-        """Tell whether the memory tier still holds the very objects that were shown; asking keeps them from ageing."""
-        if now >= known.until:
+    def _renew(self, known: Finished, now: float) -> bool:
+        """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
+        version = self._memory.version
+        if not self._stands(known, now):
             return False
-        known.version = self._memory.version
-        if known.grant_key and self._memory.lookup(known.grant_key) is not known.grant:
-            return False
-        if known.picture is not None:
-            picture = known.picture()
-            if picture is None or self._memory.lookup(known.picture_key) is not picture:
+        if known.shown is not None:
+            picture = self._memory.lookup(known.picture_key)
+            if not isinstance(picture, Picture):
                 return False
-        if not known.sure_from <= now < known.sure_until:
-            known.write_head(now)
+            if not known.show(picture):
+                self._drop(known.raw)
+                return False
+        known.version = version
+        known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.until)
+        known.head = known.head_for(now, self._today(), self._counting(known.caching, known.handling))
         return True
 
-    def _keep(
+    def _stands(self, known: Finished, now: float) -> bool:
+        """Tell whether the grant still counts. Being driven out of memory does not end it, being forgotten does."""
+        held = self._memory.lookup(known.grant_key) if known.grant_key else known.grant
+        is_the_same = held == known.grant or (held is None and self._tiers.forgotten == known.forgotten)
+        if now < known.until and is_the_same:
+            return True
+        self._drop(known.raw)
+        return False
+
+    def _count(self, known: Finished, source: Source, seconds: float, sent_bytes: int) -> None:
+        self._metrics.found("grant", known.handling.grant)
+        self._metrics.found("picture", source)
+        self._metrics.request("hit", seconds, sent_bytes)
+        if known.narrate is not None:
+            known.narrate(seconds * 1000)
+
+    def _is_first(self, raw: bytes) -> bool:
+        """Tell whether a request comes for the first time, as far as is known."""
+        name = hash(raw)
+        if name in self._once:
+            return False
+        self._once[name] = None
+        if len(self._once) > KNOWN_ONCE:
+            del self._once[next(iter(self._once))]
+        return True
+
+    def _finished_by(
         self, asked: Asked, answer: Answer, request: web.Request, response: web.StreamResponse, until: float
-    ) -> None:
-        outcome = "hit" if answer.shown is not None else "not_modified"
+    ) -> Finished:
+        shown, outcome = answer.shown, "not_modified" if answer.shown is None else "hit"
+        handling = in_memory(answer.handling)
         route = str(getattr(request.match_info.route.resource, "canonical", ""))
-        told = partial(log.repeated, "proxy.web", "request", method="GET", route=route, status=response.status)
-        known = finished(
-            answer,
-            response,
-            until,
+        told = {"method": "GET", "route": route, "status": response.status, "outcome": outcome}
+        return Finished(
+            raw=asked.raw,
             is_trusted=asked.is_trusted,
-            tally=self._metrics.tally(outcome),
-            narrate=told(outcome=outcome) if self._is_narrated else None,
+            grant=answer.found.grant,
+            grant_key=answer.found.key,
+            shown=shown.head if shown is not None else None,
+            until=until,
+            forgotten=asked.forgotten,
+            fixed=fixed(response),
+            caching=caching(response),
+            handling=handling,
+            tally=self._metrics.tally(outcome, handling.grant, handling.picture),
+            narrate=self._line(**told) if self._is_narrated else None,
         )
-        self._drop(asked.raw)
-        self._finished[asked.raw] = known
-        self.size_bytes += known.size_bytes(asked.raw)
+
+    def _keep(self, known: Finished) -> None:
+        self._drop(known.raw)
+        self._finished[known.raw] = known
+        self.size_bytes += known.size_bytes
         while self.size_bytes > self._max_bytes:
             self._drop(next(iter(self._finished)))
 
     def _drop(self, raw: bytes) -> None:
         known = self._finished.pop(raw, None)
         if known is not None:
-            self.size_bytes -= known.size_bytes(raw)
+            self.size_bytes -= known.size_bytes
 
-
-def _is_repeatable(request: web.Request, response: web.StreamResponse, raw: bytes) -> bool:
-    """Tell whether nothing about this answer was for this once only."""
-    return (
-        request.method == "GET"
-        and request.version == (1, 1)
-        and request.keep_alive
-        and response.keep_alive is not False
-        and "Expect" not in request.headers
-        and raw.split(b" ", 2)[1] == request.raw_path.encode("utf-8", "surrogateescape")
-        and response.status in (200, 304)
-        and "Set-Cookie" not in response.headers
-        and not response.cookies
-    )
-
-
-def _is_at_hand(answer: Answer) -> bool:
-    """Tell whether everything came from memory, or with the request."""
-    grant, picture = answer.handling.grant, answer.handling.picture
-    is_complete = answer.shown is None or not isinstance(answer.shown.body, Download)
-    return is_complete and grant in (Source.MEMORY, Source.SEALED) and picture in (Source.MEMORY, None)
+    def _today(self) -> bytes:
+        """Give the value of `Date`."""
+        second, text = self._date
+        if second != (now := int(self._clock.ours())):
+            text = formatdate(now, usegmt=True).encode()
+            self._date = (now, text)
+        return text

@@ -10,7 +10,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
 from proxy.web.connection import Connection
-from proxy.web.hitpath import MAX_RAW_BYTES, Asked, HitPath
+from proxy.web.hitpath import MAX_RAW_BYTES, Asked, HitPath, Wire
 
 _END = b"\r\n\r\n"
 _LOST = b"lost"
@@ -66,11 +66,34 @@ class HitProtocol(Connection):
         is_head = begun == 1 and _is_one_head(whole)
         is_alone = is_idle or before == 0
         is_short = len(whole) <= MAX_RAW_BYTES
-        self.asked = Asked(whole, self._is_trusted, self._hits.epoch) if is_head and is_alone and is_short else None
+        self.asked = None
+        if is_head and is_alone and is_short:
+            self.asked = self._hits.asked(whole, is_trusted=self._is_trusted)
         if is_head:
             self._held = b""
         else:
             self._held = whole if not begun and is_short and _END not in whole else _LOST
+
+
+class _Sent(web.StreamResponse):
+    """A response whose bytes are ready."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__()
+        self._wire = wire
+        self._keep_alive = True
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Write it all in one go, and wait while the visitor has too much to read already."""
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError
+        transport.writelines(self._wire)
+        if request.protocol.writing_paused:
+            await request.protocol._drain_helper()  # noqa: SLF001 - aiohttp's writer does the same
+
+    async def write_eof(self, _: bytes = b"") -> None:
+        """Do nothing: all is written."""
 
 
 class HitRunner(web.AppRunner):
@@ -89,13 +112,19 @@ class HitRunner(web.AppRunner):
 
 class _HitServer(Server):
     def __init__(self, server: Server, hits: HitPath) -> None:
+        self._hits = hits
+        self._long_way = server.request_handler
         super().__init__(
-            server.request_handler,
+            self._handle,
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001 - aiohttp offers no other way to its own settings
         )
-        self._hits = hits
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        asked = getattr(request.protocol, "asked", None)
+        wire = await self._hits.recall(asked) if asked is not None else None
+        return _Sent(wire) if wire is not None else await self._long_way(request)
 
     def __call__(self) -> RequestHandler:
         return HitProtocol(self._hits, self, loop=self._loop, **self._kwargs)

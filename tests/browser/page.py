@@ -16,7 +16,7 @@ from tests.browser.traffic import Traffic
 PATIENCE_S = 30.0
 SHOWN = "[...document.images].map(image => image.complete ? image.naturalWidth : -1)"
 _WATCH = """new Promise(resolve => {{
-  const look = () => {{ const found = {expression}; if (found) resolve(found); else setTimeout(look, 50); }};
+  const look = () => {{ const found = {expression}; if (found) resolve(found instanceof Node || found); else setTimeout(look, 50); }};
   look();
 }})"""
 
@@ -66,7 +66,8 @@ class Page:
 
     async def js(self, expression: str) -> Any:  # noqa: ANN401 - whatever a script gives
         """Evaluate an expression, and await it where it is a promise."""
-        said = await self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        how = {"awaitPromise": True, "returnByValue": True, "userGesture": True}
+        said = await self.send("Runtime.evaluate", expression=expression, **how)
         assert "exceptionDetails" not in said, said["exceptionDetails"]
         return said["result"].get("value")
 

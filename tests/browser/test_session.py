@@ -9,7 +9,7 @@ import pytest
 from proxy.demo.standin import StandIn
 from tests.browser.page import Page, Profile
 from tests.browser.stage import ELSEWHERE, WWW, Scene, Stage, images
-from tests.gateway.house import ONE, TWO
+from tests.gateway.house import ONE, TWO, in_share
 from tests.gateway.places import Place
 
 pytestmark = pytest.mark.needs("chromium")
@@ -42,17 +42,88 @@ async def test_private_pictures_show_between_sign_in_and_sign_out(
     there = (await either_stage.pages(ELSEWHERE)).write("album", images(scene.origin, BOTH))
     page = await visitor.page()
     await page.go(here)
-    assert await page.shown() == [0, 0]
+    blank = await page.shown()
     assert await send(page, "POST", scene, site.target.alice) == 200
     await page.go(here)
+    assert blank == [0, 0]
     assert 0 not in await page.shown()
-    page.traffic.forget()
-    await page.go(here)
-    assert 0 not in await page.shown()
-    print([(e, e.headers) for e in page.traffic.images])
-    assert page.traffic.downloads == []
     assert await is_shown(visitor, there) == [False, False]
     assert await send(page, "DELETE", scene) == 204
     await page.go(here)
-    assert await is_shown(visitor, here) == [False, False]
     assert await page.shown() == [0, 0]
+    assert await is_shown(visitor, here) == [False, False]
+
+
+async def test_a_second_look_transfers_no_picture(stage: Stage, cloudreve: StandIn, visitor: Profile) -> None:
+    """The browser asks whether it may still show what it has, and is told so in 304."""
+    scene = await stage.gateway(cloudreve.own_url)
+    here = scene.pages.write("album", images(scene.origin, BOTH))
+    page = await visitor.page()
+    await page.go(here)
+    await send(page, "POST", scene, cloudreve.token())
+    for expected in (200, 304, 304):
+        page.traffic.forget()
+        await page.go(here)
+        assert [image.status for image in page.traffic.images] == [expected] * 2
+        assert 0 not in await page.shown()
+
+
+async def test_a_page_of_a_sister_host_may_sign_in(stage: Stage, cloudreve: StandIn, visitor: Profile) -> None:
+    """When it is listed, by CORS; the cookie it causes is out of its reach, and goes nowhere but to the gateway."""
+    www = await stage.pages(WWW)
+    scene = await stage.gateway(cloudreve.own_url, session={"origins": [www.origin]})
+    here = www.write("album", images(scene.origin, BOTH))
+    page = await visitor.page()
+    await page.go(here)
+    assert await send(page, "POST", scene, cloudreve.token()) == 200
+    await page.go(here)
+    assert 0 not in await page.shown()
+    assert await page.js("document.cookie") == ""
+    (cookie,) = await visitor.cookies()
+    assert (cookie["name"], cookie["domain"], cookie["path"]) == ("__Host-thumb_session", "thumbs.site.test", "/")
+    assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Strict")
+    assert await send(page, "DELETE", scene) == 204
+    await page.go(here)
+    assert await page.shown() == [0, 0]
+    assert await visitor.cookies() == []
+
+
+async def test_signing_out_empties_the_browsers_cache(stage: Stage, cloudreve: StandIn, visitor: Profile) -> None:
+    """Of what everybody may see it would otherwise keep a copy for an hour."""
+    scene = await stage.gateway(cloudreve.own_url)
+    here = scene.pages.write("album", images(scene.origin, [in_share(cloudreve)]))
+    statuses = []
+    for act in ("look", "look", "leave", "look"):
+        page = await visitor.page()  # a tab has a cache of its own beside the browser's
+        await page.go(here)
+        if act == "leave":
+            assert await send(page, "DELETE", scene) == 204
+        statuses.append(len(page.traffic.downloads))
+    assert statuses == [1, 0, 0, 1]
+
+
+async def test_another_site_can_neither_sign_a_visitor_in_nor_out(
+    either_stage: Stage, cloudreve: StandIn, visitor: Profile
+) -> None:
+    """Nor open a private picture in a window: to browsers all this is another site's doing."""
+    elsewhere = await either_stage.pages(ELSEWHERE)
+    scene = await either_stage.gateway(cloudreve.own_url)
+    here = scene.pages.write("album", images(scene.origin, BOTH))
+    page = await visitor.page()
+    await page.go(here)
+    await send(page, "POST", scene, cloudreve.token("alice"))
+    hostile = await visitor.page()
+    link = f'<a href="{scene.origin}/thumb?uri={ONE}">look</a>'
+    form = f'<form method=post action="{scene.origin}/session"><button>go</button></form>'
+    await hostile.go(elsewhere.write("trap", link + form))
+    assert await send(hostile, "POST", scene, cloudreve.token("bob")) == 0
+    assert await send(hostile, "DELETE", scene) == 0
+    for selector in ("button", "a"):
+        await hostile.go(f"{elsewhere.origin}/pages/trap")
+        async with hostile.leaving():
+            await hostile.click(selector)
+        assert await hostile.js("document.images.length") == 0
+    await page.go(here)
+    assert 0 not in await page.shown()
+    who = await page.js("fetch('/session').then(answer => answer.json())")
+    assert who["subject"] == cloudreve.library.alice.id

@@ -50,7 +50,7 @@ class Nginx:
     @property
     def access_log(self) -> str:
         """What it has told of requests."""
-        return (self.folder / "log" / "thumb-proxy.log").read_text()
+        return (self.folder / "log" / "access.log").read_text()
 
     @property
     def error_log(self) -> str:

@@ -55,12 +55,16 @@ class GatewayProcess:
 
     async def start(self) -> GatewayProcess:
         """Start it, and wait until it says that it is ready."""
+        self.launch()
+        await self.is_ready()
+        return self
+
+    def launch(self) -> None:
+        """Start it."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("THUMB_PROXY_")}
         given = {f"THUMB_PROXY_{name}": value for name, value in self._settings.items()}
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([str(PROGRAM), "serve"], env=inherited | given, stderr=log)  # noqa: ASYNC220, S603
-        await self.is_ready()
-        return self
+            self._process = subprocess.Popen([str(PROGRAM), "serve"], env=inherited | given, stderr=log)  # noqa: S603
 
     async def is_ready(self) -> None:
         """Wait until it may take traffic."""

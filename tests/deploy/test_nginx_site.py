@@ -199,7 +199,7 @@ async def test_without_any_gateway_visitors_are_asked_to_come_again(
     """As a gateway would say it (RFC 9457); Cloudreve is still there."""
     for gateway in gateways:
         await gateway.stop()
-    for _ in range(2):  # the second finds all of them known to be down
+    for _ in range(2):
         answer = await visitor.get(target)
         assert (answer.status, answer.headers["Content-Type"]) == (503, "application/problem+json")
         assert (answer.headers["Retry-After"], answer.headers["Cache-Control"]) == ("2", "no-store")

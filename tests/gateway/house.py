@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -173,6 +174,12 @@ def settings_for(url: str, **sections: object) -> Settings:
 def in_share(cloudreve: StandIn, name: str = "one.png") -> str:
     """Give the File URI of a picture in the public album."""
     return f"cloudreve://{cloudreve.library.share.id}@share/{name}"
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait for something that nobody tells: let everybody else go on until it holds."""
+    while not holds():  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0)
 
 
 def statuses(replies: Iterable[Reply]) -> list[int]:

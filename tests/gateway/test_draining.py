@@ -39,7 +39,7 @@ async def opened(cloudreve: StandIn, **sections: dict[str, object]) -> AsyncIter
     """Run a gateway that the test itself closes, and visitors who stay."""
     stack = AsyncExitStack()
     async with aiohttp.ClientSession(auto_decompress=False) as session:
-        front = await stack.enter_async_context(front_of(cloudreve.own_url, **sections))
+        front = await stack.enter_async_context(front_of(cloudreve.own_url, None, **sections))
         yield Front(front.gateway, session), stack
 
 
@@ -112,7 +112,7 @@ async def test_visitors_who_keep_their_connections_do_not_hold_it_up(cloudreve: 
 async def test_a_gateway_may_be_closed_at_any_moment(cloudreve: StandIn, redis_server: RedisServer) -> None:
     """With whoami, resolves, fetches and streams under way, and Redis in use: no task is lost, nothing stays open."""
     for verb in ("whoami", "resolve", "fetch"):
-        cloudreve.fail(verb, Hang(), times=1)  # type: ignore[arg-type]
+        cloudreve.fail(verb, Hang(), times=1)
     async with opened(cloudreve, server={"shutdown_s": 0.05}, redis={"url": redis_server.url}) as (front, stack):
         tasks = [asyncio.create_task(front.ask(in_share(cloudreve), who)) for who in (cloudreve.token(), None)]
         await cloudreve.calls.arrived("whoami")

@@ -48,7 +48,7 @@ async def test_two_users_who_ask_at_once_board_no_common_flight(cloudreve: Stand
 async def test_a_purchase_ticket_opens_to_its_bearer_alone(
     cloudreve: StandIn, front: Front, order: tuple[str, ...]
 ) -> None:
-    """In whatever order they come: without the ticket, or with another, it is 402; the picture is nobody's in common."""
+    """In whatever order they come: without the ticket, or with another, it is 402, and no validator changes that."""
     share = cloudreve.library.publish(cloudreve.library.alice, "/album", ticket="bought")
     uri = f"cloudreve://{share.id}@share/one.png"
     asked = {"none": {}, "wrong": {"ticket": "other"}, "right": {"ticket": "bought"}}

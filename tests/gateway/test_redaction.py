@@ -62,7 +62,11 @@ async def program(cloudreve: StandIn, start_redis: StartRedis) -> AsyncIterator[
     server = start_redis(requirepass="another")
     redis = f"redis://:{REDIS_PASSWORD}@127.0.0.1:{server.port}/0"
     async with serving(
-        cloudreve.own_url, REDIS__URL=redis, CLOUDREVE__FETCH_TIMEOUT_S="0.5", SERVER__DEADLINE_S="2"
+        cloudreve.own_url,
+        REDIS__URL=redis,
+        CLOUDREVE__FETCH_TIMEOUT_S="0.2",
+        SERVER__DEADLINE_S="0.3",
+        SERVER__SHUTDOWN_S="0.2",
     ) as running:
         yield running
 
@@ -83,9 +87,8 @@ async def everything(cloudreve: StandIn, visitor: Confidant, token: str) -> None
         json_body(f'{{"code":0,"data":{{"url":"http://{PASSWORD}.invalid/?sign={PASSWORD}"}}}}'),
         json_body(f'{{"code":0,"data":{{"url":"http://[{PASSWORD}/","expires":"{PASSWORD}"}}}}'),
     )  # fmt: skip
-    for number, (verb, spoiler) in enumerate(
-        (verb, each) for verb in ("fetch", "resolve", "whoami") for each in spoilers
-    ):
+    spoiled = [(verb, spoiler) for verb in ("fetch", "resolve", "whoami") for spoiler in spoilers]
+    for number, (verb, spoiler) in enumerate(spoiled):
         cloudreve.library.put(cloudreve.library.alice, f"/album/{number}.png")
         cloudreve.fail(verb, spoiler, times=1)  # type: ignore[arg-type]
         fresh = cloudreve.token(life_s=3600 + number) if verb == "whoami" else token

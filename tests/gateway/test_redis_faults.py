@@ -13,7 +13,7 @@ import pytest
 
 from proxy.demo.standin import StandIn
 from tests.conftest import StartRedis
-from tests.gateway.house import Front, House
+from tests.gateway.house import Front, House, until
 from tests.redis_server import RedisServer
 
 VISITORS = 8
@@ -45,8 +45,7 @@ class Load:
     async def goes_on(self, answers: int = ENOUGH) -> None:
         """Wait until so many more answers have come."""
         enough = len(self.statuses) + answers
-        while len(self.statuses) < enough:
-            await asyncio.sleep(0)
+        await until(lambda: len(self.statuses) >= enough)
 
 
 @asynccontextmanager
@@ -123,11 +122,9 @@ async def test_no_request_fails_while_redis_does(
             await load.goes_on()
             await cure(server)
             await load.goes_on()
-            while not all(front.count("redis_up") for front in fronts):
-                await asyncio.sleep(0)
+            await until(lambda: all(front.count("redis_up") for front in fronts))
             server.command("FLUSHALL")
-            while not server.command("DBSIZE"):
-                await asyncio.sleep(0)
+            await until(lambda: server.command("DBSIZE"))
 
 
 async def test_no_request_fails_when_redis_is_restarted_and_emptied_again_and_again(
@@ -151,8 +148,7 @@ async def test_a_gateway_starts_without_its_redis(house: House, cloudreve: Stand
     front = await house.open(redis={"url": server.url, "timeout_s": 0.05, "pause_s": 0.05})
     async with loaded([front], cloudreve):
         await started(server)
-        while not server.command("DBSIZE"):
-            await asyncio.sleep(0)
+        await until(lambda: server.command("DBSIZE"))
 
 
 async def test_a_redis_that_does_not_let_us_in_is_a_miss(

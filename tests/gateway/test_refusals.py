@@ -41,7 +41,7 @@ def no(code: int) -> str:
 async def test_a_refusal_is_told_truly_and_kept_for_its_seconds(
     cloudreve: StandIn, front: Front, hours: Hours, code: int, status: int
 ) -> None:
-    """Code and correlation id are passed on, its words are not; then Cloudreve is left alone for seconds, and no more."""
+    """Code and correlation id are passed on, its words are not; Cloudreve is left alone for seconds, and no more."""
     cloudreve.fail("resolve", json_body(no(code)))
     first = await front.ask(in_share(cloudreve))
     assert (first.status, first.problem["code"], first.problem["correlation_id"]) == (status, code, "abc-123")

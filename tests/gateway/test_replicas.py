@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, Front, Hours, House, in_share
+from tests.gateway.house import ONE, Front, Hours, House, in_share, until
 from tests.redis_server import RedisServer
 
 
@@ -27,8 +25,7 @@ def keys(redis_server: RedisServer, kind: str = "") -> list[str]:
 
 async def arrived(redis_server: RedisServer, pictures: int = 1) -> None:
     """Wait until pictures have reached Redis, which visitors do not wait for."""
-    while len(keys(redis_server, "p")) < pictures:
-        await asyncio.sleep(0)
+    await until(lambda: len(keys(redis_server, "p")) >= pictures)
 
 
 def value(redis_server: RedisServer, key: str) -> bytes:
@@ -176,8 +173,7 @@ async def test_rubbish_in_redis_is_a_miss(
         redis_server.command("SET", key, rubbish)
     assert (await second.ask(in_share(cloudreve))).status == 200
     assert (await second.ask(in_share(cloudreve, "nope.png"))).status == 404
-    while value(redis_server, picture) != values[picture]:  # the rubbish is replaced, but not at once
-        await asyncio.sleep(0)
+    await until(lambda: value(redis_server, picture) == values[picture])
 
 
 async def test_a_gateway_of_another_site_shares_nothing(

@@ -1,4 +1,4 @@
-"""A picture on its way: the visitor sees its first bytes before its last ones exist, and never half of it as a whole."""
+"""A picture on its way: a visitor sees its first bytes before its last ones exist, and never half of it as a whole."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def test_what_an_anonymous_visitor_may_see_is_public_and_embeddable() -> None:
         ALICE,
         Identity(IdentityKind.USER, "aliceid"),
         Identity(IdentityKind.USER),
-        Identity(IdentityKind.ACCOUNT, "service"),
+        Identity(IdentityKind.ACCOUNT, "service", ticket="digest"),
         holding(ANONYMOUS, "paid"),
     ],
 )

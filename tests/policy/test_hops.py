@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import BadRequest, Looping, ProxyError
+from proxy.errors import BadRequest, Looping, ProxyError, UpstreamError
 from proxy.policy.forwarded import Seen
 from proxy.policy.headers import Fields
 from proxy.policy.hops import Head, back, check, onward
@@ -401,6 +401,13 @@ def test_an_answer_keeps_what_is_its_own() -> None:
 def test_the_length_of_an_answer_in_chunks_counts_for_nothing() -> None:
     """RFC 9112 §6.3: chunks decide."""
     assert "Content-Length" not in dict(back((("Transfer-Encoding", "chunked"), ("Content-Length", "3"))))
+
+
+@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\x00b", "a\x01b"])
+def test_a_field_that_would_end_early_makes_an_answer_useless(value: str) -> None:
+    """The rest of it would be another field, or another answer."""
+    with pytest.raises(UpstreamError):
+        back((("X-A", value),))
 
 
 def test_an_answer_that_switches_says_to_what() -> None:

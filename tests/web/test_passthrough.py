@@ -310,6 +310,10 @@ async def test_cloudreve_away_is_told_as_such(house: House) -> None:
         b"no HTTP at all\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: a\x00b\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 099 Early\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     ],
 )
@@ -317,6 +321,12 @@ async def test_an_answer_that_is_none_is_a_bad_gateway(house: House, said: bytes
     """Also one that is of another protocol, unasked."""
     _, answer = await house.ask(request("/a"), said)
     assert problem(answer)["status"] == 502
+
+
+async def test_a_reason_that_nobody_can_print_is_left_out(house: House) -> None:
+    """It says nothing to programs anyway (RFC 9112 §4)."""
+    _, answer = await house.ask(request("/a"), b"HTTP/1.1 200 O\x01K\r\nContent-Length: 0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 \r\n")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "MOVE"])

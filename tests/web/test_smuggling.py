@@ -100,8 +100,7 @@ async def test_a_request_that_can_be_read_in_two_ways_is_refused(house: House, r
     """400, once, and the connection is at its end: what follows on it could be anything."""
     answer = await house.refusal(raw)
     assert answer.split(b" ", 2)[1] == b"400"
-    assert answer.count(b"HTTP/1.") - answer.count(b"`, and HTTP/1.") <= 2
-    assert b"/admin" not in answer.partition(b"\r\n\r\n")[0]
+    assert b"\r\n\r\nHTTP/" not in answer
 
 
 @pytest.mark.parametrize("target", [pytest.param(target, id=name) for name, target in TARGETS.items()])

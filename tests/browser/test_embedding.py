@@ -1,0 +1,83 @@
+"""Pages of other sites: what is published shows there, what is private does not, and errors are a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from proxy.demo.library import PASSWORD
+from proxy.demo.painting import paint
+from proxy.demo.standin import StandIn
+from tests.browser.page import Profile
+from tests.browser.stage import ELSEWHERE, Stage, images
+from tests.gateway.house import ONE, in_share
+from tests.gateway.places import Place
+
+pytestmark = pytest.mark.needs("chromium")
+
+ABSENT = "cloudreve://my/album/absent.png"
+FALLBACK_WIDTH = 52
+_READ = """(() => {
+  const canvas = document.createElement("canvas").getContext("2d");
+  canvas.drawImage(document.images[0], 0, 0);
+  try { return canvas.getImageData(0, 0, 1, 1).data.length } catch (error) { return error.name }
+})()"""
+
+
+@pytest.fixture
+def fallback(tmp_path: Path) -> dict[str, str]:
+    """Give the setting of a picture that no other is as wide as."""
+    file = tmp_path / "fallback.png"
+    file.write_bytes(paint(3, FALLBACK_WIDTH, 39))
+    return {"fallback": str(file)}
+
+
+async def test_a_published_folder_is_seen_on_any_site(either_stage: Stage, site: Place, visitor: Profile) -> None:
+    """By nobody in particular; scripts that ask by CORS may read the pixels too. Beside it nothing is seen."""
+    album = {"prefix": "cloudreve://my/album", "email": "alice@example.org", "secret": PASSWORD}
+    scene = await either_stage.gateway(site.target.base, publish=[album])
+    elsewhere = await either_stage.pages(ELSEWHERE)
+    outside = ["cloudreve://my/日落 (1).png", "cloudreve://my/album/../日落 (1).png", "cloudreve://my/album/%2e%2e/日落 (1).png"]
+    page = await visitor.page()
+    await page.go(elsewhere.write("outside", images(scene.origin, outside)))
+    assert await page.shown() == [0, 0, 0]
+    for name, attributes, read in (("plain", "", "SecurityError"), ("shared", "crossorigin", 4)):
+        await page.go(elsewhere.write(name, images(scene.origin, [ONE], attributes)))
+        assert 0 not in await page.shown()
+        assert await page.js(_READ) == read
+    assert await visitor.cookies() == []
+
+
+async def test_an_error_is_shown_as_the_fallback(
+    either_stage: Stage, cloudreve: StandIn, visitor: Profile, fallback: dict[str, str]
+) -> None:
+    """With the true status: 401 for who is not signed in, 404 for what is not there; on any site."""
+    scene = await either_stage.gateway(cloudreve.own_url, embed=fallback)
+    elsewhere = await either_stage.pages(ELSEWHERE)
+    text = images(scene.origin, [ONE, f"cloudreve://{cloudreve.library.share.id}@share/absent.png", in_share(cloudreve)])
+    page = await visitor.page()
+    for pages in (scene.pages, elsewhere):
+        page.traffic.forget()
+        await page.go(pages.write("album", text))
+        assert [image.status for image in page.traffic.images] == [401, 404, 200]
+        assert await page.shown() == [FALLBACK_WIDTH, FALLBACK_WIDTH, 40]
+
+
+async def test_a_sealed_url_of_a_private_picture_shows_on_listed_sites_only(
+    either_stage: Stage, cloudreve: StandIn, visitor: Profile
+) -> None:
+    """Whoever copies one gets no further with it on a page of their own."""
+    elsewhere = await either_stage.pages(ELSEWHERE)
+    widths = []
+    for embed in ({}, {"private_origins": [elsewhere.origin]}):
+        scene = await either_stage.gateway(cloudreve.own_url, embed=embed)
+        page = await visitor.page()
+        await page.go(scene.pages.write("empty", ""))
+        asked = json.dumps({"headers": {"Authorization": f"Bearer {cloudreve.token()}"}})
+        url = await page.js(f"fetch('/api/v4/file/thumb?uri={ONE}', {asked}).then(a => a.json()).then(a => a.data.url)")
+        for pages in (scene.pages, elsewhere):
+            await page.go(pages.write("sealed", f'<img src="{url}">'))
+            widths += await page.shown()
+    assert widths == [40, 0, 40, 40]
