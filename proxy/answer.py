@@ -60,7 +60,7 @@ class Answers:
         if not grant.own and head.version not in ("", grant.version):
             await note(grant, head.version)
         elif not grant.own and not head.version and isinstance(body, Download):
-            body.when_whole(found.key, lambda whole: note(grant, whole.version))
+            body.when_whole(found.key or grant.url, lambda whole: note(grant, whole.version))
         tag = _etag(grant, head.version)
         shown = None if tag and matches(if_none_match, tag) else Shown(head, body)
         handling = Handling(found.source, source, found.collapsed or collapsed)

@@ -89,7 +89,7 @@ class Grants:
             if not isinstance(old, Grant) or self.remaining_s(old) <= -self._settings.grants.stale_if_error_s:
                 raise
             return FoundGrant(old, Source.STALE, collapsed=False)
-        return FoundGrant(self._allowed(entry), Source.UPSTREAM, collapsed)
+        return FoundGrant(self._allowed(entry), Source.UPSTREAM, collapsed, key)
 
     async def _flown(self, key: str, visitor: Visitor, request: ThumbRequest) -> tuple[Grant | Refusal, bool]:
         """Board the next flight when one gave up at a deadline, or for a token, that was not one's own."""

@@ -14,6 +14,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 OUTCOME = web.RequestKey("outcome", str)
 """How a request ended, in the vocabulary of the metrics."""
+LEFT = "left"
+"""The visitor did not wait for the answer, or not for all of it."""
 
 _log = structlog.get_logger("proxy.web")
 
@@ -33,7 +35,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         raise
     except ConnectionResetError:  # the visitor has left; what they wanted goes on for whoever comes next
         answer = problem_of(request, ProxyError("The connection broke."))
-        request[OUTCOME] = "left"
+        request[OUTCOME] = LEFT
         return answer
     except Exception:  # noqa: BLE001 - the border: whatever it was, the visitor gets an answer
         _log.exception("a request ended unexpectedly")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 
@@ -16,7 +17,7 @@ from proxy.web.health import Health
 from proxy.web.hitpath import HitPath
 from proxy.web.jar import Jar
 from proxy.web.passthrough import PASSED, Passthrough, leave_bare
-from proxy.web.problems import OUTCOME, Handler, problems
+from proxy.web.problems import LEFT, OUTCOME, Handler, problems
 
 _log = structlog.get_logger("proxy.web")
 
@@ -66,22 +67,30 @@ class Site:
     async def _narrate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Count the request and write its line: its route, never its query or its headers."""
         started = time.perf_counter()
-        response = await handler(request)
+        try:
+            response = await handler(request)
+        except asyncio.CancelledError:
+            request[OUTCOME] = LEFT
+            self._tell(request, None, time.perf_counter() - started)
+            raise
+        self._tell(request, response, time.perf_counter() - started)
+        return response
+
+    def _tell(self, request: web.Request, response: web.StreamResponse | None, seconds: float) -> None:
         outcome = request.get(OUTCOME)
         if outcome is None:  # health and the like
-            return response
-        seconds = time.perf_counter() - started
+            return
         is_sent = outcome in ("hit", "miss") and request.method == "GET"
-        self._metrics.request(outcome, seconds, (response.content_length or 0) if is_sent else 0)
+        sent_bytes = response.content_length if response is not None and is_sent else None
+        self._metrics.request(outcome, seconds, sent_bytes or 0)
         _log.info(
             "request",
             method=request.method,
             route=_route(request),
-            status=response.status,
+            status=response.status if response is not None and outcome != LEFT else None,
             outcome=outcome,
             ms=round(seconds * 1000, 2),
         )
-        return response
 
 
 def _application(routes: Iterable[web.RouteDef], *middlewares: Middleware) -> web.Application:

@@ -66,6 +66,10 @@ class GatewayProcess:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen([str(PROGRAM), "serve"], env=inherited | given, stderr=log)  # noqa: S603
 
+    def misconfigure(self) -> None:
+        """Let it not start again."""
+        self._settings["SERVER__PORT"] = "no port"
+
     async def is_ready(self) -> None:
         """Wait until it may take traffic."""
 

@@ -98,14 +98,17 @@ async def test_nobody_believes_what_a_visitor_says_of_proxies(
     }
 
 
-async def test_gateways_get_neither_bodies_nor_upgrades(
-    nginx: Nginx, gateways: list[Backend], visitor: Visitor
-) -> None:
-    """A connection to a gateway serves many visitors: nothing on it is more than a head."""
-    for target, body in ((THUMB, b"x" * 100), ("/session", b"y" * 100)):
-        await visitor.send("POST", target, {"Connection": "Upgrade", "Upgrade": "websocket"}, body)
-        await visitor.send("GET", target, {"Transfer-Encoding": "chunked"}, body)
-    for request in (request for gateway in gateways for request in gateway.requests):
+async def test_gateways_get_neither_bodies_nor_upgrades(gateways: list[Backend], visitor: Visitor) -> None:
+    """A connection to a gateway serves many visitors: nothing on it is more than a head, or looks like another one."""
+    hidden = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+    for target in (THUMB, "/session", "/api/v4/file/thumb"):
+        await visitor.send("POST", target, {"Connection": "Upgrade", "Upgrade": "websocket"}, hidden)
+        await visitor.send("GET", target, body=_chunked(hidden))
+        await visitor.send("GET", target)
+    requests = [request for gateway in gateways for request in gateway.requests]
+    assert len(requests) == 9
+    for request in requests:
+        assert request.target != "/hidden"
         assert request.body == b""
         assert not {"Content-Length", "Transfer-Encoding", "Upgrade"} & request.headers.keys()
 
@@ -244,6 +247,11 @@ async def test_a_gateway_that_hangs_up_is_replaced(gateways: list[Backend], visi
         answer = await visitor.send(method, target)
         assert (answer.status, answer.headers["X-Backend"] == first.name) == (200, False)
         first.answering = None
+
+
+async def _chunked(body: bytes) -> AsyncIterator[bytes]:
+    """Give a body whose length is not known beforehand."""
+    yield body
 
 
 async def _asked(gateways: list[Backend], visitor: Visitor, method: str, target: str) -> list[Backend]:

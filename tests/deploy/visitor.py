@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -36,7 +36,11 @@ class Visitor:
         return await self.send("GET", target, headers)
 
     async def send(
-        self, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | AsyncIterator[bytes] | None = None,
     ) -> Got:
         """Send a request, its target as it is."""
         where = URL(self.base + target, encoded=True)

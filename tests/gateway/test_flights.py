@@ -12,6 +12,7 @@ from aiohttp import web
 from proxy.demo.faults import Exchange, Fault, Hang, Says, json_body
 from proxy.demo.standin import StandIn
 from tests.gateway.house import ONE, TWO, Front, House, Reply, in_share, statuses, until
+from tests.redis_server import RedisServer
 
 MANY = 50
 
@@ -144,8 +145,12 @@ async def test_a_failure_is_shared_and_not_stored(cloudreve: StandIn, front: Fro
     assert (await front.ask(ONE, cloudreve.token())).status == 200
 
 
-async def test_a_rejected_grant_is_replaced_once_for_all_who_had_it(cloudreve: StandIn, front: Front) -> None:
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_rejected_grant_is_replaced_once_for_all_who_had_it(
+    cloudreve: StandIn, house: House, redis_server: RedisServer, shared: bool
+) -> None:
     """Ten visitors learn together that their grant is void, and share the new one."""
+    front = await house.open(redis={"url": redis_server.url, "timeout_s": 5.0} if shared else {})
     held = Held(json_body('{"code":40077}'))
     cloudreve.fail("fetch", held, times=1)
     async with together(front, in_share(cloudreve), 10, "picture") as tasks:

@@ -172,16 +172,18 @@ async def test_one_who_leaves_in_the_middle_is_no_error(cloudreve: StandIn, fron
 async def test_a_foreign_picture_that_arrives_slowly_without_a_validator_hits_next_time(
     cloudreve: StandIn, house: House
 ) -> None:
-    """Its version is known with its last byte only, but known then: no second fetch under the same grant."""
+    """Its version is known with its last byte only, but known then, under the grants of all who waited for it."""
     cloudreve.foreign, cloudreve.foreign_etags = True, False
     front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"]})
     drip = Drip()
     cloudreve.fail("fetch", drip, times=1)
     drip.release()
-    async with front.opened(in_share(cloudreve)) as response:
+    async with front.opened(in_share(cloudreve)) as one, front.opened(in_share(cloudreve), ticket="a") as other:
         drip.release()
-        body = await response.read()
-    again = await front.ask(in_share(cloudreve))
-    assert (again.is_hit, again.body) == (True, body)
-    assert (await front.ask(in_share(cloudreve), etag=again.etag)).status == 304
+        body = await one.read()
+        assert await other.read() == body
+    for who in ({}, {"ticket": "a"}):
+        again = await front.ask(in_share(cloudreve), **who)
+        assert (again.is_hit, again.body) == (True, body)
+        assert (await front.ask(in_share(cloudreve), etag=again.etag, **who)).status == 304
     assert cloudreve.calls.count("fetch") == 1

@@ -1,0 +1,146 @@
+"""Cloudreve's own page through the gateway. Only a real Cloudreve has one: collected where the environment names it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from proxy.app import running
+from proxy.demo.library import PASSWORD
+from proxy.demo.painting import paint
+from proxy.upstream.clock import Clock
+from tests.browser.page import Page, Profile
+from tests.browser.stage import Pages, Scene, Stage, images
+from tests.browser.stock_page import API, StockPage
+from tests.contract.target import REDIRECT_URI
+from tests.gateway.house import ONE, TWO, settings_for
+from tests.gateway.places import Place, place
+
+pytestmark = pytest.mark.needs("chromium")
+
+ALICE = "alice@example.org"
+DAY_S = 86400.0
+HEIGHT = 2400
+"""All thumbnails have to be in sight: others are not asked for."""
+SITE = {"server": {"passthrough": True}, "session": {"path": "/api/session"}, "pictures": {"ttl_s": 7 * DAY_S}}
+
+
+class Calendar:
+    """Our time; Cloudreve's goes on as ever, and what the gateway learns of it sets it right again."""
+
+    def __init__(self) -> None:
+        self._passed_s = 0.0
+
+    def clock(self) -> Clock:
+        """Make a clock that goes by it."""
+        return Clock(lambda: time.time() + self._passed_s, lambda: time.monotonic() + self._passed_s)
+
+    def pass_by(self, seconds: float) -> None:
+        """Let everything that the gateway keeps become so much older."""
+        self._passed_s += seconds
+
+
+@pytest.fixture
+async def real() -> AsyncIterator[Place]:
+    """Reach the real Cloudreve."""
+    async with place("real") as found:
+        yield found
+
+
+async def api(page: Page, token: str, method: str, path: str, value: object) -> None:
+    """Send a command to Cloudreve from a page of its site."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    asked = json.dumps({"method": method, "headers": headers, "body": json.dumps(value)})
+    code = await page.js(f"fetch('/api/v4{path}', {asked}).then(answer => answer.json()).then(answer => answer.code)")
+    assert code == 0
+
+
+async def visit(stock: StockPage, count: int) -> tuple[int, int, int]:
+    """Reload the page; count thumbnails seen, questions to the API, and pictures from the network."""
+    stock.page.traffic.forget()
+    await stock.page.reload()
+    seen = await stock.thumbnails(count)
+    return seen, len(stock.page.traffic.of(API)), pictures(stock.page)
+
+
+def pictures(page: Page) -> int:
+    """Count the thumbnails that came over the network."""
+    return sum("/thumb/s/" in image.url for image in page.traffic.downloads)
+
+
+async def test_what_is_uploaded_is_seen_and_not_transferred_again(
+    stage: Stage, real: Place, visitor: Profile, tmp_path: Path
+) -> None:
+    """Sign in, upload, look, reload; when the grants have been renewed Cloudreve is asked for leave, not for pictures."""
+    count, folder, calendar = 12, f"cloudreve://my/{uuid4().hex}", Calendar()
+    files = [tmp_path / f"{number}.png" for number in range(count)]
+    for number, file in enumerate(files):
+        file.write_bytes(paint(int(uuid4()) % 9973 + number, 640, 480))
+    scene = await stage.gateway(real.target.base, calendar.clock(), **SITE)
+    stock = StockPage(await visitor.page(height=HEIGHT), scene.origin)
+    await stock.sign_in(ALICE, PASSWORD)
+    await api(stock.page, real.target.alice, "POST", "/file/create", {"uri": folder, "type": "folder"})
+    try:
+        await stock.open(folder)
+        await stock.upload(files)
+        assert await stock.thumbnails(count) == count
+        assert await visit(stock, count) == (count, count, 0)
+        calendar.pass_by(DAY_S)
+        assert await visit(stock, count) == (count, count, count)
+        assert await visit(stock, count) == (count, count, 0)
+    finally:
+        await api(stock.page, real.target.alice, "DELETE", "/file", {"uris": [folder], "skip_soft_delete": True})
+    assert {urlsplit(sent.url).hostname for sent in stock.page.traffic.all} == {urlsplit(scene.origin).hostname}
+    assert scene.count("upstream_calls_total", verb="fetch", outcome="picture") <= count + 1  # and one of the first page
+
+
+async def test_two_visitors_of_a_fresh_share_see_all_of_it(
+    stage: Stage, real: Place, visitor: Profile, other: Profile
+) -> None:
+    """Thirty pictures each, and no dialog."""
+    uris = await real.gallery(30)
+    share = urlsplit(uris[0]).username
+    scene = await stage.gateway(real.target.base, **SITE)
+    stocks = [StockPage(await profile.page(height=HEIGHT), scene.origin) for profile in (visitor, other)]
+
+    async def look(stock: StockPage) -> tuple[int, list[str]]:
+        await stock.page.go(f"{scene.origin}/s/{share}")
+        return await stock.thumbnails(30), await stock.complaints()
+
+    assert await asyncio.gather(*(look(stock) for stock in stocks)) == [(30, []), (30, [])]
+    assert scene.count("upstream_calls_total", verb="resolve", outcome="grant") == 30
+
+
+async def test_who_agrees_on_the_consent_page_sees_private_pictures(real: Place, visitor: Profile) -> None:
+    """And goes on seeing them when the access token has run out, for one refresh."""
+    origin, calendar = REDIRECT_URI.removesuffix("/session/callback"), Calendar()
+    client = {"client_id": os.environ["OAUTH_CLIENT"], "client_secret": os.environ["OAUTH_SECRET"]}
+    server = {"port": urlsplit(origin).port, "public_origin": origin}
+    settings = settings_for(real.target.base, server=server, sign_in=client)
+    pages = Pages(origin)
+    async with running(settings, calendar.clock(), pages.routes()) as gateway:
+        scene = Scene(origin, pages, gateway)
+        album = pages.write("album", images(origin, [ONE, TWO]))
+        page = await visitor.page()
+        await page.go(f"{origin}/session/login?next=/pages/album")
+        stock = StockPage(page, real.target.base)
+        await stock.give_password(ALICE, PASSWORD)
+        async with page.leaving():
+            await stock.press("button", "Authorize")
+        assert await page.js("location.href") == album
+        first = await page.shown()
+        calendar.pass_by(3600)
+        await page.go(album)
+        assert 0 not in first + await page.shown()
+        assert scene.count("upstream_calls_total", verb="refresh", outcome="tokens") == 1
+        assert await page.js("fetch('/session', {method: 'DELETE'}).then(answer => answer.status)") == 204
+        await page.go(album)
+        assert await page.shown() == [0, 0]

@@ -1,0 +1,199 @@
+"""The image and the compose file: linted, and whatever of them runs without a container engine is run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from proxy.settings import Settings
+from proxy.settings.sources import load
+from tests.conftest import StartRedis
+from tests.deploy.nginx import SITE, Nginx
+from tests.gateway.house import Front, front_of
+from tests.redis_server import free_port
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+COMPOSE = ROOT / "deploy" / "compose.yaml"
+GATEWAYS = ("gateway-1", "gateway-2", "gateway-3")
+
+
+def compose() -> dict[str, Any]:
+    """Read the compose file; a variable that nobody has set has its default."""
+    text = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", COMPOSE.read_text())
+    found: dict[str, Any] = YAML(typ="safe").load(text)
+    return found
+
+
+def service(name: str) -> dict[str, Any]:
+    """Read one service."""
+    found: dict[str, Any] = compose()["services"][name]
+    return found
+
+
+def address(name: str) -> str:
+    """Tell a service's address on the network that visitors' requests take."""
+    return str(service(name)["networks"]["site"]["ipv4_address"])
+
+
+def run(program: str, *arguments: str) -> None:
+    """Run a linter, which must have nothing to say."""
+    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - our own
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def seconds(text: str) -> float:
+    """Read a time as compose writes it."""
+    assert text.endswith("s")
+    return float(text.removesuffix("s"))
+
+
+def test_the_dockerfile_is_sound() -> None:
+    """In the eyes of hadolint."""
+    run("hadolint", str(DOCKERFILE))
+
+
+def test_the_compose_file_follows_its_schema() -> None:
+    """The one that compose itself goes by."""
+    run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE))
+
+
+def test_the_image_gets_all_that_it_copies_and_no_more() -> None:
+    """Of what `.dockerignore` lets through."""
+    _, build, image = DOCKERFILE.read_text().split("\nFROM ")
+    lines = re.findall(r"^COPY (.+) \S+$", build, re.MULTILINE)
+    copied = sorted(name for line in lines for name in line.split())
+    assert copied == sorted(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    assert re.findall(r"^COPY (.+)$", image, re.MULTILINE) == ["--from=build /opt/thumb-proxy /opt/thumb-proxy"]
+
+
+def test_the_image_is_nobodys_in_particular() -> None:
+    """Neither root nor a name that only the image knows; it ends as the gateway wants to be ended."""
+    last = DOCKERFILE.read_text().rpartition("\nFROM ")[2]
+    assert re.search(r"^USER 10001:10001$", last, re.MULTILINE)
+    assert re.search(r"^STOPSIGNAL SIGTERM$", last, re.MULTILINE)
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE)
+    assert {base.partition(":")[0] for base in bases} == {"python"}
+    assert all(re.fullmatch(r"python:3\.\d+-slim", base) for base in bases)
+
+
+@pytest.fixture
+async def front() -> AsyncIterator[Front]:
+    """Run a gateway whose Cloudreve is away."""
+    async with front_of(f"http://127.0.0.1:{free_port()}") as opened:
+        yield opened
+
+
+async def test_the_healthcheck_tells_a_gateway_from_none(front: Front) -> None:
+    """With the interpreter alone; being asked does not depend on Cloudreve."""
+    found = re.search(r"^HEALTHCHECK .*\\\n\s+CMD (\[.*\])$", DOCKERFILE.read_text(), re.MULTILINE)
+    assert found
+    python, *arguments = json.loads(found[1])
+    assert python == "python"
+    for port, code in ((front.gateway.port, 0), (free_port(), 1)):
+        environment = {"THUMB_PROXY_SERVER__PORT": str(port)}
+        checking = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, env=environment, stderr=asyncio.subprocess.DEVNULL
+        )
+        assert await checking.wait() == code
+
+
+def test_only_nginx_can_be_reached_from_outside() -> None:
+    """No other service has ports, or the host's network."""
+    services = compose()["services"]
+    assert [name for name, said in services.items() if "ports" in said] == ["nginx"]
+    assert not [name for name, said in services.items() if "network_mode" in said or said.get("privileged")]
+    assert compose()["networks"]["cache"]["internal"]
+    assert service("redis")["networks"] == ["cache"]
+
+
+def test_nginx_finds_everybody_where_they_are() -> None:
+    """At the addresses that compose gives out; and the gateways know whom to believe."""
+    upstreams = (SITE / "upstreams-compose.conf").read_text()
+    found = re.findall(r"^\s*server ([\d.]+):(\d+) ", upstreams, re.MULTILINE)
+    assert found == [*((address(name), "8080") for name in GATEWAYS), (address("cloudreve"), "5212")]
+    mounted = {volume.split(":")[0]: volume.split(":")[1] for volume in service("nginx")["volumes"]}
+    assert mounted["./nginx/thumb-proxy.conf"] == "/etc/nginx/conf.d/default.conf"  # in the place of the image's own
+    assert mounted["./nginx/upstreams-compose.conf"].startswith("/etc/nginx/conf.d/")
+    assert mounted["nginx_cache"] == "/var/cache/nginx"
+
+
+@pytest.mark.needs("nginx")
+def test_nginx_takes_the_files_of_compose(tmp_path: Path) -> None:
+    """As `nginx -t` says."""
+    nginx = Nginx(tmp_path, [1, 2, 3], 4)
+    nginx.upstreams = (SITE / "upstreams-compose.conf").read_text()
+    assert nginx.check() == ""
+
+
+def test_both_files_of_upstreams_differ_in_addresses_only() -> None:
+    """What one of them says of balancing holds for the other."""
+    one, other = ((SITE / name).read_text() for name in ("upstreams.conf", "upstreams-compose.conf"))
+
+    def directives(text: str) -> list[str]:
+        return [re.sub(r"server \S+", "server", line) for line in text.splitlines() if not line.startswith("#")]
+
+    assert directives(one) == directives(other)
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    """Load the settings of a gateway as compose sets it up."""
+    (tmp_path / "seal__keys").write_text("0123456789abcdef" * 4 + "\n")
+    for name, value in service("gateway-1")["environment"].items():
+        monkeypatch.setenv(name, value)
+    assert service("gateway-1")["environment"]["THUMB_PROXY_SECRETS_DIR"] == "/run/secrets"
+    monkeypatch.setenv("THUMB_PROXY_SECRETS_DIR", str(tmp_path))
+    return load()
+
+
+def test_gateways_understand_their_settings(settings: Settings) -> None:
+    """Every name and value; the secrets come from files with the names of secrets."""
+    assert settings.cloudreve.url == f"http://{address('cloudreve')}:5212"
+    assert settings.cloudreve.public_origins == (settings.server.public_origin,)
+    assert settings.server.trusted_proxies == (f"{address('nginx')}/32",)
+    assert settings.redis.url is not None
+    assert settings.redis.url.get_secret_value() == "redis://redis:6379/0"
+    assert [key.get_secret_value() for key in settings.seal.keys] == ["0123456789abcdef" * 4]
+    assert service("gateway-1")["secrets"] == ["seal__keys"]
+    assert compose()["secrets"] == {"seal__keys": {"file": "./secrets/seal__keys"}}
+
+
+def test_gateways_are_alike_and_have_time_to_finish(settings: Settings) -> None:
+    """They differ in their addresses alone."""
+    alike = [{key: value for key, value in service(name).items() if key != "networks"} for name in GATEWAYS]
+    assert alike[0] == alike[1] == alike[2]
+    assert len({address(name) for name in (*GATEWAYS, "nginx", "cloudreve")}) == 5
+    assert seconds(alike[0]["stop_grace_period"]) > settings.server.drain_s + settings.server.shutdown_s
+    assert settings.memory.max_bytes < 768 * 1024 * 1024 == _bytes(alike[0]["mem_limit"])
+
+
+def test_a_real_redis_takes_its_command(start_redis: StartRedis) -> None:
+    """And is a cache then: bounded, forgetting what is asked for least, keeping nothing on disk."""
+    program, *words = service("redis")["command"]
+    assert program == "redis-server"
+    options = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)}
+    server = start_redis(**options)
+    wanted = {"maxmemory": b"536870912", "maxmemory-policy": b"allkeys-lru", "save": b"", "appendonly": b"no"}
+    assert {name: _configured(server.command("CONFIG", "GET", name)) for name in wanted} == wanted
+
+
+def _configured(reply: object) -> bytes:
+    assert isinstance(reply, list)
+    return bytes(reply[1])
+
+
+def _bytes(text: str) -> int:
+    assert text.endswith("m")
+    return int(text.removesuffix("m")) * 1024 * 1024

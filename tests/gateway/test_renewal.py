@@ -1,0 +1,147 @@
+"""Never late: a grant that is wanted is renewed before it ends, and an outage may be bridged where that is allowed."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.demo.faults import Hang, Reset, json_body
+from proxy.demo.standin import StandIn
+from tests.gateway.house import ONE, Front, Hours, House, in_share, until
+from tests.redis_server import RedisServer
+
+RENEWING: dict[str, object] = {"renew_s": 30.0}
+BRIDGING: dict[str, object] = {"renew_s": 0.0, "stale_if_error_s": 600.0}
+
+
+@pytest.fixture
+async def renewing(house: House, cloudreve: StandIn) -> Front:
+    """Run a gateway that renews in the last 30 of 90 seconds."""
+    cloudreve.url_life_s = 100
+    return await house.open(grants=RENEWING)
+
+
+@pytest.fixture
+async def bridging(house: House, cloudreve: StandIn) -> Front:
+    """Run a gateway that may show what has run out for ten minutes, while Cloudreve is away."""
+    cloudreve.url_life_s = 100
+    return await house.open(grants=BRIDGING)
+
+
+async def test_a_grant_that_is_wanted_is_renewed_behind_its_visitors(
+    cloudreve: StandIn, renewing: Front, hours: Hours
+) -> None:
+    """Each request hits, before the renewal, while it is under way and after it, and the grant never ends."""
+    await renewing.ask(in_share(cloudreve))
+    for resolves in (2, 3, 4):
+        hours.pass_by(70)
+        hang = Hang()
+        cloudreve.fail("resolve", hang, times=1)
+        for _ in range(3):
+            assert (await renewing.ask(in_share(cloudreve))).is_hit
+        await cloudreve.calls.arrived("resolve", resolves)
+        assert (await renewing.ask(in_share(cloudreve))).is_hit
+        hang.until.set()
+        await cloudreve.calls.ended("resolve", resolves)
+        await until(lambda: renewing.count("upstream_calls_total", verb="resolve", outcome="grant") == resolves)
+        assert cloudreve.calls.count("resolve") == resolves
+    reply = await renewing.ask(in_share(cloudreve))
+    assert (reply.is_hit, reply.max_age_s > 80, cloudreve.calls.count("fetch")) == (True, True, 1)
+
+
+async def test_a_grant_that_nobody_wants_is_not_renewed(cloudreve: StandIn, renewing: Front, hours: Hours) -> None:
+    """It costs Cloudreve nothing to have been looked at once."""
+    await renewing.ask(in_share(cloudreve))
+    hours.pass_by(1000)
+    await renewing.ask(in_share(cloudreve, "two.png"))
+    assert cloudreve.calls.count("resolve", target=in_share(cloudreve)) == 1
+
+
+@pytest.mark.parametrize("fault", [Reset(), json_body("null"), json_body('{"code":40073}')])
+async def test_a_renewal_that_fails_is_nobodys_trouble(
+    cloudreve: StandIn, renewing: Front, hours: Hours, fault: Reset
+) -> None:
+    """Hits go on until the grant ends, and then whoever asks hears the truth."""
+    await renewing.ask(in_share(cloudreve))
+    cloudreve.fail("resolve", fault, times=1)
+    hours.pass_by(70)
+    assert (await renewing.ask(in_share(cloudreve))).is_hit
+    await cloudreve.calls.ended("resolve", 2)
+    assert (await renewing.ask(in_share(cloudreve))).is_hit
+    hours.pass_by(30)
+    assert (await renewing.ask(in_share(cloudreve))).status == 200
+
+
+async def test_a_renewal_that_is_refused_ends_the_showing(cloudreve: StandIn, renewing: Front, hours: Hours) -> None:
+    """The share was closed meanwhile: from the renewal on nobody sees it, though the old grant had seconds left."""
+    await renewing.ask(in_share(cloudreve))
+    share = cloudreve.library.shares.pop(cloudreve.library.share.id)
+    hours.pass_by(70)
+    assert (await renewing.ask(f"cloudreve://{share.id}@share/one.png")).is_hit
+    await cloudreve.calls.ended("resolve", 2)
+    await until(lambda: renewing.count("upstream_calls_total", verb="resolve", outcome="refusal"))
+    assert (await renewing.ask(f"cloudreve://{share.id}@share/one.png")).status == 404
+
+
+async def test_two_gateways_renew_a_grant_once(
+    cloudreve: StandIn, house: House, hours: Hours, redis_server: RedisServer
+) -> None:
+    """Whoever comes first does it, and the other finds it in Redis when its own copy has ended."""
+    cloudreve.url_life_s = 100
+    fronts = [await house.open(grants=RENEWING, redis={"url": redis_server.url, "timeout_s": 5.0}) for _ in range(2)]
+    for front in fronts:
+        await front.ask(in_share(cloudreve))
+    hours.pass_by(70)
+    assert (await fronts[0].ask(in_share(cloudreve))).is_hit
+    await until(lambda: fronts[0].count("upstream_calls_total", verb="resolve", outcome="grant") == 2)
+    hours.pass_by(25)
+    replies = [await front.ask(in_share(cloudreve)) for front in fronts]
+    assert [reply.is_hit for reply in replies] == [True, True]
+    assert cloudreve.calls.count("resolve") == 2
+
+
+async def test_an_outage_is_bridged_for_the_same_identity_alone(
+    cloudreve: StandIn, bridging: Front, hours: Hours
+) -> None:
+    """Who was granted it sees it, marked as stale and not to be kept; nobody else does."""
+    token = cloudreve.token(life_s=7200)
+    fresh = await bridging.ask(ONE, token)
+    hours.pass_by(200)
+    await cloudreve.stop()
+    stale = await bridging.ask(ONE, token)
+    assert (stale.status, stale.body, stale.max_age_s) == (200, fresh.body, 0)
+    assert "fwd=stale" in stale.headers["Cache-Status"]
+    assert (await bridging.ask(ONE, token, etag=fresh.etag)).status == 304
+    for who in (None, cloudreve.token("bob", life_s=7200)):
+        assert (await bridging.ask(ONE, who)).status == 503
+    assert (await bridging.ask(ONE, token, ticket="another-identity")).status == 503
+
+
+async def test_a_bridge_ends(cloudreve: StandIn, bridging: Front, hours: Hours) -> None:
+    """Ten minutes after the grant has ended it is 503, whatever is still in memory."""
+    await bridging.ask(in_share(cloudreve))
+    await cloudreve.stop()
+    hours.pass_by(90 + 590)
+    assert (await bridging.ask(in_share(cloudreve))).status == 200
+    hours.pass_by(20)
+    assert (await bridging.ask(in_share(cloudreve))).status == 503
+
+
+async def test_a_refusal_is_no_outage(cloudreve: StandIn, bridging: Front, hours: Hours) -> None:
+    """Cloudreve is there and says no: the old grant counts for nothing, now and when Cloudreve goes away after it."""
+    await bridging.ask(in_share(cloudreve))
+    share = cloudreve.library.shares.pop(cloudreve.library.share.id)
+    hours.pass_by(200)
+    uri = f"cloudreve://{share.id}@share/one.png"
+    assert (await bridging.ask(uri)).status == 404
+    await cloudreve.stop()
+    hours.pass_by(10)
+    assert (await bridging.ask(uri)).status == 503
+
+
+async def test_nothing_is_bridged_by_default(cloudreve: StandIn, house: House, hours: Hours) -> None:
+    """A picture without leave is not shown."""
+    front = await house.open()
+    await front.ask(in_share(cloudreve))
+    hours.pass_by(3600)
+    await cloudreve.stop()
+    assert (await front.ask(in_share(cloudreve))).status == 503

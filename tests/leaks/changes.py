@@ -1,0 +1,97 @@
+"""What owners, administrators and operators change while visitors look on."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, assert_never, get_args
+
+from proxy.demo.library import Account, Share
+from tests.leaks.play import Play
+from tests.leaks.scene import SHARE_PASSWORDS, TICKETS, Replica
+
+FileChange: TypeAlias = Literal["put", "remove", "repaint"]
+ShareChange: TypeAlias = Literal["close", "open", "password", "no password", "ticket", "members"]
+SiteChange: TypeAlias = Literal["out", "back", "key", "url life", "no expiry"]
+Operation: TypeAlias = Literal["flush", "kill", "start", "exchange"]
+
+FILE_CHANGES: tuple[FileChange, ...] = get_args(FileChange)
+SHARE_CHANGES: tuple[ShareChange, ...] = get_args(ShareChange)
+SITE_CHANGES: tuple[SiteChange, ...] = get_args(SiteChange)
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+
+_URL_LIVES_S = (3600.0, 100.0, 15.0, 5.0)
+
+
+def change_file(play: Play, owner: Account, path: str, what: FileChange) -> None:
+    """Upload a file or a new version of it, delete it, or change what storage holds for it."""
+    scene = play.scene
+    file = scene.cloudreve.library.files.get((owner.id, path))
+    match what:
+        case "put":
+            scene.cards.put(owner, path)
+        case "remove":
+            if file is not None:
+                scene.cloudreve.library.remove(file)
+        case "repaint":
+            if file is not None and file.thumbnail is not None and scene.cloudreve.foreign:
+                scene.cards.repaint(file, scene.now)
+        case _:
+            assert_never(what)
+
+
+def change_share(play: Play, share: Share, what: ShareChange) -> None:
+    """Close a share, open it again, or let in others than before."""
+    shares = play.scene.cloudreve.library.shares
+    match what:
+        case "close":
+            shares.pop(share.id, None)
+        case "open":
+            shares[share.id] = share
+        case "password":
+            share.password = SHARE_PASSWORDS[share.password == SHARE_PASSWORDS[0]]
+        case "no password":
+            share.password = ""
+        case "ticket":
+            share.ticket = TICKETS[share.ticket == TICKETS[0]]
+        case "members":
+            share.members_only = not share.members_only
+        case _:
+            assert_never(what)
+
+
+def prime(play: Play, share: Share, password: str, hint: str, ticket: str) -> None:
+    """Let somebody enter a share at Cloudreve itself, with a hint that opens it from then on."""
+    play.scene.witness.use(f"cloudreve://{share.id}:{password}@share/c.png", hint, ticket)
+
+
+def change_site(play: Play, what: SiteChange) -> None:
+    """Change how Cloudreve is; another key only where no gateway was told the one before."""
+    scene, site = play.scene, play.scene.cloudreve
+    match what:
+        case "out" | "back":
+            scene.be_out(is_out=what == "out")
+        case "key":
+            if not scene.terms.checks_here:
+                play.change_key()
+        case "url life":
+            site.url_life_s = _URL_LIVES_S[(_URL_LIVES_S.index(site.url_life_s) + 1) % len(_URL_LIVES_S)]
+        case "no expiry":
+            site.null_expires = not site.null_expires
+        case _:
+            assert_never(what)
+
+
+async def operate(play: Play, replica: Replica, what: Operation) -> None:
+    """Empty Redis, kill it, start it again, or exchange a replica for another."""
+    match what:
+        case "flush":
+            play.scene.flush_redis()
+        case "kill":
+            play.scene.kill_redis()
+        case "start":
+            play.scene.start_redis()
+        case "exchange":
+            await replica.exchange()
+        case _:
+            assert_never(what)
+    if what in ("flush", "kill"):
+        play.lose_notes()

@@ -1,0 +1,189 @@
+"""What visitors, owners and operators do; every answer is judged as soon as it is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from http.cookies import SimpleCookie
+
+from proxy.demo.library import Account
+from tests.leaks.roster import NAMES, token_of
+from tests.leaks.scene import HERE, TICKETS, Replica, Scene
+from tests.leaks.verdict import Court, Given, check_no_picture, is_public
+from tests.leaks.visitors import BELIEF_S, SCOPES, Ask, Session, Token, written
+from tests.leaks.wire import Reply
+from tests.leaks.witness import Who
+from tests.web.browser import COOKIE, Browser
+
+
+class Play:
+    """Acts on a scene, and keeps what visitors keep: tokens, cookies, sealed URLs, validators, their last requests."""
+
+    def __init__(self, scene: Scene, seen: Counter[str]) -> None:
+        self.scene = scene
+        self.seen = seen
+        self.court = Court(scene.witness, scene.cards, seen)
+        self.tokens: dict[str, list[Token]] = {}
+        self.sessions: list[Session] = []
+        self.given: list[Given] = []
+        self.asked: list[Ask] = []
+
+    def hand_out(self, names: Collection[str] = NAMES, life_s: float = 3600.0) -> None:
+        """Give somebody another access token, or something that looks like one."""
+        for name in names:
+            self.tokens.setdefault(name, []).append(token_of(self.scene.cloudreve, name, life_s))
+
+    def etag(self, number: int) -> str:
+        """Choose among the validators that anybody has seen; none for 0."""
+        if number == 1:
+            return "*"
+        known = list(self.court.shown)
+        return known[-number % len(known)] if number and known else ""
+
+    async def everybody(self, uri: str, replica: Replica, hint: str) -> None:
+        """Let everybody ask for one thing, one after the other, each of them thrice."""
+        asks = [Ask(uri, hint=hint), Ask(uri, hint=hint, ticket=TICKETS[0])]
+        asks += [Ask(uri, token=tokens[-1], hint=hint) for tokens in self.tokens.values()]
+        asks += [Ask(uri, session=session, cookie=session.cookies[-1]) for session in self.sessions[-3:]]
+        for ask in (ask for ask in asks for _ in range(3)):
+            await self.look([ask], replica)
+
+    def change_key(self) -> None:
+        """Let Cloudreve sign with another key: no token of before is good any more."""
+        self.scene.cloudreve.secret += "-anew"
+        for token in (token for tokens in self.tokens.values() for token in tokens):
+            token.voided = min(token.voided or self.scene.now, self.scene.now)
+        for session in self.sessions:
+            session.ends = min(session.ends, self.scene.now + BELIEF_S)
+
+    async def look(self, asks: Sequence[Ask], replica: Replica, *, lane: int = 0, cut: int = 0) -> list[Reply]:
+        """Send requests on one connection: in one piece, or in two where `cut` says."""
+        raw, heads = b"".join(ask.raw for ask in asks), [ask.method == "HEAD" for ask in asks]
+        pieces = [raw[:cut], raw[cut:]] if 0 < cut < len(raw) else [raw]
+        begun, heard = self.scene.now, replica.hears_redis
+        replies = await replica.say(pieces, heads, lane)
+        for ask, reply in zip(asks, replies, strict=True):
+            self._judge(ask, reply, replica, begun, hears=heard and replica.hears_redis)
+        self.asked = [*self.asked[-20:], *asks]
+        return replies
+
+    async def crowd(self, asks: Sequence[Ask]) -> None:
+        """Let all ask at once, one after the other at either replica."""
+        replicas = self.scene.replicas
+        jobs = (self.look([ask], replicas[turn % 2], lane=turn // 2) for turn, ask in enumerate(asks[:4]))
+        await asyncio.gather(*jobs)
+
+    async def follow(self, given: Given, replica: Replica, ask: Ask, *, tampered: int = 0) -> None:
+        """Follow a sealed URL, as it is or changed in one place, with whatever one has beside it."""
+        path = given.path
+        if tampered:
+            at = len("/thumb/s/") + tampered % (len(path) - len("/thumb/s/"))
+            path = f"{path[:at]}{'B' if path[at] != 'B' else 'C'}{path[at + 1 :]}"
+        raw = ask.raw.replace(ask.raw.split(b" ")[1], path.encode(), 1)
+        for _ in range(3):
+            [reply] = await replica.say([raw], [ask.method == "HEAD"])
+            if tampered:
+                assert reply.status == 403
+                check_no_picture(reply)
+            else:
+                self.court.judge_opened(reply, ask.method, given, self.scene.now)
+                self._check_embedding(ask, reply)
+
+    async def begin(self, token: Token, replica: Replica, site: str) -> None:
+        """Turn a token into a cookie."""
+        fields = [("Authorization", f"Bearer {token.text}"), ("Content-Length", "0"), *_from(site)]
+        [reply] = await replica.say([written("POST", "/session", iter(fields))], [False])
+        who = token.whose(self.scene.now, checks_here=self.scene.terms.checks_here)
+        cookie = _cookie(reply)
+        if reply.status != 200:
+            assert not cookie
+            check_no_picture(reply)
+            return
+        assert who is not None
+        assert site in ("", "same-origin", "none"), "another site has signed somebody in"
+        assert f'"subject":"{who.subject}"'.encode() in reply.body
+        ends = min(token.ends, token.voided + BELIEF_S) if token.voided is not None else token.ends
+        self.sessions.append(Session(who, [cookie], ends))
+
+    async def agree(self, account: Account, replica: Replica) -> None:
+        """Sign in by way of Cloudreve's consent page."""
+        site, browser = self.scene.cloudreve, Browser(replica.front)
+        landed = await browser.agree(site.own_url, site.issue(account, "access", 60.0))
+        if landed.status == 303:
+            who = Who(account.id, site.client.id, SCOPES)
+            session = Session(who, [browser.cookies[COOKIE]], self.scene.now + site.refresh_life_s)
+            session.root = self.scene.cloudreve.roots[-1]
+            self.sessions.append(session)
+
+    async def end(self, session: Session, cookie: str, replica: Replica, site: str) -> None:
+        """Sign out, or let a page of another site try to."""
+        noted, fields = self.scene.keys("e"), [("Cookie", f"{COOKIE}={cookie}"), *_from(site)]
+        [reply] = await replica.say([written("DELETE", "/session", iter(fields))], [False])
+        if site not in ("", "same-origin", "none"):
+            assert reply.status == 403
+        elif reply.status == 204 and session.ended is None and self.scene.now < session.ends:
+            session.ended, session.ended_at = self.scene.now, (replica, replica.generation)
+            session.is_noted = self.scene.keys("e") > noted
+
+    async def who(self, session: Session, cookie: str, replica: Replica) -> None:
+        """Ask whose session it is."""
+        heard = replica.hears_redis
+        [reply] = await replica.say([written("GET", "/session", iter([("Cookie", f"{COOKIE}={cookie}")]))], [False])
+        who = session.whose(self.scene.now, replica, hears=heard and replica.hears_redis)
+        if reply.status == 200:
+            assert who is not None, "a session that is over"
+            assert f'"subject":"{who.subject}"'.encode() in reply.body
+            self._keep_cookie(session, reply)
+
+    def disown(self, session: Session) -> None:
+        """Let Cloudreve end the sign-in behind a session; an access token lives on."""
+        site = self.scene.cloudreve
+        if session.root:
+            site.revoked.add(session.root)
+            session.ends = min(session.ends, self.scene.now + site.access_life_s)
+
+    def lose_notes(self) -> None:
+        """Take note that Redis has lost all it knew."""
+        for session in self.sessions:
+            session.is_noted = False
+
+    def _judge(self, ask: Ask, reply: Reply, replica: Replica, begun: float, *, hears: bool) -> None:
+        scene, now = self.scene, self.scene.now
+        allowed = ask.allowed(scene.cloudreve, replica, hears=hears, checks_here=scene.terms.checks_here)
+        past = now - (replica.bridge_s if scene.is_out else 0.0)
+        if ask.is_api:
+            covers = self.court.covers(allowed.public | allowed.private, ask.address, now, begun)
+            given = self.court.judge_link(reply, covers, is_public=bool(allowed.public))
+            self.given += [given] if given else []
+            return
+        whose = allowed.public if is_public(reply) else allowed.private
+        self.court.judge(reply, ask.method, self.court.covers(whose, ask.address, past, begun), now)
+        self._check_embedding(ask, reply)
+        if ask.session is not None and reply.status in (200, 304) and not is_public(reply):
+            self._keep_cookie(ask.session, reply)
+
+    def _check_embedding(self, ask: Ask, reply: Reply) -> None:
+        if ask.site == "cross-site" and reply.status in (200, 304):
+            assert is_public(reply), "another site's page shows what is private"
+
+    def _keep_cookie(self, session: Session, reply: Reply) -> None:
+        cookie = _cookie(reply)
+        session.cookies += [cookie] if cookie else []
+
+
+def _from(site: str) -> list[tuple[str, str]]:
+    """Give the fields by which a browser tells whose page asks."""
+    if not site:
+        return []
+    return [("Sec-Fetch-Site", site), ("Origin", HERE if site == "same-origin" else "https://evil.example")]
+
+
+def _cookie(reply: Reply) -> str:
+    """Give the session's cookie that an answer sets; empty where it sets none, or takes it away."""
+    found = ""
+    for line in reply.all("set-cookie"):
+        with suppress(KeyError):
+            found = SimpleCookie(line)[COOKIE].value
+    return found

@@ -1,0 +1,232 @@
+"""Nobody sees what Cloudreve has granted to others only, whatever happens in whatever order.
+
+Hypothesis makes up plays: visitors, owners and operators act on a stand-in Cloudreve, two replicas and a real Redis, and
+every answer is held against what Cloudreve itself was seen to grant. LEAKS_PLAYS and LEAKS_ACTS make it a soak.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from proxy.demo.library import Share
+from tests.conftest import StartRedis
+from tests.leaks.changes import (
+    FILE_CHANGES,
+    OPERATIONS,
+    SHARE_CHANGES,
+    SITE_CHANGES,
+    FileChange,
+    Operation,
+    ShareChange,
+    SiteChange,
+    change_file,
+    change_share,
+    change_site,
+    operate,
+    prime,
+)
+from tests.leaks.play import Play
+from tests.leaks.roster import GOOD, NAMES
+from tests.leaks.scene import PATHS, SHARE_PASSWORDS, TICKETS, Replica, Scene, Terms
+from tests.leaks.secrecy import check_nothing_told, listening
+from tests.leaks.wishes import HINTS, SITES, Place, Wish, places, wishes
+from tests.redis_server import RedisServer
+
+PLAYS = int(os.environ.get("LEAKS_PLAYS", "25"))
+ACTS = int(os.environ.get("LEAKS_ACTS", "40"))
+
+pytestmark = pytest.mark.timeout(60 + PLAYS * ACTS)
+
+terms = st.builds(
+    Terms,
+    checks_here=st.booleans(),
+    renews=st.booleans(),
+    bridge_s=st.sampled_from((0.0, 0.0, 120.0)),
+    is_small=st.sampled_from((False, False, True)),
+    is_foreign=st.booleans(),
+)
+turns = st.integers(0, 1)
+
+
+class Leaks(RuleBasedStateMachine):
+    """One play."""
+
+    def __init__(self, redis: RedisServer, seen: Counter[str]) -> None:
+        super().__init__()
+        self._redis = redis
+        self._seen = seen
+        self._loop = asyncio.Runner()
+        self._stack = ExitStack()
+        self._told: list[Any] = []
+        self._play: Play | None = None
+
+    @initialize(terms=terms)
+    def begin(self, terms: Terms) -> None:
+        """Set the stage."""
+        self._told = self._stack.enter_context(listening())
+        self._redis.command("FLUSHALL")
+        self._play = Play(Scene(self._redis, terms), self._seen)
+        self._do(self._play.scene.__aenter__())
+        self._play.hand_out()
+
+    def teardown(self) -> None:
+        """Leave, and look at what has been said."""
+        if self._play is not None:
+            metrics = [replica.front.gateway.metrics.exposition().decode() for replica in self._play.scene.replicas]
+            self._do(self._play.scene.__aexit__())
+            self._stack.close()
+            check_nothing_told(self._play, self._told, metrics)
+        self._loop.close()
+
+    @property
+    def play(self) -> Play:
+        """The play that has begun."""
+        assert self._play is not None
+        return self._play
+
+    @rule(wish=wishes, turn=turns, times=st.integers(1, 4), cut=st.sampled_from((0, 0, 0, 7, 60, 10_000)))
+    def look(self, wish: Wish, turn: int, times: int, cut: int) -> None:
+        """Ask, and ask the same again."""
+        ask = wish.ask(self.play)
+        for _ in range(times):
+            self._do(self.play.look([ask], self._replica(turn), cut=cut))
+
+    @rule(drawn=st.lists(wishes, min_size=2, max_size=4), turn=turns, cut=st.sampled_from((0, 30, 300)))
+    def hurry(self, drawn: list[Wish], turn: int, cut: int) -> None:
+        """Send several requests on one connection without waiting for answers."""
+        self._do(self.play.look([wish.ask(self.play) for wish in drawn], self._replica(turn), cut=cut))
+
+    @rule(place=places, drawn=st.lists(wishes, min_size=2, max_size=4))
+    def crowd(self, place: Place, drawn: list[Wish]) -> None:
+        """Let several ask for one thing at once."""
+        self._do(self.play.crowd([wish.ask(self.play, place) for wish in drawn]))
+
+    @rule(place=places, turn=turns, hint=st.sampled_from(("", HINTS[0])))
+    def everybody(self, place: Place, turn: int, hint: str) -> None:
+        """Let everybody ask for one thing, one after the other."""
+        self._do(self.play.everybody(place.uri(self.play), self._replica(turn), hint))
+
+    @precondition(lambda self: self._play is not None and self._play.asked)
+    @rule(back=st.integers(1, 20), turn=turns, times=st.integers(1, 3))
+    def repeat(self, back: int, turn: int, times: int) -> None:
+        """Send a request of before once more, byte for byte."""
+        ask = self.play.asked[-1 - back % len(self.play.asked)]
+        for _ in range(times):
+            self._do(self.play.look([ask], self._replica(turn), lane=back % 2))
+
+    @precondition(lambda self: self._play is not None and self._play.given)
+    @rule(number=st.integers(0, 5), turn=turns, wish=wishes, tampered=st.sampled_from((0, 0, 0, 1, 50, 333)))
+    def follow(self, number: int, turn: int, wish: Wish, tampered: int) -> None:
+        """Follow a sealed URL, whoever it was given to."""
+        given = self.play.given[-1 - number % len(self.play.given)]
+        self._do(self.play.follow(given, self._replica(turn), wish.ask(self.play), tampered=tampered))
+
+    @rule(name=st.sampled_from(NAMES), turn=turns, site=st.sampled_from(SITES))
+    def sign_in(self, name: str, turn: int, site: str) -> None:
+        """Turn a token into a cookie."""
+        self._do(self.play.begin(self.play.tokens[name][-1], self._replica(turn), site))
+
+    @precondition(lambda self: self._play is not None and not self._play.scene.is_out)
+    @rule(who=st.integers(0, 1), turn=turns)
+    def agree(self, who: int, turn: int) -> None:
+        """Sign in by way of the consent page."""
+        self._do(self.play.agree(self.play.scene.accounts[who], self._replica(turn)))
+
+    @precondition(lambda self: self._play is not None and self._play.sessions)
+    @rule(
+        number=st.integers(0, 5), turn=turns, site=st.sampled_from(SITES), age=st.integers(0, 2), what=st.integers(0, 3)
+    )
+    def deal_with_session(self, number: int, turn: int, site: str, age: int, what: int) -> None:
+        """Sign out, have Cloudreve end it, or ask whose it is."""
+        session = self.play.sessions[-1 - number % len(self.play.sessions)]
+        cookie = session.cookies[-1 - age % len(session.cookies)]
+        if what == 0:
+            self.play.disown(session)
+        elif what == 1:
+            self._do(self.play.who(session, cookie, self._replica(turn)))
+        else:
+            self._do(self.play.end(session, cookie, self._replica(turn), site))
+
+    @rule(seconds=st.sampled_from((1, 4, 12, 61, 130, 310, 1500, 3500, 3601, 7300)))
+    def wait(self, seconds: int) -> None:
+        """Let time go by."""
+        self.play.scene.hours.pass_by(seconds)
+
+    @rule(name=st.sampled_from(GOOD), life_s=st.sampled_from((30.0, 400.0, 3600.0)))
+    def issue(self, name: str, life_s: float) -> None:
+        """Give somebody another token."""
+        self.play.hand_out([name], life_s)
+
+    @rule(path=st.sampled_from(PATHS), who=st.integers(0, 1), what=st.sampled_from(FILE_CHANGES))
+    def change_file(self, path: str, who: int, what: FileChange) -> None:
+        """Upload, delete, or change what storage holds."""
+        change_file(self.play, self.play.scene.accounts[who], path, what)
+
+    @rule(number=st.integers(0, 5), what=st.sampled_from(SHARE_CHANGES))
+    def change_share(self, number: int, what: ShareChange) -> None:
+        """Close a share, open it again, or let in others than before."""
+        change_share(self.play, self._share(number), what)
+
+    @rule(number=st.integers(0, 5), password=st.sampled_from(SHARE_PASSWORDS), hint=st.sampled_from(HINTS))
+    def prime(self, number: int, password: str, hint: str) -> None:
+        """Let somebody enter a share at Cloudreve itself, with a hint that opens it from then on."""
+        prime(self.play, self._share(number), password, hint, TICKETS[number % 2])
+
+    @rule(what=st.sampled_from(OPERATIONS), turn=turns)
+    def operate(self, what: Operation, turn: int) -> None:
+        """Empty Redis, kill or start it, or exchange a replica."""
+        self._do(operate(self.play, self._replica(turn), what))
+
+    @rule(what=st.sampled_from(SITE_CHANGES))
+    def change_site(self, what: SiteChange) -> None:
+        """Change how Cloudreve itself is."""
+        change_site(self.play, what)
+
+    def _share(self, number: int) -> Share:
+        return self.play.scene.shares[number % len(self.play.scene.shares)]
+
+    def _replica(self, turn: int) -> Replica:
+        return self.play.scene.replicas[turn]
+
+    def _do(self, work: Coroutine[Any, Any, object]) -> None:
+        self._loop.run(work)
+
+
+def test_nobody_sees_what_only_others_were_granted(start_redis: StartRedis) -> None:
+    """No other's picture, none with a refusal, nothing for all that is not everybody's, and no secret in the logs."""
+    redis, seen = start_redis(), Counter[str]()
+    run_state_machine_as_test(
+        lambda: Leaks(redis, seen),
+        settings=settings(
+            max_examples=PLAYS,
+            stateful_step_count=ACTS,
+            deadline=None,
+            derandomize="LEAKS_PLAYS" not in os.environ,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    print(dict(sorted(seen.items())))
+    for outcome in (
+        "GET 200",
+        "GET 304",
+        "HEAD 200",
+        "GET 401",
+        "GET 403",
+        "GET 404",
+        "public",
+        "private",
+        "hit",
+        "link 0",
+    ):
+        assert seen[outcome] > 0, f"no play came so far: {seen}"

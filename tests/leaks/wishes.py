@@ -1,0 +1,113 @@
+"""What hypothesis makes up: wishes, which become requests when it is known what there is to ask with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hypothesis import strategies as st
+
+from tests.leaks.play import Play
+from tests.leaks.roster import NAMES
+from tests.leaks.scene import PATHS, SHARE_PASSWORDS, TICKETS
+from tests.leaks.visitors import Ask
+
+HINTS = ("11111111-2222-4333-8444-555555555555", "66666666-7777-4888-9999-aaaaaaaaaaaa")
+SITES = ("", "same-origin", "same-site", "cross-site", "none")
+_MY = ("cloudreve://my{path}", "cloudreve://{alice}@my{path}", "cloudreve://{bob}@my{path}")
+_SPELLINGS = ("", "scheme", "slashes", "dots", "escape", "fragment", "query", "climb")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A File URI in the making."""
+
+    share: int | None
+    own: str
+    path: str
+    password: str
+    spelling: str
+
+    def uri(self, play: Play) -> str:
+        """Write it."""
+        library = play.scene.cloudreve.library
+        if self.share is None:
+            return _spelt(self.own.format(path=self.path, alice=library.alice.id, bob=library.bob.id), self.spelling)
+        share = play.scene.shares[self.share % len(play.scene.shares)].id
+        name = self.path.rpartition("/")[2]
+        return _spelt(f"cloudreve://{share}{self.password and f':{self.password}'}@share/{name}", self.spelling)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A request in the making; numbers choose among what there is, whatever that is."""
+
+    place: Place
+    credential: str
+    """A name, a session, or neither."""
+    age: int
+    """How many tokens or cookies ago."""
+    ticket: str
+    hint: str
+    etag: int
+    site: str
+    method: str
+    is_api: bool
+
+    def ask(self, play: Play, place: Place | None = None) -> Ask:
+        """Make the request."""
+        ask = Ask((place or self.place).uri(play), ticket=self.ticket, hint=self.hint, site=self.site)
+        if self.is_api:
+            ask = replace(ask, route="/api/v4/file/thumb")
+        elif self.method != "GET" or self.etag:
+            ask = replace(ask, method=self.method, etag=play.etag(self.etag))
+        if self.credential in NAMES:
+            tokens = play.tokens[self.credential]
+            return replace(ask, token=tokens[-1 - self.age % len(tokens)])
+        if self.credential == "session" and play.sessions:
+            session = play.sessions[-1 - self.etag % len(play.sessions)]
+            return replace(ask, session=session, cookie=session.cookies[-1 - self.age % len(session.cookies)])
+        return ask
+
+
+places = st.builds(
+    Place,
+    share=st.one_of(st.none(), st.integers(0, 5)),
+    own=st.sampled_from(_MY),
+    path=st.sampled_from(PATHS),
+    password=st.sampled_from(("", *SHARE_PASSWORDS, "wrong-4715")),
+    spelling=st.sampled_from(_SPELLINGS),
+)
+wishes = st.builds(
+    Wish,
+    place=places,
+    credential=st.sampled_from(("", "session", "session", *NAMES)),
+    age=st.sampled_from((0, 0, 0, 1, 2)),
+    ticket=st.sampled_from(("", "", *TICKETS)),
+    hint=st.sampled_from(("", "", *HINTS)),
+    etag=st.sampled_from((0, 0, 0, 1, 2, 3, 4)),
+    site=st.sampled_from(("", *SITES)),
+    method=st.sampled_from(("GET", "GET", "GET", "HEAD")),
+    is_api=st.sampled_from((False, False, True)),
+)
+
+
+def _spelt(uri: str, how: str) -> str:
+    """Write it another way; `climb` leads out of what is published."""
+    folder, _, name = uri.rpartition("/")
+    match how:
+        case "scheme":
+            return uri.replace("cloudreve", "CloudReve", 1)
+        case "slashes":
+            return f"{folder}//{name}"
+        case "dots":
+            return f"{folder}/./zzz/../{name}"
+        case "escape":
+            return uri.replace(".png", "%2Epng")
+        case "fragment":
+            return f"{uri}#/pub/a.png"
+        case "query":
+            return f"{uri}?x=1"
+        case "climb":
+            return uri.replace("my/secret/", "my/pub/..%2fsecret/")
+        case _:
+            return uri

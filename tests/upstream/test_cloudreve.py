@@ -1,0 +1,167 @@
+"""The calls to Cloudreve's API: what is sent, and what its answers become."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from urllib.parse import quote
+
+import aiohttp
+import pytest
+
+from proxy.demo.faults import json_body
+from proxy.demo.standin import StandIn
+from proxy.errors import ProxyError, TooSlow, Unreachable, UpstreamError
+from proxy.metrics import Metrics
+from proxy.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind
+from proxy.policy.guard import Origins
+from proxy.policy.uri import parse
+from proxy.settings import CloudreveSettings, GrantSettings
+from proxy.upstream.clock import Clock
+from proxy.upstream.cloudreve import Cloudreve, translated
+
+NOBODY = Credentials()
+HINT = "11111111-2222-4333-8444-555555555555"
+ONE = parse("cloudreve://my/album/one.png", 4096)
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[StandIn]:
+    """Run a stand-in."""
+    async with StandIn(size=(40, 30)) as standin:
+        yield standin
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give a clock that knows nothing of Cloudreve yet."""
+    return Clock()
+
+
+@pytest.fixture
+async def cloudreve(site: StandIn, clock: Clock) -> AsyncIterator[Cloudreve]:
+    """Make the calls."""
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        settings = CloudreveSettings.model_validate({"url": site.own_url})
+        yield Cloudreve(session, clock, Origins(site.own_url), Metrics(), settings, GrantSettings())
+
+
+def shared(site: StandIn, name: str = "one.png") -> FileUri:
+    """Name a picture of the public album."""
+    return parse(f"cloudreve://{site.library.share.id}@share/{name}", 4096)
+
+
+async def test_a_grant_names_the_picture_and_its_end(site: StandIn, cloudreve: Cloudreve) -> None:
+    """Ten seconds before the end that Cloudreve set, by its clock; its own picture keeps its name."""
+    site.clock_offset_s = 5000
+    grant = await cloudreve.resolve(shared(site), NOBODY, None)
+    again = await cloudreve.resolve(shared(site), NOBODY, None)
+    assert isinstance(grant, Grant)
+    assert isinstance(again, Grant)
+    assert grant.fresh_until == pytest.approx(site.now() + 3590, abs=2)
+    assert (grant.own, grant.picture) == (True, again.picture)
+    assert grant.url.startswith(site.own_url)
+    assert "sign" not in repr(grant)
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a+b", "a&b", "a=b", "a#b", "a%b", "a?b", "a;b", "日落", "a'b\"c", "..a", "a%2Fb"]
+)
+async def test_a_name_reaches_cloudreve_as_it_is(site: StandIn, cloudreve: Cloudreve, name: str) -> None:
+    """Whatever characters it holds: the URI that Cloudreve reads is, to the byte, the one that the cache is keyed by."""
+    uri = parse(f"cloudreve://my/{quote(name, safe='')}", 4096)
+    await cloudreve.resolve(uri, Credentials(site.token()), None)
+    assert site.calls.of("resolve")[0].target == uri.text
+
+
+async def test_a_refusal_is_a_value_with_code_and_correlation_id(site: StandIn, cloudreve: Cloudreve) -> None:
+    """So that it can be kept."""
+    refusal = await cloudreve.resolve(ONE, NOBODY, None)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.kind, refusal.code) == (RefusalKind.UNAUTHENTICATED, 401)
+    assert refusal.correlation_id
+
+
+@pytest.mark.parametrize("code", [40073, 50004])
+async def test_generating_is_neither(site: StandIn, cloudreve: Cloudreve, code: int) -> None:
+    """Nothing of it may be kept."""
+    site.fail("resolve", json_body(f'{{"code":{code},"correlation_id":"x-1"}}'))
+    assert await cloudreve.resolve(shared(site), NOBODY, None) == Generating(code, "x-1")
+
+
+async def test_credentials_are_sent_as_they_came_and_to_the_api_alone(site: StandIn, cloudreve: Cloudreve) -> None:
+    """Token and ticket with a resolve, the token with a whoami, none with a ping."""
+    await cloudreve.resolve(ONE, Credentials(site.token(), "a-ticket"), None)
+    assert await cloudreve.whoami(site.token()) == site.library.alice.id
+    await cloudreve.ping()
+    resolve, whoami, ping = (site.calls.of(verb)[0].headers for verb in ("resolve", "whoami", "ping"))
+    assert (resolve["authorization"], resolve["x-cr-purchase-ticket"]) == (f"Bearer {site.token()}", "a-ticket")
+    assert whoami["authorization"] == f"Bearer {site.token()}"
+    assert "x-cr-purchase-ticket" not in whoami
+    assert "authorization" not in ping
+
+
+async def test_a_hint_goes_along_where_it_can_open_nothing(site: StandIn, cloudreve: Cloudreve) -> None:
+    """With the user's own files; of a share it would bring back what a password had opened."""
+    await cloudreve.resolve(ONE, Credentials(site.token()), HINT)
+    await cloudreve.resolve(shared(site), Credentials(site.token()), HINT)
+    assert [call.headers.get("x-cr-context-hint") for call in site.calls.of("resolve")] == [HINT, None]
+
+
+@pytest.mark.parametrize("token", ["garbage", "a.b.c", ""])
+async def test_a_token_that_is_not_accepted_is_nobodys(site: StandIn, cloudreve: Cloudreve, token: str) -> None:
+    """None, and not an error: the answer can be remembered."""
+    assert await cloudreve.whoami(token) is None
+
+
+async def test_cloudreves_clock_is_learnt_from_any_answer(site: StandIn, cloudreve: Cloudreve, clock: Clock) -> None:
+    """A ping will do, and so will a refusal."""
+    site.clock_offset_s = 1200
+    await cloudreve.ping()
+    assert clock.skew_s == pytest.approx(1200, abs=1.5)
+    site.clock_offset_s = -1200
+    await cloudreve.resolve(ONE, NOBODY, None)
+    assert clock.skew_s == pytest.approx(-1200, abs=1.5)
+
+
+async def test_nothing_is_called_while_cloudreve_is_known_to_be_down(site: StandIn, cloudreve: Cloudreve) -> None:
+    """Three failures in a row are enough; the next call fails without being made, and a probe mends that."""
+    await site.stop()
+    for _ in range(3):
+        with pytest.raises(Unreachable):
+            await cloudreve.resolve(shared(site), NOBODY, None)
+    await site.start()
+    with pytest.raises(Unreachable):
+        await cloudreve.resolve(shared(site), NOBODY, None)
+    assert site.calls.count("resolve") == 0
+    await cloudreve.breaker.probe()
+    assert isinstance(await cloudreve.resolve(shared(site), NOBODY, None), Grant)
+
+
+async def test_answers_that_are_wrong_do_not_mean_that_it_is_down(site: StandIn, cloudreve: Cloudreve) -> None:
+    """It answers, be it badly."""
+    site.fail("resolve", json_body("null"))
+    for _ in range(5):
+        with pytest.raises(UpstreamError):
+            await cloudreve.resolve(shared(site), NOBODY, None)
+    assert site.calls.count("resolve") == 5
+
+
+TRANSLATIONS: tuple[tuple[TimeoutError | aiohttp.ClientError, type[ProxyError]], ...] = (
+    (aiohttp.ConnectionTimeoutError("secret"), Unreachable),
+    (aiohttp.SocketTimeoutError("secret"), TooSlow),
+    (TimeoutError("secret"), TooSlow),
+    (aiohttp.ServerDisconnectedError("secret"), Unreachable),
+    (aiohttp.ClientOSError("secret"), Unreachable),
+    (aiohttp.ClientPayloadError("secret"), UpstreamError),
+    (aiohttp.InvalidURL("secret"), UpstreamError),
+)
+
+
+@pytest.mark.parametrize(("error", "ours"), TRANSLATIONS)
+def test_foreign_errors_become_ours_without_their_words(
+    error: TimeoutError | aiohttp.ClientError, ours: type[ProxyError]
+) -> None:
+    """Their messages may hold a signed URL."""
+    translation = translated(error)
+    assert type(translation) is ours
+    assert "secret" not in str(translation)
