@@ -1,19 +1,20 @@
-"""The line to one Redis server: commands go out in turn; what goes wrong costs their callers little time, no error."""
+"""The line to one Redis server: what goes wrong on it costs who asks little time, and no error."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
+import asyncio
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from proxy.cache.batch import NOTHING, Batches, Item, Word
+from proxy.cache.client import lanes
 from proxy.cache.errands import Errands
 from proxy.cache.gate import Gate, State
-from proxy.cache.reads import Found, Reads
 from proxy.cache.trouble import Trouble, trouble_of
 from proxy.errors import Unreachable
 from proxy.settings import RedisSettings
@@ -21,27 +22,9 @@ from proxy.settings import RedisSettings
 _log = structlog.get_logger("proxy.cache.redis")
 _T = TypeVar("_T")
 
-Command: TypeAlias = Callable[[Redis], Awaitable[Any]]
-Fetcher: TypeAlias = Callable[[Redis, list[str]], Awaitable[Sequence[Found | Exception]]]
-
-
-async def fetch_together(client: Redis, keys: list[str]) -> Sequence[Found]:
-    """Read several keys in one command."""
-    found: Sequence[Any] = await client.mget(keys)
-    return found
-
-
-async def fetch_each(client: Redis, keys: list[str]) -> Sequence[Found | Exception]:
-    """Read several keys by a command each, sent together: in a cluster one command may not name several slots."""
-    pipeline = client.pipeline(transaction=False)
-    for key in keys:
-        pipeline.get(key)
-    found: Sequence[Any] = await pipeline.execute(raise_on_error=False)
-    return found
-
 
 class Line:
-    """Sends commands, each in a task of its own, for which its caller waits no longer than `timeout_s`.
+    """Sends commands in batches, each in a task of its own; nobody waits for a reply longer than `timeout_s`.
 
     So a command that has been sent is never cancelled, by whatever end its caller comes to: its reply is read where it
     belongs, and its connection goes back to the pool clean (redis-py issue 2665 tells what happened otherwise).
@@ -53,16 +36,16 @@ class Line:
         settings: RedisSettings,
         timer: Callable[[], float],
         observe: Callable[[Trouble], None],
-        fetch: Fetcher = fetch_together,
+        *,
+        is_shard: bool = False,
     ) -> None:
         self.client = client
         self._gate = Gate(settings.pause_s, timer)
         self._timeout_s = settings.timeout_s
         self._timer = timer
         self._observe = observe
-        self._fetch = fetch
-        self._reads = Reads(self._read, settings.timeout_s, lambda: observe(Trouble.LATE))
-        self._turns = asyncio.Semaphore(settings.max_connections)  # fair, which redis-py's pool is not
+        self._is_shard = is_shard
+        self._batches = Batches(self._send, lanes(settings), settings.timeout_s, lambda: observe(Trouble.LATE))
         self._errands = Errands()
 
     @property
@@ -75,34 +58,27 @@ class Line:
         if self._gate.state is State.UP:
             return True
         if self._gate.claim_probe():
-            self.start(self._probe())
+            self._errands.start(self._probe())
         return False
 
-    async def read(self, key: str) -> Found:
-        """Give the value of a key, together with all that is read in the same tick; None when there is trouble."""
-        return await self._reads.read(key) if self.is_open() else None
+    async def read(self, key: str) -> bytes | None:
+        """Give the value of a key; None when there is none, or trouble."""
+        return await self.ask(None, key, "GET", key)
 
-    async def ask(self, fallback: _T, _key: str, command: Command, unheard: Callable[[_T], None] | None = None) -> _T:
-        """Give Redis' reply, or `fallback` when there is trouble or no reply within `timeout_s`.
+    async def ask(self, fallback: _T, _key: str, *words: Word, unheard: Callable[[_T], None] | None = None) -> _T:
+        """Give the reply to a command, or `fallback` when there is trouble or no reply within `timeout_s`.
 
         A reply that comes when its caller has given up, or has been cancelled, goes to `unheard`.
         """
         if not self.is_open():
             return fallback
-        task, is_heard = self.start(self._run(fallback, command)), False
-        try:
-            done, _ = await asyncio.wait({task}, timeout=self._timeout_s)
-            is_heard = bool(done)
-        finally:
-            if unheard is not None and not is_heard:
-                task.add_done_callback(lambda task: None if task.cancelled() else unheard(task.result()))
-        if not is_heard:
-            self._observe(Trouble.LATE)
-        return task.result() if is_heard and not task.cancelled() else fallback
+        reply = await self._batches.add(Item(words, unheard)).outcome()
+        return fallback if reply is NOTHING else reply  # type: ignore[no-any-return]
 
-    def start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        """Run something beside everybody's path, until the line is closed."""
-        return self._errands.start(work)
+    def send(self, _key: str, *words: Word) -> None:
+        """Have a command sent, and wait for nothing; whether it arrives is nobody's concern."""
+        if self.is_open():
+            self._batches.add(Item(words))
 
     def clients(self) -> list[Redis]:
         """List the client of the server."""
@@ -123,33 +99,49 @@ class Line:
 
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
+        self._batches.flush()
         await self._errands.aclose(self._timeout_s)
         with suppress(RedisError, OSError):
             await self.client.aclose()
 
-    def _read(self, keys: list[str]) -> asyncio.Task[Sequence[Found]]:
-        nothing: Sequence[Found] = [None] * len(keys)
-        return self.start(self._run(nothing, lambda client: self._fetched(client, keys)))
+    def _send(self, items: list[Item]) -> asyncio.Task[None]:
+        return self._errands.start(self._exchange(items))
 
-    async def _fetched(self, client: Redis, keys: list[str]) -> Sequence[Found]:
-        found = await self._fetch(client, keys)
-        for trouble in {trouble_of(value) for value in found if isinstance(value, Exception)}:
-            self._observe(trouble)
-        return [None if isinstance(value, Exception) else value for value in found]
+    async def _exchange(self, items: list[Item]) -> None:
+        """Ask for all at once, and hand out the replies."""
+        if self.state is State.PAUSED:
+            return
+        epoch, requests = self._gate.epoch, self._requests(items)
+        try:
+            replies = await self._replies([words for words, _ in requests])
+        except Exception as error:  # noqa: BLE001 - what fails open lets no library's surprise through
+            replies = [error]
+        for (_, receive), reply in zip(requests, replies, strict=False):
+            if isinstance(reply, Exception):
+                self._suffer(reply, epoch)
+            else:
+                receive(reply)
 
-    async def _run(self, fallback: _T, command: Command) -> _T:
-        """Send a command when its turn comes, unless its caller has gone by then."""
-        wanted_until = self._timer() + self._timeout_s
-        async with self._turns:
-            epoch = self._gate.epoch
-            if self._timer() > wanted_until or self.state is State.PAUSED:
-                return fallback
-            try:
-                reply: _T = await command(self.client)
-            except Exception as error:  # noqa: BLE001 - what fails open lets no library's surprise through
-                self._suffer(error, epoch)
-                return fallback
-            return reply
+    def _requests(self, items: list[Item]) -> list[tuple[tuple[Word, ...], Callable[[Any], None]]]:
+        """Put reads together, those of one key at least: in a cluster one command may not name several slots."""
+        readers: dict[str, list[Item]] = {}
+        requests: list[tuple[tuple[Word, ...], Callable[[Any], None]]] = []
+        for item in items:
+            if item.words[0] == "GET":
+                readers.setdefault(str(item.words[1]), []).append(item)
+            else:
+                requests.append((item.words, item.deliver))
+        for keys in [[key] for key in readers] if self._is_shard else [list(readers)] if readers else []:
+            requests.append((("MGET", *keys), _spreading([readers[key] for key in keys])))
+        return requests
+
+    async def _replies(self, commands: list[tuple[Word, ...]]) -> list[Any]:
+        if len(commands) == 1:
+            return [await self.client.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
+        pipeline = self.client.pipeline(transaction=False)
+        for words in commands:
+            pipeline.execute_command(*words)
+        return await pipeline.execute(raise_on_error=False)
 
     def _suffer(self, error: Exception, epoch: int) -> None:
         trouble = trouble_of(error)
@@ -170,3 +162,14 @@ class Line:
             return
         self._gate.open()
         _log.info("redis up")
+
+
+def _spreading(readers: list[list[Item]]) -> Callable[[Iterable[Any]], None]:
+    """Give a function that hands the values of several keys to the readers of each."""
+
+    def spread(values: Iterable[Any]) -> None:
+        for waiting, value in zip(readers, values, strict=True):
+            for item in waiting:
+                item.deliver(value)
+
+    return spread

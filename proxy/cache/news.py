@@ -64,12 +64,14 @@ class News:
                 _log.debug("news lost", trouble=trouble_of(error).value)
             wait_s = first_s if self.is_heard else min(2 * wait_s, longest_s)
             self.is_heard = False
+            _leave_if_cancelled()
             await asyncio.sleep(wait_s)
 
     async def _hear(self, pubsub: PubSub) -> None:
         """Take messages in until the connection no longer answers a ping."""
         is_asked = False
         while True:
+            _leave_if_cancelled()
             message = await pubsub.get_message(timeout=SILENCE_S)
             if message is not None:
                 is_asked, self.is_heard = False, True
@@ -86,3 +88,10 @@ class News:
         for reader in self._readers.get(key.decode("utf-8", "replace"), ()):
             if not reader.done():
                 reader.set_result(text)
+
+
+def _leave_if_cancelled() -> None:
+    """Notice a cancellation that came with a reply: `wait_for`, which redis-py uses, swallows it until Python 3.11."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -195,6 +195,8 @@ async def test_sealed_urls_are_cached_where_the_picture_is_public(
     for told, reached in ((public, 1), (private, 2)):
         where = json.loads(told.body)["data"]["url"]
         before = sum(replicas.asked())
-        assert [(await visitor.get(URL(where).raw_path)).status for _ in range(2)] == [200, 200]
+        answers = [await visitor.get(URL(where).raw_path) for _ in range(2)]
+        assert [answer.status for answer in answers] == [200, 200]
+        assert [len(answer.headers.getall("Cache-Status")) for answer in answers] == [3 - reached] * 2
         assert sum(replicas.asked()) == before + reached
     assert len(nginx.stored) == 1

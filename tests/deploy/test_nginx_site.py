@@ -16,6 +16,7 @@ pytestmark = pytest.mark.needs("nginx")
 
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 SEALED = "/thumb/s/c2VhbGVkLXdpdGgtYS1zZWNyZXQ"
+SHARE_PAGE = "/s/AbCd/pw123"
 LIES = {
     "X-Forwarded-For": "203.0.113.7",
     "X-Forwarded-Proto": "https",
@@ -180,7 +181,15 @@ async def test_the_log_tells_no_file_uri(nginx: Nginx, gateways: list[Backend], 
     """Nor a sealed URL, a code, a token or where somebody came from; not even when all goes wrong."""
     for gateway in gateways:
         gateway.headers = PUBLIC
-    targets = (THUMB, f"/api{THUMB}", SEALED, "/session/callback?code=secret-code", f"/api/v4/file{THUMB}", THUMB)
+    targets = (
+        THUMB,
+        f"/api{THUMB}",
+        SEALED,
+        "/session/callback?code=secret-code",
+        f"/api/v4/file{THUMB}",
+        THUMB,
+        SHARE_PAGE,
+    )
     headers = {"Authorization": "Bearer secret-token", "Referer": f"https://site.example/?uri={URI}"}
     for target in targets:
         await visitor.get(target, headers)
@@ -190,6 +199,7 @@ async def test_the_log_tells_no_file_uri(nginx: Nginx, gateways: list[Backend], 
         await visitor.get(target, headers)
     told = nginx.access_log + nginx.error_log
     assert told.count(" 503 ") == 5
+    assert "GET /s/AbCd/... HTTP/1.1" in told
     assert not [
         secret for secret in ("pw123", "c2VhbGVk", "secret-code", "secret-token", "site.example") if secret in told
     ]

@@ -56,7 +56,7 @@ class Play:
         for token in (token for tokens in self.tokens.values() for token in tokens):
             token.voided = min(token.voided or self.scene.now, self.scene.now)
         for session in self.sessions:
-            session.ends = min(session.ends, self.scene.now + BELIEF_S)
+            session.ends, session.is_void = min(session.ends, self.scene.now + BELIEF_S), True
 
     async def look(self, asks: Sequence[Ask], replica: Replica, *, lane: int = 0, cut: int = 0) -> list[Reply]:
         """Send requests on one connection: in one piece, or in two where `cut` says."""
@@ -105,7 +105,7 @@ class Play:
         assert site in ("", "same-origin", "none"), "another site has signed somebody in"
         assert f'"subject":"{who.subject}"'.encode() in reply.body
         ends = min(token.ends, token.voided + BELIEF_S) if token.voided is not None else token.ends
-        self.sessions.append(Session(who, [cookie], ends))
+        self.sessions.append(Session(who, [cookie], ends, is_void=token.voided is not None))
 
     async def agree(self, account: Account, replica: Replica) -> None:
         """Sign in by way of Cloudreve's consent page."""

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
@@ -213,6 +213,7 @@ def test_nobody_sees_what_only_others_were_granted(start_redis: StartRedis) -> N
             deadline=None,
             derandomize="LEAKS_PLAYS" not in os.environ,
             database=None,
+            phases=[Phase.generate, *([Phase.shrink] if "LEAKS_SHRINK" in os.environ else [])],
             suppress_health_check=list(HealthCheck),
         ),
     )

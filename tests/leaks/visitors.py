@@ -31,6 +31,10 @@ class Token:
     voided: float | None = None
     """When Cloudreve has changed its key."""
 
+    def is_shaky(self, now: float) -> bool:
+        """Tell whether a gateway may still believe in it when Cloudreve does not."""
+        return self.voided is not None or now > self.ends - SLACK_S
+
     def whose(self, now: float, *, checks_here: bool) -> Who | None:
         """Name whoever it may count for."""
         is_void = self.voided is not None and not checks_here and now > self.voided + BELIEF_S + SLACK_S
@@ -44,6 +48,8 @@ class Session:
     who: Who
     cookies: list[str]
     ends: float
+    is_void: bool = False
+    """Whether Cloudreve has changed its key."""
     root: str = ""
     """The sign-in that its refresh tokens come from."""
     ended: float | None = None
@@ -125,10 +131,11 @@ class Ask:
         now = site.now()
         if self.token is not None:
             who = self.token.whose(now, checks_here=checks_here)
-            return Allowed(private=_with(who, self.ticket))
+            return Allowed(private=_with(who, self.ticket, is_shaky=self.token.is_shaky(now)))
         private: frozenset[Who] = frozenset()
         if self.session is not None and self.site != "cross-site" and not self.is_api:
-            private = _with(self.session.whose(now, replica, hears=hears), self.ticket)
+            who = self.session.whose(now, replica, hears=hears)
+            private = _with(who, self.ticket, is_shaky=self.session.is_void)
         if self._is_published():
             return Allowed(frozenset({Who(site.library.alice.id)}), private)
         if self.ticket:
@@ -142,8 +149,11 @@ class Ask:
         return address.path.startswith(PUBLISHED + "/")
 
 
-def _with(who: Who | None, ticket: str) -> frozenset[Who]:
-    return frozenset() if who is None else frozenset({who._replace(ticket=ticket)})
+def _with(who: Who | None, ticket: str, *, is_shaky: bool) -> frozenset[Who]:
+    """Name somebody with their ticket; to Cloudreve, who brings a token that is not good any more is nobody."""
+    if who is None:
+        return frozenset()
+    return frozenset({who._replace(ticket=ticket), *([Who(ticket=ticket)] if is_shaky else [])})
 
 
 def written(method: str, target: str, fields: Iterator[tuple[str, str]]) -> bytes:

@@ -91,20 +91,15 @@ class Caller:
             for _ in range(5):  # on loopback what is written can be read at once; the server's loop is ours
                 await asyncio.sleep(0)
 
-    @property
-    def is_stuck(self) -> bool:
-        """Tell whether the gateway takes nothing more for now: what was written waits here, in part."""
-        return self.writer.transport.get_write_buffer_size() > 0
-
     async def rest(self) -> bytes:
         """Read to the end of the connection."""
         return await self._reader.read()
 
 
 @asynccontextmanager
-async def calling(front: Front, address: str = "127.0.0.1", limit: int = 2**16) -> AsyncIterator[Caller]:
-    """Open a connection to a gateway; no more than `limit` bytes and what the kernel takes wait to be read."""
-    connection = await asyncio.open_connection("127.0.0.1", front.gateway.port, local_addr=(address, 0), limit=limit)
+async def calling(front: Front, address: str = "127.0.0.1") -> AsyncIterator[Caller]:
+    """Open a connection to a gateway, from an address."""
+    connection = await asyncio.open_connection("127.0.0.1", front.gateway.port, local_addr=(address, 0))
     async with Caller(*connection) as caller:
         yield caller
 

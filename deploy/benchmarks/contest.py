@@ -1,0 +1,116 @@
+"""The gateway against nginx: in turns, several rounds, every round checked."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from statistics import median
+
+import aiohttp
+
+from deploy.benchmarks.exhibits import Exhibit
+from deploy.benchmarks.load import Load
+from deploy.benchmarks.measured import Measured
+from deploy.benchmarks.process import Spent
+from deploy.benchmarks.stage import Server
+from deploy.benchmarks.table import Row
+
+_SAMPLES = 50
+_SAMPLE_S = 0.1
+_HEAD_BYTES = 2000
+"""A head is shorter."""
+
+
+class WrongAnswerError(Exception):
+    """A server gave something else than what it was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two servers, and how it is asked for the same pictures."""
+
+    server: Server
+    paths: Sequence[str]
+    exhibits: Sequence[Exhibit]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
+
+    async def check(self, session: aiohttp.ClientSession, count: int) -> None:
+        """Compare some answers with what they should be, byte for byte; raise WrongAnswerError."""
+        for number in random.sample(range(len(self.paths)), min(count, len(self.paths))):
+            async with session.get(self.server.url + self.paths[number], headers=self.headers) as response:
+                body = await response.read()
+            expected = self.exhibits[number].body if self.status == 200 else b""  # noqa: PLR2004
+            if (response.status, body) != (self.status, expected):
+                raise WrongAnswerError(f"{self.server.url}: {response.status}, {len(body)} bytes: {body[:80]!r}")
+
+    async def measure(self, session: aiohttp.ClientSession, load: Load) -> tuple[Measured, Spent]:
+        """Put the load on, and compare answers before, meanwhile and afterwards; give what it brought and cost."""
+        await self.check(session, _SAMPLES)
+        async with _sampled(self, session):
+            before = self.server.process.spent
+            measured = await load.put_on(self.server.url, self.paths, self.headers)
+            spent = self.server.process.spent - before
+        await self.check(session, _SAMPLES)
+        least = min(exhibit.size_bytes for exhibit in self.exhibits) if self.status == 200 else 0  # noqa: PLR2004
+        each = measured.received_bytes / max(measured.requests, 1)
+        if measured.bad or not least <= each <= max(e.size_bytes for e in self.exhibits) + _HEAD_BYTES:
+            raise WrongAnswerError(f"{self.server.url}: {measured}")
+        return measured, spent
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """One line of the table: the gateway has to be so many times as fast as nginx."""
+
+    what: str
+    gateway: Side
+    nginx: Side
+    goal: float | None = None
+
+    async def fought(self, session: aiohttp.ClientSession, load: Load, rounds: int) -> Row:
+        """Let both be asked in turn, nginx first."""
+        rates: list[tuple[float, float]] = []
+        costs: list[tuple[float, float]] = []
+        for _ in range(rounds):
+            there, there_spent = await self.nginx.measure(session, load)
+            here, here_spent = await self.gateway.measure(session, load)
+            rates.append((here.rate, there.rate))
+            costs.append((_each_us(here_spent, here), _each_us(there_spent, there)))
+        ratio = median(here / there for here, there in rates)
+        return Row(
+            what=self.what,
+            here=f"{median(rate[0] for rate in rates):,.0f}/s",
+            there=f"{median(rate[1] for rate in rates):,.0f}/s",
+            ratio=f"{ratio:.2f}",
+            goal=f">= {self.goal}" if self.goal else "",
+            is_reached=ratio >= self.goal if self.goal else None,
+            spent=f"{median(cost[0] for cost in costs):.1f}, {median(cost[1] for cost in costs):.1f}",
+        )
+
+
+def _each_us(spent: Spent, measured: Measured) -> float:
+    return spent.total_s / measured.requests * 1e6
+
+
+@asynccontextmanager
+async def _sampled(side: Side, session: aiohttp.ClientSession) -> AsyncIterator[None]:
+    """Go on comparing meanwhile, now and then; what is wrong is raised at the end."""
+
+    async def compare() -> None:
+        while True:
+            await side.check(session, 1)
+            await asyncio.sleep(_SAMPLE_S)
+
+    task = asyncio.create_task(compare())
+    try:
+        yield
+    finally:
+        task.cancel()
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+    if not isinstance(outcome, asyncio.CancelledError):
+        raise outcome

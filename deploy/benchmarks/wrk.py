@@ -1,0 +1,60 @@
+"""wrk, which asks faster than anything in Python."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from deploy.benchmarks.measured import Measured
+
+_SCRIPT = """
+local paths, wire = {}, {}
+for path in io.lines("%(folder)s/paths") do paths[#paths + 1] = path end
+function init()
+  for number, path in ipairs(paths) do wire[number] = wrk.format("GET", path) end
+  math.randomseed(7)
+end
+if #paths > 1 then
+  function request() return wire[math.random(#wire)] end
+end
+%(delay)s
+function done(summary, latency)
+  local failed = summary.errors
+  local told = io.open("%(folder)s/told", "w")
+  told:write(string.format("[%%d, %%d, %%d, %%d, %%f, %%f, %%f]", summary.requests, summary.duration, summary.bytes,
+    failed.connect + failed.read + failed.write + failed.status + failed.timeout,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
+  told:close()
+end
+"""
+
+
+async def put_on(
+    url: str, paths: Sequence[str], headers: Mapping[str, str], seconds: float, connections: int, delay_ms: int
+) -> Measured:
+    """Ask for these paths at random; raise RuntimeError when wrk fails."""
+    with TemporaryDirectory(prefix="thumb-proxy-load-") as folder:
+        Path(folder, "paths").write_text("\n".join(paths))
+        delay = f"function delay() return math.random({delay_ms // 2}, {delay_ms * 3 // 2}) end" if delay_ms else ""
+        script = Path(folder, "script.lua")
+        script.write_text(_SCRIPT % {"folder": folder, "delay": delay})
+        options = ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "-s", str(script)]
+        fields = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+        await _run([*options, *fields, url + paths[0]])
+        requests, spent_us, received, bad, *latencies_us = json.loads(Path(folder, "told").read_text())
+    return Measured(requests, spent_us / 1e6, received, bad, *(latency / 1000 for latency in latencies_us))
+
+
+async def _run(words: Sequence[str]) -> None:
+    program = shutil.which("wrk")
+    assert program is not None  # noqa: S101 - who calls has looked
+    process = await asyncio.create_subprocess_exec(
+        program, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"wrk has failed: {output.decode(errors='replace')}")
