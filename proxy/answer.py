@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from proxy.download import Download
 from proxy.grants import FoundGrant
-from proxy.model import Grant, Identity, Picture, PictureHead, SessionCookie
+from proxy.model import Grant, Identity, Picture, PictureHead, SessionCookie, Source
 from proxy.pictures import Pictures
 from proxy.policy.headers import Handling, matches
 from proxy.policy.keys import etag
@@ -55,8 +55,9 @@ class Answers:
         if tag and matches(if_none_match, tag):
             handling = Handling(found.source, None, found.collapsed)
             return Answer(identity, tag, self._remaining_s(grant), handling, None, found)
-        body, source, collapsed = await self._pictures.find(grant, client)
+        body, source, collapsed = await self._pictures.find(grant, client, is_new=found.source is Source.UPSTREAM)
         head = await body.opened() if isinstance(body, Download) else body.head
+        source = body.source if isinstance(body, Download) else source
         if not grant.own and head.version not in ("", grant.version):
             await note(grant, head.version)
         elif not grant.own and not head.version and isinstance(body, Download):

@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 
 from proxy.answer import Answers
+from proxy.descriptors import room_for
 from proxy.gateway import Gateway
 from proxy.metrics import Metrics
 from proxy.parts import Parts, greet
@@ -30,6 +31,7 @@ from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
 from proxy.upstream.passthrough import HELD_BYTES, passage
 from proxy.web.api import ThumbApi
+from proxy.web.crowd import Crowd
 from proxy.web.embed import Embed, Fallback
 from proxy.web.front import Front
 from proxy.web.health import Health
@@ -93,13 +95,16 @@ async def running(
     """
     async with AsyncExitStack() as stack:
         parts = Parts(settings, clock or Clock(), Metrics(), Health(), stack)
+        parts.metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
         composer = _Composer(parts)
         site = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         admin_port = 0
         if sockets is None:
             admin_port = await composer.listen(web.AppRunner, site.admin_application(), settings.admin)
-        runner = partial(HitRunner, hits=site.hits)
+        crowd = Crowd(room_for(settings.server.max_connections), settings.server, parts.metrics)
+        await parts.background(crowd.watch())
+        runner = partial(HitRunner, hits=site.hits, crowd=crowd)
         port = await composer.listen(runner, site.application(), settings.server, sockets)
         parts.health.is_ready = True
         try:

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from proxy.errors import ProxyError
-from proxy.model import Picture, PictureHead
+from proxy.model import Picture, PictureHead, Source
 
 
 class Download:
     """A growing buffer. Every reader gets all bytes from the first on, at its own pace."""
 
     def __init__(self) -> None:
+        self.source = Source.UPSTREAM
+        """Where it turned out to come from, once it is opened."""
         self._head: PictureHead | None = None
         self._chunks: list[bytes] = []
         self._is_complete = False

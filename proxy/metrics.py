@@ -76,7 +76,7 @@ class Metrics:
         self._lookups = Counter(
             "thumb_proxy_lookups", "Where a grant or a picture was found", ["entry", "source"], registry=r
         )
-
+        self._cut_off = Counter("thumb_proxy_cut_off", "Connections of visitors that were cut", ["reason"], registry=r)
         self._redis_troubles = Counter("thumb_proxy_redis_troubles", "Trouble met with Redis", ["trouble"], registry=r)
 
     def request(self, outcome: str, seconds: float, sent_bytes: int) -> None:
@@ -117,6 +117,10 @@ class Metrics:
     def redis_trouble(self, trouble: str) -> None:
         """Count what went wrong with Redis; no request fails of it."""
         self._redis_troubles.labels(trouble).inc()
+
+    def cut_off(self, reason: str) -> None:
+        """Count a visitor's connection that was cut."""
+        self._cut_off.labels(reason).inc()
 
     def watch(self, name: str, documentation: str, value: Callable[[], float]) -> None:
         """Show a value that somebody else keeps, read when asked."""

@@ -135,7 +135,9 @@ class Parts:
         task = asyncio.get_running_loop().create_task(work)
 
         async def stop() -> None:
-            task.cancel()
+            while not task.done():  # until Python 3.11 wait_for, which redis-py uses, may swallow a cancellation
+                task.cancel()
+                await asyncio.wait({task}, timeout=0.1)
             await asyncio.gather(task, return_exceptions=True)
 
         self.stack.push_async_callback(stop)

@@ -54,9 +54,17 @@ class Pictures:
         self._limit = limit
         self._downloads: dict[PictureId, Download] = {}
 
-    async def find(self, grant: Grant, client: str) -> FoundPicture:
-        """Give the picture, complete or arriving. Whoever calls holds a live grant that names it."""
-        kept = await self._tiers.find(picture_key(grant.picture), (Picture,), self._ttl_s)
+    async def find(self, grant: Grant, client: str, *, is_new: bool = False) -> FoundPicture:
+        """Give the picture, complete or arriving. Whoever calls holds a live grant that names it.
+
+        With a new grant Redis is asked but once: for the picture and for the lead in fetching it.
+        """
+        key = picture_key(grant.picture)
+        if is_new and grant.own:
+            entry = self._tiers.lookup(key)
+            kept = (entry, Source.MEMORY) if isinstance(entry, Picture) else None
+        else:
+            kept = await self._tiers.find(key, (Picture,), self._ttl_s)
         if kept is not None and _is_seen(grant, kept[0]):
             found = FoundPicture(kept[0], kept[1], collapsed=False)
         else:
@@ -81,9 +89,10 @@ class Pictures:
 
         async def find(left: bytes) -> Picture | None:
             picture = await self._tiers.find_shared(key, self._ttl_s, b"" if left.startswith(_SEEN) else left)
-            if not isinstance(picture, Picture):
+            if not isinstance(picture, Picture) or not (_is_seen(grant, picture) or _told(picture) == left):
                 return None
-            return picture if _is_seen(grant, picture) or _told(picture) == left else None
+            download.source = Source.REDIS
+            return picture
 
         def keep(picture: Picture) -> tuple[bytes, float]:
             return encode(picture), self._settings.ttl_s

@@ -18,14 +18,14 @@ from pydantic import SecretStr
 
 from proxy.channel import Channel, Report
 from proxy.door import Door
-from proxy.settings import SealSettings, Settings
+from proxy.settings import SealSettings, ServerSettings, Settings
 from proxy.web.overview import Overview
 from proxy.worker import work
 
 ANSWER_S = 2.0
 """How long a worker may take to say how it is."""
 STEADY_S = 60.0
-"""A worker that has lived this long is started anew at once."""
+"""A worker that has lived this long is started anew after the shortest pause; one that dies sooner, later each time."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 GRACE_S = 5.0
@@ -58,11 +58,6 @@ class Worker:
             process.start()
         ours.setblocking(False)
         return cls(process, await Channel.opened(ours))
-
-    @property
-    def pid(self) -> int | None:
-        """Name the process to the system."""
-        return self._process.pid
 
     async def report(self, patience_s: float | None = ANSWER_S) -> Report | None:
         """Ask how it is; None when it does not say."""
@@ -169,9 +164,14 @@ async def serve(settings: Settings) -> None:
             _log.info("draining")
             crew.leave()
             door.close()  # the workers have it open for as long as they take visitors
-            await asyncio.wait({keeping}, timeout=settings.server.drain_s + settings.server.shutdown_s + GRACE_S)
+            await asyncio.wait({keeping}, timeout=_longest_s(settings.server))
             crew.kill()
         await keeping
+
+
+def _longest_s(server: ServerSettings) -> float:
+    """Tell how long leaving may take: requests may take `shutdown_s`, and so may what they leave behind upstream."""
+    return server.drain_s + 2 * server.shutdown_s + GRACE_S
 
 
 def _with_one_seal(settings: Settings) -> Settings:

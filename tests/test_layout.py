@@ -31,7 +31,7 @@ FLOORS = (
     {"log"},
     {"settings"},
     {"deadline", "download", "fairness", "flight", "metrics", "stamp", "writer"},
-    {"channel", "door", "exposition"},
+    {"channel", "descriptors", "door", "exposition"},
     {"policy"},
     {"errors"},
     {"model"},

@@ -11,7 +11,7 @@ from proxy.errors import GrantRejected, Refused, TooSlow
 from proxy.metrics import Metrics
 from proxy.model import Refusal, RefusalKind, Source
 
-LABELS = {"outcome", "verb", "flight", "entry", "source", "trouble", "le"}
+LABELS = {"outcome", "verb", "flight", "entry", "reason", "source", "trouble", "le"}
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -116,6 +116,7 @@ def test_everything_is_told_in_prometheus_format_under_one_prefix_and_known_labe
     metrics.found("grant", Source.REDIS)
     metrics.collapsed("grant")
     metrics.redis_trouble("timeout")
+    metrics.cut_off("head")
     metrics.watch("redis_up", "1 when Redis answers", lambda: 1.0)
     with metrics.upstream("resolve") as call:
         call.outcome = "grant"

@@ -6,7 +6,9 @@ import asyncio
 import random
 import re
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
+from functools import partial
+
+from yarl import URL
 
 from deploy.benchmarks.measured import Measured
 
@@ -19,14 +21,14 @@ async def put_on(
     url: str, paths: Sequence[str], headers: Mapping[str, str], seconds: float, connections: int, delay_ms: int
 ) -> Measured:
     """Ask for these paths at random."""
-    loop, place = asyncio.get_running_loop(), urlsplit(url)
+    loop, place = asyncio.get_running_loop(), URL(url)
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    raws = [f"GET {path} HTTP/1.1\r\nHost: {place.netloc}\r\n{lines}\r\n".encode() for path in paths]
+    raws = [f"GET {path} HTTP/1.1\r\nHost: {place.authority}\r\n{lines}\r\n".encode() for path in paths]
     until = loop.time() + seconds
     askers = [_Asker(loop, raws, until, delay_ms / 1000) for _ in range(connections)]
     begun = loop.time()
     for asker in askers:
-        await loop.create_connection(lambda asker=asker: asker, place.hostname, place.port)
+        await loop.create_connection(partial(_same, asker), place.host or "", place.port or 80)
     await asyncio.gather(*(asker.ended for asker in askers))
     latencies = sorted(latency for asker in askers for latency in asker.latencies) or [0.0]
     percentiles = (latencies[int(len(latencies) * part)] * 1000 for part in (0.5, 0.99, 0.999))
@@ -37,6 +39,10 @@ async def put_on(
         sum(asker.bad for asker in askers),
         *percentiles,
     )
+
+
+def _same(asker: _Asker) -> _Asker:
+    return asker
 
 
 class _Asker(asyncio.Protocol):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -16,17 +15,13 @@ from deploy.benchmarks.exhibits import Exhibit
 from deploy.benchmarks.load import Load
 from deploy.benchmarks.measured import Measured
 from deploy.benchmarks.process import Spent
-from deploy.benchmarks.stage import Server
+from deploy.benchmarks.stage import Server, WrongAnswerError
 from deploy.benchmarks.table import Row
 
 _SAMPLES = 50
 _SAMPLE_S = 0.1
 _HEAD_BYTES = 2000
 """A head is shorter."""
-
-
-class WrongAnswerError(Exception):
-    """A server gave something else than what it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +106,6 @@ async def _sampled(side: Side, session: aiohttp.ClientSession) -> AsyncIterator[
         yield
     finally:
         task.cancel()
-        (outcome,) = await asyncio.gather(task, return_exceptions=True)
-    if not isinstance(outcome, asyncio.CancelledError):
-        raise outcome
+        await asyncio.wait({task})
+    if not task.cancelled():
+        await task

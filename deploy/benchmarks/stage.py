@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +25,12 @@ from proxy.demo.redis_server import binary
 
 MEBI = 1024 * 1024
 ROOT = Path(__file__).parent.parent.parent
-PREVIEW = "import sys; from proxy.cli import main; sys.argv = ['thumb-proxy', 'serve']; main()"
+SERVE = "import sys; from proxy.cli import main; sys.argv = ['thumb-proxy', 'serve']; main()"
+_AT_A_TIME = 8
+
+
+class WrongAnswerError(Exception):
+    """A server gave something else than what it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class Server:
 
 
 class Stage:
-    """Starts what is asked for; leaving ends everything. Servers run on one core, all that is around them on another."""
+    """Starts what is asked for; leaving ends everything. Servers run on one core, what is around them on another."""
 
     def __init__(self, folder: Path, *, is_narrated: bool = True) -> None:
         cores = sorted(os.sched_getaffinity(0))
@@ -78,6 +84,19 @@ class Stage:
         async with self.session.post(f"{self._bodies_url}/generation/{seconds}"):
             pass
 
+    async def fill(self, url: str, paths: Sequence[str]) -> None:
+        """Ask for every path once, some at a time; raise WrongAnswerError for what is no picture."""
+        left = iter(paths)
+
+        async def ask() -> None:
+            for path in left:
+                async with self.session.get(url + path) as response:
+                    body = await response.read()
+                if response.status != HTTPStatus.OK or not body.startswith(b"\x89PNG"):
+                    raise WrongAnswerError(f"{url}{path}: {response.status} {body[:80]!r}")
+
+        await asyncio.gather(*(ask() for _ in range(_AT_A_TIME)))
+
     async def start_redis(self) -> Process:
         """Run a Redis that writes nothing to disk."""
         program = binary()
@@ -95,18 +114,14 @@ class Stage:
         program = shutil.which("nginx") or "/usr/sbin/nginx"
         folder, port = self._folder / f"nginx-{free_port()}", free_port()
         folder.mkdir()
-        text = configuration(
-            folder, port, self._bodies_url, is_root=os.geteuid() == 0, is_narrated=self.is_narrated
-        )
+        text = configuration(folder, port, self._bodies_url, is_root=os.geteuid() == 0, is_narrated=self.is_narrated)
         (folder / "nginx.conf").write_text(text)
         words = [program, "-p", str(folder), "-e", f"{folder}/nginx-error.log", "-c", f"{folder}/nginx.conf"]
         process = await self._start("nginx", words, self.core)
         await answers(port)
         return Server(process, f"http://127.0.0.1:{port}")
 
-    async def start_gateway(
-        self, *, cloudreve: str = "", is_narrated: bool | None = None, **settings: str
-    ) -> Server:
+    async def start_gateway(self, *, cloudreve: str = "", is_narrated: bool | None = None, **settings: str) -> Server:
         """Run a gateway; `settings` are variables without their prefix, in lower case."""
         port, admin_port = free_port(), free_port()
         is_narrated = self.is_narrated if is_narrated is None else is_narrated
@@ -119,7 +134,7 @@ class Stage:
             **settings,
         }
         env = {f"THUMB_PROXY_{name.upper()}": value for name, value in given.items()}
-        process = await self._start(f"gateway-{port}", [sys.executable, "-c", PREVIEW], self.core, env)
+        process = await self._start(f"gateway-{port}", [sys.executable, "-c", SERVE], self.core, env)
         await answers(port)
         return Server(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}")
 

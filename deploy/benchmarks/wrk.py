@@ -38,14 +38,24 @@ async def put_on(
 ) -> Measured:
     """Ask for these paths at random; raise RuntimeError when wrk fails."""
     with TemporaryDirectory(prefix="thumb-proxy-load-") as folder:
-        Path(folder, "paths").write_text("\n".join(paths))
-        delay = f"function delay() return math.random({delay_ms // 2}, {delay_ms * 3 // 2}) end" if delay_ms else ""
-        script = Path(folder, "script.lua")
-        script.write_text(_SCRIPT % {"folder": folder, "delay": delay})
-        options = ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "-s", str(script)]
+        script = _script(Path(folder), paths, delay_ms)
+        options = ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "-s", script]
         fields = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
         await _run([*options, *fields, url + paths[0]])
-        requests, spent_us, received, bad, *latencies_us = json.loads(Path(folder, "told").read_text())
+        return _told(Path(folder))
+
+
+def _script(folder: Path, paths: Sequence[str], delay_ms: int) -> str:
+    """Write what wrk is to do."""
+    (folder / "paths").write_text("\n".join(paths))
+    delay = f"function delay() return math.random({delay_ms // 2}, {delay_ms * 3 // 2}) end" if delay_ms else ""
+    (folder / "script.lua").write_text(_SCRIPT % {"folder": folder, "delay": delay})
+    return str(folder / "script.lua")
+
+
+def _told(folder: Path) -> Measured:
+    """Read what it has found."""
+    requests, spent_us, received, bad, *latencies_us = json.loads((folder / "told").read_text())
     return Measured(requests, spent_us / 1e6, received, bad, *(latency / 1000 for latency in latencies_us))
 
 

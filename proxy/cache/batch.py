@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeAlias
 
 Word: TypeAlias = str | bytes | int | float
 
 LARGEST_BATCH = 64
 """Commands sent together. More is hardly faster, and the first has to wait until the last has been answered."""
+
+LINGER_S = 0.003
+"""How long what nobody waits for may wait for company: a write for each costs more than all else about them."""
 
 
 class _Nothing:
@@ -52,6 +56,7 @@ class _Batch:
 
     def __init__(self) -> None:
         self.items: list[Item] = []
+        self.is_due = False
         self.timer: asyncio.TimerHandle | None = None
 
     def end(self) -> None:
@@ -75,15 +80,22 @@ class Batches:
         self._gathered: deque[_Batch] = deque()
         self._under_way = 0
 
-    def add(self, item: Item) -> Item:
-        """Have an item sent, unless nobody waits for it any more when its time comes."""
+    def add(self, item: Item, *, is_urgent: bool = True) -> Item:
+        """Have an item sent, unless nobody waits for it any more when its time comes.
+
+        One that is not urgent goes with the next that is, if there is one soon.
+        """
+        loop = asyncio.get_running_loop()
         if not self._gathered or len(self._gathered[-1].items) >= LARGEST_BATCH:
-            batch = _Batch()
-            loop = asyncio.get_running_loop()
-            batch.timer = loop.call_later(self._timeout_s, self._give_up, batch)
-            self._gathered.append(batch)
+            self._gathered.append(_Batch())
+            self._gathered[-1].timer = loop.call_later(self._timeout_s, self._give_up, self._gathered[-1])
+            if not is_urgent:
+                loop.call_later(LINGER_S, self.flush)
+        batch = self._gathered[-1]
+        batch.items.append(item)
+        if is_urgent and not batch.is_due:
+            batch.is_due = True
             loop.call_soon(self.flush)
-        self._gathered[-1].items.append(item)
         return item
 
     def flush(self) -> None:
@@ -93,11 +105,11 @@ class Batches:
             wanted = [item for item in batch.items if not item.reply.done()]
             if wanted:
                 self._under_way += 1
-                self._send(wanted).add_done_callback(lambda _, batch=batch: self._arrive(batch))
+                self._send(wanted).add_done_callback(partial(self._arrive, batch))
             else:
                 batch.end()
 
-    def _arrive(self, batch: _Batch) -> None:
+    def _arrive(self, batch: _Batch, _: asyncio.Task[None]) -> None:
         self._under_way -= 1
         batch.end()
         self.flush()
@@ -107,3 +119,30 @@ class Batches:
         if any(not item.reply.done() for item in batch.items):
             self._late()
         batch.end()
+
+
+class Request(NamedTuple):
+    """What goes to Redis as one command, and who takes the reply."""
+
+    words: tuple[Word, ...]
+    receive: Callable[[Any], None]
+
+
+def requests_of(items: list[Item], *, is_shard: bool) -> list[Request]:
+    """Put reads together, of one key at least: in a cluster one command may not name several slots."""
+    readers: dict[str, list[Item]] = {}
+    requests: list[Request] = []
+    for item in items:
+        if item.words[0] == "GET":
+            readers.setdefault(str(item.words[1]), []).append(item)
+        else:
+            requests.append(Request(item.words, item.deliver))
+    groups = [[key] for key in readers] if is_shard else [[*readers]] if readers else []
+    reads = [Request(("MGET", *keys), partial(_spread, [readers[key] for key in keys])) for keys in groups]
+    return requests + reads
+
+
+def _spread(readers: list[list[Item]], values: Sequence[object]) -> None:
+    for waiting, value in zip(readers, values, strict=True):
+        for item in waiting:
+            item.deliver(value)

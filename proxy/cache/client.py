@@ -15,8 +15,13 @@ from redis.exceptions import RedisError
 from proxy.policy.redis_url import ACCEPTED, RedisKind, RedisPlace, read_redis_url
 from proxy.settings import RedisSettings
 
-SPARE_CONNECTIONS = 4
+SPARE_CONNECTIONS = 3
 """Beside those for commands: for the news, for a probe, and for whoever asks the client itself."""
+
+
+def lanes(settings: RedisSettings) -> int:
+    """Tell how many batches of commands may be under way at a time."""
+    return max(settings.max_connections - SPARE_CONNECTIONS, 1)
 
 
 class _MasterPool(SentinelConnectionPool):
@@ -56,7 +61,7 @@ def connect_to(host: str, port: int, place: RedisPlace, settings: RedisSettings)
 def _pool(place: RedisPlace, settings: RedisSettings, **where: Any) -> BlockingConnectionPool:  # noqa: ANN401 - theirs
     options: dict[str, Any] = {**parse_url(place.url), **_common(settings), **where}
     return BlockingConnectionPool(
-        max_connections=settings.max_connections + SPARE_CONNECTIONS, timeout=settings.timeout_s / 2, **options
+        max_connections=lanes(settings) + SPARE_CONNECTIONS, timeout=settings.timeout_s / 2, **options
     )
 
 
@@ -68,7 +73,7 @@ def _master_pool(place: RedisPlace, settings: RedisSettings) -> _MasterPool:
     sentinel_options = {**_common(settings), **tls, **credentials}
     sentinel = Sentinel(place.hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
     del options["host"], options["port"]
-    options["max_connections"] = settings.max_connections + SPARE_CONNECTIONS
+    options["max_connections"] = lanes(settings) + SPARE_CONNECTIONS
     return _MasterPool(place.service, sentinel, **options)  # type: ignore[no-untyped-call]
 
 

@@ -99,18 +99,18 @@ class Leases:
             yield lease
         finally:
             renewal.cancel()
-            self._lines.start(self._let_go(key, token, lease))
+            self._let_go(key, token, lease)
 
     def leave(self, key: str, entry: bytes, ttl_s: float) -> None:
         """Leave an entry without a lease."""
         ttl_ms = int(ttl_s * 1000)
         if ttl_ms > 0:
-            self._lines.start(self._lines.ask(None, key, lambda redis: redis.set(key, entry, px=ttl_ms)))
+            self._lines.send(key, "SET", key, entry, "PX", ttl_ms)
 
     async def left_s(self, key: str) -> float:
         """Tell for how long somebody holds the lease at least; 0 when nobody does, or while Redis is in trouble."""
         name = _name(key)
-        left_ms = await self._lines.ask(0, name, lambda redis: redis.pttl(name))
+        left_ms = await self._lines.ask(0, name, "PTTL", name)
         return max(left_ms, 0) / 1000
 
     async def _take(self, key: str, token: str) -> Lease:
@@ -119,11 +119,10 @@ class Leases:
         def let_go(reply: tuple[int, bytes] | None) -> None:
             """Let no lease lie about that was taken for somebody who has left."""
             if reply and reply[0]:
-                self._lines.start(self._let_go(key, token, Lease(Held.MINE)))
+                self._let_go(key, token, Lease(Held.MINE))
 
-        reply: tuple[int, bytes] | None = await self._lines.ask(
-            None, name, lambda redis: redis.eval(_TAKE, 2, name, key, token, _LEASE_MS), let_go
-        )
+        words = "EVAL", _TAKE, 2, name, key, token, _LEASE_MS
+        reply: tuple[int, bytes] | None = await self._lines.ask(None, name, *words, unheard=let_go)
         if reply is None:
             return Lease(Held.UNKNOWN)
         return Lease(Held.MINE if reply[0] else Held.OTHERS, reply[1])
@@ -133,13 +132,13 @@ class Leases:
         name, is_ours = _name(key), 1
         while is_ours:
             await asyncio.sleep(RENEW_S)
-            is_ours = await self._lines.ask(1, name, lambda redis: redis.eval(_RENEW, 1, name, token, _LEASE_MS))
+            is_ours = await self._lines.ask(1, name, "EVAL", _RENEW, 1, name, token, _LEASE_MS)
 
-    async def _let_go(self, key: str, token: str, lease: Lease) -> None:
+    def _let_go(self, key: str, token: str, lease: Lease) -> None:
         name, status = _name(key), b"" if lease.message is None else KEPT
         told = self._news.channel, key, status, lease.message or b""
         kept = lease.entry, max(int(lease.ttl_s * 1000), 0)
-        await self._lines.ask(0, name, lambda redis: redis.eval(_LET_GO, 2, name, key, token, *told, *kept))
+        self._lines.send(name, "EVAL", _LET_GO, 2, name, key, token, *told, *kept)
 
 
 def _name(key: str) -> str:

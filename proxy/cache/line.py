@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import asyncio
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from proxy.cache.batch import NOTHING, Batches, Item, Word
+from proxy.cache.batch import NOTHING, Batches, Item, Request, Word, requests_of
 from proxy.cache.client import lanes
 from proxy.cache.errands import Errands
 from proxy.cache.gate import Gate, State
@@ -73,12 +73,12 @@ class Line:
         if not self.is_open():
             return fallback
         reply = await self._batches.add(Item(words, unheard)).outcome()
-        return fallback if reply is NOTHING else reply  # type: ignore[no-any-return]
+        return fallback if reply is NOTHING else reply
 
     def send(self, _key: str, *words: Word) -> None:
         """Have a command sent, and wait for nothing; whether it arrives is nobody's concern."""
         if self.is_open():
-            self._batches.add(Item(words))
+            self._batches.add(Item(words), is_urgent=False)
 
     def clients(self) -> list[Redis]:
         """List the client of the server."""
@@ -111,36 +111,22 @@ class Line:
         """Ask for all at once, and hand out the replies."""
         if self.state is State.PAUSED:
             return
-        epoch, requests = self._gate.epoch, self._requests(items)
+        epoch, requests = self._gate.epoch, requests_of(items, is_shard=self._is_shard)
         try:
-            replies = await self._replies([words for words, _ in requests])
+            for request, reply in zip(requests, await self._replies(requests), strict=True):
+                if isinstance(reply, Exception):
+                    self._suffer(reply, epoch)
+                else:
+                    request.receive(reply)
         except Exception as error:  # noqa: BLE001 - what fails open lets no library's surprise through
-            replies = [error]
-        for (_, receive), reply in zip(requests, replies, strict=False):
-            if isinstance(reply, Exception):
-                self._suffer(reply, epoch)
-            else:
-                receive(reply)
+            self._suffer(error, epoch)
 
-    def _requests(self, items: list[Item]) -> list[tuple[tuple[Word, ...], Callable[[Any], None]]]:
-        """Put reads together, those of one key at least: in a cluster one command may not name several slots."""
-        readers: dict[str, list[Item]] = {}
-        requests: list[tuple[tuple[Word, ...], Callable[[Any], None]]] = []
-        for item in items:
-            if item.words[0] == "GET":
-                readers.setdefault(str(item.words[1]), []).append(item)
-            else:
-                requests.append((item.words, item.deliver))
-        for keys in [[key] for key in readers] if self._is_shard else [list(readers)] if readers else []:
-            requests.append((("MGET", *keys), _spreading([readers[key] for key in keys])))
-        return requests
-
-    async def _replies(self, commands: list[tuple[Word, ...]]) -> list[Any]:
-        if len(commands) == 1:
-            return [await self.client.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
+    async def _replies(self, requests: list[Request]) -> list[Any]:
+        if len(requests) == 1:
+            return [await self.client.execute_command(*requests[0].words)]  # type: ignore[no-untyped-call]
         pipeline = self.client.pipeline(transaction=False)
-        for words in commands:
-            pipeline.execute_command(*words)
+        for request in requests:
+            pipeline.execute_command(*request.words)
         return await pipeline.execute(raise_on_error=False)
 
     def _suffer(self, error: Exception, epoch: int) -> None:
@@ -162,14 +148,3 @@ class Line:
             return
         self._gate.open()
         _log.info("redis up")
-
-
-def _spreading(readers: list[list[Item]]) -> Callable[[Iterable[Any]], None]:
-    """Give a function that hands the values of several keys to the readers of each."""
-
-    def spread(values: Iterable[Any]) -> None:
-        for waiting, value in zip(readers, values, strict=True):
-            for item in waiting:
-                item.deliver(value)
-
-    return spread

@@ -49,4 +49,4 @@ class Notes:
         self.remember(key, text, ttl_s)
         if self._redis is not None and ttl_s > 0:
             name, ttl_ms = self._redis.build_key(key), max(int(ttl_s * 1000), 1)
-            await self._redis.lines.ask(False, name, lambda redis: redis.set(name, text, px=ttl_ms))
+            await self._redis.lines.ask(False, name, "SET", name, text, "PX", ttl_ms)

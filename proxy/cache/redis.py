@@ -121,23 +121,23 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
 
     async def _set(self, key: str, value: bytes, ttl: float | None, **_: object) -> bool:
         ttl_ms = _milliseconds(ttl)
-        return ttl_ms > 0 and bool(await self.lines.ask(False, key, lambda redis: redis.set(key, value, px=ttl_ms)))
+        return ttl_ms > 0 and bool(await self.lines.ask(False, key, "SET", key, value, "PX", ttl_ms))
 
     async def _multi_set(self, pairs: Iterable[tuple[str, bytes]], ttl: float | None, **_: object) -> bool:
         return all([await self._set(key, value, ttl) for key, value in pairs])
 
     async def _exists(self, key: str, **_: object) -> bool:
-        return bool(await self.lines.ask(0, key, lambda redis: redis.exists(key)))
+        return bool(await self.lines.ask(0, key, "EXISTS", key))
 
     async def _delete(self, key: str, **_: object) -> int:
-        return await self.lines.ask(0, key, lambda redis: redis.unlink(key))
+        return await self.lines.ask(0, key, "UNLINK", key)
 
     async def _expire(self, key: str, ttl: float, **_: object) -> bool:
         """Give an entry another `ttl` seconds; none or less drops it, since nothing here lives for ever."""
         ttl_ms = _milliseconds(ttl)
         if ttl_ms <= 0:
             return await self._delete(key) > 0
-        return bool(await self.lines.ask(False, key, lambda redis: redis.pexpire(key, ttl_ms)))
+        return bool(await self.lines.ask(False, key, "PEXPIRE", key, ttl_ms))
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:
         """Drop every key of this tier, or under another prefix, and no other; tell whether Redis did it all."""

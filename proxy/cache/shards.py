@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
 import structlog
@@ -13,11 +13,11 @@ from redis.cluster import parse_cluster_slots
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ConnectionError as NoConnection
 
+from proxy.cache.batch import Word
 from proxy.cache.client import connect_to
 from proxy.cache.errands import Errands
 from proxy.cache.gate import State
-from proxy.cache.line import Command, Line, fetch_each
-from proxy.cache.reads import Found
+from proxy.cache.line import Line
 from proxy.cache.trouble import Trouble, trouble_of
 from proxy.errors import Unreachable
 from proxy.policy.redis_url import RedisPlace
@@ -67,19 +67,21 @@ class Shards:
         line = self._line_of(key)
         return line is not None and line.is_open()
 
-    async def read(self, key: str) -> Found:
+    async def read(self, key: str) -> bytes | None:
         """Give the value of a key; None when there is trouble."""
         line = self._line_of(key)
         return None if line is None else await line.read(key)
 
-    async def ask(self, fallback: _T, key: str, command: Command, unheard: Callable[[_T], None] | None = None) -> _T:
+    async def ask(self, fallback: _T, key: str, *words: Word, unheard: Callable[[_T], None] | None = None) -> _T:
         """Give the reply of the server that holds the key, or `fallback` when there is trouble."""
         line = self._line_of(key)
-        return fallback if line is None else await line.ask(fallback, key, command, unheard)
+        return fallback if line is None else await line.ask(fallback, key, *words, unheard=unheard)
 
-    def start(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        """Run something beside everybody's path, until the lines are closed."""
-        return self._errands.start(work)
+    def send(self, key: str, *words: Word) -> None:
+        """Have a command sent to the server that holds the key, and wait for nothing."""
+        line = self._line_of(key)
+        if line is not None:
+            line.send(key, *words)
 
     def clients(self) -> list[Redis]:
         """List a client of each server that holds keys, as far as they are known."""
@@ -119,7 +121,7 @@ class Shards:
     def _outdate(self) -> None:
         """Have the map drawn anew, once per pause."""
         if self._mapping is None and self._timer() >= self._map_at:
-            self._mapping = self.start(self._map())
+            self._mapping = self._errands.start(self._map())
 
     async def _map(self) -> None:
         try:
@@ -158,9 +160,9 @@ class Shards:
             self._slots[first : last + 1] = [line] * (last + 1 - first)
         self._others |= before.keys()
         for line in before.values():
-            self.start(line.aclose())
+            self._errands.start(line.aclose())
         _log.info("redis cluster mapped", servers=len(self._lines))
 
     def _line_to(self, host: str, port: int) -> Line:
         client = connect_to(host, port, self._place, self._settings)
-        return Line(client, self._settings, self._timer, self._meet, fetch_each)
+        return Line(client, self._settings, self._timer, self._meet, is_shard=True)

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from proxy.policy.headers import Fields
 
 ANY = "*"
+VARY = "Origin, Sec-Fetch-Site, Referer"
+"""What tells one page from another: a shared cache must not hand to one what was said to another."""
 _OWN_SITE = frozenset({"same-origin", "same-site", "none"})
 _UNKNOWN = "null"
 
@@ -37,8 +39,8 @@ class Embedding:
         if ANY in allowed:
             return (("Cross-Origin-Resource-Policy", "cross-origin"), ("Access-Control-Allow-Origin", ANY))
         fields: Fields = (("Cross-Origin-Resource-Policy", "cross-origin" if allowed else "same-site"),)
-        if allowed:
-            fields += (("Vary", "Origin"),)
+        if allowed or is_public:
+            fields += (("Vary", VARY),)
         origin = headers.get("Origin", "")
         if origin in allowed:
             fields += (("Access-Control-Allow-Origin", origin),)

@@ -78,6 +78,9 @@ class ServerSettings(Section):
     deadline_s: Seconds = 30.0
     max_uri_bytes: Bytes = 4096
     max_header_bytes: Bytes = 16384
+    header_timeout_s: Seconds = 15.0
+    send_timeout_s: Seconds = 60.0
+    max_connections: Count = 10_000
     drain_s: Margin = 0.0
     shutdown_s: Seconds = 30.0
     passthrough: Switch = False
@@ -173,7 +176,7 @@ class RedisSettings(Section):
     namespace: Namespace = "thumb-proxy"
     timeout_s: Seconds = 0.25
     pause_s: Seconds = 1.0
-    max_connections: Count = 32
+    max_connections: Count = 8
 
 
 class SealSettings(Section):

@@ -12,6 +12,8 @@ from proxy.errors import ProxyError, TooSlow, Unreachable
 
 TRIPPED_BY = 3
 """Failures in a row, with no answer of any kind between them, that count as an outage."""
+UNHEARD_PINGS = 2
+"""So many pings in a row without an answer do too."""
 SUSPICIOUS_S = 5.0
 """A call that takes longer may be a big picture being generated, or an upstream that hangs: a ping tells which."""
 
@@ -19,10 +21,10 @@ _log = structlog.get_logger("proxy.upstream.breaker")
 
 
 class Breaker:
-    """Closed while Cloudreve answers. Open, every call fails at once; pings decide when it closes again.
+    """Closed while Cloudreve answers. Open, every call fails at once; pings alone decide when it closes again.
 
-    A call may rightly take minutes (CONTRACT: resolve), so that slowness alone never opens it: while a call has been
-    under way for long, Cloudreve is pinged, and only a ping that fails twice in a row says that it hangs.
+    A call may rightly take minutes (CONTRACT: resolve), so that slowness alone never opens it, not even a time-out:
+    while a call has been under way for long, Cloudreve is pinged, and only pings that fail say that it hangs.
     """
 
     def __init__(self, ping: Callable[[], Awaitable[None]], interval_s: float) -> None:
@@ -45,9 +47,11 @@ class Breaker:
         self._calls[call] = asyncio.get_running_loop().time()
         try:
             yield
-        except (Unreachable, TooSlow):
+        except Unreachable:
             self._fail(TRIPPED_BY)
             raise
+        except TooSlow:
+            raise  # pings have been telling what that means since it became suspicious
         except ProxyError:
             self._failures = 0  # it answered, be it badly
             raise
@@ -67,8 +71,9 @@ class Breaker:
         """Ping once and draw the conclusion."""
         try:
             await self._ping()
-        except ProxyError:
-            self._fail(2)
+        except Exception as error:  # noqa: BLE001 - who watches must not end of anything, or it would stay open for ever
+            _log.debug("ping failed", error=type(error).__name__)
+            self._fail(UNHEARD_PINGS)
         else:
             self._failures = 0
             if self.is_open:

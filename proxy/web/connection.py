@@ -1,4 +1,4 @@
-"""aiohttp's connection to a visitor, without four faults of it (aiohttp 3.14).
+"""aiohttp's connection to a visitor, without five faults of it (aiohttp 3.14).
 
 Two matter to whoever passes bodies on, and lie in its C parser. A chunk that breaks HTTP, when the request it belongs
 to is being handled already, becomes an error of the *next* request, and who reads the body waits for ever. And the last
@@ -8,24 +8,86 @@ else's.
 A connection that was accepted in the moment of leaving is told to close before it has begun to wait, waits all the
 same, hears nothing any more, and holds up both its visitor and the leaving for as long as requests are given. And what
 is said to a request that breaks HTTP quotes it, tokens included.
+
+And heads are bounded line by line only: with 128 of them one takes two megabytes, for as long as its sender likes.
 """
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.web_server import Server
 
 from proxy.errors import BadRequest, ProxyError
 from proxy.policy.headers import problem, problem_fields
 
+LINES = 2
+"""A head may be as large as this many of the longest lines."""
 _SERVER_SIDE = 500
+_CLIENT_SIDE = 400
 
 
 class Connection(RequestHandler):
-    """Tells who reads a body that it has broken off, closes whenever it is idle, and quotes nobody."""
+    """Tells who reads a body that it has broken off, closes whenever it is idle, quotes nobody, and bounds heads."""
 
-    __slots__ = ()
+    __slots__ = ("_body", "_head_bytes", "_head_since", "_unread", "_untouched")
+
+    def __init__(self, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
+        super().__init__(server, **options)
+        self._body: StreamReader = EMPTY_PAYLOAD
+        self._head_bytes = 0
+        self._head_since: float | None = None
+        self._unread = (0, 0.0)
+        self._untouched = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take note of when it was opened."""
+        super().connection_made(transport)
+        self._untouched = self._next_keepalive_close_time
+
+    def resume_writing(self) -> None:
+        """Take note that the visitor reads."""
+        super().resume_writing()
+        self._unread = (0, 0.0)
+
+    @property
+    def idle_since(self) -> float | None:
+        """Tell since when, by the loop's clock, nothing has been done here; None while something is under way."""
+        is_idle = self._waiter is not None and not self._waiter.done() and not self._unread_bytes
+        return self._next_keepalive_close_time - self._keepalive_timeout if is_idle else None
+
+    def head_takes_s(self, now: float) -> float:
+        """Tell for how long a head has been on its way, or the first one has not come."""
+        if self._waiter is None or self._waiter.done():
+            return 0.0
+        if self._head_since is not None:
+            return now - self._head_since
+        is_untouched = self._next_keepalive_close_time == self._untouched
+        return now - (self._untouched - self._keepalive_timeout) if is_untouched else 0.0
+
+    def unread_for_s(self, now: float) -> float:
+        """Tell for how long the visitor has taken nothing of what lies ready, as far as was seen by asking this."""
+        size_bytes, since = self._unread
+        if not self._unread_bytes or self._unread_bytes != size_bytes:
+            self._unread = (self._unread_bytes, now)
+            return 0.0
+        return now - since
+
+    def cut_off(self) -> None:
+        """Close at once, whatever is under way."""
+        self.force_close()
+        if self.transport is not None:
+            self.transport.abort()
+
+    @property
+    def _unread_bytes(self) -> int:
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
 
     def close(self) -> None:
         """Close now, or behind the request under way."""
@@ -44,7 +106,7 @@ class Connection(RequestHandler):
         super().handle_error(request, status, exc)
         error = ProxyError("The gateway failed on this request.")
         if status < _SERVER_SIDE:
-            error = BadRequest("The request breaks HTTP, or a line of its head is too long.")
+            error = BadRequest("The request breaks HTTP, or its head is too long.")
         fields = {**dict(problem_fields(error)), "Server": "thumb-proxy"}
         response = web.Response(status=error.status, headers=fields, body=problem(error))
         response.force_close()
@@ -52,13 +114,58 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
+        before = self._request_count
         super().data_received(data)
+        self._weigh(data, self._request_count - before)
         if not self._messages or isinstance(self._messages[-1][0], RawRequestMessage):
             return
         waiting, current = [payload for _, payload in self._messages][:-1], self._current_request
         body = waiting[-1] if waiting else current.content if current is not None else None
         if body is not None and not body.is_eof():
             body.set_exception(web.RequestPayloadError("The body breaks HTTP."))
+
+    def _weigh(self, data: bytes, begun: int) -> None:
+        """Keep account of the head that is on its way, and refuse one that is too large."""
+        if self._close or self._force_close:
+            return
+        if self._messages:
+            self._body = self._messages[-1][1]
+        come_bytes = self._head_bytes + len(data)
+        if begun or self._upgraded or self._is_in_body():
+            self._head_bytes, self._head_since = 0, None
+            if begun and come_bytes > LINES * self.max_field_size:
+                self._check_heads(begun)
+        elif data:
+            self._head_bytes, self._head_since = come_bytes, self._head_since or self._loop.time()
+            if come_bytes > LINES * self.max_field_size:
+                self._refuse_head()
+
+    def _is_in_body(self) -> bool:
+        request = self._current_request
+        return not self._body.is_eof() or (request is not None and not request.content.is_eof())
+
+    def _check_heads(self, begun: int) -> None:
+        """Refuse the first that is too large of the heads that have just come whole, and all behind it."""
+        place = max(len(self._messages) - begun, 0)
+        for number in range(place, len(self._messages)):
+            message = self._messages[number][0]
+            if isinstance(message, RawRequestMessage) and _size_bytes(message) > LINES * self.max_field_size:
+                while len(self._messages) > number:
+                    self._messages.pop()
+                return self._refuse_head()
+        return None
+
+    def _refuse_head(self) -> None:
+        """Answer with an error behind what is under way, and read no more."""
+        error = _ErrInfo(_CLIENT_SIDE, BadHttpMessage("The head is too large."), "")
+        self._messages.append((error, EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        self._close = True
+
+
+def _size_bytes(message: RawRequestMessage) -> int:
+    return len(message.path) + sum(len(name) + len(value) for name, value in message.raw_headers)
 
 
 async def close_behind_chunks(request: web.Request, response: web.StreamResponse) -> None:

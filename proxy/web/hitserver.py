@@ -10,6 +10,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
 from proxy.web.connection import Connection
+from proxy.web.crowd import Crowd
 from proxy.web.hitpath import MAX_RAW_BYTES, Asked, HitPath, Wire
 
 _END = b"\r\n\r\n"
@@ -99,20 +100,22 @@ class _Sent(web.StreamResponse):
 class HitRunner(web.AppRunner):
     """Runs an application with the hit path in front."""
 
-    __slots__ = ("_hits",)
+    __slots__ = ("_crowd", "_hits")
 
-    def __init__(self, app: web.Application, hits: HitPath, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
+    def __init__(self, app: web.Application, hits: HitPath, crowd: Crowd, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
         super().__init__(app, **options)
         self._hits = hits
+        self._crowd = crowd
 
     async def _make_server(self) -> Server:
         server = await super()._make_server()
-        return _HitServer(server, self._hits)
+        return _HitServer(server, self._hits, self._crowd)
 
 
 class _HitServer(Server):
-    def __init__(self, server: Server, hits: HitPath) -> None:
+    def __init__(self, server: Server, hits: HitPath, crowd: Crowd) -> None:
         self._hits = hits
+        self._crowd = crowd
         self._long_way = server.request_handler
         super().__init__(
             self._handle,
@@ -120,6 +123,18 @@ class _HitServer(Server):
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001 - aiohttp offers no other way to its own settings
         )
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Let a visitor in."""
+        super().connection_made(handler, transport)
+        if isinstance(handler, Connection):
+            self._crowd.enter(handler)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """See a visitor out."""
+        super().connection_lost(handler, exc)
+        if isinstance(handler, Connection):
+            self._crowd.leave(handler)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         asked = getattr(request.protocol, "asked", None)

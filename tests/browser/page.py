@@ -13,7 +13,7 @@ from typing import Any
 from tests.browser.chromium import DevTools, Params
 from tests.browser.traffic import Traffic
 
-PATIENCE_S = 30.0
+PATIENCE_S = 50.0
 SHOWN = "[...document.images].map(image => image.complete ? image.naturalWidth : -1)"
 _WATCH = """new Promise(resolve => {{
   const look = () => {{ const found = {expression}; if (found) resolve(found instanceof Node || found); else setTimeout(look, 50); }};
@@ -56,13 +56,15 @@ class Page:
             await self.send("Page.reload")
 
     @asynccontextmanager
-    async def leaving(self) -> AsyncIterator[None]:
-        """Wait, after what is done inside, until another page has replaced this one and is loaded."""
+    async def leaving(self, where: str = "") -> AsyncIterator[None]:
+        """Wait, after what is done inside, until another page has replaced this one, at that URL if given, and is loaded."""
         while not self._begun.empty():
             self._begun.get_nowait()
         yield
         async with asyncio.timeout(PATIENCE_S):
             await self._loads[await self._begun.get()].wait()
+            while where and await self.js("location.href") != where:
+                await self._loads[await self._begun.get()].wait()
 
     async def js(self, expression: str) -> Any:  # noqa: ANN401 - whatever a script gives
         """Evaluate an expression, and await it where it is a promise."""

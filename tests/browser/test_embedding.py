@@ -39,7 +39,11 @@ async def test_a_published_folder_is_seen_on_any_site(either_stage: Stage, site:
     album = {"prefix": "cloudreve://my/album", "email": "alice@example.org", "secret": PASSWORD}
     scene = await either_stage.gateway(site.target.base, publish=[album])
     elsewhere = await either_stage.pages(ELSEWHERE)
-    outside = ["cloudreve://my/日落 (1).png", "cloudreve://my/album/../日落 (1).png", "cloudreve://my/album/%2e%2e/日落 (1).png"]
+    outside = [
+        "cloudreve://my/日落 (1).png",
+        "cloudreve://my/album/../日落 (1).png",
+        "cloudreve://my/album/%2e%2e/日落 (1).png",
+    ]
     page = await visitor.page()
     await page.go(elsewhere.write("outside", images(scene.origin, outside)))
     assert await page.shown() == [0, 0, 0]
@@ -56,7 +60,9 @@ async def test_an_error_is_shown_as_the_fallback(
     """With the true status: 401 for who is not signed in, 404 for what is not there; on any site."""
     scene = await either_stage.gateway(cloudreve.own_url, embed=fallback)
     elsewhere = await either_stage.pages(ELSEWHERE)
-    text = images(scene.origin, [ONE, f"cloudreve://{cloudreve.library.share.id}@share/absent.png", in_share(cloudreve)])
+    text = images(
+        scene.origin, [ONE, f"cloudreve://{cloudreve.library.share.id}@share/absent.png", in_share(cloudreve)]
+    )
     page = await visitor.page()
     for pages in (scene.pages, elsewhere):
         page.traffic.forget()

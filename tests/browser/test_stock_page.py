@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import aiohttp
 import pytest
 
-from proxy.app import running
 from proxy.demo.library import PASSWORD
 from proxy.demo.painting import paint
 from proxy.upstream.clock import Clock
 from tests.browser.page import Page, Profile
-from tests.browser.stage import Pages, Scene, Stage, images
+from tests.browser.stage import Scene, Stage, images
 from tests.browser.stock_page import API, StockPage
-from tests.contract.target import REDIRECT_URI
-from tests.gateway.house import ONE, TWO, settings_for
+from tests.contract.target import Client, Target
+from tests.gateway.house import ONE, TWO
 from tests.gateway.places import Place, place
 
-pytestmark = pytest.mark.needs("chromium")
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(180)]  # a real one generates real thumbnails
 
 ALICE = "alice@example.org"
 DAY_S = 86400.0
 HEIGHT = 2400
 """All thumbnails have to be in sight: others are not asked for."""
-SITE = {"server": {"passthrough": True}, "session": {"path": "/api/session"}, "pictures": {"ttl_s": 7 * DAY_S}}
+SITE = {
+    "server": {"passthrough": True, "deadline_s": 60.0},
+    "session": {"path": "/api/session"},
+    "pictures": {"ttl_s": 7 * DAY_S},
+}
 
 
 class Calendar:
@@ -49,18 +53,34 @@ class Calendar:
 
 
 @pytest.fixture
+def calendar() -> Calendar:
+    """Give the time, to be moved on."""
+    return Calendar()
+
+
+@pytest.fixture
 async def real() -> AsyncIterator[Place]:
     """Reach the real Cloudreve."""
     async with place("real") as found:
         yield found
 
 
-async def api(page: Page, token: str, method: str, path: str, value: object) -> None:
-    """Send a command to Cloudreve from a page of its site."""
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    asked = json.dumps({"method": method, "headers": headers, "body": json.dumps(value)})
-    code = await page.js(f"fetch('/api/v4{path}', {asked}).then(answer => answer.json()).then(answer => answer.code)")
-    assert code == 0
+async def command(target: Target, method: str, path: str, value: object = None) -> Any:  # noqa: ANN401 - any JSON
+    """Have alice do something by Cloudreve's API; give what comes of it."""
+    headers = {"Authorization": f"Bearer {target.alice}", "Content-Type": "application/json"}
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        reply = await Client(target, session).send(method, f"/api/v4{path}", headers, json.dumps(value).encode())
+    assert reply.code == 0, reply.json
+    return reply.json.get("data")
+
+
+@pytest.fixture
+async def folder(real: Place) -> AsyncIterator[str]:
+    """Make an empty folder, and delete it with all that has come into it."""
+    uri = f"cloudreve://my/{uuid4().hex}"
+    await command(real.target, "POST", "/file/create", {"uri": uri, "type": "folder"})
+    yield uri
+    await command(real.target, "DELETE", "/file", {"uris": [uri], "skip_soft_delete": True})
 
 
 async def visit(stock: StockPage, count: int) -> tuple[int, int, int]:
@@ -77,29 +97,27 @@ def pictures(page: Page) -> int:
 
 
 async def test_what_is_uploaded_is_seen_and_not_transferred_again(
-    stage: Stage, real: Place, visitor: Profile, tmp_path: Path
+    stage: Stage, real: Place, folder: str, calendar: Calendar, visitor: Profile, tmp_path: Path
 ) -> None:
     """Sign in, upload, look, reload; when the grants have been renewed Cloudreve is asked for leave, not for pictures."""
-    count, folder, calendar = 12, f"cloudreve://my/{uuid4().hex}", Calendar()
+    count = 12
     files = [tmp_path / f"{number}.png" for number in range(count)]
     for number, file in enumerate(files):
         file.write_bytes(paint(int(uuid4()) % 9973 + number, 640, 480))
     scene = await stage.gateway(real.target.base, calendar.clock(), **SITE)
     stock = StockPage(await visitor.page(height=HEIGHT), scene.origin)
     await stock.sign_in(ALICE, PASSWORD)
-    await api(stock.page, real.target.alice, "POST", "/file/create", {"uri": folder, "type": "folder"})
-    try:
-        await stock.open(folder)
-        await stock.upload(files)
-        assert await stock.thumbnails(count) == count
-        assert await visit(stock, count) == (count, count, 0)
-        calendar.pass_by(DAY_S)
-        assert await visit(stock, count) == (count, count, count)
-        assert await visit(stock, count) == (count, count, 0)
-    finally:
-        await api(stock.page, real.target.alice, "DELETE", "/file", {"uris": [folder], "skip_soft_delete": True})
+    await stock.open(folder)
+    await stock.upload(files)
+    assert await stock.thumbnails(count) == count
+    assert await visit(stock, count) == (count, count, 0)
+    calendar.pass_by(DAY_S)
+    assert await visit(stock, count) == (count, count, count)
+    assert await visit(stock, count) == (count, count, 0)
     assert {urlsplit(sent.url).hostname for sent in stock.page.traffic.all} == {urlsplit(scene.origin).hostname}
-    assert scene.count("upstream_calls_total", verb="fetch", outcome="picture") <= count + 1  # and one of the first page
+    assert (
+        scene.count("upstream_calls_total", verb="fetch", outcome="picture") <= count + 1
+    )  # and one of the first page
 
 
 async def test_two_visitors_of_a_fresh_share_see_all_of_it(
@@ -119,28 +137,44 @@ async def test_two_visitors_of_a_fresh_share_see_all_of_it(
     assert scene.count("upstream_calls_total", verb="resolve", outcome="grant") == 30
 
 
-async def test_who_agrees_on_the_consent_page_sees_private_pictures(real: Place, visitor: Profile) -> None:
-    """And goes on seeing them when the access token has run out, for one refresh."""
-    origin, calendar = REDIRECT_URI.removesuffix("/session/callback"), Calendar()
-    client = {"client_id": os.environ["OAUTH_CLIENT"], "client_secret": os.environ["OAUTH_SECRET"]}
-    server = {"port": urlsplit(origin).port, "public_origin": origin}
-    settings = settings_for(real.target.base, server=server, sign_in=client)
-    pages = Pages(origin)
-    async with running(settings, calendar.clock(), pages.routes()) as gateway:
-        scene = Scene(origin, pages, gateway)
-        album = pages.write("album", images(origin, [ONE, TWO]))
-        page = await visitor.page()
-        await page.go(f"{origin}/session/login?next=/pages/album")
-        stock = StockPage(page, real.target.base)
-        await stock.give_password(ALICE, PASSWORD)
-        async with page.leaving():
-            await stock.press("button", "Authorize")
-        assert await page.js("location.href") == album
-        first = await page.shown()
-        calendar.pass_by(3600)
-        await page.go(album)
-        assert 0 not in first + await page.shown()
-        assert scene.count("upstream_calls_total", verb="refresh", outcome="tokens") == 1
-        assert await page.js("fetch('/session', {method: 'DELETE'}).then(answer => answer.status)") == 204
-        await page.go(album)
-        assert await page.shown() == [0, 0]
+@pytest.fixture
+async def asking(stage: Stage, real: Place, calendar: Calendar) -> AsyncIterator[Scene]:
+    """Open a gateway as a client of its own, which nobody has agreed to yet."""
+    sign_in = {"client_id": str(uuid4()), "client_secret": uuid4().hex}
+    scene = await stage.gateway(real.target.base, calendar.clock(), sign_in=sign_in)
+    client = {
+        "guid": sign_in["client_id"],
+        "name": "Thumbnails",
+        "secret": sign_in["client_secret"],
+        "is_enabled": True,
+        "redirect_uris": [f"{scene.origin}/session/callback"],
+        "scopes": ["openid", "profile", "offline_access", "Files.Read"],
+        "props": {"refresh_token_ttl": 14 * 86400},
+    }
+    registered = await command(real.target, "PUT", "/admin/oauthClient", {"client": client})
+    yield scene
+    await command(real.target, "DELETE", f"/admin/oauthClient/{registered['id']}")
+
+
+async def test_who_agrees_on_the_consent_page_sees_private_pictures(
+    asking: Scene, real: Place, calendar: Calendar, visitor: Profile
+) -> None:
+    """And goes on seeing them when the access token has run out, for one refresh; the second time nobody is asked."""
+    album = asking.pages.write("album", images(asking.origin, [ONE, TWO]))
+    page = await visitor.page()
+    stock = StockPage(page, real.target.base)
+    await page.go(f"{asking.origin}/session/login?next=/pages/album")
+    await stock.give_password(ALICE, PASSWORD)
+    async with page.leaving(album):
+        await stock.press("button", "Authorize Application")
+    first = await page.shown()
+    calendar.pass_by(3600)
+    await page.go(album)
+    assert 0 not in first + await page.shown()
+    assert asking.count("upstream_calls_total", verb="refresh", outcome="tokens") == 1
+    assert await page.js("fetch('/session', {method: 'DELETE'}).then(answer => answer.status)") == 204
+    await page.go(album)
+    assert await page.shown() == [0, 0]
+    async with page.leaving(album):
+        await page.go(f"{asking.origin}/session/login?next=/pages/album")
+    assert 0 not in await page.shown()

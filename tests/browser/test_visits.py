@@ -55,9 +55,7 @@ async def test_a_second_visit_transfers_no_picture(stage: Stage, site: Place, vi
     assert scene.count("upstream_calls_total", verb="resolve", outcome="grant") == PICTURES
 
 
-async def test_on_the_next_day_cloudreve_sends_no_picture(
-    stage: Stage, cloudreve: StandIn, visitor: Profile
-) -> None:
+async def test_on_the_next_day_cloudreve_sends_no_picture(stage: Stage, cloudreve: StandIn, visitor: Profile) -> None:
     """The grants are renewed and the browser gets new URLs; their pictures come from the gateway."""
     hours = Hours(cloudreve)
     scene = await stage.gateway(cloudreve.own_url, Clock(hours.now, hours.timer), pictures={"ttl_s": 7 * 86400.0})

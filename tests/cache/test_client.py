@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 
-from proxy.cache.client import SPARE_CONNECTIONS, connect, place_of
+from proxy.cache.client import SPARE_CONNECTIONS, connect, lanes, place_of
 from proxy.cache.redis import RedisTier
 from proxy.settings import RedisSettings
 
@@ -66,7 +66,7 @@ def test_it_is_quick_to_give_up() -> None:
     assert (made.protocol, made.driver_info, made.health_check_interval) == (2, None, 0)
     pool = client("redis://127.0.0.1").connection_pool
     assert isinstance(pool, BlockingConnectionPool)
-    assert pool.max_connections == 7 + SPARE_CONNECTIONS
+    assert (pool.max_connections, lanes(SETTINGS)) == (7, 7 - SPARE_CONNECTIONS)
     assert not pool.maint_notifications_enabled()  # type: ignore[no-untyped-call]
 
 

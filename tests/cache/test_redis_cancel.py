@@ -99,7 +99,7 @@ async def test_cancelled_at_any_await_nobody_gets_another_s_reply(
     suspension, reached = 0, asyncio.Event()
     while suspension == 0 or reached.is_set():
         suspension, reached = suspension + 1, asyncio.Event()
-        tier = make_tier(redis_server.url, timeout_s=10.0, max_connections=connections).tier
+        tier = make_tier(redis_server.url, timeout_s=10.0, max_connections=connections + SPARE_CONNECTIONS).tier
         await fill(tier)
         find = way(tier)
         for _ in range(2):
@@ -139,7 +139,7 @@ async def test_a_storm_of_cancellations_mixes_nothing_up_and_leaks_no_connection
 ) -> None:
     """Hundreds of callers on three connections, half of whom leave at any moment."""
     dice = random.Random(7)  # noqa: S311 - the same storm every time
-    tier = make_tier(redis_server.url, timeout_s=20.0, max_connections=3).tier
+    tier = make_tier(redis_server.url, timeout_s=20.0, max_connections=3 + SPARE_CONNECTIONS).tier
     tier.lines.clients()[0].connection_pool.timeout = 20.0  # type: ignore[attr-defined]
     await fill(tier)
     find = way(tier)

@@ -175,7 +175,7 @@ def test_gateways_are_alike_and_have_time_to_finish(settings: Settings) -> None:
     alike = [{key: value for key, value in service(name).items() if key != "networks"} for name in GATEWAYS]
     assert alike[0] == alike[1] == alike[2]
     assert len({address(name) for name in (*GATEWAYS, "nginx", "cloudreve")}) == 5
-    assert seconds(alike[0]["stop_grace_period"]) > settings.server.drain_s + settings.server.shutdown_s
+    assert seconds(alike[0]["stop_grace_period"]) > settings.server.drain_s + 2 * settings.server.shutdown_s
     assert settings.memory.max_bytes < 768 * 1024 * 1024 == _bytes(alike[0]["mem_limit"])
 
 

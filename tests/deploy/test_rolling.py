@@ -166,3 +166,20 @@ async def test_a_roll_stops_at_the_first_that_does_not_come_back(
     assert told.splitlines()[-1].endswith("those after it have not been touched")
     assert [process.pid for process in processes][1:] == before[1:]
     assert load.told.keys() == {"200"}
+
+
+async def test_with_compose_each_service_is_replaced_and_waited_for(tmp_path: Path) -> None:
+    """One after the other, by a command that ends when the new one is healthy; the first that does not is the last."""
+    program = tmp_path / "docker"
+    program.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/told\ncase "$*" in *gateway-2) exit 1 ;; esac\n')
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "ROLLING_PAUSE_S": "0"}
+    running = await asyncio.create_subprocess_exec(
+        ROLLING, "compose", "gateway-1", "gateway-2", "gateway-3", env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await running.communicate()
+    assert running.returncode == 1
+    assert b"gateway-1 is ready" in told
+    orders = (tmp_path / "told").read_text().splitlines()
+    options = "up --detach --no-deps --force-recreate --wait --wait-timeout 60"
+    assert [order.partition("compose.yaml ")[2] for order in orders] == [f"{options} gateway-1", f"{options} gateway-2"]

@@ -54,4 +54,4 @@ def test_the_gateway_understands_its_settings(monkeypatch: pytest.MonkeyPatch, t
     assert (settings.admin.host, settings.admin.port) == ("127.0.0.1", 18080)
     assert [key.get_secret_value() for key in settings.seal.keys] == ["0123456789abcdef" * 4]
     [stop] = values("TimeoutStopSec")
-    assert float(stop.removesuffix("s")) > settings.server.drain_s + settings.server.shutdown_s
+    assert float(stop.removesuffix("s")) > settings.server.drain_s + 2 * settings.server.shutdown_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proxy.demo.standin import StandIn
+from proxy.policy.embedding import VARY
 from tests.gateway.house import ONE, Front, House, in_share, statuses
 
 BLOG = "https://blog.example.org"
@@ -36,7 +37,7 @@ async def test_a_listed_site_may_show_private_pictures(house: House, cloudreve: 
     reply = await front.ask(ONE, cloudreve.token(), **FOREIGN, Origin=BLOG)
     assert reply.status == 200
     assert reply.headers["Access-Control-Allow-Origin"] == BLOG
-    assert reply.headers.getall("Vary")[-1] == "Origin"  # type: ignore[attr-defined]
+    assert reply.headers.getall("Vary")[-1] == VARY  # type: ignore[attr-defined]
     assert "Authorization" in reply.headers["Vary"]
 
 

@@ -169,6 +169,15 @@ async def test_a_hint_never_widens_a_shares_grant(site: Place, site_front: Front
         assert (reply.status, reply.problem["code"]) == (403, 40069)
 
 
+async def test_a_hint_of_one_user_opens_nothing_to_another(site: Place, site_front: Front) -> None:
+    """With one's own files it is passed on, and Cloudreve keeps what it remembers of it per user."""
+    uri = thumb(f"cloudreve://{site.target.alice_id}@my/album/one.png")
+    hint = {"X-Cr-Context-Hint": "22222222-2222-4333-8444-555555555555"}
+    assert (await site_front.send("GET", uri, {**bearer(site.target), **hint})).status == 200
+    stranger = {"Authorization": f"Bearer {site.target.bob}", **hint}
+    assert [(await site_front.send("GET", uri, who)).status for who in (stranger, hint)] == [403, 401]
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_other_methods_are_not_allowed(site: Place, site_front: Front, method: str) -> None:
     """405 names those that are."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 
 from proxy.demo.standin import StandIn
 from tests.gateway.house import ONE, Front, Hours, House, in_share, until
+from tests.gateway.places import thumb
+from tests.gateway.program import serving
 from tests.redis_server import RedisServer
 
 
@@ -174,6 +177,24 @@ async def test_rubbish_in_redis_is_a_miss(
     assert (await second.ask(in_share(cloudreve))).status == 200
     assert (await second.ask(in_share(cloudreve, "nope.png"))).status == 404
     await until(lambda: value(redis_server, picture) == values[picture])
+
+
+async def test_two_processes_share_what_one_of_them_filled(cloudreve: StandIn, redis_server: RedisServer) -> None:
+    """Started as an operator starts them; the second asks Cloudreve nothing."""
+    async with (
+        serving(cloudreve.own_url, REDIS__URL=redis_server.url) as first,
+        serving(cloudreve.own_url, REDIS__URL=redis_server.url) as second,
+        aiohttp.ClientSession() as session,
+    ):
+        statuses = []
+        for program in (first, second):
+            async with session.get(f"http://127.0.0.1:{program.port}{thumb(in_share(cloudreve))}") as response:
+                assert (response.status, len(await response.read())) == (200, response.content_length)
+                statuses.append(response.headers["Cache-Status"])
+            await arrived(redis_server)
+    assert statuses[0].startswith("thumb-proxy; fwd=miss")
+    assert "detail=redis" in statuses[1]
+    assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
 
 
 async def test_a_gateway_of_another_site_shares_nothing(

@@ -10,7 +10,7 @@ from tests.leaks.scene import SHARE_PASSWORDS, TICKETS, Replica
 
 FileChange: TypeAlias = Literal["put", "remove", "repaint"]
 ShareChange: TypeAlias = Literal["close", "open", "password", "no password", "ticket", "members"]
-SiteChange: TypeAlias = Literal["out", "back", "key", "url life", "no expiry"]
+SiteChange: TypeAlias = Literal["key", "url life", "no expiry"]
 Operation: TypeAlias = Literal["flush", "kill", "start", "exchange"]
 
 FILE_CHANGES: tuple[FileChange, ...] = get_args(FileChange)
@@ -67,8 +67,6 @@ def change_site(play: Play, what: SiteChange) -> None:
     """Change how Cloudreve is; another key only where no gateway was told the one before."""
     scene, site = play.scene, play.scene.cloudreve
     match what:
-        case "out" | "back":
-            scene.be_out(is_out=what == "out")
         case "key":
             if not scene.terms.checks_here:
                 play.change_key()

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from http.cookies import SimpleCookie
 
 from proxy.demo.library import Account
@@ -43,12 +44,23 @@ class Play:
         return known[-number % len(known)] if number and known else ""
 
     async def everybody(self, uri: str, replica: Replica, hint: str) -> None:
-        """Let everybody ask for one thing, one after the other, each of them thrice."""
+        """Let everybody ask for one thing, one after the other: again and again, and with what others have seen."""
         asks = [Ask(uri, hint=hint), Ask(uri, hint=hint, ticket=TICKETS[0])]
         asks += [Ask(uri, token=tokens[-1], hint=hint) for tokens in self.tokens.values()]
         asks += [Ask(uri, session=session, cookie=session.cookies[-1]) for session in self.sessions[-3:]]
-        for ask in (ask for ask in asks for _ in range(3)):
-            await self.look([ask], replica)
+        for ask in asks:
+            for _ in range(4):
+                await self.look([ask], replica)
+            await self.look([replace(ask, etag=", ".join(list(self.court.shown)[-5:]))], replica)
+
+    async def pass_on(self, ask: Ask, others: Sequence[Ask]) -> None:
+        """Ask for a sealed URL, and let others follow it at either replica."""
+        one, other = self.scene.replicas
+        known = len(self.given)
+        await self.look([ask], one)
+        for given in self.given[known:]:
+            for follower, replica in zip(others, (other, one, other), strict=False):
+                await self.follow(given, replica, follower)
 
     def change_key(self) -> None:
         """Let Cloudreve sign with another key: no token of before is good any more."""
@@ -62,10 +74,12 @@ class Play:
         """Send requests on one connection: in one piece, or in two where `cut` says."""
         raw, heads = b"".join(ask.raw for ask in asks), [ask.method == "HEAD" for ask in asks]
         pieces = [raw[:cut], raw[cut:]] if 0 < cut < len(raw) else [raw]
-        begun, heard = self.scene.now, replica.hears_redis
+        is_over = any(ask.session is not None and ask.session.ended is not None for ask in asks)
+        begun, heard = self.scene.now, is_over and replica.hears_redis
         replies = await replica.say(pieces, heads, lane)
+        hears = heard and replica.hears_redis
         for ask, reply in zip(asks, replies, strict=True):
-            self._judge(ask, reply, replica, begun, hears=heard and replica.hears_redis)
+            self._judge(ask, reply, replica, begun, hears=hears)
         self.asked = [*self.asked[-20:], *asks]
         return replies
 

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ from tests.leaks.secrecy import check_nothing_told, listening
 from tests.leaks.wishes import HINTS, SITES, Place, Wish, places, wishes
 from tests.redis_server import RedisServer
 
-PLAYS = int(os.environ.get("LEAKS_PLAYS", "25"))
+PLAYS = int(os.environ.get("LEAKS_PLAYS", "40"))
 ACTS = int(os.environ.get("LEAKS_ACTS", "40"))
 
 pytestmark = pytest.mark.timeout(60 + PLAYS * ACTS)
@@ -124,6 +125,20 @@ class Leaks(RuleBasedStateMachine):
         for _ in range(times):
             self._do(self.play.look([ask], self._replica(turn), lane=back % 2))
 
+    @rule(wish=wishes, others=st.lists(wishes, min_size=1, max_size=3))
+    def pass_on(self, wish: Wish, others: list[Wish]) -> None:
+        """Ask for a sealed URL and pass it on."""
+        ask = replace(wish, is_api=True).ask(self.play)
+        self._do(self.play.pass_on(ask, [other.ask(self.play) for other in others]))
+
+    @rule(drawn=st.lists(wishes, min_size=1, max_size=4), back=st.integers(1, 6), turn=turns)
+    def endure(self, drawn: list[Wish], back: int, turn: int) -> None:
+        """Go on asking while Cloudreve is away, for old things and new ones."""
+        self.play.scene.be_out(is_out=True)
+        for ask in (*self.play.asked[-back:], *(wish.ask(self.play) for wish in drawn)):
+            self._do(self.play.look([ask], self._replica(turn)))
+        self.play.scene.be_out(is_out=False)
+
     @precondition(lambda self: self._play is not None and self._play.given)
     @rule(number=st.integers(0, 5), turn=turns, wish=wishes, tampered=st.sampled_from((0, 0, 0, 1, 50, 333)))
     def follow(self, number: int, turn: int, wish: Wish, tampered: int) -> None:
@@ -136,7 +151,6 @@ class Leaks(RuleBasedStateMachine):
         """Turn a token into a cookie."""
         self._do(self.play.begin(self.play.tokens[name][-1], self._replica(turn), site))
 
-    @precondition(lambda self: self._play is not None and not self._play.scene.is_out)
     @rule(who=st.integers(0, 1), turn=turns)
     def agree(self, who: int, turn: int) -> None:
         """Sign in by way of the consent page."""

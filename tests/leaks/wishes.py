@@ -33,7 +33,7 @@ class Place:
         if self.share is None:
             return _spelt(self.own.format(path=self.path, alice=library.alice.id, bob=library.bob.id), self.spelling)
         share = play.scene.shares[self.share % len(play.scene.shares)].id
-        name = self.path.rpartition("/")[2]
+        name = self.path.rpartition("/")[2].replace("a.png", "c.png")  # which is shared
         return _spelt(f"cloudreve://{share}{self.password and f':{self.password}'}@share/{name}", self.spelling)
 
 

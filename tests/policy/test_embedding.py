@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from proxy.policy.embedding import Embedding, page_of, wants_picture
+from proxy.policy.embedding import VARY, Embedding, page_of, wants_picture
 
 OWN = "https://thumbs.example.com"
 BLOG = "https://blog.example.org"
@@ -74,7 +74,7 @@ def test_scripts_of_other_sites_read_nothing_private() -> None:
         "Cross-Origin-Resource-Policy": "cross-origin",
         "Access-Control-Allow-Origin": BLOG,
         "Access-Control-Allow-Credentials": "true",
-        "Vary": "Origin",
+        "Vary": VARY,
     }
     other = dict(LISTED.fields(asked(origin="https://evil.example"), is_public=False))
     assert "Access-Control-Allow-Origin" not in other
@@ -94,3 +94,9 @@ def test_scripts_of_other_sites_read_nothing_private() -> None:
 def test_an_image_request_is_told_from_others(headers: CIMultiDict[str], expected: bool) -> None:
     """By its destination; without that by what it would rather have."""
     assert wants_picture(headers) is expected
+
+
+@pytest.mark.parametrize("origins", [(), (BLOG,)])
+def test_shared_caches_tell_pages_apart_where_not_all_may_show_it(origins: tuple[str, ...]) -> None:
+    """Or they would hand to a forbidden page what an allowed one was given."""
+    assert dict(Embedding((), origins).fields(asked(), is_public=True))["Vary"] == VARY

@@ -1,0 +1,97 @@
+"""`deploy/bench`: starts everything on loopback, measures, and prints one table."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import uvloop
+from rich.console import Console
+
+from deploy.benchmarks.footprint import Footprint, Soak
+from deploy.benchmarks.hits import Hits, RedisHits
+from deploy.benchmarks.load import Load, tool
+from deploy.benchmarks.misses import Cluster, Misses
+from deploy.benchmarks.real import Real
+from deploy.benchmarks.stage import Stage
+from deploy.benchmarks.table import Report, Row
+
+REPLICAS = 3
+WIDTH = 190
+
+
+def main() -> None:
+    """Read the command line and do as it says."""
+    parser = ArgumentParser(prog="deploy/bench", description="Measures the gateway against nginx in the same run.")
+    parser.add_argument("--quick", action="store_true", help="a moment of everything, to see that it works")
+    parser.add_argument("--silent", action="store_true", help="neither side writes a line per request")
+    parser.add_argument("--rounds", type=int, default=5, help="how often both are asked in turn (5)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long each is asked in a round (5)")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", default=0.0, help="watch memory under load, only that")
+    parser.add_argument("--cloudreve", metavar="URL", help="a real Cloudreve, for the two-step path on it")
+    parser.add_argument("--uri", help="a File URI that anybody may see there (its share SHARE's one.png)")
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.rounds, asked.seconds = 1, 0.2
+    if asked.cloudreve and not asked.uri:
+        if "SHARE" not in os.environ:
+            parser.error("--cloudreve needs --uri")
+        asked.uri = f"cloudreve://{os.environ['SHARE']}@share/one.png"
+    uvloop.run(_bench(asked))
+
+
+async def _bench(asked: Namespace) -> None:
+    report, console = Report(), Console(width=WIDTH)
+    with TemporaryDirectory(prefix="thumb-proxy-bench-") as folder:
+        async with Stage(Path(folder), is_narrated=not asked.silent) as stage:
+            report.remarks.append(_circumstances(asked, stage))
+            async for row in _rows(asked, stage):
+                report.rows.append(row)
+                console.print("  ".join(cell for cell in row.cells if cell), style="dim", highlight=False)
+    report.remarks.append(f"Load average at the end: {', '.join(f'{load:.2f}' for load in os.getloadavg())}.")
+    console.print()
+    report.show(console)
+
+
+async def _rows(asked: Namespace, stage: Stage) -> AsyncIterator[Row]:
+    """Measure one thing after the other."""
+    many = 300 if asked.quick else 10_000
+    await stage.start_redis()
+    if asked.soak:
+        async for row in Soak(stage, asked.soak, many).rows():
+            yield row
+        return
+    nginx, gateway = await stage.start_nginx(), await stage.start_gateway()
+    load = Load(asked.seconds)
+    async for row in Hits(stage, nginx, gateway, load, asked.rounds).rows():
+        yield row
+    async for row in RedisHits(stage, nginx, load, asked.rounds, many).rows():
+        yield row
+    async for row in Misses(stage, gateway, 20 if asked.quick else 300).rows():
+        yield row
+    replicas = [await stage.start_gateway(redis__url=stage.redis_url) for _ in range(REPLICAS)]
+    async for row in Cluster(stage, replicas, 5 if asked.quick else 200).rows():
+        yield row
+    async for row in Footprint(stage, many).rows():
+        yield row
+    if asked.cloudreve:
+        async for row in Real(stage, asked.cloudreve.rstrip("/"), asked.uri).rows():
+            yield row
+
+
+def _circumstances(asked: Namespace, stage: Stage) -> str:
+    """Say how the table was made."""
+    loads = ", ".join(f"{load:.2f}" for load in os.getloadavg())
+    lines = "no line per request" if asked.silent else "a line per request on both sides, nginx's buffered"
+    return (
+        f"Servers on core {stage.core}, load by {tool()}, Redis and Cloudreve's stand-in on core {stage.load_core}; "
+        f"median of {asked.rounds} rounds of {asked.seconds:g} s, nginx and gateway in turn; {lines}. "
+        f"Load average at the beginning: {loads}."
+    )
+
+
+if __name__ == "__main__":
+    main()

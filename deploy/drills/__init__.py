@@ -1,0 +1,1 @@
+"""Drills: a gateway under load while something goes wrong, its answers counted."""

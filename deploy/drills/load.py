@@ -1,0 +1,227 @@
+"""Visitors who ask without pause for what is at hand and what is not, and count what they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import cycle
+from urllib.parse import quote
+
+from deploy.drills.cloudreve import Site
+
+PAUSE_S = 0.004
+"""Between an answer and the next question of the same visitor: the load is to be there, not to fill the machine."""
+PATIENCE_S = 20.0
+_LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)\r\n")
+_END_OF_PNG = b"IEND\xaeB`\x82"
+
+
+class Kind(StrEnum):
+    """What is asked for."""
+
+    HOT = "hot"
+    MINE = "mine"
+    KNOWN = "known"
+    COLD = "cold"
+    GONE = "gone"
+    STRANGE = "strange"
+
+
+AT_HAND = frozenset({Kind.HOT, Kind.MINE, Kind.KNOWN})
+"""What the gateway has, whatever happens to others."""
+VISITORS = {Kind.HOT: 2, Kind.MINE: 1, Kind.KNOWN: 1, Kind.COLD: 3, Kind.GONE: 1, Kind.STRANGE: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, read to its end."""
+
+    status: int
+    head: bytes = field(repr=False)
+    body: bytes = field(repr=False)
+
+    @property
+    def is_picture(self) -> bool:
+        """Tell whether it is a whole one."""
+        return self.status == 200 and b"image/png" in self.head and self.body.endswith(_END_OF_PNG)
+
+    @property
+    def is_later(self) -> bool:
+        """Tell whether it is the answer for when no cache could help."""
+        return self.status in (503, 504) and b"\r\nretry-after:" in self.head.lower()
+
+
+@dataclass
+class Tally:
+    """What was told, by what was asked for."""
+
+    told: Counter[tuple[Kind, str]] = field(default_factory=Counter)
+    hits_s: list[float] = field(default_factory=list)
+
+    def count(self, verdict: str, kinds: frozenset[Kind] = frozenset(Kind)) -> int:
+        """Count the answers of one verdict."""
+        return sum(count for (kind, told), count in self.told.items() if told == verdict and kind in kinds)
+
+    @property
+    def wrong(self) -> dict[str, int]:
+        """Give what nobody should have been told."""
+        right = ("picture", "refusal", "later")
+        return {f"{kind}: {told}": count for (kind, told), count in self.told.items() if told not in right}
+
+    @property
+    def slow_hit_s(self) -> float:
+        """Give the time that 99 of 100 hits took at most."""
+        return sorted(self.hits_s)[len(self.hits_s) * 99 // 100] if self.hits_s else 0.0
+
+
+class Load:
+    """Visitors at one gateway."""
+
+    def __init__(self, port: int, site: Site) -> None:
+        self.tally = Tally()
+        self.is_over = False
+        """The gateway has been told to leave: from now on connections may be refused, and those that wait closed."""
+        self._port = port
+        self._site = site
+        self._cold: Iterator[str] = cycle(site.pictures[1:])
+        self._numbers = iter(range(10**9))
+        self._expected: dict[Kind, bytes] = {}
+        self._etag = ""
+
+    async def goes_on(self, hits: int = 60, others: int = 4) -> None:
+        """Wait until so many more visitors have got what is at hand, and what is cold."""
+        counts = [(frozenset({kind}), hits if kind in AT_HAND else others) for kind in (*AT_HAND, Kind.COLD)]
+        goals = [(kinds, self._answers(kinds) + more) for kinds, more in counts]
+        await self._until(lambda: all(self._answers(kinds) >= goal for kinds, goal in goals))
+
+    async def recovers(self, pictures: int = 3) -> None:
+        """Wait until pictures come again that were not at hand."""
+        cold = frozenset({Kind.COLD})
+        goal = self.tally.count("picture", cold) + pictures
+        await self._until(lambda: self.tally.count("picture", cold) >= goal)
+
+    async def visit(self, kind: Kind) -> None:
+        """Ask for ever."""
+        connection = _Connection(self._port)
+        try:
+            while not self.is_over:
+                started = time.perf_counter()
+                verdict = await self._ask(connection, kind)
+                if verdict is None:
+                    return
+                self.tally.told[kind, verdict] += 1
+                if kind in AT_HAND:
+                    self.tally.hits_s.append(time.perf_counter() - started)
+                await asyncio.sleep(PAUSE_S)
+        finally:
+            connection.close()
+
+    async def warm(self) -> None:
+        """Ask for what is to be at hand, and keep what it looks like."""
+        connection = _Connection(self._port)
+        for kind in (Kind.HOT, Kind.MINE):
+            for _ in range(3):
+                reply = await connection.ask(self._question(kind))
+                assert reply.is_picture, reply  # noqa: S101 - a drill begins when all is well
+            self._expected[kind] = reply.body
+            self._etag = re.findall(rb"(?i)\r\netag: *([^\r]*)", reply.head)[0].decode()
+        connection.close()
+
+    async def _ask(self, connection: _Connection, kind: Kind) -> str | None:
+        """Give the verdict on one answer; nothing when it may be missing."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                reply = await connection.ask(self._question(kind))
+        except (OSError, EOFError) as error:
+            connection.close()
+            return None if self.is_over else f"broken ({type(error).__name__})"
+        return self._verdict(kind, reply)
+
+    def _verdict(self, kind: Kind, reply: Reply) -> str:
+        if kind is Kind.KNOWN:
+            return "picture" if reply.status == 304 else f"{reply.status}"
+        if kind in AT_HAND:
+            return "picture" if reply.is_picture and reply.body == self._expected[kind] else f"{reply.status}"
+        if reply.is_later:
+            return "later"
+        if kind is Kind.COLD and reply.is_picture:
+            return "picture"
+        refusal = {Kind.GONE: 404, Kind.STRANGE: 401}.get(kind)
+        # Cloudreve said something that is no answer: told as what it is, and no picture.
+        return "refusal" if reply.status in (refusal, 502) else f"{reply.status}"
+
+    def _question(self, kind: Kind) -> bytes:
+        uri = {
+            Kind.COLD: lambda: next(self._cold),
+            Kind.GONE: lambda: f"cloudreve://{self._site.share}@share/no-{next(self._numbers)}.png",
+            Kind.STRANGE: lambda: f"cloudreve://my/no-{next(self._numbers)}.png",
+            Kind.HOT: lambda: self._site.pictures[0],
+        }.get(kind, lambda: "cloudreve://my/album/one.png")()
+        fields = {"Authorization": f"Bearer {self._site.token}"} if kind in (Kind.MINE, Kind.KNOWN) else {}
+        return question(uri, **fields | ({"If-None-Match": self._etag} if kind is Kind.KNOWN else {}))
+
+    def _answers(self, kinds: frozenset[Kind]) -> int:
+        return sum(count for (kind, _), count in self.tally.told.items() if kind in kinds)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(3 * PATIENCE_S):
+            while not holds():
+                await asyncio.sleep(0.01)
+
+
+def question(uri: str, **fields: str) -> bytes:
+    """Write a request for a thumbnail."""
+    lines = [f"GET /thumb?uri={quote(uri, safe='')} HTTP/1.1", "Host: thumbs.example.com"]
+    return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in fields.items()), "", ""]).encode()
+
+
+class _Connection:
+    """One that is opened when needed, and again when the gateway has said that it closes it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._ends: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, raw: bytes) -> Reply:
+        """Ask, and read the answer."""
+        if self._ends is None:
+            self._ends = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._ends
+        writer.write(raw)
+        head = await reader.readuntil(b"\r\n\r\n")
+        status, length = int(head.split(b" ", 2)[1]), _LENGTH.search(head)
+        body = await reader.readexactly(int(length[1])) if length and status != 304 else b""
+        if b"\r\nconnection: close\r\n" in head.lower():
+            self.close()
+        return Reply(status, head, body)
+
+    def close(self) -> None:
+        """Close it, if it is open."""
+        if self._ends is not None:
+            self._ends[1].transport.abort()
+            self._ends = None
+
+
+@asynccontextmanager
+async def loaded(port: int, site: Site) -> AsyncIterator[Load]:
+    """Put a gateway under load."""
+    load = Load(port, site)
+    await load.warm()
+    tasks = [asyncio.create_task(load.visit(kind)) for kind, count in VISITORS.items() for _ in range(count)]
+    try:
+        yield load
+    finally:
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if end is not None and not isinstance(end, asyncio.CancelledError):
+            raise end
+    with suppress(asyncio.CancelledError):
+        pass
