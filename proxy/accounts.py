@@ -70,14 +70,14 @@ class Account:
         await self._flights.aclose()
 
     async def _sign_in(self) -> None:
+        reason = f"Cloudreve does not accept the {'email and password' if self._settings.email else 'refresh token'}"
         try:
             tokens = await self._tokens()
         except ProxyError as error:
-            tokens = None
-            _log.warning("account cannot be renewed", account=self.number + 1, category=error.category)
+            tokens, reason = None, error.title
         if tokens is None or not self._take(tokens):
             self._failed_until = self._clock.now() + RETRY_S
-            _log.warning("account failed", account=self.number + 1, is_up=self.is_up)
+            _log.warning("account failed", account=self.number + 1, is_up=self.is_up, reason=reason)
 
     async def _tokens(self) -> Tokens | None:
         tokens = await self._oauth.refresh(self._refresh) if self._refresh else None

@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 
 from proxy.answer import Answers
+from proxy.deadline import Countdown
 from proxy.descriptors import room_for
 from proxy.gateway import Gateway
 from proxy.metrics import Metrics
@@ -94,7 +95,8 @@ async def running(
     `sockets` are listening already and shared with other workers, who have their admin port elsewhere together.
     """
     async with AsyncExitStack() as stack:
-        parts = Parts(settings, clock or Clock(), Metrics(), Health(), stack)
+        leaving = Countdown(settings.server.shutdown_s)
+        parts = Parts(settings, clock or Clock(), Metrics(), Health(), stack, leaving)
         parts.metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
         composer = _Composer(parts)
         site = await composer.site(routes)
@@ -111,6 +113,7 @@ async def running(
             yield Running(port, admin_port, parts.health, parts.metrics, site.hits)
         finally:
             parts.health.is_ready = False
+            leaving.begin()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +14,9 @@ import typer
 from proxy import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from proxy.settings import LogSettings, Settings
-    from proxy.settings.sources import ConfigError
 
 PROBLEMS = 1
 """Exit code: a check found problems, or serving ended by an error."""
@@ -92,16 +93,35 @@ def serve(
 
 @_cli.command()
 def demo(
-    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.")] = 8080,
+    host: Annotated[
+        str, typer.Option(metavar="HOST", envvar="THUMB_PROXY_SERVER__HOST", help="Address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            metavar="PORT",
+            envvar="THUMB_PROXY_SERVER__PORT",
+            min=0,
+            max=65535,
+            help="Port to listen on; 0 takes a free one.",
+        ),
+    ] = 8080,
+    admin_port: Annotated[
+        int,
+        typer.Option(
+            metavar="PORT", envvar="THUMB_PROXY_ADMIN__PORT", min=0, max=65535, help="Port of the metrics; likewise."
+        ),
+    ] = 0,
 ) -> None:
     """Show the gateway at work on a page of pictures, with a stand-in for Cloudreve; needs no configuration."""
+    _refuse_misnamed_variables()
     from proxy.app import running  # noqa: PLC0415 - see the module's docstring
-    from proxy.demo.demo import run_demo  # noqa: PLC0415
+    from proxy.demo.demo import Places, run_demo  # noqa: PLC0415
     from proxy.settings import LogSettings  # noqa: PLC0415
 
     quiet = LogSettings(level="error", format="console")
-    _run(lambda: run_demo(host, port, lambda settings, routes: running(settings, routes=routes)), quiet)
+    places = Places(host, port, admin_port)
+    _run(lambda: run_demo(places, lambda settings, routes: running(settings, routes=routes)), quiet)
 
 
 @_cli.command()
@@ -134,15 +154,23 @@ def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:
     try:
         return load(config, overrides)
     except ConfigError as error:
-        _complain(error)
+        _complain(error.problems)
         raise typer.Exit(BAD_CONFIGURATION) from None
 
 
-def _complain(error: ConfigError) -> None:
-    count = len(error.problems)
-    heading = "there is a problem" if count == 1 else f"there are {count} problems"
+def _refuse_misnamed_variables() -> None:
+    """End the command when somebody has configured something, but by no name of a setting."""
+    from proxy.settings.sources import misnamed_variables  # noqa: PLC0415 - see the module's docstring
+
+    if problems := misnamed_variables():
+        _complain(problems)
+        raise typer.Exit(BAD_CONFIGURATION)
+
+
+def _complain(problems: Sequence[str]) -> None:
+    heading = "there is a problem" if len(problems) == 1 else f"there are {len(problems)} problems"
     typer.secho(f"thumb-proxy: {heading} in the configuration.", err=True, bold=True)
-    for problem in error.problems:
+    for problem in problems:
         typer.echo(f"\n{problem}", err=True)
 
 
@@ -161,10 +189,20 @@ def _run(serving: Callable[[], Coroutine[Any, Any, None]], settings: LogSettings
     try:
         uvloop.run(logged())
     except OSError as error:  # an address that is taken or not ours; the text names it and nothing else
-        typer.secho(f"thumb-proxy: cannot serve: {error.strerror or type(error).__name__}", err=True)
+        writer.close()  # what has been logged comes first
+        typer.secho(f"thumb-proxy: cannot serve: {error.strerror or type(error).__name__}{_way_out(error)}", err=True)
         raise typer.Exit(PROBLEMS) from None
     except Exception:  # noqa: BLE001 - the last resort: told in the log, where it cannot show a secret
         structlog.get_logger("proxy.cli").exception("serving ended by an error")
         raise typer.Exit(PROBLEMS) from None
     finally:
         writer.close()
+
+
+def _way_out(error: OSError) -> str:
+    """Name the settings that say where to listen, when that is what has gone wrong."""
+    if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+        return "; server.port (--port) and admin.port choose others"
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+        return "; server.host (--host) and admin.host have to be addresses of this machine"
+    return ""

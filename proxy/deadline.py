@@ -1,19 +1,47 @@
-"""How long a visitor is kept waiting."""
+"""How long a visitor is kept waiting, and how long all of them are when the gateway leaves."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 from proxy.errors import TooSlow
 
 
-@asynccontextmanager
-async def deadline(seconds: float) -> AsyncIterator[None]:
+class deadline:  # noqa: N801 - reads like `asyncio.timeout`, and is on everybody's way: contextlib would cost more
     """Do what is inside in time, or raise TooSlow."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise TooSlow("Cloudreve did not answer in time.") from error
+
+    def __init__(self, seconds: float) -> None:
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            error = late
+        if isinstance(error, TimeoutError):
+            raise TooSlow("Cloudreve did not answer in time.") from error
+
+
+class Countdown:
+    """Seconds that several share, one after the other; they begin to run when somebody says so."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._ends: float | None = None
+
+    def begin(self) -> None:
+        """Let them run."""
+        self._ends = asyncio.get_running_loop().time() + self._seconds
+
+    @property
+    def left_s(self) -> float:
+        """Tell how many are left."""
+        if self._ends is None:
+            return self._seconds
+        return max(self._ends - asyncio.get_running_loop().time(), 0.0)

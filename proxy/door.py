@@ -67,7 +67,8 @@ def _bound(place: _Place, *, is_dealt: bool) -> socket.socket:
         if is_dealt:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         opened.bind(place.address)
-    except OSError:
+    except OSError as error:
         opened.close()
-        raise
+        host, port = place.address
+        raise OSError(error.errno, f"{host} port {port}: {error.strerror}") from None
     return opened

@@ -68,8 +68,9 @@ class Grants:
 
     async def note(self, visitor: Visitor, request: ThumbRequest, grant: Grant, version: str) -> None:
         """Note which version of a foreign picture this grant was seen to name, so that it needs no further check."""
-        noted = replace(grant, version=version)
-        await self._tiers.keep(grant_key(visitor.identity, request.uri), noted, self._kept_s(noted))
+        key, noted = grant_key(visitor.identity, request.uri), replace(grant, version=version)
+        if self._tiers.lookup(key) in (grant, None):  # else it has been renewed, or refused, in the meantime
+            await self._tiers.keep(key, noted, self._kept_s(noted))
 
     async def forget(self, visitor: Visitor, request: ThumbRequest) -> None:
         """Drop a grant that upstream no longer honours."""

@@ -75,7 +75,9 @@ class Identifier:
             if visitor is not None:
                 return visitor
             sure_until = self._clock.now() + BRIEF_S
-        return replace(await self._nobody(replace(credentials, cookie=None), uri), sure_until=sure_until)
+            credentials = replace(credentials, cookie=None)
+        nobody = await self._nobody(credentials, uri)
+        return nobody if nobody.sure_until == sure_until else replace(nobody, sure_until=sure_until)
 
     async def _by_cookie(self, credentials: Credentials, cookie: str) -> Visitor | None:
         """Name whose session it is."""

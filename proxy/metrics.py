@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.registry import Collector
@@ -59,6 +60,9 @@ class Metrics:
             registry=r,
             buckets=_REQUEST_BUCKETS_S,
         )
+        # Each request is counted several times, and to find its place takes as long as to count it.
+        self._outcomes = cache(lambda outcome: (self._requests.labels(outcome), self._request_s.labels(outcome)))
+        self._lookup = cache(lambda entry, source: self._lookups.labels(entry, source.value))
         self._tallies: defaultdict[tuple[str, Source, Source | None], Tally] = defaultdict(Tally)
         self._sent = Counter("thumb_proxy_sent_bytes", "Bytes of pictures sent to visitors", registry=r)
         self._fetched = Counter("thumb_proxy_fetched_bytes", "Bytes of pictures received from upstream", registry=r)
@@ -81,8 +85,9 @@ class Metrics:
 
     def request(self, outcome: str, seconds: float, sent_bytes: int) -> None:
         """Count one request for a thumbnail."""
-        self._requests.labels(outcome).inc()
-        self._request_s.labels(outcome).observe(seconds)
+        requests, request_s = self._outcomes(outcome)
+        requests.inc()
+        request_s.observe(seconds)
         self._sent.inc(sent_bytes)
 
     def tally(self, outcome: str, grant: Source, picture: Source | None) -> Tally:
@@ -112,7 +117,7 @@ class Metrics:
 
     def found(self, entry: str, source: Source) -> None:
         """Count where a grant or a picture was found."""
-        self._lookups.labels(entry, source.value).inc()
+        self._lookup(entry, source).inc()
 
     def redis_trouble(self, trouble: str) -> None:
         """Count what went wrong with Redis; no request fails of it."""

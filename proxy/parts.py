@@ -19,6 +19,7 @@ from proxy.cache.notes import Notes
 from proxy.cache.redis import RedisTier
 from proxy.cache.tiers import Tiers
 from proxy.cluster import Alone, Cluster
+from proxy.deadline import Countdown
 from proxy.errors import ProxyError
 from proxy.fairness import FairLimit
 from proxy.flight import Flights
@@ -54,6 +55,8 @@ class Parts:
     metrics: Metrics
     health: Health
     stack: AsyncExitStack
+    leaving: Countdown
+    """What is left of `server.shutdown_s`."""
 
     async def sessions(self, sealer: Sealer, oauth: OAuth, notes: Notes, cluster: Cluster | Alone) -> Sessions:
         """Make who opens cookies."""
@@ -87,9 +90,7 @@ class Parts:
         limit = FairLimit(settings.cloudreve.max_resolves, max(settings.cloudreve.max_waiting // 4, 1))
         resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (seen once on 4.14.0).
-        flights = await self._flights(
-            Flights[Grant | Refusal](settings.cloudreve.max_waiting), settings.server.shutdown_s
-        )
+        flights = await self._flights(Flights[Grant | Refusal](settings.cloudreve.max_waiting), self.leaving)
         return Grants(tiers, resolver, self.clock, self.metrics, flights, cluster, settings)
 
     async def pictures(self, images: Images, tiers: Tiers, cluster: Cluster | Alone) -> Pictures:
@@ -112,7 +113,7 @@ class Parts:
         await _try_out(redis)
         news = News(redis.lines, redis.namespace)
         await self.background(news.listen())
-        cluster = Cluster(Leases(redis.lines, news), news, redis.build_key)
+        cluster = Cluster(Leases(redis.lines, news, settings.redis.namespace), news, redis.build_key)
         return Tiers(memory, redis), cluster, Notes(redis, self.clock.now)
 
     async def session(self, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
@@ -126,8 +127,11 @@ class Parts:
             )
         )
 
-    async def _flights(self, flights: Flights[T], patience_s: float = 0.0) -> Flights[T]:
-        self.stack.push_async_callback(flights.aclose, patience_s)
+    async def _flights(self, flights: Flights[T], patience: Countdown | None = None) -> Flights[T]:
+        async def close() -> None:
+            await flights.aclose(patience.left_s if patience is not None else 0.0)
+
+        self.stack.push_async_callback(close)
         return flights
 
     async def background(self, work: Coroutine[Any, Any, None]) -> None:

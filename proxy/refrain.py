@@ -14,7 +14,7 @@ from proxy.stamp import SOME_TIME
 _SOME_MS = 123456.75
 
 
-def refrain(logger: str, event: str, **fields: str | int) -> Callable[[float], object]:
+def refrain(logger: str, event: str, **fields: str | int | None) -> Callable[[float], object]:
     """Give a function that logs this at level info, with the time and a number of milliseconds, for little."""
     log, config = structlog.get_logger(logger).bind(), structlog.get_config()
     lines = config["logger_factory"](logger)
@@ -24,7 +24,7 @@ def refrain(logger: str, event: str, **fields: str | int) -> Callable[[float], o
     for process in config["processors"]:
         line = process(lines, "info", line)
     before, _, rest = line.partition(SOME_TIME)
-    between, _, after = rest.partition(str(_SOME_MS))
+    between, _, after = rest.rpartition(str(_SOME_MS))
     stamp, writer = lines.stamp, lines.writer
 
     def write(ms: float) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from proxy.cache.tiers import Tiers
 from proxy.demo.standin import StandIn
+from proxy.deadline import Countdown
 from proxy.grants import Grants
 from proxy.identify import Identifier
 from proxy.metrics import Metrics
@@ -55,7 +56,7 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
     hours, metrics = Hours(site), Metrics()
     clock = Clock(hours.now, hours.timer)
     settings = settings_for(site.own_url, **sections)
-    parts = Parts(settings, clock, metrics, Health(), stack)
+    parts = Parts(settings, clock, metrics, Health(), stack, Countdown(settings.server.shutdown_s))
     origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
     trusted = await parts.session()
     cloudreve = Cloudreve(trusted, clock, origins, metrics, settings.cloudreve, settings.grants)

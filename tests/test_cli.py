@@ -167,7 +167,46 @@ def test_serve_on_a_taken_port_ends_with_one_line() -> None:
     assert result.returncode == cli.PROBLEMS
     assert "cannot serve" in result.stderr.splitlines()[-1]
     assert port in result.stderr
+    assert "server.port (--port) and admin.port choose others" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_serve_on_a_host_that_is_not_ours_names_the_setting() -> None:
+    """And the address; several workers meet it in another place."""
+    for workers in ("1", "2"):
+        result = serve("--host", "192.0.2.1", "--port", "0", THUMB_PROXY_SERVER__WORKERS=workers)
+        assert result.returncode == cli.PROBLEMS
+        assert "server.host (--host) and admin.host have to be addresses of this machine" in result.stderr
+        assert "192.0.2.1" in result.stderr
+
+
+def test_serve_with_several_workers_names_the_address_that_is_taken() -> None:
+    """The parent takes it for all of them."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = serve("--host", "127.0.0.1", "--port", port, THUMB_PROXY_SERVER__WORKERS="2")
+    assert f"cannot serve: 127.0.0.1 port {port}: Address already in use" in result.stderr
+
+
+def test_the_demo_takes_ports_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the gateway; a flag wins, and a bad one is named."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for name in ("SERVER__PORT", "ADMIN__PORT"):
+            environment = os.environ | {"THUMB_PROXY_SERVER__PORT": "0", f"THUMB_PROXY_{name}": port}
+            command = [*COMMAND, "demo"]
+            result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+            assert f"'127.0.0.1', {port}" in result.stderr
+    monkeypatch.setenv("THUMB_PROXY_SERVER__PORT", "eighty")
+    assert "THUMB_PROXY_SERVER__PORT" in plain(run("demo").output)
+
+
+def test_the_demo_does_not_hide_a_misspelt_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has set one wants to see a Cloudreve of their own."""
+    monkeypatch.setenv("THUMB_PROXY_CLOUDREVE_URL", "http://127.0.0.1:5212")
+    result = run("demo", "--port", "0")
+    assert result.exit_code == cli.BAD_CONFIGURATION
+    assert "Did you mean THUMB_PROXY_CLOUDREVE__URL?" in result.stderr
 
 
 def test_an_unexpected_error_is_logged_without_its_message(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from proxy.demo.faults import Hang, json_body
 from proxy.demo.standin import StandIn
 from proxy.errors import InvalidToken, Refused, StillGenerating
-from proxy.model import Grant, Refusal, Source
+from proxy.model import Grant, Refusal, RefusalKind, Source
 from proxy.policy.keys import grant_key
 from tests.steps import Steps, steps
 
@@ -89,6 +89,27 @@ async def test_a_note_about_a_grant_that_has_ended_brings_nothing_back(taken: St
     taken.hours.pass_by(3600)
     await taken.grants.note(visitor, request, found.grant, '"v1"')
     assert (await taken.grants.find(visitor, request)).grant.version == ""
+
+
+async def test_a_note_about_a_grant_that_was_refused_meanwhile_changes_nothing(taken: Steps) -> None:
+    """The picture took so long that its renewal came first, and Cloudreve said no: that counts."""
+    visitor, request = taken.visitor(), taken.request()
+    found = await taken.grants.find(visitor, request)
+    refusal = Refusal(RefusalKind.NOT_FOUND, 404)
+    await taken.tiers.keep(grant_key(visitor.identity, request.uri), refusal, 1000.0)
+    await taken.grants.note(visitor, request, found.grant, '"v1"')
+    with pytest.raises(Refused):
+        await taken.grants.find(visitor, request)
+
+
+async def test_a_note_about_a_grant_that_was_renewed_meanwhile_changes_nothing(taken: Steps) -> None:
+    """The new one lasts longer, and is checked for itself."""
+    visitor, request = taken.visitor(), taken.request()
+    old = (await taken.grants.find(visitor, request)).grant
+    new = replace(old, url=old.url + "&new", fresh_until=old.fresh_until + 100)
+    await taken.tiers.keep(grant_key(visitor.identity, request.uri), new, 1000.0)
+    await taken.grants.note(visitor, request, old, '"v1"')
+    assert (await taken.grants.find(visitor, request)).grant == new
 
 
 async def test_a_grant_that_was_forgotten_is_resolved_anew_for_that_identity_alone(taken: Steps) -> None:

@@ -159,6 +159,7 @@ def test_a_redis_url_is_kept_as_a_secret(url: str) -> None:
         "redis://localhost/cache",
         "unix://",
         "unix:///run/redis.sock?db=x",
+        "rediss://localhost?ssl_cert_reqs=never",
         "",
     ],
 )

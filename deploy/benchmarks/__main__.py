@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import uvloop
 from rich.console import Console
@@ -40,7 +43,14 @@ def main() -> None:
         if "SHARE" not in os.environ:
             parser.error("--cloudreve needs --uri")
         asked.uri = f"cloudreve://{os.environ['SHARE']}@share/one.png"
-    uvloop.run(_bench(asked))
+    uvloop.run(_until_told(_bench(asked)))
+
+
+async def _until_told(work: Coroutine[Any, Any, None]) -> None:
+    """Work until the end, or until SIGTERM: servers are ended either way."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await task
 
 
 async def _bench(asked: Namespace) -> None:

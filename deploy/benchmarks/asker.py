@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import cast
 
 from yarl import URL
 
@@ -63,8 +64,7 @@ class _Asker(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - a connection can be written to
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)
         self._ask()
 
     def data_received(self, data: bytes) -> None:

@@ -17,6 +17,7 @@ from typing import IO, Any
 import aiohttp
 
 _MAIN = "import sys; from proxy.cli import main; sys.argv = ['thumb-proxy', 'serve']; main()"
+POLL_S = 0.02
 _START_S = 30.0
 _LONGEST_S = 40.0
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -46,25 +47,22 @@ class Gateway:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self, stderr: IO[bytes] | int | None = None, ports: tuple[int, int] = (0, 0)) -> None:
-        """Start it, and read from its log where it listens; where its log goes elsewhere, the ports have to be given."""
+        """Start it, and read in its log where it listens; when the log goes elsewhere, the ports have to be given."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("THUMB_PROXY_")}
         given = self._settings | {"SERVER__PORT": str(ports[0]), "ADMIN__PORT": str(ports[1])}
         environment = inherited | {f"THUMB_PROXY_{name}": value for name, value in given.items()}
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-c", _MAIN], env=environment, stderr=log if stderr is None else stderr
-            )
+        self._launch(environment, stderr)
         async with asyncio.timeout(_START_S):
             self.port, self.admin_port = ports if stderr is not None else await self._where()
-            while await self.asked("/readyz") != "ready\n":
-                await asyncio.sleep(0.02)
+            while await self.asked("/readyz") != "ready\n":  # noqa: ASYNC110 - it cannot tell us
+                await asyncio.sleep(POLL_S)
 
     async def asked(self, path: str) -> str:
         """Ask its admin port; nothing comes when it does not answer."""
         try:
-            async with aiohttp.ClientSession() as session:
-                async with session.get(f"http://127.0.0.1:{self.admin_port}{path}") as response:
-                    return await response.text()
+            where = f"http://127.0.0.1:{self.admin_port}{path}"
+            async with aiohttp.ClientSession() as session, session.get(where) as response:
+                return await response.text()
         except aiohttp.ClientError:
             return ""
 
@@ -124,17 +122,24 @@ class Gateway:
         """List what it has logged as an error, and what does not belong into its log at all."""
         return [line for line in self._log.read_text().splitlines() if not _is_harmless(line)]
 
+    def _launch(self, environment: dict[str, str], stderr: IO[bytes] | int | None) -> None:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-c", _MAIN], env=environment, stderr=log if stderr is None else stderr
+            )
+
     def _proc(self, name: str) -> str:
         return Path(f"/proc/{self.pid}/{name}").read_text()
 
     async def _where(self) -> tuple[int, int]:
         while True:
-            for line in self._log.read_text().splitlines():
+            text = self._log.read_text()
+            assert not self.has_ended, text  # noqa: S101 - it would never come
+            for line in text.splitlines():
                 told: dict[str, Any] = json.loads(line)
                 if told["event"] == "serving":
                     return told["port"], told["admin_port"]
-            assert not self.has_ended, self._log.read_text()  # noqa: S101 - it would never come
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(POLL_S)
 
 
 def _is_harmless(line: str) -> bool:

@@ -7,9 +7,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 from itertools import cycle
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from deploy.drills.cloudreve import Site
 
 PAUSE_S = 0.004
 """Between an answer and the next question of the same visitor: the load is to be there, not to fill the machine."""
+POLL_S = 0.01
 PATIENCE_S = 20.0
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)\r\n")
 _END_OF_PNG = b"IEND\xaeB`\x82"
@@ -35,6 +37,9 @@ class Kind(StrEnum):
 
 AT_HAND = frozenset({Kind.HOT, Kind.MINE, Kind.KNOWN})
 """What the gateway has, whatever happens to others."""
+RIGHT = frozenset({"picture", "refusal", "later"})
+GARBLED = frozenset({"bad gateway", "cut"})
+"""What is as true where Cloudreve says something that is no answer, or breaks off in the middle of a picture."""
 VISITORS = {Kind.HOT: 2, Kind.MINE: 1, Kind.KNOWN: 1, Kind.COLD: 3, Kind.GONE: 1, Kind.STRANGE: 1}
 
 
@@ -49,7 +54,7 @@ class Reply:
     @property
     def is_picture(self) -> bool:
         """Tell whether it is a whole one."""
-        return self.status == 200 and b"image/png" in self.head and self.body.endswith(_END_OF_PNG)
+        return self.status == HTTPStatus.OK and b"image/png" in self.head and self.body.endswith(_END_OF_PNG)
 
     @property
     def is_later(self) -> bool:
@@ -68,10 +73,9 @@ class Tally:
         """Count the answers of one verdict."""
         return sum(count for (kind, told), count in self.told.items() if told == verdict and kind in kinds)
 
-    @property
-    def wrong(self) -> dict[str, int]:
+    def wrong(self, *, is_garbled: bool = False) -> dict[str, int]:
         """Give what nobody should have been told."""
-        right = ("picture", "refusal", "later")
+        right = RIGHT | GARBLED if is_garbled else RIGHT
         return {f"{kind}: {told}": count for (kind, told), count in self.told.items() if told not in right}
 
     @property
@@ -140,12 +144,14 @@ class Load:
                 reply = await connection.ask(self._question(kind))
         except (OSError, EOFError) as error:
             connection.close()
-            return None if self.is_over else f"broken ({type(error).__name__})"
+            if self.is_over:
+                return None
+            return "cut" if connection.is_cut and kind not in AT_HAND else f"broken ({type(error).__name__})"
         return self._verdict(kind, reply)
 
     def _verdict(self, kind: Kind, reply: Reply) -> str:
         if kind is Kind.KNOWN:
-            return "picture" if reply.status == 304 else f"{reply.status}"
+            return "picture" if reply.status == HTTPStatus.NOT_MODIFIED else f"{reply.status}"
         if kind in AT_HAND:
             return "picture" if reply.is_picture and reply.body == self._expected[kind] else f"{reply.status}"
         if reply.is_later:
@@ -153,8 +159,7 @@ class Load:
         if kind is Kind.COLD and reply.is_picture:
             return "picture"
         refusal = {Kind.GONE: 404, Kind.STRANGE: 401}.get(kind)
-        # Cloudreve said something that is no answer: told as what it is, and no picture.
-        return "refusal" if reply.status in (refusal, 502) else f"{reply.status}"
+        return {refusal: "refusal", 502: "bad gateway"}.get(reply.status, str(reply.status))
 
     def _question(self, kind: Kind) -> bytes:
         uri = {
@@ -171,8 +176,8 @@ class Load:
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(3 * PATIENCE_S):
-            while not holds():
-                await asyncio.sleep(0.01)
+            while not holds():  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(POLL_S)
 
 
 def question(uri: str, **fields: str) -> bytes:
@@ -187,16 +192,21 @@ class _Connection:
     def __init__(self, port: int) -> None:
         self._port = port
         self._ends: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.is_cut = False
+        """The last answer had begun as a picture, and did not end."""
 
     async def ask(self, raw: bytes) -> Reply:
         """Ask, and read the answer."""
         if self._ends is None:
             self._ends = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._ends
+        self.is_cut = False
         writer.write(raw)
         head = await reader.readuntil(b"\r\n\r\n")
         status, length = int(head.split(b" ", 2)[1]), _LENGTH.search(head)
-        body = await reader.readexactly(int(length[1])) if length and status != 304 else b""
+        self.is_cut = status == HTTPStatus.OK
+        body = await reader.readexactly(int(length[1])) if length and status != HTTPStatus.NOT_MODIFIED else b""
+        self.is_cut = False
         if b"\r\nconnection: close\r\n" in head.lower():
             self.close()
         return Reply(status, head, body)
@@ -223,5 +233,3 @@ async def loaded(port: int, site: Site) -> AsyncIterator[Load]:
     for end in ends:
         if end is not None and not isinstance(end, asyncio.CancelledError):
             raise end
-    with suppress(asyncio.CancelledError):
-        pass

@@ -79,9 +79,10 @@ class Leases:
     its successor's, nor speak for it.
     """
 
-    def __init__(self, lines: Lines, news: News) -> None:
+    def __init__(self, lines: Lines, news: News, namespace: str) -> None:
         self._lines = lines
         self._news = news
+        self._namespace = namespace
 
     @asynccontextmanager
     async def attempt(self, key: str) -> AsyncIterator[Lease]:
@@ -109,12 +110,12 @@ class Leases:
 
     async def left_s(self, key: str) -> float:
         """Tell for how long somebody holds the lease at least; 0 when nobody does, or while Redis is in trouble."""
-        name = _name(key)
+        name = self._name(key)
         left_ms = await self._lines.ask(0, name, "PTTL", name)
         return max(left_ms, 0) / 1000
 
     async def _take(self, key: str, token: str) -> Lease:
-        name = _name(key)
+        name = self._name(key)
 
         def let_go(reply: tuple[int, bytes] | None) -> None:
             """Let no lease lie about that was taken for somebody who has left."""
@@ -129,18 +130,17 @@ class Leases:
 
     async def _renew(self, key: str, token: str) -> None:
         """Renew for as long as the lease is ours."""
-        name, is_ours = _name(key), 1
+        name, is_ours = self._name(key), 1
         while is_ours:
             await asyncio.sleep(RENEW_S)
             is_ours = await self._lines.ask(1, name, "EVAL", _RENEW, 1, name, token, _LEASE_MS)
 
     def _let_go(self, key: str, token: str, lease: Lease) -> None:
-        name, status = _name(key), b"" if lease.message is None else KEPT
+        name, status = self._name(key), b"" if lease.message is None else KEPT
         told = self._news.channel, key, status, lease.message or b""
         kept = lease.entry, max(int(lease.ttl_s * 1000), 0)
         self._lines.send(name, "EVAL", _LET_GO, 2, name, key, token, *told, *kept)
 
-
-def _name(key: str) -> str:
-    """Name the lease beside an entry: what stands in braces makes a cluster keep both at one place."""
-    return f"{{{key}}}:lease"
+    def _name(self, key: str) -> str:
+        """Name the lease beside an entry: what stands in braces makes a cluster keep both at one place."""
+        return f"{self._namespace}:lease:{{{key}}}"

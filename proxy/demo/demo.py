@@ -48,37 +48,47 @@ class Demo:
     redis: str | None
 
 
-async def run_demo(host: str, port: int, serve_gateway: ServeGateway) -> None:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the demo is to be seen; port 0 is any free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    admin_port: int = 0
+
+
+async def run_demo(places: Places, serve_gateway: ServeGateway) -> None:
     """Run until SIGTERM or SIGINT, and say where to look."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    async with opened(host, port, serve_gateway) as demo:
+    async with opened(places, serve_gateway) as demo:
         _tell(demo)
         await stopped.wait()
 
 
 @asynccontextmanager
 async def opened(
-    host: str, port: int, serve_gateway: ServeGateway, *, pictures: int = PICTURES, generation_s: float = GENERATION_S
+    places: Places, serve_gateway: ServeGateway, *, pictures: int = PICTURES, generation_s: float = GENERATION_S
 ) -> AsyncIterator[Demo]:
     """Start everything, and close it again in the opposite order."""
     async with StandIn(workers=WORKERS) as cloudreve, redis_server() as redis:
         cloudreve.workshop.seconds = generation_s
         exhibition = Exhibition(cloudreve, with_redis=redis is not None, pictures=pictures)
-        settings = _settings(host, port, cloudreve, redis)
+        settings = _settings(places, cloudreve, redis)
         async with serve_gateway(settings, exhibition.routes()) as gateway:
-            shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared with, not bound to
+            everywhere = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
+            shown = "127.0.0.1" if places.host in everywhere else places.host
             address = f"http://{shown}:{gateway.port}/"
             yield Demo(address, f"http://127.0.0.1:{gateway.admin_port}/metrics", cloudreve, redis)
 
 
-def _settings(host: str, port: int, cloudreve: StandIn, redis: str | None) -> Settings:
+def _settings(places: Places, cloudreve: StandIn, redis: str | None) -> Settings:
     return Settings.model_validate(
         {
-            "server": {"host": host, "port": port, "shutdown_s": 2.0},
-            "admin": {"host": "127.0.0.1", "port": 0},
+            "server": {"host": places.host, "port": places.port, "shutdown_s": 2.0},
+            "admin": {"host": "127.0.0.1", "port": places.admin_port},
             "cloudreve": {"url": cloudreve.own_url},
             "redis": {"url": redis} if redis else {},
         }

@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import redis.asyncio
 from redis import exceptions
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError
+from redis.backoff import NoBackoff
 
+from proxy.cache.client import connect, place_of
 from proxy.doctor.finding import Finding, Verdict
+from proxy.policy.redis_url import RedisKind, RedisPlace
 
 if TYPE_CHECKING:
     from proxy.settings import RedisSettings
+
+Client: TypeAlias = Redis | RedisCluster
 
 PINGS = 5
 PATIENCE_S = 2.0
@@ -25,21 +33,33 @@ async def examine_redis(settings: RedisSettings) -> list[Finding]:
     """Reach Redis, when one is configured, and try what the gateway will do."""
     if settings.url is None:
         return [Finding(Verdict.OK, "redis", "None is configured: the memory tier serves alone.")]
-    url = settings.url.get_secret_value()
-    client = redis.asyncio.Redis.from_url(url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S)
+    client = _client(place_of(settings.url), settings)
     try:
         return [
             await _latency(client, settings),
             await _writing(client, settings),
             *await _server(client),
         ]
-    except (exceptions.RedisError, OSError) as error:
+    except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
         return [Finding(Verdict.PROBLEM, "redis", f"Redis cannot be used: {_why(error)}.")]
     finally:
         await client.aclose()
 
 
-async def _latency(client: redis.asyncio.Redis, settings: RedisSettings) -> Finding:
+def _client(place: RedisPlace, settings: RedisSettings) -> Client:
+    """Make a client as the gateway has it, but patient; of a cluster one that finds its way alone."""
+    if place.kind is not RedisKind.CLUSTER:
+        return connect(place, settings.model_copy(update={"timeout_s": PATIENCE_S}))
+    return RedisCluster.from_url(
+        place.url,
+        startup_nodes=[ClusterNode(host, port) for host, port in place.hosts],
+        socket_timeout=PATIENCE_S,
+        socket_connect_timeout=PATIENCE_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+async def _latency(client: Client, settings: RedisSettings) -> Finding:
     latencies_s = []
     for _ in range(PINGS):
         started = time.perf_counter()
@@ -53,7 +73,7 @@ async def _latency(client: redis.asyncio.Redis, settings: RedisSettings) -> Find
     return Finding(Verdict.PROBLEM, "redis", text)
 
 
-async def _writing(client: redis.asyncio.Redis, settings: RedisSettings) -> Finding:
+async def _writing(client: Client, settings: RedisSettings) -> Finding:
     """Write, read and delete one key below the namespace."""
     key = f"{settings.namespace}:check:{os.getpid()}"
     try:
@@ -67,7 +87,7 @@ async def _writing(client: redis.asyncio.Redis, settings: RedisSettings) -> Find
     return Finding(Verdict.PROBLEM, "redis", "Redis loses what was just written: is it a proxy or a replica?")
 
 
-async def _server(client: redis.asyncio.Redis) -> list[Finding]:
+async def _server(client: Client) -> list[Finding]:
     try:
         info: dict[str, Any] = await client.info("server") | await client.info("memory")
     except exceptions.ResponseError:
@@ -98,6 +118,8 @@ def _limit(info: dict[str, Any]) -> Finding:
 
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (MasterNotFoundError, "no Sentinel answers that knows a server by the name in redis.url"),
+    (exceptions.RedisClusterException, "none of the servers in redis.url answers as one of a cluster does"),
     (exceptions.AuthenticationError, "it does not accept the user name or password in redis.url"),
     (exceptions.BusyLoadingError, "it is still loading its data"),
     (exceptions.ReadOnlyError, "it is a read-only replica"),

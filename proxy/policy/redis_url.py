@@ -25,6 +25,12 @@ _TLS_OPTIONS = frozenset(
         "ssl_password",
     }
 )
+_VALUES = {
+    "ssl_cert_reqs": ("required", "optional", "none"),
+    "ssl_min_version": ("771", "772", "770", "769"),  # TLS 1.2, 1.3, 1.1, 1.0
+}
+"""Options of which redis-py takes a few values alone."""
+
 _DATABASE = frozenset({"db"})
 _SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
 
@@ -102,6 +108,9 @@ def _options(parts: SplitResult, known: frozenset[str]) -> dict[str, str]:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if not known.issuperset(options):
         raise ValueError(f"it has an unknown option; {parts.scheme}:// takes {', '.join(sorted(known)) or 'none'}")
+    for name, values in _VALUES.items():
+        if options.get(name, values[0]) not in values:
+            raise ValueError(f"its {name} is none of {', '.join(values)}")
     return options
 
 

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+_ENTRY_REASONS = {
+    "tuple_type": "each entry begins with a line [[publish]], in double brackets; a variable holds a JSON list of them",
+    "model_type": "an entry is a table of keys and values",
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such key",
+    "path_not_file": "there is no such file",
+}
+"""What pydantic's kinds of errors mean to whoever has written an entry."""
 _MAX_SHOWN = 80
 _USERINFO = re.compile(r"//.*@")
 _MISSING_URL = f"""\
@@ -53,9 +61,9 @@ def _bad_entry(error: ErrorDetails, given: Mapping[str, Given]) -> str:
     name, *rest = (str(part) for part in error["loc"])
     place = f"[[{name}]] number {int(rest[0]) + 1}" if rest else f"[[{name}]]"
     key = f", {rest[1]}" if len(rest) > 1 else ""
-    reason = _reason(error) or error["msg"]
-    accepted = ", ".join(f"{key} ({info.description})" for key, info in PublishSettings.model_fields.items())
-    return f"{place}{key} ({given[name].origin}) is not accepted: {reason}.\n    Its keys are {accepted}."
+    reason = (_reason(error) or _ENTRY_REASONS.get(error["type"], error["msg"])).removesuffix(".")
+    accepted = "".join(f"\n      {key}: {info.description}" for key, info in PublishSettings.model_fields.items())
+    return f"{place}{key} ({given[name].origin}) is not accepted: {reason}.\n    Its keys are{accepted}"
 
 
 def unknown_key(key: str, origin: str) -> str:
@@ -76,14 +84,19 @@ def unknown_table(name: str, origin: str) -> str:
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """Return the text for a variable or secret file whose name no setting has."""
-    return f"{what} names no setting.{_hint(_near(name, known))}"
+    namesakes = [candidate for candidate in known if candidate.upper().endswith(f"__{_written(name)}")]
+    return f"{what} names no setting.{_hint(_near(name, known) or sorted(namesakes))}"
 
 
 def _clash(reason: str, given: Mapping[str, Given]) -> str:
     """Return the text for settings that do not go together, with each one's value and origin."""
     keys = [key for key in KEYS if re.search(rf"\b{re.escape(key)}\b", reason)]
     lines = [f"\n    {key} = {_shown(key, given[key].value)} ({given[key].origin})" for key in keys if key in given]
-    lines += [f"\n    {key} = {_shown(key, KEYS[key].default)} (the default)" for key in keys if key not in given]
+    defaults = {key: KEYS[key].default for key in keys if key not in given}
+    lines += [
+        f"\n    {key} is not set" if value is None else f"\n    {key} = {_shown(key, value)} (the default)"
+        for key, value in defaults.items()
+    ]
     return f"{reason}.{''.join(lines)}"
 
 
@@ -106,9 +119,13 @@ def _shown(key: str, value: object) -> str:
 
 def _near(name: str, known: Iterable[str]) -> list[str]:
     """Return the name most like this one, if any is."""
-    names = {candidate.upper().removeprefix(ENV_PREFIX): candidate for candidate in known}
-    written = name.upper().removeprefix(ENV_PREFIX)
-    return [names[match] for match in difflib.get_close_matches(written, names, n=1, cutoff=0.7)]
+    names = {_written(candidate): candidate for candidate in known}
+    return [names[match] for match in difflib.get_close_matches(_written(name), names, n=1, cutoff=0.7)]
+
+
+def _written(name: str) -> str:
+    """Return a name as it is compared."""
+    return name.upper().removeprefix(ENV_PREFIX)
 
 
 def _hint(names: Iterable[str]) -> str:

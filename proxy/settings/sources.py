@@ -30,7 +30,9 @@ SECRETS_VARIABLE = f"{ENV_PREFIX}SECRETS_DIR"
 FLAGS = {"server.host": "--host", "server.port": "--port", "cloudreve.url": "--cloudreve-url"}
 """The keys that have a flag."""
 
-_SERVICE_LINK = re.compile(ENV_PREFIX + r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+_SERVICE_LINK = re.compile(
+    ENV_PREFIX + r"(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=)"
+)
 """Kubernetes sets these in every container that lives beside a service named thumb-proxy."""
 
 
@@ -55,6 +57,15 @@ def load(config: Path | None = None, overrides: Mapping[str, object] | None = No
     sources.read_environment()
     sources.read_flags(overrides or {})
     return sources.settings()
+
+
+def misnamed_variables() -> list[str]:
+    """Tell of each environment variable that has our prefix and names no setting."""
+    known = {*map(_variable, KEYS), *map(_variable, LISTS), CONFIG_VARIABLE, SECRETS_VARIABLE}
+    ours = (name for name in sorted(os.environ) if name.upper().startswith(ENV_PREFIX))
+    strange = (name for name in ours if name.upper() not in known)
+    meant = (name for name in strange if not _SERVICE_LINK.match(f"{name}={os.environ[name]}"))
+    return [unknown_name(f"environment variable {name}", name, known) for name in meant]
 
 
 def _flat(key: str) -> str:
@@ -93,7 +104,8 @@ class _Sources:
         except UnicodeDecodeError as error:
             self.unreadable.append(f"{path} is no UTF-8 text (byte {error.start})")
         except tomllib.TOMLDecodeError as error:
-            self.unreadable.append(f"{path} is no valid TOML: {error}")
+            quotes = "; texts need quotation marks" if "Invalid value" in str(error) else ""
+            self.unreadable.append(f"{path} is no valid TOML: {error}{quotes}")
         else:
             self._take(tables, lambda _key: str(path))
             self._complain_of_file(tables, path)
@@ -121,17 +133,15 @@ class _Sources:
         except (OSError, SettingsError, UnicodeDecodeError):
             self.unreadable.append(f"{SECRETS_VARIABLE}: {directory} is no directory of readable text files")
             return
-        ours = (name for name in names if name.partition("__")[0].lower() in Settings.model_fields)
         known = {*map(_flat, KEYS), *LISTS}
+        near = {name.replace("__", "_") for name in known}  # redis_url is redis__url, which one underscore hides
+        ours = (name for name in names if name.partition("__")[0].lower() in Settings.model_fields or name in near)
         strange = (name for name in ours if name.lower() not in known)
         self.problems += [unknown_name(f"secret file {directory / name}", name, known) for name in strange]
 
     def read_environment(self) -> None:
         self._take(EnvSettingsSource(Settings)(), lambda key: f"environment variable {_variable(key)}")
-        known = {*map(_variable, KEYS), *map(_variable, LISTS), CONFIG_VARIABLE, SECRETS_VARIABLE}
-        ours = (name for name in sorted(os.environ) if name.upper().startswith(ENV_PREFIX))
-        strange = (name for name in ours if name.upper() not in known and not _SERVICE_LINK.fullmatch(name))
-        self.problems += [unknown_name(f"environment variable {name}", name, known) for name in strange]
+        self.problems += misnamed_variables()
 
     def read_flags(self, overrides: Mapping[str, object]) -> None:
         given = {key: value for key, value in overrides.items() if value is not None}

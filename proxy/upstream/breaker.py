@@ -23,14 +23,15 @@ _log = structlog.get_logger("proxy.upstream.breaker")
 class Breaker:
     """Closed while Cloudreve answers. Open, every call fails at once; pings alone decide when it closes again.
 
-    A call may rightly take minutes (CONTRACT: resolve), so that slowness alone never opens it, not even a time-out:
-    while a call has been under way for long, Cloudreve is pinged, and only pings that fail say that it hangs.
+    A call may rightly take minutes (CONTRACT: resolve), so that slowness alone never opens it, not even a time-out: it
+    makes Cloudreve be pinged, as any failure does, and only pings that fail say that it hangs.
     """
 
     def __init__(self, ping: Callable[[], Awaitable[None]], interval_s: float) -> None:
         self._ping = ping
         self._interval_s = interval_s
         self._failures = 0
+        self._has_timed_out = False
         self._calls: dict[object, float] = {}
         self.is_open = False
 
@@ -51,12 +52,13 @@ class Breaker:
             self._fail(TRIPPED_BY)
             raise
         except TooSlow:
-            raise  # pings have been telling what that means since it became suspicious
+            self._has_timed_out = True
+            raise
         except ProxyError:
-            self._failures = 0  # it answered, be it badly
+            self._hear()  # it answered, be it badly
             raise
         else:
-            self._failures = 0
+            self._hear()
         finally:
             del self._calls[call]
 
@@ -64,7 +66,7 @@ class Breaker:
         """Ping whenever there is reason to, for ever."""
         while True:
             await asyncio.sleep(self._interval_s)
-            if self.is_open or self._is_suspicious():
+            if self.is_open or self._failures or self._is_suspicious():
                 await self.probe()
 
     async def probe(self) -> None:
@@ -75,14 +77,18 @@ class Breaker:
             _log.debug("ping failed", error=type(error).__name__)
             self._fail(UNHEARD_PINGS)
         else:
-            self._failures = 0
+            self._hear()
             if self.is_open:
                 self.is_open = False
                 _log.info("cloudreve up")
 
+    def _hear(self) -> None:
+        """Take note of an answer. An open breaker stays so: it may be a late one, from before the outage."""
+        self._failures, self._has_timed_out = 0, False
+
     def _is_suspicious(self) -> bool:
         now = asyncio.get_running_loop().time()
-        return any(now - started > SUSPICIOUS_S for started in self._calls.values())
+        return self._has_timed_out or any(now - started > SUSPICIOUS_S for started in self._calls.values())
 
     def _fail(self, enough: int) -> None:
         self._failures += 1

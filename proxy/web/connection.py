@@ -36,13 +36,14 @@ _CLIENT_SIDE = 400
 class Connection(RequestHandler):
     """Tells who reads a body that it has broken off, closes whenever it is idle, quotes nobody, and bounds heads."""
 
-    __slots__ = ("_body", "_head_bytes", "_head_since", "_unread", "_untouched")
+    __slots__ = ("_body", "_head_bytes", "_head_since", "_is_deaf", "_unread", "_untouched")
 
     def __init__(self, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
         super().__init__(server, **options)
         self._body: StreamReader = EMPTY_PAYLOAD
         self._head_bytes = 0
         self._head_since: float | None = None
+        self._is_deaf = False
         self._unread = (0, 0.0)
         self._untouched = 0.0
 
@@ -113,12 +114,19 @@ class Connection(RequestHandler):
         return response
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come."""
+        """Parse what has come; nothing any more behind what breaks HTTP."""
+        if self._is_deaf:
+            return
         before = self._request_count
         super().data_received(data)
         self._weigh(data, self._request_count - before)
-        if not self._messages or isinstance(self._messages[-1][0], RawRequestMessage):
-            return
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            self._is_deaf = True
+            self._give_up(self._messages[-1][0])
+
+    def _give_up(self, error: _ErrInfo) -> None:
+        """Tell who reads a body that it breaks HTTP, if that is what did."""
+        error.exc.__traceback__ = None  # it leads back to what holds it, and keeps for long all that has come
         waiting, current = [payload for _, payload in self._messages][:-1], self._current_request
         body = waiting[-1] if waiting else current.content if current is not None else None
         if body is not None and not body.is_eof():
@@ -161,7 +169,6 @@ class Connection(RequestHandler):
         self._messages.append((error, EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        self._close = True
 
 
 def _size_bytes(message: RawRequestMessage) -> int:

@@ -7,6 +7,9 @@ from aiohttp import web
 from proxy.policy.forwarded import Proxies, Seen
 from proxy.settings import ServerSettings
 
+_SAID = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
+_SEEN = web.RequestKey("seen", Seen)
+
 
 class Front:
     """Knows the gateway's own address as visitors see it."""
@@ -19,7 +22,13 @@ class Front:
 
     def seen(self, request: web.Request) -> Seen:
         """Tell who asks and where it believes to be, by the word of trusted proxies only."""
-        return self._proxies.seen(request.remote or "", lambda name: request.headers.getall(name, ()))
+        seen = request.get(_SEEN)
+        if seen is None:
+            headers, peer = request.headers, request.remote or ""
+            says = any(name in headers for name in _SAID)
+            seen = self._proxies.seen(peer, lambda name: headers.getall(name, ())) if says else Seen(peer)
+            request[_SEEN] = seen
+        return seen
 
     def origin(self, request: web.Request) -> str:
         """Give the origin that URLs begin with, such as https://cloud.example.com; empty where it is not known."""

@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from functools import lru_cache, partial
 
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from proxy.metrics import Metrics
+from proxy.refrain import refrain
 from proxy.web.connection import close_behind_chunks
 from proxy.web.embed import Fallback
 from proxy.web.health import Health
-from proxy.web.hitpath import HitPath
+from proxy.web.hitpath import KINDS, HitPath
 from proxy.web.jar import Jar
 from proxy.web.passthrough import PASSED, Passthrough, leave_bare
 from proxy.web.problems import LEFT, OUTCOME, Handler, problems
-
-_log = structlog.get_logger("proxy.web")
 
 
 class Site:
@@ -42,6 +41,7 @@ class Site:
         self._metrics = metrics
         self._health = health
         self._routes = list(routes)
+        self._line = lru_cache(KINDS)(partial(refrain, "proxy.web", "request"))
 
     def application(self) -> web.Application:
         """Make the visitors' side."""
@@ -83,14 +83,8 @@ class Site:
         is_sent = outcome in ("hit", "miss") and request.method == "GET"
         sent_bytes = response.content_length if response is not None and is_sent else None
         self._metrics.request(outcome, seconds, sent_bytes or 0)
-        _log.info(
-            "request",
-            method=request.method,
-            route=_route(request),
-            status=response.status if response is not None and outcome != LEFT else None,
-            outcome=outcome,
-            ms=round(seconds * 1000, 2),
-        )
+        status = response.status if response is not None and outcome != LEFT else None
+        self._line(method=request.method, route=_route(request), status=status, outcome=outcome)(seconds * 1000)
 
 
 def _application(routes: Iterable[web.RouteDef], *middlewares: Middleware) -> web.Application:

@@ -88,7 +88,8 @@ class DevTools:
     async def send(self, method: str, session: str = "", **params: object) -> Params:
         """Send a command, to the browser or to one attached page, and give its answer."""
         number = len(self._answers) + 1
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Params] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
         message = {"id": number, "method": method, "params": params} | ({"sessionId": session} if session else {})
         await self._socket.send_json(message)
         return await answer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +15,10 @@ from tests.browser.traffic import Traffic
 PATIENCE_S = 50.0
 SHOWN = "[...document.images].map(image => image.complete ? image.naturalWidth : -1)"
 _WATCH = """new Promise(resolve => {{
-  const look = () => {{ const found = {expression}; if (found) resolve(found instanceof Node || found); else setTimeout(look, 50); }};
+  const look = () => {{
+    const found = {expression};
+    if (found) resolve(found instanceof Node || found); else setTimeout(look, 50);
+  }};
   look();
 }})"""
 
@@ -57,7 +59,7 @@ class Page:
 
     @asynccontextmanager
     async def leaving(self, where: str = "") -> AsyncIterator[None]:
-        """Wait, after what is done inside, until another page has replaced this one, at that URL if given, and is loaded."""
+        """Wait, after what is done inside, until another page is loaded in place of this one, at `where` if given."""
         while not self._begun.empty():
             self._begun.get_nowait()
         yield
@@ -98,11 +100,6 @@ class Page:
         root = (await self.send("DOM.getDocument"))["root"]["nodeId"]
         found = await self.send("DOM.querySelector", nodeId=root, selector=selector)
         await self.send("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(file) for file in files])
-
-    async def portray(self, file: Path) -> None:
-        """Write a picture of what is to be seen."""
-        said = await self.send("Page.captureScreenshot", format="png")
-        file.write_bytes(b64decode(said["data"]))
 
     def _hear(self, event: str, said: Params) -> None:
         if event == "Page.lifecycleEvent" and said["frameId"] == self._frame:

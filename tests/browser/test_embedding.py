@@ -17,7 +17,6 @@ from tests.gateway.places import Place
 
 pytestmark = pytest.mark.needs("chromium")
 
-ABSENT = "cloudreve://my/album/absent.png"
 FALLBACK_WIDTH = 52
 _READ = """(() => {
   const canvas = document.createElement("canvas").getContext("2d");

@@ -87,6 +87,20 @@ async def test_no_server_at_all_is_told_in_the_systems_words() -> None:
     """A port where nobody listens, a socket that is not there, a host of no name."""
     assert "connection refused" in await problem(f"redis://127.0.0.1:{free_port()}")
     assert "no such file" in await problem("unix:///nowhere/redis.sock")
+    assert "none of the servers" in await problem(f"redis+cluster://127.0.0.1:{free_port()}")
+    assert "no Sentinel" in await problem(f"redis+sentinel://127.0.0.1:{free_port()}/thumbs")
+
+
+async def test_a_cluster_is_examined_like_a_server(start_redis: StartRedis) -> None:
+    """Also when the first of its servers that the URL names is away."""
+    server = start_redis(**{"cluster-enabled": "yes"})
+    server.command("CLUSTER", "ADDSLOTS", *range(16384))
+    while "cluster_state:ok" not in str(server.command("CLUSTER", "INFO")):
+        pass
+    for first in ("", f"127.0.0.1:{free_port()},"):
+        *others, limit = await examined(f"redis+cluster://{first}127.0.0.1:{server.port}")
+        assert {finding.verdict for finding in others} == {Verdict.OK}
+        assert limit.verdict is Verdict.ADVICE
 
 
 async def test_a_server_that_hangs_is_told(start_redis: StartRedis, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from proxy.app import Running, running
 from proxy.demo.standin import StandIn
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
+from tests.redis_server import RedisServer
 
 PNG = "image/png"
 ONE = "cloudreve://my/album/one.png"
@@ -174,6 +175,13 @@ def settings_for(url: str, **sections: object) -> Settings:
 def in_share(cloudreve: StandIn, name: str = "one.png") -> str:
     """Give the File URI of a picture in the public album."""
     return f"cloudreve://{cloudreve.library.share.id}@share/{name}"
+
+
+def kept(redis_server: RedisServer, kind: str = "") -> list[str]:
+    """List what Redis keeps: grants and refusals under `g`, pictures under `p`; leases come and go."""
+    found = redis_server.command("KEYS", f"*thumb-proxy:*:{kind}*")
+    assert isinstance(found, list)
+    return [key.decode() for key in found if not key.endswith(b":lease")]
 
 
 async def until(holds: Callable[[], object]) -> None:

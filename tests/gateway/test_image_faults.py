@@ -11,7 +11,7 @@ from proxy.demo import faults
 from proxy.demo.faults import Fault, Says, json_body, redirect
 from proxy.demo.painting import paint
 from proxy.demo.standin import StandIn
-from tests.gateway.house import CUT_OFF, PNG, Front, House, in_share
+from tests.gateway.house import CUT_OFF, PNG, Front, House, in_share, kept
 from tests.redis_server import RedisServer
 
 WHOLE = paint(1, 40, 30)
@@ -93,7 +93,7 @@ async def test_nobody_is_told_that_it_is_a_picture(
     cloudreve.fail("fetch", fault)
     assert await ending(shared_front, uri) in case.ends
     assert cloudreve.calls.count("resolve") == case.resolves
-    assert redis_server.command("KEYS", "*:p:*") == []
+    assert kept(redis_server, "p:") == []
     if isinstance(fault, faults.Huge):
         assert fault.sent < fault.size / 2  # left as soon as it was too much
     cloudreve.mend()

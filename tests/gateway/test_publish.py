@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
@@ -130,8 +131,8 @@ async def test_the_token_is_kept_fresh(house: House, cloudreve: StandIn) -> None
     assert cloudreve.calls.count("sign-in") == 1
 
 
-async def test_an_account_that_fails_is_seen(house: House, cloudreve: StandIn) -> None:
-    """By visitors as 503, by operators in /readyz and the metrics; everything else goes on."""
+async def test_an_account_that_fails_is_seen(house: House, cloudreve: StandIn, narrated: list[Any]) -> None:
+    """By visitors as 503, by operators in /readyz, the metrics and the log; everything else goes on."""
     front = await opened(house, entry(secret="wrong"))
     reply = await front.ask(ONE)
     assert reply.status == 503
@@ -139,6 +140,8 @@ async def test_an_account_that_fails_is_seen(house: House, cloudreve: StandIn) -
     ready = await front.send("GET", "/readyz")
     assert (ready.status, ready.body) == (200, b"ready\npublish 1 fails: no token\n")
     assert front.count("accounts_failing") == 1
+    reasons = [entry["reason"] for entry in narrated if entry["event"] == "account failed"]
+    assert reasons == ["Cloudreve does not accept the email and password"]
     share = f"cloudreve://{cloudreve.library.share.id}@share/one.png"
     assert (await front.ask(share)).status == 200
     assert cloudreve.calls.count("sign-in") == 1  # failed sign-ins are counted against the account

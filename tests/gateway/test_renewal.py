@@ -6,7 +6,7 @@ import pytest
 
 from proxy.demo.faults import Hang, Reset, json_body
 from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, Front, Hours, House, in_share, until
+from tests.gateway.house import ONE, Front, Hours, House, in_share, kept, until
 from tests.redis_server import RedisServer
 
 RENEWING: dict[str, object] = {"renew_s": 30.0}
@@ -95,9 +95,11 @@ async def test_two_gateways_renew_a_grant_once(
     fronts = [await house.open(grants=RENEWING, redis={"url": redis_server.url, "timeout_s": 5.0}) for _ in range(2)]
     for front in fronts:
         await front.ask(in_share(cloudreve))
+    [key] = kept(redis_server, "g:")
+    old = redis_server.command("GET", key)
     hours.pass_by(80)
     assert (await fronts[0].ask(in_share(cloudreve))).is_hit
-    await granted(fronts[0], 2)
+    await until(lambda: redis_server.command("GET", key) != old)
     hours.pass_by(15)
     replies = [await front.ask(in_share(cloudreve)) for front in fronts]
     assert [reply.is_hit for reply in replies] == [True, True]

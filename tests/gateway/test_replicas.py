@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, Front, Hours, House, in_share, until
+from tests.gateway.house import ONE, Front, Hours, House, in_share, kept, until
 from tests.gateway.places import thumb
 from tests.gateway.program import serving
 from tests.redis_server import RedisServer
@@ -19,16 +19,9 @@ async def pair(house: House, redis_server: RedisServer) -> tuple[Front, Front]:
     return await house.open(redis=redis), await house.open(redis=redis)
 
 
-def keys(redis_server: RedisServer, kind: str = "") -> list[str]:
-    """List what Redis keeps: grants and refusals under `g`, pictures under `p`; leases come and go."""
-    found = redis_server.command("KEYS", f"thumb-proxy:*:{kind}*")
-    assert isinstance(found, list)
-    return [key.decode() for key in found if b":lease:" not in key]
-
-
 async def arrived(redis_server: RedisServer, pictures: int = 1) -> None:
     """Wait until pictures have reached Redis, which visitors do not wait for."""
-    await until(lambda: len(keys(redis_server, "p")) >= pictures)
+    await until(lambda: len(kept(redis_server, "p")) >= pictures)
 
 
 def value(redis_server: RedisServer, key: str) -> bytes:
@@ -92,7 +85,7 @@ async def test_refusals_are_shared_for_their_seconds(
     assert one.status == other.status == 404
     assert one.problem == other.problem
     assert cloudreve.calls.count("resolve") == 1
-    [key] = keys(redis_server, "g")
+    [key] = kept(redis_server, "g")
     assert 0 < int(str(redis_server.command("PTTL", key))) <= 5000
 
 
@@ -119,7 +112,7 @@ async def test_a_grant_that_ran_out_is_not_served_though_redis_still_holds_it(
     before = await first.ask(uri)
     await arrived(redis_server)
     hours.pass_by(91)  # the last ten seconds of a grant do not count
-    assert len(keys(redis_server, "g")) == 1
+    assert len(kept(redis_server, "g")) == 1
     renewed = await second.ask(uri)
     assert "detail=picture-reused" in renewed.headers["Cache-Status"]
     assert (renewed.body, renewed.etag) == (before.body, before.etag)
@@ -153,8 +146,8 @@ async def test_bytes_are_kept_once_and_keys_show_nothing(
             assert (await front.ask(uri, token)).status == 200
         assert (await front.ask(uri, ticket="first-ticket")).status == 200
     await arrived(redis_server)
-    assert (len(keys(redis_server, "p")), len(keys(redis_server, "g"))) == (1, 4)
-    for key in keys(redis_server):
+    assert (len(kept(redis_server, "p")), len(kept(redis_server, "g"))) == (1, 4)
+    for key in kept(redis_server):
         assert int(str(redis_server.command("PTTL", key))) > 0
         held = key.encode() + value(redis_server, key)
         for secret in (*tokens, "first-ticket", "pw123", "cloudreve://", "alice", cloudreve.library.alice.id + "@"):
@@ -169,8 +162,8 @@ async def test_rubbish_in_redis_is_a_miss(
     await first.ask(in_share(cloudreve))
     await first.ask(in_share(cloudreve, "nope.png"))
     await arrived(redis_server)
-    values = {key: value(redis_server, key) for key in keys(redis_server)}
-    [picture] = keys(redis_server, "p")
+    values = {key: value(redis_server, key) for key in kept(redis_server)}
+    [picture] = kept(redis_server, "p")
     for key in values:
         rubbish = values[picture] if key != picture else b"\x93rubbish"
         redis_server.command("SET", key, rubbish)

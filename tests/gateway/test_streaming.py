@@ -10,7 +10,7 @@ from aiohttp import web
 from proxy.demo.faults import Drip, Exchange, Fault
 from proxy.demo.painting import paint
 from proxy.demo.standin import StandIn
-from tests.gateway.house import CUT_OFF, PNG, Front, House, in_share
+from tests.gateway.house import CUT_OFF, PNG, Front, House, in_share, kept
 from tests.redis_server import RedisServer
 
 BIG = paint(1, 40, 30) + bytes(5_000_000)
@@ -80,7 +80,7 @@ async def test_a_picture_that_breaks_off_is_cut_and_never_completed(
         for response in (one, other):
             with pytest.raises(CUT_OFF):
                 await response.read()
-    assert redis_server.command("KEYS", "*:p:*") == []
+    assert kept(redis_server, "p:") == []
     whole = await front.ask(in_share(cloudreve))
     assert (whole.status, whole.is_hit, len(whole.body)) == (200, False, int(whole.headers["Content-Length"]))
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 2)

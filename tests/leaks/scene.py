@@ -155,6 +155,11 @@ class Scene:
         """List who has an account."""
         return self.cloudreve.library.accounts
 
+    async def metrics(self) -> list[bytes]:
+        """Read what operators see."""
+        fronts = [replica.front for replica in self.replicas]
+        return [(await front.send("GET", f"{front.admin}/metrics")).body for front in fronts]
+
     def be_out(self, *, is_out: bool) -> None:
         """Let Cloudreve's API break every connection, or answer again."""
         self.is_out = is_out

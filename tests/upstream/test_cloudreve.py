@@ -67,7 +67,7 @@ async def test_a_grant_names_the_picture_and_its_end(site: StandIn, cloudreve: C
     "name", ["a b", "a+b", "a&b", "a=b", "a#b", "a%b", "a?b", "a;b", "日落", "a'b\"c", "..a", "a%2Fb"]
 )
 async def test_a_name_reaches_cloudreve_as_it_is(site: StandIn, cloudreve: Cloudreve, name: str) -> None:
-    """Whatever characters it holds: the URI that Cloudreve reads is, to the byte, the one that the cache is keyed by."""
+    """Whatever characters it holds: the URI that Cloudreve reads is, to the byte, the one that keys the cache."""
     uri = parse(f"cloudreve://my/{quote(name, safe='')}", 4096)
     await cloudreve.resolve(uri, Credentials(site.token()), None)
     assert site.calls.of("resolve")[0].target == uri.text

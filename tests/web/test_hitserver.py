@@ -101,7 +101,7 @@ async def test_a_request_that_comes_while_another_is_answered_waits_for_it(
 async def test_an_answer_is_not_remembered_for_the_request_behind_its_own(
     cloudreve: StandIn, front: Front, hot: bytes
 ) -> None:
-    """Alice's token takes a while to verify; meanwhile somebody else's comes over the same connection, as by a proxy."""
+    """Alice's token takes a while to verify; meanwhile somebody else asks on the same connection, as by a proxy."""
     theirs = request(ONE, bearer("e30.e30.e30"))
     for number in range(4):
         cloudreve.fail("whoami", held := Hang(), times=1)

@@ -1,0 +1,137 @@
+"""One drill: calm, trouble, calm again, and SIGTERM in the middle of the same trouble."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, TypeAlias
+
+from deploy.benchmarks.port import free_port
+from deploy.drills.cloudreve import CloudreveProcess, Site
+from deploy.drills.gateway import Gateway, Leaving
+from deploy.drills.load import Load, Tally, loaded
+
+SHUTDOWN_S = 3.0
+SETTINGS = {
+    "SERVER__DEADLINE_S": "2",
+    "SERVER__SHUTDOWN_S": str(SHUTDOWN_S),
+    "SERVER__HEADER_TIMEOUT_S": "2",
+    "SERVER__SEND_TIMEOUT_S": "2",
+    "CLOUDREVE__PROBE_S": "0.2",
+    "REFUSALS__NOT_FOUND_S": "0",
+    "REFUSALS__DENIED_S": "0",
+}
+"""Everybody is less patient than by default, so that a drill takes seconds."""
+DESCRIPTORS = 20_000
+MEBI = 1024 * 1024
+
+
+@dataclass
+class Stage:
+    """What a trouble has to do with."""
+
+    cloudreve: CloudreveProcess
+    site: Site
+    gateway: Gateway
+    load: Load
+    seen: dict[str, float] = field(default_factory=dict)
+    """What a trouble has measured; the last time counts."""
+
+
+Trouble: TypeAlias = Callable[[Stage, int], AbstractAsyncContextManager[None]]
+"""Begins a trouble of some size, and ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A trouble, how large it is in earnest and in a test, and what it needs of the gateway."""
+
+    name: str
+    trouble: Trouble
+    many: int = 1
+    few: int = 1
+    is_garbled: bool = False
+    """Answers that tell of rubbish are true ones."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    log: Callable[[], IO[bytes] | int] | None = None
+    """Where the log goes, if not into a file; what a file would tell of errors is not known then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What has come of it."""
+
+    name: str
+    size: int
+    tally: Tally
+    wrong: dict[str, int]
+    grown_bytes: int
+    """By how much memory was larger after the trouble than before."""
+    leaving: Leaving
+    complaints: list[str]
+    seen: dict[str, float]
+
+    @property
+    def is_good(self) -> bool:
+        """Tell whether nothing has happened that should not."""
+        left_in_time = self.leaving.code == 0 and self.leaving.seconds < SHUTDOWN_S + 2
+        return not self.wrong and left_in_time and not self.complaints
+
+
+async def rehearse(drill: Drill, size: int, effort: int = 1) -> Outcome:
+    """Carry a drill out; `effort` times as many answers are waited for."""
+    _open_many()
+    cloudreve = CloudreveProcess()
+    with TemporaryDirectory(prefix="thumb-proxy-drill-") as folder:
+        try:
+            site = await cloudreve.start()
+            gateway = Gateway(site.url, Path(folder) / "gateway.log", **{**SETTINGS, **drill.settings})
+            try:
+                await _start(gateway, drill)
+                return await _rehearsed(drill, size, effort, cloudreve, site, gateway)
+            finally:
+                gateway.kill()
+        finally:
+            await cloudreve.kill()
+
+
+async def _rehearsed(
+    drill: Drill, size: int, effort: int, cloudreve: CloudreveProcess, site: Site, gateway: Gateway
+) -> Outcome:
+    async with loaded(gateway.port, site) as load:
+        stage = Stage(cloudreve, site, gateway, load)
+        await load.goes_on()
+        before_bytes = gateway.memory_bytes
+        async with drill.trouble(stage, size):
+            await load.goes_on(60 * effort, 4 * effort)
+        await load.recovers()
+        grown_bytes = gateway.memory_bytes - before_bytes
+        async with drill.trouble(stage, size):
+            await load.goes_on(20)
+            load.is_over = True
+            leaving = await gateway.leave()
+    wrong = load.tally.wrong(is_garbled=drill.is_garbled)
+    return Outcome(drill.name, size, load.tally, wrong, grown_bytes, leaving, gateway.complaints, stage.seen)
+
+
+async def _start(gateway: Gateway, drill: Drill) -> None:
+    if drill.log is None:
+        await gateway.start()
+        return
+    log = drill.log()
+    try:
+        await gateway.start(log, (free_port(), free_port()))
+    finally:
+        if not isinstance(log, int):
+            log.close()
+
+
+def _open_many() -> None:
+    """Let this process open what thousands of visitors need."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, hard), hard))

@@ -1,0 +1,87 @@
+"""Mistakes that newcomers make, and what each of them is told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from proxy.settings.sources import ConfigError, load
+
+SITE = '[cloudreve]\nurl = "http://127.0.0.1:5212"\n'
+ENTRY = 'prefix = "cloudreve://my/press"\nemail = "press@example.com"\n'
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what the machine's own environment might hold."""
+    for name in list(os.environ):
+        if name.upper().startswith("THUMB_PROXY_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Give the path of a file that configures the site."""
+    path = tmp_path / "local.toml"
+    path.write_text(SITE, encoding="utf-8")
+    return path
+
+
+def told(config: Path) -> str:
+    """Load what has one mistake and give what is said about it."""
+    with pytest.raises(ConfigError) as caught:
+        load(config)
+    (problem,) = caught.value.problems
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[cloudreve]\nurl = http://127.0.0.1:5212", ["line 2", "quotation marks"]),
+        (SITE + f'[publish]\n{ENTRY}secret = "S3CRET"', ["[[publish]]", "double brackets"]),
+        (
+            SITE + f'[[publish]]\n{ENTRY}password = "S3CRET"',
+            ["number 1, password", "no such key", "secret_file: "],
+        ),
+        (SITE + f'[[publish]]\n{ENTRY}secret_file = "/nowhere"', ["secret_file", "there is no such file"]),
+        (SITE + '[[publish]]\nemail = "a@b"\nsecret = "S3CRET"', ["number 1, prefix", "it is missing"]),
+        (SITE + '[[publish]]\nprefix = "/press"\nsecret = "S3CRET"', ["does not start with cloudreve://", "/path.\n"]),
+        (SITE + '[sign_in]\nclient_id = "app"', ["needed together", "sign_in.client_secret is not set"]),
+    ],
+)
+def test_a_mistake_in_the_file(text: str, words: list[str], config: Path) -> None:
+    """It is told in the words of the file, and what looks like a secret is not repeated."""
+    config.write_text(text, encoding="utf-8")
+    problem = told(config)
+    assert all(word in problem for word in words), problem
+    assert "S3CRET" not in problem
+    assert "tuple" not in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("CLOUDREVE_URL", "http://127.0.0.1:5212", ["Did you mean THUMB_PROXY_CLOUDREVE__URL?"]),
+        ("PORT", "8081", ["Did you mean THUMB_PROXY_ADMIN__PORT or THUMB_PROXY_SERVER__PORT?"]),
+        ("URL", "http://x", ["Did you mean THUMB_PROXY_CLOUDREVE__URL or THUMB_PROXY_REDIS__URL?"]),
+        ("PUBLISH", "prefix=cloudreve://my", ["THUMB_PROXY_PUBLISH", "JSON"]),
+        ("PUBLISH", '["cloudreve://my"]', ["number 1", "a table"]),
+    ],
+)
+def test_a_mistake_in_the_environment(
+    name: str, value: str, words: list[str], config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable that was meant is named."""
+    monkeypatch.setenv(f"THUMB_PROXY_{name}", value)
+    problem = told(config)
+    assert all(word in problem for word in words), problem
+
+
+def test_a_secret_file_with_one_underscore(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would pass for somebody else's file, and the setting for one that was never made."""
+    (tmp_path / "redis_url").write_text("redis://:S3CRET@cache", encoding="utf-8")
+    monkeypatch.setenv("THUMB_PROXY_SECRETS_DIR", str(tmp_path))
+    assert told(config).endswith("redis_url names no setting. Did you mean redis__url?")

@@ -1,0 +1,214 @@
+"""The hit path without a server around it: what ends an answer, within the very second."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+from unittest.mock import Mock
+from weakref import ref
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from proxy.answer import Answer, Shown
+from proxy.cache.memory import MemoryTier
+from proxy.cache.tiers import Tiers
+from proxy.grants import FoundGrant
+from proxy.metrics import Metrics
+from proxy.model import ANONYMOUS, Grant, Picture, Refusal, RefusalKind, Source
+from proxy.policy.headers import Handling
+from proxy.policy.keys import picture_key
+from proxy.settings import Settings
+from proxy.upstream.clock import Clock
+from proxy.web.hitpath import EVIDENCE, HitPath, Wire
+
+KEY = "g:1"
+RAW = b"GET /thumb?uri=x HTTP/1.1\r\nHost: x\r\n\r\n"
+NOW = 1_000_000.25
+GRANT = Grant("http://x/1", NOW + 1000, "ab12", own=True, granted_at=NOW)
+BODY = b"\x89PNG one"
+
+
+def picture(version: str = '"1"', body: bytes = BODY) -> Picture:
+    """Make one."""
+    return Picture("ab12", "image/png", version, body)
+
+
+@dataclass
+class Stage:
+    """A hit path, and what it stands on."""
+
+    hits: HitPath
+    tiers: Tiers
+    now: list[float]
+
+    @property
+    def memory(self) -> MemoryTier:
+        """Give the tier."""
+        return self.tiers.memory
+
+    async def answered(self, answer: Answer, *, times: int = 2) -> None:
+        """Let a request be answered the long way, so often that it is known."""
+        for _ in range(times):
+            await self.offer(answer, self.hits.asked(RAW, is_trusted=False))
+
+    async def offer(self, answer: Answer, asked: object) -> None:
+        """Let one answer leave."""
+        protocol = Mock(asked=asked)
+        request = make_mocked_request("GET", "/thumb?uri=x", {"Host": "x"}, protocol=protocol)
+        request[EVIDENCE] = answer
+        headers = {"Cache-Control": "public, max-age=9", "Cache-Status": "x", "ETag": '"1"'}
+        shown = answer.shown.body if answer.shown is not None else None
+        body = shown.body if isinstance(shown, Picture) else None
+        await self.hits.offer(request, web.Response(status=200 if body else 304, body=body, headers=headers))
+
+    def ask(self) -> Wire | None:
+        """Ask at once."""
+        return self.hits.answer(RAW, is_trusted=False)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Build one, its memory holding a grant and its picture."""
+    now = [NOW]
+    memory = MemoryTier(100_000, lambda: now[0])
+    tiers = Tiers(memory, None)
+    settings = Settings.model_validate({"cloudreve": {"url": "http://x"}, "grants": {"renew_s": 0.0}})
+    clock = Clock(lambda: now[0], lambda: now[0])
+    stage = Stage(HitPath(tiers, lambda _: False, clock, Metrics(), settings), tiers, now)
+    memory.keep(KEY, GRANT, 1000.0)
+    memory.keep(picture_key("ab12"), picture(), 1000.0)
+    return stage
+
+
+def answer(shown: Picture | None = None, grant: Grant = GRANT) -> Answer:
+    """Make what was found in memory; 304 when nothing is shown."""
+    handling = Handling(Source.MEMORY, Source.MEMORY if shown is not None else None)
+    found = FoundGrant(grant, Source.MEMORY, collapsed=False, key=KEY)
+    return Answer(ANONYMOUS, '"1"', 9.0, handling, Shown(shown.head, shown) if shown else None, found)
+
+
+async def test_what_stands_is_given(stage: Stage) -> None:
+    """Both kinds."""
+    await stage.answered(answer(picture()))
+    wire = stage.ask()
+    assert wire is not None
+    assert wire[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert wire[1] == BODY
+
+
+async def forgotten(stage: Stage) -> None:
+    """Find the grant void."""
+    await stage.tiers.forget(KEY)
+
+
+async def replaced(stage: Stage) -> None:
+    """Bring another grant."""
+    stage.memory.keep(KEY, replace(GRANT, url="http://x/2"), 1000.0)
+
+
+async def refused(stage: Stage) -> None:
+    """Let Cloudreve say no meanwhile."""
+    stage.memory.keep(KEY, Refusal(RefusalKind.FORBIDDEN, 403), 2.0)
+
+
+async def repainted(stage: Stage) -> None:
+    """Bring other bytes under the same name."""
+    stage.memory.keep(picture_key("ab12"), picture('"2"', b"\x89PNG two"), 1000.0)
+
+
+async def expired(stage: Stage) -> None:
+    """Let the grant run out."""
+    stage.now[0] += 1000
+
+
+async def signed_out(stage: Stage) -> None:
+    """Let somebody end their session."""
+    stage.hits.forget()
+
+
+End: TypeAlias = Callable[[Stage], Awaitable[None]]
+ENDS = [forgotten, replaced, refused, repainted, expired, signed_out]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_it_ends_at_once(stage: Stage, end: End) -> None:
+    """In the same second in which it was given last."""
+    await stage.answered(answer(picture()))
+    assert stage.ask() is not None
+    await end(stage)
+    assert stage.ask() is None
+
+
+@pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
+async def test_304_ends_at_once_too(stage: Stage, end: End) -> None:
+    """It needs no picture."""
+    await stage.answered(answer())
+    wire = stage.ask()
+    assert wire is not None
+    assert wire[0].startswith(b"HTTP/1.1 304 Not Modified\r\n")
+    await end(stage)
+    assert stage.ask() is None
+
+
+async def test_a_grant_that_was_driven_out_counts_until_anything_is_forgotten(stage: Stage) -> None:
+    """Memory being short is no reason to ask Cloudreve; but a void grant is never known again."""
+    await stage.answered(answer())
+    drive_out(stage, KEY)
+    assert stage.ask() is not None
+    await stage.tiers.forget("g:another")
+    assert stage.ask() is None
+
+
+async def test_a_grant_that_is_forgotten_while_it_is_used_is_not_remembered_by_it(stage: Stage) -> None:
+    """The answer was under way; the next one goes the long way."""
+    asked = stage.hits.asked(RAW, is_trusted=False)
+    await stage.tiers.forget(KEY)
+    for _ in range(2):
+        await stage.offer(answer(), asked)
+    assert stage.ask() is None
+
+
+async def test_an_answer_under_way_when_somebody_signs_out_is_not_remembered(stage: Stage) -> None:
+    """It may be theirs."""
+    asked = stage.hits.asked(RAW, is_trusted=False)
+    await stage.answered(answer(), times=1)
+    stage.hits.forget()
+    await stage.offer(answer(), asked)
+    assert stage.ask() is None
+
+
+async def test_the_bytes_are_the_tier_s_alone(stage: Stage) -> None:
+    """Once they are driven out nothing keeps them."""
+    held = stage.memory.lookup(picture_key("ab12"))
+    assert isinstance(held, Picture)
+    await stage.answered(answer(held))
+    assert stage.ask() is not None
+    seen = ref(held)
+    del held
+    drive_out(stage, picture_key("ab12"))
+    gc.collect()
+    assert seen() is None
+    assert stage.ask() is None
+
+
+async def test_what_is_hot_is_driven_out_last(stage: Stage) -> None:
+    """A hit each second is use, even if it asks no tier every time."""
+    await stage.answered(answer(picture()))
+    for number in range(100):
+        assert stage.ask() is not None
+        stage.memory.keep(f"p:{number}", picture(body=bytes(5000)), 1000.0)
+        stage.now[0] += 1
+
+
+def drive_out(stage: Stage, key: str) -> None:
+    """Fill the tier with what is used more."""
+    others = [name for name in (KEY, picture_key("ab12")) if name != key]
+    for number in range(100):
+        for name in others:
+            stage.memory.lookup(name)
+        stage.memory.keep(f"p:{number}", picture(body=bytes(5000)), 1000.0)
+    assert stage.memory.lookup(key) is None
