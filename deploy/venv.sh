@@ -32,6 +32,10 @@ PYTHON
 install() {
   local python requirements=$root/deploy/requirements.txt
   if [ "$1" = test ]; then requirements=$root/deploy/requirements-dev.txt; fi
+  if [ ! -w "$root" ] || { [ -e "$venv" ] && [ ! -w "$venv" ]; }; then
+    say "something has to be installed into $venv, where $(id -un) may not write; run this once as its owner"
+    return 1
+  fi
   if [ -z "$(wanted run)" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python)
     say "making .venv with $("$python" -V)"
@@ -40,8 +44,8 @@ install() {
   fi
   rm -f "$venv"/.installed-*
   say "installing the pinned requirements; this takes a minute, once"
-  quietly -r "$requirements" --require-hashes
-  quietly --no-deps --no-build-isolation --editable "$root"
+  quietly -r "$requirements" --require-hashes || give_up
+  quietly --no-deps --no-build-isolation --editable "$root" || give_up
   install_redis
   wanted run >"$venv/.installed-run"
   if [ "$1" = test ]; then wanted test >"$venv/.installed-test"; fi
@@ -59,6 +63,13 @@ install_redis() {
 
 quietly() {
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" </dev/null
+}
+
+# give_up: says what pip's messages, which stand above, come to.
+give_up() {
+  say "pip could not install everything; it needs PyPI, or the index that its own settings name (PIP_INDEX_URL)"
+  say "to try again, run this once more"
+  exit 1
 }
 
 # find_python: prints the newest Python here that is new enough and can make virtual environments.

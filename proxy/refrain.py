@@ -25,12 +25,12 @@ def refrain(logger: str, event: str, **fields: str | int | None) -> Callable[[fl
         line = process(lines, "info", line)
     before, _, rest = line.partition(SOME_TIME)
     between, _, after = rest.rpartition(str(_SOME_MS))
-    stamp, writer = lines.stamp, lines.writer
+    at_once, stamp, writer = f"{between}0.0{after}", lines.stamp, lines.writer
 
     def write(ms: float) -> None:
         if writer.dropped:  # every line says so
             log.info(event, **fields, ms=round(ms, 2))
         else:
-            writer.write(f"{before}{stamp()}{between}{ms:.2f}{after}")
+            writer.write(f"{before}{stamp()}{f'{between}{ms:.2f}{after}' if ms else at_once}")
 
     return write

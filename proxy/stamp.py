@@ -11,7 +11,7 @@ SOME_TIME = "0000-00-00T00:00:00.000+00:00"
 
 
 class Stamp:
-    """Writes the time in UTC to the millisecond; within a second only the milliseconds are written anew."""
+    """Writes the time in UTC to the millisecond, each of them once."""
 
     def __init__(self, timer: Callable[[], float] = time.time) -> None:
         self._timer = timer
@@ -19,10 +19,10 @@ class Stamp:
 
     def __call__(self) -> str:
         """Give the present time, such as 2026-11-23T14:20:17.123+00:00."""
-        now = self._timer()
-        second, text = self._known
-        if int(now) != second:
-            second = int(now)
-            text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-            self._known = (second, text)
-        return f"{text}.{int((now - second) * 1000):03d}+00:00"
+        now_ms = int(self._timer() * 1000)
+        known_ms, text = self._known
+        if now_ms != known_ms:
+            second = datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            text = f"{second}.{now_ms % 1000:03d}+00:00"
+            self._known = (now_ms, text)
+        return text

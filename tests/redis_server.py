@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Self
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -31,6 +33,11 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def is_running(self) -> bool:
+        """Tell whether there is a process, frozen or not."""
+        return self._process is not None
+
+    @property
     def url(self) -> str:
         """Where it listens on loopback, without a password."""
         return f"redis://127.0.0.1:{self.port}/0"
@@ -40,7 +47,7 @@ class RedisServer:
         """Where it listens in the file system."""
         return f"unix://{self.folder}/redis.sock"
 
-    def start(self) -> RedisServer:
+    def start(self) -> Self:
         """Start it on the port it had, and wait until it answers: with data, or that it is loading them."""
         options = {
             "bind": "127.0.0.1",
@@ -52,10 +59,7 @@ class RedisServer:
             "appendonly": "no",
             **self.options,
         }
-        flags = [part for name, value in options.items() for part in (f"--{name}", value)]
-        self._process = subprocess.Popen([REDIS_SERVER_PATH, *flags])  # noqa: S603 - the binary of a pinned package
-        self._await_answer()
-        return self
+        return self._run(*(part for name, value in options.items() for part in (f"--{name}", value)))
 
     def stop(self) -> None:
         """Let it leave in good order."""
@@ -86,10 +90,21 @@ class RedisServer:
             single_connection_client=True,
         )
 
+    def info(self, section: str) -> dict[str, Any]:
+        """Read a section of what it tells about itself."""
+        found = self.command("INFO", section)
+        assert isinstance(found, dict)
+        return found
+
     def command(self, *words: str | bytes | int) -> object:
         """Run one command and give its reply."""
         with self.client() as client:
             return client.execute_command(*words)
+
+    def _run(self, *words: str) -> Self:
+        self._process = subprocess.Popen([REDIS_SERVER_PATH, *words])  # noqa: S603 - the binary of a pinned package
+        self._await_answer()
+        return self
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
@@ -111,6 +126,14 @@ class RedisServer:
             else:
                 return
         raise AssertionError(f"Redis did not start: {(self.folder / 'redis.log').read_text()}")
+
+
+def until(condition: Callable[[], bool], limit_s: float = START_S) -> None:
+    """Look again and again until it holds."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(POLL_S)
 
 
 def free_port() -> int:

@@ -12,7 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import aiohttp
 
@@ -34,8 +34,9 @@ class Leaving:
 class Gateway:
     """`thumb-proxy serve` with settings that are environment variables without their prefix."""
 
-    def __init__(self, cloudreve_url: str, log: Path, **settings: str) -> None:
+    def __init__(self, cloudreve_url: str, log: Path, descriptors: int, **settings: str) -> None:
         self._log = log
+        self._descriptors = descriptors
         self._settings = {
             "SERVER__HOST": "127.0.0.1",
             "SERVER__PORT": "0",
@@ -46,7 +47,7 @@ class Gateway:
         self.port = self.admin_port = 0
         self._process: subprocess.Popen[bytes] | None = None
 
-    async def start(self, stderr: IO[bytes] | int | None = None, ports: tuple[int, int] = (0, 0)) -> None:
+    async def start(self, stderr: int | None = None, ports: tuple[int, int] = (0, 0)) -> None:
         """Start it, and read in its log where it listens; when the log goes elsewhere, the ports have to be given."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("THUMB_PROXY_")}
         given = self._settings | {"SERVER__PORT": str(ports[0]), "ADMIN__PORT": str(ports[1])}
@@ -122,11 +123,10 @@ class Gateway:
         """List what it has logged as an error, and what does not belong into its log at all."""
         return [line for line in self._log.read_text().splitlines() if not _is_harmless(line)]
 
-    def _launch(self, environment: dict[str, str], stderr: IO[bytes] | int | None) -> None:
+    def _launch(self, environment: dict[str, str], stderr: int | None) -> None:
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-c", _MAIN], env=environment, stderr=log if stderr is None else stderr
-            )
+            words = ["bash", "-c", f'ulimit -n {self._descriptors} && exec "$@"', "-", sys.executable, "-c", _MAIN]
+            self._process = subprocess.Popen(words, env=environment, stderr=log if stderr is None else stderr)  # noqa: S603
 
     def _proc(self, name: str) -> str:
         return Path(f"/proc/{self.pid}/{name}").read_text()

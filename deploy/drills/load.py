@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from deploy.drills.cloudreve import Site
 
-PAUSE_S = 0.004
+PAUSE_S = 0.01
 """Between an answer and the next question of the same visitor: the load is to be there, not to fill the machine."""
 POLL_S = 0.01
 PATIENCE_S = 20.0
@@ -97,8 +97,17 @@ class Load:
         self._numbers = iter(range(10**9))
         self._expected: dict[Kind, bytes] = {}
         self._etag = ""
+        self._is_on = asyncio.Event()
+        self._is_on.set()
 
-    async def goes_on(self, hits: int = 60, others: int = 4) -> None:
+    @asynccontextmanager
+    async def resting(self) -> AsyncIterator[None]:
+        """Let nobody ask anything for a while."""
+        self._is_on.clear()
+        yield
+        self._is_on.set()
+
+    async def goes_on(self, hits: int, others: int) -> None:
         """Wait until so many more visitors have got what is at hand, and what is cold."""
         counts = [(frozenset({kind}), hits if kind in AT_HAND else others) for kind in (*AT_HAND, Kind.COLD)]
         goals = [(kinds, self._answers(kinds) + more) for kinds, more in counts]
@@ -112,7 +121,7 @@ class Load:
 
     async def visit(self, kind: Kind) -> None:
         """Ask for ever."""
-        connection = _Connection(self._port)
+        connection = Connection(self._port)
         try:
             while not self.is_over:
                 started = time.perf_counter()
@@ -123,12 +132,13 @@ class Load:
                 if kind in AT_HAND:
                     self.tally.hits_s.append(time.perf_counter() - started)
                 await asyncio.sleep(PAUSE_S)
+                await self._is_on.wait()
         finally:
             connection.close()
 
     async def warm(self) -> None:
         """Ask for what is to be at hand, and keep what it looks like."""
-        connection = _Connection(self._port)
+        connection = Connection(self._port)
         for kind in (Kind.HOT, Kind.MINE):
             for _ in range(3):
                 reply = await connection.ask(self._question(kind))
@@ -137,7 +147,7 @@ class Load:
             self._etag = re.findall(rb"(?i)\r\netag: *([^\r]*)", reply.head)[0].decode()
         connection.close()
 
-    async def _ask(self, connection: _Connection, kind: Kind) -> str | None:
+    async def _ask(self, connection: Connection, kind: Kind) -> str | None:
         """Give the verdict on one answer; nothing when it may be missing."""
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -186,7 +196,7 @@ def question(uri: str, **fields: str) -> bytes:
     return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in fields.items()), "", ""]).encode()
 
 
-class _Connection:
+class Connection:
     """One that is opened when needed, and again when the gateway has said that it closes it."""
 
     def __init__(self, port: int) -> None:

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, TypeAlias
+from typing import TypeAlias
 
 from deploy.benchmarks.port import free_port
 from deploy.drills.cloudreve import CloudreveProcess, Site
 from deploy.drills.gateway import Gateway, Leaving
 from deploy.drills.load import Load, Tally, loaded
 
-SHUTDOWN_S = 3.0
+SHUTDOWN_S = 2.0
+GRACE_S = 3.0
+"""How long leaving may take beyond that, on a machine with other things to do."""
 SETTINGS = {
-    "SERVER__DEADLINE_S": "2",
+    "SERVER__DEADLINE_S": "1",
     "SERVER__SHUTDOWN_S": str(SHUTDOWN_S),
-    "SERVER__HEADER_TIMEOUT_S": "2",
-    "SERVER__SEND_TIMEOUT_S": "2",
+    "SERVER__HEADER_TIMEOUT_S": "1",
+    "SERVER__SEND_TIMEOUT_S": "1",
     "CLOUDREVE__PROBE_S": "0.2",
     "REFUSALS__NOT_FOUND_S": "0",
     "REFUSALS__DENIED_S": "0",
 }
 """Everybody is less patient than by default, so that a drill takes seconds."""
 DESCRIPTORS = 20_000
+HITS, COLD = 20, 4
+"""So many answers to each kind of question say enough about a state."""
+LONGEST_S = 900.0
+MANY = 2000
+"""No trouble need be larger to leave in its middle."""
 MEBI = 1024 * 1024
 
 
@@ -57,8 +65,10 @@ class Drill:
     is_garbled: bool = False
     """Answers that tell of rubbish are true ones."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    log: Callable[[], IO[bytes] | int] | None = None
-    """Where the log goes, if not into a file; what a file would tell of errors is not known then."""
+    descriptors: int = DESCRIPTORS
+    """How many the gateway may open."""
+    log: Callable[[], AbstractContextManager[int]] | None = None
+    """Gives the descriptor that the log goes to, if not to a file; nothing is known of its errors then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,7 @@ class Outcome:
     @property
     def is_good(self) -> bool:
         """Tell whether nothing has happened that should not."""
-        left_in_time = self.leaving.code == 0 and self.leaving.seconds < SHUTDOWN_S + 2
+        left_in_time = self.leaving.code == 0 and self.leaving.seconds < SHUTDOWN_S + GRACE_S
         return not self.wrong and left_in_time and not self.complaints
 
 
@@ -89,12 +99,11 @@ async def rehearse(drill: Drill, size: int, effort: int = 1) -> Outcome:
     with TemporaryDirectory(prefix="thumb-proxy-drill-") as folder:
         try:
             site = await cloudreve.start()
-            gateway = Gateway(site.url, Path(folder) / "gateway.log", **{**SETTINGS, **drill.settings})
-            try:
-                await _start(gateway, drill)
+            gateway = Gateway(
+                site.url, Path(folder) / "gateway.log", drill.descriptors, **{**SETTINGS, **drill.settings}
+            )
+            async with _started(gateway, drill), asyncio.timeout(LONGEST_S):
                 return await _rehearsed(drill, size, effort, cloudreve, site, gateway)
-            finally:
-                gateway.kill()
         finally:
             await cloudreve.kill()
 
@@ -104,30 +113,32 @@ async def _rehearsed(
 ) -> Outcome:
     async with loaded(gateway.port, site) as load:
         stage = Stage(cloudreve, site, gateway, load)
-        await load.goes_on()
+        await load.goes_on(HITS, COLD)
         before_bytes = gateway.memory_bytes
         async with drill.trouble(stage, size):
-            await load.goes_on(60 * effort, 4 * effort)
+            await load.goes_on(HITS * effort, COLD * effort)
         await load.recovers()
         grown_bytes = gateway.memory_bytes - before_bytes
-        async with drill.trouble(stage, size):
-            await load.goes_on(20)
+        async with drill.trouble(stage, min(size, MANY)):
+            await load.goes_on(HITS, COLD)
             load.is_over = True
             leaving = await gateway.leave()
     wrong = load.tally.wrong(is_garbled=drill.is_garbled)
     return Outcome(drill.name, size, load.tally, wrong, grown_bytes, leaving, gateway.complaints, stage.seen)
 
 
-async def _start(gateway: Gateway, drill: Drill) -> None:
-    if drill.log is None:
-        await gateway.start()
-        return
-    log = drill.log()
+@asynccontextmanager
+async def _started(gateway: Gateway, drill: Drill) -> AsyncIterator[None]:
     try:
-        await gateway.start(log, (free_port(), free_port()))
+        if drill.log is None:
+            await gateway.start()
+            yield
+        else:
+            with drill.log() as log:
+                await gateway.start(log, (free_port(), free_port()))
+                yield
     finally:
-        if not isinstance(log, int):
-            log.close()
+        gateway.kill()
 
 
 def _open_many() -> None:

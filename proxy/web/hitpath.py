@@ -15,6 +15,7 @@ from dataclasses import replace
 from email.utils import formatdate
 from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
+from weakref import ref
 
 from aiohttp import web
 
@@ -88,16 +89,16 @@ class HitPath:
         known = self._finished.get(raw)
         if known is None or known.is_trusted is not is_trusted:
             return None
+        body = b""
+        if known.shown is not None:
+            picture = known.picture() if known.picture is not None else None
+            if picture is None:
+                return None
+            body = picture.body
         now = self._now()
         is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
         if not is_sure and not self._renew(known, now):
             return None
-        body = b""
-        if known.shown is not None:
-            picture = known.picture() if known.picture is not None else None
-            if picture is None:  # its time in the tier has ended within this second
-                return None
-            body = picture.body
         known.tally.count += 1
         known.tally.sent_bytes += len(body)
         if known.narrate is not None:
@@ -200,6 +201,7 @@ class HitPath:
             handling=handling,
             tally=self._metrics.tally(outcome, handling.grant, handling.picture),
             narrate=self._line(**told) if self._is_narrated else None,
+            picture=ref(shown.body) if shown is not None and isinstance(shown.body, Picture) else None,
         )
 
     def _keep(self, known: Finished) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,8 @@ class Door:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._visits: set[asyncio.Task[None]] = set()
+        self._heard: list[bytes] = []
+        self._news = asyncio.Condition()
         self.port = 0
         self.leads_to = 0
         """A port on loopback."""
@@ -34,6 +37,15 @@ class Door:
             visit.cancel()
         await asyncio.gather(*self._visits, return_exceptions=True)
 
+    async def heard(self, text: bytes, times: int) -> None:
+        """Wait until so many of the pieces that have come from visitors had this text."""
+        async with self._news:
+            await self._news.wait_for(lambda: sum(text in piece for piece in self._heard) >= times)
+
+    def forget(self) -> None:
+        """Begin to listen anew."""
+        self._heard.clear()
+
     def _let_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         visit = asyncio.create_task(self._accompany(reader, writer))
         self._visits.add(visit)
@@ -42,16 +54,25 @@ class Door:
     async def _accompany(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.leads_to)
         try:
-            await asyncio.gather(_carry(reader, inner_writer), _carry(inner_reader, writer))
+            await asyncio.gather(_carry(reader, inner_writer, self._hear), _carry(inner_reader, writer))
         finally:
             for each in (writer, inner_writer):
                 each.transport.abort()
 
+    async def _hear(self, piece: bytes) -> None:
+        async with self._news:
+            self._heard.append(piece)
+            self._news.notify_all()
 
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+async def _carry(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hear: Callable[[bytes], Awaitable[None]] | None = None
+) -> None:
     """Carry what comes; when one side has said all, the other is told."""
     with suppress(OSError):
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+            if hear is not None:
+                await hear(data)
     writer.close()

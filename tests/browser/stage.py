@@ -50,6 +50,7 @@ class Scene:
     origin: str
     pages: Pages
     gateway: Running
+    door: Door
 
     def count(self, name: str, **labels: str) -> float:
         """Read one of the gateway's counters; what was never counted is 0."""
@@ -84,7 +85,7 @@ class Stage:
         settings = settings_for(cloudreve, **sections)
         gateway = await self._stack.enter_async_context(running(settings, clock, pages.routes()))
         door.leads_to = gateway.port
-        return Scene(origin, pages, gateway)
+        return Scene(origin, pages, gateway, door)
 
     async def _door(self, host: str) -> tuple[Door, str]:
         door = await self._stack.enter_async_context(Door(self._tls))

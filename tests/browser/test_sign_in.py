@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from proxy.demo.faults import Hang
 from proxy.demo.site import OAuthClient
 from proxy.demo.standin import StandIn
 from proxy.upstream.clock import Clock
@@ -16,6 +18,8 @@ from tests.gateway.house import Hours
 pytestmark = pytest.mark.needs("chromium")
 
 PICTURES = 12
+CONNECTIONS = 6
+"""How many a browser opens to one host, so that so many pictures are asked for at once."""
 
 
 @pytest.fixture
@@ -58,7 +62,12 @@ async def test_who_agrees_sees_private_pictures_for_as_long_as_the_session_lasts
     await agree(page, scene, "/pages/album")
     landed, first = await page.js("location.href"), await page.shown()
     hours.pass_by(cloudreve.access_life_s + 1)
-    await page.go(album)
+    cloudreve.fail("refresh", Hang(until := asyncio.Event()), times=1)
+    scene.door.forget()
+    look = asyncio.create_task(page.go(album))
+    await scene.door.heard(b"GET /thumb?", CONNECTIONS)
+    until.set()
+    await look
     second, refreshed = await page.shown(), cloudreve.calls.count("refresh")
     await page.go(album)
     assert blank == [0] * PICTURES

@@ -15,6 +15,7 @@ class Relay:
     def __init__(self, upstream_port: int, tls: ssl.SSLContext | None = None) -> None:
         self._upstream_port = upstream_port
         self._tls = tls
+        self._is_shut = False
         self._open = asyncio.Event()
         self._open.set()
         self._held = asyncio.Event()
@@ -53,11 +54,19 @@ class Relay:
             writer.transport.abort()
         self._writers.clear()
 
+    def shut(self) -> None:
+        """Break every connection, and every one that is opened from now on: the way is gone."""
+        self._is_shut = True
+        self.cut()
+
     async def holds(self) -> None:
         """Wait until a reply is being held."""
         await self._held.wait()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_shut:
+            writer.transport.abort()
+            return
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
         self._writers += [writer, up_writer]
         for work in (self._pass(reader, up_writer), self._pass_replies(up_reader, writer)):

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, assert_never, get_args
 from proxy.demo.library import Account, Share
 from tests.leaks.play import Play
 from tests.leaks.scene import SHARE_PASSWORDS, TICKETS, Replica
+from tests.leaks.visitors import Ask
 
 FileChange: TypeAlias = Literal["put", "remove", "repaint"]
 ShareChange: TypeAlias = Literal["close", "open", "password", "no password", "ticket", "members"]
@@ -58,9 +59,12 @@ def change_share(play: Play, share: Share, what: ShareChange) -> None:
             assert_never(what)
 
 
-def prime(play: Play, share: Share, password: str, hint: str, ticket: str) -> None:
-    """Let somebody enter a share at Cloudreve itself, with a hint that opens it from then on."""
-    play.scene.witness.use(f"cloudreve://{share.id}:{password}@share/c.png", hint, ticket)
+async def prime(play: Play, share: Share, hint: str) -> None:
+    """Let somebody enter a share at Cloudreve itself, with a hint that opens it from then on, and others try it."""
+    play.scene.witness.use(f"cloudreve://{share.id}:{share.password}@share/c.png", hint, share.ticket)
+    for uri in (f"cloudreve://{share.id}@share/c.png", f"cloudreve://{share.id}:wrong-4715@share/c.png"):
+        for replica in play.scene.replicas:
+            await play.look([Ask(uri, hint=hint)], replica)
 
 
 def change_site(play: Play, what: SiteChange) -> None:

@@ -38,7 +38,7 @@ from tests.leaks.changes import (
 )
 from tests.leaks.play import Play
 from tests.leaks.roster import GOOD, NAMES
-from tests.leaks.scene import PATHS, SHARE_PASSWORDS, TICKETS, Replica, Scene, Terms
+from tests.leaks.scene import PATHS, Replica, Scene, Terms
 from tests.leaks.secrecy import check_nothing_told, listening
 from tests.leaks.wishes import HINTS, SITES, Place, Wish, places, wishes
 from tests.redis_server import RedisServer
@@ -117,26 +117,20 @@ class Leaks(RuleBasedStateMachine):
         """Let everybody ask for one thing, one after the other."""
         self._do(self.play.everybody(place.uri(self.play), self._replica(turn), hint))
 
-    @precondition(lambda self: self._play is not None and self._play.asked)
-    @rule(back=st.integers(1, 20), turn=turns, times=st.integers(1, 3))
-    def repeat(self, back: int, turn: int, times: int) -> None:
-        """Send a request of before once more, byte for byte."""
-        ask = self.play.asked[-1 - back % len(self.play.asked)]
-        for _ in range(times):
-            self._do(self.play.look([ask], self._replica(turn), lane=back % 2))
-
     @rule(wish=wishes, others=st.lists(wishes, min_size=1, max_size=3))
     def pass_on(self, wish: Wish, others: list[Wish]) -> None:
         """Ask for a sealed URL and pass it on."""
         ask = replace(wish, is_api=True).ask(self.play)
         self._do(self.play.pass_on(ask, [other.ask(self.play) for other in others]))
 
-    @rule(drawn=st.lists(wishes, min_size=1, max_size=4), back=st.integers(1, 6), turn=turns)
-    def endure(self, drawn: list[Wish], back: int, turn: int) -> None:
+    @rule(drawn=st.lists(wishes, min_size=1, max_size=2), turn=turns, seconds=st.sampled_from((0, 61, 130, 3601)))
+    def endure(self, drawn: list[Wish], turn: int, seconds: int) -> None:
         """Go on asking while Cloudreve is away, for old things and new ones."""
         self.play.scene.be_out(is_out=True)
-        for ask in (*self.play.asked[-back:], *(wish.ask(self.play) for wish in drawn)):
-            self._do(self.play.look([ask], self._replica(turn)))
+        self.play.scene.hours.pass_by(seconds)
+        self._do(self.play.again())
+        for wish in drawn:
+            self._do(self.play.look([wish.ask(self.play)], self._replica(turn)))
         self.play.scene.be_out(is_out=False)
 
     @precondition(lambda self: self._play is not None and self._play.given)
@@ -146,7 +140,7 @@ class Leaks(RuleBasedStateMachine):
         given = self.play.given[-1 - number % len(self.play.given)]
         self._do(self.play.follow(given, self._replica(turn), wish.ask(self.play), tampered=tampered))
 
-    @rule(name=st.sampled_from(NAMES), turn=turns, site=st.sampled_from(SITES))
+    @rule(name=st.sampled_from((*GOOD, *NAMES)), turn=turns, site=st.sampled_from(("", *SITES)))
     def sign_in(self, name: str, turn: int, site: str) -> None:
         """Turn a token into a cookie."""
         self._do(self.play.begin(self.play.tokens[name][-1], self._replica(turn), site))
@@ -170,13 +164,15 @@ class Leaks(RuleBasedStateMachine):
             self._do(self.play.who(session, cookie, self._replica(turn)))
         else:
             self._do(self.play.end(session, cookie, self._replica(turn), site))
+        self._do(self.play.again())
 
     @rule(seconds=st.sampled_from((1, 4, 12, 61, 130, 310, 1500, 3500, 3601, 7300)))
     def wait(self, seconds: int) -> None:
         """Let time go by."""
         self.play.scene.hours.pass_by(seconds)
+        self._do(self.play.again())
 
-    @rule(name=st.sampled_from(GOOD), life_s=st.sampled_from((30.0, 400.0, 3600.0)))
+    @rule(name=st.sampled_from(GOOD), life_s=st.sampled_from((30.0, 400.0, 30_000.0)))
     def issue(self, name: str, life_s: float) -> None:
         """Give somebody another token."""
         self.play.hand_out([name], life_s)
@@ -185,26 +181,30 @@ class Leaks(RuleBasedStateMachine):
     def change_file(self, path: str, who: int, what: FileChange) -> None:
         """Upload, delete, or change what storage holds."""
         change_file(self.play, self.play.scene.accounts[who], path, what)
+        self._do(self.play.again())
 
     @rule(number=st.integers(0, 5), what=st.sampled_from(SHARE_CHANGES))
     def change_share(self, number: int, what: ShareChange) -> None:
         """Close a share, open it again, or let in others than before."""
         change_share(self.play, self._share(number), what)
+        self._do(self.play.again())
 
-    @rule(number=st.integers(0, 5), password=st.sampled_from(SHARE_PASSWORDS), hint=st.sampled_from(HINTS))
-    def prime(self, number: int, password: str, hint: str) -> None:
-        """Let somebody enter a share at Cloudreve itself, with a hint that opens it from then on."""
-        prime(self.play, self._share(number), password, hint, TICKETS[number % 2])
+    @rule(number=st.integers(0, 5), hint=st.sampled_from(HINTS))
+    def prime(self, number: int, hint: str) -> None:
+        """Let others use the hint with which somebody has entered a share."""
+        self._do(prime(self.play, self._share(number), hint))
 
     @rule(what=st.sampled_from(OPERATIONS), turn=turns)
     def operate(self, what: Operation, turn: int) -> None:
         """Empty Redis, kill or start it, or exchange a replica."""
         self._do(operate(self.play, self._replica(turn), what))
+        self._do(self.play.again())
 
     @rule(what=st.sampled_from(SITE_CHANGES))
     def change_site(self, what: SiteChange) -> None:
         """Change how Cloudreve itself is."""
         change_site(self.play, what)
+        self._do(self.play.again())
 
     def _share(self, number: int) -> Share:
         return self.play.scene.shares[number % len(self.play.scene.shares)]

@@ -1,0 +1,203 @@
+"""Redis behind Sentinels: a failover under load costs misses for a moment, and no call fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from proxy.cache.news import News
+from proxy.cache.redis import RedisTier
+from proxy.errors import Unreachable
+from proxy.model import Picture
+from tests.cache.conftest import MakeTier
+from tests.cache.sentinels import SERVICE, Watched
+from tests.redis_server import RedisServer, until
+
+TIMEOUT_S = 0.2
+SLACK_S = 1.0
+"""For a busy machine."""
+QUICK = {"timeout_s": TIMEOUT_S, "pause_s": 0.1}
+VISITORS = 20
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """Run two servers and three Sentinels for all tests here."""
+    watched = Watched(tmp_path_factory.mktemp("watched"))
+    try:
+        yield watched.start()
+    finally:
+        watched.kill()
+
+
+@pytest.fixture
+def watched(running: Watched) -> Watched:
+    """Give them whole again, whatever the test before has done."""
+    for server in running.servers:
+        if not server.is_running:
+            server.start()
+        server.thaw()
+    until(lambda: all(is_whole(sentinel) for sentinel in running.sentinels))
+    until(lambda: running.other().info("replication").get("master_link_status") == "up")
+    return running
+
+
+def is_whole(sentinel: RedisServer) -> bool:
+    """Tell whether a Sentinel sees nothing wrong."""
+    replicas = sentinel.command("SENTINEL", "REPLICAS", SERVICE)
+    assert isinstance(replicas, list)
+    is_up = sentinel.info("sentinel")["master0"]["status"] == "ok"
+    return is_up and all(not replica["is_sdown"] for replica in replicas)
+
+
+def picture(number: int) -> Picture:
+    """Give the picture of a visitor."""
+    return Picture(f"{number}", "image/png", "", bytes([number]) * 20_000)
+
+
+@asynccontextmanager
+async def load_on(tier: RedisTier) -> AsyncIterator[None]:
+    """Let visitors keep and find meanwhile; no call may fail, take long, or bring what belongs to another."""
+    stopped = asyncio.Event()
+
+    async def visit(number: int) -> None:
+        while not stopped.is_set():
+            started = time.monotonic()
+            await tier.keep(f"p:{number}", picture(number), 60.0)
+            found = await tier.find(f"p:{number}")
+            assert time.monotonic() - started < 2 * TIMEOUT_S + SLACK_S
+            assert found in (None, picture(number))
+            await asyncio.sleep(0.005)
+
+    visitors = asyncio.gather(*(visit(number) for number in range(VISITORS)))
+    try:
+        yield
+        assert not visitors.done()
+    finally:
+        stopped.set()
+        await visitors
+
+
+async def hits(tier: RedisTier) -> None:
+    """Wait until a write is read back."""
+    while not (await tier.keep("p:9", picture(9), 60.0) and await tier.find("p:9") == picture(9)):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def failed_over(watched: Watched, from_: RedisServer) -> None:
+    """Wait until the Sentinels name the other server."""
+    while await asyncio.to_thread(watched.master) is from_:
+        await asyncio.sleep(0.02)
+
+
+async def test_the_server_that_the_sentinels_name_is_used(make_tier: MakeTier, watched: Watched) -> None:
+    """And that server alone."""
+    found = make_tier(watched.url)
+    await hits(found.tier)
+    assert 0 < await found.tier.ping() < 10
+    assert watched.master().command("EXISTS", found.tier.build_key("p:9")) == 1
+    assert found.troubles == []
+
+
+async def test_another_database(make_tier: MakeTier, watched: Watched) -> None:
+    """Behind the service's name."""
+    found = make_tier(f"{watched.url}/7")
+    await hits(found.tier)
+    with watched.master().client() as client:
+        client.select(7)
+        assert client.exists(found.tier.build_key("p:9")) == 1
+
+
+async def test_a_service_that_no_sentinel_knows_is_a_miss(make_tier: MakeTier, watched: Watched) -> None:
+    """The doctor says that it cannot be reached."""
+    found = make_tier(watched.url.replace(SERVICE, "others"), **QUICK)
+    assert await found.tier.find("p:1") is None
+    assert not found.tier.is_up
+    with pytest.raises(Unreachable):
+        await found.tier.ping()
+
+
+async def test_sentinels_that_are_away_are_asked_in_vain_and_others_answer(
+    make_tier: MakeTier, watched: Watched
+) -> None:
+    """One that nobody listens for, and one that hangs."""
+    dead = f"redis+sentinel://127.0.0.1:1,{watched.hosts}/{SERVICE}"
+    await hits(make_tier(dead, **QUICK).tier)
+    watched.sentinels[0].freeze()
+    try:
+        await hits(make_tier(watched.url, **QUICK).tier)
+    finally:
+        watched.sentinels[0].thaw()
+
+
+@pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.stop, RedisServer.freeze])
+async def test_a_failover_under_load_fails_no_call_and_is_noticed(
+    make_tier: MakeTier, watched: Watched, fault: Callable[[RedisServer], None]
+) -> None:
+    """The server goes; its replica takes over; the old one comes back as a replica, and nothing is lost by that."""
+    found = make_tier(watched.url, **QUICK)
+    old = watched.master()
+    async with load_on(found.tier):
+        await hits(found.tier)
+        await asyncio.to_thread(fault, old)
+        await failed_over(watched, old)
+        started = time.monotonic()
+        await hits(found.tier)
+        assert time.monotonic() - started < 2.0 + SLACK_S
+        await asyncio.to_thread(RedisServer.thaw if fault is RedisServer.freeze else RedisServer.start, old)
+        await asyncio.to_thread(until, lambda: old.info("replication")["role"] == "slave")
+        await hits(found.tier)
+        assert watched.master().command("EXISTS", found.tier.build_key("p:9")) == 1
+
+
+async def test_a_failover_that_was_asked_for_is_a_moment_s_misses(make_tier: MakeTier, watched: Watched) -> None:
+    """Both servers are up all the time; what is written goes to the new one."""
+    found = make_tier(watched.url, **QUICK)
+    old = watched.master()
+    async with load_on(found.tier):
+        await hits(found.tier)
+        await asyncio.to_thread(watched.sentinels[0].command, "SENTINEL", "FAILOVER", SERVICE)
+        await failed_over(watched, old)
+        await hits(found.tier)
+        new = watched.master()
+        await asyncio.to_thread(until, lambda: new.command("EXISTS", found.tier.build_key("p:9")) == 1)
+
+
+async def test_news_are_heard_from_the_new_server(make_tier: MakeTier, watched: Watched) -> None:
+    """Those who listened to the old one subscribe again."""
+    found = make_tier(watched.url, **QUICK)
+    news = News(found.tier.lines, "thumb-proxy")
+    listening = asyncio.create_task(news.listen())
+    try:
+        old = watched.master()
+        await asyncio.to_thread(old.kill)
+        await failed_over(watched, old)
+        with news.reader("g:1") as reader:
+            while not reader.done():
+                await asyncio.to_thread(watched.master().command, "PUBLISH", news.channel, b"g:1 told")
+                await asyncio.sleep(0.02)
+            assert reader.result() == b"told"
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+async def test_passwords_of_servers_and_sentinels_are_two(
+    make_tier: MakeTier, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Each goes where it belongs."""
+    locked = Watched(tmp_path_factory.mktemp("locked"), "of servers", "of sentinels")
+    try:
+        locked.start()
+        url = f"redis+sentinel://:of%20servers@{locked.hosts}/{SERVICE}"
+        found = make_tier(f"{url}?sentinel_password=of+sentinels")
+        await hits(found.tier)
+        assert found.troubles == []
+        for wrong in (url, f"{url}?sentinel_password=of+servers", locked.url + "?sentinel_password=of+sentinels"):
+            assert await make_tier(wrong, **QUICK).tier.find("p:9") is None
+    finally:
+        locked.kill()

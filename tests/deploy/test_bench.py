@@ -1,0 +1,39 @@
+"""`deploy/bench --quick` measures a moment of everything; what it finds then says nothing, but that it runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+ROWS = [
+    "memory hit, 2 kB",
+    "memory hit, 20 kB",
+    "memory hit, 100 kB",
+    "memory hit, private, 20 kB",
+    "304",
+    "p50 at half load",
+    "p99 at half load",
+    "p99.9 at half load",
+    "Redis hit over",
+    "calls per 1,000 misses",
+    "calls per 1,000 hits of Redis",
+    "cold miss, against the direct two steps",
+    "resolves and fetches, 500 requests, 3 replicas, 1 cold picture",
+    "waiter's delay after the leader's end",
+    "memory per",
+]
+
+
+@pytest.mark.needs("nginx")
+@pytest.mark.timeout(300)
+def test_the_bench_runs() -> None:
+    """Every answer is compared with what it should be; one that is wrong ends it."""
+    words = [sys.executable, "-m", "deploy.benchmarks", "--quick"]
+    run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our own program
+    assert run.returncode == 0, run.stderr
+    titles = [line.split("|")[1].strip() for line in run.stdout.splitlines() if line.startswith("|")]
+    assert not [row for row in ROWS if not any(title.startswith(row) for title in titles)]
