@@ -67,12 +67,13 @@ async def _carried_out(asked: Namespace) -> int:
 
 
 async def _cells(drill: Drill, asked: Namespace) -> tuple[list[str], bool]:
-    size, effort = (drill.few, 1) if asked.quick else (drill.many, EFFORT)
+    size = drill.few if asked.quick else drill.many
+    name = [drill.name, str(size) if size > 1 else ""]
     try:
-        outcome = await rehearse(drill, size, effort)
+        outcome = await rehearse(drill, is_small=asked.quick, effort=1 if asked.quick else EFFORT)
     except (TimeoutError, AssertionError, OSError) as error:
-        return [drill.name, str(size), f"ended by {type(error).__name__}", *[""] * 9, "NO"], False
-    return _told(outcome), outcome.is_good
+        return [*name, f"ended by {type(error).__name__}", *[""] * 9, "NO"], False
+    return [*name, *_told(outcome)], outcome.is_good
 
 
 def _told(outcome: Outcome) -> list[str]:
@@ -80,8 +81,6 @@ def _told(outcome: Outcome) -> list[str]:
     at_hand = tally.count("picture", AT_HAND)
     faults = [*(f"{what} ({count})" for what, count in outcome.wrong.items()), *outcome.complaints[:1]]
     return [
-        outcome.name,
-        str(outcome.size) if outcome.size > 1 else "",
         str(at_hand),
         str(tally.count("picture") - at_hand),
         str(tally.count("refusal")),

@@ -68,6 +68,7 @@ class Tally:
 
     told: Counter[tuple[Kind, str]] = field(default_factory=Counter)
     hits_s: list[float] = field(default_factory=list)
+    again: int = 0
 
     def count(self, verdict: str, kinds: frozenset[Kind] = frozenset(Kind)) -> int:
         """Count the answers of one verdict."""
@@ -134,6 +135,7 @@ class Load:
                 await asyncio.sleep(PAUSE_S)
                 await self._is_on.wait()
         finally:
+            self.tally.again += connection.again
             connection.close()
 
     async def warm(self) -> None:
@@ -196,6 +198,10 @@ def question(uri: str, **fields: str) -> bytes:
     return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in fields.items()), "", ""]).encode()
 
 
+class _Unheard(EOFError):
+    """The connection was closed before an answer."""
+
+
 class Connection:
     """One that is opened when needed, and again when the gateway has said that it closes it."""
 
@@ -204,15 +210,26 @@ class Connection:
         self._ends: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self.is_cut = False
         """The last answer had begun as a picture, and did not end."""
+        self.again = 0
+        """How often something had to be asked twice."""
 
     async def ask(self, raw: bytes) -> Reply:
-        """Ask, and read the answer."""
-        if self._ends is None:
-            self._ends = await asyncio.open_connection("127.0.0.1", self._port)
-        reader, writer = self._ends
+        """Ask, and read the answer; once more, as browsers do, when a connection kept for long has been closed."""
+        if self._ends is not None:
+            try:
+                return await self._ask(*self._ends, raw)
+            except _Unheard:
+                self.again += 1
+        self._ends = await asyncio.open_connection("127.0.0.1", self._port)
+        return await self._ask(*self._ends, raw)
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, raw: bytes) -> Reply:
         self.is_cut = False
         writer.write(raw)
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except (ConnectionError, EOFError) as error:
+            raise _Unheard from error
         status, length = int(head.split(b" ", 2)[1]), _LENGTH.search(head)
         self.is_cut = status == HTTPStatus.OK
         body = await reader.readexactly(int(length[1])) if length and status != HTTPStatus.NOT_MODIFIED else b""

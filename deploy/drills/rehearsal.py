@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,8 +75,6 @@ class Drill:
 class Outcome:
     """What has come of it."""
 
-    name: str
-    size: int
     tally: Tally
     wrong: dict[str, int]
     grown_bytes: int
@@ -92,39 +90,45 @@ class Outcome:
         return not self.wrong and left_in_time and not self.complaints
 
 
-async def rehearse(drill: Drill, size: int, effort: int = 1) -> Outcome:
-    """Carry a drill out; `effort` times as many answers are waited for."""
+async def rehearse(*drills: Drill, is_small: bool, effort: int = 1) -> Outcome:
+    """Carry drills out at one gateway, which is told to leave in the middle of the last one's trouble."""
     _open_many()
+    last = drills[-1]
+    settings = {**SETTINGS, **{name: value for drill in drills for name, value in drill.settings.items()}}
     cloudreve = CloudreveProcess()
     with TemporaryDirectory(prefix="thumb-proxy-drill-") as folder:
         try:
             site = await cloudreve.start()
-            gateway = Gateway(
-                site.url, Path(folder) / "gateway.log", drill.descriptors, **{**SETTINGS, **drill.settings}
-            )
-            async with _started(gateway, drill), asyncio.timeout(LONGEST_S):
-                return await _rehearsed(drill, size, effort, cloudreve, site, gateway)
+            gateway = Gateway(site.url, Path(folder) / "gateway.log", last.descriptors, **settings)
+            async with _started(gateway, last), asyncio.timeout(LONGEST_S), loaded(gateway.port, site) as load:
+                stage = Stage(cloudreve, site, gateway, load)
+                grown_bytes = await _go_through(drills, stage, effort, is_small=is_small)
+                leaving = await _leave(last, stage, is_small=is_small)
         finally:
             await cloudreve.kill()
+        wrong = load.tally.wrong(is_garbled=any(drill.is_garbled for drill in drills))
+        if load.tally.again:
+            stage.seen["asked again"] = load.tally.again
+        return Outcome(load.tally, wrong, grown_bytes, leaving, gateway.complaints, stage.seen)
 
 
-async def _rehearsed(
-    drill: Drill, size: int, effort: int, cloudreve: CloudreveProcess, site: Site, gateway: Gateway
-) -> Outcome:
-    async with loaded(gateway.port, site) as load:
-        stage = Stage(cloudreve, site, gateway, load)
-        await load.goes_on(HITS, COLD)
-        before_bytes = gateway.memory_bytes
-        async with drill.trouble(stage, size):
-            await load.goes_on(HITS * effort, COLD * effort)
-        await load.recovers()
-        grown_bytes = gateway.memory_bytes - before_bytes
-        async with drill.trouble(stage, min(size, MANY)):
-            await load.goes_on(HITS, COLD)
-            load.is_over = True
-            leaving = await gateway.leave()
-    wrong = load.tally.wrong(is_garbled=drill.is_garbled)
-    return Outcome(drill.name, size, load.tally, wrong, grown_bytes, leaving, gateway.complaints, stage.seen)
+async def _go_through(drills: Sequence[Drill], stage: Stage, effort: int, *, is_small: bool) -> int:
+    """Let each trouble come and go; give by how much memory has grown."""
+    await stage.load.goes_on(HITS, COLD)
+    before_bytes = stage.gateway.memory_bytes
+    for drill in drills:
+        async with drill.trouble(stage, drill.few if is_small else drill.many):
+            await stage.load.goes_on(HITS * effort, COLD * effort)
+        await stage.load.recovers()
+    return stage.gateway.memory_bytes - before_bytes
+
+
+async def _leave(drill: Drill, stage: Stage, *, is_small: bool) -> Leaving:
+    """Send SIGTERM in the middle of a trouble."""
+    async with drill.trouble(stage, drill.few if is_small else min(drill.many, MANY)):
+        await stage.load.goes_on(HITS, COLD)
+        stage.load.is_over = True
+        return await stage.gateway.leave()
 
 
 @asynccontextmanager

@@ -63,14 +63,18 @@ class Connection(RequestHandler):
         is_idle = self._waiter is not None and not self._waiter.done() and not self._unread_bytes
         return self._next_keepalive_close_time - self._keepalive_timeout if is_idle else None
 
+    @property
+    def is_used(self) -> bool:
+        """Tell whether anything has been answered here."""
+        return self._next_keepalive_close_time != self._untouched
+
     def head_takes_s(self, now: float) -> float:
         """Tell for how long a head has been on its way, or the first one has not come."""
         if self._waiter is None or self._waiter.done():
             return 0.0
         if self._head_since is not None:
             return now - self._head_since
-        is_untouched = self._next_keepalive_close_time == self._untouched
-        return now - (self._untouched - self._keepalive_timeout) if is_untouched else 0.0
+        return 0.0 if self.is_used else now - (self._untouched - self._keepalive_timeout)
 
     def unread_for_s(self, now: float) -> float:
         """Tell for how long the visitor has taken nothing of what lies ready, as far as was seen by asking this."""

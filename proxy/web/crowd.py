@@ -63,13 +63,17 @@ class Crowd:
                 self._cut_off(connection, "unread")
 
     def _make_room(self) -> None:
-        """Cut off some who are idle, for the longest time first; several, since looking at everybody takes its time."""
+        """Cut off some who are idle: first those who never asked for anything, then those who have not for longest.
+
+        It is several each time, since looking at everybody takes its time.
+        """
         if self._is_packed:
             return
-        idle = [(since, number) for number, since in enumerate(c.idle_since for c in self._inside) if since is not None]
-        connections = list(self._inside)
-        for _, number in sorted(idle)[: max(self._most // SHARE, 1)]:
-            self._cut_off(connections[number], "crowded")
+        idle = [
+            (c.is_used, c.idle_since, number, c) for number, c in enumerate(self._inside) if c.idle_since is not None
+        ]
+        for *_, connection in sorted(idle)[: max(self._most // SHARE, 1)]:
+            self._cut_off(connection, "crowded")
         self._is_packed = not idle
 
     def _cut_off(self, connection: Connection, reason: str) -> None:

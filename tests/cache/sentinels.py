@@ -73,6 +73,16 @@ class Watched:
         """Give the server that it does not name."""
         return next(server for server in self.servers if server is not self.master())
 
+    def mend(self) -> None:
+        """Bring back a server that has gone, as the other's replica; a Sentinel would see to that in ten seconds."""
+        for server in self.servers:
+            if not server.is_running:
+                server.start()
+            server.thaw()
+        master, other = self.master(), self.other()
+        other.command("REPLICAOF", "127.0.0.1", master.port)
+        until(lambda: other.info("replication").get("master_link_status") == "up")
+
     def kill(self) -> None:
         """End everything."""
         for process in [*self.sentinels, *self.servers]:

@@ -7,16 +7,18 @@ from typing import Literal, TypeAlias, assert_never, get_args
 from proxy.demo.library import Account, Share
 from tests.leaks.play import Play
 from tests.leaks.scene import SHARE_PASSWORDS, TICKETS, Replica
-from tests.leaks.visitors import Ask
+from tests.leaks.visitors import Ask, Session
 
 FileChange: TypeAlias = Literal["put", "remove", "repaint"]
 ShareChange: TypeAlias = Literal["close", "open", "password", "no password", "ticket", "members"]
 SiteChange: TypeAlias = Literal["key", "url life", "no expiry"]
+Dealing: TypeAlias = Literal["disown", "ask", "end"]
 Operation: TypeAlias = Literal["flush", "kill", "start", "exchange"]
 
 FILE_CHANGES: tuple[FileChange, ...] = get_args(FileChange)
 SHARE_CHANGES: tuple[ShareChange, ...] = get_args(ShareChange)
 SITE_CHANGES: tuple[SiteChange, ...] = get_args(SiteChange)
+DEALINGS: tuple[Dealing, ...] = get_args(Dealing)
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 
 _URL_LIVES_S = (3600.0, 100.0, 15.0, 5.0)
@@ -78,6 +80,19 @@ def change_site(play: Play, what: SiteChange) -> None:
             site.url_life_s = _URL_LIVES_S[(_URL_LIVES_S.index(site.url_life_s) + 1) % len(_URL_LIVES_S)]
         case "no expiry":
             site.null_expires = not site.null_expires
+        case _:
+            assert_never(what)
+
+
+async def deal_with(play: Play, session: Session, cookie: int, replica: Replica, site: str, what: Dealing) -> None:
+    """Have Cloudreve end a session, ask whose it is, or sign out, with one of its cookies."""
+    match what:
+        case "disown":
+            play.disown(session)
+        case "ask":
+            await play.who(session, session.cookies[cookie], replica)
+        case "end":
+            await play.end(session, session.cookies[cookie], replica, site)
         case _:
             assert_never(what)
 

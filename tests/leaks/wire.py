@@ -1,4 +1,4 @@
-"""A visitor's connection, down to the bytes: equal requests are equal to the last one, and pieces are as they are sent."""
+"""A visitor's connection, down to the bytes: equal requests are equal to the last byte."""
 
 from __future__ import annotations
 

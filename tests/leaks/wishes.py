@@ -14,7 +14,7 @@ from tests.leaks.visitors import Ask
 HINTS = ("11111111-2222-4333-8444-555555555555", "66666666-7777-4888-9999-aaaaaaaaaaaa")
 SITES = ("", "same-origin", "same-site", "cross-site", "none")
 _MY = ("cloudreve://my{path}", "cloudreve://{alice}@my{path}", "cloudreve://{bob}@my{path}")
-_SPELLINGS = ("", "scheme", "slashes", "dots", "escape", "fragment", "query", "climb")
+_SPELLINGS = ("", "", "", "scheme", "slashes", "dots", "escape", "fragment", "query", "climb")
 
 
 @dataclass(frozen=True)
@@ -94,20 +94,14 @@ wishes = st.builds(
 def _spelt(uri: str, how: str) -> str:
     """Write it another way; `climb` leads out of what is published."""
     folder, _, name = uri.rpartition("/")
-    match how:
-        case "scheme":
-            return uri.replace("cloudreve", "CloudReve", 1)
-        case "slashes":
-            return f"{folder}//{name}"
-        case "dots":
-            return f"{folder}/./zzz/../{name}"
-        case "escape":
-            return uri.replace(".png", "%2Epng")
-        case "fragment":
-            return f"{uri}#/pub/a.png"
-        case "query":
-            return f"{uri}?x=1"
-        case "climb":
-            return uri.replace("my/secret/", "my/pub/..%2fsecret/")
-        case _:
-            return uri
+    ways = {
+        "": uri,
+        "scheme": uri.replace("cloudreve", "CloudReve", 1),
+        "slashes": f"{folder}//{name}",
+        "dots": f"{folder}/./zzz/../{name}",
+        "escape": uri.replace(".png", "%2Epng"),
+        "fragment": f"{uri}#/pub/a.png",
+        "query": f"{uri}?x=1",
+        "climb": uri.replace("my/secret/", "my/pub/..%2fsecret/"),
+    }
+    return ways[how]

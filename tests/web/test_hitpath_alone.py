@@ -46,6 +46,13 @@ class Stage:
     now: list[float]
 
     @property
+    def picture(self) -> Picture:
+        """Give the picture in it."""
+        held = self.memory.lookup(picture_key("ab12"))
+        assert isinstance(held, Picture)
+        return held
+
+    @property
     def memory(self) -> MemoryTier:
         """Give the tier."""
         return self.tiers.memory
@@ -93,7 +100,7 @@ def answer(shown: Picture | None = None, grant: Grant = GRANT) -> Answer:
 
 async def test_what_stands_is_given(stage: Stage) -> None:
     """Both kinds."""
-    await stage.answered(answer(picture()))
+    await stage.answered(answer(stage.picture))
     wire = stage.ask()
     assert wire is not None
     assert wire[0].startswith(b"HTTP/1.1 200 OK\r\n")
@@ -137,7 +144,7 @@ ENDS = [forgotten, replaced, refused, repainted, expired, signed_out]
 @pytest.mark.parametrize("end", ENDS)
 async def test_it_ends_at_once(stage: Stage, end: End) -> None:
     """In the same second in which it was given last."""
-    await stage.answered(answer(picture()))
+    await stage.answered(answer(stage.picture))
     assert stage.ask() is not None
     await end(stage)
     assert stage.ask() is None
@@ -183,12 +190,9 @@ async def test_an_answer_under_way_when_somebody_signs_out_is_not_remembered(sta
 
 async def test_the_bytes_are_the_tier_s_alone(stage: Stage) -> None:
     """Once they are driven out nothing keeps them."""
-    held = stage.memory.lookup(picture_key("ab12"))
-    assert isinstance(held, Picture)
-    await stage.answered(answer(held))
+    await stage.answered(answer(stage.picture))
     assert stage.ask() is not None
-    seen = ref(held)
-    del held
+    seen = ref(stage.picture)
     drive_out(stage, picture_key("ab12"))
     gc.collect()
     assert seen() is None
@@ -197,7 +201,7 @@ async def test_the_bytes_are_the_tier_s_alone(stage: Stage) -> None:
 
 async def test_what_is_hot_is_driven_out_last(stage: Stage) -> None:
     """A hit each second is use, even if it asks no tier every time."""
-    await stage.answered(answer(picture()))
+    await stage.answered(answer(stage.picture))
     for number in range(100):
         assert stage.ask() is not None
         stage.memory.keep(f"p:{number}", picture(body=bytes(5000)), 1000.0)

@@ -1,0 +1,278 @@
+"""A Redis Cluster: every key goes where it belongs, and a server that is away costs what it holds and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from proxy.cache.lease import Held, Leases
+from proxy.cache.news import News
+from proxy.cache.redis import RedisTier
+from proxy.cache.trouble import Trouble
+from proxy.cluster import Cluster
+from proxy.errors import Unreachable
+from proxy.model import Picture
+from tests.cache.conftest import MakeTier
+from tests.cache.sharded import Sharded
+from tests.redis_server import RedisServer, until
+
+COUNT = 60
+TIMEOUT_S = 0.2
+SLACK_S = 1.0
+"""For a busy machine."""
+QUICK = {"timeout_s": TIMEOUT_S, "pause_s": 0.1}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sharded]:
+    """Run one cluster for all tests here."""
+    cluster = Sharded(tmp_path_factory.mktemp("sharded"))
+    try:
+        yield cluster.start()
+    finally:
+        cluster.kill()
+
+
+@pytest.fixture
+def sharded(running: Sharded) -> Sharded:
+    """Give it whole again, whatever the test before has done."""
+    running.mend()
+    return running
+
+
+def picture(number: int) -> Picture:
+    """Give the picture of a key."""
+    return Picture(f"{number}", "image/png", "", bytes([number]) * 20_000)
+
+
+async def fill(tier: RedisTier) -> None:
+    """Keep pictures on all servers."""
+    await tier.ping()
+    assert all(await asyncio.gather(*(tier.keep(f"p:{n}", picture(n), 600.0) for n in range(COUNT))))
+
+
+async def found(tier: RedisTier) -> list[int]:
+    """List the pictures that are found, each of which is the right one."""
+    pictures = await asyncio.gather(*(tier.find(f"p:{n}") for n in range(COUNT)))
+    for number, one in enumerate(pictures):
+        assert one in (None, picture(number))
+    return [number for number, one in enumerate(pictures) if one is not None]
+
+
+async def all_found(tier: RedisTier) -> None:
+    """Keep them again and again until all are found."""
+    while len(await found(tier)) < COUNT:
+        await asyncio.gather(*(tier.keep(f"p:{n}", picture(n), 600.0) for n in range(COUNT)))
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def load_on(tier: RedisTier) -> AsyncIterator[None]:
+    """Let visitors keep and find meanwhile; no call may fail or take long."""
+    stopped = asyncio.Event()
+
+    async def visit(number: int) -> None:
+        while not stopped.is_set():
+            started = time.monotonic()
+            await tier.keep(f"p:{number}", picture(number), 600.0)
+            assert await tier.find(f"p:{number}") in (None, picture(number))
+            assert time.monotonic() - started < 2 * TIMEOUT_S + SLACK_S
+            await asyncio.sleep(0.005)
+
+    visitors = asyncio.gather(*(visit(number) for number in range(0, COUNT, 3)))
+    try:
+        yield
+        assert not visitors.done()
+    finally:
+        stopped.set()
+        await visitors
+
+
+async def test_each_key_is_kept_by_the_server_that_holds_it(make_tier: MakeTier, sharded: Sharded) -> None:
+    """None has to be asked for elsewhere."""
+    watched = make_tier(sharded.url, timeout_s=10.0)
+    await fill(watched.tier)
+    assert await found(watched.tier) == list(range(COUNT))
+    holders = [sharded.holder(watched.tier.build_key(f"p:{n}")) for n in range(COUNT)]
+    assert len({server.port for server in holders}) == 3
+    for number, server in enumerate(holders):
+        assert server.command("EXISTS", watched.tier.build_key(f"p:{number}")) == 1
+    assert watched.troubles == []
+    assert 0 < await watched.tier.ping() < 10
+    assert watched.tier.is_up
+
+
+async def test_one_server_s_name_is_enough(make_tier: MakeTier, sharded: Sharded) -> None:
+    """Also when it is a replica's, or others that are named are not there."""
+    for hosts in (f"127.0.0.1:{sharded.servers[-1].port}", f"127.0.0.1:1,127.0.0.1:{sharded.servers[0].port}"):
+        await fill(make_tier(f"redis+cluster://{hosts}", timeout_s=10.0).tier)
+
+
+async def test_reads_of_one_tick_are_one_write_to_each_server(make_tier: MakeTier, sharded: Sharded) -> None:
+    """Many callers, few connections."""
+    tier = make_tier(sharded.url, timeout_s=10.0).tier
+    await fill(tier)
+    assert await asyncio.gather(*(found(tier) for _ in range(5))) == [list(range(COUNT))] * 5
+    for server in sharded.servers:
+        assert server.info("clients")["connected_clients"] < 30
+
+
+async def test_what_is_forgotten_is_gone_and_clearing_reaches_all(make_tier: MakeTier, sharded: Sharded) -> None:
+    """On every server, and nobody else's keys."""
+    tier = make_tier(sharded.url, timeout_s=10.0).tier
+    await fill(tier)
+    await tier.forget("p:1")
+    assert await tier.find("p:1") is None
+    precious = sharded.holder("precious")
+    precious.command("SET", "precious", "x")
+    assert await tier.clear() is True
+    assert await found(tier) == []
+    assert precious.command("GET", "precious") == b"x"
+
+
+async def test_without_any_server_everything_is_a_miss(make_tier: MakeTier) -> None:
+    """At once, and nothing fails."""
+    watched = make_tier("redis+cluster://127.0.0.1:1,127.0.0.1:2", **QUICK)
+    assert await watched.tier.find("p:1") is None
+    assert await watched.tier.keep("p:1", picture(1), 60.0) is False
+    assert await watched.tier.clear() is False
+    assert not watched.tier.is_up
+    with pytest.raises(Unreachable):
+        await watched.tier.ping()
+
+
+async def test_a_server_that_is_no_cluster_is_a_miss(make_tier: MakeTier, redis_server: RedisServer) -> None:
+    """The doctor says that Redis refuses."""
+    watched = make_tier(f"redis+cluster://127.0.0.1:{redis_server.port}", **QUICK)
+    assert await watched.tier.find("p:1") is None
+    with pytest.raises(Unreachable, match="refuses"):
+        await watched.tier.ping()
+
+
+@pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze])
+async def test_a_server_that_is_away_costs_what_it_holds(
+    make_tier: MakeTier, sharded: Sharded, fault: Callable[[RedisServer], None]
+) -> None:
+    """One without a replica: two thirds go on being hits, at full speed, for as long as it lasts."""
+    watched = make_tier(sharded.url, **QUICK)
+    await fill(watched.tier)
+    lonely = sharded.servers[1]
+    theirs = [n for n in range(COUNT) if sharded.holder(watched.tier.build_key(f"p:{n}")) is lonely]
+    assert theirs
+    await asyncio.to_thread(fault, lonely)
+    await found(watched.tier)
+    for _ in range(20):
+        started = time.monotonic()
+        assert await found(watched.tier) == [n for n in range(COUNT) if n not in theirs]
+        assert time.monotonic() - started < TIMEOUT_S + SLACK_S
+    assert not watched.tier.is_up
+    await asyncio.to_thread(sharded.mend)
+    await all_found(watched.tier)
+    assert watched.tier.is_up
+
+
+@pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze])
+async def test_a_failover_under_load_fails_no_call_and_is_noticed(
+    make_tier: MakeTier, sharded: Sharded, fault: Callable[[RedisServer], None]
+) -> None:
+    """The replica takes over, is found, and serves what it had copied."""
+    watched = make_tier(sharded.url, **QUICK)
+    await fill(watched.tier)
+    first = sharded.servers[0] if sharded.servers[0].info("replication")["role"] == "master" else sharded.servers[-1]
+    keys = [watched.tier.build_key(f"p:{n}") for n in range(COUNT)]
+    key = next(key for key in keys if sharded.holder(key) is first)
+    async with load_on(watched.tier):
+        await asyncio.to_thread(fault, first)
+        other = next(server for server in (sharded.servers[0], sharded.servers[-1]) if server is not first)
+        await asyncio.to_thread(until, lambda: other.info("replication")["role"] == "master")
+        await all_found(watched.tier)
+        assert other.command("EXISTS", key) == 1
+    await asyncio.to_thread(sharded.mend)
+    await all_found(watched.tier)
+
+
+async def test_a_slot_that_moves_is_followed(make_tier: MakeTier, sharded: Sharded) -> None:
+    """Its keys are misses for a moment; no other key is."""
+    watched = make_tier(sharded.url, timeout_s=5.0, pause_s=0.05)
+    await fill(watched.tier)
+    key = watched.tier.build_key("p:7")
+    source, target = sharded.holder(key), sharded.servers[1]
+    if target is source:
+        target = sharded.servers[2]
+    slot, name = source.command("CLUSTER KEYSLOT", key), target.command("CLUSTER MYID")
+    assert isinstance(slot, int)
+    assert isinstance(name, bytes)
+    source.command("DEL", key)
+    for server in [target, source, *sharded.servers]:
+        if server.info("replication")["role"] == "master":
+            server.command("CLUSTER", "SETSLOT", slot, "NODE", name)
+    assert await watched.tier.find("p:7") is None
+    assert Trouble.MOVED in watched.troubles
+    while await watched.tier.find("p:7") is None:
+        assert len(await found(watched.tier)) >= COUNT - 1
+        await watched.tier.keep("p:7", picture(7), 60.0)
+    assert target.command("EXISTS", key) == 1
+    assert set(watched.troubles) == {Trouble.MOVED}
+
+
+async def test_leases_and_news_work_across_servers(make_tier: MakeTier, sharded: Sharded) -> None:
+    """A lease lies beside its entry, and what is published on one server is heard on all."""
+    clusters = []
+    listening = []
+    for _ in range(3):
+        tier = make_tier(sharded.url, timeout_s=10.0).tier
+        await tier.ping()
+        news = News(tier.lines, tier.namespace)
+        listening.append(asyncio.create_task(news.listen()))
+        while not news.is_heard:  # noqa: ASYNC110 - the subscription says so in its own time
+            await asyncio.sleep(0.001)
+        clusters.append(Cluster(Leases(tier.lines, news, "thumb-proxy"), news, tier.build_key))
+    loads: list[str] = []
+
+    async def bring(cluster: Cluster, key: str) -> str:
+        async def find(left: bytes) -> str | None:
+            return left.decode() or None
+
+        async def load() -> str:
+            loads.append(key)
+            await asyncio.sleep(0.05)
+            return key
+
+        return await cluster.share(key, find, load, str.encode, lambda text: (text.encode(), 60.0))
+
+    keys = [f"g:{number}" for number in range(12)]
+    started = time.monotonic()
+    outcomes = await asyncio.gather(*(bring(cluster, key) for cluster in clusters for key in keys))
+    assert time.monotonic() - started < SLACK_S
+    assert outcomes == keys * 3
+    assert sorted(loads) == sorted(keys)
+    for key in keys:
+        place = tier.build_key(key)
+        assert sharded.holder(place).command("GET", place) == key.encode()
+        assert sharded.holder(f"thumb-proxy:lease:{{{place}}}") is sharded.holder(place)
+    for task in listening:
+        task.cancel()
+    await asyncio.gather(*listening, return_exceptions=True)
+
+
+async def test_a_lease_of_a_server_that_is_away_is_nobody_s(make_tier: MakeTier, sharded: Sharded) -> None:
+    """Whoever wants it works alone; leases elsewhere are as before."""
+    tier = make_tier(sharded.url, **QUICK).tier
+    await tier.ping()
+    news = News(tier.lines, tier.namespace)
+    leases = Leases(tier.lines, news, "thumb-proxy")
+    keys = [tier.build_key(f"g:{n}") for n in range(COUNT)]
+    lonely = sharded.servers[1]
+    away = [sharded.holder(key) is lonely for key in keys]
+    await asyncio.to_thread(lonely.kill)
+
+    async def held(key: str) -> Held:
+        async with leases.attempt(key) as lease:
+            return lease.held
+
+    outcomes = [await held(key) for key in keys]
+    assert outcomes == [Held.UNKNOWN if gone else Held.MINE for gone in away]
