@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 _POLL_S = 0.02
 
 

@@ -70,10 +70,11 @@ class Process:
             self._process.kill()
             await self._process.wait()
 
-    @property
-    def has_ended(self) -> bool:
-        """Tell whether it is no longer there."""
-        return self._process is not None and self._process.returncode is not None
+    def check(self) -> None:
+        """Raise RuntimeError, with what it said at last, when it has ended by itself."""
+        if self._process is not None and self._process.returncode is not None:
+            said = self._log.read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{self._log.stem} has ended with {self._process.returncode}: {said}")
 
     @property
     def spent(self) -> Spent:

@@ -52,6 +52,7 @@ class Stage:
         self.token = self.cloudreve_url = self.redis_url = ""
         self._bodies_url = ""
         self._folder = folder
+        self._processes: list[Process] = []
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -65,7 +66,11 @@ class Stage:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stack.__aexit__(kind, error, trace)
+        try:
+            for process in self._processes:
+                process.check()
+        finally:
+            await self._stack.__aexit__(kind, error, trace)
 
     async def hang(self, folder: str, count: int, size_bytes: int) -> tuple[str, list[Exhibit]]:
         """Have pictures put into a folder; give the id of its share, and the pictures."""
@@ -147,6 +152,6 @@ class Stage:
     async def _start(self, name: str, words: list[str], core: int, env: Mapping[str, str] | None = None) -> Process:
         process = Process(words, core, self._folder / f"{name}.log", env)
         await process.start()
+        self._processes.append(process)
         self._stack.push_async_callback(process.stop)
-        await asyncio.sleep(0)
         return process

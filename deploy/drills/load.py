@@ -220,6 +220,7 @@ class Connection:
                 return await self._ask(*self._ends, raw)
             except _Unheard:
                 self.again += 1
+                self.close()
         self._ends = await asyncio.open_connection("127.0.0.1", self._port)
         return await self._ask(*self._ends, raw)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 
 from deploy.drills.crowds import staying
 from deploy.drills.rehearsal import DESCRIPTORS, Drill, Stage
@@ -35,12 +35,10 @@ async def no_descriptors(stage: Stage, many: int) -> AsyncIterator[None]:
 async def _knock(port: int) -> None:
     """Connect, be shown the door, and come again."""
     while True:
-        try:
+        with suppress(ConnectionError):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            await reader.read()
-            writer.transport.abort()
-        except ConnectionError:
-            pass
+            with closing(writer):
+                await reader.read()
         await asyncio.sleep(WATCHED_S / 4)
 
 

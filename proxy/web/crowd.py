@@ -69,11 +69,10 @@ class Crowd:
         """
         if self._is_packed:
             return
-        idle = [
-            (c.is_used, c.idle_since, number, c) for number, c in enumerate(self._inside) if c.idle_since is not None
-        ]
-        for *_, connection in sorted(idle)[: max(self._most // SHARE, 1)]:
-            self._cut_off(connection, "crowded")
+        idle = [(each.is_used, since, number) for number, each in enumerate(self._inside) if (since := each.idle_since)]
+        inside = list(self._inside)
+        for *_, number in sorted(idle)[: max(self._most // SHARE, 1)]:
+            self._cut_off(inside[number], "crowded")
         self._is_packed = not idle
 
     def _cut_off(self, connection: Connection, reason: str) -> None:

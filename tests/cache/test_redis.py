@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
+from pathlib import Path
 
 import pytest
 
 from proxy.cache.client import SPARE_CONNECTIONS
 from proxy.cache.gate import State
+from proxy.cache.lease import KEPT, Held, Leases
+from proxy.cache.news import News
 from proxy.cache.trouble import Trouble
 from proxy.errors import Unreachable
 from proxy.model import Grant, Picture
@@ -17,6 +21,7 @@ from tests.cache.conftest import MakeTier
 from tests.conftest import StartRedis
 from tests.redis_server import RedisServer
 
+README = Path(__file__).parent.parent.parent / "README.md"
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)
 
 
@@ -127,8 +132,8 @@ async def test_a_key_that_holds_no_string_is_a_miss(make_tier: MakeTier, redis_s
 async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redis: StartRedis) -> None:
     """With no more rights than the README asks for."""
     server = start_redis()
-    rules = ("~thumb-proxy:*", "+mget", "+set", "+unlink", "+ping", "+select")
-    server.command("ACL", "SETUSER", "thumbs", "on", ">p@ss/word", *rules)
+    [rules] = re.findall(r"ACL SETUSER thumbs on >secret ([^`]*)`", README.read_text(encoding="utf-8"))
+    server.command("ACL", "SETUSER", "thumbs", "on", ">p@ss/word", *rules.split())
     server.command("ACL", "SETUSER", "default", "off")
     watched = make_tier(f"redis://thumbs:p%40ss%2Fword@127.0.0.1:{server.port}/0")
     await watched.tier.keep("g:1", GRANT, 60.0)
@@ -136,6 +141,21 @@ async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redi
     await watched.tier.forget("g:1")
     assert await watched.tier.find("g:1") is None
     assert await watched.tier.ping() > 0
+    news = News(watched.tier.lines, watched.tier.namespace)
+    leases = Leases(watched.tier.lines, news, "thumb-proxy")
+    listening = asyncio.create_task(news.listen())
+    with news.reader("thumb-proxy:g:1") as message:
+        async with leases.attempt("thumb-proxy:g:1") as lease:
+            while not news.is_heard:  # noqa: ASYNC110 - the subscription says so in its own time
+                await asyncio.sleep(0.001)
+            async with leases.attempt("thumb-proxy:g:1") as other:
+                assert (lease.held, other.held) == (Held.MINE, Held.OTHERS)
+            assert await leases.left_s("thumb-proxy:g:1") > 0
+            lease.message, lease.entry, lease.ttl_s = b"told", b"kept", 60.0
+        assert await message == KEPT + b"told"
+    listening.cancel()
+    await asyncio.wait({listening})
+    assert watched.troubles == []
     assert await watched.tier.clear() is False, "SCAN is not among the rights"
     assert watched.troubles == [Trouble.REFUSED]
 

@@ -9,6 +9,7 @@ import pytest
 from proxy.cache.memory import MemoryTier
 from proxy.cache.tiers import Tiers
 from proxy.model import Entry, Grant, Picture, Refusal, RefusalKind, Source
+from proxy.policy.codec import encode
 from tests.cache.conftest import Clock, MakeTier, Watched
 from tests.cache.relay import Relay
 from tests.redis_server import RedisServer
@@ -139,3 +140,59 @@ async def test_a_slow_read_does_not_bring_back_what_is_over(
         await changing
         assert tiers.lookup("g:1") == (None if meanwhile == "forgotten" else NEWER)
         await slow.aclose()
+
+
+async def test_looking_past_memory_finds_what_another_replica_has_renewed(here: Tiers, there: Tiers) -> None:
+    """And replaces what memory holds."""
+    await here.keep("g:1", GRANT, 60.0)
+    await there.keep("g:1", NEWER, 60.0)
+    assert await here.find("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
+    assert await here.find_shared("g:1", minute) == NEWER
+    assert here.lookup("g:1") == NEWER
+    assert await here.find_shared("g:2", minute) is None
+
+
+async def test_what_another_replica_has_left_needs_no_look(here: Tiers, shared: Watched) -> None:
+    """Its bytes are what Redis would have given; what cannot be read is looked for."""
+    await shared.tier.keep("g:1", GRANT, 60.0)
+    assert await here.find_shared("g:1", minute, encode(NEWER)) == NEWER
+    assert here.lookup("g:1") == NEWER
+    assert await here.find_shared("g:1", minute, b"rubbish") == GRANT
+    assert await Tiers(MemoryTier(MIB), None).find_shared("g:1", minute, encode(NEWER)) == NEWER
+
+
+async def test_what_only_redis_can_tell_the_end_of_is_not_kept_in_memory(here: Tiers) -> None:
+    """Refusals."""
+    assert await here.find_shared("g:1", lambda _: 0.0, encode(REFUSAL)) == REFUSAL
+    assert here.lookup("g:1") is None
+
+
+@pytest.mark.parametrize("meanwhile", ["forgotten", "renewed"])
+async def test_a_slow_look_past_memory_does_not_bring_back_what_is_over(
+    make_tier: MakeTier, redis_server: RedisServer, meanwhile: str
+) -> None:
+    """The same race, with an older entry in memory when it begins."""
+    plain = make_tier(redis_server.url, timeout_s=10.0).tier
+    await plain.keep("g:1", GRANT, 60.0)
+    async with Relay(redis_server.port) as relay:
+        slow = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0).tier
+        tiers = Tiers(MemoryTier(MIB), slow)
+        tiers.keep_here("g:1", GRANT, 60.0)
+        relay.hold()
+        reading = asyncio.create_task(tiers.find_shared("g:1", minute))
+        await relay.holds()
+        change = tiers.forget("g:1") if meanwhile == "forgotten" else tiers.keep("g:1", NEWER, 60.0)
+        changing = asyncio.create_task(change)
+        await asyncio.sleep(0)
+        relay.let_go()
+        assert await reading == GRANT
+        await changing
+        assert tiers.lookup("g:1") == (None if meanwhile == "forgotten" else NEWER)
+        await slow.aclose()
+
+
+async def test_keeping_here_reaches_nobody_else(here: Tiers, there: Tiers) -> None:
+    """Redis is told by who shares the work."""
+    here.keep_here("g:1", GRANT, 60.0)
+    assert here.lookup("g:1") is GRANT
+    assert await there.find("g:1", (Grant, Refusal), minute) is None
