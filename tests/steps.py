@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from proxy.cache.tiers import Tiers
-from proxy.demo.standin import StandIn
 from proxy.deadline import Countdown
+from proxy.demo.standin import StandIn
 from proxy.grants import Grants
 from proxy.identify import Identifier
 from proxy.metrics import Metrics

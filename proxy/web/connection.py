@@ -15,6 +15,7 @@ And heads are bounded line by line only: with 128 of them one takes two megabyte
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 from aiohttp import web
@@ -58,10 +59,10 @@ class Connection(RequestHandler):
         self._unread = (0, 0.0)
 
     @property
-    def idle_since(self) -> float | None:
-        """Tell since when, by the loop's clock, nothing has been done here; None while something is under way."""
+    def idle_since(self) -> float:
+        """Tell since when, by the loop's clock, nothing has been done here; infinite while something is under way."""
         is_idle = self._waiter is not None and not self._waiter.done() and not self._unread_bytes
-        return self._next_keepalive_close_time - self._keepalive_timeout if is_idle else None
+        return self._next_keepalive_close_time - self._keepalive_timeout if is_idle else math.inf
 
     @property
     def is_used(self) -> bool:

@@ -10,6 +10,8 @@ from proxy.web.connection import Connection
 
 LOOKS_S = 1.0
 """How often everybody is looked at, at least."""
+MOMENT_S = 1.0
+"""Who has been idle for less than this, or has just come, is not."""
 SHARE = 8
 """Of this many, one has to go when somebody has to."""
 
@@ -65,12 +67,15 @@ class Crowd:
     def _make_room(self) -> None:
         """Cut off some who are idle: first those who never asked for anything, then those who have not for longest.
 
-        It is several each time, since looking at everybody takes its time.
+        It is several each time, since looking at everybody takes its time. Who came a moment ago may have asked already,
+        unread as yet; and a connection in use is idle for moments only.
         """
         if self._is_packed:
             return
-        idle = [(each.is_used, since, number) for number, each in enumerate(self._inside) if (since := each.idle_since)]
-        inside = list(self._inside)
+        inside, latest = list(self._inside), asyncio.get_running_loop().time() - MOMENT_S
+        idle = [
+            (each.is_used, each.idle_since, number) for number, each in enumerate(inside) if each.idle_since < latest
+        ]
         for *_, number in sorted(idle)[: max(self._most // SHARE, 1)]:
             self._cut_off(inside[number], "crowded")
         self._is_packed = not idle

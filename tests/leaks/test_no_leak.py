@@ -1,7 +1,7 @@
 """Nobody sees what Cloudreve has granted to others only, whatever happens in whatever order.
 
-Hypothesis makes up plays: visitors, owners and operators act on a stand-in Cloudreve, two replicas and a real Redis. Every
-answer is held against what Cloudreve itself was seen to grant. LEAKS_PLAYS and LEAKS_ACTS make a soak of it.
+Hypothesis makes up plays: visitors, owners and operators act on a stand-in Cloudreve, two replicas and a real Redis.
+Every answer is held against what Cloudreve itself was seen to grant. LEAKS_PLAYS and LEAKS_ACTS make a soak of it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from tests.leaks.secrecy import check_nothing_told, listening
 from tests.leaks.wishes import HINTS, SITES, Place, Wish, places, wishes
 from tests.redis_server import RedisServer
 
-PLAYS = int(os.environ.get("LEAKS_PLAYS", "40"))
+PLAYS = int(os.environ.get("LEAKS_PLAYS", "20"))
 ACTS = int(os.environ.get("LEAKS_ACTS", "40"))
 
 pytestmark = pytest.mark.timeout(60 + PLAYS * ACTS)
@@ -60,6 +60,9 @@ terms = st.builds(
     is_foreign=st.booleans(),
 )
 turns = st.integers(0, 1)
+few = st.integers(0, 4)
+outcomes = ("GET 200", "GET 304", "HEAD 200", "GET 401", "GET 402", "GET 403", "GET 404", "GET 410", "link 0", "public")
+"""What has to have been seen, lest the test be about nothing."""
 
 
 class Leaks(RuleBasedStateMachine):
@@ -136,7 +139,7 @@ class Leaks(RuleBasedStateMachine):
             self._do(self.play.look([wish.ask(self.play)], self._replica(turn)))
         self.play.scene.be_out(is_out=False)
 
-    @rule(number=st.integers(0, 5), turn=turns, wish=wishes, tampered=st.sampled_from((0, 0, 0, 1, 50, 333)))
+    @rule(number=few, turn=turns, wish=wishes, tampered=st.sampled_from((0, 0, 0, 1, 50, 333)))
     def follow(self, number: int, turn: int, wish: Wish, tampered: int) -> None:
         """Follow a sealed URL, whoever it was given to."""
         for given in self.play.given[-1 - number :][:1]:  # a precondition would depend on how answers came out
@@ -153,7 +156,7 @@ class Leaks(RuleBasedStateMachine):
         self._do(self.play.agree(self.play.scene.accounts[who], self._replica(turn)))
 
     @rule(
-        number=st.integers(0, 5),
+        number=few,
         turn=turns,
         site=st.sampled_from(SITES),
         age=st.integers(0, 2),
@@ -182,13 +185,13 @@ class Leaks(RuleBasedStateMachine):
         change_file(self.play, self.play.scene.accounts[who], path, what)
         self._do(self.play.again())
 
-    @rule(number=st.integers(0, 5), what=st.sampled_from(SHARE_CHANGES))
+    @rule(number=few, what=st.sampled_from(SHARE_CHANGES))
     def change_share(self, number: int, what: ShareChange) -> None:
         """Close a share, open it again, or let in others than before."""
         change_share(self.play, self._share(number), what)
         self._do(self.play.again())
 
-    @rule(number=st.integers(0, 5), hint=st.sampled_from(HINTS))
+    @rule(number=few, hint=st.sampled_from(HINTS))
     def prime(self, number: int, hint: str) -> None:
         """Let others use the hint with which somebody has entered a share."""
         self._do(prime(self.play, self._share(number), hint))
@@ -219,7 +222,7 @@ def test_nobody_sees_what_only_others_were_granted(start_redis: StartRedis) -> N
     """No other's picture, none with a refusal, nothing for all that is not everybody's, and no secret in the logs."""
     redis, seen = start_redis(), Counter[str]()
     run_state_machine_as_test(
-        lambda: Leaks(redis, seen),
+        lambda: Leaks(redis, seen),  # type: ignore[arg-type]  # it wants no class, but what makes one
         settings=settings(
             max_examples=PLAYS,
             stateful_step_count=ACTS,
@@ -230,17 +233,4 @@ def test_nobody_sees_what_only_others_were_granted(start_redis: StartRedis) -> N
             suppress_health_check=list(HealthCheck),
         ),
     )
-    print(dict(sorted(seen.items())))
-    for outcome in (
-        "GET 200",
-        "GET 304",
-        "HEAD 200",
-        "GET 401",
-        "GET 403",
-        "GET 404",
-        "public",
-        "private",
-        "hit",
-        "link 0",
-    ):
-        assert seen[outcome] > 0, f"no play came so far: {seen}"
+    assert {outcome: seen[outcome] for outcome in outcomes if not seen[outcome]} == {}

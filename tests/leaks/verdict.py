@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from proxy.demo.gourl import Address
 from tests.leaks.cards import MAGIC, Cards
@@ -61,7 +62,7 @@ class Court:
     def judge_link(self, reply: Reply, covers: Sequence[Leave], *, is_public: bool) -> Given | None:
         """Read the answer of the drop-in API; fail where it opens what is not granted, or for longer."""
         assert MAGIC not in reply.body
-        answer = json.loads(reply.body) if reply.status else {"code": None}
+        answer: dict[str, Any] = json.loads(reply.body) if reply.status else {"code": None}
         self._seen[f"link {answer['code']}"] += 1
         if answer["code"] != 0:
             assert answer.get("data") is None
