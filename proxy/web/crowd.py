@@ -67,7 +67,7 @@ class Crowd:
     def _make_room(self) -> None:
         """Cut off some who are idle: first those who never asked for anything, then those who have not for longest.
 
-        It is several each time, since looking at everybody takes its time. Who came a moment ago may have asked already,
+        It is several each time, since looking at everybody takes time. Who came a moment ago may have asked already,
         unread as yet; and a connection in use is idle for moments only.
         """
         if self._is_packed:

@@ -32,6 +32,8 @@ FLAGS = (
     "--remote-debugging-port=0",
 )
 _ADDRESS = "DevTools listening on "
+_KEEPER = '"$@" & exec 2>/dev/null; read -r _; kill $!; wait'
+"""Ends the program when its standard input does, so that it does not outlive tests that are killed."""
 
 Params = dict[str, Any]
 Listener = Callable[[str, Params], None]
@@ -51,7 +53,12 @@ class Chromium:
     def start(self) -> Self:
         """Start it, and wait until it can be driven."""
         process = subprocess.Popen(  # noqa: S603 - a program of the system with fixed arguments
-            self._arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+            ["/bin/sh", "-c", _KEEPER, "keeper", *self._arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
         )
         assert process.stderr is not None
         said = iter(process.stderr.readline, "")
@@ -66,7 +73,8 @@ class Chromium:
         """End it."""
         if self._process is None:
             return
-        self._process.terminate()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         self._process.wait()
         if self._drain is not None and self._process.stderr is not None:
             self._drain.join()
