@@ -26,6 +26,8 @@ ALIVE_S = 10.0
 """How long a session is believed not to have been ended at another replica."""
 OVER = "over"
 """Stands for the renewed session where there is none: Cloudreve refuses to renew it."""
+ENDED = "ended"
+"""Stands for the end of a session that its visitor has ended."""
 OVER_S = 60.0
 """How long that is believed: Cloudreve's refusal may also mean that its database was away (*source*)."""
 REVOKE_S = 3.0
@@ -98,14 +100,18 @@ class Sessions:
         return Entered(session, self._sure_until(session), None if text == cookie else self._cookie(session, text))
 
     async def end(self, cookie: str) -> bool:
-        """End the session behind a cookie, for every copy of it; tell whether there was one. Cloudreve is told too."""
+        """End the session behind a cookie, for every copy of it; tell whether there was one. Cloudreve is told too.
+
+        Here it has ended before anything is awaited, and the rest is done by itself: who signs out may leave at once.
+        """
         session = self._opened(cookie)
         if session is None:
             return False
-        await self._notes.keep(ended_key(session.id), "ended", session.ends - self._clock.now())
+        key = ended_key(session.id)
+        self._notes.remember(key, ENDED, session.ends - self._clock.now())
         self._alive.pop(session.id, None)
-        if session.refresh:
-            await self._revoke(session.refresh)
+        outcome, _ = self._flights.join(key, lambda: self._tell_of_end(session, key))
+        await outcome
         return True
 
     def _opened(self, text: str) -> Session | None:
@@ -121,7 +127,8 @@ class Sessions:
     async def _has_ended(self, session: Session) -> bool:
         if session.id in self._alive:
             return False
-        if await self._notes.find(ended_key(session.id)) is not None:
+        key = ended_key(session.id)
+        if await self._notes.find(key) is not None or self._notes.lookup(key) is not None:  # the latter: meanwhile, here
             return True
         self._alive[session.id] = self._clock.now() + ALIVE_S
         return False
@@ -168,6 +175,12 @@ class Sessions:
         text = seal_session(self._sealer, renewed, self._site)
         await self._notes.keep(key, text, renewed.expires - now)
         return text
+
+    async def _tell_of_end(self, session: Session, key: str) -> str:
+        await self._notes.keep(key, ENDED, session.ends - self._clock.now())
+        if session.refresh:
+            await self._revoke(session.refresh)
+        return ENDED
 
     async def _revoke(self, refresh_token: str) -> None:
         try:

@@ -260,6 +260,45 @@ async def test_a_session_ends_here_though_cloudreve_cannot_be_told(cloudreve: St
     assert await desk.sessions.enter(cookie) is None
 
 
+async def test_who_signs_out_may_leave_at_once(cloudreve: StandIn, desk: Desk) -> None:
+    """As browsers do that go on to another page: the session has ended here, and Cloudreve hears of it."""
+    cookie, copy = desk.begin(), desk.begin()
+    for each in (cookie, copy):
+        assert await desk.enter(each)  # both are believed for a while
+    hang = Hang()
+    cloudreve.fail("revoke", hang, times=1)
+    leaver = asyncio.create_task(desk.sessions.end(cookie))
+    await cloudreve.calls.arrived("revoke")
+    leaver.cancel()
+    await asyncio.wait({leaver})
+    assert await desk.sessions.enter(cookie) is None
+    early = asyncio.create_task(desk.sessions.end(copy))
+    await asyncio.sleep(0)  # it has begun, and no more
+    early.cancel()
+    await asyncio.wait({early})
+    assert await desk.sessions.enter(copy) is None
+    hang.until.set()
+    await desk.landed()
+    assert cloudreve.calls.count("revoke", code=0) == 2
+
+
+async def test_who_signs_out_while_redis_is_asked_about_it_is_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Redis says was true when it was asked; a request that waited for it makes nobody believe it any longer."""
+    cookie, asked, answered = desk.begin(), asyncio.Event(), asyncio.Event()
+
+    async def find(_: str) -> None:
+        asked.set()
+        await answered.wait()
+
+    monkeypatch.setattr(desk.notes, "find", find)
+    early = asyncio.create_task(desk.sessions.enter(cookie))
+    await asked.wait()
+    assert await desk.sessions.end(cookie)
+    answered.set()
+    assert await early is None
+    assert await desk.sessions.enter(cookie) is None
+
+
 async def test_a_user_s_own_sign_in_is_left_alone(cloudreve: StandIn, desk: Desk) -> None:
     """A session that was begun with a mere access token ends here only."""
     assert await desk.sessions.end(desk.begin(refresh=False))

@@ -7,17 +7,23 @@ from collections.abc import Callable
 
 from proxy.policy.freshness import DATE_PRECISION_S, skew
 
+SET_BACK_S = 1.0
+"""A clock that has lost more than this against the timer was set back, and did not just run slowly."""
+
 
 class Clock:
     """Time on Cloudreve's clock, by which everything that it signs expires.
 
-    `timer` counts seconds whatever the clocks do: the memory tier goes by it.
+    `timer` counts seconds whatever the clocks do: the memory tier goes by it. When our clock is set back, time goes on
+    by the timer until Cloudreve is heard of again, so that nothing counts for longer than it should. Set forward, as
+    also when a machine has slept, it is believed: what ends too early costs a call, whose answer tells the time.
     """
 
     def __init__(self, ours: Callable[[], float] = time.time, timer: Callable[[], float] = time.monotonic) -> None:
         self.ours = ours
         self.timer = timer
         self._skew_s: float | None = None
+        self._ahead_s = ours() - timer()
 
     @property
     def is_set(self) -> bool:
@@ -31,7 +37,8 @@ class Clock:
 
     def now(self) -> float:
         """Unix time in seconds on Cloudreve's clock; on ours until it has been seen."""
-        return self.ours() + self.skew_s
+        ours, counted = self.ours(), self.timer() + self._ahead_s
+        return (ours if ours > counted - SET_BACK_S else counted) + (self._skew_s or 0.0)
 
     def observe(self, date: str | None) -> None:
         """Learn from the `Date` of an answer just received.
@@ -39,5 +46,7 @@ class Clock:
         What lies within its precision changes nothing, so that time runs evenly.
         """
         seen = skew(date, self.ours())
+        if seen is not None:
+            self._ahead_s = self.ours() - self.timer()
         if seen is not None and (self._skew_s is None or abs(seen - self._skew_s) > DATE_PRECISION_S):
             self._skew_s = seen

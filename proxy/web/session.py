@@ -127,7 +127,12 @@ class SessionApi:
         """
         self._check(request)
         cookie = self._jar.session(request)
-        if cookie is not None and await self._sessions.end(cookie):
+        try:
+            has_ended = cookie is not None and await self._sessions.end(cookie)
+        except BaseException:  # whoever signs out may leave before others have been told
+            self._hits.forget()
+            raise
+        if has_ended:
             self._hits.forget()
         response = web.Response(status=HTTPStatus.NO_CONTENT, headers={"Clear-Site-Data": '"cache"'})
         self._jar.put_session(request, response, NO_COOKIE)

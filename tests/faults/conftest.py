@@ -1,0 +1,7 @@
+"""What the tests of faults share with those of the whole gateway."""
+
+from __future__ import annotations
+
+from tests.gateway.conftest import cloudreve, house, narrated
+
+__all__ = ["cloudreve", "house", "narrated"]
