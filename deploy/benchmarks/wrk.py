@@ -39,7 +39,7 @@ async def put_on(
     """Ask for these paths at random; raise RuntimeError when wrk fails."""
     with TemporaryDirectory(prefix="thumb-proxy-load-") as folder:
         script = _script(Path(folder), paths, delay_ms)
-        options = ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "-s", script]
+        options = ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout=10s", "-s", script]
         fields = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
         await _run([*options, *fields, url + paths[0]])
         return _told(Path(folder))
