@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple, TypeGuard
 
 from proxy.cache.tiers import Tiers
@@ -151,7 +152,9 @@ class Grants:
 
         self._resolver.breaker.check()
         with self._resolver.admitted(visitor, request):
-            return await self._cluster.share(key, find, lambda: self._resolve(key, visitor, request), encode, keep)
+            turn = self._resolver.next_turn(visitor, request)
+            load = partial(self._resolve, key, visitor, request)
+            return await self._cluster.share(key, find, load, encode, keep, turn)
 
     def _lasts(self, entry: Entry | None, after: float) -> TypeGuard[Grant]:
         return isinstance(entry, Grant) and self.remaining_s(entry) > 0 and entry.fresh_until > after

@@ -61,7 +61,7 @@ class Parts:
     async def sessions(self, sealer: Sealer, oauth: OAuth, notes: Notes, cluster: Cluster | Alone) -> Sessions:
         """Make who opens cookies."""
         flights = await self._flights(Flights[str](self.settings.cloudreve.max_waiting))
-        site = site_digest(self.settings.cloudreve.url)
+        site = site_digest(self.settings.site)
         return Sessions(sealer, oauth, notes, cluster, self.clock, flights, site)
 
     async def identifier(self, cloudreve: Cloudreve, sessions: Sessions, accounts: Accounts) -> Identifier:
@@ -107,7 +107,7 @@ class Parts:
         self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
         if settings.redis.url is None:
             return Tiers(memory, None), Alone(), Notes(None, self.clock.now)
-        redis = RedisTier.from_settings(settings.redis, settings.cloudreve.url, self.metrics.redis_trouble)
+        redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble)
         self.stack.push_async_callback(redis.aclose)
         self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
         await _try_out(redis)

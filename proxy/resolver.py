@@ -50,6 +50,13 @@ class Resolver:
         """Let a resolve that another was admitted for have its turn as if this visitor had asked first."""
         self._limit.hurry(client_of(visitor.identity, request.client), _name(visitor, request))
 
+    def next_turn(self, visitor: Visitor, request: ThumbRequest) -> str | None:
+        """Name the turn over all replicas that a resolve would take now, if it would take one."""
+        name = _name(visitor, request)
+        turn = self._turns.get(name)
+        is_free = turn is None or not turn.locked()
+        return name if _is_shared(request) and name not in self._generated and is_free else None
+
     async def resolve(self, visitor: Visitor, request: ThumbRequest) -> Resolution:
         """Give what Cloudreve says in the end; Generating only when it said nothing else until the deadline."""
         name, is_shared = _name(visitor, request), _is_shared(request)

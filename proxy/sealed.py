@@ -36,7 +36,7 @@ class Sealed:
         self._answers = answers
         self._clock = clock
         self._metrics = metrics
-        self._site = site_digest(settings.cloudreve.url)
+        self._site = site_digest(settings.site)
         self._margin_s = settings.grants.margin_s
         self._deadline_s = settings.server.deadline_s
 

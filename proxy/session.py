@@ -99,20 +99,19 @@ class Sessions:
             return None
         return Entered(session, self._sure_until(session), None if text == cookie else self._cookie(session, text))
 
-    async def end(self, cookie: str) -> bool:
-        """End the session behind a cookie, for every copy of it; tell whether there was one. Cloudreve is told too.
+    def end(self, cookie: str) -> asyncio.Future[str] | None:
+        """End the session behind a cookie, for every copy of it; None where there is none.
 
-        Here it has ended before anything is awaited, and the rest is done by itself: who signs out may leave at once.
+        Here it has ended at once. The future is done when the other replicas and Cloudreve have been told, whether
+        anybody waits for that or not: who signs out may leave before the answer.
         """
         session = self._opened(cookie)
         if session is None:
-            return False
+            return None
         key = ended_key(session.id)
         self._notes.remember(key, ENDED, session.ends - self._clock.now())
         self._alive.pop(session.id, None)
-        outcome, _ = self._flights.join(key, lambda: self._tell_of_end(session, key))
-        await outcome
-        return True
+        return self._flights.join(key, lambda: self._tell_of_end(session, key))[0]
 
     def _opened(self, text: str) -> Session | None:
         return open_session(self._sealer, text, self._site, self._clock.now())
@@ -128,7 +127,7 @@ class Sessions:
         if session.id in self._alive:
             return False
         key = ended_key(session.id)
-        if await self._notes.find(key) is not None or self._notes.lookup(key) is not None:  # the latter: meanwhile, here
+        if await self._notes.find(key) is not None or self._notes.lookup(key) is not None:  # meanwhile, and here
             return True
         self._alive[session.id] = self._clock.now() + ALIVE_S
         return False

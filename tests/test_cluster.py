@@ -396,6 +396,37 @@ async def test_an_outcome_that_opens_the_way_opens_it_for_all(
     assert await asyncio.gather(first, *others) == [True] * 3
 
 
+async def test_a_turn_goes_with_the_lead(replicas: list[Replica], redis_server: RedisServer) -> None:
+    """And is free again for whoever leads elsewhere, when it was not needed after all."""
+    leader, other, _ = replicas
+    turns = Turns()
+
+    async def find(left: bytes) -> str | None:
+        return left.decode() or None
+
+    async def load() -> str:
+        await turns.take(leader, "a", opens=False)
+        return "outcome"
+
+    def share(one: Replica) -> asyncio.Task[str]:
+        return asyncio.create_task(one.cluster.share(KEY, find, load, str.encode, turn="t:1"))
+
+    first = share(leader)
+    await until(lambda: turns.begun == ["a"])
+    second, third = share(other), turns.take(other, "b", opens=False)
+    await waits(redis_server)
+    await asyncio.sleep(0.02)
+    assert turns.begun == ["a"]
+    turns.ends["a"].set()
+    await until(lambda: turns.begun == ["a", "b"])
+    turns.ends["b"].set()
+    assert (await first, await second, await third) == ("outcome", "outcome", False)
+    redis_server.command("SET", leader.tier.build_key(KEY), "there already")
+    assert await share(leader) == "there already"
+    assert await share(other) == "there already"
+    await until(lambda: redis_server.command("KEYS", "thumb-proxy:lease:*") == [])
+
+
 async def test_turns_pass_on_when_one_fails(replicas: list[Replica], redis_server: RedisServer) -> None:
     """Its error is its own."""
     began, fails = asyncio.Event(), asyncio.Event()

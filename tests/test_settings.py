@@ -233,3 +233,18 @@ def test_both_ports_may_be_equal_where_they_do_not_meet() -> None:
     free = Settings(cloudreve=SITE, server=ServerSettings(port=0), admin=AdminSettings(port=0))
     assert apart.server.port == apart.admin.port
     assert free.server.port == free.admin.port
+
+
+def test_sites_with_one_internal_address_are_told_apart_by_their_public_ones() -> None:
+    """Ids and File URIs of the one mean something else at the other, and both may share a Redis."""
+    one, other = (
+        Settings(cloudreve=SITE),
+        Settings(cloudreve=SITE, server=ServerSettings(public_origin="http://b.example")),
+    )
+    public = [
+        Settings(cloudreve=CloudreveSettings(url=SITE.url, public_origins=origins))
+        for origins in (("https://a.example",), ("https://b.example", "https://a.example"))
+    ]
+    turned = CloudreveSettings(url=SITE.url, public_origins=("https://a.example", "https://b.example"))
+    assert len({settings.site for settings in (one, other, *public)}) == 4
+    assert Settings(cloudreve=turned).site == public[1].site

@@ -13,13 +13,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from deploy.benchmarks.exhibits import Exhibit
 from proxy.demo import faults
 from proxy.demo.calls import Verb
 from proxy.demo.faults import Exchange, Fault, Says
@@ -28,6 +29,7 @@ from proxy.demo.standin import StandIn
 GENERATION_S = 60.0
 FLAP_S = 0.15
 PICTURES = 3000
+LARGE_BYTES = 1_000_000
 TOKEN_LIFE_S = 7 * 86400.0
 VERBS: tuple[Verb, ...] = ("resolve", "fetch", "whoami", "ping")
 _ROOT = Path(__file__).parent.parent.parent
@@ -41,6 +43,8 @@ class Site:
     token: str
     share: str
     pictures: list[str]
+    large: str
+    """A picture of a megabyte."""
 
 
 class CloudreveProcess:
@@ -136,10 +140,12 @@ async def _flap(cloudreve: StandIn, flapping: asyncio.Event) -> None:
 
 async def _serve(port: int, pictures: int) -> None:
     async with StandIn(port=port, size=(40, 30)) as cloudreve:
-        share, uris = cloudreve.library.gallery(pictures)
-        token = cloudreve.token(life_s=TOKEN_LIFE_S)
-        told = {"url": cloudreve.own_url, "token": token, "share": share.id, "pictures": uris}
-        print(json.dumps(told), flush=True)  # noqa: T201 - to the process that has started this one
+        library = cloudreve.library
+        library.put(library.alice, "/album/large.png", thumbnail=Exhibit("large", 1, LARGE_BYTES).body)
+        share, uris = library.gallery(pictures)
+        large = f"cloudreve://{library.share.id}@share/large.png"
+        told = Site(cloudreve.own_url, cloudreve.token(life_s=TOKEN_LIFE_S), share.id, uris, large)
+        print(json.dumps(asdict(told)), flush=True)  # noqa: T201 - to the process that has started this one
         flapping = asyncio.Event()
         task = asyncio.get_running_loop().create_task(_flap(cloudreve, flapping))
         await _obey(cloudreve, flapping)

@@ -113,7 +113,7 @@ async def silent(stage: Stage, many: int) -> AsyncIterator[None]:
 @asynccontextmanager
 async def reading_slowly(stage: Stage, many: int) -> AsyncIterator[None]:
     """Ask for more than the kernel takes, and read a byte now and then."""
-    async with _held(stage, many, question(stage.site.pictures[0]) * 300, small=True) as sockets:
+    async with _held(stage, many, question(stage.site.large) * 10, small=True) as sockets:
 
         async def read() -> None:
             while True:
@@ -125,6 +125,8 @@ async def reading_slowly(stage: Stage, many: int) -> AsyncIterator[None]:
         task = asyncio.create_task(read())
         try:
             yield
+            if not stage.gateway.has_ended:
+                stage.seen["cut off"] = await stage.gateway.counted('cut_off_total{reason="unread"}')
         finally:
             task.cancel()
 

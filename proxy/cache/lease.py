@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from proxy.cache.lines import Lines
 from proxy.cache.news import News
@@ -72,6 +73,14 @@ class Lease:
     """For how long the entry is to stand under the key; not at all if not positive."""
 
 
+class _Foreseen(NamedTuple):
+    """A lease that somebody is about to attempt; nobody renews it yet."""
+
+    token: str
+    lease: asyncio.Task[Lease]
+    good_until: float
+
+
 class Leases:
     """Leases of one site, each beside the entry that the work is about.
 
@@ -83,6 +92,7 @@ class Leases:
         self._lines = lines
         self._news = news
         self._namespace = namespace
+        self._foreseen: dict[str, _Foreseen] = {}
 
     @asynccontextmanager
     async def attempt(self, key: str) -> AsyncIterator[Lease]:
@@ -90,8 +100,7 @@ class Leases:
 
         Leaving the block waits for nothing, so that the work done inside does not.
         """
-        token = secrets.token_hex(16)
-        lease = await self._take(key, token)
+        token, lease = await self._taken(key)
         if lease.held is not Held.MINE:
             yield lease
             return
@@ -101,6 +110,18 @@ class Leases:
         finally:
             renewal.cancel()
             self._let_go(key, token, lease)
+
+    def foresee(self, key: str) -> None:
+        """Try to take a lease that will be attempted in a moment, in one go with what else is asked in this tick."""
+        if key not in self._foreseen:
+            token, loop = secrets.token_hex(16), asyncio.get_running_loop()
+            self._foreseen[key] = _Foreseen(token, loop.create_task(self._take(key, token)), loop.time() + RENEW_S)
+
+    def disregard(self, key: str) -> None:
+        """Give back what was foreseen and then not attempted."""
+        foreseen = self._foreseen.pop(key, None)
+        if foreseen is not None:
+            foreseen.lease.add_done_callback(lambda _: self._give_back(key, foreseen))
 
     def leave(self, key: str, entry: bytes, ttl_s: float) -> None:
         """Leave an entry without a lease."""
@@ -113,6 +134,22 @@ class Leases:
         name = self._name(key)
         left_ms = await self._lines.ask(0, name, "PTTL", name)
         return max(left_ms, 0) / 1000
+
+    async def _taken(self, key: str) -> tuple[str, Lease]:
+        """Take a lease, if it has not been taken already: one that is foreseen to be another's may be free by now."""
+        foreseen = self._foreseen.pop(key, None)
+        if foreseen is not None and asyncio.get_running_loop().time() < foreseen.good_until:
+            lease = await foreseen.lease
+            if lease.held is Held.MINE:
+                return foreseen.token, lease
+        elif foreseen is not None:
+            self._give_back(key, foreseen)
+        token = secrets.token_hex(16)
+        return token, await self._take(key, token)
+
+    def _give_back(self, key: str, foreseen: _Foreseen) -> None:
+        if not foreseen.lease.cancelled() and foreseen.lease.result().held is Held.MINE:
+            self._let_go(key, foreseen.token, Lease(Held.MINE))
 
     async def _take(self, key: str, token: str) -> Lease:
         name = self._name(key)

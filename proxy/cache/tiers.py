@@ -7,8 +7,9 @@ from typing import Any, TypeVar, overload
 
 from proxy.cache.memory import MemoryTier
 from proxy.cache.redis import RedisTier
-from proxy.model import Entry, Source
+from proxy.model import Entry, Picture, Source
 from proxy.policy.codec import decode
+from proxy.policy.keys import picture_key
 
 A = TypeVar("A", bound=Entry)
 B = TypeVar("B", bound=Entry)
@@ -58,7 +59,7 @@ class Tiers:
             return None
         forgotten = self._forgotten
         entry = await self._redis.find(key)
-        if not isinstance(entry, expect):
+        if not isinstance(entry, expect) or not _belongs(entry, key):
             return None
         # Meanwhile the entry may have been forgotten, or replaced by a newer one: what was read then is too old.
         if forgotten == self._forgotten and self._memory.lookup(key) is None:
@@ -71,6 +72,8 @@ class Tiers:
         entry = decode(left) if left else None
         if entry is None and self._redis is not None:
             entry = await self._redis.find(key)
+        if entry is not None and not _belongs(entry, key):
+            return None
         if entry is not None and forgotten == self._forgotten and self._memory.lookup(key) is before:
             self._memory.keep(key, entry, ttl_of(entry))
         return entry
@@ -95,3 +98,8 @@ class Tiers:
     def _drop(self, key: str) -> None:
         self._forgotten += 1
         self._memory.forget(key)
+
+
+def _belongs(entry: Entry, key: str) -> bool:
+    """Tell whether this was written for this key, as far as that can be seen; a picture would be shown to others."""
+    return not isinstance(entry, Picture) or picture_key(entry.id) == key

@@ -115,9 +115,9 @@ def ended_key(session: str) -> str:
     return "e:" + _digest(b"ended", session)
 
 
-def site_digest(url: str) -> str:
-    """Name a Cloudreve site in 8 characters, so that two sites may share one Redis."""
-    return _digest(b"site", str(URL(url)).rstrip("/"))[:8]
+def site_digest(origins: str) -> str:
+    """Name a Cloudreve site, given by its addresses, in 8 characters, so that two sites may share one Redis."""
+    return _digest(b"site", *(str(URL(origin)).rstrip("/") for origin in origins.split()))[:8]
 
 
 def etag(picture: PictureId, validator: str = "") -> str:

@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     publish: tuple[PublishSettings, ...] = ()
     log: LogSettings = LogSettings()
 
+    @property
+    def site(self) -> str:
+        """Name the site by all its addresses: many are http://127.0.0.1:5212 to a gateway, and some share a Redis."""
+        public = {*self.cloudreve.public_origins, *filter(None, [self.server.public_origin])}
+        return " ".join((self.cloudreve.url, *sorted(public)))
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
@@ -37,7 +37,7 @@ _CLIENT_SIDE = 400
 class Connection(RequestHandler):
     """Tells who reads a body that it has broken off, closes whenever it is idle, quotes nobody, and bounds heads."""
 
-    __slots__ = ("_body", "_head_bytes", "_head_since", "_is_deaf", "_unread", "_untouched")
+    __slots__ = ("_body", "_head_bytes", "_head_since", "_is_deaf", "_unread", "_untouched", "_wire")
 
     def __init__(self, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
         super().__init__(server, **options)
@@ -47,10 +47,13 @@ class Connection(RequestHandler):
         self._is_deaf = False
         self._unread = (0, 0.0)
         self._untouched = 0.0
+        self._wire: asyncio.Transport | None = None
+        """The transport, which aiohttp lets go of when it begins to close, however long that takes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take note of when it was opened."""
         super().connection_made(transport)
+        self._wire = cast("asyncio.Transport", transport)
         self._untouched = self._next_keepalive_close_time
 
     def resume_writing(self) -> None:
@@ -87,13 +90,13 @@ class Connection(RequestHandler):
 
     def cut_off(self) -> None:
         """Close at once, whatever is under way."""
+        if self._wire is not None:
+            self._wire.abort()  # closing would wait until all is read
         self.force_close()
-        if self.transport is not None:
-            self.transport.abort()
 
     @property
     def _unread_bytes(self) -> int:
-        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+        return self._wire.get_write_buffer_size() if self._wire is not None else 0
 
     def close(self) -> None:
         """Close now, or behind the request under way."""

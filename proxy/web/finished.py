@@ -113,7 +113,7 @@ def is_repeatable(request: web.Request, response: web.StreamResponse, raw: bytes
     return (
         request.method == "GET"
         and request.version == (1, 1)
-        and bool(response.keep_alive)
+        and response.keep_alive is not False
         and "Expect" not in request.headers
         and raw.split(b" ", 2)[1] == request.raw_path.encode("utf-8", "surrogateescape")
         and response.status in (200, 304)

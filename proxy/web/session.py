@@ -127,13 +127,10 @@ class SessionApi:
         """
         self._check(request)
         cookie = self._jar.session(request)
-        try:
-            has_ended = cookie is not None and await self._sessions.end(cookie)
-        except BaseException:  # whoever signs out may leave before others have been told
+        told = self._sessions.end(cookie) if cookie is not None else None
+        if told is not None:
             self._hits.forget()
-            raise
-        if has_ended:
-            self._hits.forget()
+            await told
         response = web.Response(status=HTTPStatus.NO_CONTENT, headers={"Clear-Site-Data": '"cache"'})
         self._jar.put_session(request, response, NO_COOKIE)
         return response

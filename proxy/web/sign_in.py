@@ -62,7 +62,7 @@ class SignIn:
         self._path = settings.session.path
         self._client_id = settings.sign_in.client_id or ""
         self._scopes = settings.sign_in.scopes
-        self._site = site_digest(settings.cloudreve.url)
+        self._site = site_digest(settings.site)
         self._site_origin = _site_origin(settings)
         self._redirect_uri = f"{settings.server.public_origin}{self._path}/callback"
         self._deadline_s = settings.server.deadline_s

@@ -21,8 +21,8 @@ from tests.redis_server import RedisServer
 KEY = "thumb-proxy:v2:01234567:g:1"
 LEASE = f"thumb-proxy:lease:{{{KEY}}}"
 CHANNEL = "thumb-proxy:news"
-SOON_MS = 40
-"""How long a lease lasts in tests that let one run out."""
+SOON_MS = 1000
+"""Less than a renewal gives, and enough for a busy machine to come to one."""
 
 
 def leases_of(watched: Watched) -> Leases:
@@ -366,3 +366,56 @@ async def test_an_entry_is_left_without_a_lease_too(mine: Leases, redis_server: 
 def test_a_lease_has_nothing_to_say_at_first() -> None:
     """Work that ends without a word has failed."""
     assert Lease(Held.MINE) == Lease(Held.MINE, b"", None, b"", 0.0)
+
+
+async def test_what_is_foreseen_is_taken_in_one_go_with_the_rest(
+    mine: Leases, theirs: Leases, redis_server: RedisServer
+) -> None:
+    """The attempt that follows asks nothing more."""
+    mine.foresee(KEY)
+    assert await mine.left_s("other") == 0
+    assert redis_server.command("EXISTS", LEASE) == 1
+    redis_server.command("CONFIG", "RESETSTAT")
+    async with mine.attempt(KEY) as lease:
+        assert lease.held is Held.MINE
+        assert "cmdstat_eval" not in redis_server.info("commandstats")
+        assert await held(theirs) is Held.OTHERS
+    await gone(redis_server)
+
+
+async def test_what_was_foreseen_in_vain_is_given_back(mine: Leases, theirs: Leases, redis_server: RedisServer) -> None:
+    """Whether its reply has come or not; what was never foreseen is not missed."""
+    for has_come in (True, False):
+        mine.foresee(KEY)
+        if has_come:
+            await mine.left_s("other")
+        mine.disregard(KEY)
+        mine.disregard(KEY)
+        await mine.left_s("other")
+        await gone(redis_server)
+        assert await held(theirs) is Held.MINE
+        await gone(redis_server)
+
+
+async def test_what_was_foreseen_to_be_another_s_may_be_free_by_now(
+    mine: Leases, theirs: Leases, redis_server: RedisServer
+) -> None:
+    """It is looked at again."""
+    async with theirs.attempt(KEY):
+        mine.foresee(KEY)
+        await mine.left_s("other")
+    await gone(redis_server)
+    assert await held(mine) is Held.MINE
+
+
+async def test_what_was_foreseen_long_ago_counts_for_nothing(
+    mine: Leases, theirs: Leases, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has renewed it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "RENEW_S", -1.0)
+        mine.foresee(KEY)
+    await mine.left_s("other")
+    redis_server.command("DEL", LEASE)
+    async with theirs.attempt(KEY):
+        assert await held(mine) is Held.OTHERS

@@ -196,3 +196,12 @@ async def test_keeping_here_reaches_nobody_else(here: Tiers, there: Tiers) -> No
     here.keep_here("g:1", GRANT, 60.0)
     assert here.lookup("g:1") is GRANT
     assert await there.find("g:1", (Grant, Refusal), minute) is None
+
+
+async def test_a_picture_under_another_s_name_is_none(here: Tiers, there: Tiers) -> None:
+    """Whoever has confused two, a client of Redis perhaps: it would be shown to those who may see the other."""
+    await there.keep("p:cd34", PICTURE, 60.0)
+    assert await here.find("p:cd34", (Picture,), minute) is None
+    assert await here.find_shared("p:cd34", minute) is None
+    assert await here.find_shared("p:cd34", minute, encode(PICTURE)) is None
+    assert here.lookup("p:cd34") is None

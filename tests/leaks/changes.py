@@ -21,6 +21,8 @@ SITE_CHANGES: tuple[SiteChange, ...] = get_args(SiteChange)
 DEALINGS: tuple[Dealing, ...] = get_args(Dealing)
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 
+OWN = "cloudreve://my/secret/b.png"
+"""What is nobody's but its owner's."""
 _URL_LIVES_S = (3600.0, 100.0, 15.0, 5.0)
 
 
@@ -90,8 +92,10 @@ async def deal_with(play: Play, session: Session, cookie: int, replica: Replica,
         case "disown":
             play.disown(session)
         case "ask":
-            await play.who(session, session.cookies[cookie], replica)
+            await play.who(session, session.cookies[cookie], replica, site)
         case "end":
+            for each in play.scene.replicas:
+                await play.grow_used(Ask(OWN, session=session, cookie=session.cookies[cookie]), each)
             await play.end(session, session.cookies[cookie], replica, site)
         case _:
             assert_never(what)

@@ -54,8 +54,7 @@ class Play:
         asks += [Ask(uri, token=tokens[-1], hint=hint) for tokens in self.tokens.values()]
         asks += [Ask(uri, session=session, cookie=session.cookies[-1]) for session in self.sessions[-3:]]
         for ask in asks:
-            for _ in range(4):
-                await self.look([ask], replica)
+            await self.grow_used(ask, replica)
             await self.look([replace(ask, etag=", ".join(list(self.court.shown)[-5:]))], replica)
 
     async def pass_on(self, ask: Ask, others: Sequence[Ask]) -> None:
@@ -85,6 +84,11 @@ class Play:
         hears = heard and replica.hears_redis
         for ask, reply in zip(asks, replies, strict=True):
             self._judge(ask, reply, replica, begun, hears=hears)
+
+    async def grow_used(self, ask: Ask, replica: Replica) -> None:
+        """Ask until the answer needs no more looking at."""
+        for _ in range(4):
+            await self.look([ask], replica)
 
     async def again(self) -> None:
         """Ask once more for all that was lately given, byte for byte, where it was given and elsewhere."""
@@ -154,12 +158,13 @@ class Play:
             session.ended, session.ended_at = self.scene.now, (replica, replica.generation)
             session.is_noted = self.scene.keys("e") > noted
 
-    async def who(self, session: Session, cookie: str, replica: Replica) -> None:
+    async def who(self, session: Session, cookie: str, replica: Replica, site: str) -> None:
         """Ask whose session it is."""
-        heard = replica.hears_redis
-        [reply] = await replica.say([written("GET", "/session", iter([("Cookie", f"{COOKIE}={cookie}")]))], [False])
+        heard, fields = replica.hears_redis, [("Cookie", f"{COOKIE}={cookie}"), *_from(site)]
+        [reply] = await replica.say([written("GET", "/session", iter(fields))], [False])
         who = session.whose(self.scene.now, replica, hears=heard and replica.hears_redis)
         if reply.status == 200:
+            assert site != "cross-site", "another site's page learns who its visitor is"
             assert who is not None, "a session that is over"
             assert f'"subject":"{who.subject}"'.encode() in reply.body
             self._keep_cookie(session, reply)

@@ -25,6 +25,7 @@ from tests.leaks.changes import (
     DEALINGS,
     FILE_CHANGES,
     OPERATIONS,
+    OWN,
     SHARE_CHANGES,
     SITE_CHANGES,
     Dealing,
@@ -43,6 +44,7 @@ from tests.leaks.play import Play
 from tests.leaks.roster import GOOD, NAMES
 from tests.leaks.scene import PATHS, Replica, Scene, Terms
 from tests.leaks.secrecy import check_nothing_told, listening
+from tests.leaks.visitors import Ask
 from tests.leaks.wishes import HINTS, SITES, Place, Wish, places, wishes
 from tests.redis_server import RedisServer
 
@@ -129,7 +131,7 @@ class Leaks(RuleBasedStateMachine):
         ask = replace(wish, is_api=True).ask(self.play)
         self._do(self.play.pass_on(ask, [other.ask(self.play) for other in others]))
 
-    @rule(drawn=st.lists(wishes, min_size=1, max_size=2), turn=turns, seconds=st.sampled_from((0, 61, 130, 3601)))
+    @rule(drawn=st.lists(wishes, min_size=1, max_size=2), turn=turns, seconds=st.sampled_from((0, 61, 130, 3625)))
     def endure(self, drawn: list[Wish], turn: int, seconds: int) -> None:
         """Go on asking while Cloudreve is away, for old things and new ones."""
         self.play.scene.be_out(is_out=True)
@@ -168,16 +170,19 @@ class Leaks(RuleBasedStateMachine):
             self._do(deal_with(self.play, session, -1 - age % len(session.cookies), self._replica(turn), site, what))
             self._do(self.play.again())
 
-    @rule(seconds=st.sampled_from((1, 4, 12, 61, 130, 310, 1500, 3500, 3601, 7300)))
+    @rule(seconds=st.sampled_from((1, 4, 12, 61, 130, 310, 1500, 3500, 3625, 7300)))
     def wait(self, seconds: int) -> None:
         """Let time go by."""
         self.play.scene.hours.pass_by(seconds)
         self._do(self.play.again())
 
-    @rule(name=st.sampled_from(GOOD), life_s=st.sampled_from((30.0, 400.0, 30_000.0)))
-    def issue(self, name: str, life_s: float) -> None:
-        """Give somebody another token."""
+    @rule(name=st.sampled_from(GOOD), life_s=st.sampled_from((30.0, 400.0, 30_000.0)), place=places, turn=turns)
+    def issue(self, name: str, life_s: float, place: Place, turn: int) -> None:
+        """Give somebody another token, with which they look around."""
         self.play.hand_out([name], life_s)
+        token = self.play.tokens[name][-1]
+        for uri in (OWN, place.uri(self.play)):
+            self._do(self.play.grow_used(Ask(uri, token=token), self._replica(turn)))
 
     @rule(path=st.sampled_from(PATHS), who=st.integers(0, 1), what=st.sampled_from(FILE_CHANGES))
     def change_file(self, path: str, who: int, what: FileChange) -> None:

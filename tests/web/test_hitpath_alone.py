@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TypeAlias, cast
 from unittest.mock import Mock
 from weakref import ref
 
@@ -15,6 +15,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from proxy.answer import Answer, Shown
 from proxy.cache.memory import MemoryTier
+from proxy.cache.redis import RedisTier
 from proxy.cache.tiers import Tiers
 from proxy.grants import FoundGrant
 from proxy.metrics import Metrics
@@ -23,7 +24,7 @@ from proxy.policy.headers import Handling
 from proxy.policy.keys import picture_key
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
-from proxy.web.hitpath import EVIDENCE, HitPath, Wire
+from proxy.web.hitpath import EVIDENCE, Asked, HitPath, Wire
 
 KEY = "g:1"
 RAW = b"GET /thumb?uri=x HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -37,6 +38,24 @@ def picture(version: str = '"1"', body: bytes = BODY) -> Picture:
     return Picture("ab12", "image/png", version, body)
 
 
+class Shelf:
+    """Has one picture, as Redis may."""
+
+    def __init__(self) -> None:
+        self.entry: Picture | None = None
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        """What happens before it answers."""
+
+    async def find(self, _key: str) -> Picture | None:
+        """Give it."""
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        return self.entry
+
+    async def forget(self, _key: str) -> None:
+        """Forget nothing: what is asked for here is the picture."""
+
+
 @dataclass
 class Stage:
     """A hit path, and what it stands on."""
@@ -44,6 +63,7 @@ class Stage:
     hits: HitPath
     tiers: Tiers
     now: list[float]
+    shelf: Shelf
 
     @property
     def picture(self) -> Picture:
@@ -82,10 +102,11 @@ def stage() -> Stage:
     """Build one, its memory holding a grant and its picture."""
     now = [NOW]
     memory = MemoryTier(100_000, lambda: now[0])
-    tiers = Tiers(memory, None)
+    shelf = Shelf()
+    tiers = Tiers(memory, cast("RedisTier", shelf))
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}, "grants": {"renew_s": 0.0}})
     clock = Clock(lambda: now[0], lambda: now[0])
-    stage = Stage(HitPath(tiers, lambda _: False, clock, Metrics(), settings), tiers, now)
+    stage = Stage(HitPath(tiers, lambda _: False, clock, Metrics(), settings), tiers, now, shelf)
     memory.keep(KEY, GRANT, 1000.0)
     memory.keep(picture_key("ab12"), picture(), 1000.0)
     return stage
@@ -105,6 +126,17 @@ async def test_what_stands_is_given(stage: Stage) -> None:
     assert wire is not None
     assert wire[0].startswith(b"HTTP/1.1 200 OK\r\n")
     assert wire[1] == BODY
+
+
+@pytest.mark.parametrize(
+    ("grant", "picture"),
+    [(Source.UPSTREAM, Source.MEMORY), (Source.STALE, Source.MEMORY), (Source.MEMORY, Source.UPSTREAM)],
+)
+async def test_what_came_from_elsewhere_is_not_remembered(stage: Stage, grant: Source, picture: Source) -> None:
+    """Nothing watches over a grant that no tier has given, and a bridge over an outage is to be looked at each time."""
+    given = replace(answer(stage.picture), handling=Handling(grant, picture))
+    await stage.answered(given, times=3)
+    assert stage.ask() is None
 
 
 async def forgotten(stage: Stage) -> None:
@@ -159,6 +191,49 @@ async def test_304_ends_at_once_too(stage: Stage, end: End) -> None:
     assert wire[0].startswith(b"HTTP/1.1 304 Not Modified\r\n")
     await end(stage)
     assert stage.ask() is None
+
+
+async def test_what_is_elsewhere_is_given_a_little_later(stage: Stage) -> None:
+    """Under a head that says so."""
+    asked = await shelved(stage)
+    wire = await stage.hits.recall(asked)
+    assert wire is not None
+    assert wire[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"detail=redis" in wire[0]
+    assert wire[1] == BODY
+
+
+@pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
+async def test_what_is_elsewhere_ends_likewise(stage: Stage, end: End) -> None:
+    """However long it lies there yet."""
+    asked = await shelved(stage)
+    await end(stage)
+    assert await stage.hits.recall(asked) is None
+
+
+@pytest.mark.parametrize("end", [expired, signed_out])
+async def test_what_ends_while_it_is_looked_for_is_not_given(stage: Stage, end: End) -> None:
+    """Redis may take its time."""
+    asked = await shelved(stage)
+    stage.shelf.meanwhile = lambda: end(stage)
+    assert await stage.hits.recall(asked) is None
+
+
+async def test_other_bytes_from_elsewhere_are_not_given(stage: Stage) -> None:
+    """The head is that of others."""
+    asked = await shelved(stage)
+    stage.shelf.entry = picture('"2"')
+    assert await stage.hits.recall(asked) is None
+
+
+async def shelved(stage: Stage) -> Asked:
+    """Let a picture be known, and be driven out of memory; give the next request for it."""
+    await stage.answered(answer(stage.picture))
+    assert stage.ask() is not None
+    stage.shelf.entry = picture()
+    drive_out(stage, picture_key("ab12"))
+    assert stage.ask() is None
+    return stage.hits.asked(RAW, is_trusted=False)
 
 
 async def test_a_grant_that_was_driven_out_counts_until_anything_is_forgotten(stage: Stage) -> None:

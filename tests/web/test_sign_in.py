@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import aiohttp
 import pytest
 
 from proxy.demo.calls import Verb
-from proxy.demo.faults import Fault, Reset, json_body
+from proxy.demo.faults import Fault, Hang, Reset, json_body
 from proxy.demo.standin import StandIn
 from tests.contract.target import REDIRECT_URI
 from tests.gateway.house import ONE, Front, Hours, House, front_of
@@ -291,6 +292,22 @@ async def test_signing_out_ends_the_session_at_cloudreve_too(cloudreve: StandIn,
     await browser.send("DELETE", "/session")
     assert len(cloudreve.revoked) == 1
     assert cloudreve.calls.count("revoke", code=0) == 1
+
+
+async def test_signing_out_holds_for_who_leaves_before_the_answer(cloudreve: StandIn, browser: Browser) -> None:
+    """As browsers do that go on to another page; nothing that had been shown often is shown once more."""
+    await browser.agree(cloudreve.own_url, cloudreve.token())
+    assert [(await browser.see(ONE)).status for _ in range(4)] == [200] * 4
+    hang = Hang()
+    cloudreve.fail("revoke", hang, times=1)
+    leaver = asyncio.create_task(browser.send("DELETE", "/session"))
+    await cloudreve.calls.arrived("revoke")
+    assert (await browser.see(ONE)).status == 401
+    leaver.cancel()
+    await asyncio.wait({leaver})
+    hang.until.set()
+    await cloudreve.calls.ended("revoke")
+    assert len(cloudreve.revoked) == 1
 
 
 async def test_two_replicas_share_sign_ins(

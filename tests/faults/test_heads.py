@@ -1,0 +1,172 @@
+"""Heads of requests that are slow, or large: their senders are shown out, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from aiohttp.http_exceptions import HttpProcessingError
+
+from proxy.demo.standin import StandIn
+from tests.gateway.house import Front, House, in_share, until
+from tests.web.caller import Caller, bearer, calling, request
+
+QUICK: dict[str, object] = {"header_timeout_s": 0.2}
+FIELD = "X: " + "x" * 1000
+LIMIT = 32768
+"""Twice `server.max_header_bytes`."""
+
+
+@pytest.fixture
+async def front(house: House) -> Front:
+    """Run a gateway that waits for heads as long as it does by default."""
+    return await house.open()
+
+
+@pytest.fixture
+async def quick(house: House) -> Front:
+    """Run a gateway that waits for heads for a moment only."""
+    return await house.open(server=QUICK)
+
+
+@pytest.fixture
+async def caller(front: Front) -> AsyncIterator[Caller]:
+    """Open a connection."""
+    async with calling(front) as opened:
+        yield opened
+
+
+async def trickle(caller: Caller, first: bytes) -> None:
+    """Send a head without an end, until the connection is gone."""
+    caller.writer.write(first)
+    end = asyncio.create_task(caller.rest())
+    while not end.done():
+        caller.writer.write(b"x")
+        await asyncio.wait({end}, timeout=0.01)
+    assert isinstance(end.exception(), ConnectionError) or end.result() == b""
+
+
+@pytest.mark.parametrize("first", [b"GET /", b"GET /thumb HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+async def test_a_head_that_never_ends_is_not_waited_for(quick: Front, first: bytes) -> None:
+    """However regularly another byte of it comes."""
+    async with calling(quick) as caller:
+        await trickle(caller, first)
+    assert quick.count("cut_off_total", reason="head") == 1
+    assert quick.count("connections") == 0
+
+
+async def test_a_second_head_is_waited_for_no_longer_than_the_first(cloudreve: StandIn, quick: Front) -> None:
+    """Hits in between, which are answered without being read, change nothing about it."""
+    async with calling(quick) as caller:
+        for _ in range(4):
+            assert (await caller.ask(request(in_share(cloudreve)))).status == 200
+        await trickle(caller, b"GET /thumb")
+
+
+async def test_whoever_says_nothing_at_all_is_not_waited_for(quick: Front) -> None:
+    """There is no need to come before there is something to ask."""
+    async with calling(quick) as caller:
+        assert await caller.rest() == b""
+
+
+async def test_between_two_requests_there_is_time(cloudreve: StandIn, quick: Front) -> None:
+    """A connection that has been used is kept, though it is idle for longer than a head may take."""
+    raw = request(in_share(cloudreve))
+    async with calling(quick) as kept:
+        assert (await kept.ask(raw)).status == 200
+        for _ in range(2):
+            async with calling(quick) as slow:
+                await trickle(slow, b"GET /")
+        assert (await kept.ask(raw)).status == 200
+
+
+async def test_an_answer_may_take_longer_than_a_head(cloudreve: StandIn, quick: Front) -> None:
+    """Who has asked waits for the deadline of the request."""
+    cloudreve.workshop.gate = gate = asyncio.Event()
+    async with calling(quick) as caller:
+        caller.writer.write(request(in_share(cloudreve)))
+        await cloudreve.calls.arrived("resolve")
+        async with calling(quick) as slow:
+            await trickle(slow, b"GET /")
+        gate.set()
+        assert (await caller.read()).status == 200
+
+
+def upload(cloudreve: StandIn, size_bytes: int) -> bytes:
+    """Write the head of a request that puts a file there."""
+    line = "PUT /api/v4/file/content?uri=cloudreve://my/new.txt HTTP/1.1"
+    head = [line, "Host: x", bearer(cloudreve.token()), f"Content-Length: {size_bytes}", "", ""]
+    return "\r\n".join(head).encode()
+
+
+async def test_a_body_may_take_longer_than_a_head(cloudreve: StandIn, house: House) -> None:
+    """An upload through the gateway is Cloudreve's business."""
+    front = await house.open(server={**QUICK, "passthrough": True})
+    async with calling(front) as caller:
+        caller.writer.write(upload(cloudreve, 4) + b"ab")
+        async with calling(front) as slow:
+            await trickle(slow, b"GET /")
+        caller.writer.write(b"cd")
+        assert (await caller.read()).status == 200
+
+
+def large(size_bytes: int, *more: str) -> bytes:
+    """Write a head of about that size, each line of which is short."""
+    return request("cloudreve://my/a.png", *more, *[FIELD] * (size_bytes // len(FIELD)))
+
+
+@pytest.mark.parametrize("cut", [lambda raw: [raw], lambda raw: [raw[:20_000], raw[20_000:]]], ids=["whole", "in two"])
+async def test_a_head_may_be_twice_as_long_as_a_line(caller: Caller, cut: Callable[[bytes], list[bytes]]) -> None:
+    """And no longer, in however many pieces it comes; the connection ends with the answer that says so."""
+    await caller.pieces(cut(large(LIMIT - 2000)))
+    assert (await caller.read()).status == 401
+    await caller.pieces(cut(large(LIMIT + 2000)))
+    answer = await caller.read()
+    assert answer.status == 400
+    assert b"its head is too long" in answer.body
+    assert await caller.rest() == b""
+
+
+async def test_what_was_asked_before_a_head_that_is_too_large_is_answered(cloudreve: StandIn, caller: Caller) -> None:
+    """In its turn; what comes after it is not."""
+    hot = request(in_share(cloudreve))
+    caller.writer.write(hot + hot + large(LIMIT + 2000) + hot)
+    assert [(await caller.read()).status for _ in range(3)] == [200, 200, 400]
+    assert await caller.rest() == b""
+
+
+async def test_a_head_cannot_grow_behind_a_request_that_takes_its_time(cloudreve: StandIn, caller: Caller) -> None:
+    """It is refused when its turn has come, and not one byte more of it is kept until then."""
+    cloudreve.workshop.gate = gate = asyncio.Event()
+    caller.writer.write(request(in_share(cloudreve)))
+    await cloudreve.calls.arrived("resolve")
+    await caller.pieces([b"GET / HTTP/1.1\r\n", *[FIELD.encode() + b"\r\n"] * 100])
+    gate.set()
+    assert [(await caller.read()).status for _ in range(2)] == [200, 400]
+
+
+async def test_a_body_is_no_head(cloudreve: StandIn, house: House) -> None:
+    """A megabyte of it, in pieces, on a connection that is used again."""
+    front = await house.open(server={"passthrough": True})
+    async with calling(front) as caller:
+        for _ in range(2):
+            await caller.pieces([upload(cloudreve, 1_000_000), *[b"x" * 10_000] * 100])
+            assert (await caller.read()).status == 200
+
+
+async def test_nothing_of_a_request_that_breaks_http_is_kept(front: Front) -> None:
+    """An error that leads to itself would wait for the garbage collector, with all that had come: a megabyte each."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            async with calling(front) as caller:
+                await caller.pieces([b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 1_000_000])
+                assert (await caller.read()).status == 400
+        await until(lambda: not front.count("connections"))
+        errors = [found for found in gc.get_objects() if isinstance(found, HttpProcessingError)]
+        assert [error.__traceback__ for error in errors] == [None] * len(errors)
+    finally:
+        gc.enable()
