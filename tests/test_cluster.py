@@ -125,13 +125,14 @@ def loads(replicas: list[Replica]) -> list[int]:
 
 
 @pytest.mark.parametrize("tells", [True, False])
-async def test_one_does_the_work_and_all_have_the_outcome(replicas: list[Replica], tells: bool) -> None:
+async def test_one_does_the_work_and_all_have_the_outcome(
+    replicas: list[Replica], redis_server: RedisServer, tells: bool
+) -> None:
     """From the message, or from Redis, where it stands before anybody hears of it."""
     for one in replicas:
         one.gate.clear()
     tasks = [one.share(tells=tells) for one in replicas for _ in range(10)]
-    await until(lambda: sum(loads(replicas)) > 0)
-    await asyncio.sleep(0.05)
+    await waits(redis_server)
     for one in replicas:
         one.gate.set()
     assert {outcome for outcome, _ in await asyncio.gather(*tasks)} == {"outcome"}
@@ -372,7 +373,8 @@ async def test_turns_are_taken_one_after_the_other(replicas: list[Replica], redi
     tasks = [turns.take(one, name, opens=False) for one, name in zip(replicas, "abc", strict=True)]
     for number in range(1, 4):
         await until(lambda number=number: len(turns.begun) == number)  # type: ignore[misc]
-        await asyncio.sleep(0.02)
+        if number < 3:
+            await waits(redis_server)
         assert len(turns.begun) == number
         turns.ends[turns.begun[-1]].set()
     assert await asyncio.gather(*tasks) == [False] * 3
@@ -387,7 +389,6 @@ async def test_an_outcome_that_opens_the_way_opens_it_for_all(
     await until(lambda: turns.begun == ["a"])
     others = [turns.take(one, name, opens=True) for one, name in zip(replicas[1:], "bc", strict=True)]
     await waits(redis_server)
-    await asyncio.sleep(0.02)
     assert turns.begun == ["a"]
     turns.ends["a"].set()
     await until(lambda: len(turns.begun) == 3)
@@ -415,7 +416,6 @@ async def test_a_turn_goes_with_the_lead(replicas: list[Replica], redis_server: 
     await until(lambda: turns.begun == ["a"])
     second, third = share(other), turns.take(other, "b", opens=False)
     await waits(redis_server)
-    await asyncio.sleep(0.02)
     assert turns.begun == ["a"]
     turns.ends["a"].set()
     await until(lambda: turns.begun == ["a", "b"])

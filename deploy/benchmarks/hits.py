@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from deploy.benchmarks.contest import Contest, Side
 from deploy.benchmarks.load import Load
 from deploy.benchmarks.measured import Measured
-from deploy.benchmarks.stage import Server, Stage
+from deploy.benchmarks.stage import Server, Stage, WrongAnswerError
 from deploy.benchmarks.table import Row
 
 SIZES_KB = (2, 20, 100)
@@ -97,6 +97,7 @@ class RedisHits:
         share, exhibits = await self.stage.hang("many", self.count, 20_000)
         gateway = await self.stage.start_gateway(
             redis__url=self.stage.redis_url,
+            redis__timeout_s="5",  # it shares its core with the load
             memory__max_bytes=str(TINY_BYTES),
             memory__max_answers_bytes=str(ANSWERS_BYTES),
         )
@@ -117,6 +118,8 @@ class RedisHits:
         yield self._asked("calls per 1,000 hits of Redis", await self._counted(before, self.count))
         contest = Contest(f"Redis hit over {self.count:,} pictures, 20 kB", here, there, 0.2)
         yield await contest.fought(self.stage.session, self.load, self.rounds)
+        if any((await self.stage.calls()).values()):
+            raise WrongAnswerError("Cloudreve was asked for what Redis has")
 
     async def _counted(self, before: int, requests: int) -> tuple[float, float]:
         cloudreve, commands = sum((await self.stage.calls()).values()), await self._commands()

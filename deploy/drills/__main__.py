@@ -18,8 +18,9 @@ from deploy.drills.load import AT_HAND
 from deploy.drills.outages import OUTAGES
 from deploy.drills.rehearsal import MEBI, Drill, Outcome, rehearse
 from deploy.drills.scarcity import SCARCITY
+from deploy.drills.stores import STORES
 
-DRILLS = (*OUTAGES, *CROWDS, *SCARCITY)
+DRILLS = (*OUTAGES, *STORES, *CROWDS, *SCARCITY)
 EFFORT = 10
 WIDTH = 230
 _HEADINGS = (

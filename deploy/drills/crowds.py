@@ -9,7 +9,8 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 
-from deploy.drills.load import POLL_S, Connection, question
+from deploy.drills.asking import Connection, question
+from deploy.drills.load import POLL_S
 from deploy.drills.rehearsal import MEBI, Drill, Stage
 
 TOGETHER = 50
@@ -62,11 +63,12 @@ def _is_open(one: socket.socket) -> bool:
 
 
 @asynccontextmanager
-async def _held(stage: Stage, many: int, first: bytes, *, small: bool = False) -> AsyncIterator[list[socket.socket]]:
+async def _held(stage: Stage, many: int, *firsts: bytes, small: bool = False) -> AsyncIterator[list[socket.socket]]:
+    """Hold connections, on which the first words are said in turn."""
     sockets: list[socket.socket] = []
 
-    async def hold(_: int) -> None:
-        sockets.append(await _connected(stage.gateway.port, first, small=small))
+    async def hold(number: int) -> None:
+        sockets.append(await _connected(stage.gateway.port, firsts[number % len(firsts)], small=small))
 
     try:
         await _each(many, hold)
@@ -112,8 +114,9 @@ async def silent(stage: Stage, many: int) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def reading_slowly(stage: Stage, many: int) -> AsyncIterator[None]:
-    """Ask for more than the kernel takes, and read a byte now and then."""
-    async with _held(stage, many, question(stage.site.large) * 10, small=True) as sockets:
+    """Ask for a picture, and read a byte now and then; one of twenty asks for more than the kernel takes."""
+    one, more = question(stage.site.pictures[0]), question(stage.site.large) * 10
+    async with _held(stage, many, more, *[one] * 19, small=True) as sockets:
 
         async def read() -> None:
             while True:
@@ -125,7 +128,7 @@ async def reading_slowly(stage: Stage, many: int) -> AsyncIterator[None]:
         task = asyncio.create_task(read())
         try:
             yield
-            if not stage.gateway.has_ended:
+            while not stage.seen.get("cut off"):
                 stage.seen["cut off"] = await stage.gateway.counted('cut_off_total{reason="unread"}')
         finally:
             task.cancel()

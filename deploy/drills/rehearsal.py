@@ -15,6 +15,7 @@ from deploy.benchmarks.port import free_port
 from deploy.drills.cloudreve import CloudreveProcess, Site
 from deploy.drills.gateway import Gateway, Leaving
 from deploy.drills.load import Load, Tally, loaded
+from deploy.drills.redis_process import RedisProcess
 
 SHUTDOWN_S = 2.0
 GRACE_S = 3.0
@@ -43,6 +44,7 @@ class Stage:
     """What a trouble has to do with."""
 
     cloudreve: CloudreveProcess
+    redis: RedisProcess
     site: Site
     gateway: Gateway
     load: Load
@@ -93,23 +95,32 @@ class Outcome:
 async def rehearse(*drills: Drill, is_small: bool, effort: int = 1) -> Outcome:
     """Carry drills out at one gateway, which is told to leave in the middle of the last one's trouble."""
     _open_many()
-    last = drills[-1]
-    settings = {**SETTINGS, **{name: value for drill in drills for name, value in drill.settings.items()}}
-    cloudreve = CloudreveProcess()
     with TemporaryDirectory(prefix="thumb-proxy-drill-") as folder:
-        try:
-            site = await cloudreve.start()
-            gateway = Gateway(site.url, Path(folder) / "gateway.log", last.descriptors, **settings)
-            async with _started(gateway, last), asyncio.timeout(LONGEST_S), loaded(gateway.port, site) as load:
-                stage = Stage(cloudreve, site, gateway, load)
-                grown_bytes = await _go_through(drills, stage, effort, is_small=is_small)
-                leaving = await _leave(last, stage, is_small=is_small)
-        finally:
-            await cloudreve.kill()
-        wrong = load.tally.wrong(is_garbled=any(drill.is_garbled for drill in drills))
-        if load.tally.again:
-            stage.seen["asked again"] = load.tally.again
-        return Outcome(load.tally, wrong, grown_bytes, leaving, gateway.complaints, stage.seen)
+        async with _staged(Path(folder), drills) as stage, asyncio.timeout(LONGEST_S):
+            grown_bytes = await _go_through(drills, stage, effort, is_small=is_small)
+            leaving = await _leave(drills[-1], stage, is_small=is_small)
+        tally = stage.load.tally
+        if tally.again:
+            stage.seen["asked again"] = tally.again
+        wrong = tally.wrong(is_garbled=any(drill.is_garbled for drill in drills))
+        return Outcome(tally, wrong, grown_bytes, leaving, stage.gateway.complaints, stage.seen)
+
+
+@asynccontextmanager
+async def _staged(folder: Path, drills: Sequence[Drill]) -> AsyncIterator[Stage]:
+    """Start all that it takes."""
+    settings = {**SETTINGS, **{name: value for drill in drills for name, value in drill.settings.items()}}
+    cloudreve, redis = CloudreveProcess(), RedisProcess(folder)
+    try:
+        await redis.start()
+        site = await cloudreve.start()
+        log = folder / "gateway.log"
+        gateway = Gateway(site.url, log, drills[-1].descriptors, **settings, REDIS__URL=redis.url)
+        async with _started(gateway, drills[-1]), loaded(gateway.port, site) as load:
+            yield Stage(cloudreve, redis, site, gateway, load)
+    finally:
+        await cloudreve.kill()
+        redis.kill()
 
 
 async def _go_through(drills: Sequence[Drill], stage: Stage, effort: int, *, is_small: bool) -> int:

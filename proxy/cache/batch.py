@@ -16,6 +16,11 @@ LARGEST_BATCH = 64
 LINGER_S = 0.003
 """How long what nobody waits for may wait for company: a write for each costs more than all else about them."""
 
+LAG_S = 0.02
+"""A timer that comes later than this tells of a busy process."""
+MOST_EXTENSIONS = 3
+"""So often a batch is given its time once more for that reason."""
+
 
 class _Nothing:
     """No reply."""
@@ -57,7 +62,9 @@ class _Batch:
     def __init__(self) -> None:
         self.items: list[Item] = []
         self.is_due = False
+        self.sent: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.extensions = 0
 
     def end(self) -> None:
         """Let whoever still waits go."""
@@ -71,7 +78,11 @@ class Batches:
     """Gathers items until the end of the tick, and further while as many batches are under way as there are lanes."""
 
     def __init__(
-        self, send: Callable[[list[Item]], asyncio.Task[None]], lanes: int, timeout_s: float, late: Callable[[], None]
+        self,
+        send: Callable[[list[Item]], asyncio.Task[None]],
+        lanes: int,
+        timeout_s: float,
+        late: Callable[[asyncio.Task[None] | None], None],
     ) -> None:
         self._send = send
         self._lanes = lanes
@@ -88,7 +99,7 @@ class Batches:
         loop = asyncio.get_running_loop()
         if not self._gathered or len(self._gathered[-1].items) >= LARGEST_BATCH:
             self._gathered.append(_Batch())
-            self._gathered[-1].timer = loop.call_later(self._timeout_s, self._give_up, self._gathered[-1])
+            self._wind_up(self._gathered[-1])
             if not is_urgent:
                 loop.call_later(LINGER_S, self.flush)
         batch = self._gathered[-1]
@@ -105,7 +116,8 @@ class Batches:
             wanted = [item for item in batch.items if not item.reply.done()]
             if wanted:
                 self._under_way += 1
-                self._send(wanted).add_done_callback(partial(self._arrive, batch))
+                batch.sent = self._send(wanted)
+                batch.sent.add_done_callback(partial(self._arrive, batch))
             else:
                 batch.end()
 
@@ -114,10 +126,23 @@ class Batches:
         batch.end()
         self.flush()
 
-    def _give_up(self, batch: _Batch) -> None:
-        """Let nobody wait any longer; replies that still come are read and dropped."""
+    def _wind_up(self, batch: _Batch) -> None:
+        loop = asyncio.get_running_loop()
+        due_at = loop.time() + self._timeout_s
+        batch.timer = loop.call_at(due_at, self._give_up, batch, due_at)
+
+    def _give_up(self, batch: _Batch, due_at: float) -> None:
+        """Let nobody wait any longer; replies that still come are read and dropped.
+
+        A timer that comes late says that it was this process that had no time: the reply may be here, unread.
+        """
+        lag_s = asyncio.get_running_loop().time() - due_at
+        if lag_s > LAG_S and batch.extensions < MOST_EXTENSIONS:
+            batch.extensions += 1
+            self._wind_up(batch)
+            return
         if any(not item.reply.done() for item in batch.items):
-            self._late()
+            self._late(batch.sent)
         batch.end()
 
 

@@ -17,6 +17,8 @@ from proxy.settings import RedisSettings
 
 SPARE_CONNECTIONS = 3
 """Beside those for commands: for the news, for a probe, and for whoever asks the client itself."""
+PATIENCE = 4
+"""So many times as long as anybody waits for it may a reply take: to a busy process it may be here already."""
 
 
 def lanes(settings: RedisSettings) -> int:
@@ -61,7 +63,7 @@ def connect_to(host: str, port: int, place: RedisPlace, settings: RedisSettings)
 def _pool(place: RedisPlace, settings: RedisSettings, **where: Any) -> BlockingConnectionPool:  # noqa: ANN401 - theirs
     options: dict[str, Any] = {**parse_url(place.url), **_common(settings), **where}
     return BlockingConnectionPool(
-        max_connections=lanes(settings) + SPARE_CONNECTIONS, timeout=settings.timeout_s / 2, **options
+        max_connections=lanes(settings) + SPARE_CONNECTIONS, timeout=settings.timeout_s, **options
     )
 
 
@@ -85,8 +87,8 @@ def _common(settings: RedisSettings) -> dict[str, Any]:
     reply to another. RESP2 needs no greeting either, so that a new connection costs no round trip.
     """
     return {
-        "socket_timeout": settings.timeout_s,
-        "socket_connect_timeout": settings.timeout_s,
+        "socket_timeout": settings.timeout_s * PATIENCE,
+        "socket_connect_timeout": settings.timeout_s * PATIENCE,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         "driver_info": None,

@@ -121,7 +121,7 @@ class Leases:
         """Give back what was foreseen and then not attempted."""
         foreseen = self._foreseen.pop(key, None)
         if foreseen is not None:
-            foreseen.lease.add_done_callback(lambda _: self._give_back(key, foreseen))
+            self._give_back(key, foreseen)
 
     def leave(self, key: str, entry: bytes, ttl_s: float) -> None:
         """Leave an entry without a lease."""
@@ -148,8 +148,11 @@ class Leases:
         return token, await self._take(key, token)
 
     def _give_back(self, key: str, foreseen: _Foreseen) -> None:
-        if not foreseen.lease.cancelled() and foreseen.lease.result().held is Held.MINE:
-            self._let_go(key, foreseen.token, Lease(Held.MINE))
+        def let_go(lease: asyncio.Task[Lease]) -> None:
+            if not lease.cancelled() and lease.result().held is Held.MINE:
+                self._let_go(key, foreseen.token, Lease(Held.MINE))
+
+        foreseen.lease.add_done_callback(let_go)
 
     async def _take(self, key: str, token: str) -> Lease:
         name = self._name(key)

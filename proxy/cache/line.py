@@ -45,7 +45,8 @@ class Line:
         self._timer = timer
         self._observe = observe
         self._is_shard = is_shard
-        self._batches = Batches(self._send, lanes(settings), settings.timeout_s, lambda: observe(Trouble.LATE))
+        self._batches = Batches(self._send, lanes(settings), settings.timeout_s, self._miss)
+        self._epochs: dict[asyncio.Task[None], int] = {}
         self._errands = Errands()
 
     @property
@@ -105,13 +106,17 @@ class Line:
             await self.client.aclose()
 
     def _send(self, items: list[Item]) -> asyncio.Task[None]:
-        return self._errands.start(self._exchange(items))
+        epoch = self._gate.epoch
+        task = self._errands.start(self._exchange(items, epoch))
+        self._epochs[task] = epoch
+        task.add_done_callback(lambda task: self._epochs.pop(task, None))
+        return task
 
-    async def _exchange(self, items: list[Item]) -> None:
+    async def _exchange(self, items: list[Item], epoch: int) -> None:
         """Ask for all at once, and hand out the replies."""
         if self.state is State.PAUSED:
             return
-        epoch, requests = self._gate.epoch, requests_of(items, is_shard=self._is_shard)
+        requests = requests_of(items, is_shard=self._is_shard)
         try:
             for request, reply in zip(requests, await self._replies(requests), strict=True):
                 if isinstance(reply, Exception):
@@ -129,11 +134,18 @@ class Line:
             pipeline.execute_command(*request.words)
         return await pipeline.execute(raise_on_error=False)
 
+    def _miss(self, task: asyncio.Task[None] | None) -> None:
+        """Take note that a batch has not been answered in time, or that there was no lane for it."""
+        epoch = self._epochs.get(task) if task is not None else None
+        self._note(Trouble.LATE if epoch is None else Trouble.TIMEOUT, epoch, "")
+
     def _suffer(self, error: Exception, epoch: int) -> None:
-        trouble = trouble_of(error)
+        self._note(trouble_of(error), epoch, type(error).__name__)
+
+    def _note(self, trouble: Trouble, epoch: int | None, error: str) -> None:
         self._observe(trouble)
-        if trouble.pauses and self._gate.trip(epoch):
-            _log.warning("redis paused", trouble=trouble.value, error=type(error).__name__)
+        if epoch is not None and trouble.pauses and self._gate.trip(epoch):
+            _log.warning("redis paused", trouble=trouble.value, error=error)
 
     async def _probe(self) -> None:
         """Find out whether Redis is back, on a new connection: the old ones may lead to where it was."""

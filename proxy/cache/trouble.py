@@ -24,7 +24,7 @@ class Trouble(StrEnum):
     BUSY = "busy"
     """All connections are in use."""
     LATE = "late"
-    """The caller has not waited for the reply, which may still come."""
+    """Nothing was sent in time: others were waiting for their replies."""
     GARBAGE = "garbage"
     """A value that this version has not written."""
     UNEXPECTED = "unexpected"

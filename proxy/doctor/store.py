@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 
-from proxy.cache.client import connect, place_of
+from proxy.cache.client import PATIENCE, connect, place_of
 from proxy.doctor.finding import Finding, Verdict
 from proxy.policy.redis_url import RedisKind, RedisPlace
 
@@ -49,7 +49,7 @@ async def examine_redis(settings: RedisSettings) -> list[Finding]:
 def _client(place: RedisPlace, settings: RedisSettings) -> Client:
     """Make a client as the gateway has it, but patient; of a cluster one that finds its way alone."""
     if place.kind is not RedisKind.CLUSTER:
-        return connect(place, settings.model_copy(update={"timeout_s": PATIENCE_S}))
+        return connect(place, settings.model_copy(update={"timeout_s": PATIENCE_S / PATIENCE}))
     return RedisCluster.from_url(
         place.url,
         startup_nodes=[ClusterNode(host, port) for host, port in place.hosts],

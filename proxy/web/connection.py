@@ -30,6 +30,7 @@ from proxy.policy.headers import problem, problem_fields
 
 LINES = 2
 """A head may be as large as this many of the longest lines."""
+_AT_ONCE_S = 0.01
 _SERVER_SIDE = 500
 _CLIENT_SIDE = 400
 
@@ -103,6 +104,14 @@ class Connection(RequestHandler):
         super().close()
         if self._waiter is None and not self._request_in_progress and not self._messages:
             self.force_close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's
+        """Let what is under way end for so long, and then end it; aiohttp would wait for that as long again."""
+        task = self._task_handler
+        if timeout and task is not None and self._request_in_progress:
+            await asyncio.wait({task}, timeout=timeout)
+            timeout = _AT_ONCE_S
+        await super().shutdown(timeout)
 
     def handle_error(
         self,

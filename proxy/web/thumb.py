@@ -20,6 +20,9 @@ from proxy.web.hitpath import EVIDENCE
 from proxy.web.jar import Jar
 from proxy.web.problems import OUTCOME
 
+LARGE_BYTES = 16 * 1024
+"""What is larger is not copied for anybody."""
+
 
 class Thumbs:
     """Shows pictures to those who may see them."""
@@ -72,9 +75,16 @@ async def write(request: web.Request, answer: Answer, embed: Embed) -> web.Strea
     return await _show(request, answer.shown, fields)
 
 
+class _Large(web.Response):
+    """One whose head is sent by itself: put together with it, each visitor who reads slowly would hold a copy of it."""
+
+    _send_headers_immediately = True
+
+
 async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) -> web.StreamResponse:
     if isinstance(shown.body, Picture):
-        return web.Response(body=shown.body.body, headers=fields)
+        body = shown.body.body
+        return (_Large if len(body) > LARGE_BYTES else web.Response)(body=body, headers=fields)
     response = web.StreamResponse(headers=fields)
     response.content_length = shown.head.length_bytes
     await response.prepare(request)

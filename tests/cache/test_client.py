@@ -8,8 +8,9 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.sentinel import SentinelConnectionPool
 
-from proxy.cache.client import SPARE_CONNECTIONS, connect, lanes, place_of
+from proxy.cache.client import PATIENCE, SPARE_CONNECTIONS, connect, connect_to, lanes, place_of
 from proxy.cache.redis import RedisTier
 from proxy.settings import RedisSettings
 
@@ -51,6 +52,36 @@ def test_tls_checks_the_certificate() -> None:
     assert int(made.cert_reqs) == 2
 
 
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_sentinels_are_asked_as_carefully_as_the_server(scheme: str) -> None:
+    """With TLS where it has TLS, with the same limits of time, and with a password of their own."""
+    tls = "&ssl_ca_certs=/etc/ca.pem" if scheme == "rediss" else ""
+    made = client(f"{scheme}+sentinel://u:p@one,two:1/thumbs/3?sentinel_password=s{tls}")
+    pool = made.connection_pool
+    assert isinstance(pool, SentinelConnectionPool)
+    server = pool.make_connection()  # type: ignore[no-untyped-call]
+    sentinels = [one.connection_pool.make_connection() for one in pool.sentinel_manager.sentinels]
+    assert [(one.host, one.port, one.password, one.db) for one in sentinels] == [
+        ("one", 26379, "s", 0),
+        ("two", 1, "s", 0),
+    ]
+    assert (server.username, server.password, server.db) == ("u", "p", 3)
+    for one in [server, *sentinels]:
+        assert isinstance(one, SSLConnection) == (scheme == "rediss")
+        assert scheme == "redis" or (one.ca_certs, one.check_hostname) == ("/etc/ca.pem", True)
+        assert one.socket_timeout == one.socket_connect_timeout == 0.5 * PATIENCE
+        assert (one.retry.get_retries(), one.protocol, one.driver_info) == (0, 2, None)
+
+
+def test_each_server_of_a_cluster_is_reached_with_what_the_url_says() -> None:
+    """User, password and TLS are alike for all."""
+    place = place_of(SecretStr("rediss+cluster://u:p@one,two?ssl_ca_certs=/etc/ca.pem"))
+    made = connect_to("10.0.0.7", 7001, place, SETTINGS).connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    assert isinstance(made, SSLConnection)
+    assert (made.host, made.port, made.username, made.password) == ("10.0.0.7", 7001, "u", "p")
+    assert made.ca_certs == "/etc/ca.pem"
+
+
 def test_a_unix_socket() -> None:
     """With user, password and database in the query."""
     made = connection("unix:///run/redis.sock?db=2&username=u&password=p%26")
@@ -61,7 +92,7 @@ def test_a_unix_socket() -> None:
 def test_it_is_quick_to_give_up() -> None:
     """One try, with the time that the settings give; no greeting costs a round trip."""
     made = connection("redis://127.0.0.1")
-    assert made.socket_timeout == made.socket_connect_timeout == 0.5
+    assert made.socket_timeout == made.socket_connect_timeout == 0.5 * PATIENCE
     assert made.retry.get_retries() == 0
     assert (made.protocol, made.driver_info, made.health_check_interval) == (2, None, 0)
     pool = client("redis://127.0.0.1").connection_pool

@@ -232,6 +232,7 @@ async def test_leases_and_news_work_across_servers(make_tier: MakeTier, sharded:
             await asyncio.sleep(0.001)
         clusters.append(Cluster(Leases(tier.lines, news, "thumb-proxy"), news, tier.build_key))
     loads: list[str] = []
+    opened = asyncio.Event()
 
     async def bring(cluster: Cluster, key: str) -> str:
         async def find(left: bytes) -> str | None:
@@ -239,14 +240,21 @@ async def test_leases_and_news_work_across_servers(make_tier: MakeTier, sharded:
 
         async def load() -> str:
             loads.append(key)
-            await asyncio.sleep(0.05)
+            await opened.wait()
             return key
 
         return await cluster.share(key, find, load, str.encode, lambda text: (text.encode(), 60.0))
 
     keys = [f"g:{number}" for number in range(12)]
+    brought = asyncio.gather(*(bring(cluster, key) for cluster in clusters for key in keys))
+    for key in keys:
+        place = tier.build_key(key)
+        name = f"thumb-proxy:lease:{{{place}}}"
+        while not str(sharded.holder(place).command("GET", name)).endswith("!'"):  # noqa: ASYNC110 - others wait
+            await asyncio.sleep(0.001)
     started = time.monotonic()
-    outcomes = await asyncio.gather(*(bring(cluster, key) for cluster in clusters for key in keys))
+    opened.set()
+    outcomes = await brought
     assert time.monotonic() - started < SLACK_S
     assert outcomes == keys * 3
     assert sorted(loads) == sorted(keys)

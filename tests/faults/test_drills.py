@@ -9,12 +9,14 @@ from deploy.drills.load import AT_HAND
 from deploy.drills.outages import OUTAGES
 from deploy.drills.rehearsal import MEBI, Drill, rehearse
 from deploy.drills.scarcity import SCARCITY
+from deploy.drills.stores import STORES
 
 GROWTH_BYTES = 12 * MEBI
 SPIN_S = 0.2
-DRILLS = {drill.name: drill for drill in (*OUTAGES, *CROWDS, *SCARCITY)}
+DRILLS = {drill.name: drill for drill in (*OUTAGES, *STORES, *CROWDS, *SCARCITY)}
 ROUNDS = [
     ["Cloudreve killed", "Cloudreve flapping", "Cloudreve slow, 60 s a thumbnail", "Cloudreve stopped"],
+    ["Redis killed", "Redis full", "Redis restarted empty", "Redis stopped"],
     ["Cloudreve answers garbage", "disk full for the log"],
     ["heads of a megabyte", "visitors who leave", "visitors who read a byte now and then", "heads that trickle"],
     ["visitors who say nothing", "cold URIs", "nobody reads the log"],

@@ -80,14 +80,16 @@ async def test_one_resolve_and_one_fetch_for_all(
     await until(lambda: not leases(redis_server))
 
 
-async def test_one_resolve_per_identity_one_after_the_other(cloudreve: StandIn, fronts: list[Front]) -> None:
+async def test_one_resolve_per_identity_one_after_the_other(
+    cloudreve: StandIn, fronts: list[Front], redis_server: RedisServer
+) -> None:
     """Four identities at three replicas: none of them meets another at Cloudreve while the thumbnail is being made."""
     visitors = [{"token": cloudreve.token("alice")}, {"token": cloudreve.token("bob")}, {}, {"ticket": "a-ticket"}]
     cloudreve.workshop.gate = asyncio.Event()
     uri = in_share(cloudreve)
     asked = [asyncio.create_task(ask_all(fronts, uri, 15, **visitor)) for visitor in visitors]
     await cloudreve.calls.arrived("resolve")
-    await asyncio.sleep(0.2)
+    await others_wait(redis_server)
     assert cloudreve.calls.count("resolve") == 1
     cloudreve.workshop.gate.set()
     for replies in await asyncio.gather(*asked):

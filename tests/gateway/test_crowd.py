@@ -41,8 +41,10 @@ async def test_another_s_single_wish_waits_for_a_few_resolves(
 ) -> None:
     """Not for the two hundred that came before it; beyond these the greedy one is sent away, and told when to come."""
     assert {task.result() for task in crowd if task.done()} == {503}
-    modest = asyncio.create_task(front.ask(in_share(cloudreve), **MODEST))
-    await asyncio.sleep(0.05)
+    modest = asyncio.create_task(front.ask(in_share(cloudreve), cloudreve.token("alice"), **MODEST))
+    await cloudreve.calls.ended("whoami")
+    for _ in range(50):  # so many steps, at most, lie between that answer and the queue
+        await asyncio.sleep(0)
     assert cloudreve.workshop.gate is not None
     cloudreve.workshop.gate.set()
     assert (await modest).status == 200

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, assert_never, get_args
 from proxy.demo.library import Account, Share
 from tests.leaks.play import Play
 from tests.leaks.scene import SHARE_PASSWORDS, TICKETS, Replica
+from tests.leaks.sessions import ask_whose, disown, end
 from tests.leaks.visitors import Ask, Session
 
 FileChange: TypeAlias = Literal["put", "remove", "repaint"]
@@ -23,6 +24,8 @@ OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 
 OWN = "cloudreve://my/secret/b.png"
 """What is nobody's but its owner's."""
+LATER_S = 3625.0
+"""After which no grant of before counts."""
 _URL_LIVES_S = (3600.0, 100.0, 15.0, 5.0)
 
 
@@ -39,6 +42,7 @@ def change_file(play: Play, owner: Account, path: str, what: FileChange) -> None
         case "repaint":
             if file is not None and file.thumbnail is not None and scene.cloudreve.foreign:
                 scene.cards.repaint(file, scene.now)
+                scene.hours.pass_by(LATER_S)  # until the next grant nobody has to notice
         case _:
             assert_never(what)
 
@@ -90,13 +94,13 @@ async def deal_with(play: Play, session: Session, cookie: int, replica: Replica,
     """Have Cloudreve end a session, ask whose it is, or sign out, with one of its cookies."""
     match what:
         case "disown":
-            play.disown(session)
+            disown(play, session)
         case "ask":
-            await play.who(session, session.cookies[cookie], replica, site)
+            await ask_whose(play, session, session.cookies[cookie], replica, site)
         case "end":
             for each in play.scene.replicas:
                 await play.grow_used(Ask(OWN, session=session, cookie=session.cookies[cookie]), each)
-            await play.end(session, session.cookies[cookie], replica, site)
+            await end(play, session, session.cookies[cookie], replica, site)
         case _:
             assert_never(what)
 

@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from http import HTTPStatus
 from http.cookies import SimpleCookie
+from itertools import count
 
-from proxy.demo.library import Account
 from tests.leaks.roster import NAMES, token_of
-from tests.leaks.scene import HERE, TICKETS, Replica, Scene
-from tests.leaks.verdict import Court, Given, check_no_picture, is_public
-from tests.leaks.visitors import BELIEF_S, SCOPES, Ask, Session, Token, written
+from tests.leaks.scene import LANES, TICKETS, Replica, Scene
+from tests.leaks.verdict import Court, Given, check_no_picture, check_validator, is_public
+from tests.leaks.visitors import BELIEF_S, Ask, Session, Token
 from tests.leaks.wire import Reply
-from tests.leaks.witness import Who
-from tests.web.browser import COOKIE, Browser
+from tests.web.browser import COOKIE
 
 MEMORY = 6
 """How many requests are asked again."""
@@ -33,6 +33,7 @@ class Play:
         self.tokens: dict[str, list[Token]] = {}
         self.sessions: list[Session] = []
         self.given: list[Given] = []
+        self._numbers = count()
         self.pleased: dict[bytes, tuple[Ask, Replica]] = {}
         """The last requests that brought something, by their bytes."""
 
@@ -101,10 +102,27 @@ class Play:
                 await self.follow(given, asked, ANONYMOUS)
 
     async def crowd(self, asks: Sequence[Ask]) -> None:
-        """Let all ask at once, one after the other at either replica."""
-        replicas = self.scene.replicas
-        jobs = (self.look([ask], replicas[turn % 2], lane=turn // 2) for turn, ask in enumerate(asks[:4]))
+        """Let all ask at once, first at one replica and then at the other."""
+        lanes = [(replica, lane) for replica in self.scene.replicas for lane in range(LANES)]
+        jobs = (self.look([ask], replica, lane=lane) for ask, (replica, lane) in zip(asks, lanes, strict=False))
         await asyncio.gather(*jobs)
+
+    async def endure(self, asks: Sequence[Ask], replica: Replica, seconds: float) -> None:
+        """Go on asking while Cloudreve is away, for old things and new ones, until all know that it is back."""
+        self.scene.be_out(is_out=True)
+        self.scene.hours.pass_by(seconds)
+        await self.again()
+        for ask in asks:
+            await self.look([ask], replica)
+        self.scene.be_out(is_out=False)
+        for each in self.scene.replicas:
+            while await self._is_out_for(each):
+                pass
+
+    async def _is_out_for(self, replica: Replica) -> bool:
+        """Tell whether a gateway believes that Cloudreve is away: ask for what it has to ask about."""
+        ask = Ask(f"cloudreve://{self.scene.shares[0].id}@share/{next(self._numbers)}.png")
+        return (await replica.say([ask.raw], [False]))[0].status == HTTPStatus.SERVICE_UNAVAILABLE
 
     async def follow(self, given: Given, replica: Replica, ask: Ask, *, tampered: int = 0) -> None:
         """Follow a sealed URL, as it is or changed in one place, with whatever one has beside it."""
@@ -120,61 +138,7 @@ class Play:
                 check_no_picture(reply)
             else:
                 self.court.judge_opened(reply, ask.method, given, self.scene.now)
-                self._check_embedding(ask, reply)
-
-    async def begin(self, token: Token, replica: Replica, site: str) -> None:
-        """Turn a token into a cookie."""
-        fields = [("Authorization", f"Bearer {token.text}"), ("Content-Length", "0"), *_from(site)]
-        [reply] = await replica.say([written("POST", "/session", iter(fields))], [False])
-        who = token.whose(self.scene.now, checks_here=self.scene.terms.checks_here)
-        cookie = _cookie(reply)
-        if reply.status != 200:
-            assert not cookie
-            check_no_picture(reply)
-            return
-        assert who is not None
-        assert site in ("", "same-origin", "none"), "another site has signed somebody in"
-        assert f'"subject":"{who.subject}"'.encode() in reply.body
-        ends = min(token.ends, token.voided + BELIEF_S) if token.voided is not None else token.ends
-        self.sessions.append(Session(who, [cookie], ends, is_void=token.voided is not None))
-
-    async def agree(self, account: Account, replica: Replica) -> None:
-        """Sign in by way of Cloudreve's consent page."""
-        site, browser = self.scene.cloudreve, Browser(replica.front)
-        landed = await browser.agree(site.own_url, site.issue(account, "access", 60.0))
-        if landed.status == 303:
-            who = Who(account.id, site.client.id, SCOPES)
-            session = Session(who, [browser.cookies[COOKIE]], self.scene.now + site.refresh_life_s)
-            session.root = self.scene.cloudreve.roots[-1]
-            self.sessions.append(session)
-
-    async def end(self, session: Session, cookie: str, replica: Replica, site: str) -> None:
-        """Sign out, or let a page of another site try to."""
-        noted, fields = self.scene.keys("e"), [("Cookie", f"{COOKIE}={cookie}"), *_from(site)]
-        [reply] = await replica.say([written("DELETE", "/session", iter(fields))], [False])
-        if site not in ("", "same-origin", "none"):
-            assert reply.status == 403
-        elif reply.status == 204 and session.ended is None and self.scene.now < session.ends:
-            session.ended, session.ended_at = self.scene.now, (replica, replica.generation)
-            session.is_noted = self.scene.keys("e") > noted
-
-    async def who(self, session: Session, cookie: str, replica: Replica, site: str) -> None:
-        """Ask whose session it is."""
-        heard, fields = replica.hears_redis, [("Cookie", f"{COOKIE}={cookie}"), *_from(site)]
-        [reply] = await replica.say([written("GET", "/session", iter(fields))], [False])
-        who = session.whose(self.scene.now, replica, hears=heard and replica.hears_redis)
-        if reply.status == 200:
-            assert site != "cross-site", "another site's page learns who its visitor is"
-            assert who is not None, "a session that is over"
-            assert f'"subject":"{who.subject}"'.encode() in reply.body
-            self._keep_cookie(session, reply)
-
-    def disown(self, session: Session) -> None:
-        """Let Cloudreve end the sign-in behind a session; an access token lives on."""
-        site = self.scene.cloudreve
-        if session.root:
-            site.revoked.add(session.root)
-            session.ends = min(session.ends, self.scene.now + site.access_life_s)
+                self._check_beside(ask, reply)
 
     def lose_notes(self) -> None:
         """Take note that Redis has lost all it knew."""
@@ -194,34 +158,29 @@ class Play:
             return
         whose = allowed.public if is_public(reply) else allowed.private
         self.court.judge(reply, ask.method, self.court.covers(whose, ask.address, past, begun), now)
-        self._check_embedding(ask, reply)
+        self._check_beside(ask, reply)
         if reply.status in (200, 304):
             self._be_pleased(ask, replica)
             if ask.session is not None and not is_public(reply):
-                self._keep_cookie(ask.session, reply)
+                self.keep_cookie(ask.session, reply)
 
     def _be_pleased(self, ask: Ask, replica: Replica) -> None:
         self.pleased.setdefault(ask.raw, (ask, replica))
         while len(self.pleased) > MEMORY:
             del self.pleased[next(iter(self.pleased))]
 
-    def _check_embedding(self, ask: Ask, reply: Reply) -> None:
+    def _check_beside(self, ask: Ask, reply: Reply) -> None:
+        check_validator(reply, ask.etag)
         if ask.site == "cross-site" and reply.status in (200, 304):
             assert is_public(reply), "another site's page shows what is private"
 
-    def _keep_cookie(self, session: Session, reply: Reply) -> None:
-        cookie = _cookie(reply)
+    def keep_cookie(self, session: Session, reply: Reply) -> None:
+        """Take note of a renewed session, if there is one."""
+        cookie = session_cookie(reply)
         session.cookies += [cookie] if cookie else []
 
 
-def _from(site: str) -> list[tuple[str, str]]:
-    """Give the fields by which a browser tells whose page asks."""
-    if not site:
-        return []
-    return [("Sec-Fetch-Site", site), ("Origin", HERE if site == "same-origin" else "https://evil.example")]
-
-
-def _cookie(reply: Reply) -> str:
+def session_cookie(reply: Reply) -> str:
     """Give the session's cookie that an answer sets; empty where it sets none, or takes it away."""
     found = ""
     for line in reply.all("set-cookie"):

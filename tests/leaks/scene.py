@@ -23,6 +23,10 @@ PUBLISHED = "/pub"
 SHARE_PASSWORDS = ("open-sesame-4711", "open-sesame-4712")
 TICKETS = ("ticket-of-one-4713", "ticket-of-other-4714")
 PATHS = ("/pub/a.png", "/secret/b.png", "/album/c.png", "/album/d.png")
+LANES = 3
+"""How many connections a visitor has to each replica for asking."""
+ASIDE = LANES
+"""One more, for what is no mere question: on one that has heard it a gateway remembers nothing any more."""
 CLIENT = {"client_id": "stand-in-client", "client_secret": "stand-in-client-secret"}
 
 
@@ -89,7 +93,7 @@ class Replica:
         clock = Clock(self._hours.now, self._hours.timer)
         front = front_of(self._cloudreve.own_url, clock, **self._sections)
         self.front = await self._stack.enter_async_context(front)
-        self.wires = Wire(self.front.gateway.port), Wire(self.front.gateway.port)
+        self.wires = tuple(Wire(self.front.gateway.port) for _ in range(LANES + 1))
         self.generation += 1
 
     async def close(self) -> None:
@@ -202,6 +206,7 @@ class Scene:
             "publish": [{"prefix": "cloudreve://my/pub", "email": "alice@example.org", "secret": PASSWORD}],
             "cloudreve": {
                 "image_hosts": ["127.0.0.1"],
+                "probe_s": 0.02,
                 "secret_key": self.cloudreve.secret if self.terms.checks_here else None,
             },
             "grants": grants,

@@ -106,6 +106,11 @@ class Court:
             assert int(age[1]) <= max(left_s, 0) + SLACK_S, "others may keep it for longer than it is granted"
 
 
+def check_validator(reply: Reply, if_none_match: str) -> None:
+    """Fail where somebody is told to have a picture already that they did not speak of."""
+    assert reply.status != 304 or if_none_match == "*" or reply.get("etag") in if_none_match.split(", ")
+
+
 def check_no_picture(reply: Reply) -> None:
     """Fail where an answer that is no picture shows one all the same, or may be kept."""
     assert reply.status in STATUSES, f"{reply.status}: {reply.body!r}"
