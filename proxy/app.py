@@ -14,9 +14,7 @@ from socket import socket
 import structlog
 from aiohttp import web
 
-from proxy.answer import Answers
 from proxy.deadline import Countdown
-from proxy.descriptors import room_for
 from proxy.gateway import Gateway
 from proxy.metrics import Metrics
 from proxy.parts import Parts, greet
@@ -24,8 +22,10 @@ from proxy.policy.embedding import Embedding
 from proxy.policy.guard import Origins
 from proxy.policy.seal import Sealer
 from proxy.policy.sniff import SNIFF_BYTES, media_type
-from proxy.sealed import Sealed
+from proxy.process.descriptors import room_for
 from proxy.settings import AdminSettings, ServerSettings, Settings
+from proxy.steps.answer import Answers
+from proxy.steps.sealed import Sealed
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket

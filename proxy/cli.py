@@ -179,13 +179,13 @@ def _run(serving: Callable[[], Coroutine[Any, Any, None]], settings: LogSettings
     import structlog  # noqa: PLC0415 - see the module's docstring
     import uvloop  # noqa: PLC0415
 
-    from proxy import log  # noqa: PLC0415
+    from proxy.log.configuration import configure, on_loop_exception  # noqa: PLC0415
 
     async def logged() -> None:
-        asyncio.get_running_loop().set_exception_handler(log.on_loop_exception)
+        asyncio.get_running_loop().set_exception_handler(on_loop_exception)
         await serving()
 
-    writer = log.configure(settings)
+    writer = configure(settings)
     try:
         uvloop.run(logged())
     except OSError as error:  # an address that is taken or not ours; the text names it and nothing else

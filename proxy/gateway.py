@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from proxy.answer import Answer, Answers
 from proxy.deadline import deadline
 from proxy.errors import GrantRejected, Unreachable
-from proxy.grants import FoundGrant, Grants
-from proxy.identify import Identifier
-from proxy.model import FileUri, Grant, Identity, Source, ThumbRequest, Visitor
+from proxy.model import Grant, Source, ThumbRequest, Visitor
 from proxy.policy.identity import client_of
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """Leave to see a picture, for whoever asks for no more than that."""
-
-    identity: Identity
-    uri: FileUri
-    found: FoundGrant
-    fresh_for_s: float
+from proxy.steps.answer import Answer, Answers
+from proxy.steps.grants import FoundGrant, Granted, Grants
+from proxy.steps.identify import Identifier
 
 
 class Gateway:

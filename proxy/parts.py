@@ -11,30 +11,30 @@ from typing import Any, TypeVar
 import aiohttp
 import structlog
 
-from proxy.accounts import Account, Accounts
 from proxy.cache.lease import Leases
 from proxy.cache.memory import MemoryTier
 from proxy.cache.news import News
 from proxy.cache.notes import Notes
 from proxy.cache.redis import RedisTier
 from proxy.cache.tiers import Tiers
-from proxy.cluster import Alone, Cluster
 from proxy.deadline import Countdown
 from proxy.errors import ProxyError
-from proxy.fairness import FairLimit
-from proxy.flight import Flights
-from proxy.grants import Grants
-from proxy.identify import Identifier
 from proxy.metrics import Metrics
 from proxy.model import Grant, Refusal
-from proxy.pictures import Pictures
 from proxy.policy.keys import site_digest
 from proxy.policy.publish import PublishedFolder
 from proxy.policy.seal import Sealer
 from proxy.policy.uri import parse
-from proxy.resolver import Resolver
-from proxy.session import Sessions
 from proxy.settings import MAX_FOLDER_BYTES, Settings
+from proxy.sharing.cluster import Alone, Cluster
+from proxy.sharing.fairness import FairLimit
+from proxy.sharing.flight import Flights
+from proxy.steps.accounts import Account, Accounts
+from proxy.steps.grants import Grants
+from proxy.steps.identify import Identifier
+from proxy.steps.pictures import Pictures
+from proxy.steps.resolver import Resolver
+from proxy.steps.session import Sessions
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images

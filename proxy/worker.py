@@ -12,9 +12,9 @@ from socket import socket
 import structlog
 import uvloop
 
-from proxy import log
 from proxy.app import Running, running
-from proxy.channel import Report, answer
+from proxy.log.configuration import configure, on_loop_exception
+from proxy.process.channel import Report, answer
 from proxy.settings import Settings
 
 _log = structlog.get_logger("proxy.worker")
@@ -23,7 +23,7 @@ _log = structlog.get_logger("proxy.worker")
 def work(number: int, settings: Settings, sockets: Sequence[socket], end: socket) -> None:
     """Serve until SIGTERM, or until the parent at the channel's other end is gone; the whole of a worker's process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches everybody at a terminal; the parent decides
-    writer = log.configure(settings.log, worker=number)
+    writer = configure(settings.log, worker=number)
     try:
         uvloop.run(_serve(settings, sockets, end))
     except Exception:  # noqa: BLE001 - the last resort: told in the log, where it cannot show a secret
@@ -35,7 +35,7 @@ def work(number: int, settings: Settings, sockets: Sequence[socket], end: socket
 
 async def _serve(settings: Settings, sockets: Sequence[socket], end: socket) -> None:
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(log.on_loop_exception)
+    loop.set_exception_handler(on_loop_exception)
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     async with running(settings, sockets=sockets) as gateway:

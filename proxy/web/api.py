@@ -5,10 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from proxy.errors import ProxyError
-from proxy.gateway import Gateway, Granted
+from proxy.gateway import Gateway
 from proxy.policy.envelope import Reply, link, no
 from proxy.policy.headers import Handling, cache_status
-from proxy.sealed import Sealed
+from proxy.steps.grants import Granted
+from proxy.steps.sealed import Sealed
 from proxy.web.front import Front
 from proxy.web.problems import OUTCOME
 from proxy.web.sealed import PREFIX

@@ -11,11 +11,11 @@ from weakref import ReferenceType, ref
 
 from aiohttp import web
 
-from proxy.answer import Answer
 from proxy.metrics import Tally
 from proxy.model import Grant, Picture, PictureHead, Source
 from proxy.policy.headers import Handling, cache_status
 from proxy.policy.keys import picture_key
+from proxy.steps.answer import Answer
 
 _OBJECT_BYTES = 1000
 """What one takes beside its texts: itself, the grant that no tier may hold any more, its place in a table. Measured on

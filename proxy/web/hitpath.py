@@ -19,13 +19,13 @@ from weakref import ref
 
 from aiohttp import web
 
-from proxy.answer import Answer
 from proxy.cache.tiers import Tiers
+from proxy.log.refrain import refrain
 from proxy.metrics import Metrics
 from proxy.model import Picture, Source
 from proxy.policy.freshness import renew_at
-from proxy.refrain import refrain
 from proxy.settings import Settings
+from proxy.steps.answer import Answer
 from proxy.upstream.clock import Clock
 from proxy.web.finished import Finished, caching, counting, fixed, in_memory, is_at_hand, is_repeatable
 

@@ -7,8 +7,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from proxy.channel import Report
-from proxy.exposition import merged
+from proxy.process.channel import Report
+from proxy.process.exposition import merged
 from proxy.web.health import plain
 
 Roll = Callable[[], Awaitable[Mapping[int, Report | None]]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from proxy.sealed import Sealed
+from proxy.steps.sealed import Sealed
 from proxy.web.embed import Embed
 from proxy.web.front import Front
 from proxy.web.thumb import write

@@ -12,15 +12,15 @@ from aiohttp import web
 
 from proxy.deadline import deadline
 from proxy.errors import CrossSite, InvalidToken, NotSignedIn, ProxyError
-from proxy.identify import Identifier
 from proxy.model import Credentials, Identity
 from proxy.policy.headers import Fields
 from proxy.policy.identity import read_claims
 from proxy.policy.request import bearer
 from proxy.policy.session import may_change, opens_window
 from proxy.policy.tokens import Tokens
-from proxy.session import Sessions
 from proxy.settings import Settings
+from proxy.steps.identify import Identifier
+from proxy.steps.session import Sessions
 from proxy.web.hitpath import HitPath
 from proxy.web.jar import NO_COOKIE, Jar
 from proxy.web.problems import OUTCOME, Handler, problem_of

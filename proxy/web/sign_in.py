@@ -9,7 +9,6 @@ from aiohttp import web
 
 from proxy.deadline import deadline
 from proxy.errors import CrossSite, InvalidToken, ProxyError, SignInFailed
-from proxy.identify import Identifier
 from proxy.model import Credentials, SessionCookie
 from proxy.policy.headers import Fields
 from proxy.policy.keys import site_digest
@@ -25,8 +24,9 @@ from proxy.policy.sign_in import (
     open_attempt,
     seal_attempt,
 )
-from proxy.session import Sessions
 from proxy.settings import Settings
+from proxy.steps.identify import Identifier
+from proxy.steps.session import Sessions
 from proxy.upstream.clock import Clock
 from proxy.upstream.oauth import OAuth
 from proxy.web.jar import NO_COOKIE, Jar

@@ -10,8 +10,8 @@ from functools import lru_cache, partial
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from proxy.log.refrain import refrain
 from proxy.metrics import Metrics
-from proxy.refrain import refrain
 from proxy.web.connection import close_behind_chunks
 from proxy.web.embed import Fallback
 from proxy.web.health import Health

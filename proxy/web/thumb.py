@@ -7,13 +7,13 @@ from http import HTTPStatus
 from aiohttp import web
 from multidict import CIMultiDict
 
-from proxy.answer import Answer, Shown
-from proxy.download import Download
 from proxy.errors import ProxyError
 from proxy.gateway import Gateway
 from proxy.model import Picture, ThumbRequest
 from proxy.policy.headers import picture_fields
 from proxy.policy.request import thumb_request
+from proxy.sharing.download import Download
+from proxy.steps.answer import Answer, Shown
 from proxy.web.embed import Embed
 from proxy.web.front import Front
 from proxy.web.hitpath import EVIDENCE

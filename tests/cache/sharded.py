@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any, Self
 
 from redis.crc import key_slot
 
-from tests.redis_server import RedisServer, free_port, until
+from tests.redis_server import RedisServer, until
 
 MASTERS = 3
 NODE_TIMEOUT_MS = 500
 _SLOTS = 16384
-_BUS = 10_000
-"""The distance from a server's port to the one by which the servers talk to one another."""
 
 
 class Sharded:
@@ -35,8 +32,6 @@ class Sharded:
                     **options,
                 },
             )
-            while not _is_free(server.port + _BUS):
-                server.port = free_port()
             self.servers.append(server)
 
     @property
@@ -100,15 +95,6 @@ class Sharded:
         assert isinstance(name, bytes)
         replica.command("CLUSTER", "REPLICATE", name)
         until(lambda: replica.info("replication").get("master_link_status") == "up")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            return False
-    return True
 
 
 def _state(server: RedisServer) -> str:

@@ -13,9 +13,9 @@ from proxy.cache.lease import Held, Leases
 from proxy.cache.news import News
 from proxy.cache.redis import RedisTier
 from proxy.cache.trouble import Trouble
-from proxy.cluster import Cluster
 from proxy.errors import Unreachable
 from proxy.model import Picture
+from proxy.sharing.cluster import Cluster
 from tests.cache.conftest import MakeTier
 from tests.cache.sharded import Sharded
 from tests.redis_server import RedisServer, until

@@ -12,7 +12,7 @@ from proxy.cache import lease as module
 from proxy.cache.lease import KEPT, TOLD, Held, Lease, Leases
 from proxy.cache.news import POLL_S, News
 from proxy.cache.trouble import Trouble
-from proxy.cluster import GRACE_S
+from proxy.sharing.cluster import GRACE_S
 from tests.cache.conftest import MakeTier, Watched
 from tests.cache.relay import Relay
 from tests.conftest import StartRedis

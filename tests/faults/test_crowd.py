@@ -16,8 +16,8 @@ from aiohttp import web
 
 from deploy.benchmarks.exhibits import Exhibit
 from proxy.demo.standin import StandIn
-from proxy.descriptors import room_for
 from proxy.metrics import Metrics
+from proxy.process.descriptors import room_for
 from proxy.settings import ServerSettings
 from proxy.web import crowd
 from proxy.web.connection import Connection

@@ -13,16 +13,16 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from proxy.answer import Answer, Shown
 from proxy.cache.memory import MemoryTier
 from proxy.cache.redis import RedisTier
 from proxy.cache.tiers import Tiers
-from proxy.grants import FoundGrant
 from proxy.metrics import Metrics
 from proxy.model import ANONYMOUS, Grant, Picture, Refusal, RefusalKind, Source
 from proxy.policy.headers import Handling
 from proxy.policy.keys import picture_key
 from proxy.settings import Settings
+from proxy.steps.answer import Answer, Shown
+from proxy.steps.grants import FoundGrant
 from proxy.upstream.clock import Clock
 from proxy.web.hitpath import EVIDENCE, Asked, HitPath, Wire
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from proxy.channel import Report
 from proxy.metrics import Metrics
+from proxy.process.channel import Report
 from proxy.web.overview import Overview
 
 READY = Report(is_ready=True)

@@ -1,0 +1,1 @@
+"""The log: lines that cannot hold a secret, written without making anybody wait."""

@@ -1,0 +1,198 @@
+"""The second step: Cloudreve's leave for this identity to see this File URI."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple, TypeGuard
+
+from proxy.cache.tiers import Tiers
+from proxy.errors import AccountFailed, Busy, InvalidToken, Refused, StillGenerating, TooSlow, Unreachable
+from proxy.metrics import Metrics
+from proxy.model import (
+    Entry,
+    FileUri,
+    Generating,
+    Grant,
+    Identity,
+    IdentityKind,
+    Refusal,
+    RefusalKind,
+    Source,
+    ThumbRequest,
+    Visitor,
+)
+from proxy.policy.codec import encode
+from proxy.policy.freshness import refusal_ttl_s, renew_at
+from proxy.policy.keys import grant_key
+from proxy.settings import Settings
+from proxy.sharing.cluster import Alone, Cluster
+from proxy.sharing.flight import Flights
+from proxy.steps.resolver import Resolver
+from proxy.upstream.clock import Clock
+
+
+class FoundGrant(NamedTuple):
+    """A live grant, where it came from, and whether it was somebody else's flight that brought it."""
+
+    grant: Grant
+    source: Source
+    collapsed: bool
+    key: str = ""
+    """Where the tiers keep it; empty for a grant that no tier holds."""
+    sure_until: float = math.inf
+    """Unix time in seconds on Cloudreve's clock until which nobody need be asked who the visitor is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Leave to see a picture, for whoever asks for no more than that."""
+
+    identity: Identity
+    uri: FileUri
+    found: FoundGrant
+    fresh_for_s: float
+
+
+class Grants:
+    """Looks a grant up, or resolves it in one flight per identity and File URI."""
+
+    def __init__(
+        self,
+        tiers: Tiers,
+        resolver: Resolver,
+        clock: Clock,
+        metrics: Metrics,
+        flights: Flights[Grant | Refusal],
+        cluster: Cluster | Alone,
+        settings: Settings,
+    ) -> None:
+        self._tiers = tiers
+        self._resolver = resolver
+        self._clock = clock
+        self._metrics = metrics
+        self._flights = flights
+        self._cluster = cluster
+        self._settings = settings
+
+    async def find(self, visitor: Visitor, request: ThumbRequest) -> FoundGrant:
+        """Give a live grant; raise Refused when Cloudreve said no, StillGenerating when it took too long."""
+        key = grant_key(visitor.identity, request.uri)
+        kept = await self._tiers.find(key, (Grant, Refusal), self._promotion_s)
+        if kept is not None and self._counts(kept[0]):
+            found = FoundGrant(self._allowed(kept[0]), kept[1], collapsed=False, key=key, sure_until=visitor.sure_until)
+            self._renew_in_time(key, found.grant, visitor, request)
+        else:
+            found = await self._loaded(key, visitor, request, kept[0] if kept else None)
+        self._metrics.found("grant", found.source)
+        return found
+
+    async def note(self, visitor: Visitor, request: ThumbRequest, grant: Grant, version: str) -> None:
+        """Note which version of a foreign picture this grant was seen to name, so that it needs no further check."""
+        key, noted = grant_key(visitor.identity, request.uri), replace(grant, version=version)
+        if self._tiers.lookup(key) in (grant, None):  # else it has been renewed, or refused, in the meantime
+            await self._tiers.keep(key, noted, self._kept_s(noted))
+
+    async def forget(self, visitor: Visitor, request: ThumbRequest) -> None:
+        """Drop a grant that upstream no longer honours."""
+        await self._tiers.forget(grant_key(visitor.identity, request.uri))
+
+    def remaining_s(self, grant: Grant) -> float:
+        """Tell how many seconds are left of a grant; not positive when it is over."""
+        return grant.fresh_until - self._clock.now()
+
+    async def _loaded(
+        self, key: str, visitor: Visitor, request: ThumbRequest, old: Grant | Refusal | None
+    ) -> FoundGrant:
+        """Share a flight; during an outage fall back on the old grant where the configuration bridges it."""
+        try:
+            entry, collapsed = await self._flown(key, visitor, request)
+        except (Unreachable, TooSlow):
+            if not isinstance(old, Grant) or self.remaining_s(old) <= -self._settings.grants.stale_if_error_s:
+                raise
+            return FoundGrant(old, Source.STALE, collapsed=False)
+        return FoundGrant(self._allowed(entry), Source.UPSTREAM, collapsed, key)
+
+    async def _flown(self, key: str, visitor: Visitor, request: ThumbRequest) -> tuple[Grant | Refusal, bool]:
+        """Board the next flight when one gave up at a deadline, or for a token, that was not one's own."""
+        while True:
+            outcome, collapsed = self._flights.join(key, lambda: self._load(key, visitor, request, 0.0))
+            if collapsed:
+                self._metrics.collapsed("grant")
+                self._resolver.hurry(visitor, request)
+            try:
+                return await outcome, collapsed
+            except (StillGenerating, InvalidToken, Busy):
+                if not collapsed:
+                    raise
+
+    def _renew_in_time(self, key: str, grant: Grant, visitor: Visitor, request: ThumbRequest) -> None:
+        """Start a flight, and wait for nothing, when somebody still wants a grant that is about to end."""
+        is_due = self._clock.now() >= renew_at(grant, self._settings.grants.renew_s)
+        if is_due and not self._resolver.breaker.is_open:
+            with suppress(Busy):
+                self._flights.join(key, lambda: self._load(key, visitor, request, grant.fresh_until))
+
+    def _allowed(self, entry: Grant | Refusal) -> Grant:
+        if isinstance(entry, Refusal):
+            raise Refused(entry)
+        return entry
+
+    def _counts(self, entry: Grant | Refusal) -> bool:
+        return isinstance(entry, Refusal) or self.remaining_s(entry) > 0
+
+    def _promotion_s(self, entry: Entry) -> float:
+        """Tell how long what Redis held may stay in memory.
+
+        Not at all where only Redis can tell when it ends: a refusal, and a grant until Cloudreve's clock is known.
+        """
+        return self._kept_s(entry) if isinstance(entry, Grant) and self._clock.is_set else 0.0
+
+    def _remaining_s(self, entry: Grant | Refusal) -> float:
+        if isinstance(entry, Grant):
+            return self.remaining_s(entry)
+        refusals = self._settings.refusals
+        return refusal_ttl_s(entry, not_found_s=refusals.not_found_s, denied_s=refusals.denied_s)
+
+    def _kept_s(self, entry: Grant | Refusal) -> float:
+        """Tell how long an entry stays in the tiers: a grant that still counts, and then as a bridge over an outage."""
+        remaining_s = self._remaining_s(entry)
+        is_bridge = isinstance(entry, Grant) and remaining_s > 0
+        return remaining_s + self._settings.grants.stale_if_error_s if is_bridge else remaining_s
+
+    async def _load(self, key: str, visitor: Visitor, request: ThumbRequest, after: float) -> Grant | Refusal:
+        """Have one replica resolve; a grant counts as done when it lasts longer than `after`."""
+
+        async def find(left: bytes) -> Grant | Refusal | None:
+            entry = await self._tiers.find_shared(key, self._promotion_s, left)
+            return entry if isinstance(entry, Refusal) or self._lasts(entry, after) else None
+
+        def keep(entry: Grant | Refusal) -> tuple[bytes, float]:
+            return encode(entry), self._kept_s(entry)
+
+        self._resolver.breaker.check()
+        with self._resolver.admitted(visitor, request):
+            turn = self._resolver.next_turn(visitor, request)
+            load = partial(self._resolve, key, visitor, request)
+            return await self._cluster.share(key, find, load, encode, keep, turn)
+
+    def _lasts(self, entry: Entry | None, after: float) -> TypeGuard[Grant]:
+        return isinstance(entry, Grant) and self.remaining_s(entry) > 0 and entry.fresh_until > after
+
+    async def _resolve(self, key: str, visitor: Visitor, request: ThumbRequest) -> Grant | Refusal:
+        resolution = await self._resolver.resolve(visitor, request)
+        if isinstance(resolution, Generating):
+            raise StillGenerating(resolution)
+        if visitor.credentials.bearer is not None and _is_anonymous(resolution):
+            if visitor.identity.kind is IdentityKind.ACCOUNT:
+                raise AccountFailed("The account behind this folder is not accepted at the moment.")
+            raise InvalidToken("The access token has expired meanwhile.")
+        self._tiers.keep_here(key, resolution, self._kept_s(resolution))
+        return resolution
+
+
+def _is_anonymous(resolution: Grant | Refusal) -> bool:
+    """Tell whether Cloudreve asks for a sign-in: it takes a token that has just expired for none (CONTRACT: whoami)."""
+    return isinstance(resolution, Refusal) and resolution.kind is RefusalKind.UNAUTHENTICATED
