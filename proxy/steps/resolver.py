@@ -10,12 +10,12 @@ from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
 
-from proxy.cluster import Alone, Cluster
-from proxy.fairness import FairLimit
 from proxy.model import Generating, Grant, Resolution, ThumbRequest, Visitor
 from proxy.policy.freshness import backoff_s
 from proxy.policy.identity import client_of
 from proxy.policy.keys import turn_key
+from proxy.sharing.cluster import Alone, Cluster
+from proxy.sharing.fairness import FairLimit
 from proxy.upstream.cloudreve import Cloudreve
 
 GENERATED_NAMES = 100_000
