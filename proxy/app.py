@@ -149,7 +149,7 @@ class _Composer:
         routes = [
             *Thumbs(gateway, jar, front, embed, settings.server.max_uri_bytes).routes(),
             *SessionApi(
-                sessions, identifier, jar, hits, settings, passthrough.handle if passthrough else None
+                sessions, identifier, jar, front, hits, settings, passthrough.handle if passthrough else None
             ).routes(),
             *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, jar, settings).routes(),
             *SealedUrls(sealed, front, embed).routes(),

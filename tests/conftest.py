@@ -1,7 +1,8 @@
-"""What tests of several rooms share: a real Redis server."""
+"""What tests of several rooms share: an environment without settings, and a real Redis server."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,6 +10,14 @@ import pytest
 from tests.redis_server import RedisServer
 
 StartRedis = Callable[..., RedisServer]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what the machine's own environment might hold."""
+    for name in list(os.environ):
+        if name.upper().startswith("THUMB_PROXY_"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

@@ -27,11 +27,7 @@ SITE = ["--cloudreve-url", "http://127.0.0.1:1"]
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what the machine's own environment might hold."""
-    for name in list(os.environ):
-        if name.startswith("THUMB_PROXY_"):
-            monkeypatch.delenv(name)
+def _free_admin_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMB_PROXY_ADMIN__PORT", "0")
 
 

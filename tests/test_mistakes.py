@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,15 +9,9 @@ import pytest
 from proxy.settings.sources import ConfigError, load
 
 SITE = '[cloudreve]\nurl = "http://127.0.0.1:5212"\n'
+UNREADABLE = "/proc/self/mem"
+"""A file that nobody can read from the beginning, root neither, whom the usual permissions do not stop."""
 ENTRY = 'prefix = "cloudreve://my/press"\nemail = "press@example.com"\n'
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what the machine's own environment might hold."""
-    for name in list(os.environ):
-        if name.upper().startswith("THUMB_PROXY_"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -46,7 +39,19 @@ def told(config: Path) -> str:
             SITE + f'[[publish]]\n{ENTRY}password = "S3CRET"',
             ["number 1, password", "no such key", "secret_file: "],
         ),
-        (SITE + f'[[publish]]\n{ENTRY}secret_file = "/nowhere"', ["secret_file", "there is no such file"]),
+        (SITE + f'[[publish]]\n{ENTRY}secret_file = "/nowhere"', ["secret_file", "There is no such file"]),
+        (SITE + f"[[publish]]\n{ENTRY}", ["number 1 (", "One of secret and secret_file is needed"]),
+        (
+            SITE + f'[[publish]]\n{ENTRY}secret = "S3CRET"\nsecret_file = "local.toml"',
+            ["number 1 (", "One of secret and secret_file is needed"],
+        ),
+        (SITE + f'[[publish]]\n{ENTRY}secret_file = "/dev/null"', ["secret_file", "There is no such file"]),
+        (SITE + f'[[publish]]\n{ENTRY}secret_file = "{UNREADABLE}"', ["secret_file", "cannot be read: Input/output"]),
+        (SITE + f'[embed]\nfallback = "{UNREADABLE}"', ["embed.fallback", "cannot be read: Input/output"]),
+        (
+            SITE + '[embed]\nfallback = "/nowhere"',
+            ["embed.fallback", "no such file", "Accepted: the path of a picture"],
+        ),
         (SITE + '[[publish]]\nemail = "a@b"\nsecret = "S3CRET"', ["number 1, prefix", "it is missing"]),
         (SITE + '[[publish]]\nprefix = "/press"\nsecret = "S3CRET"', ["does not start with cloudreve://", "/path.\n"]),
         (SITE + '[sign_in]\nclient_id = "app"', ["needed together", "sign_in.client_secret is not set"]),
@@ -59,6 +64,26 @@ def test_a_mistake_in_the_file(text: str, words: list[str], config: Path) -> Non
     assert all(word in problem for word in words), problem
     assert "S3CRET" not in problem
     assert "tuple" not in problem
+
+
+@pytest.mark.parametrize(
+    ("body", "key", "words"),
+    [
+        (b"GIF89a" + b" " * 1024 * 1024, "embed.fallback", "larger than 1048576 bytes"),
+        (b"<svg/>", "embed.fallback", "no picture"),
+        (b" \n", "secret_file", "secret is empty"),
+        (b"\xff\xfe", "secret_file", "no UTF-8"),
+        (b"x" * 70_000, "secret_file", "larger than 65536 bytes"),
+    ],
+)
+def test_a_file_that_does_not_hold_what_it_is_named_for(body: bytes, key: str, words: str, config: Path) -> None:
+    """It is told at the start, not to the first visitor."""
+    (config.parent / "file").write_bytes(body)
+    text = f'[[publish]]\n{ENTRY}secret_file = "file"' if key == "secret_file" else '[embed]\nfallback = "file"'
+    config.write_text(SITE + text, encoding="utf-8")
+    problem = told(config)
+    assert key in problem
+    assert words in problem
 
 
 @pytest.mark.parametrize(

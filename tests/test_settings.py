@@ -13,6 +13,7 @@ from proxy.settings import (
     RedisSettings,
     Section,
     ServerSettings,
+    SessionSettings,
     Settings,
 )
 
@@ -215,6 +216,8 @@ def test_numbers_and_names_have_bounds(section: type[Section], key: str, value: 
         ({"server": {"max_uri_bytes": 20000}}, ("server.max_uri_bytes", "server.max_header_bytes")),
         ({"redis": {"timeout_s": 30}}, ("redis.timeout_s", "server.deadline_s")),
         ({"server": {"port": 9090}}, ("server.port", "admin.port")),
+        ({"sign_in": {"client_id": "app", "client_secret": "x"}}, ("sign_in.client_id", "server.public_origin")),
+        ({"sign_in": {"client_secret": "x"}}, ("sign_in.client_id", "sign_in.client_secret")),
         ({"server": {"port": 7, "host": "::1"}, "admin": {"port": 7, "host": "::1"}}, ("server.port", "admin.port")),
     ],
 )
@@ -223,6 +226,13 @@ def test_settings_that_do_not_go_together_are_refused(sections: dict[str, object
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate({"cloudreve": {"url": "http://x"}} | sections)
     assert all(key in str(caught.value) for key in keys)
+
+
+@pytest.mark.parametrize("path", ["/thumb", "/healthz", "/readyz", "/api/v4/file/thumb"])
+def test_sessions_do_not_take_the_place_of_another_route(path: str) -> None:
+    """A load balancer that asks for /healthz would be told that nobody is signed in."""
+    with pytest.raises(ValidationError, match="serves something else"):
+        SessionSettings(path=path)
 
 
 def test_both_ports_may_be_equal_where_they_do_not_meet() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,6 @@ import pytest
 from proxy.settings.sources import FLAGS, ConfigError, load
 
 URL = "http://127.0.0.1:5212"
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away what the machine's own environment might hold."""
-    for name in list(os.environ):
-        if name.upper().startswith("THUMB_PROXY_"):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -148,6 +139,23 @@ def test_every_problem_of_every_source_is_told_at_once(
     ]
     assert told[4].splitlines()[1:] == ["    Accepted: a whole number from 0 to 65535."]
     assert told[6].splitlines()[1] == "    It has to start with http:// or https://."
+
+
+def test_paths_in_a_file_are_relative_to_it(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the gateway is started; an absolute path stays as it is."""
+    folder = config.parent
+    (folder / "press").write_text("refresh-token\n", encoding="utf-8")
+    (folder / "sorry.gif").write_bytes(b"GIF89a")
+    entries = [
+        f'[[publish]]\nprefix = "cloudreve://my/{path}"\nsecret_file = "{path}"' for path in ("press", folder / "press")
+    ]
+    config.write_text(
+        "\n".join([f'cloudreve.url = "{URL}"', 'embed.fallback = "sorry.gif"', *entries]), encoding="utf-8"
+    )
+    monkeypatch.chdir("/")
+    settings = load(config)
+    assert [entry.secret_text for entry in settings.publish] == ["refresh-token"] * 2
+    assert settings.embed.fallback == folder / "sorry.gif"
 
 
 def test_a_missing_cloudreve_url_says_what_to_set_and_how() -> None:

@@ -78,9 +78,9 @@ async def _rows(asked: Namespace, stage: Stage) -> AsyncIterator[Row]:
     load = Load(asked.seconds)
     async for row in Hits(stage, nginx, gateway, load, asked.rounds).rows():
         yield row
-    async for row in RedisHits(stage, nginx, load, asked.rounds, many).rows():
-        yield row
     async for row in Misses(stage, gateway, 20 if asked.quick else 300).rows():
+        yield row
+    async for row in RedisHits(stage, nginx, load, asked.rounds, many).rows():
         yield row
     replicas = [await stage.start_gateway(redis__url=stage.redis_url) for _ in range(REPLICAS)]
     async for row in Cluster(stage, replicas, 5 if asked.quick else 200).rows():

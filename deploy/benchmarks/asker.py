@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count
 from typing import cast
 
 from yarl import URL
@@ -19,14 +20,21 @@ _GOOD = (b"2", b"3")
 
 
 async def put_on(
-    url: str, paths: Sequence[str], headers: Mapping[str, str], seconds: float, connections: int, delay_ms: int
+    url: str,
+    paths: Sequence[str],
+    headers: Mapping[str, str],
+    seconds: float,
+    connections: int,
+    delay_ms: int,
+    is_fresh: bool,
 ) -> Measured:
     """Ask for these paths at random."""
     loop, place = asyncio.get_running_loop(), URL(url)
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     raws = [f"GET {path} HTTP/1.1\r\nHost: {place.authority}\r\n{lines}\r\n".encode() for path in paths]
     until = loop.time() + seconds
-    askers = [_Asker(loop, raws, until, delay_ms / 1000) for _ in range(connections)]
+    numbers = count() if is_fresh else None
+    askers = [_Asker(loop, raws, until, delay_ms / 1000, numbers) for _ in range(connections)]
     begun = loop.time()
     for asker in askers:
         await loop.create_connection(partial(_same, asker), place.host or "", place.port or 80)
@@ -49,8 +57,16 @@ def _same(asker: _Asker) -> _Asker:
 class _Asker(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, raws: list[bytes], until: float, delay_s: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        raws: list[bytes],
+        until: float,
+        delay_s: float,
+        numbers: Iterator[int] | None,
+    ) -> None:
         self._loop = loop
+        self._numbers = numbers
         self._raws = raws
         self._until = until
         self._delay_s = delay_s
@@ -104,4 +120,7 @@ class _Asker(asyncio.Protocol):
     def _ask(self) -> None:
         self._begun = self._loop.time()
         if not self._transport.is_closing():
-            self._transport.write(random.choice(self._raws))  # noqa: S311 - not a secret
+            raw = random.choice(self._raws)  # noqa: S311 - not a secret
+            if self._numbers is not None:
+                raw = raw.replace(b"\r\n", b"\r\nX-Number: %d\r\n" % next(self._numbers), 1)
+            self._transport.write(raw)

@@ -18,27 +18,33 @@ CROWD = 500
 
 @dataclass(frozen=True, slots=True)
 class Misses:
-    """One gateway, one visitor, one picture after the other: the direct way and ours in turn."""
+    """One gateway, one visitor, one picture after the other: the direct way, the least possible proxy, and ours."""
 
     stage: Stage
     gateway: Server
     count: int
 
     async def rows(self) -> AsyncIterator[Row]:
-        """Measure what the gateway adds."""
-        share, exhibits = await self.stage.hang("cold", 2 * self.count, 20_000)
-        direct, ours = [], []
-        for one, other in zip(exhibits[::2], exhibits[1::2], strict=True):
-            direct.append(await self._direct(f"cloudreve://{share}@share/{one.number}.png", one))
-            ours.append(await _timed(self.stage, self.gateway.url + other.public(share), other))
-        added_ms = (median(ours) - median(direct)) * 1000
-        yield Row(
-            "cold miss, against the direct two steps",
-            f"{median(ours) * 1000:.1f} ms",
-            f"direct {median(direct) * 1000:.1f} ms",
-            f"+{added_ms:.1f} ms",
-            "<= 3 ms",
-            added_ms <= 3,  # noqa: PLR2004
+        """Measure what the gateway adds, and what any proxy of aiohttp would."""
+        bare = await self.stage.start_bare()
+        share, exhibits = await self.stage.hang("cold", 3 * self.count, 20_000)
+        direct_s, bare_s, ours_s = [], [], []
+        for one, other, third in zip(exhibits[::3], exhibits[1::3], exhibits[2::3], strict=True):
+            direct_s.append(await self._direct(f"cloudreve://{share}@share/{one.number}.png", one))
+            bare_s.append(await _timed(self.stage, bare.url + other.public(share), other))
+            ours_s.append(await _timed(self.stage, self.gateway.url + third.public(share), third))
+        direct_ms = median(direct_s) * 1000
+        yield self._row("cold miss by the least proxy of aiohttp", median(bare_s) * 1000, direct_ms)
+        yield self._row("cold miss, against the direct two steps", median(ours_s) * 1000, direct_ms, goal_ms=3)
+
+    def _row(self, what: str, taken_ms: float, direct_ms: float, goal_ms: float | None = None) -> Row:
+        return Row(
+            what,
+            f"{taken_ms:.1f} ms",
+            f"direct {direct_ms:.1f} ms",
+            f"+{taken_ms - direct_ms:.1f} ms",
+            f"<= {goal_ms} ms" if goal_ms else "",
+            taken_ms - direct_ms <= goal_ms if goal_ms else None,
         )
 
     async def _direct(self, uri: str, exhibit: Exhibit) -> float:

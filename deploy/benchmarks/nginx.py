@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# tcp_nopush would cost nginx much here: 1,000 cached bodies of 100 kB a second in place of 8,500. Segments are 64 kB on
+# loopback, and the rest of a body waits for an acknowledgement.
 _CONFIGURATION = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log warn; {user}
 events {{ worker_connections 4096; }}
 http {{
   access_log {log};
-  sendfile on; tcp_nopush on; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 300s;
+  sendfile on; tcp_nopush off; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 300s;
   open_file_cache max=20000 inactive=10m; open_file_cache_valid 10m;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/temp; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;

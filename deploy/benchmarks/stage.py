@@ -143,6 +143,14 @@ class Stage:
         await answers(port)
         return Server(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}")
 
+    async def start_bare(self) -> Server:
+        """Run the least proxy that there can be."""
+        port = free_port()
+        words = [sys.executable, "-m", "deploy.benchmarks.bare", self.cloudreve_url, str(port)]
+        process = await self._start("bare", words, self.core, {"PYTHONPATH": str(ROOT)})
+        await answers(port)
+        return Server(process, f"http://127.0.0.1:{port}")
+
     async def _start_origin(self) -> None:
         words = [sys.executable, "-m", "deploy.benchmarks.origin"]
         process = await self._start("cloudreve", words, self.load_core, {"PYTHONPATH": str(ROOT)})

@@ -11,6 +11,18 @@ from tempfile import TemporaryDirectory
 
 from deploy.benchmarks.measured import Measured
 
+_SAME = """
+if #paths > 1 then
+  function request() return wire[math.random(#wire)] end
+end
+"""
+_FRESH = """
+local number = 0
+function request()
+  number = number + 1
+  return (wire[math.random(#wire)]:gsub("\\r\\n", "\\r\\nX-Number: " .. number .. "\\r\\n", 1))
+end
+"""
 _SCRIPT = """
 local paths, wire = {}, {}
 for path in io.lines("%(folder)s/paths") do paths[#paths + 1] = path end
@@ -18,9 +30,7 @@ function init()
   for number, path in ipairs(paths) do wire[number] = wrk.format("GET", path) end
   math.randomseed(7)
 end
-if #paths > 1 then
-  function request() return wire[math.random(#wire)] end
-end
+%(request)s
 %(delay)s
 function done(summary, latency)
   local failed = summary.errors
@@ -34,22 +44,30 @@ end
 
 
 async def put_on(
-    url: str, paths: Sequence[str], headers: Mapping[str, str], seconds: float, connections: int, delay_ms: int
+    url: str,
+    paths: Sequence[str],
+    headers: Mapping[str, str],
+    seconds: float,
+    connections: int,
+    delay_ms: int,
+    is_fresh: bool,
 ) -> Measured:
     """Ask for these paths at random; raise RuntimeError when wrk fails."""
     with TemporaryDirectory(prefix="thumb-proxy-load-") as folder:
-        script = _script(Path(folder), paths, delay_ms)
+        script = _script(Path(folder), paths, delay_ms, is_fresh=is_fresh)
         options = ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout=10s", "-s", script]
         fields = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
         await _run([*options, *fields, url + paths[0]])
         return _told(Path(folder))
 
 
-def _script(folder: Path, paths: Sequence[str], delay_ms: int) -> str:
+def _script(folder: Path, paths: Sequence[str], delay_ms: int, *, is_fresh: bool) -> str:
     """Write what wrk is to do."""
     (folder / "paths").write_text("\n".join(paths))
     delay = f"function delay() return math.random({delay_ms // 2}, {delay_ms * 3 // 2}) end" if delay_ms else ""
-    (folder / "script.lua").write_text(_SCRIPT % {"folder": folder, "delay": delay})
+    (folder / "script.lua").write_text(
+        _SCRIPT % {"folder": folder, "delay": delay, "request": _FRESH if is_fresh else _SAME}
+    )
     return str(folder / "script.lua")
 
 

@@ -90,12 +90,13 @@ class Tiers:
 
     async def forget(self, key: str) -> None:
         """Drop an entry from memory at once, from Redis by the end."""
-        self._drop(key)
+        self.forget_here(key)
         if self._redis is not None:
             await self._redis.forget(key)
-            self._drop(key)  # a find may have read it from Redis before it was gone from there
+            self.forget_here(key)  # a find may have read it from Redis before it was gone from there
 
-    def _drop(self, key: str) -> None:
+    def forget_here(self, key: str) -> None:
+        """Drop an entry from memory alone."""
         self._forgotten += 1
         self._memory.forget(key)
 

@@ -1,4 +1,4 @@
-"""The order of an examination: the site first, for nothing else works without it."""
+"""Runs all checks: Cloudreve first, for no picture can be tried without it, and then Redis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def examine(settings: Settings, uri: str | None) -> list[Finding]:
         findings = await examine_site(trusted, clock, settings.cloudreve)
         if not has_problems(findings):
             findings += await _examine_way(uri, settings, clock, trusted, guarded)
-    return findings + await examine_redis(settings.redis)
+    return findings + await examine_redis(settings.redis, settings.server.workers)
 
 
 async def _examine_way(

@@ -30,7 +30,7 @@ _OWN_PATH = "/api/v4/file/content/"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What a thumbnail passes on its way, as the gateway builds it."""
+    """The objects that resolve and fetch a thumbnail, built as the gateway builds them."""
 
     settings: Settings
     clock: Clock
@@ -96,9 +96,9 @@ def _place(grant: Grant, way: Way, *, is_fetched: bool) -> Finding:
 
 
 def _unknown_origin(origin: str, way: Way, *, is_fetched: bool) -> Finding:
-    """Tell of the site under an address that the configuration does not name, so that pictures take a detour."""
+    """Report image URLs of the site itself under an address that the configuration does not name."""
     origins = [*way.settings.cloudreve.public_origins, origin]
-    text = f"It is on {origin}, as it seems the site itself, which cloudreve.public_origins does not name."
+    text = f"It is on {origin}. That seems to be Cloudreve itself, but cloudreve.public_origins does not name it."
     verdict = Verdict.ADVICE if is_fetched else Verdict.PROBLEM
     return Finding(verdict, "image URL", text, f"[cloudreve]\npublic_origins = {json.dumps(origins)}")
 

@@ -1,4 +1,4 @@
-"""Examines the way to Cloudreve, and its clock."""
+"""Checks that Cloudreve can be reached, its version, its latency and its clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PINGS = 5
 MAX_SKEW_S = 2.0
-"""What the precision of `Date` and a slow answer can make up."""
+"""A smaller difference may come from the precision of `Date` and from a slow answer."""
 SLOW_S = 0.25
 _MAX_PING_BYTES = 65536
 
@@ -117,7 +117,6 @@ def _skew(clock: Clock) -> Finding:
     if abs(clock.skew_s) <= MAX_SKEW_S:
         return Finding(Verdict.OK, "clock", "Cloudreve's clock and ours agree.")
     direction = "ahead of" if clock.skew_s > 0 else "behind"
-    text = (
-        f"Cloudreve's clock is {abs(clock.skew_s):.0f} s {direction} ours. The gateway allows for it; NTP is missing."
-    )
+    difference = f"Cloudreve's clock is {abs(clock.skew_s):.0f} s {direction} ours."
+    text = f"{difference} The gateway allows for it; NTP would set it right."
     return Finding(Verdict.ADVICE, "clock", text)

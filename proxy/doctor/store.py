@@ -1,4 +1,4 @@
-"""Examines Redis: the way to it, its version, its limits, and the right to write."""
+"""Checks Redis: its latency, its version, its memory limit, and the right to write."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ PATIENCE_S = 2.0
 OLDEST = (6, 2)
 
 
-async def examine_redis(settings: RedisSettings) -> list[Finding]:
-    """Reach Redis, when one is configured, and try what the gateway will do."""
+async def examine_redis(settings: RedisSettings, workers: int = 1) -> list[Finding]:
+    """Connect to Redis, when one is configured, and try what the gateway will do with it."""
     if settings.url is None:
-        return [Finding(Verdict.OK, "redis", "None is configured: the memory tier serves alone.")]
+        return [_absent(workers)]
     client = _client(place_of(settings.url), settings)
     try:
         return [
@@ -46,8 +46,18 @@ async def examine_redis(settings: RedisSettings) -> list[Finding]:
         await client.aclose()
 
 
+def _absent(workers: int) -> Finding:
+    if workers == 1:
+        return Finding(Verdict.OK, "redis", "None is configured: the memory tier serves alone.")
+    text = (
+        f"None is configured, so that each of the {workers} workers (server.workers) keeps a cache of its own and asks "
+        "Cloudreve by itself. Set redis.url: then they share both."
+    )
+    return Finding(Verdict.ADVICE, "redis", text)
+
+
 def _client(place: RedisPlace, settings: RedisSettings) -> Client:
-    """Make a client as the gateway has it, but patient; of a cluster one that finds its way alone."""
+    """Make a client as the gateway has it, with a longer timeout; for a cluster, redis-py's own."""
     if place.kind is not RedisKind.CLUSTER:
         return connect(place, settings.model_copy(update={"timeout_s": PATIENCE_S / PATIENCE}))
     return RedisCluster.from_url(

@@ -32,7 +32,7 @@ _NUMBERS = frozenset({bool, int, float})
 
 
 def configure(settings: LogSettings, worker: int | None = None) -> LineWriter:
-    """Send to stderr what this process logs, warns of or raises unseen; whoever calls closes the writer at last.
+    """Log to stderr what this process logs, warns of or leaves unhandled; the caller closes the writer at the end.
 
     One of several workers is named in each of its lines.
     """
@@ -98,7 +98,7 @@ class Lines:
 
 
 class _LibraryRecords(logging.Handler):
-    """Retells the records of libraries, which the gateway itself never writes."""
+    """Writes the records of libraries, which use `logging`, without their arguments."""
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None

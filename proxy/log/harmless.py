@@ -1,4 +1,4 @@
-"""What the log may say of a value or an error: nothing that could hold a secret."""
+"""Values and errors as the log may show them: without anything that could hold a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line of the log over and over: what stays the same is written once."""
+"""A log line that is written very often: the parts that never change are rendered once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SOME_MS = 123456.75
 
 
 def refrain(logger: str, event: str, **fields: str | int | None) -> Callable[[float], object]:
-    """Give a function that logs this at level info, with the time and a number of milliseconds, for little."""
+    """Return a function that logs this event at level info with the milliseconds it is given; structlog is slower."""
     log, config = structlog.get_logger(logger).bind(), structlog.get_config()
     lines = config["logger_factory"](logger)
     if not isinstance(lines, Lines) or not log.is_enabled_for(logging.INFO):

@@ -11,7 +11,7 @@ SOME_TIME = "0000-00-00T00:00:00.000+00:00"
 
 
 class Stamp:
-    """Writes the time in UTC to the millisecond, each of them once."""
+    """Writes the time in UTC; within one millisecond it gives the same text again."""
 
     def __init__(self, timer: Callable[[], float] = time.time) -> None:
         self._timer = timer

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 
-MAX_COOKIE_BYTES = 4096
-"""Browsers drop a cookie whose name and value are longer together (RFC 6265bis §5.6)."""
-
 
 class SameSite(StrEnum):
     """On which requests a browser sends a cookie."""
@@ -21,11 +18,6 @@ class SameSite(StrEnum):
 def cookie_name(name: str, *, is_secure: bool) -> str:
     """Give the name in full. With `__Host-` nobody but this very host can have set it (RFC 6265bis §4.1.3.2)."""
     return f"__Host-{name}" if is_secure else name
-
-
-def cookie_names(name: str) -> frozenset[str]:
-    """List both names in full."""
-    return frozenset(cookie_name(name, is_secure=is_secure) for is_secure in (False, True))
 
 
 def read_cookie(lines: Sequence[str], name: str) -> str | None:

@@ -11,7 +11,8 @@ from proxy.policy.headers import Fields
 ANY = "*"
 VARY = "Origin, Sec-Fetch-Site, Referer"
 """What tells one page from another: a shared cache must not hand to one what was said to another."""
-_OWN_SITE = frozenset({"same-origin", "same-site", "none"})
+OWN_SITE = frozenset({"same-origin", "same-site", "none"})
+"""Values of `Sec-Fetch-Site`: a request from a page of this site, or from the visitor's own hand."""
 _UNKNOWN = "null"
 
 
@@ -59,7 +60,7 @@ def page_of(headers: Mapping[str, str], own_origin: str) -> str | None:
     of another site that hides its name is "null", which no list holds.
     """
     site = headers.get("Sec-Fetch-Site")
-    if site in _OWN_SITE:
+    if site in OWN_SITE:
         return None
     named = _named(headers)
     if site is None and (named is None or named == own_origin):

@@ -22,7 +22,7 @@ _NO_THUMBNAIL = 40077
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is sent."""
+    """An HTTP answer in Cloudreve's shape."""
 
     status: HTTPStatus
     fields: Fields
@@ -31,7 +31,7 @@ class Reply:
 
 class _Link(msgspec.Struct):
     url: str
-    expires: str
+    expires: datetime
 
 
 class _Envelope(msgspec.Struct, omit_defaults=True):
@@ -43,19 +43,18 @@ class _Envelope(msgspec.Struct, omit_defaults=True):
 
 def link(url: str, expires: float) -> Reply:
     """Give a thumbnail's URL, and until when it may be used: unix time in seconds."""
-    moment = datetime.fromtimestamp(expires, UTC).isoformat().replace("+00:00", "Z")
-    return _said(_Envelope(0, _Link(url, moment), ""))
+    return _said(_Envelope(0, _Link(url, datetime.fromtimestamp(expires, UTC)), ""))
 
 
 def no(error: ProxyError, *, for_anybody: bool) -> Reply:
     """Give the reason why there is no URL.
 
-    What Cloudreve says, or would say to the same question, is said its way: status 200, and the truth in `code`. What
-    it did not say has its true status beside the same body, so that clients try again and its page shows an icon.
+    What Cloudreve refuses, or would refuse, is answered its way: status 200, with the reason in `code`. Any other error
+    has its true status beside the same body, so that clients try again and Cloudreve's page shows an icon.
 
-    A bad token it takes for none. `for_anybody` says that it might then grant the same question all the same: we do
-    not, but with a true status, for `code` 401 under status 200 makes the page sign its user out (*source*), which
-    would be no loss only where nothing can be seen without being signed in.
+    A bad token is refused here, while Cloudreve treats it as anonymous. `code` 401 under status 200 makes its page sign
+    the user out (*source*), so that it is used only where anonymous visitors can see nothing; `for_anybody` says that
+    they might see this URI, and then the status is 401 too.
     """
     if isinstance(error, Refused):
         refusal = error.refusal

@@ -29,20 +29,20 @@ class Seen:
     """How a visitor reached us, as far as it can be believed."""
 
     client: str
-    """The farthest address that is more than a claim; empty where there is none, as on a unix socket."""
+    """The farthest address that a trusted proxy vouches for; empty where there is none, as on a unix socket."""
     scheme: str | None = None
-    """`http` or `https`; None where nobody who is trusted has said."""
+    """`http` or `https`; None where no trusted proxy has said."""
     host: str | None = None
     """In lower case, with the port where it is not the scheme's own; None likewise."""
 
     @property
     def origin(self) -> str | None:
-        """Where the visitor believes to be, such as https://cloud.example.com."""
+        """The origin in the visitor's address bar, such as https://cloud.example.com; None where it is not known."""
         return f"{self.scheme}://{self.host}" if self.scheme and self.host else None
 
 
 class _Hop(NamedTuple):
-    """What one proxy says of whoever asked it; empty what it does not say."""
+    """What one proxy says about its client; empty texts for what it does not say."""
 
     client: str
     scheme: str
@@ -78,7 +78,7 @@ class Proxies:
         return _seen(hop.client, hop.scheme.lower(), (hop.host or ",".join(fields("Host"))).lower())
 
     def _told(self, peer: str, hops: Sequence[_Hop]) -> _Hop:
-        """Walk outwards from the nearest proxy, which is trusted; the last that is has the last word."""
+        """Read hops from the nearest proxy, which is trusted, outwards; the farthest trusted one decides."""
         told = _Hop(peer, "", "")
         for hop in reversed(hops):
             node = self._node(hop.client[:MAX_NODE_CHARS])
@@ -89,7 +89,7 @@ class Proxies:
 
 
 def _customary(fields: Fields) -> list[_Hop]:
-    """Read X-Forwarded-*; a field with fewer values than there are hops was set, not appended to, and is for all."""
+    """Read X-Forwarded-*; a field with fewer values than hops was set by one proxy, so that its first holds for all."""
     clients, schemes, hosts = (_list(fields(f"X-Forwarded-{name}")) for name in ("For", "Proto", "Host"))
     if not (clients or schemes or hosts):
         return []
@@ -120,7 +120,7 @@ def _hop(element: str) -> _Hop | None:
 
 
 def _seen(client: str, scheme: str, host: str) -> Seen:
-    """Keep of what was said only what can be part of an origin."""
+    """Keep scheme and host only where they can be part of an origin."""
     if scheme not in _DEFAULT_PORTS:
         return Seen(client)
     host = host.removesuffix(_DEFAULT_PORTS[scheme])
@@ -135,7 +135,7 @@ def _node(text: str) -> str:
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """Read an address; an IPv4 one that came in IPv6's clothes (RFC 4291 §2.5.5.2) is IPv4."""
+    """Read an address; an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) becomes IPv4."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -53,6 +53,11 @@ def refusal_ttl_s(refusal: Refusal, *, not_found_s: float, denied_s: float) -> f
             assert_never(refusal.kind)
 
 
+def is_final(refusal: Refusal) -> bool:
+    """Tell whether asking again would give the same, so that no grant of before counts any more."""
+    return refusal_ttl_s(refusal, not_found_s=1.0, denied_s=1.0) > 0
+
+
 def backoff_s(attempt: int, jitter: float) -> float:
     """Tell how many seconds to wait before asking again for a thumbnail that is being generated.
 

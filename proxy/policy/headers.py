@@ -14,9 +14,9 @@ Fields = tuple[tuple[str, str], ...]
 
 CACHE_NAME = "thumb-proxy"
 VARY_PUBLIC = "Authorization, X-Cr-Purchase-Ticket"
-"""What everybody may see is the same whatever cookies come along, and these differ with every visitor."""
+"""For public answers: they do not depend on cookies, which would give each visitor a cache entry of their own."""
 VARY = f"{VARY_PUBLIC}, Cookie"
-"""What is somebody's own must not outlive their session in a browser that others use as well."""
+"""For private answers: a browser must not show them to the next person who signs in there."""
 
 SAFETY: Fields = (
     ("X-Content-Type-Options", "nosniff"),
@@ -35,8 +35,8 @@ class Handling:
     """None where the answer needed no picture (304)."""
     collapsed: bool = False
     asks_again: bool = False
-    """Whether the visitor's browser has to ask every time: it is known by a cookie, and a browser's cache in memory
-    looks past `Vary: Cookie` (Chromium 156 went on showing pictures after the session had ended, until a reload)."""
+    """Whether the browser has to revalidate every time: for visitors known by a cookie, since a browser's memory cache
+    ignores `Vary: Cookie` (Chromium 156 went on showing pictures after the session had ended, until a reload)."""
 
     @property
     def is_hit(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a proxy refuses, takes off and puts on, so that both its sides see one and the same message (RFC 9110 §7.6)."""
+"""The heads of requests and answers that are passed through: what is refused, removed and added (RFC 9110 §7.6)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ _ABOUT_THE_VISITOR = frozenset(
         "x-real-ip",
     }
 )
-"""With X-Forwarded-*, where servers look for an address: Cloudreve believes anybody who names one (gin's default)."""
+"""Beside X-Forwarded-*, fields in which servers look for a client's address: Cloudreve believes them from anybody
+(gin's default)."""
 _VERSIONS = frozenset({"1.0", "1.1"})
 _TARGET = re.compile(r"/[!\"$-~]*")
 _DOTS = re.compile(r"(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\]|%2f|%5c|$)", re.IGNORECASE)
@@ -65,7 +66,7 @@ class Head:
 
     @property
     def expects_continue(self) -> bool:
-        """Whether the visitor waits for leave before sending a body; in HTTP/1.0 there is none (RFC 9110 §10.1.1)."""
+        """Whether the visitor waits for `100 Continue` before sending a body; not in HTTP/1.0 (RFC 9110 §10.1.1)."""
         expected = ",".join(self.all("expect")).strip().lower() == "100-continue"
         return expected and self.has_body and self.version == "1.1"
 
@@ -83,10 +84,10 @@ def fields_of(raw: Iterable[tuple[bytes, bytes]]) -> Fields:
 
 
 def check(head: Head) -> None:
-    """Raise BadRequest for what two servers could read in two ways, Looping for a request that was here before.
+    """Raise BadRequest for a head that two servers could read differently, Looping for a request we have passed before.
 
-    Most of it never comes this far: the parser in front refuses it. What it lets through is refused here, and what
-    would be fatal is looked at twice.
+    aiohttp's parser refuses most such heads already. Here what it lets through is refused, and what would allow request
+    smuggling is checked a second time.
     """
     if head.version not in _VERSIONS or not _TARGET.fullmatch(head.target):
         raise BadRequest("The request line must be a method, a path that begins with /, and HTTP/1.1.")
@@ -114,10 +115,8 @@ def _check_framing(head: Head) -> None:
 def onward(head: Head, seen: Seen, peer: str, own_cookies: Collection[str]) -> Fields:
     """Make the fields for Cloudreve; `peer` is the address that our connection comes from, "" where it has none.
 
-    The gateway's own cookies stay here; their names are given without `__Host-`.
-
-    `Host` is the one in the visitor's address bar: Cloudreve takes its site URL by it, and refuses a WebDAV
-    `Destination` with another.
+    The cookies named in `own_cookies`, without `__Host-`, are removed. `Host` is the one in the visitor's address bar:
+    Cloudreve chooses its site URL by it, and refuses a WebDAV `Destination` with another.
     """
     host = _host(head, seen)
     added = {
@@ -191,7 +190,7 @@ def _chain(head: Head, client: str, peer: str) -> list[str]:
 
 
 def _expectation(head: Head) -> str:
-    """Give what is expected of Cloudreve: leave to send a body where there is one, and what we do not understand."""
+    """Give `Expect` for Cloudreve: 100-continue only where there is a body; what we do not know as it came."""
     expected = ", ".join(head.all("expect"))
     if head.version == "1.0" or (expected.strip().lower() == "100-continue" and not head.has_body):
         return ""
@@ -199,7 +198,7 @@ def _expectation(head: Head) -> str:
 
 
 def _without(own: Collection[str], cookies: str) -> str:
-    """Take the gateway's own out of one line, and leave a line without any as it is."""
+    """Remove the gateway's own cookies from one line; a line without any stays as it is."""
     pairs = [pair.strip() for pair in cookies.split(";")]
     kept = [pair for pair in pairs if _PREFIX.sub("", pair.partition("=")[0].rstrip()) not in own]
     return cookies if len(kept) == len(pairs) else "; ".join(kept)

@@ -83,12 +83,12 @@ def identity_of(token: str, subject: str) -> Identity:
 
 
 def client_of(identity: Identity, address: str) -> str:
-    """Name who takes turns with others: a user wherever it sits, anybody else by address."""
+    """Return the client that shares Cloudreve fairly with others: a user by id, anybody else by address."""
     return identity.subject if identity.kind is IdentityKind.USER else address
 
 
 def holding(identity: Identity, ticket: str | None) -> Identity:
-    """Name the same asker with a purchase ticket, which may open more to it."""
+    """Return the identity with its purchase ticket, with which it may see more."""
     return replace(identity, ticket=ticket_digest(ticket)) if ticket else identity
 
 

@@ -1,4 +1,4 @@
-"""Names of things in the tiers: digests, so that no key shows a share password, a token or a signed URL."""
+"""The keys of entries in the tiers: digests, so that no key shows a share password, a token or a signed URL."""
 
 from __future__ import annotations
 
@@ -70,53 +70,49 @@ _SCHEMES = (
 `imageMogr2/...`, `response-content-type`, `versionId` stay in the name."""
 
 
-def identity_digest(identity: Identity) -> str:
-    """Name an identity; two are named alike only when equal in every field."""
-    return _digest(b"identity", *_identity_fields(identity))
-
-
 def grant_key(identity: Identity, uri: FileUri) -> str:
-    """Name the place of what Cloudreve said to this identity about this URI: a grant or a refusal."""
-    return "g:" + _digest(b"grant", uri.text, *_identity_fields(identity))
+    """Return the key of the grant or refusal that this identity has for this URI."""
+    who = (identity.kind, identity.subject, identity.client, identity.ticket, *identity.scopes)
+    return "g:" + _digest(b"grant", uri.text, *who)
 
 
 def seen_key(url: str) -> str:
-    """Name the place for what was seen behind one signed image URL."""
+    """Return the key under which a sealed URL's grant is kept with the version of its picture that was last seen."""
     return "s:" + _digest(b"seen", url)
 
 
 def turn_key(owner: str, uri: FileUri) -> str:
-    """Name the turns that are taken for one file while its thumbnail may have to be generated."""
+    """Return the key of the lock under which resolves of one file take turns until its thumbnail has been generated."""
     return "t:" + _digest(b"turn", owner, uri.text)
 
 
 def picture_key(picture: PictureId) -> str:
-    """Name the place of a picture's bytes, the same for everybody who may see it."""
+    """Return the key of a picture's bytes, the same for everybody who may see it."""
     return "p:" + picture
 
 
 def token_digest(token: str) -> str:
-    """Name a bearer token without holding it."""
+    """Return the digest that stands for a bearer token."""
     return _digest(b"token", token)
 
 
 def ticket_digest(ticket: str) -> str:
-    """Name a purchase ticket without holding it."""
+    """Return the digest that stands for a purchase ticket."""
     return _digest(b"ticket", ticket)
 
 
 def renewal_key(refresh_token: str) -> str:
-    """Name the place of the session that a refresh token brought."""
+    """Return the key of the session that was renewed with a refresh token."""
     return "s:" + _digest(b"renewal", refresh_token)
 
 
 def ended_key(session: str) -> str:
-    """Name the place where it is noted that a session has ended."""
+    """Return the key of the note that a session, given by its id, has ended."""
     return "e:" + _digest(b"ended", session)
 
 
 def site_digest(origins: str) -> str:
-    """Name a Cloudreve site, given by its addresses, in 8 characters, so that two sites may share one Redis."""
+    """Return 8 characters that stand for a Cloudreve site, given by its addresses: two sites may share one Redis."""
     return _digest(b"site", *(str(URL(origin)).rstrip("/") for origin in origins.split()))[:8]
 
 
@@ -172,10 +168,6 @@ def _is_signed_by(scheme: _Scheme, values: dict[str, str]) -> bool:
 def _pairs(query: str) -> list[tuple[str, str]]:
     parts = (part.partition("=") for part in query.split("&") if part)
     return [(unquote(name), unquote(value)) for name, _, value in parts]
-
-
-def _identity_fields(identity: Identity) -> tuple[str, ...]:
-    return identity.kind, identity.subject, identity.client, identity.ticket, *identity.scopes
 
 
 def _digest(purpose: bytes, *fields: str) -> str:

@@ -1,4 +1,4 @@
-"""Proof key for code exchange (RFC 7636): who redeems a code is who asked for it."""
+"""Proof key for code exchange (RFC 7636): a code can be redeemed only by whoever asked for it."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ METHOD = "S256"
 
 
 def challenge_of(verifier: str) -> str:
-    """Give what may be shown of a verifier (RFC 7636 §4.2)."""
+    """Return the code challenge for a verifier (RFC 7636 §4.2)."""
     return urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""Which File URIs are published, and through whose eyes."""
+"""Which File URIs are published, and with the rights of which account."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ class PublishedFolder:
 
 
 def account_for(uri: FileUri, folders: Sequence[PublishedFolder]) -> int | None:
-    """Give the account through whose eyes a URI is published, the deepest folder's first; None when it is not."""
+    """Give the account that publishes a URI, that of the deepest folder which holds it; None when none does."""
     holding = [folder for folder in folders if folder.holds(uri)]
     return max(holding, key=lambda folder: len(folder.prefix.text)).account if holding else None

@@ -36,7 +36,7 @@ _SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
 
 
 class RedisKind(StrEnum):
-    """Who is behind the URL."""
+    """The kinds of Redis that a URL can name."""
 
     SERVER = "server"
     SENTINEL = "sentinel"

@@ -1,4 +1,4 @@
-"""What a visitor may bring: the fields of a request, checked one by one."""
+"""A request for a thumbnail, made of the parts of an HTTP request, each of which is checked."""
 
 from __future__ import annotations
 

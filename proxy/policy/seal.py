@@ -30,6 +30,8 @@ class Purpose(StrEnum):
 
     URL = "url"
     SESSION = "session"
+    RENEWAL = "renewal"
+    """A renewed session on its way to the other replicas: who reads it there has no cookie."""
     STATE = "state"
 
 

@@ -1,4 +1,4 @@
-"""What a sealed URL carries: a grant, whose it is, and where it is kept."""
+"""What a sealed URL holds: a grant, its identity, and its key in the tiers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLACE = "g:"
 
 @dataclass(frozen=True, slots=True)
 class SealedGrant:
-    """Leave that travels with whoever asks. Of the File URI, which may hold a password, it has but a digest."""
+    """A grant as it is sealed into a URL. The File URI, which may hold a password, is in it as a digest only."""
 
     identity: Identity
     place: str
@@ -44,7 +44,7 @@ _decoder = msgspec.msgpack.Decoder(_Written)
 
 
 def sealed_grant(identity: Identity, uri: FileUri, grant: Grant) -> SealedGrant:
-    """Put together what travels; what changes while the grant lives stays behind."""
+    """Make what is sealed of a grant: without the fields that change while it lives, so that its URL stays the same."""
     travelling = Grant(grant.url, grant.fresh_until, grant.picture, grant.own)
     return SealedGrant(identity, grant_key(identity, uri), travelling)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from proxy.errors import BadRequest, BadSeal, UpstreamError
+from proxy.policy.embedding import OWN_SITE
 from proxy.policy.freshness import DATE_PRECISION_S
 from proxy.policy.identity import read_claims
 from proxy.policy.seal import Purpose, Sealer
@@ -16,14 +17,12 @@ from proxy.policy.tokens import Tokens
 RENEW_S = 60.0
 """How long before its end an access token is renewed, or a tenth of its life where that is less."""
 SPENT_S = 5 * DATE_PRECISION_S
-"""How long before its end it is not used any more, or a fiftieth of its life: to Cloudreve, whose clock we know to a
-second or two, a token that has just run out is as good as none, and it says so to nobody (CONTRACT: whoami)."""
+"""How long before its end an access token is used no more, or a fiftieth of its life where that is less. Cloudreve's
+clock is known to a second or two, and it silently takes a token that has run out for none (CONTRACT: whoami)."""
 MAX_LIFE_S = 400 * 86400.0
 """Browsers keep no cookie for longer (RFC 6265bis §5.5)."""
 MAX_PAYLOAD_BYTES = 2980
 """Sealed and with its name it is a cookie of 4096 bytes at most. Cloudreve's tokens take 840 (measured)."""
-
-_OURS = frozenset({"same-origin", "same-site", "none"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +37,9 @@ class Session:
     expires: float
     """When it ends."""
     refresh: str = field(repr=False)
-    """Empty where nothing can be renewed."""
+    """Empty where the access token cannot be renewed."""
     ends: float
-    """When nothing of all this is good any more."""
+    """When the session ends: none of its tokens is good any more."""
 
     @property
     def due_at(self) -> float:
@@ -80,7 +79,7 @@ def session_of(tokens: Tokens, name: str, now: float) -> Session:
     return Session(name, tokens.access, begun, access.expires, tokens.refresh, ends)
 
 
-def seal_session(sealer: Sealer, session: Session, site: str) -> str:
+def seal_session(sealer: Sealer, session: Session, site: str, purpose: Purpose = Purpose.SESSION) -> str:
     """Give the cookie's value, good for one Cloudreve site; raise BadRequest when no cookie can hold it."""
     written = _Payload(site, session.id, session.access, session.begun, session.expires, session.refresh, session.ends)
     payload = msgspec.msgpack.encode(written)
@@ -88,13 +87,15 @@ def seal_session(sealer: Sealer, session: Session, site: str) -> str:
         raise BadRequest(
             f"The tokens are too long for a cookie: {len(payload)} bytes, {MAX_PAYLOAD_BYTES} are possible."
         )
-    return sealer.seal(Purpose.SESSION, payload)
+    return sealer.seal(purpose, payload)
 
 
-def open_session(sealer: Sealer, text: str, site: str, now: float) -> Session | None:
+def open_session(
+    sealer: Sealer, text: str, site: str, now: float, purpose: Purpose = Purpose.SESSION
+) -> Session | None:
     """Read a cookie's value; None when it is not ours, of another site or version, or over."""
     try:
-        read = msgspec.msgpack.decode(sealer.open(Purpose.SESSION, text), type=_Payload)
+        read = msgspec.msgpack.decode(sealer.open(purpose, text), type=_Payload)
     except (BadSeal, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     if read.site != site or now >= read.ends:
@@ -108,7 +109,7 @@ def may_use_cookie(headers: Mapping[str, str]) -> bool:
     By the browser's own word (Fetch Metadata), which no page can set; where there is none (plain http, old browsers)
     `SameSite=Strict` has already kept the cookie back. `headers` are looked up without regard to case.
     """
-    return headers.get("Sec-Fetch-Site", "none") in _OURS
+    return headers.get("Sec-Fetch-Site", "none") in OWN_SITE
 
 
 def may_change(headers: Mapping[str, str], own_origin: str, others: Collection[str]) -> bool:
@@ -125,15 +126,15 @@ def may_change(headers: Mapping[str, str], own_origin: str, others: Collection[s
 
 
 def opens_window(headers: Mapping[str, str]) -> bool:
-    """Tell whether a visitor opens the address itself, and wants a page."""
+    """Tell whether a request is a navigation, and so wants a page."""
     mode = headers.get("Sec-Fetch-Mode")
     return mode == "navigate" if mode is not None else "text/html" in headers.get("Accept", "")
 
 
 def may_sign_in(headers: Mapping[str, str]) -> bool:
-    """Tell whether signing in begins by the visitor's will: in a window of its own, and not led there by another site.
+    """Tell whether a request may begin a sign-in: in a window of its own, and not from another site.
 
-    To one who has agreed once, Cloudreve's consent page says nothing: it sends the visitor straight back, signed in.
+    Cloudreve's consent page does not ask a visitor who has agreed before: it sends them straight back, signed in.
     """
     is_document = headers.get("Sec-Fetch-Dest", "document") == "document"
     return is_document and may_use_cookie(headers)

@@ -124,7 +124,7 @@ def answered(
 
 
 def _stays_here(text: str, session_path: str) -> bool:
-    """Tell whether a browser, or a server that decodes once too often, would find it on this site and only there."""
+    """Tell whether it is a path on this site, also for browsers and servers that decode it more than once."""
     if not text.startswith("/") or len(text) > MAX_LANDING_CHARS or _UNSAFE.search(text):
         return False
     path = re.split(r"[?#]", text, maxsplit=1)[0]

@@ -42,7 +42,7 @@ class _SignedIn(msgspec.Struct):
 
 
 def read_exchange(body: bytes) -> Tokens | None:
-    """Read what a code was exchanged for; None where Cloudreve does not accept the code, or the client.
+    """Read the tokens that a code was exchanged for; None where Cloudreve does not accept the code, or the client.
 
     Raises UpstreamError when it is not of the contract's shape. The two answers share no key (CONTRACT: whoami).
     """
@@ -64,7 +64,7 @@ def read_refresh(body: bytes) -> Tokens | None:
 
 
 def read_sign_in(body: bytes) -> Tokens | None:
-    """Read what a password brought; None for every code but success."""
+    """Read the tokens that a password was accepted with; None for every code but success."""
     answer = _decode(body, _Renewed)
     return _tokens(_decode(answer.data, _SignedIn).token) if answer.code == 0 else None
 

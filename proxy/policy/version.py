@@ -1,4 +1,4 @@
-"""Which state of a picture it is: upstream's ETag, or a digest of the bytes where it gave none."""
+"""The version of a picture: upstream's ETag, or a digest of the bytes where upstream gave none."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _ENTITY_TAG = re.compile(r'(?:W/)?"[\x20\x21\x23-\x7e]*"')
 
 
 def version_of(etag: str, body: bytes) -> str:
-    """Name the state of a complete picture; `etag` is upstream's as received, or empty."""
+    """Return the version of a complete picture; `etag` is upstream's as received, or empty."""
     return etag or f"blake2b-{blake2b(body, digest_size=20).hexdigest()}"
 
 
 def etag_in(version: str) -> str:
-    """Give back the ETag with which upstream can be asked whether this is still the state.
+    """Return the ETag with which upstream can be asked whether this version is still current.
 
     Empty where upstream gave none, or one that could not be sent back as it came.
     """

@@ -1,4 +1,4 @@
-"""File descriptors: visitors take one each, and what is done for them takes some as well."""
+"""File descriptors: each visitor takes one, and so do connections to Cloudreve, to images and to Redis."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 
 IS_DEALT = sys.platform == "linux"
+"""Whether each worker listens on sockets of its own."""
 
 
 @dataclass(frozen=True, slots=True)

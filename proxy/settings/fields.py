@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 YEAR_S = 31_536_000
 MIN_SEAL_KEY_CHARS = 32
+_TAKEN_PATHS = frozenset({"/api/v4/file/thumb", "/healthz", "/readyz", "/thumb"})
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9.])?")
 
 
@@ -126,6 +127,13 @@ def _long_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _free_path(text: str) -> str:
+    """Return a path at which the gateway serves nothing else."""
+    if text in _TAKEN_PATHS:
+        raise ValueError("the gateway serves something else there")
+    return text
+
+
 def _network(text: str) -> str:
     """Return the network in its usual spelling; an address alone is a network of one."""
     try:
@@ -146,10 +154,10 @@ Port: TypeAlias = Annotated[int, _Number, Field(ge=0, le=65535, description="a w
 Seconds: TypeAlias = Annotated[
     float, _Number, Field(gt=0, le=YEAR_S, description="a number of seconds above 0, at most a year")
 ]
-Margin: TypeAlias = Annotated[
+SecondsOrZero: TypeAlias = Annotated[
     float, _Number, Field(ge=0, le=YEAR_S, description="a number of seconds from 0 to a year")
 ]
-Moment: TypeAlias = Annotated[float, _Number, Field(ge=0, le=60, description="a number of seconds from 0 to 60")]
+MinuteAtMost: TypeAlias = Annotated[float, _Number, Field(ge=0, le=60, description="a number of seconds from 0 to 60")]
 Bytes: TypeAlias = Annotated[int, _Number, Field(gt=0, description="a whole number of bytes above 0")]
 Count: TypeAlias = Annotated[int, _Number, Field(gt=0, description="a whole number above 0")]
 Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
@@ -200,8 +208,9 @@ Namespace: TypeAlias = Annotated[
         description="1 to 64 letters, digits, dots, underscores or hyphens",
     ),
 ]
-UrlPath: TypeAlias = Annotated[
+SessionPath: TypeAlias = Annotated[
     str,
+    AfterValidator(_free_path),
     Field(
         max_length=100,
         pattern=r"^(/[A-Za-z0-9_-]+)+$",

@@ -20,7 +20,6 @@ _ENTRY_REASONS = {
     "model_type": "an entry is a table of keys and values",
     "missing": "it is missing",
     "extra_forbidden": "there is no such key",
-    "path_not_file": "there is no such file",
 }
 """What pydantic's kinds of errors mean to whoever has written an entry."""
 _MAX_SHOWN = 80

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from proxy.errors import BadRequest
-from proxy.policy.sniff import SNIFF_BYTES, media_type
+from proxy.policy.redis_url import ACCEPTED
 from proxy.policy.uri import parse
 from proxy.settings.fields import (
     AnyOrigin,
@@ -18,8 +17,7 @@ from proxy.settings.fields import (
     Count,
     Host,
     HostList,
-    Margin,
-    Moment,
+    MinuteAtMost,
     Namespace,
     NetworkList,
     Origin,
@@ -29,11 +27,13 @@ from proxy.settings.fields import (
     Scopes,
     SealKeys,
     Seconds,
+    SecondsOrZero,
     Secret,
+    SessionPath,
     Switch,
-    UrlPath,
     Workers,
 )
+from proxy.settings.files import PictureFile, SecretFile
 
 
 def _folder(text: str) -> str:
@@ -47,19 +47,6 @@ def _folder(text: str) -> str:
     return uri.text
 
 
-def _picture_file(path: Path | None) -> Path | None:
-    """Return the path of a file that browsers can show."""
-    if path is not None and (path.stat().st_size > MAX_FALLBACK_BYTES or media_type(_head(path)) is None):
-        raise ValueError("this is no picture, or too large")
-    return path
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(SNIFF_BYTES)
-
-
-MAX_FALLBACK_BYTES = 1024 * 1024
 MAX_FOLDER_BYTES = 4096
 
 
@@ -81,7 +68,7 @@ class ServerSettings(Section):
     header_timeout_s: Seconds = 15.0
     send_timeout_s: Seconds = 60.0
     max_connections: Count = 10_000
-    drain_s: Margin = 0.0
+    drain_s: SecondsOrZero = 0.0
     shutdown_s: Seconds = 30.0
     passthrough: Switch = False
     trusted_proxies: NetworkList = ("127.0.0.0/8", "::1/128")
@@ -127,13 +114,13 @@ class IdentitySettings(Section):
 
 
 class GrantSettings(Section):
-    """How long Cloudreve's leave is kept."""
+    """How long grants are kept: Cloudreve's permission for one identity to see one file."""
 
-    margin_s: Margin = 10.0
+    margin_s: SecondsOrZero = 10.0
     max_ttl_s: Seconds = 3600.0
     default_ttl_s: Seconds = 60.0
-    renew_s: Margin = 60.0
-    stale_if_error_s: Margin = 0.0
+    renew_s: SecondsOrZero = 60.0
+    stale_if_error_s: SecondsOrZero = 0.0
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:
@@ -143,21 +130,21 @@ class GrantSettings(Section):
 
 
 class RefusalSettings(Section):
-    """How long Cloudreve's no is kept, per kind; 0 keeps none."""
+    """How long refusals are kept, per kind; 0 keeps none."""
 
-    not_found_s: Moment = 5.0
-    denied_s: Moment = 2.0
+    not_found_s: MinuteAtMost = 5.0
+    denied_s: MinuteAtMost = 2.0
 
 
 class PictureSettings(Section):
-    """What a picture may weigh and how long its bytes are kept."""
+    """How large a picture may be, and how long its bytes are kept."""
 
     max_bytes: Bytes = 10 * 1024 * 1024
     ttl_s: Seconds = 86400.0
 
 
 class MemorySettings(Section):
-    """The first tier."""
+    """The memory tier of one process."""
 
     max_bytes: Bytes = 256 * 1024 * 1024
     max_answers_bytes: Bytes = 16 * 1024 * 1024
@@ -166,13 +153,7 @@ class MemorySettings(Section):
 class RedisSettings(Section):
     """The second tier, shared by replicas; none without a URL."""
 
-    url: Annotated[
-        RedisUrl | None,
-        Field(
-            description="redis://[user:password@]host[:port][/db], the same with rediss://, unix:///socket[?db=0], "
-            "redis+sentinel://host[:port][,host[:port]...]/service[/db] or redis+cluster://host[:port][,host[:port]...]"
-        ),
-    ] = None
+    url: Annotated[RedisUrl | None, Field(description=ACCEPTED)] = None
     namespace: Namespace = "thumb-proxy"
     timeout_s: Seconds = 0.25
     pause_s: Seconds = 1.0
@@ -180,7 +161,7 @@ class RedisSettings(Section):
 
 
 class SealSettings(Section):
-    """What sealed URLs and cookies are sealed with; random in each process without keys."""
+    """The keys of sealed URLs and cookies; without any, each process takes a random one."""
 
     keys: SealKeys = ()
 
@@ -188,7 +169,7 @@ class SealSettings(Section):
 class SessionSettings(Section):
     """The cookie that stands for an access token."""
 
-    path: UrlPath = "/session"
+    path: SessionPath = "/session"
     cookie: CookieName = "thumb_session"
     origins: OriginList = ()
 
@@ -202,7 +183,7 @@ class SignInSettings(Section):
 
 
 class PublishSettings(Section):
-    """A folder that everybody may see through an account's eyes; one entry per folder."""
+    """A folder that everybody may see with the rights of an account; one entry per folder."""
 
     prefix: Annotated[
         str, AfterValidator(_folder), Field(description="the File URI of a folder, as cloudreve://my/public")
@@ -210,15 +191,13 @@ class PublishSettings(Section):
     email: Annotated[str | None, Field(description="the account's e-mail address", min_length=3)] = None
     secret: Annotated[Secret | None, Field(description="the password with `email`, or a refresh token")] = None
     secret_file: Annotated[
-        FilePath | None, Field(description="a file that holds the password with `email`, or a refresh token")
+        SecretFile | None, Field(description="a file that holds the password with `email`, or a refresh token")
     ] = None
 
     @model_validator(mode="after")
     def _has_one_secret(self) -> Self:
         if (self.secret is None) == (self.secret_file is None):
             raise ValueError("one of secret and secret_file is needed: a password with email, or a refresh token")
-        if not self.secret_text:
-            raise ValueError("the secret is empty")
         return self
 
     @property
@@ -235,7 +214,8 @@ class EmbedSettings(Section):
     private_origins: OriginList = ()
     public_origins: AnyOrigin = ("*",)
     fallback: Annotated[
-        FilePath | None, AfterValidator(_picture_file), Field(description="the file of a picture, of 1 MiB at most")
+        PictureFile | None,
+        Field(description="the path of a picture (PNG, JPEG, GIF, WebP ...) of 1 MiB at most"),
     ] = None
 
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, NestedSecretsSettingsSource, SecretsSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
+from proxy.settings.files import resolve_paths
 from proxy.settings.problems import Given, bad_value, unknown_key, unknown_name, unknown_table
 from proxy.settings.root import ENV_PREFIX, KEYS, LISTS, Settings
 
@@ -107,6 +108,7 @@ class _Sources:
             quotes = "; texts need quotation marks" if "Invalid value" in str(error) else ""
             self.unreadable.append(f"{path} is no valid TOML: {error}{quotes}")
         else:
+            resolve_paths(tables, path.parent)
             self._take(tables, lambda _key: str(path))
             self._complain_of_file(tables, path)
 

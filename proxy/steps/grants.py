@@ -25,7 +25,7 @@ from proxy.model import (
     Visitor,
 )
 from proxy.policy.codec import encode
-from proxy.policy.freshness import refusal_ttl_s, renew_at
+from proxy.policy.freshness import is_final, refusal_ttl_s, renew_at
 from proxy.policy.keys import grant_key
 from proxy.settings import Settings
 from proxy.sharing.cluster import Alone, Cluster
@@ -167,7 +167,10 @@ class Grants:
 
         async def find(left: bytes) -> Grant | Refusal | None:
             entry = await self._tiers.find_shared(key, self._promotion_s, left)
-            return entry if isinstance(entry, Refusal) or self._lasts(entry, after) else None
+            if isinstance(entry, Refusal):
+                self._tiers.forget_here(key)  # the grant of before, which would bridge an outage
+                return entry
+            return entry if self._lasts(entry, after) else None
 
         def keep(entry: Grant | Refusal) -> tuple[bytes, float]:
             return encode(entry), self._kept_s(entry)
@@ -189,7 +192,10 @@ class Grants:
             if visitor.identity.kind is IdentityKind.ACCOUNT:
                 raise AccountFailed("The account behind this folder is not accepted at the moment.")
             raise InvalidToken("The access token has expired meanwhile.")
-        self._tiers.keep_here(key, resolution, self._kept_s(resolution))
+        kept_s = self._kept_s(resolution)
+        if isinstance(resolution, Refusal) and is_final(resolution) and not kept_s > 0:
+            await self._tiers.forget(key)  # it takes no place, but the grant of before loses its own
+        self._tiers.keep_here(key, resolution, kept_s)
         return resolution
 
 

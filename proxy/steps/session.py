@@ -14,7 +14,7 @@ from proxy.cache.notes import Notes
 from proxy.errors import Busy, ProxyError
 from proxy.model import SessionCookie
 from proxy.policy.keys import ended_key, renewal_key
-from proxy.policy.seal import Sealer
+from proxy.policy.seal import Purpose, Sealer
 from proxy.policy.session import Session, open_session, seal_session, session_of
 from proxy.policy.tokens import Tokens
 from proxy.sharing.cluster import Alone, Cluster
@@ -74,7 +74,7 @@ class Sessions:
     def begin(self, tokens: Tokens) -> tuple[Session, SessionCookie]:
         """Begin a session with tokens that have been verified; raise BadRequest where no cookie can hold them."""
         session = session_of(tokens, secrets.token_hex(16), self._clock.now())
-        return session, self._cookie(session, seal_session(self._sealer, session, self._site))
+        return session, self._cookie(session)
 
     async def enter(self, cookie: str) -> Entered | None:
         """Give the session behind a cookie, its token good for a call; None when it is bad, expired, ended or refused.
@@ -82,7 +82,7 @@ class Sessions:
         A token that is about to run out is renewed behind the visitor's back, one that has run out before their eyes:
         only then trouble with Cloudreve is raised.
         """
-        session, text = self._opened(cookie), cookie
+        session, is_renewed = self._opened(cookie), False
         if session is None or await self._has_ended(session):
             return None
         for _ in range(_HOPS):
@@ -91,13 +91,13 @@ class Sessions:
             successor = await self._successor(session)
             if successor is None:
                 break
-            renewed = self._opened(successor)
+            renewed = self._renewed(session, successor)
             if renewed is None:
                 return None
-            session, text = renewed, successor
+            session, is_renewed = renewed, True
         if session.is_spent(self._clock.now()):
             return None
-        return Entered(session, self._sure_until(session), None if text == cookie else self._cookie(session, text))
+        return Entered(session, self._sure_until(session), self._cookie(session) if is_renewed else None)
 
     def end(self, cookie: str) -> asyncio.Future[str] | None:
         """End the session behind a cookie, for every copy of it; None where there is none.
@@ -116,7 +116,13 @@ class Sessions:
     def _opened(self, text: str) -> Session | None:
         return open_session(self._sealer, text, self._site, self._clock.now())
 
-    def _cookie(self, session: Session, text: str) -> SessionCookie:
+    def _renewed(self, session: Session, text: str) -> Session | None:
+        """Read what a session was renewed to; None for anything else."""
+        renewed = open_session(self._sealer, text, self._site, self._clock.now(), Purpose.RENEWAL)
+        return renewed if renewed is not None and renewed.id == session.id else None
+
+    def _cookie(self, session: Session) -> SessionCookie:
+        text = seal_session(self._sealer, session, self._site)
         return SessionCookie(text, session.ends - self._clock.now())
 
     def _sure_until(self, session: Session) -> float:
@@ -149,13 +155,13 @@ class Sessions:
         """Renew once over all replicas; the others find the outcome in the message or in the notes."""
 
         async def find(message: bytes) -> str | None:
-            return self._taken(key, message.decode("ascii", "replace") or await self._notes.find(key))
+            return self._taken(session, key, message.decode("ascii", "replace") or await self._notes.find(key))
 
         return await self._cluster.share(key, find, lambda: self._load(session, key), str.encode)
 
-    def _taken(self, key: str, text: str | None) -> str | None:
+    def _taken(self, session: Session, key: str, text: str | None) -> str | None:
         """Take over what another replica found out, if our keys open it."""
-        renewed = self._opened(text) if text else None
+        renewed = self._renewed(session, text) if text else None
         if text == OVER:
             self._notes.remember(key, OVER, OVER_S)
         elif renewed is not None and text is not None:
@@ -171,7 +177,7 @@ class Sessions:
             await self._notes.keep(key, OVER, OVER_S)
             return OVER
         renewed = session_of(Tokens(tokens.access, tokens.refresh or session.refresh), session.id, now)
-        text = seal_session(self._sealer, renewed, self._site)
+        text = seal_session(self._sealer, renewed, self._site, Purpose.RENEWAL)
         await self._notes.keep(key, text, renewed.expires - now)
         return text
 

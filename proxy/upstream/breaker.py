@@ -1,4 +1,4 @@
-"""Answers at once while Cloudreve is down, and finds out by itself when it is back."""
+"""A circuit breaker: while Cloudreve is down calls fail at once, and pings find out when it is back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from proxy.errors import ProxyError, TooSlow, Unreachable
 TRIPPED_BY = 3
 """Failures in a row, with no answer of any kind between them, that count as an outage."""
 UNHEARD_PINGS = 2
-"""So many pings in a row without an answer do too."""
+"""Pings in a row without an answer that count as an outage too."""
 SUSPICIOUS_S = 5.0
 """A call that takes longer may be a big picture being generated, or an upstream that hangs: a ping tells which."""
 

@@ -80,7 +80,7 @@ class Cloudreve:
             call.outcome = "ok"
 
     async def send(self, method: str, path: str, body: bytes, media_type: str) -> bytes:
-        """Send a body to a path of the API, in nobody's name, and give the answer's; for those who deal in tokens."""
+        """Send a body to a path of the API, without credentials, and return the answer's body; for `OAuth`."""
         headers = {"Accept": "application/json", "Content-Type": media_type}
         with self.breaker.call():
             return await self._ask(method, URL(self._base + path), headers, self._settings.whoami_timeout_s, body)
@@ -138,7 +138,7 @@ def _headers(credentials: Credentials) -> dict[str, str]:
 
 
 def translated(error: TimeoutError | aiohttp.ClientError) -> ProxyError:
-    """Give our error for a foreign one; its message, which may hold a signed URL, stays behind."""
+    """Return our error for one of aiohttp's, without its message, which may hold a signed URL."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return Unreachable("No connection to upstream in time.")
     if isinstance(error, TimeoutError):

@@ -39,7 +39,7 @@ class Arrival:
 
 
 class Images:
-    """Two ways out: one to the site and the hosts that the configuration lists, one to public addresses only."""
+    """Fetches through one of two sessions: one for the site and the listed hosts, one for public addresses only."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Deals in tokens with Cloudreve: a code for tokens, old ones for new ones, and their end."""
+"""Asks Cloudreve's API for tokens: by a code, by a password, by a refresh token; and revokes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class OAuth:
-    """Cloudreve's endpoints for tokens. The client's secret goes there alone."""
+    """Cloudreve's endpoints for tokens. The OAuth client's secret is sent to these alone."""
 
     def __init__(self, cloudreve: Cloudreve, metrics: Metrics, client: SignInSettings) -> None:
         self._cloudreve = cloudreve
@@ -34,9 +34,9 @@ class OAuth:
 
     async def sign_in(self, email: str, password: str) -> Tokens | None:
         """Give the tokens of an account; None when Cloudreve does not let it in, or wants more than a password."""
-        said = msgspec.json.encode({"email": email, "password": password})
+        body = msgspec.json.encode({"email": email, "password": password})
         with self._metrics.upstream("sign_in") as call:
-            tokens = read_sign_in(await self._cloudreve.send("POST", "/api/v4/session/token", said, JSON))
+            tokens = read_sign_in(await self._cloudreve.send("POST", "/api/v4/session/token", body, JSON))
             call.outcome = "tokens" if tokens else "refusal"
             return tokens
 
@@ -46,7 +46,7 @@ class OAuth:
         The old token remains good (measured), and either ends with the session that both come from.
         """
         with self._metrics.upstream("refresh") as call:
-            body = await self._cloudreve.send("POST", "/api/v4/session/token/refresh", _said(refresh_token), JSON)
+            body = await self._cloudreve.send("POST", "/api/v4/session/token/refresh", _body(refresh_token), JSON)
             tokens = read_refresh(body)
             call.outcome = "tokens" if tokens else "refusal"
             return tokens
@@ -54,7 +54,7 @@ class OAuth:
     async def revoke(self, refresh_token: str) -> None:
         """End the session that a refresh token comes from; access tokens live on until they run out (measured)."""
         with self._metrics.upstream("revoke") as call:
-            await self._cloudreve.send("DELETE", "/api/v4/session/token", _said(refresh_token), JSON)
+            await self._cloudreve.send("DELETE", "/api/v4/session/token", _body(refresh_token), JSON)
             call.outcome = "ok"
 
     def _credentials(self) -> dict[str, str]:
@@ -65,5 +65,5 @@ class OAuth:
         }
 
 
-def _said(refresh_token: str) -> bytes:
+def _body(refresh_token: str) -> bytes:
     return msgspec.json.encode({"refresh_token": refresh_token})

@@ -21,17 +21,16 @@ from proxy.policy.hops import fields_of
 from proxy.settings import CloudreveSettings
 from proxy.upstream.cloudreve import translated
 from proxy.upstream.tunnel import FarEnd
-from proxy.upstream.upload import Impatient, Proceed, Upload, at_once
+from proxy.upstream.upload import ImpatientRequest, Proceed, Upload, at_once
 
 FIRST_BYTE_S = 300.0
 """How long Cloudreve may think about a GET. What changes something, such as copying a folder, takes what it takes."""
 MAX_HEAD_BYTES = 64 * 1024
 """The longest line of an answer's head."""
 HELD_BYTES = 64 * 1024
-"""How much of a body is taken in before the other side takes it; with what loop and sockets hold, ten times as much."""
+"""How much of a body is buffered when its receiver is slow; with the buffers of loop and sockets, ten times as much."""
 SILENCE_S = 60
-"""After how long the other side of a silent connection is asked whether it is still there (TCP keep-alive): event
-streams and uploads know no deadline."""
+"""After how long without data TCP keep-alive probes a connection: event streams and uploads have no deadline."""
 
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
 _NEVER_ADDED = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
@@ -97,7 +96,7 @@ class Passage:
         target = URL.build(
             scheme=self._site.scheme, authority=self._site.raw_authority, path=question.target, encoded=True
         )
-        with self._metrics.upstream("pass") as call, _blaming(body):
+        with self._metrics.upstream("pass") as call, _translating(body):
             async with asyncio.timeout(FIRST_BYTE_S if is_repeatable else None):
                 response = await session.request(
                     question.method, target, headers=CIMultiDict(question.fields), data=body, allow_redirects=False
@@ -129,7 +128,7 @@ def _session(
         max_line_size=MAX_HEAD_BYTES,
         max_field_size=MAX_HEAD_BYTES,
         middlewares=middlewares,
-        request_class=Impatient,
+        request_class=ImpatientRequest,
     )
 
 
@@ -144,7 +143,7 @@ def _lasting_socket(address: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's 
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending a PUT or DELETE a second time: it does so on two kinds of error, which this is not."""
+    """Replace the two kinds of error after which aiohttp would send a PUT or DELETE a second time."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
@@ -154,8 +153,8 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
 
 
 @contextmanager
-def _blaming(body: Upload | None) -> Iterator[None]:
-    """Translate what aiohttp raises, and name the cause where it lies with the visitor's body."""
+def _translating(body: Upload | None) -> Iterator[None]:
+    """Translate aiohttp's errors; where the visitor's body broke off, raise that error in their place."""
     try:
         yield
     except (TimeoutError, aiohttp.ClientError, ProxyError) as error:
@@ -167,7 +166,7 @@ def _blaming(body: Upload | None) -> Iterator[None]:
 def _reply(response: aiohttp.ClientResponse, chunks: AsyncIterator[bytes]) -> Reply:
     has_switched = response.status == HTTPStatus.SWITCHING_PROTOCOLS
     if response.status < HTTPStatus.OK and not has_switched:
-        raise UpstreamError("Cloudreve answered with a status that is none.")
+        raise UpstreamError("Cloudreve answered with an interim status only.")
     reason = response.reason if response.reason and response.reason.isprintable() else ""
     far = FarEnd(response.connection) if has_switched else None
     return Reply(response.status, reason, fields_of(response.raw_headers), chunks, far)
@@ -176,7 +175,7 @@ def _reply(response: aiohttp.ClientResponse, chunks: AsyncIterator[bytes]) -> Re
 async def _chunks(response: aiohttp.ClientResponse, body: Upload | None) -> AsyncIterator[bytes]:
     """Give the body of an answer as it comes."""
     protocol = response.connection.protocol if response.connection is not None else None
-    with _blaming(body), _waking(response.content, protocol.closed if protocol is not None else None):
+    with _translating(body), _waking(response.content, protocol.closed if protocol is not None else None):
         async for chunk in response.content.iter_any():
             yield chunk
     # The end of a body without length or chunks is the end of its connection; aiohttp makes no difference between one
@@ -187,7 +186,7 @@ async def _chunks(response: aiohttp.ClientResponse, body: Upload | None) -> Asyn
 
 @contextmanager
 def _waking(content: aiohttp.StreamReader, closed: asyncio.Future[None] | None) -> Iterator[None]:
-    """Tell who reads a body that the connection has ended; aiohttp forgets to when a chunk breaks HTTP."""
+    """Wake the reader of a body when its connection has ended; aiohttp does not when a chunk breaks HTTP."""
 
     def wake(ended: asyncio.Future[None]) -> None:
         if not ended.cancelled():

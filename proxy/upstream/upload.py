@@ -12,11 +12,10 @@ from aiohttp.abc import AbstractStreamWriter
 from proxy.errors import ProxyError
 
 Proceed: TypeAlias = Callable[[], Awaitable[None]]
-"""Called when Cloudreve wants a body, before the first of it is taken."""
+"""Called when Cloudreve wants a body, before the first of it is read."""
 
-
-LEAVE_S = 1.0
-"""How long Cloudreve is waited for to want a body that a visitor holds back."""
+CONTINUE_S = 1.0
+"""How long a request waits for Cloudreve's `100 Continue` before its body is sent without."""
 
 
 async def at_once() -> None:
@@ -32,7 +31,7 @@ class Upload(aiohttp.Payload):
         self._proceed = proceed
         self._response: aiohttp.ClientResponse | None = None
         self.failure: ProxyError | None = None
-        """What the visitor did to it; whatever follows from that is no fault of Cloudreve's."""
+        """Why the visitor's body broke off, if it did; errors that follow from it are no fault of Cloudreve's."""
 
     def watch(self, response: aiohttp.ClientResponse) -> None:
         """Name the answer that has begun before the body's end, and is to end with it when it breaks off."""
@@ -61,16 +60,16 @@ class Upload(aiohttp.Payload):
         raise TypeError("a body that streams has no text")
 
 
-class Impatient(aiohttp.ClientRequest):
-    """A request that sends its body at last without leave: some servers never give it (RFC 9110 §10.1.1)."""
+class ImpatientRequest(aiohttp.ClientRequest):
+    """A request that waits for `100 Continue` for CONTINUE_S only: some servers never send it (RFC 9110 §10.1.1)."""
 
     def update_expect_continue(self, expect: bool = False) -> None:
-        """Wait for leave where it is asked for, but not for ever."""
+        """End the waiting after CONTINUE_S."""
         super().update_expect_continue(expect)
         if self._continue is not None:
-            self.loop.call_later(LEAVE_S, _set, self._continue)
+            self.loop.call_later(CONTINUE_S, _set, self._continue)
 
 
-def _set(leave: asyncio.Future[bool]) -> None:
-    if not leave.done():
-        leave.set_result(True)
+def _set(received: asyncio.Future[bool]) -> None:
+    if not received.done():
+        received.set_result(True)

@@ -17,7 +17,7 @@ from proxy.web.thumb import question
 
 
 class ThumbApi:
-    """Answers clients of Cloudreve, its own page among them, which need not know that there is a gateway."""
+    """Answers clients of Cloudreve's API, its own page among them, as Cloudreve would."""
 
     def __init__(self, gateway: Gateway, sealed: Sealed, front: Front, max_uri_bytes: int) -> None:
         self._gateway = gateway
@@ -32,7 +32,7 @@ class ThumbApi:
     async def _thumb(self, request: web.Request) -> web.Response:
         asked = None
         try:
-            # For cookies there is `/thumb`: clients of this API know none, and a signed-out page is to be signed out.
+            # Cookies do not count here: clients of this API send tokens, and a page without one is signed out.
             asked = question(request, self._front, self._max_uri_bytes)
             granted = await self._gateway.grant(asked)
             url = self._front.origin(request) + PREFIX + self._sealed.seal(granted)

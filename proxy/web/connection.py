@@ -1,15 +1,13 @@
-"""aiohttp's connection to a visitor, without five faults of it (aiohttp 3.14).
+"""aiohttp's connection to a visitor, with five faults of aiohttp 3.14 mended.
 
-Two matter to whoever passes bodies on, and lie in its C parser. A chunk that breaks HTTP, when the request it belongs
-to is being handled already, becomes an error of the *next* request, and who reads the body waits for ever. And the last
-trailer of a chunked body turns up among the fields of the next request, which behind a load balancer may be somebody
-else's.
-
-A connection that was accepted in the moment of leaving is told to close before it has begun to wait, waits all the
-same, hears nothing any more, and holds up both its visitor and the leaving for as long as requests are given. And what
-is said to a request that breaks HTTP quotes it, tokens included.
-
-And heads are bounded line by line only: with 128 of them one takes two megabytes, for as long as its sender likes.
+1. A chunk that breaks HTTP, in the body of a request that is being handled already, becomes an error of the *next*
+   request, and whoever reads the body waits for ever.
+2. The last trailer of a chunked body turns up among the fields of the next request, which behind a load balancer may be
+   another visitor's.
+3. A connection that is accepted while the server shuts down is told to close before it begins to wait for a request. It
+   waits all the same, and holds up the shutdown until `server.shutdown_s` is over.
+4. The answer to a request that breaks HTTP quotes it, tokens included.
+5. Heads are bounded line by line only: with 128 lines one takes two megabytes, for as long as its sender likes.
 """
 
 from __future__ import annotations
@@ -29,14 +27,14 @@ from proxy.errors import BadRequest, ProxyError
 from proxy.policy.headers import problem, problem_fields
 
 LINES = 2
-"""A head may be as large as this many of the longest lines."""
+"""A head may be as large as this many lines of the greatest length (`server.max_header_bytes`)."""
 _AT_ONCE_S = 0.01
 _SERVER_SIDE = 500
 _CLIENT_SIDE = 400
 
 
 class Connection(RequestHandler):
-    """Tells who reads a body that it has broken off, closes whenever it is idle, quotes nobody, and bounds heads."""
+    """Mends these faults, and tells `Crowd` how long the visitor has been idle, or too slow in sending or reading."""
 
     __slots__ = ("_body", "_head_bytes", "_head_since", "_is_deaf", "_unread", "_untouched", "_wire")
 
@@ -82,7 +80,7 @@ class Connection(RequestHandler):
         return 0.0 if self.is_used else now - (self._untouched - self._keepalive_timeout)
 
     def unread_for_s(self, now: float) -> float:
-        """Tell for how long the visitor has taken nothing of what lies ready, as far as was seen by asking this."""
+        """Tell for how long the visitor has read nothing of what waits to be sent, as seen by repeated calls."""
         size_bytes, since = self._unread
         if not self._unread_bytes or self._unread_bytes != size_bytes:
             self._unread = (self._unread_bytes, now)
@@ -106,7 +104,7 @@ class Connection(RequestHandler):
             self.force_close()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's
-        """Let what is under way end for so long, and then end it; aiohttp would wait for that as long again."""
+        """Wait for the request under way for `timeout` seconds, then end it; aiohttp would wait twice as long."""
         task = self._task_handler
         if timeout and task is not None and self._request_in_progress:
             await asyncio.wait({task}, timeout=timeout)
@@ -131,7 +129,7 @@ class Connection(RequestHandler):
         return response
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come; nothing any more behind what breaks HTTP."""
+        """Parse what has come; after a request that breaks HTTP nothing more is read."""
         if self._is_deaf:
             return
         before = self._request_count
@@ -142,7 +140,7 @@ class Connection(RequestHandler):
             self._give_up(self._messages[-1][0])
 
     def _give_up(self, error: _ErrInfo) -> None:
-        """Tell who reads a body that it breaks HTTP, if that is what did."""
+        """Raise an error in whoever reads the body that breaks HTTP, if it was a body that did."""
         error.exc.__traceback__ = None  # it leads back to what holds it, and keeps for long all that has come
         waiting, current = [payload for _, payload in self._messages][:-1], self._current_request
         body = waiting[-1] if waiting else current.content if current is not None else None
@@ -150,7 +148,7 @@ class Connection(RequestHandler):
             body.set_exception(web.RequestPayloadError("The body breaks HTTP."))
 
     def _weigh(self, data: bytes, begun: int) -> None:
-        """Keep account of the head that is on its way, and refuse one that is too large."""
+        """Count the bytes of a head that is not complete yet, and refuse one that is too large."""
         if self._close or self._force_close:
             return
         if self._messages:
@@ -170,7 +168,7 @@ class Connection(RequestHandler):
         return not self._body.is_eof() or (request is not None and not request.content.is_eof())
 
     def _check_heads(self, begun: int) -> None:
-        """Refuse the first that is too large of the heads that have just come whole, and all behind it."""
+        """Refuse the first too large one of the complete heads that have just come, and all requests behind it."""
         place = max(len(self._messages) - begun, 0)
         for number in range(place, len(self._messages)):
             message = self._messages[number][0]

@@ -1,4 +1,4 @@
-"""Everybody who is connected: who takes too long is cut off, and when it gets crowded those who are idle."""
+"""The visitors' connections: slow ones are closed, and idle ones too when there are too many connections."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from proxy.metrics import Metrics
 from proxy.settings import ServerSettings
 from proxy.web.connection import Connection
 
-LOOKS_S = 1.0
-"""How often everybody is looked at, at least."""
-MOMENT_S = 1.0
-"""Who has been idle for less than this, or has just come, is not."""
-SHARE = 8
-"""Of this many, one has to go when somebody has to."""
+CHECK_S = 1.0
+"""How often all connections are checked, at least."""
+IDLE_AFTER_S = 1.0
+"""How long a connection has to be idle, or open, to count as idle."""
+ONE_IN = 8
+"""When room is needed, one connection in this many is closed at once."""
 
 
 class Crowd:
     """The visitors' connections of one process, `most` at once.
 
-    A visitor may take `server.header_timeout_s` for the head of a request, from the connection's opening or the head's
-    first byte on, and may read nothing for `server.send_timeout_s` of what is being sent. Between two requests they may
-    stay for an hour: connections are kept by load balancers, which should be the first to close them (aiohttp).
+    A visitor may take `server.header_timeout_s` for the head of a request, counted from the connection's opening or
+    from the head's first byte, and `server.send_timeout_s` without reading anything of what is being sent. Between
+    requests a connection may be idle for an hour (aiohttp): load balancers keep connections, and should be the first to
+    close them.
     """
 
     def __init__(self, most: int, settings: ServerSettings, metrics: Metrics) -> None:
@@ -31,11 +32,11 @@ class Crowd:
         self._metrics = metrics
         self._inside: dict[Connection, None] = {}
         self._is_packed = False
-        """Nobody inside was idle when room was needed last; true until everybody is looked at again."""
+        """Whether no connection was idle when room was last needed; reset by the next check."""
         metrics.watch("connections", "Visitors who are connected", lambda: len(self._inside))
 
     def enter(self, connection: Connection) -> None:
-        """Let a visitor in, or cut them off when all who are inside are busy."""
+        """Accept a connection, or close it when the limit is reached and no other is idle."""
         if len(self._inside) >= self._most:
             self._make_room()
         if len(self._inside) < self._most:
@@ -44,18 +45,18 @@ class Crowd:
             self._cut_off(connection, "crowded")
 
     def leave(self, connection: Connection) -> None:
-        """Count out who has gone."""
+        """Forget a connection that has closed."""
         self._inside.pop(connection, None)
 
     async def watch(self) -> None:
-        """Look at everybody again and again, for ever."""
-        pause_s = min(LOOKS_S, self._header_timeout_s / 4, self._send_timeout_s / 4)
+        """Check all connections again and again, for ever."""
+        pause_s = min(CHECK_S, self._header_timeout_s / 4, self._send_timeout_s / 4)
         while True:
             await asyncio.sleep(pause_s)
             self.look()
 
     def look(self) -> None:
-        """Cut off who takes too long."""
+        """Close the connections whose visitors take too long."""
         self._is_packed = False
         now = asyncio.get_running_loop().time()
         for connection in list(self._inside):
@@ -65,18 +66,18 @@ class Crowd:
                 self._cut_off(connection, "unread")
 
     def _make_room(self) -> None:
-        """Cut off some who are idle: first those who never asked for anything, then those who have not for longest.
+        """Close some idle connections: first those on which nothing was ever asked, then those idle for longest.
 
-        It is several each time, since looking at everybody takes time. Who came a moment ago may have asked already,
-        unread as yet; and a connection in use is idle for moments only.
+        Several each time, since finding them takes time. A connection that has just been opened may have sent a request
+        that is not read yet, and one in use is idle for moments only: neither counts as idle.
         """
         if self._is_packed:
             return
-        inside, latest = list(self._inside), asyncio.get_running_loop().time() - MOMENT_S
+        inside, latest = list(self._inside), asyncio.get_running_loop().time() - IDLE_AFTER_S
         idle = [
             (each.is_used, each.idle_since, number) for number, each in enumerate(inside) if each.idle_since < latest
         ]
-        for *_, number in sorted(idle)[: max(self._most // SHARE, 1)]:
+        for *_, number in sorted(idle)[: max(self._most // ONE_IN, 1)]:
             self._cut_off(inside[number], "crowded")
         self._is_packed = not idle
 

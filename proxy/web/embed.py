@@ -1,4 +1,4 @@
-"""What other sites' pages may show, said to them and to their browsers; and a picture in place of an error."""
+"""Pictures on pages of other sites: which of these may show them; and a picture in place of an error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PREFLIGHT = (
 
 
 class Embed:
-    """Knows from which pages requests come, and what these may show."""
+    """Decides whether the page that a request comes from may show a picture, and tells its browser."""
 
     def __init__(self, embedding: Embedding, front: Front) -> None:
         self._embedding = embedding
@@ -29,7 +29,7 @@ class Embed:
 
     def fields(self, request: web.Request, identity: Identity) -> Fields:
         """Make the fields that go with a picture; raise NotEmbeddable when the asking page may not show it."""
-        own_origin = self._front.origin(request) or f"{request.scheme}://{request.host}"
+        own_origin = self._front.own_origin(request)
         if not self._embedding.allows(request.headers, own_origin, is_public=identity.is_public):
             raise NotEmbeddable("The page of another site wants to show this; its origin is not among those that may.")
         return self._embedding.fields(request.headers, is_public=identity.is_public)

@@ -1,4 +1,4 @@
-"""How visitors reach this gateway, whatever stands in front of it."""
+"""How visitors reach this gateway: their address and its own, behind whatever proxies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SEEN = web.RequestKey("seen", Seen)
 
 
 class Front:
-    """Knows the gateway's own address as visitors see it."""
+    """Tells visitors' addresses and the gateway's own origin, by the configuration and by trusted proxies."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self._proxies = Proxies(settings.trusted_proxies)
@@ -21,7 +21,7 @@ class Front:
         self._public_origin = settings.public_origin
 
     def seen(self, request: web.Request) -> Seen:
-        """Tell who asks and where it believes to be, by the word of trusted proxies only."""
+        """Give the visitor's address, and the scheme and host it has used, as trusted proxies tell them."""
         seen = request.get(_SEEN)
         if seen is None:
             headers, peer = request.headers, request.remote or ""
@@ -33,3 +33,7 @@ class Front:
     def origin(self, request: web.Request) -> str:
         """Give the origin that URLs begin with, such as https://cloud.example.com; empty where it is not known."""
         return self._public_origin or self.seen(request).origin or ""
+
+    def own_origin(self, request: web.Request) -> str:
+        """Give the same origin for comparing; where it is not known, what the request itself says (`Host`)."""
+        return self.origin(request) or f"{request.scheme}://{request.host}"

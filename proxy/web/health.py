@@ -15,27 +15,30 @@ class Health:
 
     is_ready: bool = False
     troubles: Callable[[], Sequence[str]] = tuple
-    """What an operator should look after although traffic may come: every replica would be the same."""
+    """What an operator should see to; the process is ready all the same, since every replica would have it."""
 
     def routes(self) -> list[web.RouteDef]:
         """Make the routes that both ports have."""
-        return [web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
+        return [web.get("/healthz", healthz), web.get("/readyz", self._readyz)]
 
     async def let_go(self, _: web.Request, response: web.StreamResponse) -> None:
-        """End a connection with its answer when traffic is to go elsewhere; for `on_response_prepare`."""
+        """Close a connection after its answer while the process is not ready; for `on_response_prepare`."""
         if not self.is_ready and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
             response.force_close()
             response.headers["Connection"] = "close"
 
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return plain("alive\n")
-
     async def _readyz(self, _: web.Request) -> web.Response:
         if self.is_ready:
-            return plain("".join(f"{line}\n" for line in ("ready", *self.troubles())))
-        return plain("draining\n", HTTPStatus.SERVICE_UNAVAILABLE)
+            return plain("ready", *self.troubles())
+        return plain("draining", status=HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def plain(text: str, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    """Answer with a text that nobody keeps."""
+async def healthz(_: web.Request) -> web.Response:
+    """Answer that the process is alive."""
+    return plain("alive")
+
+
+def plain(*lines: str, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """Make an answer of lines of plain text that is not cached."""
+    text = "".join(f"{line}\n" for line in lines)
     return web.Response(text=text, status=status, headers={"Cache-Control": "no-store"})

@@ -28,12 +28,14 @@ class HitProtocol(Connection):
     remembered for another request than its own.
     """
 
-    __slots__ = ("_held", "_hits", "_is_trusted", "asked")
+    __slots__ = ("_answered", "_held", "_hits", "_is_trusted", "asked")
 
     def __init__(self, hits: HitPath, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
         super().__init__(server, **options)
         self._hits = hits
         self._held = b""
+        self._answered = 0
+        """How many requests aiohttp has done with."""
         self._is_trusted = False
         self.asked: Asked | None = None
         """The one request that is being answered; None where that is not certain."""
@@ -54,9 +56,16 @@ class HitProtocol(Connection):
                 self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
                 write(transport, answer)
                 return
-        self._parse(data, is_idle=is_idle)
+        self._parse(data)
 
-    def _parse(self, data: bytes, *, is_idle: bool) -> None:
+    async def _handle_request(self, *work: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
+        """Answer one request, to the last byte of the answer."""
+        try:
+            return await super()._handle_request(*work)
+        finally:
+            self._answered += 1
+
+    def _parse(self, data: bytes) -> None:
         """Hand over, and keep account of what is asked and what is held back."""
         before = self._request_count
         super().data_received(data)
@@ -66,7 +75,7 @@ class HitProtocol(Connection):
             return
         whole = self._held + data
         is_head = begun == 1 and _is_one_head(whole)
-        is_alone = is_idle or before == 0
+        is_alone = self._answered == before
         is_short = len(whole) <= MAX_RAW_BYTES
         self.asked = None
         if is_head and is_alone and is_short:

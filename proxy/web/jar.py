@@ -27,10 +27,6 @@ class Jar:
         """Name the cookies, as they are called on http."""
         return frozenset({self._session, self._attempt})
 
-    def origin(self, request: web.Request) -> str:
-        """Give the origin at which the visitor believes to be; by the request's own word where nobody knows better."""
-        return self._front.origin(request) or f"{request.scheme}://{request.host}"
-
     def session(self, request: web.Request) -> str | None:
         """Find the session's cookie, where the request may use it."""
         return self._found(request, self._session) if may_use_cookie(request.headers) else None
@@ -48,14 +44,14 @@ class Jar:
         self._put(request, response, self._attempt, cookie, SameSite.LAX)
 
     async def renew(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Put a renewed session on the picture that is about to leave. It is private: who has a session is somebody."""
+        """Set a renewed session's cookie on a picture, for `on_response_prepare`. Such an answer is never public."""
         answer = request.get(EVIDENCE)
         if answer is not None and answer.renewed is not None:
             self.put_session(request, response, answer.renewed)
 
     def _found(self, request: web.Request, name: str) -> str | None:
         lines = request.headers.getall("Cookie", ())
-        return read_cookie(lines, cookie_name(name, is_secure=self._is_secure(request)))
+        return read_cookie(lines, cookie_name(name, is_secure=self._is_secure(request))) if lines else None
 
     def _put(
         self, request: web.Request, response: web.StreamResponse, name: str, cookie: SessionCookie, same_site: SameSite
@@ -65,7 +61,7 @@ class Jar:
         response.headers.add("Set-Cookie", line)
 
     def _is_secure(self, request: web.Request) -> bool:
-        return self.origin(request).startswith("https:")
+        return self._front.own_origin(request).startswith("https:")
 
 
 NO_COOKIE = SessionCookie("", 0)

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from proxy.process.channel import Report
 from proxy.process.exposition import merged
-from proxy.web.health import plain
+from proxy.web.health import healthz, plain
 
 Roll = Callable[[], Awaitable[Mapping[int, Report | None]]]
 """Asks every worker how it is; None for one that does not answer."""
@@ -27,26 +28,23 @@ class Overview:
         app.add_routes(
             [
                 web.get("/metrics", self._show_metrics),
-                web.get("/healthz", self._healthz),
+                web.get("/healthz", healthz),
                 web.get("/readyz", self._readyz),
             ]
         )
         return app
-
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return plain("alive\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
         """Say yes when all do, and otherwise who does not."""
         reports = await self._roll()
         missing = [number for number, report in reports.items() if report is None or not report.is_ready]
         if missing:
-            lines = [f"worker {number} is not ready" for number in missing]
-            return plain("".join(f"{line}\n" for line in lines), HTTPStatus.SERVICE_UNAVAILABLE)
+            lines = (f"worker {number} is not ready" for number in missing)
+            return plain(*lines, status=HTTPStatus.SERVICE_UNAVAILABLE)
         troubles = dict.fromkeys(trouble for report in reports.values() if report for trouble in report.troubles)
-        return plain("".join(f"{line}\n" for line in ("ready", *troubles)))
+        return plain("ready", *troubles)
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         reports = await self._roll()
         body = merged({number: report.metrics for number, report in reports.items() if report})
-        return web.Response(body=body, headers={"Content-Type": "text/plain; version=1.0.0; charset=utf-8"})
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -38,7 +38,7 @@ class Passthrough:
         return [web.route("*", "/{rest:(?s:.*)}", self.handle, expect_handler=_leave_it_to_cloudreve)]
 
     async def hang_up(self, _: web.Application) -> None:
-        """End event streams and tunnels, for `on_shutdown`; who held one comes again, to a process that stays."""
+        """End event streams and tunnels, for `on_shutdown`; their clients connect again, to a process that stays."""
         for task in self._endless:
             task.cancel()
 
@@ -110,7 +110,7 @@ class Passthrough:
 
     @contextmanager
     def _endless_while(self, is_endless: bool) -> Iterator[None]:
-        """Keep in mind what does not end by itself."""
+        """Note the current task, if what it does has no end of its own, for `hang_up`."""
         tasks = {task for task in (asyncio.current_task(),) if task is not None and is_endless}
         self._endless |= tasks
         try:
@@ -120,7 +120,7 @@ class Passthrough:
 
 
 async def _leave_it_to_cloudreve(_: web.Request) -> None:
-    """Give no leave to send a body: only who reads it can (RFC 9110 §10.1.1)."""
+    """Send no `100 Continue`: that is for Cloudreve to decide, who reads the body (RFC 9110 §10.1.1)."""
 
 
 def _head(request: web.Request) -> Head:

@@ -1,4 +1,4 @@
-"""`/thumb/s/{sealed}`: a URL that is all one needs to see a picture."""
+"""`/thumb/s/{sealed}`: a URL that shows a picture without any other credential."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PREFIX = "/thumb/s/"
 
 
 class SealedUrls:
-    """Shows pictures to those who were given their URLs. No credential beside it is looked at."""
+    """Shows pictures to those who were given their URLs. Other credentials in the request are ignored."""
 
     def __init__(self, sealed: Sealed, front: Front, embed: Embed) -> None:
         self._embed = embed

@@ -13,7 +13,7 @@ from aiohttp import web
 from proxy.deadline import deadline
 from proxy.errors import CrossSite, InvalidToken, NotSignedIn, ProxyError
 from proxy.model import Credentials, Identity
-from proxy.policy.headers import Fields
+from proxy.policy.headers import SAFETY, Fields
 from proxy.policy.identity import read_claims
 from proxy.policy.request import bearer
 from proxy.policy.session import may_change, opens_window
@@ -21,6 +21,7 @@ from proxy.policy.tokens import Tokens
 from proxy.settings import Settings
 from proxy.steps.identify import Identifier
 from proxy.steps.session import Sessions
+from proxy.web.front import Front
 from proxy.web.hitpath import HitPath
 from proxy.web.jar import NO_COOKIE, Jar
 from proxy.web.problems import OUTCOME, Handler, problem_of
@@ -30,8 +31,7 @@ Job = Callable[[web.Request], Awaitable[web.Response]]
 _FIELDS: Fields = (
     ("Cache-Control", "no-store"),
     ("Vary", "Authorization, Cookie, Origin"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Content-Security-Policy", "default-src 'none'; sandbox"),
+    *SAFETY,
 )
 _PREFLIGHT: Fields = (
     ("Access-Control-Allow-Methods", "GET, POST, DELETE"),
@@ -43,18 +43,22 @@ _PREFLIGHT: Fields = (
 class _Person(msgspec.Struct, omit_defaults=True):
     kind: str
     subject: str
-    expires: str | None
+    expires: datetime | None
     scopes: tuple[str, ...] = ()
 
 
 class SessionApi:
-    """Begins, shows and ends sessions, for our own pages and those of the origins that the configuration lists."""
+    """Begins, shows and ends sessions, for our own pages and those of the origins that the configuration lists.
+
+    `page` passes a request to Cloudreve, where the configuration says so: its page to sign in has the same path.
+    """
 
     def __init__(
         self,
         sessions: Sessions,
         identifier: Identifier,
         jar: Jar,
+        front: Front,
         hits: HitPath,
         settings: Settings,
         page: Handler | None,
@@ -63,6 +67,7 @@ class SessionApi:
         self._sessions = sessions
         self._identifier = identifier
         self._jar = jar
+        self._front = front
         self._hits = hits
         self._path = settings.session.path
         self._origins = frozenset(settings.session.origins)
@@ -78,7 +83,7 @@ class SessionApi:
         ]
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
-        """Say who asks; but leave it to Cloudreve's own page, where that is passed through, to be a page here."""
+        """Say who asks; with pass-through, a navigation gets Cloudreve's own page at this path instead."""
         if self._page is not None and opens_window(request.headers):
             return await self._page(request)
         return await self._handler(self._show)(request)
@@ -120,7 +125,7 @@ class SessionApi:
         return response
 
     async def _end(self, request: web.Request) -> web.Response:
-        """Take the cookie away, from thieves too, and with it what the browser has cached.
+        """End the session, for copies of its cookie too, and clear what the browser has cached.
 
         Of `Clear-Site-Data` only "cache" is our affair: "cookies" and "storage" would sign the visitor out of whatever
         else lives here, Cloudreve's own page for one, which keeps its tokens in the storage.
@@ -136,16 +141,16 @@ class SessionApi:
         return response
 
     async def _allow(self, request: web.Request) -> web.Response:
-        """Answer a preflight (CORS); what it may do follows from the fields that every answer gets."""
+        """Answer a preflight (CORS); `_sharing` adds the fields that name the allowed origin."""
         is_allowed = request.headers.get("Origin") in self._origins
         return web.Response(status=HTTPStatus.NO_CONTENT, headers=dict(_PREFLIGHT if is_allowed else ()))
 
     def _check(self, request: web.Request) -> None:
-        if not may_change(request.headers, self._jar.origin(request), self._origins):
+        if not may_change(request.headers, self._front.own_origin(request), self._origins):
             raise CrossSite("Only pages of this site may begin or end a session here.")
 
     def _handler(self, job: Job) -> Job:
-        """Make a handler whose answers are stored by nobody, and errors told even across origins that are allowed."""
+        """Make a handler whose answers are never stored, and whose errors allowed origins may read too (CORS)."""
 
         async def handle(request: web.Request) -> web.Response:
             request[OUTCOME] = "session"
@@ -172,6 +177,6 @@ class SessionApi:
 
 
 def _said(identity: Identity, expires: float | None) -> web.Response:
-    until = datetime.fromtimestamp(expires, UTC).isoformat().replace("+00:00", "Z") if expires else None
+    until = datetime.fromtimestamp(expires, UTC) if expires else None
     person = _Person(identity.kind, identity.subject, until, identity.scopes)
     return web.Response(body=msgspec.json.encode(person), content_type="application/json")

@@ -8,9 +8,9 @@ from http import HTTPStatus
 from aiohttp import web
 
 from proxy.deadline import deadline
-from proxy.errors import CrossSite, InvalidToken, ProxyError, SignInFailed
+from proxy.errors import CrossSite, InvalidToken, NoSuchRoute, ProxyError, SignInFailed
 from proxy.model import Credentials, SessionCookie
-from proxy.policy.headers import Fields
+from proxy.policy.headers import SAFETY, Fields
 from proxy.policy.keys import site_digest
 from proxy.policy.seal import Sealer
 from proxy.policy.session import may_sign_in
@@ -35,8 +35,7 @@ from proxy.web.problems import OUTCOME, problem_of
 _FIELDS: Fields = (
     ("Cache-Control", "no-store"),
     ("Referrer-Policy", "no-referrer"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Content-Security-Policy", "default-src 'none'; sandbox"),
+    *SAFETY,
 )
 
 
@@ -68,12 +67,11 @@ class SignIn:
         self._deadline_s = settings.server.deadline_s
 
     def routes(self) -> list[web.RouteDef]:
-        """Make the routes, where a client is configured."""
-        if not self._client_id:
-            return []
+        """Make the routes; where no client is configured, both answer that."""
+        login, callback = (self._login, self._callback) if self._client_id else (_not_configured, _not_configured)
         return [
-            web.get(f"{self._path}/login", self._login, allow_head=False),
-            web.get(f"{self._path}/callback", self._callback, allow_head=False),
+            web.get(f"{self._path}/login", login, allow_head=False),
+            web.get(f"{self._path}/callback", callback, allow_head=False),
         ]
 
     async def _login(self, request: web.Request) -> web.Response:
@@ -105,7 +103,7 @@ class SignIn:
         else:
             response = _redirect(attempt.landing)
             self._jar.put_session(request, response, cookie)
-        if is_answer(kept, states):  # what is not does not end the sign-in under way
+        if is_answer(kept, states):  # any other request leaves the sign-in under way as it is
             self._jar.put_attempt(request, response, NO_COOKIE)
         return response
 
@@ -120,6 +118,10 @@ class SignIn:
         except InvalidToken as error:
             raise SignInFailed("Cloudreve gave a token that it does not accept.") from error
         return self._sessions.begin(tokens)[1]
+
+
+async def _not_configured(_: web.Request) -> web.Response:
+    raise NoSuchRoute("Sign-in with Cloudreve is not configured here (sign_in.client_id, sign_in.client_secret).")
 
 
 def _redirect(where: str) -> web.Response:

@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from proxy.log.refrain import refrain
 from proxy.metrics import Metrics
@@ -22,7 +23,7 @@ from proxy.web.problems import LEFT, OUTCOME, Handler, problems
 
 
 class Site:
-    """Puts routes together, and counts and narrates what comes through them."""
+    """Builds both applications, and counts and logs every request."""
 
     def __init__(
         self,
@@ -60,8 +61,7 @@ class Site:
         return _application([web.get("/metrics", self._show_metrics), *self._health.routes()])
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
-        kind = "text/plain; version=1.0.0; charset=utf-8"
-        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": kind})
+        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     @web.middleware
     async def _narrate(self, request: web.Request, handler: Handler) -> web.StreamResponse:

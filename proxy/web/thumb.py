@@ -21,7 +21,7 @@ from proxy.web.jar import Jar
 from proxy.web.problems import OUTCOME
 
 LARGE_BYTES = 16 * 1024
-"""What is larger is not copied for anybody."""
+"""The head of a larger body is sent apart from it: sent together, they are copied for each visitor."""
 
 
 class Thumbs:
@@ -76,7 +76,7 @@ async def write(request: web.Request, answer: Answer, embed: Embed) -> web.Strea
 
 
 class _Large(web.Response):
-    """One whose head is sent by itself: put together with it, each visitor who reads slowly would hold a copy of it."""
+    """A response whose head is sent by itself, so that visitors who read slowly share one copy of the body."""
 
     _send_headers_immediately = True
 

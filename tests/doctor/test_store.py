@@ -7,12 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from proxy.doctor import store
+from proxy.doctor.examination import examine
 from proxy.doctor.finding import Finding, Verdict
 from proxy.doctor.store import examine_redis
-from proxy.settings import RedisSettings
+from proxy.settings import CloudreveSettings, RedisSettings, ServerSettings, Settings
 from tests.redis_server import RedisServer, free_port
 
 StartRedis = Callable[..., RedisServer]
+NOWHERE = CloudreveSettings(url="http://127.0.0.1:9")
 
 
 async def examined(url: str) -> list[Finding]:
@@ -31,6 +33,14 @@ async def test_no_redis_is_no_problem() -> None:
     """The memory tier serves alone."""
     (finding,) = await examine_redis(RedisSettings())
     assert finding.verdict is Verdict.OK
+
+
+async def test_workers_without_a_redis_are_advised_to_share_one() -> None:
+    """Each would keep a cache of its own; pictures still come, so that it is no problem."""
+    findings = await examine(Settings(cloudreve=NOWHERE, server=ServerSettings(workers=2)), None)
+    (finding,) = (finding for finding in findings if finding.subject == "redis")
+    assert finding.verdict is Verdict.ADVICE
+    assert "redis.url" in finding.text
 
 
 async def test_a_server_without_a_limit_is_advice(redis_server: RedisServer) -> None:

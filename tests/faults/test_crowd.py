@@ -32,7 +32,7 @@ UNLIMITED = resource.RLIM_INFINITY
 @pytest.fixture
 async def small(house: House, monkeypatch: pytest.MonkeyPatch) -> Front:
     """Run a gateway with room for few, who count as idle at once."""
-    monkeypatch.setattr(crowd, "MOMENT_S", -1.0)
+    monkeypatch.setattr(crowd, "IDLE_AFTER_S", -1.0)
     return await house.open(server={"max_connections": MOST})
 
 

@@ -1,4 +1,4 @@
-"""Folders that everybody may see through an account's eyes."""
+"""Folders that everybody may see with the rights of an account."""
 
 from __future__ import annotations
 

@@ -146,6 +146,55 @@ async def test_a_refusal_is_no_outage(cloudreve: StandIn, bridging: Front, hours
     assert (await bridging.ask(uri)).status == 503
 
 
+async def test_a_refusal_that_is_kept_for_no_time_is_no_outage_either(
+    cloudreve: StandIn, house: House, hours: Hours
+) -> None:
+    """It takes the place of the old grant all the same."""
+    cloudreve.url_life_s = 100
+    bridging = await house.open(grants=BRIDGING, refusals={"not_found_s": 0.0, "denied_s": 0.0})
+    await bridging.ask(in_share(cloudreve))
+    cloudreve.library.share.members_only = True
+    hours.pass_by(200)
+    assert (await bridging.ask(in_share(cloudreve))).status == 401
+    await cloudreve.stop()
+    assert (await bridging.ask(in_share(cloudreve))).status == 503
+
+
+@pytest.mark.parametrize("denied_s", [2.0, 0.0])
+async def test_what_one_replica_is_refused_none_bridges_any_more(
+    cloudreve: StandIn, house: House, hours: Hours, redis_server: RedisServer, denied_s: float
+) -> None:
+    """Both have told the visitor so, whichever of them had asked, and though both had the grant in memory."""
+    cloudreve.url_life_s = 100
+    redis: dict[str, object] = {"url": redis_server.url, "timeout_s": 5.0}
+    refusals = {"denied_s": denied_s}
+    fronts = [await house.open(grants=BRIDGING, redis=redis, refusals=refusals) for _ in range(2)]
+    for front in fronts:
+        assert (await front.ask(in_share(cloudreve))).status == 200
+    cloudreve.library.share.members_only = True
+    hours.pass_by(200)
+    assert [(await front.ask(in_share(cloudreve))).status for front in fronts] == [401, 401]
+    await cloudreve.stop()
+    hours.pass_by(10)
+    for key in kept(redis_server, "g:") if denied_s else []:
+        redis_server.command("DEL", key)  # Redis has a time of its own
+    assert [(await front.ask(in_share(cloudreve))).status for front in fronts] == [503, 503]
+
+
+@pytest.mark.parametrize("code", [-1, 50001])
+async def test_what_cloudreve_may_say_otherwise_in_a_moment_ends_no_grant(
+    cloudreve: StandIn, renewing: Front, hours: Hours, code: int
+) -> None:
+    """Its database was away, say, when the grant was to be renewed."""
+    await renewing.ask(in_share(cloudreve))
+    hours.pass_by(80)
+    cloudreve.fail("resolve", json_body(f'{{"code":{code}}}'), times=1)
+    assert (await renewing.ask(in_share(cloudreve))).is_hit
+    await cloudreve.calls.ended("resolve", 2)
+    await until(lambda: renewing.count("upstream_calls_total", verb="resolve", outcome="refusal"))
+    assert (await renewing.ask(in_share(cloudreve))).is_hit
+
+
 async def test_nothing_is_bridged_by_default(cloudreve: StandIn, house: House, hours: Hours) -> None:
     """A picture without leave is not shown."""
     front = await house.open()

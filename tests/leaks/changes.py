@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal, TypeAlias, assert_never, get_args
 
 from proxy.demo.library import Account, Share
-from tests.leaks.play import Play
+from tests.leaks.play import NO_S, Play
 from tests.leaks.scene import SHARE_PASSWORDS, TICKETS, Replica
 from tests.leaks.sessions import ask_whose, disown, end
-from tests.leaks.visitors import Ask, Session
+from tests.leaks.visitors import OWN, Ask, Session, Token
 
 FileChange: TypeAlias = Literal["put", "remove", "repaint"]
 ShareChange: TypeAlias = Literal["close", "open", "password", "no password", "ticket", "members"]
@@ -22,8 +22,6 @@ SITE_CHANGES: tuple[SiteChange, ...] = get_args(SiteChange)
 DEALINGS: tuple[Dealing, ...] = get_args(Dealing)
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 
-OWN = "cloudreve://my/secret/b.png"
-"""What is nobody's but its owner's."""
 LATER_S = 3625.0
 """After which no grant of before counts."""
 _URL_LIVES_S = (3600.0, 100.0, 15.0, 5.0)
@@ -45,6 +43,20 @@ def change_file(play: Play, owner: Account, path: str, what: FileChange) -> None
                 scene.hours.pass_by(LATER_S)  # until the next grant nobody has to notice
         case _:
             assert_never(what)
+
+
+async def deny(play: Play, owner: Account, token: Token, path: str) -> None:
+    """Delete what its owner has seen, tell them so, and let Cloudreve go away: what they saw is no bridge."""
+    ask = Ask(f"cloudreve://my{path}", token=token)
+    for replica in play.scene.replicas:
+        await play.grow_used(ask, replica)
+    play.scene.hours.pass_by(LATER_S)
+    change_file(play, owner, path, "remove")
+    for replica in play.scene.replicas:
+        await play.look([ask], replica)
+    await operate(play, play.scene.replicas[0], "flush")  # Redis has a time of its own, and may forget
+    await play.endure([ask], play.scene.replicas[1], NO_S + 1.0)
+    change_file(play, owner, path, "put")
 
 
 def change_share(play: Play, share: Share, what: ShareChange) -> None:

@@ -11,16 +11,21 @@ from http import HTTPStatus
 from http.cookies import SimpleCookie
 from itertools import count
 
+from proxy.demo.gourl import Address
 from tests.leaks.roster import NAMES, token_of
 from tests.leaks.scene import LANES, TICKETS, Replica, Scene
 from tests.leaks.verdict import Court, Given, check_no_picture, check_validator, is_public
-from tests.leaks.visitors import BELIEF_S, Ask, Session, Token
+from tests.leaks.visitors import BELIEF_S, Allowed, Ask, Session, Token
 from tests.leaks.wire import Reply
+from tests.leaks.witness import MARGIN_S, SLACK_S, Leave, Who
 from tests.web.browser import COOKIE
 
 MEMORY = 6
 """How many requests are asked again."""
 ANONYMOUS = Ask("cloudreve://my")
+NO = frozenset({401, 402, 403, 404})
+NO_S = 5.0
+"""How long a no may be repeated that Cloudreve does not mean any more."""
 
 
 class Play:
@@ -36,6 +41,8 @@ class Play:
         self._numbers = count()
         self.pleased: dict[bytes, tuple[Ask, Replica]] = {}
         """The last requests that brought something, by their bytes."""
+        self._denied: dict[tuple[Replica, int, Who, Address], float] = {}
+        """When somebody was last told that Cloudreve says no, by which replica in which of its generations."""
 
     def hand_out(self, names: Collection[str] = NAMES, life_s: float = 30_000.0) -> None:
         """Give somebody another access token, or something that looks like one."""
@@ -66,6 +73,16 @@ class Play:
         for given in self.given[known:]:
             for follower, replica in zip(others, (other, one, other), strict=False):
                 await self.follow(given, replica, follower)
+
+    async def outlive(self, ask: Ask) -> None:
+        """Ask for a sealed URL, and follow it before its end and after."""
+        known = len(self.given)
+        await self.look([ask], self.scene.replicas[0])
+        for given in self.given[known:]:
+            for left_s in (0.0, given.until + MARGIN_S + SLACK_S + 1.0 - self.scene.now):
+                self.scene.hours.pass_by(max(left_s, 0.0))
+                for replica in self.scene.replicas:
+                    await self.follow(given, replica, ANONYMOUS)
 
     def change_key(self) -> None:
         """Let Cloudreve sign with another key: no token of before is good any more."""
@@ -157,12 +174,29 @@ class Play:
                 self._be_pleased(ask, replica)
             return
         whose = allowed.public if is_public(reply) else allowed.private
-        self.court.judge(reply, ask.method, self.court.covers(whose, ask.address, past, begun), now)
+        covers = self.court.covers(whose, ask.address, past, begun)
+        covers = [leave for leave in covers if not self._is_denied(leave, replica, now)]
+        self.court.judge(reply, ask.method, covers, now)
         self._check_beside(ask, reply)
         if reply.status in (200, 304):
             self._be_pleased(ask, replica)
             if ask.session is not None and not is_public(reply):
                 self.keep_cookie(ask.session, reply)
+
+        elif reply.status in NO and not scene.is_out and ask.site != "cross-site":
+            self._deny(allowed, ask.address, replica)
+
+    def _deny(self, allowed: Allowed, address: Address | None, replica: Replica) -> None:
+        """Take note that somebody has heard a no; not where it is uncertain who that was."""
+        whose = allowed.public | allowed.private
+        if address is not None and len(whose) == 1:
+            [who] = whose
+            self._denied[replica, replica.generation, who, address] = self.scene.now
+
+    def _is_denied(self, leave: Leave, replica: Replica, now: float) -> bool:
+        """Tell whether a leave is over, and was followed by a no: then it bridges no outage."""
+        denied = self._denied.get((replica, replica.generation, leave.who, leave.address), 0.0)
+        return now > leave.until + SLACK_S and denied > leave.since + NO_S + SLACK_S
 
     def _be_pleased(self, ask: Ask, replica: Replica) -> None:
         self.pleased.setdefault(ask.raw, (ask, replica))

@@ -22,7 +22,7 @@ HERE = "http://127.0.0.1:8080"
 PUBLISHED = "/pub"
 SHARE_PASSWORDS = ("open-sesame-4711", "open-sesame-4712")
 TICKETS = ("ticket-of-one-4713", "ticket-of-other-4714")
-PATHS = ("/pub/a.png", "/secret/b.png", "/album/c.png", "/album/d.png")
+PATHS = ("/pub/a.png", "/secret/b.png", "/album/c.png", "/album/d.png", "/pub-not/e.png")
 LANES = 3
 """How many connections a visitor has to each replica for asking."""
 ASIDE = LANES
@@ -63,6 +63,8 @@ class Terms(NamedTuple):
     """Whether memory holds next to nothing."""
     is_foreign: bool = False
     """Whether pictures are on another host, where their bytes may change."""
+    has_etags: bool = True
+    """Whether that host gives them validators."""
 
 
 class Replica:
@@ -115,6 +117,7 @@ class Scene:
         self.terms = terms
         self.cloudreve = Cloudreve()
         self.cloudreve.foreign = terms.is_foreign
+        self.cloudreve.foreign_etags = terms.has_etags
         self.hours = Hours(self.cloudreve)
         self.witness = Witness(self.cloudreve)
         self.cards = Cards(self.cloudreve)

@@ -6,8 +6,8 @@ from proxy.demo.library import Account
 from tests.leaks.play import Play, session_cookie
 from tests.leaks.scene import ASIDE, HERE, Replica
 from tests.leaks.verdict import check_no_picture
-from tests.leaks.visitors import BELIEF_S, SCOPES, Session, Token, written
-from tests.leaks.witness import Who
+from tests.leaks.visitors import ALIVE_S, BELIEF_S, OWN, SCOPES, Ask, Session, Token, written
+from tests.leaks.witness import SLACK_S, Who
 from tests.web.browser import COOKIE, Browser
 
 OUR_PAGES = ("", "same-origin", "none")
@@ -40,6 +40,21 @@ async def agree(play: Play, account: Account, replica: Replica) -> None:
         session = Session(who, [browser.cookies[COOKIE]], play.scene.now + site.refresh_life_s)
         session.root = play.scene.cloudreve.roots[-1]
         play.sessions.append(session)
+
+
+async def come_and_go(play: Play, token: Token | None, account: Account, replica: Replica) -> None:
+    """Sign in with a token or at Cloudreve, look around everywhere, sign out, and try again with the old cookie."""
+    known = len(play.sessions)
+    await (begin(play, token, replica, "") if token is not None else agree(play, account, replica))
+    for session in play.sessions[known:]:
+        ask = Ask(OWN, session=session, cookie=session.cookies[-1])
+        for each in play.scene.replicas:
+            await play.grow_used(ask, each)
+        await end(play, session, ask.cookie, replica, "same-origin")
+        for seconds in (0.0, ALIVE_S + SLACK_S + 1.0):
+            play.scene.hours.pass_by(seconds)
+            for each in play.scene.replicas:
+                await play.grow_used(ask, each)
 
 
 async def end(play: Play, session: Session, cookie: str, replica: Replica, site: str) -> None:

@@ -26,7 +26,6 @@ from tests.leaks.changes import (
     FILE_CHANGES,
     LATER_S,
     OPERATIONS,
-    OWN,
     SHARE_CHANGES,
     SITE_CHANGES,
     Dealing,
@@ -38,15 +37,16 @@ from tests.leaks.changes import (
     change_share,
     change_site,
     deal_with,
+    deny,
     operate,
     prime,
 )
 from tests.leaks.play import Play
 from tests.leaks.roster import GOOD, NAMES
-from tests.leaks.scene import PATHS, Replica, Scene, Terms
+from tests.leaks.scene import LANES, PATHS, Replica, Scene, Terms
 from tests.leaks.secrecy import check_nothing_told, listening
-from tests.leaks.sessions import agree, begin
-from tests.leaks.visitors import Ask
+from tests.leaks.sessions import agree, begin, come_and_go
+from tests.leaks.visitors import OWN, Ask, Token
 from tests.leaks.wishes import HINTS, SITES, Place, Wish, places, plain_places, wishes
 from tests.redis_server import RedisServer
 
@@ -62,10 +62,14 @@ terms = st.builds(
     bridge_s=st.sampled_from((0.0, 0.0, 120.0)),
     is_small=st.sampled_from((False, False, True)),
     is_foreign=st.booleans(),
+    has_etags=st.booleans(),
 )
 turns = st.integers(0, 1)
 few = st.integers(0, 4)
-outcomes = ("GET 200", "GET 304", "HEAD 200", "GET 401", "GET 402", "GET 403", "GET 404", "link 0", "public")
+outcomes = (
+    *("GET 200", "GET 304", "HEAD 200", "GET 401", "GET 402", "GET 403", "GET 404"),
+    *("link 0", "public", "sealed 200", "sealed 410"),
+)
 """What has to have been seen, lest the test be about nothing."""
 
 
@@ -88,6 +92,13 @@ class Leaks(RuleBasedStateMachine):
         self._redis.command("FLUSHALL")
         self._play = Play(Scene(self._redis, terms), self._seen)
         self._do(self._play.scene.__aenter__())
+        self._play.hand_out()
+        self.throng()
+        self.outlive(Wish(Place(None, "cloudreve://my{path}", PATHS[1], "", ""), "alice"))
+        for name in ("alice", ""):
+            self.come_and_go(name, who=0, turn=0)
+        self.change_file(PATHS[1], who=0, what="repaint")
+        self.deny(PATHS[1], who=0)
         self._play.hand_out()
 
     def teardown(self) -> None:
@@ -124,6 +135,13 @@ class Leaks(RuleBasedStateMachine):
             self.play.scene.hours.pass_by(LATER_S)
         self._do(self.play.crowd([wish.ask(self.play, place) for wish in drawn]))
 
+    @rule()
+    def throng(self) -> None:
+        """Let all owners open all that is theirs at once, as nobody has for long."""
+        self.play.scene.hours.pass_by(LATER_S)
+        asks = [Ask(f"cloudreve://my{path}", token=self._token_of(who)) for path in PATHS[:LANES] for who in (0, 1)]
+        self._do(self.play.crowd(asks))
+
     @rule(place=places, turn=turns, hint=st.sampled_from(("", HINTS[0])))
     def everybody(self, place: Place, turn: int, hint: str) -> None:
         """Let everybody ask for one thing, one after the other."""
@@ -135,12 +153,17 @@ class Leaks(RuleBasedStateMachine):
         ask = replace(wish, place=place, credential=name, is_api=True).ask(self.play)
         self._do(self.play.pass_on(ask, [other.ask(self.play) for other in others]))
 
+    @rule(wish=wishes | st.builds(Wish, plain_places, st.sampled_from(("", *GOOD))))
+    def outlive(self, wish: Wish) -> None:
+        """Ask for a sealed URL, and follow it until it is over."""
+        self._do(self.play.outlive(replace(wish, is_api=True).ask(self.play)))
+
     @rule(drawn=st.lists(wishes, min_size=1, max_size=2), turn=turns, seconds=st.sampled_from((0, 61, 130, 3625)))
     def endure(self, drawn: list[Wish], turn: int, seconds: int) -> None:
         """Go on asking while Cloudreve is away."""
         self._do(self.play.endure([wish.ask(self.play) for wish in drawn], self._replica(turn), seconds))
 
-    @rule(number=few, turn=turns, wish=wishes, tampered=st.sampled_from((0, 0, 0, 1, 50, 333)))
+    @rule(number=few, turn=turns, wish=wishes, tampered=st.sampled_from((0, 0, 0, 1, 50, 333, -1)))
     def follow(self, number: int, turn: int, wish: Wish, tampered: int) -> None:
         """Follow a sealed URL, whoever it was given to."""
         for given in self.play.given[-1 - number :][:1]:  # a precondition would depend on how answers came out
@@ -155,6 +178,12 @@ class Leaks(RuleBasedStateMachine):
     def agree(self, who: int, turn: int) -> None:
         """Sign in by way of the consent page."""
         self._do(agree(self.play, self.play.scene.accounts[who], self._replica(turn)))
+
+    @rule(name=st.sampled_from(("", "", *GOOD)), who=st.integers(0, 1), turn=turns)
+    def come_and_go(self, name: str, who: int, turn: int) -> None:
+        """Sign in, with a token or by way of the consent page, and out again."""
+        token, account = self.play.tokens[name][-1] if name else None, self.play.scene.accounts[who]
+        self._do(come_and_go(self.play, token, account, self._replica(turn)))
 
     @rule(
         number=few,
@@ -185,9 +214,15 @@ class Leaks(RuleBasedStateMachine):
 
     @rule(path=st.sampled_from(PATHS), who=st.integers(0, 1), what=st.sampled_from(FILE_CHANGES))
     def change_file(self, path: str, who: int, what: FileChange) -> None:
-        """Upload, delete, or change what storage holds."""
+        """Upload, delete, or change what storage holds, of what its owner has just seen."""
+        self._do(self.play.grow_used(Ask(f"cloudreve://my{path}", token=self._token_of(who)), self._replica(who)))
         change_file(self.play, self.play.scene.accounts[who], path, what)
         self._do(self.play.again())
+
+    @rule(path=st.sampled_from(PATHS), who=st.integers(0, 1))
+    def deny(self, path: str, who: int) -> None:
+        """Delete what its owner has seen, before Cloudreve goes away."""
+        self._do(deny(self.play, self.play.scene.accounts[who], self._token_of(who), path))
 
     @rule(number=few, what=st.sampled_from(SHARE_CHANGES))
     def change_share(self, number: int, what: ShareChange) -> None:
@@ -211,6 +246,9 @@ class Leaks(RuleBasedStateMachine):
         """Change how Cloudreve itself is."""
         change_site(self.play, what)
         self._do(self.play.again())
+
+    def _token_of(self, who: int) -> Token:
+        return self.play.tokens[self.play.scene.accounts[who].name][-1]
 
     def _share(self, number: int) -> Share:
         return self.play.scene.shares[number % len(self.play.scene.shares)]

@@ -18,6 +18,8 @@ BELIEF_S = 300.0
 ALIVE_S = 10.0
 """How long another replica may take to notice that a session has ended."""
 SCOPES = ("Files.Read", "offline_access", "openid")
+OWN = "cloudreve://my/secret/b.png"
+"""What is nobody's but its owner's."""
 
 
 @dataclass(slots=True)

@@ -44,14 +44,14 @@ class Wish:
     place: Place
     credential: str
     """A name, a session, or neither."""
-    age: int
+    age: int = 0
     """How many tokens or cookies ago."""
-    ticket: str
-    hint: str
-    etag: int
-    site: str
-    method: str
-    is_api: bool
+    ticket: str = ""
+    hint: str = ""
+    etag: int = 0
+    site: str = ""
+    method: str = "GET"
+    is_api: bool = False
 
     def ask(self, play: Play, place: Place | None = None) -> Ask:
         """Make the request."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.errors import UpstreamError
-from proxy.policy.tokens import Tokens, read_exchange, read_refresh
+from proxy.policy.tokens import Tokens, read_exchange, read_refresh, read_sign_in
 
 EXCHANGED = (
     b'{"access_token":"a","token_type":"Bearer","expires_in":3599,"refresh_token_expires_in":7775999,'
@@ -47,6 +47,17 @@ def test_a_session_that_is_over_is_told_from_trouble() -> None:
             read_refresh(b'{"code":%d,"msg":""}' % code)
 
 
+def test_a_password_brings_a_pair() -> None:
+    """Beside the user, whom nobody here asks about."""
+    assert read_sign_in(b'{"code":0,"data":{"user":{"id":"x"},"token":%b}}' % EXCHANGED) == Tokens("a", "r")
+
+
+@pytest.mark.parametrize("code", [-1, 1, 401, 40018, 40080, 50001])
+def test_a_password_that_is_not_enough_brings_none(code: int) -> None:
+    """A wrong one, a captcha that is wanted, a second factor: whatever it is, there are no tokens."""
+    assert read_sign_in(b'{"code":%d,"msg":""}' % code) is None
+
+
 @pytest.mark.parametrize("body", [*GARBAGE, REFRESHED])
 def test_an_exchange_of_another_shape_is_upstream_s_fault(body: bytes) -> None:
     """Never a crash, and never a refusal."""
@@ -64,3 +75,10 @@ def test_a_refresh_of_another_shape_is_upstream_s_fault(body: bytes) -> None:
 def test_tokens_are_not_printed() -> None:
     """Whatever is logged or raised with them."""
     assert "secret" not in repr(Tokens("secret-a", "secret-r"))
+
+
+@pytest.mark.parametrize("body", [*GARBAGE, EXCHANGED, REFRESHED, b'{"code":0,"data":null}'])
+def test_a_sign_in_of_another_shape_is_upstream_s_fault(body: bytes) -> None:
+    """Likewise."""
+    with pytest.raises(UpstreamError):
+        read_sign_in(body)

@@ -15,6 +15,7 @@ from proxy.demo.standin import StandIn
 from proxy.errors import Unreachable, UpstreamError
 from proxy.metrics import Metrics
 from proxy.policy.guard import Origins
+from proxy.policy.keys import renewal_key
 from proxy.policy.seal import Sealer
 from proxy.policy.tokens import Tokens
 from proxy.settings import CloudreveSettings, GrantSettings, SignInSettings
@@ -307,3 +308,18 @@ async def test_a_note_that_another_key_has_sealed_is_none(
     """Replicas without a common key do their own work, and no cookie of the one is a session to the other."""
     other = Desk(cloudreve, outside, key="o" * 32)
     assert await other.sessions.enter(desk.begin()) is None
+
+
+async def test_a_session_is_not_renewed_to_another(cloudreve: StandIn, desk: Desk) -> None:
+    """Though the other is good, and stands where its own renewal should."""
+    cookies = [desk.begin()]
+    cloudreve.clock_offset_s += 1  # else both would have the same refresh token
+    cookies.append(desk.begin())
+    refresh_tokens = [(await desk.enter(cookie)).session.refresh for cookie in cookies]
+    cloudreve.clock_offset_s += LATE_S
+    other = await desk.enter(cookies[1])
+    note = desk.notes.lookup(renewal_key(refresh_tokens[1]))
+    assert note is not None
+    desk.notes.remember(renewal_key(refresh_tokens[0]), note, 60.0)
+    assert await desk.sessions.enter(cookies[0]) is None
+    assert (await desk.enter(cookies[1])).session == other.session

@@ -286,7 +286,7 @@ async def test_who_gets_no_leave_is_told_why_and_sends_nothing(house: House) -> 
 
 async def test_a_body_goes_at_last_to_who_gives_no_leave(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some servers do not know how: the visitor is not to wait for it for ever."""
-    monkeypatch.setattr(upload, "LEAVE_S", 0)
+    monkeypatch.setattr(upload, "CONTINUE_S", 0)
     asked = request("/dav/a", "Content-Length: 3", "Expect: 100-continue", method="PUT")
     async with house.line() as line:
         await line.say(asked)

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.demo.faults import Hang, Reset
 from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, PNG, Front, Hours, House, Reply, front_of, in_share
+from tests.gateway.house import ONE, PNG, Front, Hours, House, Reply, front_of, in_share, kept
 from tests.gateway.places import Place, expired
 from tests.redis_server import RedisServer
 from tests.web.browser import COOKIE, Browser, set_by
@@ -324,3 +324,26 @@ async def test_a_slow_cloudreve_is_waited_for_until_the_deadline(cloudreve: Stan
     browser = Browser(await house.open(server={"deadline_s": 0.3}))
     cloudreve.fail("whoami", Hang())
     assert (await browser.send("POST", "/session", cloudreve.token())).status == 504
+
+
+async def test_what_redis_holds_of_a_renewed_session_is_no_cookie(
+    cloudreve: StandIn, house: House, hours: Hours, redis_server: RedisServer
+) -> None:
+    """Whoever reads it there cannot be the visitor."""
+    client = {"client_id": cloudreve.client.id, "client_secret": cloudreve.client.secret}
+    front = await house.open(
+        server={"public_origin": "http://127.0.0.1:8080"},
+        redis={"url": redis_server.url, "timeout_s": 5.0},
+        sign_in=client,
+    )
+    browser, reader = Browser(front), Browser(front)
+    await browser.agree(cloudreve.own_url, cloudreve.token())
+    hours.pass_by(3605)
+    assert (await browser.see(ONE)).status == 200
+    notes = [redis_server.command("GET", key) for key in kept(redis_server, "s:")]
+    assert len(notes) == 1
+    for note in notes:
+        assert isinstance(note, bytes)
+        reader.cookies[COOKIE] = note.decode()
+        assert (await reader.see(ONE)).status == 401
+        assert (await reader.send("GET", "/session")).status == 401

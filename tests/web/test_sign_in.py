@@ -214,11 +214,15 @@ async def test_a_wrong_secret_is_cloudreve_s_no(cloudreve: StandIn, house: House
     assert "does not know this gateway's client" in reply.problem["detail"]
 
 
-async def test_without_a_client_there_is_no_sign_in(house: House) -> None:
-    """The routes are not there."""
-    browser = Browser(await house.open())
-    for path in ("/session/login", "/session/callback"):
-        assert (await browser.send("GET", path)).status == 404
+@pytest.mark.parametrize("passthrough", [False, True])
+@pytest.mark.parametrize("path", ["/session/login?next=/", "/session/callback?code=x&state=x"])
+async def test_without_a_client_there_is_no_sign_in(house: House, path: str, passthrough: bool) -> None:
+    """404, which says what is missing; Cloudreve, which has no such pages, is not asked either."""
+    browser = Browser(await house.open(server={"passthrough": passthrough}))
+    problem = (await browser.send("GET", path)).problem
+    assert problem["status"] == 404
+    assert "not configured" in problem["detail"]
+    assert "sign_in.client_id" in problem["detail"]
 
 
 async def test_no_secret_comes_into_the_log(cloudreve: StandIn, browser: Browser, narrated: list[Any]) -> None:

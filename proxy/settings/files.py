@@ -1,0 +1,65 @@
+"""The files that settings name: each has to be there, to be readable, and to hold what it is named for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from pydantic import AfterValidator
+
+from proxy.policy.sniff import SNIFF_BYTES, media_type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_FALLBACK_BYTES = 1024 * 1024
+MAX_SECRET_BYTES = 64 * 1024
+
+_KEYS = (("embed", "fallback"), ("publish", "secret_file"))
+"""Table and key of every setting that names a file."""
+
+
+def resolve_paths(tables: Mapping[str, Any], folder: Path) -> None:
+    """Make the relative paths in a configuration file's tables relative to its folder, in place."""
+    for name, key in _KEYS:
+        table = tables.get(name)
+        for entry in table if isinstance(table, list) else [table]:
+            if isinstance(entry, dict) and isinstance(entry.get(key), str):
+                entry[key] = str(folder / entry[key])
+
+
+def _picture(path: Path) -> Path:
+    """Return the path of a picture that browsers can show."""
+    body = _read(path, MAX_FALLBACK_BYTES)
+    if media_type(body[:SNIFF_BYTES]) is None:
+        raise ValueError("this is no picture")
+    return path
+
+
+def _secret(path: Path) -> Path:
+    """Return the path of a text file that is not empty."""
+    try:
+        text = _read(path, MAX_SECRET_BYTES).decode()
+    except UnicodeDecodeError:
+        raise ValueError("this is no UTF-8 text") from None
+    if not text.strip():
+        raise ValueError("the secret is empty")
+    return path
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    """Return the bytes of a file; ValueError says why it cannot be used."""
+    try:
+        if not path.is_file():
+            raise ValueError("there is no such file")
+        with path.open("rb") as file:
+            body = file.read(max_bytes + 1)
+    except OSError as error:
+        raise ValueError(f"the file cannot be read: {error.strerror}") from None
+    if len(body) > max_bytes:
+        raise ValueError(f"the file is larger than {max_bytes} bytes")
+    return body
+
+
+PictureFile: TypeAlias = Annotated[Path, AfterValidator(_picture)]
+SecretFile: TypeAlias = Annotated[Path, AfterValidator(_secret)]
