@@ -16,7 +16,7 @@ from proxy.metrics import Metrics
 from proxy.settings import ServerSettings
 from proxy.web.crowd import Crowd
 from proxy.web.hitpath import HitPath, Wire
-from proxy.web.hitserver import HitRunner
+from proxy.web.hitserver import HitProtocol, HitRunner
 from tests.gateway.house import ONE, TWO, Front, House, in_share
 from tests.redis_server import RedisServer
 from tests.web.caller import Caller, bearer, calling, request
@@ -97,6 +97,27 @@ async def test_a_request_that_comes_while_another_is_answered_waits_for_it(
         assert (await caller.ask(hot)).body == body(cloudreve)
         assert (await caller.ask(cold)).body == body(cloudreve, "two")
     assert at_once == [hot]
+
+
+async def test_a_request_right_behind_an_answer_is_known_again(
+    cloudreve: StandIn, caller: Caller, at_once: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes when the last byte before it has left, and aiohttp does not wait for anything yet."""
+    raw = request(ONE, bearer(cloudreve.token()))
+    handle, behind = HitProtocol._handle_request, [raw, raw]  # noqa: SLF001 - no other place is in between
+
+    async def handled(self: HitProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
+        done = await handle(self, *work)
+        if behind:
+            assert self._waiter is None
+            self.data_received(behind.pop())
+        return done
+
+    monkeypatch.setattr(HitProtocol, "_handle_request", handled)
+    answers = [await caller.ask(raw), await caller.read(), await caller.read()]
+    assert (await caller.ask(raw)).body == body(cloudreve)
+    assert [answer.body for answer in answers] == [body(cloudreve)] * 3
+    assert at_once == [raw]
 
 
 async def test_an_answer_is_not_remembered_for_the_request_behind_its_own(
