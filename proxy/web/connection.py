@@ -132,9 +132,9 @@ class Connection(RequestHandler):
         """Parse what has come; after a request that breaks HTTP nothing more is read."""
         if self._is_deaf:
             return
-        before = self._request_count
+        before, was_in_body = self._request_count, self._is_in_body()
         super().data_received(data)
-        self._weigh(data, self._request_count - before)
+        self._weigh(data, self._request_count - before, was_in_body=was_in_body)
         if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
             self._is_deaf = True
             self._give_up(self._messages[-1][0])
@@ -147,14 +147,14 @@ class Connection(RequestHandler):
         if body is not None and not body.is_eof():
             body.set_exception(web.RequestPayloadError("The body breaks HTTP."))
 
-    def _weigh(self, data: bytes, begun: int) -> None:
+    def _weigh(self, data: bytes, begun: int, *, was_in_body: bool) -> None:
         """Count the bytes of a head that is not complete yet, and refuse one that is too large."""
         if self._close or self._force_close:
             return
         if self._messages:
             self._body = self._messages[-1][1]
         come_bytes = self._head_bytes + len(data)
-        if begun or self._upgraded or self._is_in_body():
+        if begun or was_in_body or self._upgraded or self._is_in_body():
             self._head_bytes, self._head_since = 0, None
             if begun and come_bytes > LINES * self.max_field_size:
                 self._check_heads(begun)

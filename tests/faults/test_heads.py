@@ -156,6 +156,19 @@ async def test_a_body_is_no_head(cloudreve: StandIn, house: House) -> None:
             assert (await caller.read()).status == 200
 
 
+@pytest.mark.parametrize("size_bytes", [100, 40_000, 300_000])
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+async def test_the_end_of_a_body_is_no_head(cloudreve: StandIn, house: House, size_bytes: int, pieces: int) -> None:
+    """However large its last piece is, the next request on the connection is answered."""
+    front = await house.open(server={"passthrough": True})
+    head, body = upload(cloudreve, size_bytes), b"x" * size_bytes
+    cuts = {1: [head + body], 2: [head, body], 3: [head, body[: size_bytes // 2], body[size_bytes // 2 :]]}
+    async with calling(front) as caller:
+        await caller.pieces(cuts[pieces])
+        assert (await caller.read()).status == 200
+        assert (await caller.ask(request(in_share(cloudreve)))).status == 200
+
+
 async def test_nothing_of_a_request_that_breaks_http_is_kept(front: Front) -> None:
     """An error that leads to itself would wait for the garbage collector, with all that had come: a megabyte each."""
     gc.collect()

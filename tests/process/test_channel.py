@@ -59,6 +59,20 @@ async def test_a_worker_that_is_gone_is_not_waited_for(ends: tuple[Channel, sock
         await channel.ask()
 
 
+async def test_a_worker_that_goes_while_one_who_asked_has_given_up_is_told_to_the_others(
+    ends: tuple[Channel, socket.socket],
+) -> None:
+    """And the channel ends well, as the fixture sees."""
+    channel, theirs = ends
+    asking = [asyncio.create_task(channel.ask()) for _ in range(2)]
+    await asyncio.sleep(0)
+    asking[0].cancel()
+    await asyncio.sleep(0)
+    theirs.close()
+    with pytest.raises(ConnectionError):
+        await asking[1]
+
+
 async def test_a_parent_that_is_gone_ends_the_answering() -> None:
     """So that a worker learns of it."""
     ours, theirs = socket.socketpair()

@@ -99,6 +99,20 @@ def test_time_goes_on_between_answers() -> None:
     assert clock.now() == START + 57.5
 
 
+def test_a_clock_that_is_set_back_counts_on_until_cloudreve_tells_the_time() -> None:
+    """Nothing counts for longer than it should; an answer without a time changes nothing about that."""
+    ours, timer = Ours(), Ours(50.0)
+    clock = Clock(ours, timer)
+    clock.observe(date(START + 100))
+    ours.now -= 3600
+    timer.now += 7
+    clock.observe(None)
+    assert clock.now() == START + 107.5
+    clock.observe(date(START + 107))
+    assert clock.now() == START + 107.5
+    assert clock.skew_s == 3707.5
+
+
 def test_our_clock_is_the_system_s_unless_told_otherwise() -> None:
     """In production."""
     assert time.time() <= Clock().now() <= time.time()

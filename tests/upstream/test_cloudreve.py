@@ -8,7 +8,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from proxy.demo.faults import json_body
+from proxy.demo.faults import error_page, json_body
 from proxy.demo.standin import StandIn
 from proxy.errors import ProxyError, TooSlow, Unreachable, UpstreamError
 from proxy.metrics import Metrics
@@ -98,6 +98,25 @@ async def test_credentials_are_sent_as_they_came_and_to_the_api_alone(site: Stan
     assert whoami["authorization"] == f"Bearer {site.token()}"
     assert "x-cr-purchase-ticket" not in whoami
     assert "authorization" not in ping
+
+
+async def test_who_brings_no_credentials_sends_none(site: StandIn, cloudreve: Cloudreve) -> None:
+    """Cloudreve would take a made-up token for none, so that nobody else would notice."""
+    await cloudreve.resolve(shared(site), NOBODY, None)
+    assert not {"authorization", "x-cr-purchase-ticket"} & site.calls.of("resolve")[0].headers.keys()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(429, Unreachable), (502, Unreachable), (503, Unreachable), (504, Unreachable), (500, UpstreamError)],
+)
+async def test_a_front_end_that_answers_for_cloudreve_says_that_it_is_away(
+    site: StandIn, cloudreve: Cloudreve, status: int, error: type[ProxyError]
+) -> None:
+    """To ask again may help then; with any other page in place of JSON it does not."""
+    site.fail("resolve", error_page(status))
+    with pytest.raises(error):
+        await cloudreve.resolve(shared(site), NOBODY, None)
 
 
 async def test_a_hint_goes_along_where_it_can_open_nothing(site: StandIn, cloudreve: Cloudreve) -> None:
