@@ -92,7 +92,7 @@ class Grants:
     async def note(self, visitor: Visitor, request: ThumbRequest, grant: Grant, version: str) -> None:
         """Note which version of a foreign picture this grant was seen to name, so that it needs no further check."""
         key, noted = grant_key(visitor.identity, request.uri), replace(grant, version=version)
-        if self._tiers.lookup(key) in (grant, None):  # else it has been renewed, or refused, in the meantime
+        if self._tiers.lookup(key) == grant:  # else it has been renewed, refused or driven out in the meantime
             await self._tiers.keep(key, noted, self._kept_s(noted))
 
     async def forget(self, visitor: Visitor, request: ThumbRequest) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from proxy.demo.library import Account
 from tests.leaks.play import Play, session_cookie
 from tests.leaks.scene import ASIDE, HERE, Replica
@@ -50,6 +52,8 @@ async def come_and_go(play: Play, token: Token | None, account: Account, replica
         ask = Ask(OWN, session=session, cookie=session.cookies[-1])
         for each in play.scene.replicas:
             await play.grow_used(ask, each)
+            for astray in (replace(ask, site="cross-site"), replace(ask, route="/api/v4/file/thumb")):
+                await play.look([astray], each)
         await end(play, session, ask.cookie, replica, "same-origin")
         for seconds in (0.0, ALIVE_S + SLACK_S + 1.0):
             play.scene.hours.pass_by(seconds)

@@ -102,6 +102,16 @@ async def test_a_note_about_a_grant_that_was_refused_meanwhile_changes_nothing(t
         await taken.grants.find(visitor, request)
 
 
+async def test_a_note_about_a_refused_grant_brings_nothing_back_when_the_refusal_is_forgotten(taken: Steps) -> None:
+    """The picture took longer than the refusal was kept: Cloudreve is asked again."""
+    visitor, request = taken.visitor(), taken.request()
+    found = await taken.grants.find(visitor, request)
+    await taken.tiers.keep(grant_key(visitor.identity, request.uri), Refusal(RefusalKind.NOT_FOUND, 404), 2.0)
+    taken.hours.pass_by(3)
+    await taken.grants.note(visitor, request, found.grant, '"v1"')
+    assert (await taken.grants.find(visitor, request)).source is Source.UPSTREAM
+
+
 async def test_a_note_about_a_grant_that_was_renewed_meanwhile_changes_nothing(taken: Steps) -> None:
     """The new one lasts longer, and is checked for itself."""
     visitor, request = taken.visitor(), taken.request()
