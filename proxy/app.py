@@ -25,6 +25,8 @@ from proxy.policy.sniff import SNIFF_BYTES, media_type
 from proxy.process.descriptors import room_for
 from proxy.settings import AdminSettings, ServerSettings, Settings
 from proxy.steps.answer import Answers
+from proxy.steps.changes import Changes
+from proxy.steps.identify import Identifier
 from proxy.steps.sealed import Sealed
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
@@ -134,7 +136,8 @@ class _Composer:
         await greet(cloudreve)
         await self.parts.background(cloudreve.breaker.watch())
         tiers, cluster, notes = await self.parts.tiers()
-        grants = await self.parts.grants(cloudreve, tiers, cluster)
+        changes = await self.parts.changes(notes) if settings.server.passthrough else None
+        grants = await self.parts.grants(cloudreve, tiers, cluster, changes)
         answers = Answers(await self.parts.pictures(images, tiers, cluster), self.parts.clock)
         sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.metrics, settings.sign_in)
         sessions = await self.parts.sessions(sealer, oauth, notes, cluster)
@@ -144,7 +147,7 @@ class _Composer:
         front = Front(settings.server)
         hits = HitPath(tiers, front.trusts, self.parts.clock, self.parts.metrics, settings)
         jar = Jar(settings.session.cookie, front)
-        passthrough = await self._passthrough(front, jar)
+        passthrough = await self._passthrough(front, jar, identifier, changes) if changes else None
         embed = Embed(Embedding(settings.embed.private_origins, settings.embed.public_origins), front)
         routes = [
             *Thumbs(gateway, jar, front, embed, settings.server.max_uri_bytes).routes(),
@@ -158,14 +161,12 @@ class _Composer:
         ]
         return Site(self.parts.metrics, self.parts.health, hits, jar, passthrough, self._fallback(), routes)
 
-    async def _passthrough(self, front: Front, jar: Jar) -> Passthrough | None:
-        if not self.parts.settings.server.passthrough:
-            return None
+    async def _passthrough(self, front: Front, jar: Jar, identifier: Identifier, changes: Changes) -> Passthrough:
         session = self.parts.settings.session
         if self.parts.settings.sign_in.client_id and not session.path.startswith("/api/"):
             _log.warning("session.path is outside /api/: the service worker of Cloudreve's page will answer for it")
         way = await self.parts.stack.enter_async_context(passage(self.parts.settings.cloudreve, self.parts.metrics))
-        return Passthrough(way, front, jar.names)
+        return Passthrough(way, front, identifier, changes, jar.names)
 
     def _fallback(self) -> Fallback | None:
         path = self.parts.settings.embed.fallback

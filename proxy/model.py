@@ -113,7 +113,7 @@ class Grant:
     version: str = ""
     """Which version of a foreign picture has been seen under this very grant; empty before, and for `own`."""
     granted_at: float = 0.0
-    """When it was given, on the clock of `fresh_until`."""
+    """When Cloudreve was asked for it, on the clock of `fresh_until`."""
 
 
 class RefusalKind(StrEnum):

@@ -30,6 +30,7 @@ from proxy.sharing.cluster import Alone, Cluster
 from proxy.sharing.fairness import FairLimit
 from proxy.sharing.flight import Flights
 from proxy.steps.accounts import Account, Accounts
+from proxy.steps.changes import Changes
 from proxy.steps.grants import Grants
 from proxy.steps.identify import Identifier
 from proxy.steps.pictures import Pictures
@@ -84,14 +85,22 @@ class Parts:
             self.health.troubles = lambda: [f"publish {number + 1} fails: no token" for number in accounts.failing]
         return accounts
 
-    async def grants(self, cloudreve: Cloudreve, tiers: Tiers, cluster: Cluster | Alone) -> Grants:
+    async def changes(self, notes: Notes) -> Changes:
+        """Make who knows when users have changed files, for as long as a grant of before may be kept."""
+        grants = self.settings.grants
+        flights = await self._flights(Flights[None](self.settings.cloudreve.max_waiting))
+        return Changes(notes, self.clock, flights, grants.max_ttl_s + grants.stale_if_error_s)
+
+    async def grants(
+        self, cloudreve: Cloudreve, tiers: Tiers, cluster: Cluster | Alone, changes: Changes | None
+    ) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
         limit = FairLimit(settings.cloudreve.max_resolves, max(settings.cloudreve.max_waiting // 4, 1))
         resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (seen once on 4.14.0).
         flights = await self._flights(Flights[Grant | Refusal](settings.cloudreve.max_waiting), self.leaving)
-        return Grants(tiers, resolver, self.clock, self.metrics, flights, cluster, settings)
+        return Grants(tiers, resolver, self.clock, self.metrics, flights, cluster, changes, settings)
 
     async def pictures(self, images: Images, tiers: Tiers, cluster: Cluster | Alone) -> Pictures:
         """Make who looks pictures up, or fetches them."""

@@ -39,8 +39,12 @@ class Notes:
     async def find(self, key: str) -> str | None:
         """Give what any replica has written. What Redis has is not kept here: its reader knows how long it counts."""
         own = self.lookup(key)
-        if own is not None or self._redis is None:
-            return own
+        return own if own is not None else await self.shared(key)
+
+    async def shared(self, key: str) -> str | None:
+        """Give what Redis has."""
+        if self._redis is None:
+            return None
         raw = await self._redis.lines.read(self._redis.build_key(key))
         return raw.decode("ascii", "replace") if raw is not None else None
 

@@ -111,6 +111,11 @@ def ended_key(session: str) -> str:
     return "e:" + _digest(b"ended", session)
 
 
+def changed_key(subject: str) -> str:
+    """Return the key of the note that a user, given by id, has changed files."""
+    return "c:" + _digest(b"changed", subject)
+
+
 def site_digest(origins: str) -> str:
     """Return 8 characters that stand for a Cloudreve site, given by its addresses: two sites may share one Redis."""
     return _digest(b"site", *(str(URL(origin)).rstrip("/") for origin in origins.split()))[:8]

@@ -30,6 +30,7 @@ from proxy.policy.keys import grant_key
 from proxy.settings import Settings
 from proxy.sharing.cluster import Alone, Cluster
 from proxy.sharing.flight import Flights
+from proxy.steps.changes import NEVER, Change, Changes
 from proxy.steps.resolver import Resolver
 from proxy.upstream.clock import Clock
 
@@ -67,6 +68,7 @@ class Grants:
         metrics: Metrics,
         flights: Flights[Grant | Refusal],
         cluster: Cluster | Alone,
+        changes: Changes | None,
         settings: Settings,
     ) -> None:
         self._tiers = tiers
@@ -75,14 +77,16 @@ class Grants:
         self._metrics = metrics
         self._flights = flights
         self._cluster = cluster
+        self._changes = changes
         self._settings = settings
 
     async def find(self, visitor: Visitor, request: ThumbRequest) -> FoundGrant:
         """Give a live grant; raise Refused when Cloudreve said no, StillGenerating when it took too long."""
-        key = grant_key(visitor.identity, request.uri)
+        key, changed = grant_key(visitor.identity, request.uri), await self._last_change(visitor)
         kept = await self._tiers.find(key, (Grant, Refusal), self._promotion_s)
-        if kept is not None and self._counts(kept[0]):
-            found = FoundGrant(self._allowed(kept[0]), kept[1], collapsed=False, key=key, sure_until=visitor.sure_until)
+        if kept is not None and self._counts(kept[0], changed):
+            sure_until = min(visitor.sure_until, changed.sure_until)
+            found = FoundGrant(self._allowed(kept[0]), kept[1], collapsed=False, key=key, sure_until=sure_until)
             self._renew_in_time(key, found.grant, visitor, request)
         else:
             found = await self._loaded(key, visitor, request, kept[0] if kept else None)
@@ -102,6 +106,9 @@ class Grants:
     def remaining_s(self, grant: Grant) -> float:
         """Tell how many seconds are left of a grant; not positive when it is over."""
         return grant.fresh_until - self._clock.now()
+
+    async def _last_change(self, visitor: Visitor) -> Change:
+        return await self._changes.last(visitor.identity) if self._changes is not None else NEVER
 
     async def _loaded(
         self, key: str, visitor: Visitor, request: ThumbRequest, old: Grant | Refusal | None
@@ -140,8 +147,8 @@ class Grants:
             raise Refused(entry)
         return entry
 
-    def _counts(self, entry: Grant | Refusal) -> bool:
-        return isinstance(entry, Refusal) or self.remaining_s(entry) > 0
+    def _counts(self, entry: Grant | Refusal, changed: Change) -> bool:
+        return isinstance(entry, Refusal) or (self.remaining_s(entry) > 0 and entry.granted_at > changed.at)
 
     def _promotion_s(self, entry: Entry) -> float:
         """Tell how long what Redis held may stay in memory.
@@ -167,10 +174,11 @@ class Grants:
 
         async def find(left: bytes) -> Grant | Refusal | None:
             entry = await self._tiers.find_shared(key, self._promotion_s, left)
+            changed = await self._last_change(visitor)
             if isinstance(entry, Refusal):
                 self._tiers.forget_here(key)  # the grant of before, which would bridge an outage
                 return entry
-            return entry if self._lasts(entry, after) else None
+            return entry if self._lasts(entry, after, changed) else None
 
         def keep(entry: Grant | Refusal) -> tuple[bytes, float]:
             return encode(entry), self._kept_s(entry)
@@ -181,8 +189,8 @@ class Grants:
             load = partial(self._resolve, key, visitor, request)
             return await self._cluster.share(key, find, load, encode, keep, turn)
 
-    def _lasts(self, entry: Entry | None, after: float) -> TypeGuard[Grant]:
-        return isinstance(entry, Grant) and self.remaining_s(entry) > 0 and entry.fresh_until > after
+    def _lasts(self, entry: Entry | None, after: float, changed: Change) -> TypeGuard[Grant]:
+        return isinstance(entry, Grant) and self._counts(entry, changed) and entry.fresh_until > after
 
     async def _resolve(self, key: str, visitor: Visitor, request: ThumbRequest) -> Grant | Refusal:
         resolution = await self._resolver.resolve(visitor, request)

@@ -57,10 +57,11 @@ class Cloudreve:
         # one would be wider than its key says: it is passed on only where it opens nothing but the user's own files.
         if hint is not None and uri.filesystem == "my":
             headers["X-Cr-Context-Hint"] = hint
+        asked_at = self._clock.now()
         with self._metrics.upstream("resolve") as call, self.breaker.call():
             body = await self._get(target, headers, self._settings.resolve_timeout_s)
             answer = read_thumb(body)
-            resolution = self._grant(answer) if isinstance(answer, Link) else answer
+            resolution = self._grant(answer, asked_at) if isinstance(answer, Link) else answer
             call.outcome = type(resolution).__name__.lower()
             return resolution
 
@@ -85,7 +86,7 @@ class Cloudreve:
         with self.breaker.call():
             return await self._ask(method, URL(self._base + path), headers, self._settings.whoami_timeout_s, body)
 
-    def _grant(self, link: Link) -> Grant:
+    def _grant(self, link: Link, asked_at: float) -> Grant:
         now = self._clock.now()
         url = deobfuscate(link.url, now) if link.obfuscated else link.url
         target = self._origins.target(url)
@@ -97,7 +98,7 @@ class Cloudreve:
             max_ttl_s=self._terms.max_ttl_s,
             default_ttl_s=self._terms.default_ttl_s,
         )
-        return Grant(url, until, name.id, name.own, granted_at=now)
+        return Grant(url, until, name.id, name.own, granted_at=min(asked_at, now))  # the answer may have set the clock
 
     async def _get(self, url: URL, headers: dict[str, str], timeout_s: float) -> bytes:
         return await self._ask("GET", url, headers, timeout_s)

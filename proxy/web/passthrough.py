@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.errors import BadRequest, ProxyError, UpstreamError
+from proxy.model import Credentials
+from proxy.policy.change import changes_files
 from proxy.policy.hops import Head, back, check, fields_of, onward
+from proxy.policy.request import bearer
+from proxy.steps.changes import Changes
+from proxy.steps.identify import Identifier
 from proxy.upstream.passthrough import Passage, Question, Reply
 from proxy.upstream.tunnel import FarEnd, Wire
 from proxy.upstream.upload import at_once
@@ -25,11 +30,20 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Passthrough:
-    """Passes requests, and at a shutdown ends what would never end by itself."""
+    """Passes requests, notes who changes files, and at a shutdown ends what would never end by itself."""
 
-    def __init__(self, passage: Passage, front: Front, own_cookies: Collection[str]) -> None:
+    def __init__(
+        self,
+        passage: Passage,
+        front: Front,
+        identifier: Identifier,
+        changes: Changes,
+        own_cookies: Collection[str],
+    ) -> None:
         self._passage = passage
         self._front = front
+        self._identifier = identifier
+        self._changes = changes
         self._own_cookies = own_cookies
         self._endless: set[asyncio.Task[Any]] = set()
 
@@ -48,6 +62,8 @@ class Passthrough:
         head = _head(request)
         check(head)
         async with self._passage.ask(self._question(request, head)) as reply:
+            if changes_files(request.method, request.path):
+                await self._note_change(request)
             if reply.far is None:
                 return await self._relay(request, reply)
             if not head.wants_websocket:
@@ -66,6 +82,13 @@ class Passthrough:
             _body(request) if head.has_body else None,
             proceed if head.expects_continue else at_once,
         )
+
+    async def _note_change(self, request: web.Request) -> None:
+        """Let nothing that the sender was granted before count any more, before they hear that their change is made."""
+        with suppress(ProxyError):
+            token = bearer(request.headers.getall("Authorization", ()))
+            if token is not None:
+                await self._changes.note((await self._identifier.identify(Credentials(token))).identity)
 
     async def _relay(self, request: web.Request, reply: Reply) -> web.StreamResponse:
         """Send what arrives; what breaks off must not look complete, so its connection is cut."""

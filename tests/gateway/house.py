@@ -105,10 +105,13 @@ class Front:
         async with self._session.request(method, where, headers=_headers(token, headers)) as response:
             yield response
 
-    async def send(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Reply:
+    async def send(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Reply:
         """Send any request, to a path of this gateway or to a whole URL."""
         where = URL(path if path.startswith("http") else self.base + path, encoded=True)
-        async with self._session.request(method, where, headers=headers, allow_redirects=False) as response:
+        asked = self._session.request(method, where, headers=headers, data=body, allow_redirects=False)
+        async with asked as response:
             return Reply(response.status, response.headers, await response.read())
 
     def count(self, name: str, **labels: str) -> float:

@@ -66,6 +66,6 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
     oauth = OAuth(cloudreve, metrics, settings.sign_in)
     sessions = await parts.sessions(Sealer(["a key that is long enough for tests"]), oauth, notes, cluster)
     identifier = await parts.identifier(cloudreve, sessions, await parts.accounts(oauth))
-    grants = await parts.grants(cloudreve, tiers, cluster)
+    grants = await parts.grants(cloudreve, tiers, cluster, None)
     pictures = await parts.pictures(images, tiers, cluster)
     return Steps(site, hours, clock, metrics, tiers, identifier, grants, pictures)

@@ -1,0 +1,122 @@
+"""Somebody changes files through the gateway: what they were shown before is not shown to them any more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from urllib.parse import quote
+
+import pytest
+
+from proxy.demo.painting import paint
+from proxy.demo.standin import StandIn
+from proxy.steps.changes import LOOK_S
+from tests.conftest import StartRedis
+from tests.gateway.house import ONE, Front, House, Reply, in_share, until
+from tests.redis_server import RedisServer
+
+SITE: dict[str, object] = {"passthrough": True}
+
+
+@pytest.fixture
+async def front(house: House) -> Front:
+    """Run a gateway that is the whole site."""
+    return await house.open(server=SITE)
+
+
+async def upload(front: Front, token: str, uri: str = ONE) -> Reply:
+    """Send a new version of a picture by way of a gateway."""
+    path = f"/api/v4/file/content?uri={quote(uri, safe='')}"
+    reply = await front.send("PUT", path, {"Authorization": f"Bearer {token}"}, paint(99))
+    assert reply.status == 200
+    return reply
+
+
+async def test_a_new_version_is_seen_at_once(cloudreve: StandIn, front: Front) -> None:
+    """Without waiting for the old grant to run out; the new one is kept like any other."""
+    before = [await front.ask(ONE, cloudreve.token()) for _ in range(3)]
+    await upload(front, cloudreve.token())
+    after = [await front.ask(ONE, cloudreve.token()) for _ in range(3)]
+    assert [reply.is_hit for reply in before + after] == [False, True, True] * 2
+    assert after[0].etag == after[2].etag != before[0].etag
+
+
+async def test_the_page_is_given_a_new_url(cloudreve: StandIn, front: Front) -> None:
+    """A browser that keeps the picture of the old one shows it no more."""
+    path, token = f"/api/v4/file/thumb?uri={quote(ONE, safe='')}", {"Authorization": f"Bearer {cloudreve.token()}"}
+    before = [json.loads((await front.send("GET", path, token)).body)["data"]["url"] for _ in range(2)]
+    await upload(front, cloudreve.token())
+    after = json.loads((await front.send("GET", path, token)).body)["data"]["url"]
+    assert before[0] == before[1] != after
+
+
+async def test_what_was_being_asked_for_meanwhile_is_asked_for_again(
+    cloudreve: StandIn, front: Front, house: House
+) -> None:
+    """Cloudreve may have answered before the change, and been heard after it."""
+    cloudreve.workshop.gate = gate = asyncio.Event()
+    asked = asyncio.create_task(front.ask(ONE, cloudreve.token()))
+    await cloudreve.calls.arrived("resolve")
+    house.hours.pass_by(1.0)
+    await upload(front, cloudreve.token(), "cloudreve://my/other.png")
+    house.hours.pass_by(1.0)
+    gate.set()
+    assert [(await asked).is_hit, (await front.ask(ONE, cloudreve.token())).is_hit] == [False, False]
+    assert cloudreve.calls.count("resolve") == 2
+
+
+async def test_what_is_deleted_is_gone(cloudreve: StandIn, front: Front) -> None:
+    """For its owner, who has deleted it here."""
+    shown = await front.ask(ONE, cloudreve.token())
+    headers = {"Authorization": f"Bearer {cloudreve.token()}", "Content-Type": "application/json"}
+    await front.send("DELETE", "/api/v4/file", headers, json.dumps({"uris": [ONE]}).encode())
+    assert (shown.status, (await front.ask(ONE, cloudreve.token())).status) == (200, 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/api/v4/file/url"), ("GET", "/api/v4/file?uri=x"), ("PUT", "/api/v4/user/setting")]
+)
+async def test_what_changes_no_file_costs_nothing(cloudreve: StandIn, front: Front, method: str, path: str) -> None:
+    """Else a page would fetch all its pictures again for every file that somebody opens."""
+    for _ in range(2):
+        assert (await front.ask(ONE, cloudreve.token())).status == 200
+    await front.send(method, path, {"Authorization": f"Bearer {cloudreve.token()}"})
+    assert (await front.ask(ONE, cloudreve.token())).is_hit
+
+
+async def test_it_is_nobody_else_s_change(cloudreve: StandIn, front: Front) -> None:
+    """Neither another user's, nor anonymous visitors', nor one that somebody without a good token could make."""
+    forged = cloudreve.token("alice", life_s=-5)
+    uris = {"alice": ONE, "bob": "cloudreve://my/bob.png"}
+    for name, uri in uris.items():
+        await front.ask(uri, cloudreve.token(name))
+    await front.ask(in_share(cloudreve))
+    await front.send("PUT", "/api/v4/file/content?uri=x", {"Authorization": f"Bearer {forged}"})
+    assert (await front.ask(ONE, cloudreve.token())).is_hit
+    await upload(front, cloudreve.token())
+    assert (await front.ask(uris["bob"], cloudreve.token("bob"))).is_hit
+    assert (await front.ask(in_share(cloudreve, "one.png"))).is_hit
+
+
+async def test_other_replicas_hear_of_it_soon(house: House, cloudreve: StandIn, redis_server: RedisServer) -> None:
+    """Those that have the picture in memory and answer before they read the request, and one that has nothing yet."""
+    redis: dict[str, object] = {"url": redis_server.url, "timeout_s": 5.0}
+    first, second = await house.open(server=SITE, redis=redis), await house.open(server=SITE, redis=redis)
+    before = [await front.ask(ONE, cloudreve.token()) for front in (first, second) for _ in range(4)]
+    await upload(first, cloudreve.token())
+    house.hours.pass_by(LOOK_S)
+    after = [await front.ask(ONE, cloudreve.token()) for front in (second, await house.open(server=SITE, redis=redis))]
+    assert {reply.etag for reply in before}.isdisjoint(reply.etag for reply in after)
+
+
+async def test_without_redis_a_replica_remembers_its_own(
+    house: House, cloudreve: StandIn, start_redis: StartRedis
+) -> None:
+    """What Redis would have told the others is known here all the same."""
+    redis_server = start_redis()
+    front = await house.open(server=SITE, redis={"url": redis_server.url, "timeout_s": 5.0})
+    before = await front.ask(ONE, cloudreve.token())
+    redis_server.kill()
+    await upload(front, cloudreve.token())
+    await until(lambda: front.count("redis_up") == 0)
+    assert (await front.ask(ONE, cloudreve.token())).etag != before.etag
