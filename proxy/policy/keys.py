@@ -103,7 +103,7 @@ def ticket_digest(ticket: str) -> str:
 
 def renewal_key(refresh_token: str) -> str:
     """Return the key of the session that was renewed with a refresh token."""
-    return "s:" + _digest(b"renewal", refresh_token)
+    return "r:" + _digest(b"renewal", refresh_token)
 
 
 def ended_key(session: str) -> str:

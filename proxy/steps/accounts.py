@@ -75,6 +75,8 @@ class Account:
             tokens = await self._tokens()
         except ProxyError as error:
             tokens, reason = None, error.title
+        except (OSError, UnicodeDecodeError):  # the secret is read anew each time, so that it can be replaced
+            tokens, reason = None, "secret_file cannot be read"
         if tokens is None or not self._take(tokens):
             self._failed_until = self._clock.now() + RETRY_S
             _log.warning("account failed", account=self.number + 1, is_up=self.is_up, reason=reason)

@@ -147,6 +147,25 @@ async def test_an_account_that_fails_is_seen(house: House, cloudreve: StandIn, n
     assert cloudreve.calls.count("sign-in") == 1  # failed sign-ins are counted against the account
 
 
+async def test_a_secret_that_cannot_be_read_fails_for_so_long(
+    house: House, cloudreve: StandIn, tmp_path: Path, narrated: list[Any]
+) -> None:
+    """While it is being replaced, for example; the log says why."""
+    secret = tmp_path / "secret"
+    secret.write_text(PASSWORD)
+    cloudreve.refresh_life_s = 0.0
+    front = await opened(house, entry(secret=None, secret_file=str(secret)))
+    shown = await front.ask(ONE)
+    secret.unlink()
+    house.hours.pass_by(2 * cloudreve.access_life_s)
+    failed = await front.ask(ONE)
+    secret.write_text(PASSWORD)
+    house.hours.pass_by(60.0)
+    assert statuses([shown, failed, await front.ask(ONE)]) == [200, 503, 200]
+    reasons = [event["reason"] for event in narrated if event["event"] == "account failed"]
+    assert set(reasons) == {"secret_file cannot be read"}
+
+
 async def test_published_pictures_have_sealed_urls_too(house: House) -> None:
     """The drop-in API gives them out to everybody."""
     front = await opened(house, entry())
