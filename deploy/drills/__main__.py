@@ -35,7 +35,7 @@ def main() -> int:
         prog="deploy/faults",
         description="Puts a gateway under load on loopback while something goes wrong, twice, and sends it SIGTERM in "
         "the middle of the second time. Counts what visitors are told: pictures, refusals, 503 or 504 with Retry-After "
-        "where no cache could help (502 where Cloudreve answers garbage); anything else is wrong. Takes half an hour.",
+        "where no cache could help (502 where Cloudreve answers garbage); anything else is wrong. Takes eight minutes.",
     )
     parser.add_argument("--quick", action="store_true", help="everything on a small scale, in a minute or two")
     parser.add_argument("name", nargs="*", help="the beginnings of the drills' names; without any, all")

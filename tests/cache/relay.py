@@ -59,6 +59,10 @@ class Relay:
         self._is_shut = True
         self.cut()
 
+    def reopen(self) -> None:
+        """Let new connections in again."""
+        self._is_shut = False
+
     async def holds(self) -> None:
         """Wait until a reply is being held."""
         await self._held.wait()

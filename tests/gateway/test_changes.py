@@ -41,6 +41,17 @@ async def test_a_new_version_is_seen_at_once(cloudreve: StandIn, front: Front) -
     assert after[0].etag == after[2].etag != before[0].etag
 
 
+async def test_other_connections_see_it_at_once_too(
+    cloudreve: StandIn, front: Front, another_visit: Front
+) -> None:
+    """Those on which the same request has come so often that it is answered before it is read."""
+    before = [await another_visit.ask(ONE, cloudreve.token()) for _ in range(6)]
+    await upload(front, cloudreve.token())
+    after = [await another_visit.ask(ONE, cloudreve.token()) for _ in range(6)]
+    assert {reply.etag for reply in before}.isdisjoint(reply.etag for reply in after)
+    assert cloudreve.calls.count("resolve") == 2
+
+
 async def test_the_page_is_given_a_new_url(cloudreve: StandIn, front: Front) -> None:
     """A browser that keeps the picture of the old one shows it no more."""
     path, token = f"/api/v4/file/thumb?uri={quote(ONE, safe='')}", {"Authorization": f"Bearer {cloudreve.token()}"}
@@ -63,6 +74,34 @@ async def test_what_was_being_asked_for_meanwhile_is_asked_for_again(
     gate.set()
     assert [(await asked).is_hit, (await front.ask(ONE, cloudreve.token())).is_hit] == [False, False]
     assert cloudreve.calls.count("resolve") == 2
+
+
+async def test_who_asks_after_the_change_gets_no_answer_of_before(
+    cloudreve: StandIn, front: Front, house: House
+) -> None:
+    """Those who come together then share the next flight."""
+    cloudreve.workshop.gate = gate = asyncio.Event()
+    early = asyncio.create_task(front.ask(ONE, cloudreve.token()))
+    await cloudreve.calls.arrived("resolve")
+    house.hours.pass_by(1.0)
+    await upload(front, cloudreve.token(), "cloudreve://my/other.png")
+    house.hours.pass_by(1.0)
+    late = [asyncio.create_task(front.ask(ONE, cloudreve.token())) for _ in range(3)]
+    await until(lambda: front.count("collapsed_total", step="grant") == len(late))
+    gate.set()
+    assert {reply.status for reply in await asyncio.gather(early, *late)} == {200}
+    assert cloudreve.calls.count("resolve") == 2
+
+
+async def test_what_is_deleted_is_not_shown_in_an_outage(cloudreve: StandIn, house: House) -> None:
+    """What bridges an outage is what the visitor might still see."""
+    front = await house.open(server=SITE, grants={"stale_if_error_s": 600.0})
+    await front.ask(ONE, cloudreve.token())
+    await front.ask(TWO, cloudreve.token())
+    headers = {"Authorization": f"Bearer {cloudreve.token()}", "Content-Type": "application/json"}
+    await front.send("DELETE", "/api/v4/file", headers, json.dumps({"uris": [ONE]}).encode())
+    cloudreve.faults.OUTAGE
+    assert (await front.ask(ONE, cloudreve.token())).status == 503
 
 
 async def test_what_is_deleted_is_gone(cloudreve: StandIn, front: Front) -> None:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import pytest
 
 from proxy.demo.standin import StandIn
+from tests.cache.relay import Relay
 from tests.conftest import StartRedis
 from tests.gateway.house import Front, House, until
 from tests.redis_server import RedisServer
@@ -125,6 +126,30 @@ async def test_no_request_fails_while_redis_does(
             await until(lambda: all(front.count("redis_up") for front in fronts))
             server.command("FLUSHALL")
             await until(lambda: server.command("DBSIZE"))
+
+
+@pytest.mark.parametrize(("part", "join"), [(Relay.hold, Relay.let_go), (Relay.shut, Relay.reopen)])
+async def test_a_replica_that_is_cut_off_from_redis_works_alone(
+    house: House,
+    cloudreve: StandIn,
+    start_redis: StartRedis,
+    part: Callable[[Relay], None],
+    join: Callable[[Relay], None],
+) -> None:
+    """While the other goes on sharing; when the way is open again they share as before."""
+    server, memory = start_redis(), {"max_bytes": 40_000}
+    async with Relay(server.port) as relay:
+        near = await house.open(redis={"url": server.url, "timeout_s": 5.0}, memory=memory)
+        redis = {"url": f"redis://127.0.0.1:{relay.port}/0", "timeout_s": 0.05, "pause_s": 0.05}
+        far = await house.open(redis=redis, memory=memory)
+        async with loaded([near, far], cloudreve) as load:
+            part(relay)
+            await until(lambda: not far.count("redis_up"))
+            await load.goes_on()
+            assert near.count("redis_up") == 1
+            join(relay)
+            shared = far.count("lookups_total", entry="grant", source="redis")
+            await until(lambda: far.count("lookups_total", entry="grant", source="redis") > shared)
 
 
 async def test_no_request_fails_when_redis_is_restarted_and_emptied_again_and_again(
