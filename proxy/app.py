@@ -147,7 +147,7 @@ class _Composer:
         front = Front(settings.server)
         hits = HitPath(tiers, front.trusts, self.parts.clock, self.parts.metrics, settings)
         jar = Jar(settings.session.cookie, front)
-        passthrough = await self._passthrough(front, jar, identifier, changes) if changes else None
+        passthrough = await self._passthrough(front, jar, identifier, changes, hits) if changes else None
         embed = Embed(Embedding(settings.embed.private_origins, settings.embed.public_origins), front)
         routes = [
             *Thumbs(gateway, jar, front, embed, settings.server.max_uri_bytes).routes(),
@@ -161,12 +161,14 @@ class _Composer:
         ]
         return Site(self.parts.metrics, self.parts.health, hits, jar, passthrough, self._fallback(), routes)
 
-    async def _passthrough(self, front: Front, jar: Jar, identifier: Identifier, changes: Changes) -> Passthrough:
+    async def _passthrough(
+        self, front: Front, jar: Jar, identifier: Identifier, changes: Changes, hits: HitPath
+    ) -> Passthrough:
         session = self.parts.settings.session
         if self.parts.settings.sign_in.client_id and not session.path.startswith("/api/"):
             _log.warning("session.path is outside /api/: the service worker of Cloudreve's page will answer for it")
         way = await self.parts.stack.enter_async_context(passage(self.parts.settings.cloudreve, self.parts.metrics))
-        return Passthrough(way, front, identifier, changes, jar.names)
+        return Passthrough(way, front, identifier, changes, hits, jar.names)
 
     def _fallback(self) -> Fallback | None:
         path = self.parts.settings.embed.fallback

@@ -89,7 +89,7 @@ class Grants:
             found = FoundGrant(self._allowed(kept[0]), kept[1], collapsed=False, key=key, sure_until=sure_until)
             self._renew_in_time(key, found.grant, visitor, request)
         else:
-            found = await self._loaded(key, visitor, request, kept[0] if kept else None)
+            found = await self._loaded(key, visitor, request, kept[0] if kept else None, changed)
         self._metrics.found("grant", found.source)
         return found
 
@@ -111,29 +111,39 @@ class Grants:
         return await self._changes.last(visitor.identity) if self._changes is not None else NEVER
 
     async def _loaded(
-        self, key: str, visitor: Visitor, request: ThumbRequest, old: Grant | Refusal | None
+        self, key: str, visitor: Visitor, request: ThumbRequest, old: Grant | Refusal | None, changed: Change
     ) -> FoundGrant:
         """Share a flight; during an outage fall back on the old grant where the configuration bridges it."""
         try:
-            entry, collapsed = await self._flown(key, visitor, request)
+            entry, collapsed = await self._flown(key, visitor, request, changed)
         except (Unreachable, TooSlow):
-            if not isinstance(old, Grant) or self.remaining_s(old) <= -self._settings.grants.stale_if_error_s:
+            ended = _ended_by(changed, old) if isinstance(old, Grant) else None
+            if ended is None or self.remaining_s(ended) <= -self._settings.grants.stale_if_error_s:
                 raise
-            return FoundGrant(old, Source.STALE, collapsed=False)
+            return FoundGrant(ended, Source.STALE, collapsed=False)
         return FoundGrant(self._allowed(entry), Source.UPSTREAM, collapsed, key)
 
-    async def _flown(self, key: str, visitor: Visitor, request: ThumbRequest) -> tuple[Grant | Refusal, bool]:
-        """Board the next flight when one gave up at a deadline, or for a token, that was not one's own."""
+    async def _flown(
+        self, key: str, visitor: Visitor, request: ThumbRequest, changed: Change
+    ) -> tuple[Grant | Refusal, bool]:
+        """Board the next flight when one gave up at a deadline, or for a token, that was not one's own.
+
+        So too when one had set out before the visitor's last change.
+        """
         while True:
             outcome, collapsed = self._flights.join(key, lambda: self._load(key, visitor, request, 0.0))
             if collapsed:
                 self._metrics.collapsed("grant")
                 self._resolver.hurry(visitor, request)
             try:
-                return await outcome, collapsed
+                entry = await outcome
             except (StillGenerating, InvalidToken, Busy):
                 if not collapsed:
                     raise
+            else:
+                if not collapsed or not _is_older(entry, changed):
+                    return entry, collapsed
+                changed = NEVER  # the next one sets out after the visitor has come
 
     def _renew_in_time(self, key: str, grant: Grant, visitor: Visitor, request: ThumbRequest) -> None:
         """Start a flight, and wait for nothing, when somebody still wants a grant that is about to end."""
@@ -148,7 +158,7 @@ class Grants:
         return entry
 
     def _counts(self, entry: Grant | Refusal, changed: Change) -> bool:
-        return isinstance(entry, Refusal) or (self.remaining_s(entry) > 0 and entry.granted_at > changed.at)
+        return isinstance(entry, Refusal) or (self.remaining_s(entry) > 0 and not _is_older(entry, changed))
 
     def _promotion_s(self, entry: Entry) -> float:
         """Tell how long what Redis held may stay in memory.
@@ -205,6 +215,17 @@ class Grants:
             await self._tiers.forget(key)  # it takes no place, but the grant of before loses its own
         self._tiers.keep_here(key, resolution, kept_s)
         return resolution
+
+
+def _is_older(entry: Grant | Refusal, changed: Change) -> bool:
+    """Tell whether a grant was asked for before a change, of which it cannot know then."""
+    return isinstance(entry, Grant) and entry.granted_at <= changed.at
+
+
+def _ended_by(changed: Change, grant: Grant) -> Grant:
+    """Let a grant from before a change be over since then."""
+    is_over = _is_older(grant, changed)
+    return replace(grant, fresh_until=min(grant.fresh_until, changed.at)) if is_over else grant
 
 
 def _is_anonymous(resolution: Grant | Refusal) -> bool:

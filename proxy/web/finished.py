@@ -34,6 +34,8 @@ class Finished:
 
     raw: bytes
     """The request."""
+    subject: str
+    """Whose grant it rests on: Cloudreve's user id, or nothing."""
     is_trusted: bool
     """Whether what the request said of its way here was believed."""
     grant: Grant

@@ -127,6 +127,12 @@ class HitPath:
         self._finished.clear()
         self.size_bytes = 0
 
+    def forget_of(self, subject: str) -> None:
+        """Forget a user's answers, and those of requests under way: the user has changed files."""
+        self._epoch += 1
+        for known in [known for known in self._finished.values() if known.subject == subject]:
+            self._drop(known.raw)
+
     async def offer(self, request: web.Request, response: web.StreamResponse) -> None:
         """Remember an answer that is about to leave, if the next equal request may have it too."""
         answer, asked = request.get(EVIDENCE), getattr(request.protocol, "asked", None)
@@ -190,6 +196,7 @@ class HitPath:
         told = {"method": "GET", "route": route, "status": response.status, "outcome": outcome}
         return Finished(
             raw=asked.raw,
+            subject=answer.identity.subject,
             is_trusted=asked.is_trusted,
             grant=answer.found.grant,
             grant_key=answer.found.key,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from proxy.errors import BadRequest, ProxyError, UpstreamError
@@ -21,6 +21,7 @@ from proxy.upstream.passthrough import Passage, Question, Reply
 from proxy.upstream.tunnel import FarEnd, Wire
 from proxy.upstream.upload import at_once
 from proxy.web.front import Front
+from proxy.web.hitpath import HitPath
 from proxy.web.problems import OUTCOME
 
 PASSED = web.ResponseKey("passed", frozenset)
@@ -38,12 +39,14 @@ class Passthrough:
         front: Front,
         identifier: Identifier,
         changes: Changes,
+        hits: HitPath,
         own_cookies: Collection[str],
     ) -> None:
         self._passage = passage
         self._front = front
         self._identifier = identifier
         self._changes = changes
+        self._hits = hits
         self._own_cookies = own_cookies
         self._endless: set[asyncio.Task[Any]] = set()
 
@@ -88,13 +91,17 @@ class Passthrough:
         with suppress(ProxyError):
             token = bearer(request.headers.getall("Authorization", ()))
             if token is not None:
-                await self._changes.note((await self._identifier.identify(Credentials(token))).identity)
+                identity = (await self._identifier.identify(Credentials(token))).identity
+                self._hits.forget_of(identity.subject)
+                await self._changes.note(identity)
 
     async def _relay(self, request: web.Request, reply: Reply) -> web.StreamResponse:
         """Send what arrives; what breaks off must not look complete, so its connection is cut."""
         response = _response(reply)
         if not request.content.is_eof():
             response.force_close()  # whether the rest of the body will be read is not known yet
+        if request.version < HttpVersion11 and response.content_length is None:
+            response.force_close()  # that is the only end of such an answer, which aiohttp announces but does not bring
         is_endless = response.content_type == "text/event-stream"
         try:
             with self._endless_while(is_endless):

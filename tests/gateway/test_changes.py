@@ -6,6 +6,7 @@ import asyncio
 import json
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 
 from proxy.demo.painting import paint
@@ -32,6 +33,13 @@ async def upload(front: Front, token: str, uri: str = ONE) -> Reply:
     return reply
 
 
+async def delete(front: Front, token: str) -> None:
+    """Delete a picture by way of a gateway."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    reply = await front.send("DELETE", "/api/v4/file", headers, json.dumps({"uris": [ONE]}).encode())
+    assert reply.status == 200
+
+
 async def test_a_new_version_is_seen_at_once(cloudreve: StandIn, front: Front) -> None:
     """Without waiting for the old grant to run out; the new one is kept like any other."""
     before = [await front.ask(ONE, cloudreve.token()) for _ in range(3)]
@@ -41,13 +49,13 @@ async def test_a_new_version_is_seen_at_once(cloudreve: StandIn, front: Front) -
     assert after[0].etag == after[2].etag != before[0].etag
 
 
-async def test_other_connections_see_it_at_once_too(
-    cloudreve: StandIn, front: Front, another_visit: Front
-) -> None:
-    """Those on which the same request has come so often that it is answered before it is read."""
-    before = [await another_visit.ask(ONE, cloudreve.token()) for _ in range(6)]
-    await upload(front, cloudreve.token())
-    after = [await another_visit.ask(ONE, cloudreve.token()) for _ in range(6)]
+async def test_other_connections_see_it_at_once_too(cloudreve: StandIn, front: Front) -> None:
+    """Those too on which the same request has come so often that it is answered before it is read."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        other = Front(front.gateway, session)
+        before = [await other.ask(ONE, cloudreve.token()) for _ in range(6)]
+        await upload(front, cloudreve.token())
+        after = [await other.ask(ONE, cloudreve.token()) for _ in range(6)]
     assert {reply.etag for reply in before}.isdisjoint(reply.etag for reply in after)
     assert cloudreve.calls.count("resolve") == 2
 
@@ -87,28 +95,38 @@ async def test_who_asks_after_the_change_gets_no_answer_of_before(
     await upload(front, cloudreve.token(), "cloudreve://my/other.png")
     house.hours.pass_by(1.0)
     late = [asyncio.create_task(front.ask(ONE, cloudreve.token())) for _ in range(3)]
-    await until(lambda: front.count("collapsed_total", step="grant") == len(late))
+    await until(lambda: front.count("collapsed_total", flight="grant") == len(late))
     gate.set()
     assert {reply.status for reply in await asyncio.gather(early, *late)} == {200}
     assert cloudreve.calls.count("resolve") == 2
 
 
-async def test_what_is_deleted_is_not_shown_in_an_outage(cloudreve: StandIn, house: House) -> None:
-    """What bridges an outage is what the visitor might still see."""
-    front = await house.open(server=SITE, grants={"stale_if_error_s": 600.0})
+async def test_in_an_outage_a_change_is_the_end_of_what_was_granted_before(cloudreve: StandIn, front: Front) -> None:
+    """What has been deleted is not shown as if it still counted."""
     await front.ask(ONE, cloudreve.token())
-    await front.ask(TWO, cloudreve.token())
-    headers = {"Authorization": f"Bearer {cloudreve.token()}", "Content-Type": "application/json"}
-    await front.send("DELETE", "/api/v4/file", headers, json.dumps({"uris": [ONE]}).encode())
-    cloudreve.faults.OUTAGE
+    await delete(front, cloudreve.token())
+    await cloudreve.stop()
     assert (await front.ask(ONE, cloudreve.token())).status == 503
+
+
+async def test_an_outage_is_bridged_behind_a_change(cloudreve: StandIn, house: House) -> None:
+    """Where the configuration says so, as at any other end of a grant: marked as stale, and not to be kept."""
+    token = cloudreve.token()
+    front = await house.open(server=SITE, grants={"stale_if_error_s": 150.0})
+    await front.ask(ONE, token)
+    await delete(front, token)
+    await cloudreve.stop()
+    house.hours.pass_by(100.0)
+    stale = await front.ask(ONE, token)
+    assert (stale.status, stale.max_age_s, "detail=stale" in stale.headers["Cache-Status"]) == (200, 0, True)
+    house.hours.pass_by(100.0)
+    assert (await front.ask(ONE, token)).status == 503
 
 
 async def test_what_is_deleted_is_gone(cloudreve: StandIn, front: Front) -> None:
     """For its owner, who has deleted it here."""
     shown = await front.ask(ONE, cloudreve.token())
-    headers = {"Authorization": f"Bearer {cloudreve.token()}", "Content-Type": "application/json"}
-    await front.send("DELETE", "/api/v4/file", headers, json.dumps({"uris": [ONE]}).encode())
+    await delete(front, cloudreve.token())
     assert (shown.status, (await front.ask(ONE, cloudreve.token())).status) == (200, 404)
 
 

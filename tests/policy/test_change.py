@@ -18,6 +18,8 @@ from proxy.policy.change import changes_files
         ("POST", "/api/v4/file/version/current"),
         ("DELETE", "/api/v4/file/version"),
         ("DELETE", "/api/v4/file"),
+        ("GET", "/api/v4/callback/s3/6f9c/key"),
+        ("POST", "/api/v4/callback/onedrive/6f9c/key"),
     ],
 )
 def test_what_changes_files(method: str, path: str) -> None:

@@ -169,8 +169,13 @@ async def signed_out(stage: Stage) -> None:
     stage.hits.forget()
 
 
+async def changed(stage: Stage) -> None:
+    """Let whose answer it is change files."""
+    stage.hits.forget_of(ANONYMOUS.subject)
+
+
 End: TypeAlias = Callable[[Stage], Awaitable[None]]
-ENDS = [forgotten, replaced, refused, repainted, expired, signed_out]
+ENDS = [forgotten, replaced, refused, repainted, expired, signed_out, changed]
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -254,13 +259,23 @@ async def test_a_grant_that_is_forgotten_while_it_is_used_is_not_remembered_by_i
     assert stage.ask() is None
 
 
-async def test_an_answer_under_way_when_somebody_signs_out_is_not_remembered(stage: Stage) -> None:
+@pytest.mark.parametrize("end", [signed_out, changed])
+async def test_an_answer_under_way_when_somebody_signs_out_or_changes_files_is_not_remembered(
+    stage: Stage, end: End
+) -> None:
     """It may be theirs."""
     asked = stage.hits.asked(RAW, is_trusted=False)
     await stage.answered(answer(), times=1)
-    stage.hits.forget()
+    await end(stage)
     await stage.offer(answer(), asked)
     assert stage.ask() is None
+
+
+async def test_what_others_change_ends_nothing(stage: Stage) -> None:
+    """Else one who uploads would slow everybody down."""
+    await stage.answered(answer(stage.picture))
+    stage.hits.forget_of("another")
+    assert stage.ask() is not None
 
 
 async def test_the_bytes_are_the_tier_s_alone(stage: Stage) -> None:

@@ -179,6 +179,17 @@ async def test_the_old_version_is_answered_in_its_own_way(house: House) -> None:
     assert answer.endswith(b"\r\n\r\nabc")
 
 
+async def test_the_old_version_is_not_kept_waiting_for_the_end(house: House) -> None:
+    """Nor given another answer as a part of the first, though it has asked for a connection that stays."""
+    said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"abc")
+    asked = b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    _, answer = await house.ask(asked + asked, said)
+    assert b"keep-alive" not in answer
+    assert answer.endswith(b"\r\n\r\nabc")
+    _, answer = await house.ask(asked + request("/b"))
+    assert b"\r\nConnection: keep-alive\r\n" in answer
+
+
 async def test_an_upload_knows_no_limit_of_ours(house: House) -> None:
     """Neither the megabyte of aiohttp's nor that of pictures."""
     body = bytes(range(256)) * 16_384
@@ -354,6 +365,21 @@ async def test_what_only_reads_is_asked_again_when_a_kept_connection_has_ended(h
         assert (await line.hear_all()).endswith(b"ok")
 
 
+@pytest.mark.parametrize("target", ["/", "/thumb?uri=cloudreve://x@share/"])
+async def test_what_cloudreve_says_unasked_answers_nothing(house: House, target: str) -> None:
+    """Some servers say 408 on a connection that is kept; the next request on it may be anybody's (RFC 9112 §9.2)."""
+    async with house.line() as line:
+        await line.say(request(target + "a"))
+        first = await house.far.call()
+        await first.answer()
+        await line.hear_all()
+    await first.say(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+    await house.front.send("GET", "/healthz")
+    second, answer = await house.ask(request(target + "b"))
+    assert second.number != first.number
+    assert b"408" not in answer
+
+
 async def test_what_changes_something_has_a_connection_of_its_own(house: House) -> None:
     """One that is kept could end at the moment at which it is used."""
     first, _ = await house.ask(request("/a"))
@@ -366,7 +392,7 @@ async def test_cloudreve_may_not_think_for_ever_about_what_only_reads(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway timeout; what changes something, such as copying a folder, takes what it takes."""
-    monkeypatch.setattr(passthrough, "FIRST_BYTE_S", 0.01)
+    monkeypatch.setattr(passthrough, "FIRST_BYTE_S", 0.2)
     async with house.line() as reading, house.line() as changing:
         await changing.say(request("/dav/a", method="COPY"))
         copy = await house.far.call()
