@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import assert_never
 
 from yarl import URL
@@ -48,7 +49,12 @@ async def examine_picture(text: str, way: Way) -> list[Finding]:
         findings = [_granted(grant, time.perf_counter() - started, way)]
     except ProxyError as error:
         code = f" (Cloudreve's code {error.code})" if error.code is not None else ""
-        return [Finding(Verdict.PROBLEM, "resolve", f"{error.title}{code}: {error.detail}")]
+        hint = (
+            " The check asks as anybody: name a picture of a public share."
+            if error.status == HTTPStatus.UNAUTHORIZED
+            else ""
+        )
+        return [Finding(Verdict.PROBLEM, "resolve", f"{error.title}{code}: {error.detail}{hint}")]
     try:
         fetched = await _fetch(grant, way)
     except ProxyError as error:

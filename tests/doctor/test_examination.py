@@ -163,6 +163,7 @@ async def test_a_uri_that_nobody_may_see_is_told_in_plain_words(path: str, told:
     assert finding.verdict is PROBLEM
     assert told in finding.text
     assert ("code" in finding.text) == bool(cloudreve.calls.of("resolve"))
+    assert ("public share" in finding.text) == ("signed-in" in finding.text)
 
 
 async def test_a_thumbnail_that_is_being_generated_is_waited_for(
