@@ -39,6 +39,7 @@ from proxy.steps.session import Sessions
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images
+from proxy.upstream.kept import WaryRequest
 from proxy.upstream.oauth import OAuth
 from proxy.web.health import Health
 
@@ -133,6 +134,7 @@ class Parts:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 headers={"User-Agent": "thumb-proxy"},
+                request_class=WaryRequest,
             )
         )
 

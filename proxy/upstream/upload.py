@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from proxy.errors import ProxyError
+from proxy.upstream.kept import WaryRequest
 
 Proceed: TypeAlias = Callable[[], Awaitable[None]]
 """Called when Cloudreve wants a body, before the first of it is read."""
@@ -41,7 +42,8 @@ class Upload(aiohttp.Payload):
         """Send what comes; its length is what the visitor has announced, the parser in front has seen to that."""
         self._consumed = True
         writer.send_headers()  # aiohttp would keep them back until the body begins, and with them a refusal
-        await self._proceed()
+        if self._response is None:  # behind the head of an answer a 100 would be a piece of its body
+            await self._proceed()
         try:
             async for chunk in self._chunks:
                 await writer.write(chunk)
@@ -60,7 +62,7 @@ class Upload(aiohttp.Payload):
         raise TypeError("a body that streams has no text")
 
 
-class ImpatientRequest(aiohttp.ClientRequest):
+class ImpatientRequest(WaryRequest):
     """A request that waits for `100 Continue` for CONTINUE_S only: some servers never send it (RFC 9110 §10.1.1)."""
 
     def update_expect_continue(self, expect: bool = False) -> None:

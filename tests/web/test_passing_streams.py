@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from proxy.upstream import upload
 from tests.web.far import PATIENCE_S, Call, House, Line, chunked, passing, request
 
 MUCH = 64 * 2**20
@@ -102,6 +103,27 @@ async def test_a_refusal_comes_before_the_body_has_been_sent(house: House) -> No
         answer = await line.hear(b"\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 413 Content Too Large\r\n")
         assert b"\r\nConnection: close\r\n" in answer
+
+
+@pytest.mark.parametrize(
+    ("framing", "first", "second"),
+    [(b"Content-Length: 6", b"abc", b"def"), (b"Transfer-Encoding: chunked", b"3\r\nabc\r\n", chunked(b"def"))],
+)
+async def test_no_permission_to_go_on_comes_within_an_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch, framing: bytes, first: bytes, second: bytes
+) -> None:
+    """Once Cloudreve answers instead of giving it, nobody waits for it any more; it would be read as the body."""
+    monkeypatch.setattr(upload, "CONTINUE_S", 0.1)
+    async with house.line() as line:
+        await line.say(request("/a", "Expect: 100-continue", "Content-Length: 3", method="PUT"))
+        call = await house.far.call()
+        call.writer.write(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + first)
+        await line.hear(b"\r\n\r\n" + first)
+        waited_until = asyncio.get_running_loop().time() + upload.CONTINUE_S
+        while asyncio.get_running_loop().time() < waited_until:
+            await house.front.send("GET", "/healthz")
+        await call.say(second)
+        assert await line.hear_bytes(len(second)) == second
 
 
 async def test_who_reads_slowly_slows_cloudreve_down(house: House) -> None:

@@ -186,8 +186,10 @@ async def test_the_old_version_is_not_kept_waiting_for_the_end(house: House) -> 
     _, answer = await house.ask(asked + asked, said)
     assert b"keep-alive" not in answer
     assert answer.endswith(b"\r\n\r\nabc")
-    _, answer = await house.ask(asked + request("/b"))
-    assert b"\r\nConnection: keep-alive\r\n" in answer
+    async with house.line() as line:
+        await line.say(asked)
+        await (await house.far.call()).answer()
+        assert b"\r\nConnection: keep-alive\r\n" in await line.hear(b"\r\n\r\nok")
 
 
 async def test_an_upload_knows_no_limit_of_ours(house: House) -> None:
