@@ -340,7 +340,7 @@ async def test_what_redis_holds_of_a_renewed_session_is_no_cookie(
     await browser.agree(cloudreve.own_url, cloudreve.token())
     hours.pass_by(3605)
     assert (await browser.see(ONE)).status == 200
-    notes = [redis_server.command("GET", key) for key in kept(redis_server, "s:")]
+    notes = [redis_server.command("GET", key) for key in kept(redis_server, "r:")]
     assert len(notes) == 1
     for note in notes:
         assert isinstance(note, bytes)
