@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
@@ -31,7 +32,24 @@ class Tally:
     """Requests of one outcome on the hit path, counted as cheaply as can be."""
 
     count: int = 0
+    """How many took no time: what the hit path takes by itself is far below the lowest bound."""
     sent_bytes: int = 0
+    spent_s: float = 0.0
+    """All others together."""
+    others: list[int] = field(default_factory=lambda: [0] * (len(_REQUEST_BUCKETS_S) + 1))
+    """How many of the others took no longer than each bound."""
+
+    def add(self, seconds: float, sent_bytes: int) -> None:
+        """Count a request that took time."""
+        self.others[bisect_left(_REQUEST_BUCKETS_S, seconds)] += 1
+        self.spent_s += seconds
+        self.sent_bytes += sent_bytes
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.count = self.sent_bytes = 0
+        self.spent_s = 0.0
+        self.others[:] = [0] * len(self.others)
 
 
 class _Entry(Collector):
@@ -136,12 +154,16 @@ class Metrics:
         return generate_latest(self.registry)
 
     def _enter_tallies(self) -> None:
-        """Count hits as requests that took no time: what the hit path takes is far below the lowest bound."""
         for (outcome, grant, picture), tally in self._tallies.items():
-            self._lookups.labels("grant", grant.value).inc(tally.count)
+            requests, request_s = self._outcomes(outcome)
+            number = tally.count + sum(tally.others)
+            self._lookup("grant", grant).inc(number)
             if picture is not None:
-                self._lookups.labels("picture", picture.value).inc(tally.count)
-            self._requests.labels(outcome).inc(tally.count)
-            self._request_s.labels(outcome)._buckets[0].inc(tally.count)  # noqa: SLF001 - no other way to count many
+                self._lookup("picture", picture).inc(number)
+            requests.inc(number)
+            tally.others[0] += tally.count
+            for bucket, count in zip(request_s._buckets, tally.others, strict=True):  # noqa: SLF001 - no other way to count many
+                bucket.inc(count)
+            request_s._sum.inc(tally.spent_s)  # noqa: SLF001 - as above
             self._sent.inc(tally.sent_bytes)
-            tally.count = tally.sent_bytes = 0
+            tally.clear()

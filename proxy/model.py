@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 PictureId: TypeAlias = str
 """Hex digest that names the bytes of a picture; shared by every grant that names the same bytes."""
@@ -152,8 +152,7 @@ Resolution: TypeAlias = Grant | Refusal | Generating
 """What a resolve may bring."""
 
 
-@dataclass(frozen=True, slots=True)
-class PictureHead:
+class PictureHead(NamedTuple):
     """What is known of a picture before its last byte."""
 
     media_type: str

@@ -33,6 +33,31 @@ def test_a_request_counts_once_with_its_time_and_its_bytes() -> None:
     assert value(metrics, "sent_bytes_total") == 20_000
 
 
+def test_what_is_tallied_counts_as_if_it_had_been_counted_at_once() -> None:
+    """With its time where it took any; each request once, however often somebody looks."""
+    at_once, tallied = Metrics(), Metrics()
+    tally = tallied.tally("hit", Source.MEMORY, Source.REDIS)
+    for _ in range(2):
+        for seconds in (0.0005, 0.002, 0.0025, 0.003, 40.0):
+            at_once.request("hit", seconds, 20_000)
+            tally.add(seconds, 20_000)
+        at_once.request("hit", 0.0, 0)
+        tally.count += 1
+        for _ in range(6):
+            at_once.found("grant", Source.MEMORY)
+            at_once.found("picture", Source.REDIS)
+        assert _counted(tallied) == _counted(at_once)
+
+
+def _counted(metrics: Metrics) -> dict[tuple[str, str], float]:
+    return {
+        (sample.name, str(sorted(sample.labels.items()))): sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
 def test_a_call_counts_under_what_its_maker_says() -> None:
     """With its time, under its verb."""
     metrics = Metrics()

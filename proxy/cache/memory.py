@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from sys import getsizeof
+from typing import NamedTuple
 
 from aiocache.base import BaseCache  # type: ignore[import-untyped]
 from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
@@ -22,8 +22,7 @@ _SLOT_BYTES = 480
 Measured on CPython 3.11 (`tests/cache/test_memory.py` measures again)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Slot:
+class _Slot(NamedTuple):
     entry: Entry
     ttl_s: float
     size_bytes: int
@@ -54,6 +53,11 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
     def size_bytes(self) -> int:
         """How many bytes the entries take, as estimated."""
         return int(self._slots.currsize)
+
+    @property
+    def count(self) -> int:
+        """How many entries there are."""
+        return len(self._slots)
 
     def lookup(self, key: str) -> Entry | None:
         """Give the entry, which becomes the most recently used one, or None."""

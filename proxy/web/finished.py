@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TypeAlias
+from typing import NamedTuple
 from weakref import ReferenceType, ref
 
 from aiohttp import web
@@ -24,8 +24,13 @@ _SOME_SECONDS = 1_234_567_890
 _MAX_AGE = re.compile(r"max-age=\d+")
 _NEAR = frozenset({Source.MEMORY, Source.REDIS, Source.SEALED})
 
-Counting: TypeAlias = tuple[bytes, ...]
-"""The fields that count seconds, cut where a number of seconds stands."""
+
+class Way(NamedTuple):
+    """What an answer says of where it came from, and where that is counted."""
+
+    counting: tuple[bytes, ...]
+    """The fields that count seconds, cut where a number of seconds stands."""
+    tally: Tally
 
 
 @dataclass(slots=True)
@@ -49,10 +54,10 @@ class Finished:
     """How often the tiers had been told to forget something when this was made."""
     fixed: bytes
     """The head without the fields that tell seconds."""
-    caching: str
-    handling: Handling
-    """Where all comes from memory."""
-    tally: Tally
+    near: Way
+    """Where the picture comes from memory, or none is shown."""
+    far: Way
+    """Where it comes from Redis."""
     narrate: Callable[[float], object] | None
     picture: ReferenceType[Picture] | None = None
     """The picture as the memory tier held it."""
@@ -60,6 +65,8 @@ class Finished:
     sure_from: float = inf
     sure_until: float = -inf
     """Between these times, on Cloudreve's clock, the head is true."""
+    recalled: float = -inf
+    """The memory tier's version when its picture was last asked of Redis."""
     version: int = -1
     """Of the memory tier, when it was last seen to hold what this rests on."""
 
@@ -80,16 +87,16 @@ class Finished:
         self.picture = ref(picture)
         return True
 
-    def head_for(self, now: float, date: bytes, counting: Counting) -> bytes:
+    def head_for(self, now: float, date: bytes, way: Way) -> bytes:
         """Make the head for this moment."""
         left = b"%d" % (self.grant.fresh_until - now)
-        return b"%b%bDate: %b\r\n\r\n" % (self.fixed, left.join(counting), date)
+        return b"%b%bDate: %b\r\n\r\n" % (self.fixed, left.join(way.counting), date)
 
 
-def in_memory(handling: Handling) -> Handling:
-    """Tell how the same question will be handled when all is in memory."""
+def found_in(tier: Source, handling: Handling) -> Handling:
+    """Tell how the same question will be handled when a tier has the picture, and memory the grant."""
     grant = handling.grant if handling.grant is Source.SEALED else Source.MEMORY
-    return replace(handling, grant=grant, picture=Source.MEMORY if handling.picture is not None else None)
+    return replace(handling, grant=grant, picture=tier if handling.picture is not None else None)
 
 
 def caching(response: web.StreamResponse) -> str:
@@ -97,7 +104,7 @@ def caching(response: web.StreamResponse) -> str:
     return _MAX_AGE.sub(f"max-age={_SOME_SECONDS}", response.headers.get("Cache-Control", ""))
 
 
-def counting(caching: str, handling: Handling) -> Counting:
+def counting(caching: str, handling: Handling) -> tuple[bytes, ...]:
     """Make the fields that count seconds."""
     lines = f"Cache-Control: {caching}\r\nCache-Status: {cache_status(handling, _SOME_SECONDS)}\r\n"
     return tuple(part.encode() for part in lines.split(str(_SOME_SECONDS)))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from email.utils import formatdate
 from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
@@ -24,10 +23,11 @@ from proxy.log.refrain import refrain
 from proxy.metrics import Metrics
 from proxy.model import Picture, Source
 from proxy.policy.freshness import renew_at
+from proxy.policy.headers import Handling
 from proxy.settings import Settings
 from proxy.steps.answer import Answer
 from proxy.upstream.clock import Clock
-from proxy.web.finished import Finished, caching, counting, fixed, in_memory, is_at_hand, is_repeatable
+from proxy.web.finished import Finished, Way, caching, counting, fixed, found_in, is_at_hand, is_repeatable
 
 MAX_RAW_BYTES = 4096
 """Requests that are longer go the long way."""
@@ -73,7 +73,7 @@ class HitPath:
         self._renew_s = settings.grants.renew_s
         self._is_narrated = settings.log.level in ("debug", "info")
         self._line = lru_cache(KINDS)(partial(refrain, "proxy.web", "request"))
-        self._counting = lru_cache(KINDS)(counting)
+        self._way = lru_cache(KINDS)(self._new_way)
         self._date = (-1, b"")
         self._once: dict[int, None] = {}
         self._finished: dict[bytes, Finished] = {}
@@ -99,27 +99,38 @@ class HitPath:
         is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
         if not is_sure and not self._renew(known, now):
             return None
-        known.tally.count += 1
-        known.tally.sent_bytes += len(body)
+        known.near.tally.count += 1
+        known.near.tally.sent_bytes += len(body)
         if known.narrate is not None:
             known.narrate(0.0)
         return known.head, body
 
-    async def recall(self, asked: Asked) -> Wire | None:
-        """Give the answer to a request whose picture memory does not hold any more, but perhaps Redis."""
-        known, now = self._finished.get(asked.raw), self._now()
-        if known is None or known.shown is None or known.is_trusted is not asked.is_trusted:
+    def knows(self, raw: bytes, *, is_trusted: bool) -> Finished | None:
+        """Give what is known of a request whose picture memory does not hold any more, but perhaps Redis."""
+        known = self._finished.get(raw)
+        if known is None or known.shown is None or known.is_trusted is not is_trusted:
             return None
-        started = time.perf_counter()
-        if not self._stands(known, now):
+        return known if self._stands(known, self._now()) else None
+
+    async def recall(self, known: Finished) -> Wire | None:
+        """Give the answer to such a request, or None when it cannot be given like this.
+
+        The picture comes back to memory when it is recalled for the second time before memory has been filled anew, so
+        that what is asked for seldom drives out nothing.
+        """
+        started, epoch, version = time.perf_counter(), self._epoch, self._memory.version
+        is_recent = version - known.recalled <= self._memory.count
+        known.recalled = version
+        found = await self._tiers.find(known.picture_key, (Picture,), lambda _: self._ttl_s if is_recent else 0.0)
+        if found is None or not known.show(found[0]) or epoch != self._epoch or self._now() >= known.until:
+            self._drop(known.raw)
             return None
-        found = await self._tiers.find(known.picture_key, (Picture,), lambda _: self._ttl_s)
-        if found is None or not known.show(found[0]) or asked.epoch != self._epoch or self._now() >= known.until:
-            self._drop(asked.raw)
-            return None
-        self._count(known, found[1], time.perf_counter() - started, len(found[0].body))
-        counted = self._counting(known.caching, replace(known.handling, picture=found[1]))
-        return known.head_for(self._now(), self._today(), counted), found[0].body
+        picture, source = found
+        seconds, way = time.perf_counter() - started, known.far if source is Source.REDIS else known.near
+        way.tally.add(seconds, len(picture.body))
+        if known.narrate is not None:
+            known.narrate(seconds * 1000)
+        return known.head_for(self._now(), self._today(), way), picture.body
 
     def forget(self) -> None:
         """Forget all, that of requests under way too: somebody has signed out, or visitors are to go elsewhere."""
@@ -158,7 +169,7 @@ class HitPath:
                 return False
         known.version = version
         known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.until)
-        known.head = known.head_for(now, self._today(), self._counting(known.caching, known.handling))
+        known.head = known.head_for(now, self._today(), known.near)
         return True
 
     def _stands(self, known: Finished, now: float) -> bool:
@@ -169,13 +180,6 @@ class HitPath:
             return True
         self._drop(known.raw)
         return False
-
-    def _count(self, known: Finished, source: Source, seconds: float, sent_bytes: int) -> None:
-        self._metrics.found("grant", known.handling.grant)
-        self._metrics.found("picture", source)
-        self._metrics.request("hit", seconds, sent_bytes)
-        if known.narrate is not None:
-            known.narrate(seconds * 1000)
 
     def _is_first(self, raw: bytes) -> bool:
         """Tell whether a request comes for the first time, as far as is known."""
@@ -191,7 +195,7 @@ class HitPath:
         self, asked: Asked, answer: Answer, request: web.Request, response: web.StreamResponse, until: float
     ) -> Finished:
         shown, outcome = answer.shown, "not_modified" if answer.shown is None else "hit"
-        handling = in_memory(answer.handling)
+        near, far = (found_in(tier, answer.handling) for tier in (Source.MEMORY, Source.REDIS))
         route = str(getattr(request.match_info.route.resource, "canonical", ""))
         told = {"method": "GET", "route": route, "status": response.status, "outcome": outcome}
         return Finished(
@@ -204,12 +208,15 @@ class HitPath:
             until=until,
             forgotten=asked.forgotten,
             fixed=fixed(response),
-            caching=caching(response),
-            handling=handling,
-            tally=self._metrics.tally(outcome, handling.grant, handling.picture),
+            near=self._way(outcome, caching(response), near),
+            far=self._way(outcome, caching(response), far),
             narrate=self._line(**told) if self._is_narrated else None,
             picture=ref(shown.body) if shown is not None and isinstance(shown.body, Picture) else None,
         )
+
+    def _new_way(self, outcome: str, caching: str, handling: Handling) -> Way:
+        tally = self._metrics.tally(outcome, handling.grant, handling.picture)
+        return Way(counting(caching, handling), tally)
 
     def _keep(self, known: Finished) -> None:
         self._drop(known.raw)

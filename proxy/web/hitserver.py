@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from aiohttp.web_server import Server
 
 from proxy.web.connection import Connection
 from proxy.web.crowd import Crowd
+from proxy.web.finished import Finished
 from proxy.web.hitpath import MAX_RAW_BYTES, Asked, HitPath, Wire
 
 _END = b"\r\n\r\n"
@@ -20,15 +22,18 @@ _LOST = b"lost"
 
 
 class HitProtocol(Connection):
-    """One connection. Answers at once where it is certain that aiohttp has nothing to say before.
+    """One connection. Answers by itself where it is certain that aiohttp has nothing to say before.
 
     That is between requests, and only as long as everything that came so far was requests without a body, each piece
     that arrived ending one at most: aiohttp's parser then holds nothing back but the head that `_held` says. A piece
     that comes while a request is being answered leaves that request without its bytes, so that no answer is ever
     remembered for another request than its own.
+
+    While Redis is asked for a picture aiohttp knows nothing of the request. Whatever happens meanwhile but the reply,
+    it is told then (`_hand_over`), and goes on as if the request had just come.
     """
 
-    __slots__ = ("_answered", "_held", "_hits", "_is_trusted", "asked")
+    __slots__ = ("_answered", "_awaited", "_held", "_hits", "_is_trusted", "_task", "asked")
 
     def __init__(self, hits: HitPath, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
         super().__init__(server, **options)
@@ -36,9 +41,17 @@ class HitProtocol(Connection):
         self._held = b""
         self._answered = 0
         """How many requests aiohttp has done with."""
+        self._awaited: bytes | None = None
+        """The request for whose picture Redis is being asked."""
+        self._task: asyncio.Task[None] | None = None
         self._is_trusted = False
         self.asked: Asked | None = None
         """The one request that is being answered; None where that is not certain."""
+
+    @property
+    def idle_since(self) -> float:
+        """Tell since when nothing has been done here; see `Connection`."""
+        return super().idle_since if self._awaited is None else math.inf
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn who is at the other end."""
@@ -47,16 +60,51 @@ class HitProtocol(Connection):
         self._is_trusted = self._hits.trusts(str(peer[0]) if isinstance(peer, list | tuple) else peer or "")
 
     def data_received(self, data: bytes) -> None:
-        """Answer at once, or hand over to aiohttp."""
-        waiter, transport = self._waiter, self.transport
-        is_idle = waiter is not None and not waiter.done()
-        if is_idle and not self._held and not self._paused and transport is not None:
-            answer = self._hits.answer(data, is_trusted=self._is_trusted)
+        """Answer at once, or as soon as Redis has replied, or hand over to aiohttp."""
+        if self._awaited is not None:
+            self._hand_over()
+        waits = self._waiter is not None and not self._waiter.done()
+        is_between = waits or (self._answered == self._request_count and not self._close)
+        if is_between and not self._held and not self._paused and self.transport is not None:
+            answer = self._hits.answer(data, is_trusted=self._is_trusted) if waits else None
             if answer is not None:
-                self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-                write(transport, answer)
+                self._send(self.transport, answer)
+                return
+            known = self._hits.knows(data, is_trusted=self._is_trusted)
+            if known is not None:
+                self._awaited = data
+                self._task = self._loop.create_task(self._answer_later(data, known))
                 return
         self._parse(data)
+
+    def close(self) -> None:
+        """Close now, or behind the request under way."""
+        if self._awaited is not None:
+            self._hand_over()
+        super().close()
+
+    async def _answer_later(self, raw: bytes, known: Finished) -> None:
+        wire = None
+        try:
+            wire = await self._hits.recall(known)
+        finally:
+            if self._awaited is raw:  # nothing has happened meanwhile
+                self._task = None
+                if wire is not None and self.transport is not None:
+                    self._awaited = None
+                    self._send(self.transport, wire)
+                else:
+                    self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Have aiohttp answer what is being looked up."""
+        raw, self._awaited = self._awaited or b"", None
+        self._parse(raw)
+
+    def _send(self, transport: asyncio.WriteTransport, wire: Wire) -> None:
+        """Answer."""
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        write(transport, wire)
 
     async def _handle_request(self, *work: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
         """Answer one request, to the last byte of the answer."""
@@ -95,26 +143,6 @@ def write(transport: asyncio.WriteTransport, wire: Wire) -> None:
         transport.writelines(wire)
 
 
-class _Sent(web.StreamResponse):
-    """A response whose bytes are ready."""
-
-    def __init__(self, wire: Wire) -> None:  # there are no fields to set up
-        self._wire = wire
-        self._keep_alive = True
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Write it all in one go, and wait while the visitor has too much to read already."""
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError
-        write(transport, self._wire)
-        if request.protocol.writing_paused:
-            await request.protocol._drain_helper()  # noqa: SLF001 - aiohttp's writer does the same
-
-    async def write_eof(self, _: bytes = b"") -> None:
-        """Do nothing: all is written."""
-
-
 class HitRunner(web.AppRunner):
     """Runs an application with the hit path in front."""
 
@@ -134,9 +162,8 @@ class _HitServer(Server):
     def __init__(self, server: Server, hits: HitPath, crowd: Crowd) -> None:
         self._hits = hits
         self._crowd = crowd
-        self._long_way = server.request_handler
         super().__init__(
-            self._handle,
+            server.request_handler,
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             **server._kwargs,  # noqa: SLF001 - aiohttp offers no other way to its own settings
@@ -153,11 +180,6 @@ class _HitServer(Server):
         super().connection_lost(handler, exc)
         if isinstance(handler, Connection):
             self._crowd.leave(handler)
-
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        asked = getattr(request.protocol, "asked", None)
-        wire = await self._hits.recall(asked) if asked is not None else None
-        return _Sent(wire) if wire is not None else await self._long_way(request)
 
     def __call__(self) -> RequestHandler:
         return HitProtocol(self._hits, self, loop=self._loop, **self._kwargs)

@@ -24,7 +24,7 @@ from proxy.settings import Settings
 from proxy.steps.answer import Answer, Shown
 from proxy.steps.grants import FoundGrant
 from proxy.upstream.clock import Clock
-from proxy.web.hitpath import EVIDENCE, Asked, HitPath, Wire
+from proxy.web.hitpath import EVIDENCE, HitPath, Wire
 
 KEY = "g:1"
 RAW = b"GET /thumb?uri=x HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -93,8 +93,13 @@ class Stage:
         await self.hits.offer(request, web.Response(status=200 if body else 304, body=body, headers=headers))
 
     def ask(self) -> Wire | None:
-        """Ask at once."""
+        """Ask for an answer at once."""
         return self.hits.answer(RAW, is_trusted=False)
+
+    async def recall(self) -> Wire | None:
+        """Ask for an answer a little later."""
+        known = self.hits.knows(RAW, is_trusted=False)
+        return await self.hits.recall(known) if known is not None else None
 
 
 @pytest.fixture
@@ -200,8 +205,8 @@ async def test_304_ends_at_once_too(stage: Stage, end: End) -> None:
 
 async def test_what_is_elsewhere_is_given_a_little_later(stage: Stage) -> None:
     """Under a head that says so."""
-    asked = await shelved(stage)
-    wire = await stage.hits.recall(asked)
+    await shelved(stage)
+    wire = await stage.recall()
     assert wire is not None
     assert wire[0].startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"detail=redis" in wire[0]
@@ -211,34 +216,56 @@ async def test_what_is_elsewhere_is_given_a_little_later(stage: Stage) -> None:
 @pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
 async def test_what_is_elsewhere_ends_likewise(stage: Stage, end: End) -> None:
     """However long it lies there yet."""
-    asked = await shelved(stage)
+    await shelved(stage)
     await end(stage)
-    assert await stage.hits.recall(asked) is None
+    assert await stage.recall() is None
 
 
 @pytest.mark.parametrize("end", [expired, signed_out])
 async def test_what_ends_while_it_is_looked_for_is_not_given(stage: Stage, end: End) -> None:
     """Redis may take its time."""
-    asked = await shelved(stage)
+    await shelved(stage)
     stage.shelf.meanwhile = lambda: end(stage)
-    assert await stage.hits.recall(asked) is None
+    assert await stage.recall() is None
 
 
 async def test_other_bytes_from_elsewhere_are_not_given(stage: Stage) -> None:
     """The head is that of others."""
-    asked = await shelved(stage)
+    await shelved(stage)
     stage.shelf.entry = picture('"2"')
-    assert await stage.hits.recall(asked) is None
+    assert await stage.recall() is None
 
 
-async def shelved(stage: Stage) -> Asked:
-    """Let a picture be known, and be driven out of memory; give the next request for it."""
+async def test_what_is_asked_for_again_comes_back_to_memory(stage: Stage) -> None:
+    """At the second time, from when on it is given at once."""
+    await shelved(stage)
+    for _ in range(2):
+        assert stage.ask() is None
+        assert await stage.recall() is not None
+    assert stage.ask() is not None
+
+
+async def test_what_is_asked_for_seldom_drives_nothing_out(stage: Stage) -> None:
+    """When memory has been filled anew since the last time, the next time counts as the first."""
+    await shelved(stage)
+    for number in range(3):
+        assert await stage.recall() is not None
+        assert stage.memory.lookup(picture_key("ab12")) is None
+        for other in range(MORE_THAN_FIT):
+            stage.memory.keep(f"p:{number} {other}", picture(), 1000.0)
+        assert stage.memory.count < MORE_THAN_FIT
+
+
+MORE_THAN_FIT = 500
+
+
+async def shelved(stage: Stage) -> None:
+    """Let a picture be known, and be driven out of memory."""
     await stage.answered(answer(stage.picture))
     assert stage.ask() is not None
     stage.shelf.entry = picture()
     drive_out(stage, picture_key("ab12"))
     assert stage.ask() is None
-    return stage.hits.asked(RAW, is_trusted=False)
 
 
 async def test_a_grant_that_was_driven_out_counts_until_anything_is_forgotten(stage: Stage) -> None:
