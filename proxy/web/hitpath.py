@@ -118,11 +118,12 @@ class HitPath:
         The picture comes back to memory when it is recalled for the second time before memory has been filled anew, so
         that what is asked for seldom drives out nothing.
         """
-        started, epoch, version = time.perf_counter(), self._epoch, self._memory.version
+        started, version = time.perf_counter(), self._memory.version
         is_recent = version - known.recalled <= self._memory.count
         known.recalled = version
         found = await self._tiers.find(known.picture_key, (Picture,), lambda _: self._ttl_s if is_recent else 0.0)
-        if found is None or not known.show(found[0]) or epoch != self._epoch or self._now() >= known.until:
+        is_over = self._finished.get(known.raw) is not known or not self._stands(known, self._now())
+        if is_over or found is None or not known.show(found[0]):
             self._drop(known.raw)
             return None
         picture, source = found
