@@ -37,7 +37,7 @@ class Tally:
     spent_s: float = 0.0
     """All others together."""
     others: list[int] = field(default_factory=lambda: [0] * (len(_REQUEST_BUCKETS_S) + 1))
-    """How many of the others took no longer than each bound."""
+    """How many of them there were in each bucket."""
 
     def add(self, seconds: float, sent_bytes: int) -> None:
         """Count a request that took time."""

@@ -62,8 +62,9 @@ class Tiers:
         if not isinstance(entry, expect) or not _belongs(entry, key):
             return None
         # Meanwhile the entry may have been forgotten, or replaced by a newer one: what was read then is too old.
-        if forgotten == self._forgotten and self._memory.lookup(key) is None:
-            self._memory.keep(key, entry, ttl_of(entry))
+        ttl_s = ttl_of(entry)
+        if ttl_s > 0 and forgotten == self._forgotten and self._memory.lookup(key) is None:
+            self._memory.keep(key, entry, ttl_s)
         return entry, Source.REDIS
 
     async def find_shared(self, key: str, ttl_of: Callable[[Entry], float], left: bytes = b"") -> Entry | None:

@@ -65,8 +65,6 @@ class Finished:
     sure_from: float = inf
     sure_until: float = -inf
     """Between these times, on Cloudreve's clock, the head is true."""
-    recalled: float = -inf
-    """The memory tier's version when its picture was last asked of Redis."""
     version: int = -1
     """Of the memory tier, when it was last seen to hold what this rests on."""
 

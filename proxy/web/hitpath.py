@@ -32,7 +32,7 @@ from proxy.web.finished import Finished, Way, caching, counting, fixed, found_in
 MAX_RAW_BYTES = 4096
 """Requests that are longer go the long way."""
 KNOWN_ONCE = 16_384
-"""So many requests are known to have come once; only those that come again are worth remembering."""
+"""So many requests are known to have come once, and so many pictures; only what comes again is worth remembering."""
 KINDS = 64
 """So many kinds of answers and of lines there are about."""
 
@@ -53,6 +53,17 @@ class Asked(NamedTuple):
     """Of the hit path, when it came."""
     forgotten: int
     """How often the tiers had been told to forget something by then."""
+
+
+class Recalled(NamedTuple):
+    """The picture for a known request."""
+
+    known: Finished
+    picture: Picture
+    way: Way
+    """Where it came from."""
+    seconds: float
+    """How long that took."""
 
 
 class HitPath:
@@ -77,6 +88,8 @@ class HitPath:
         self._date = (-1, b"")
         self._once: dict[int, None] = {}
         self._finished: dict[bytes, Finished] = {}
+        self._recalled: dict[str, int] = {}
+        """The memory tier's version when a picture was last recalled, by its key."""
         self.size_bytes = 0
         """What is kept takes, as estimated, without the pictures."""
 
@@ -106,28 +119,27 @@ class HitPath:
         return known.head, body
 
     def knows(self, raw: bytes, *, is_trusted: bool) -> Finished | None:
-        """Give what is known of a request whose picture memory does not hold any more, but perhaps Redis."""
+        """Give what was known last of a request that asks for a picture, wherever that may be now."""
         known = self._finished.get(raw)
-        if known is None or known.shown is None or known.is_trusted is not is_trusted:
+        is_it = known is not None and known.shown is not None and known.is_trusted is is_trusted
+        return known if is_it else None
+
+    async def recall(self, known: Finished) -> Recalled | None:
+        """Bring the picture of such a request, or None when it has to go the long way."""
+        started, key = time.perf_counter(), known.picture_key
+        ttl_s = self._ttl_s if self._comes_again(key) else 0.0
+        found = await self._tiers.find(key, (Picture,), lambda _: ttl_s)
+        if self._finished.get(known.raw) is not known or not self._stands(known, self._now()):
             return None
-        return known if self._stands(known, self._now()) else None
-
-    async def recall(self, known: Finished) -> Wire | None:
-        """Give the answer to such a request, or None when it cannot be given like this.
-
-        The picture comes back to memory when it is recalled for the second time before memory has been filled anew, so
-        that what is asked for seldom drives out nothing.
-        """
-        started, version = time.perf_counter(), self._memory.version
-        is_recent = version - known.recalled <= self._memory.count
-        known.recalled = version
-        found = await self._tiers.find(known.picture_key, (Picture,), lambda _: self._ttl_s if is_recent else 0.0)
-        is_over = self._finished.get(known.raw) is not known or not self._stands(known, self._now())
-        if is_over or found is None or not known.show(found[0]):
+        if found is None or not known.show(found[0]):
             self._drop(known.raw)
             return None
-        picture, source = found
-        seconds, way = time.perf_counter() - started, known.far if source is Source.REDIS else known.near
+        way = known.far if found[1] is Source.REDIS else known.near
+        return Recalled(known, found[0], way, time.perf_counter() - started)
+
+    def give(self, recalled: Recalled) -> Wire:
+        """Make an answer of what was brought, and count it."""
+        known, picture, way, seconds = recalled
         way.tally.add(seconds, len(picture.body))
         if known.narrate is not None:
             known.narrate(seconds * 1000)
@@ -181,6 +193,17 @@ class HitPath:
             return True
         self._drop(known.raw)
         return False
+
+    def _comes_again(self, key: str) -> bool:
+        """Tell whether a picture was recalled before, and memory has not been filled anew since.
+
+        Only such a picture comes back to memory, so that what is asked for seldom drives out nothing.
+        """
+        version, before = self._memory.version, self._recalled.pop(key, None)
+        self._recalled[key] = version
+        if len(self._recalled) > KNOWN_ONCE:
+            del self._recalled[next(iter(self._recalled))]
+        return before is not None and version - before <= self._memory.count
 
     def _is_first(self, raw: bytes) -> bool:
         """Tell whether a request comes for the first time, as far as is known."""

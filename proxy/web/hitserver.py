@@ -29,8 +29,8 @@ class HitProtocol(Connection):
     that comes while a request is being answered leaves that request without its bytes, so that no answer is ever
     remembered for another request than its own.
 
-    While Redis is asked for a picture aiohttp knows nothing of the request. Whatever happens meanwhile but the reply,
-    it is told then (`_hand_over`), and goes on as if the request had just come.
+    While Redis is asked for a picture aiohttp knows nothing of the request. When more comes meanwhile, or the
+    connection is to close, it is told (`_hand_over`), and goes on as if the request had just come.
     """
 
     __slots__ = ("_answered", "_awaited", "_held", "_hits", "_is_trusted", "_task", "asked")
@@ -44,6 +44,7 @@ class HitProtocol(Connection):
         self._awaited: bytes | None = None
         """The request for whose picture Redis is being asked."""
         self._task: asyncio.Task[None] | None = None
+        """Who answers it then."""
         self._is_trusted = False
         self.asked: Asked | None = None
         """The one request that is being answered; None where that is not certain."""
@@ -62,16 +63,18 @@ class HitProtocol(Connection):
     def data_received(self, data: bytes) -> None:
         """Answer at once, or as soon as Redis has replied, or hand over to aiohttp."""
         if self._awaited is not None:
-            self._hand_over()
+            self._hand_over(self._awaited)
         waits = self._waiter is not None and not self._waiter.done()
         is_between = waits or (self._answered == self._request_count and not self._close)
         if is_between and not self._held and not self._paused and self.transport is not None:
             answer = self._hits.answer(data, is_trusted=self._is_trusted) if waits else None
             if answer is not None:
-                self._send(self.transport, answer)
+                self._touch()
+                write(self.transport, answer)
                 return
             known = self._hits.knows(data, is_trusted=self._is_trusted)
             if known is not None:
+                self._touch()
                 self._awaited = data
                 self._task = self._loop.create_task(self._answer_later(data, known))
                 return
@@ -80,31 +83,30 @@ class HitProtocol(Connection):
     def close(self) -> None:
         """Close now, or behind the request under way."""
         if self._awaited is not None:
-            self._hand_over()
+            self._hand_over(self._awaited)
         super().close()
 
     async def _answer_later(self, raw: bytes, known: Finished) -> None:
-        wire = None
+        recalled = None
         try:
-            wire = await self._hits.recall(known)
+            recalled = await self._hits.recall(known)
         finally:
-            if self._awaited is raw:  # nothing has happened meanwhile
-                self._task = None
-                if wire is not None and self.transport is not None:
-                    self._awaited = None
-                    self._send(self.transport, wire)
+            if self._awaited is raw:
+                if recalled is None or self.transport is None or self.transport.is_closing():
+                    self._hand_over(raw)
                 else:
-                    self._hand_over()
+                    self._awaited = self._task = None
+                    self._touch()
+                    write(self.transport, self._hits.give(recalled))
 
-    def _hand_over(self) -> None:
-        """Have aiohttp answer what is being looked up."""
-        raw, self._awaited = self._awaited or b"", None
+    def _hand_over(self, raw: bytes) -> None:
+        """Have aiohttp answer what Redis is being asked for."""
+        self._awaited = self._task = None
         self._parse(raw)
 
-    def _send(self, transport: asyncio.WriteTransport, wire: Wire) -> None:
-        """Answer."""
+    def _touch(self) -> None:
+        """Take note that the connection is in use."""
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        write(transport, wire)
 
     async def _handle_request(self, *work: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
         """Answer one request, to the last byte of the answer."""

@@ -77,10 +77,10 @@ class Stage:
         """Give the tier."""
         return self.tiers.memory
 
-    async def answered(self, answer: Answer, *, times: int = 2) -> None:
+    async def answered(self, answer: Answer, *, times: int = 2, raw: bytes = RAW) -> None:
         """Let a request be answered the long way, so often that it is known."""
         for _ in range(times):
-            await self.offer(answer, self.hits.asked(RAW, is_trusted=False))
+            await self.offer(answer, self.hits.asked(raw, is_trusted=False))
 
     async def offer(self, answer: Answer, asked: object) -> None:
         """Let one answer leave."""
@@ -96,10 +96,11 @@ class Stage:
         """Ask for an answer at once."""
         return self.hits.answer(RAW, is_trusted=False)
 
-    async def recall(self) -> Wire | None:
+    async def recall(self, raw: bytes = RAW) -> Wire | None:
         """Ask for an answer a little later."""
-        known = self.hits.knows(RAW, is_trusted=False)
-        return await self.hits.recall(known) if known is not None else None
+        known = self.hits.knows(raw, is_trusted=False)
+        recalled = await self.hits.recall(known) if known is not None else None
+        return self.hits.give(recalled) if recalled is not None else None
 
 
 @pytest.fixture
@@ -243,6 +244,26 @@ async def test_what_is_asked_for_again_comes_back_to_memory(stage: Stage) -> Non
         assert stage.ask() is None
         assert await stage.recall() is not None
     assert stage.ask() is not None
+
+
+async def test_a_picture_comes_back_whoever_asks_for_it(stage: Stage) -> None:
+    """Two visitors are two times."""
+    theirs = RAW.replace(b"Host: x", b"Host: x\r\nX-Who: 2")
+    await stage.answered(answer(stage.picture), raw=theirs)
+    await shelved(stage)
+    for raw in (RAW, theirs):
+        assert stage.memory.lookup(picture_key("ab12")) is None
+        assert await stage.recall(raw) is not None
+    assert stage.memory.lookup(picture_key("ab12")) is not None
+
+
+async def test_what_was_looked_for_does_not_end_what_was_found_since(stage: Stage) -> None:
+    """Somebody else has brought the same answer meanwhile."""
+    await shelved(stage)
+    stage.shelf.meanwhile = lambda: stage.answered(answer(picture()))
+    assert await stage.recall() is None
+    stage.shelf.meanwhile = None
+    assert await stage.recall() is not None
 
 
 async def test_what_is_asked_for_seldom_drives_nothing_out(stage: Stage) -> None:

@@ -16,7 +16,7 @@ from proxy.settings import ServerSettings
 from proxy.web.connection import Connection
 from proxy.web.crowd import Crowd
 from proxy.web.finished import Finished
-from proxy.web.hitpath import Asked, HitPath, Wire
+from proxy.web.hitpath import Asked, HitPath, Recalled, Wire
 from proxy.web.hitserver import HitProtocol, HitRunner
 from tests.web.caller import Caller, request
 
@@ -30,7 +30,7 @@ class Far(HitPath):
 
     def __init__(self) -> None:
         self.trusts = lambda _: False
-        self.asked_for = 0
+        self.asked_for = self.given = 0
         self.replies: asyncio.Queue[Wire | Exception | None] = asyncio.Queue()
         self.changed = asyncio.Condition()
 
@@ -46,7 +46,7 @@ class Far(HitPath):
         """Know one request."""
         return cast("Finished", raw) if raw == KNOWN else None
 
-    async def recall(self, known: Finished) -> Wire | None:  # noqa: ARG002 - there is but one
+    async def recall(self, known: Finished) -> Recalled | None:  # noqa: ARG002 - there is but one
         """Wait for Redis."""
         self.asked_for += 1
         async with self.changed:
@@ -54,7 +54,12 @@ class Far(HitPath):
         reply = await self.replies.get()
         if isinstance(reply, Exception):
             raise reply
-        return reply
+        return cast("Recalled | None", reply)
+
+    def give(self, recalled: Recalled) -> Wire:
+        """Count it."""
+        self.given += 1
+        return cast("Wire", recalled)
 
     async def is_asked(self, times: int = 1) -> None:
         """Wait until it has been asked."""
@@ -176,6 +181,7 @@ async def test_what_comes_meanwhile_is_answered_behind(house: House, caller: Cal
     house.far.replies.put_nowait(FOUND)
     assert (await caller.ask(KNOWN)).body == b"found"
     assert house.read == ["/known", "/other", "/known", "/other"]
+    assert house.far.given == 1, "what is not sent is not counted"
 
 
 async def test_a_head_that_begins_meanwhile_is_read_to_its_end(caller: Caller) -> None:
@@ -215,6 +221,34 @@ async def test_a_shutdown_loses_no_request(house: House, caller: Caller, reply: 
     assert await caller.rest() == b""
     await ending
     house.far.replies.put_nowait(reply)
+
+
+async def test_nothing_follows_an_answer_after_which_the_connection_ends(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if it is at hand by the time that aiohttp closes."""
+    handle = HitProtocol._handle_request  # noqa: SLF001 - no other place is in between
+
+    async def handled(self: HitProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
+        done = await handle(self, *work)
+        self.data_received(KNOWN)
+        await house.far.is_asked()
+        asyncio.get_running_loop().call_soon(house.far.replies.put_nowait, FOUND)
+        return done
+
+    monkeypatch.setattr(HitProtocol, "_handle_request", handled)
+    async with house.calling() as caller:
+        caller.writer.write(OTHER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert (await caller.read()).body == b"/other"
+        assert await caller.rest() == b""
+    assert house.far.given == 0
+
+
+async def test_who_waits_for_redis_has_sent_a_head(house: House, caller: Caller) -> None:
+    """So that neither the time for a head nor that for idling runs on, on a connection's first request either."""
+    [connection] = house.connections
+    assert connection.is_used
+    assert connection.head_takes_s(asyncio.get_running_loop().time() + 1000) == 0.0
 
 
 async def test_a_connection_that_waits_for_redis_is_not_idle(house: House, caller: Caller) -> None:
