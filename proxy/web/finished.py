@@ -91,6 +91,17 @@ class Finished:
         return b"%b%bDate: %b\r\n\r\n" % (self.fixed, left.join(way.counting), date)
 
 
+class Recalled(NamedTuple):
+    """The picture for a known request."""
+
+    known: Finished
+    picture: Picture
+    way: Way
+    """Where it came from."""
+    seconds: float
+    """How long that took."""
+
+
 def found_in(tier: Source, handling: Handling) -> Handling:
     """Tell how the same question will be handled when a tier has the picture, and memory the grant."""
     grant = handling.grant if handling.grant is Source.SEALED else Source.MEMORY

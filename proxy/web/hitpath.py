@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeAlias
 from weakref import ref
 
 from aiohttp import web
+from cachetools import LRUCache
 
 from proxy.cache.tiers import Tiers
 from proxy.log.refrain import refrain
@@ -27,7 +28,7 @@ from proxy.policy.headers import Handling
 from proxy.settings import Settings
 from proxy.steps.answer import Answer
 from proxy.upstream.clock import Clock
-from proxy.web.finished import Finished, Way, caching, counting, fixed, found_in, is_at_hand, is_repeatable
+from proxy.web.finished import Finished, Recalled, Way, caching, counting, fixed, found_in, is_at_hand, is_repeatable
 
 MAX_RAW_BYTES = 4096
 """Requests that are longer go the long way."""
@@ -55,17 +56,6 @@ class Asked(NamedTuple):
     """How often the tiers had been told to forget something by then."""
 
 
-class Recalled(NamedTuple):
-    """The picture for a known request."""
-
-    known: Finished
-    picture: Picture
-    way: Way
-    """Where it came from."""
-    seconds: float
-    """How long that took."""
-
-
 class HitPath:
     """Knows finished answers by the bytes of their requests."""
 
@@ -86,9 +76,9 @@ class HitPath:
         self._line = lru_cache(KINDS)(partial(refrain, "proxy.web", "request"))
         self._way = lru_cache(KINDS)(self._new_way)
         self._date = (-1, b"")
-        self._once: dict[int, None] = {}
+        self._once: LRUCache[int, None] = LRUCache(KNOWN_ONCE)
         self._finished: dict[bytes, Finished] = {}
-        self._recalled: dict[str, int] = {}
+        self._recalled: LRUCache[str, int] = LRUCache(KNOWN_ONCE)
         """The memory tier's version when a picture was last recalled, by its key."""
         self.size_bytes = 0
         """What is kept takes, as estimated, without the pictures."""
@@ -199,10 +189,8 @@ class HitPath:
 
         Only such a picture comes back to memory, so that what is asked for seldom drives out nothing.
         """
-        version, before = self._memory.version, self._recalled.pop(key, None)
+        version, before = self._memory.version, self._recalled.get(key)
         self._recalled[key] = version
-        if len(self._recalled) > KNOWN_ONCE:
-            del self._recalled[next(iter(self._recalled))]
         return before is not None and version - before <= self._memory.count
 
     def _is_first(self, raw: bytes) -> bool:
@@ -211,8 +199,6 @@ class HitPath:
         if name in self._once:
             return False
         self._once[name] = None
-        if len(self._once) > KNOWN_ONCE:
-            del self._once[next(iter(self._once))]
         return True
 
     def _finished_by(

@@ -15,8 +15,8 @@ from proxy.metrics import Metrics
 from proxy.settings import ServerSettings
 from proxy.web.connection import Connection
 from proxy.web.crowd import Crowd
-from proxy.web.finished import Finished
-from proxy.web.hitpath import Asked, HitPath, Recalled, Wire
+from proxy.web.finished import Finished, Recalled
+from proxy.web.hitpath import Asked, HitPath, Wire
 from proxy.web.hitserver import HitProtocol, HitRunner
 from tests.web.caller import Caller, request
 
