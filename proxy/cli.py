@@ -85,7 +85,8 @@ def serve(
 ) -> None:
     """Answer GET /thumb?uri=... for one Cloudreve, until SIGTERM or Ctrl-C."""
     settings = _settings(config, {"server.host": host, "server.port": port, "cloudreve.url": cloudreve_url})
-    from proxy import app, workers  # noqa: PLC0415 - see the module's docstring
+    from proxy.wiring import process as app
+    from proxy.workers import supervisor as workers
 
     serving = app.serve if settings.server.workers == 1 else workers.serve
     _run(lambda: serving(settings), settings.log)
@@ -115,9 +116,9 @@ def demo(
 ) -> None:
     """Show the gateway at work on a page of pictures, with a stand-in for Cloudreve; needs no configuration."""
     _refuse_misnamed_variables()
-    from proxy.app import running  # noqa: PLC0415 - see the module's docstring
     from proxy.demo.demo import Places, run_demo  # noqa: PLC0415
     from proxy.settings import LogSettings  # noqa: PLC0415
+    from proxy.wiring.process import running  # noqa: PLC0415 - see the module's docstring
 
     quiet = LogSettings(level="error", format="console")
     places = Places(host, port, admin_port)
@@ -179,7 +180,7 @@ def _run(serving: Callable[[], Coroutine[Any, Any, None]], settings: LogSettings
     import structlog  # noqa: PLC0415 - see the module's docstring
     import uvloop  # noqa: PLC0415
 
-    from proxy.log.configuration import configure, on_loop_exception  # noqa: PLC0415
+    from proxy.observe.log import configure, on_loop_exception  # noqa: PLC0415
 
     async def logged() -> None:
         asyncio.get_running_loop().set_exception_handler(on_loop_exception)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.deadline import deadline
-from proxy.errors import GrantRejected, Unreachable
-from proxy.model import Grant, Source, ThumbRequest, Visitor
-from proxy.policy.identity import client_of
-from proxy.steps.answer import Answer, Answers
-from proxy.steps.grants import FoundGrant, Granted, Grants
-from proxy.steps.identify import Identifier
+from proxy.coalesce.deadline import deadline
+from proxy.domain.errors import GrantRejected, Unreachable
+from proxy.domain.model import Grant, Source, ThumbRequest, Visitor
+from proxy.grants.lookup import FoundGrant, Granted, Grants
+from proxy.identity.claims import client_of
+from proxy.identity.identify import Identifier
+from proxy.pictures.respond import Answer, Answers
 
 
 class Gateway:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.redis_server import RedisServer
+from tests.harness.redis_server import RedisServer
 
 StartRedis = Callable[..., RedisServer]
 

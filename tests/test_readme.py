@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy import errors
-from proxy.metrics import Metrics
-from proxy.model import RefusalKind
+from proxy.domain import errors
+from proxy.domain.model import RefusalKind
+from proxy.observe.metrics import Metrics
 from proxy.settings import KEYS, LISTS, Settings
 
 ROOT = Path(__file__).parent.parent

@@ -13,7 +13,7 @@ import uvloop
 from aiohttp import web
 
 from deploy.benchmarks.exhibits import Exhibit
-from proxy.demo.standin import StandIn
+from proxy.standin.standin import StandIn
 
 TOKEN_LIFE_S = 7 * 86400.0
 

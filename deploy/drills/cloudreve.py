@@ -21,10 +21,10 @@ from typing import Any
 from aiohttp import web
 
 from deploy.benchmarks.exhibits import Exhibit
-from proxy.demo import faults
-from proxy.demo.calls import Verb
-from proxy.demo.faults import Exchange, Fault, Says
-from proxy.demo.standin import StandIn
+from proxy.standin import faults
+from proxy.standin.calls import Verb
+from proxy.standin.faults import Exchange, Fault, Says
+from proxy.standin.standin import StandIn
 
 GENERATION_S = 60.0
 FLAP_S = 0.15

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from proxy.cache.memory import MemoryTier
-from proxy.cache.redis import RedisTier
-from proxy.model import Entry, Picture, Source
-from proxy.policy.codec import decode
-from proxy.policy.keys import picture_key
+from proxy.cache.memory_tier import MemoryTier
+from proxy.cache.redis_tier import RedisTier
+from proxy.domain.codec import decode
+from proxy.domain.keys import picture_key
+from proxy.domain.model import Entry, Picture, Source
 
 A = TypeVar("A", bound=Entry)
 B = TypeVar("B", bound=Entry)

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from proxy.demo.exhibition import PICTURES, Exhibition
 from proxy.demo.redis_server import redis_server
-from proxy.demo.standin import StandIn
 from proxy.settings import Settings
+from proxy.standin.standin import StandIn
 
 GENERATION_S = 0.5
 """What a real Cloudreve needs for a small photograph."""

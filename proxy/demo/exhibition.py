@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from aiohttp import web
 
-from proxy.demo.site import Site
+from proxy.standin.site import Site
 
 PICTURES = 40
 VISITOR_LIFE_S = 7 * 86400.0

@@ -10,8 +10,8 @@ from proxy.doctor.finding import Finding, Verdict, has_problems
 from proxy.doctor.picture import Way, examine_picture
 from proxy.doctor.site import examine_site
 from proxy.doctor.store import examine_redis
-from proxy.metrics import Metrics
-from proxy.policy.guard import Origins
+from proxy.domain.ssrf import Origins
+from proxy.observe.metrics import Metrics
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve

@@ -12,11 +12,11 @@ from typing import assert_never
 from yarl import URL
 
 from proxy.doctor.finding import Finding, Verdict
-from proxy.errors import ProxyError, Refused, StillGenerating, UpstreamError
-from proxy.model import Credentials, FileUri, Generating, Grant, Refusal, Resolution
-from proxy.policy.guard import Origins, Target
-from proxy.policy.sniff import SNIFF_BYTES, is_complete, media_type
-from proxy.policy.uri import parse
+from proxy.domain.errors import ProxyError, Refused, StillGenerating, UpstreamError
+from proxy.domain.file_uri import parse
+from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, Resolution
+from proxy.domain.sniff import SNIFF_BYTES, is_complete, media_type
+from proxy.domain.ssrf import Origins, Target
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve

@@ -14,9 +14,9 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 
-from proxy.cache.client import PATIENCE, connect, place_of
 from proxy.doctor.finding import Finding, Verdict
-from proxy.policy.redis_url import RedisKind, RedisPlace
+from proxy.redis.client import PATIENCE, connect, place_of
+from proxy.settings.redis_url import RedisKind, RedisPlace
 
 if TYPE_CHECKING:
     from proxy.settings import RedisSettings

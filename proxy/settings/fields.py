@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from yarl import URL
 
-from proxy.policy.guard import Origins
-from proxy.policy.redis_url import read_redis_url
+from proxy.domain.ssrf import Origins
+from proxy.settings.redis_url import read_redis_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable

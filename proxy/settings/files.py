@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator
 
-from proxy.policy.sniff import SNIFF_BYTES, media_type
+from proxy.domain.sniff import SNIFF_BYTES, media_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

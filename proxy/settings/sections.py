@@ -6,9 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from proxy.errors import BadRequest
-from proxy.policy.redis_url import ACCEPTED
-from proxy.policy.uri import parse
+from proxy.domain.errors import BadRequest
+from proxy.domain.file_uri import parse
 from proxy.settings.fields import (
     AnyOrigin,
     Bytes,
@@ -34,6 +33,7 @@ from proxy.settings.fields import (
     Workers,
 )
 from proxy.settings.files import PictureFile, SecretFile
+from proxy.settings.redis_url import ACCEPTED
 
 
 def _folder(text: str) -> str:

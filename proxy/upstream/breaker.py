@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from proxy.errors import ProxyError, TooSlow, Unreachable
+from proxy.domain.errors import ProxyError, TooSlow, Unreachable
 
 TRIPPED_BY = 3
 """Failures in a row, with no answer of any kind between them, that count as an outage."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from proxy.policy.freshness import DATE_PRECISION_S, skew
+from proxy.domain.freshness import DATE_PRECISION_S, skew
 
 SET_BACK_S = 1.0
 """A clock that has lost more than this against the timer was set back, and did not just run slowly."""

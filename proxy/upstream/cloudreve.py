@@ -7,17 +7,17 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from proxy.errors import ProxyError, TooSlow, Unreachable, UpstreamError
-from proxy.metrics import Metrics
-from proxy.model import Credentials, FileUri, Grant, Resolution
-from proxy.policy.answer import Link, read_thumb, read_whoami
-from proxy.policy.deobfuscate import deobfuscate
-from proxy.policy.freshness import fresh_until
-from proxy.policy.guard import Origins
-from proxy.policy.keys import picture_of
+from proxy.domain.errors import ProxyError, TooSlow, Unreachable, UpstreamError
+from proxy.domain.freshness import fresh_until
+from proxy.domain.keys import picture_of
+from proxy.domain.model import Credentials, FileUri, Grant, Resolution
+from proxy.domain.ssrf import Origins
+from proxy.observe.metrics import Metrics
 from proxy.settings import CloudreveSettings, GrantSettings
+from proxy.upstream.answers import Link, read_thumb, read_whoami
 from proxy.upstream.breaker import Breaker
 from proxy.upstream.clock import Clock
+from proxy.upstream.deobfuscate import deobfuscate
 
 MAX_ANSWER_BYTES = 1024 * 1024
 """Cloudreve's JSON takes a few hundred bytes; a lock conflict carries a list."""

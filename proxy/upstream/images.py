@@ -10,10 +10,10 @@ from typing import Any
 
 import aiohttp
 
-from proxy.errors import GrantRejected, UpstreamError
-from proxy.policy.answer import is_rejection
-from proxy.policy.guard import Origins, Target, is_public_address
+from proxy.domain.errors import GrantRejected, UpstreamError
+from proxy.domain.ssrf import Origins, Target, is_public_address
 from proxy.settings import CloudreveSettings
+from proxy.upstream.answers import is_rejection
 from proxy.upstream.cloudreve import translated
 
 MAX_REDIRECTS = 3

@@ -6,10 +6,10 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from proxy.metrics import Metrics
-from proxy.policy.tokens import Tokens, read_exchange, read_refresh, read_sign_in
+from proxy.observe.metrics import Metrics
 from proxy.settings import SignInSettings
 from proxy.upstream.cloudreve import Cloudreve
+from proxy.upstream.token_answers import Tokens, read_exchange, read_refresh, read_sign_in
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

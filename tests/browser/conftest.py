@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.demo.standin import StandIn
+from proxy.standin.standin import StandIn
 from tests.browser.certificate import Certificate, certify
 from tests.browser.chromium import Chromium, DevTools, connected
 from tests.browser.page import Profile, profile
 from tests.browser.stage import Stage
 from tests.browser.stock_page import is_served
-from tests.contract.target import targets
-from tests.gateway.places import Place, place
+from tests.harness.cloudreve_targets import targets
+from tests.harness.places import Place, place
 
 collect_ignore = [] if is_served(os.environ.get("CLOUDREVE_URL")) else ["test_stock_page.py"]
 

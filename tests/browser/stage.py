@@ -11,11 +11,11 @@ from typing import Any
 
 from aiohttp import web
 
-from proxy.app import Running, running
 from proxy.upstream.clock import Clock
+from proxy.wiring.process import Running, running
 from tests.browser.door import Door
-from tests.gateway.house import settings_for
-from tests.gateway.places import thumb
+from tests.harness.gateways import settings_for
+from tests.harness.places import thumb
 
 THUMBS = "thumbs.site.test"
 WWW = "www.site.test"

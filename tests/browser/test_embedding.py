@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from proxy.demo.library import PASSWORD
-from proxy.demo.painting import paint
-from proxy.demo.standin import StandIn
+from proxy.standin.library import PASSWORD
+from proxy.standin.painting import paint
+from proxy.standin.standin import StandIn
 from tests.browser.page import Profile
 from tests.browser.stage import ELSEWHERE, Stage, images
-from tests.gateway.house import ONE, in_share
-from tests.gateway.places import Place
+from tests.harness.gateways import ONE, in_share
+from tests.harness.places import Place
 
 pytestmark = pytest.mark.needs("chromium")
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from proxy.demo.standin import StandIn
+from proxy.standin.standin import StandIn
 from tests.browser.page import Page, Profile
 from tests.browser.stage import ELSEWHERE, WWW, Scene, Stage, images
-from tests.gateway.house import ONE, TWO, in_share
-from tests.gateway.places import Place
+from tests.harness.gateways import ONE, TWO, in_share
+from tests.harness.places import Place
 
 pytestmark = pytest.mark.needs("chromium")
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from proxy.demo.faults import Hang
-from proxy.demo.site import OAuthClient
-from proxy.demo.standin import StandIn
+from proxy.standin.faults import Hang
+from proxy.standin.site import OAuthClient
+from proxy.standin.standin import StandIn
 from proxy.upstream.clock import Clock
 from tests.browser.page import Page, Profile
 from tests.browser.stage import Scene, Stage, images
-from tests.gateway.house import Hours
+from tests.harness.gateways import Hours
 
 pytestmark = pytest.mark.needs("chromium")
 

@@ -14,15 +14,15 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from proxy.demo.library import PASSWORD
-from proxy.demo.painting import paint
+from proxy.standin.library import PASSWORD
+from proxy.standin.painting import paint
 from proxy.upstream.clock import Clock
 from tests.browser.page import Page, Profile
 from tests.browser.stage import Scene, Stage, images
 from tests.browser.stock_page import API, StockPage
-from tests.contract.target import Client, Target
-from tests.gateway.house import ONE, TWO
-from tests.gateway.places import Place, place
+from tests.harness.cloudreve_targets import Client, Target
+from tests.harness.gateways import ONE, TWO
+from tests.harness.places import Place, place
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(180)]  # a real one generates real thumbnails
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from proxy.demo.standin import StandIn
+from proxy.standin.standin import StandIn
 from proxy.upstream.clock import Clock
 from tests.browser.page import Page, Profile
 from tests.browser.stage import Scene, Stage
-from tests.gateway.house import Hours
-from tests.gateway.places import Place, StandInPlace
+from tests.harness.gateways import Hours
+from tests.harness.places import Place, StandInPlace
 
 pytestmark = pytest.mark.needs("chromium")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 from pydantic import SecretStr
 
-from proxy.cache.redis import RedisTier
-from proxy.cache.trouble import Trouble
+from proxy.cache.redis_tier import RedisTier
+from proxy.redis.failures import Trouble
 from proxy.settings import RedisSettings
 
 SITE = "http://cloudreve:5212"

@@ -9,16 +9,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from proxy.cache.lease import Held, Leases
-from proxy.cache.news import News
-from proxy.cache.redis import RedisTier
-from proxy.cache.trouble import Trouble
-from proxy.errors import Unreachable
-from proxy.model import Picture
-from proxy.sharing.cluster import Cluster
+from proxy.cache.redis_tier import RedisTier
+from proxy.coalesce.distributed_singleflight import Cluster
+from proxy.domain.errors import Unreachable
+from proxy.domain.model import Picture
+from proxy.redis.failures import Trouble
+from proxy.redis.leases import Held, Leases
+from proxy.redis.pubsub import News
 from tests.cache.conftest import MakeTier
-from tests.cache.sharded import Sharded
-from tests.redis_server import RedisServer, until
+from tests.harness.redis_server import RedisServer, until
+from tests.harness.sharded import Sharded
 
 COUNT = 60
 TIMEOUT_S = 0.2

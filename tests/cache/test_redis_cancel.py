@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from proxy.cache.client import SPARE_CONNECTIONS
-from proxy.cache.redis import RedisTier
-from proxy.model import Picture
+from proxy.cache.redis_tier import RedisTier
+from proxy.domain.model import Picture
+from proxy.redis.client import SPARE_CONNECTIONS
 from tests.cache.conftest import MakeTier
-from tests.cache.relay import Relay
-from tests.redis_server import RedisServer
+from tests.harness.redis_server import RedisServer
+from tests.harness.relay import Relay
 
 COUNT = 8
 TTL_S = 600.0

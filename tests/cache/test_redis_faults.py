@@ -9,15 +9,15 @@ from typing import TypeVar
 
 import pytest
 
-from proxy.cache.gate import State
-from proxy.cache.redis import RedisTier
-from proxy.cache.trouble import Trouble
-from proxy.errors import Unreachable
-from proxy.model import Grant, Picture
+from proxy.cache.redis_tier import RedisTier
+from proxy.domain.errors import Unreachable
+from proxy.domain.model import Grant, Picture
+from proxy.redis.circuit_breaker import State
+from proxy.redis.failures import Trouble
 from tests.cache.conftest import MakeTier, Watched
-from tests.cache.relay import Relay
 from tests.conftest import StartRedis
-from tests.redis_server import RedisServer, free_port
+from tests.harness.redis_server import RedisServer, free_port
+from tests.harness.relay import Relay
 
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)
 PICTURE = Picture("ab12", "image/png", "", bytes(20_000))

@@ -12,12 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from proxy.cache.gate import State
-from proxy.cache.trouble import Trouble
-from proxy.model import Grant
+from proxy.domain.model import Grant
+from proxy.redis.circuit_breaker import State
+from proxy.redis.failures import Trouble
 from tests.cache.conftest import MakeTier
-from tests.cache.relay import Relay
-from tests.redis_server import RedisServer
+from tests.harness.redis_server import RedisServer
+from tests.harness.relay import Relay
 
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)
 

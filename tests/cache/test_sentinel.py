@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from proxy.cache.news import News
-from proxy.cache.redis import RedisTier
-from proxy.errors import Unreachable
-from proxy.model import Picture
+from proxy.cache.redis_tier import RedisTier
+from proxy.domain.errors import Unreachable
+from proxy.domain.model import Picture
+from proxy.redis.pubsub import News
 from tests.cache.conftest import MakeTier
-from tests.cache.sentinels import SERVICE, Watched
-from tests.redis_server import RedisServer, until
+from tests.harness.redis_server import RedisServer, until
+from tests.harness.sentinels import SERVICE, Watched
 
 TIMEOUT_S = 0.2
 SLACK_S = 1.0

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from proxy.cache.memory import MemoryTier
-from proxy.cache.redis import RedisTier
-from proxy.model import Entry, Grant, Picture, Refusal, RefusalKind
+from proxy.cache.memory_tier import MemoryTier
+from proxy.cache.redis_tier import RedisTier
+from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind
 from tests.cache.conftest import Clock, MakeTier
-from tests.redis_server import RedisServer
+from tests.harness.redis_server import RedisServer
 
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)
 OTHER_GRANT = Grant("https://cloud.example.com/x?sign=z", 1795003600.5, "ab12", own=False, version='W/"\udcff"')

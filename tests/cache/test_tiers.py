@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from proxy.cache.memory import MemoryTier
+from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.tiers import Tiers
-from proxy.model import Entry, Grant, Picture, Refusal, RefusalKind, Source
-from proxy.policy.codec import encode
+from proxy.domain.codec import encode
+from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind, Source
 from tests.cache.conftest import Clock, MakeTier, Watched
-from tests.cache.relay import Relay
-from tests.redis_server import RedisServer
+from tests.harness.redis_server import RedisServer
+from tests.harness.relay import Relay
 
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)
 NEWER = Grant("https://cloud.example.com/x?sign=z", 1795003600.5, "ab12", own=True)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from tests.contract.target import Client, opened, targets
+from tests.harness.cloudreve_targets import Client, opened, targets
 
 
 @pytest.fixture(params=targets())

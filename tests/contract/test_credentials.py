@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.target import Client
+from tests.harness.cloudreve_targets import Client
 
 
 @pytest.mark.parametrize(

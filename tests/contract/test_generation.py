@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contract.target import Client
+from tests.harness.cloudreve_targets import Client
 
 
 async def test_a_fresh_thumbnail_has_two_names_and_one_entity(cloudreve: Client) -> None:

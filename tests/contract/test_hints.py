@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.contract.target import Client
+from tests.harness.cloudreve_targets import Client
 
 
 async def test_a_hint_restores_what_it_was_first_used_for(cloudreve: Client) -> None:

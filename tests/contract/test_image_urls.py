@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.target import Client, Reply
+from tests.harness.cloudreve_targets import Client, Reply
 
 SIGNATURES = (
     ("", 403),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.target import OAUTH_SCOPES, Client, Reply
+from tests.harness.cloudreve_targets import OAUTH_SCOPES, Client, Reply
 
 FACTS = json.loads((Path(__file__).parents[1] / "facts" / "exchanges.json").read_text())["exchanges"]
 RECORDED: dict[str, dict[str, Any]] = {exchange["name"]: exchange["response"] for exchange in FACTS}

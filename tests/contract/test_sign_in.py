@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from proxy.demo.site import OAuthClient
-from proxy.policy.identity import read_claims
-from proxy.policy.pkce import challenge_of
-from tests.contract.target import REDIRECT_URI, Client, RealTarget, Reply
+from proxy.identity.claims import read_claims
+from proxy.sessions.pkce import challenge_of
+from proxy.standin.site import OAuthClient
 from tests.contract.test_recorded import form
+from tests.harness.cloudreve_targets import REDIRECT_URI, Client, RealTarget, Reply
 
 API = "/api/v4/session"
 SCOPES = "openid offline_access Files.Read"

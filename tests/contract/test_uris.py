@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contract.target import Client, Reply
+from tests.harness.cloudreve_targets import Client, Reply
 
 EQUAL = (
     "CLOUDREVE://MY/album/one.png",

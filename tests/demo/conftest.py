@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from proxy.demo.standin import StandIn
-from tests.contract.target import Client, StandInTarget
+from proxy.standin.standin import StandIn
+from tests.harness.cloudreve_targets import Client, StandInTarget
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.redis_server import free_port
+from tests.harness.redis_server import free_port
 
 SITE = Path(__file__).parents[2] / "deploy" / "nginx"
 START_S = 10.0

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from tests.deploy.patience import LONGEST_S, until
-from tests.redis_server import free_port
+from tests.harness.redis_server import free_port
 
 PROGRAM = Path(sys.executable).with_name("thumb-proxy")
 

@@ -18,8 +18,8 @@ from proxy.settings import Settings
 from proxy.settings.sources import load
 from tests.conftest import StartRedis
 from tests.deploy.nginx import SITE, Nginx
-from tests.gateway.house import Front, front_of
-from tests.redis_server import free_port
+from tests.harness.gateways import Front, front_of
+from tests.harness.redis_server import free_port
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"

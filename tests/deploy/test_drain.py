@@ -11,11 +11,11 @@ import pytest
 from aiohttp import ClientSession
 from pydantic import ValidationError
 
-from proxy.demo.standin import StandIn
+from proxy.standin.standin import StandIn
 from tests.deploy.patience import until
 from tests.deploy.process import GatewayProcess
-from tests.gateway.house import Front, front_of, in_share, settings_for
-from tests.gateway.places import thumb
+from tests.harness.gateways import Front, front_of, in_share, settings_for
+from tests.harness.places import thumb
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from yarl import URL
 
-from proxy.demo.standin import StandIn
+from proxy.standin.standin import StandIn
 from tests.deploy.conftest import StartNginx
 from tests.deploy.nginx import Nginx
 from tests.deploy.visitor import Got, Visitor
-from tests.gateway.house import ONE, Front, front_of, in_share
-from tests.gateway.places import expired, thumb
+from tests.harness.gateways import ONE, Front, front_of, in_share
+from tests.harness.places import expired, thumb
 
 pytestmark = pytest.mark.needs("nginx")
 

@@ -16,13 +16,13 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from proxy.demo.standin import StandIn
+from proxy.standin.standin import StandIn
 from tests.deploy.conftest import StartNginx
 from tests.deploy.nginx import Nginx
 from tests.deploy.process import GatewayProcess
 from tests.deploy.visitor import Visitor
-from tests.gateway.house import in_share
-from tests.gateway.places import thumb
+from tests.harness.gateways import in_share
+from tests.harness.places import thumb
 
 pytestmark = [pytest.mark.needs("nginx"), pytest.mark.timeout(180)]
 

@@ -15,12 +15,12 @@ import pytest
 import pytest_asyncio
 from yarl import URL
 
-from proxy.demo.standin import StandIn
-from proxy.workers import WorkersFailed, serve
+from proxy.standin.standin import StandIn
+from proxy.workers.supervisor import WorkersFailed, serve
 from tests.deploy.patience import until
 from tests.deploy.process import GatewayProcess
-from tests.gateway.house import in_share, settings_for
-from tests.gateway.places import thumb
+from tests.harness.gateways import in_share, settings_for
+from tests.harness.places import thumb
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from proxy.demo.faults import HTML, Fault, Hang, Huge, Reset, Says
-from proxy.demo.standin import StandIn
 from proxy.doctor import picture
 from proxy.doctor.examination import examine
 from proxy.doctor.finding import Finding, Verdict
 from proxy.settings import CloudreveSettings, GrantSettings, PictureSettings, RedisSettings, Settings
-from tests.redis_server import RedisServer, free_port
+from proxy.standin.faults import HTML, Fault, Hang, Huge, Reset, Says
+from proxy.standin.standin import StandIn
+from tests.harness.redis_server import RedisServer, free_port
 
 OK, ADVICE, PROBLEM = Verdict.OK, Verdict.ADVICE, Verdict.PROBLEM
 

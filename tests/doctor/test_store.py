@@ -11,7 +11,7 @@ from proxy.doctor.examination import examine
 from proxy.doctor.finding import Finding, Verdict
 from proxy.doctor.store import examine_redis
 from proxy.settings import CloudreveSettings, RedisSettings, ServerSettings, Settings
-from tests.redis_server import RedisServer, free_port
+from tests.harness.redis_server import RedisServer, free_port
 
 StartRedis = Callable[..., RedisServer]
 NOWHERE = CloudreveSettings(url="http://127.0.0.1:9")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.gateway.conftest import cloudreve, house, narrated
+from tests.harness.fixtures import cloudreve, house, narrated
 
 __all__ = ["cloudreve", "house", "narrated"]

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from proxy.demo.standin import StandIn
+from proxy.standin.standin import StandIn
 from proxy.upstream.clock import Clock
-from tests.gateway.house import Front, House, front_of, in_share, statuses
-from tests.redis_server import RedisServer
+from tests.harness.gateways import Front, House, front_of, in_share, statuses
+from tests.harness.redis_server import RedisServer
 
 OFF_S = 1200.0
 

@@ -15,15 +15,15 @@ import pytest
 from aiohttp import web
 
 from deploy.benchmarks.exhibits import Exhibit
-from proxy.demo.standin import StandIn
-from proxy.metrics import Metrics
-from proxy.process.descriptors import room_for
+from proxy.http import connection_limits as crowd
+from proxy.http.aiohttp_private import Connection
+from proxy.http.connection_limits import Crowd
+from proxy.http.file_descriptors import room_for
+from proxy.observe.metrics import Metrics
 from proxy.settings import ServerSettings
-from proxy.web import crowd
-from proxy.web.connection import Connection
-from proxy.web.crowd import Crowd
-from tests.gateway.house import Front, House, in_share, until
-from tests.web.caller import Caller, calling, request
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import Front, House, in_share, until
+from tests.harness.raw_client import Caller, calling, request
 
 MOST = 8
 UNLIMITED = resource.RLIM_INFINITY

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from aiohttp.http_exceptions import HttpProcessingError
 
-from proxy.demo.standin import StandIn
-from tests.gateway.house import Front, House, in_share, until
-from tests.web.caller import Caller, bearer, calling, request
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import Front, House, in_share, until
+from tests.harness.raw_client import Caller, bearer, calling, request
 
 QUICK: dict[str, object] = {"header_timeout_s": 0.2}
 FIELD = "X: " + "x" * 1000

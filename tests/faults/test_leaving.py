@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from deploy.benchmarks.exhibits import Exhibit
-from proxy.deadline import Countdown
-from proxy.demo.faults import Hang
-from proxy.demo.standin import StandIn
-from tests.gateway.house import Front, front_of, in_share, until
-from tests.web.caller import calling, request
+from proxy.coalesce.deadline import Countdown
+from proxy.standin.faults import Hang
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import Front, front_of, in_share, until
+from tests.harness.raw_client import calling, request
 
 SHUTDOWN_S = 1.0
 MORE_THAN_SOCKETS_HOLD_BYTES = 9_000_000

@@ -12,12 +12,12 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from proxy.demo.faults import Fault, Hang, Reset, json_body
-from proxy.demo.standin import StandIn
-from proxy.demo.thumbs import FETCH_PATH
-from tests.contract.target import Client
-from tests.gateway.house import ONE, PNG, Front, House, Reply, in_share
-from tests.gateway.places import Place, expired
+from proxy.standin.faults import Fault, Hang, Reset, json_body
+from proxy.standin.standin import StandIn
+from proxy.standin.thumbs import FETCH_PATH
+from tests.harness.cloudreve_targets import Client
+from tests.harness.gateways import ONE, PNG, Front, House, Reply, in_share
+from tests.harness.places import Place, expired
 
 KEY = "0123456789abcdef" * 2
 VOLATILE = {"correlation_id"}

@@ -9,12 +9,12 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from proxy.demo.painting import paint
-from proxy.demo.standin import StandIn
-from proxy.steps.changes import LOOK_S
+from proxy.grants.invalidation import LOOK_S
+from proxy.standin.painting import paint
+from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
-from tests.gateway.house import ONE, Front, House, Reply, in_share, until
-from tests.redis_server import RedisServer
+from tests.harness.gateways import ONE, Front, House, Reply, in_share, until
+from tests.harness.redis_server import RedisServer
 
 SITE: dict[str, object] = {"passthrough": True}
 

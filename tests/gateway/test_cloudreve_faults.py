@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy.demo import faults
-from proxy.demo.faults import Fault, Says, json_body
-from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, Front, House, in_share
+from proxy.standin import faults
+from proxy.standin.faults import Fault, Says, json_body
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import ONE, Front, House, in_share
 
 LINK = '{{"code":0,"data":{{"url":"{url}","expires":{expires}}},"msg":""}}'
 LATER = '"2099-01-01T00:00:00.5Z"'

@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from proxy.demo.faults import Drip, Exchange, Fault, Hang, json_body
-from proxy.demo.standin import StandIn
+from proxy.standin.faults import Drip, Exchange, Fault, Hang, json_body
+from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
-from tests.gateway.house import ONE, Front, House, Reply, in_share, kept, statuses, until
-from tests.gateway.program import Program, serving
-from tests.redis_server import RedisServer
+from tests.harness.gateways import ONE, Front, House, Reply, in_share, kept, statuses, until
+from tests.harness.program import Program, serving
+from tests.harness.redis_server import RedisServer
 
 REPLICAS = 3
 REQUESTS = 150

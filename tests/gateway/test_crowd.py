@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from proxy.demo.standin import StandIn
-from tests.gateway.house import Front, House, in_share, statuses, until
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import Front, House, in_share, statuses, until
 
 SLOTS = 2
 GREEDY, MODEST = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}

@@ -11,11 +11,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import aiohttp
 import pytest
 
-from proxy.demo.faults import Drip, Hang
-from proxy.demo.standin import StandIn
-from tests.gateway.house import CUT_OFF, Front, front_of, in_share, kept
-from tests.gateway.program import serving
-from tests.redis_server import RedisServer
+from proxy.standin.faults import Drip, Hang
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import CUT_OFF, Front, front_of, in_share, kept
+from tests.harness.program import serving
+from tests.harness.redis_server import RedisServer
 
 
 @asynccontextmanager

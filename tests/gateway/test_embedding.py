@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from proxy.demo.standin import StandIn
-from proxy.policy.embedding import VARY
-from tests.gateway.house import ONE, Front, House, in_share, statuses
+from proxy.http.embedding_rule import VARY
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import ONE, Front, House, in_share, statuses
 
 BLOG = "https://blog.example.org"
 FOREIGN = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image", "Referer": f"{BLOG}/post"}

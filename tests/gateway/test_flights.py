@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from proxy.demo.faults import Exchange, Fault, Hang, Says, json_body
-from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, TWO, Front, House, Reply, in_share, statuses, until
-from tests.redis_server import RedisServer
+from proxy.standin.faults import Exchange, Fault, Hang, Says, json_body
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import ONE, TWO, Front, House, Reply, in_share, statuses, until
+from tests.harness.redis_server import RedisServer
 
 MANY = 50
 

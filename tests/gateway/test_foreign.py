@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from proxy.demo.faults import json_body, redirect
-from proxy.demo.painting import paint
-from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, Front, Hours, House, in_share
-from tests.redis_server import RedisServer
+from proxy.standin.faults import json_body, redirect
+from proxy.standin.painting import paint
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import ONE, Front, Hours, House, in_share
+from tests.harness.redis_server import RedisServer
 
 LISTED: dict[str, object] = {"image_hosts": ["127.0.0.1"]}
 

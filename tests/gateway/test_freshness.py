@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, Front, Hours, House, in_share
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import ONE, Front, Hours, House, in_share
 
 TWENTY_MINUTES_S = 1200
 

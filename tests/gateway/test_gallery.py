@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from proxy.demo.standin import StandIn
-from tests.contract.target import Target
-from tests.gateway.house import PNG, Front, House, Reply
-from tests.gateway.places import Place
+from proxy.standin.standin import StandIn
+from tests.harness.cloudreve_targets import Target
+from tests.harness.gateways import PNG, Front, House, Reply
+from tests.harness.places import Place
 
 PICTURES = 40
 CONNECTIONS = 6

@@ -7,8 +7,8 @@ from itertools import permutations
 
 import pytest
 
-from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, Front, Hours, House, in_share, statuses
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import ONE, Front, Hours, House, in_share, statuses
 
 READ = ("Files.Read", "openid", "profile")
 NO_FILES = ("openid", "profile")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy.demo import faults
-from proxy.demo.faults import Fault, Says, json_body, redirect
-from proxy.demo.painting import paint
-from proxy.demo.standin import StandIn
-from tests.gateway.house import CUT_OFF, PNG, Front, House, in_share, kept
-from tests.redis_server import RedisServer
+from proxy.standin import faults
+from proxy.standin.faults import Fault, Says, json_body, redirect
+from proxy.standin.painting import paint
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import CUT_OFF, PNG, Front, House, in_share, kept
+from tests.harness.redis_server import RedisServer
 
 WHOLE = paint(1, 40, 30)
 REJECTIONS = (403, 40005, 40071, 40077)

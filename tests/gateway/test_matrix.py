@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from proxy.policy.headers import VARY, VARY_PUBLIC
-from tests.contract.target import Target
-from tests.gateway.house import PNG, Front, Reply
-from tests.gateway.places import Place, expired, thumb
+from proxy.domain.response_fields import VARY, VARY_PUBLIC
+from tests.harness.cloudreve_targets import Target
+from tests.harness.gateways import PNG, Front, Reply
+from tests.harness.places import Place, expired, thumb
 
 ONE = "cloudreve://my/album/one.png"
 HINT = "11111111-2222-4333-8444-555555555555"

@@ -8,9 +8,9 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from proxy.demo.library import PASSWORD
-from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, Front, House, statuses
+from proxy.standin.library import PASSWORD
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import ONE, Front, House, statuses
 
 ESCAPES = [
     "cloudreve://my/notes.txt",

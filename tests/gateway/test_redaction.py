@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 
-from proxy.demo import faults
-from proxy.demo.faults import Says, json_body, redirect
-from proxy.demo.standin import StandIn
+from proxy.standin import faults
+from proxy.standin.faults import Says, json_body, redirect
+from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
-from tests.gateway.house import CUT_OFF
-from tests.gateway.places import thumb
-from tests.gateway.program import Program, serving
+from tests.harness.gateways import CUT_OFF
+from tests.harness.places import thumb
+from tests.harness.program import Program, serving
 
 PASSWORD = "open-sesame-4711"
 TICKET = "ticket-4712"

@@ -11,11 +11,11 @@ from typing import TypeAlias
 
 import pytest
 
-from proxy.demo.standin import StandIn
-from tests.cache.relay import Relay
+from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
-from tests.gateway.house import Front, House, until
-from tests.redis_server import RedisServer
+from tests.harness.gateways import Front, House, until
+from tests.harness.redis_server import RedisServer
+from tests.harness.relay import Relay
 
 VISITORS = 8
 ENOUGH = 60

@@ -8,12 +8,12 @@ from itertools import cycle
 
 import pytest
 
-from proxy.demo.standin import StandIn
-from tests.cache.sentinels import Watched
-from tests.cache.sharded import Sharded
-from tests.gateway.house import Front, House, statuses, until
-from tests.redis_server import RedisServer
-from tests.redis_server import until as until_then
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import Front, House, statuses, until
+from tests.harness.redis_server import RedisServer
+from tests.harness.redis_server import until as until_then
+from tests.harness.sentinels import Watched
+from tests.harness.sharded import Sharded
 
 VISITORS = 6
 QUICK = {"timeout_s": 0.2, "pause_s": 0.2}

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from proxy.demo.faults import json_body
-from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, Front, Hours, House, in_share, statuses
+from proxy.standin.faults import json_body
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import ONE, Front, Hours, House, in_share, statuses
 
 SECONDS_KEPT = {400: 5, 401: 2, 402: 2, 403: 2, 404: 5}
 STATUSES = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.demo.faults import Hang, Reset, json_body
-from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, Front, Hours, House, in_share, kept, until
-from tests.redis_server import RedisServer
+from proxy.standin.faults import Hang, Reset, json_body
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import ONE, Front, Hours, House, in_share, kept, until
+from tests.harness.redis_server import RedisServer
 
 RENEWING: dict[str, object] = {"renew_s": 30.0}
 BRIDGING: dict[str, object] = {"renew_s": 0.0, "stale_if_error_s": 600.0}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, Front, Hours, House, in_share, kept, until
-from tests.gateway.places import thumb
-from tests.gateway.program import serving
-from tests.redis_server import RedisServer
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import ONE, Front, Hours, House, in_share, kept, until
+from tests.harness.places import thumb
+from tests.harness.program import serving
+from tests.harness.redis_server import RedisServer
 
 
 @pytest.fixture

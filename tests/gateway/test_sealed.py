@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from proxy.demo.faults import Fault, Hang, Reset, json_body
-from proxy.demo.standin import StandIn
-from proxy.policy.seal import Purpose, Sealer
-from tests.gateway.house import ONE, PNG, Front, Hours, House, Reply, front_of, in_share
+from proxy.domain.seal import Purpose, Sealer
+from proxy.standin.faults import Fault, Hang, Reset, json_body
+from proxy.standin.standin import StandIn
 from tests.gateway.test_api import given
-from tests.redis_server import RedisServer
+from tests.harness.gateways import ONE, PNG, Front, Hours, House, Reply, front_of, in_share
+from tests.harness.redis_server import RedisServer
 
 KEY, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 KEYS: dict[str, object] = {"keys": [KEY]}

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from proxy.demo.faults import Drip, Exchange, Fault
-from proxy.demo.painting import paint
-from proxy.demo.standin import StandIn
-from tests.gateway.house import CUT_OFF, PNG, Front, House, in_share, kept
-from tests.redis_server import RedisServer
+from proxy.standin.faults import Drip, Exchange, Fault
+from proxy.standin.painting import paint
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import CUT_OFF, PNG, Front, House, in_share, kept
+from tests.harness.redis_server import RedisServer
 
 BIG = paint(1, 40, 30) + bytes(5_000_000)
 """A whole picture, more than the kernel's buffers take."""

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.demo.signing import Token, issue
-from proxy.demo.site import SECRET
-from proxy.demo.standin import StandIn
-from tests.gateway.house import ONE, Front, House, in_share
+from proxy.standin.signing import Token, issue
+from proxy.standin.site import SECRET
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import ONE, Front, House, in_share
 
 KEY: dict[str, object] = {"secret_key": SECRET}
 

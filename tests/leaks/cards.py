@@ -8,8 +8,8 @@ import zlib
 from dataclasses import dataclass
 from itertools import count
 
-from proxy.demo.library import Account, File
-from proxy.demo.standin import StandIn
+from proxy.standin.library import Account, File
+from proxy.standin.standin import StandIn
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, assert_never, get_args
 
-from proxy.demo.library import Account, Share
+from proxy.standin.library import Account, Share
 from tests.leaks.play import NO_S, Play
 from tests.leaks.scene import SHARE_PASSWORDS, TICKETS, Replica
 from tests.leaks.sessions import ask_whose, disown, end

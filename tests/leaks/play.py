@@ -11,14 +11,14 @@ from http import HTTPStatus
 from http.cookies import SimpleCookie
 from itertools import count
 
-from proxy.demo.gourl import Address
+from proxy.standin.gourl import Address
+from tests.harness.browser import COOKIE
 from tests.leaks.roster import NAMES, token_of
 from tests.leaks.scene import LANES, TICKETS, Replica, Scene
 from tests.leaks.verdict import Court, Given, check_no_picture, check_validator, is_public
 from tests.leaks.visitors import BELIEF_S, Allowed, Ask, Session, Token
 from tests.leaks.wire import Reply
 from tests.leaks.witness import MARGIN_S, SLACK_S, Leave, Who
-from tests.web.browser import COOKIE
 
 MEMORY = 6
 """How many requests are asked again."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from proxy.demo.library import Account
-from proxy.demo.site import Site
+from proxy.standin.library import Account
+from proxy.standin.site import Site
 from tests.leaks.visitors import Token
 from tests.leaks.witness import Who
 

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, Self
 
-from proxy.demo.calls import Verb
-from proxy.demo.faults import Reset
-from proxy.demo.library import PASSWORD, Account
-from proxy.demo.standin import StandIn
+from proxy.standin.calls import Verb
+from proxy.standin.faults import Reset
+from proxy.standin.library import PASSWORD, Account
+from proxy.standin.standin import StandIn
 from proxy.upstream.clock import Clock
-from tests.gateway.house import Front, Hours, front_of
+from tests.harness.gateways import Front, Hours, front_of
+from tests.harness.redis_server import RedisServer
 from tests.leaks.cards import Cards
 from tests.leaks.wire import Reply, Wire
 from tests.leaks.witness import Witness
-from tests.redis_server import RedisServer
 
 HERE = "http://127.0.0.1:8080"
 """Where visitors believe to be: what the stand-in has registered."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from proxy.demo.library import Account
+from proxy.standin.library import Account
+from tests.harness.browser import COOKIE, Browser
 from tests.leaks.play import Play, session_cookie
 from tests.leaks.scene import ASIDE, HERE, Replica
 from tests.leaks.verdict import check_no_picture
 from tests.leaks.visitors import ALIVE_S, BELIEF_S, OWN, SCOPES, Ask, Session, Token, written
 from tests.leaks.witness import SLACK_S, Who
-from tests.web.browser import COOKIE, Browser
 
 OUR_PAGES = ("", "same-origin", "none")
 """What the browser says of pages that may begin and end sessions."""

@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from proxy.demo.library import Share
+from proxy.standin.library import Share
 from tests.conftest import StartRedis
+from tests.harness.redis_server import RedisServer
 from tests.leaks.changes import (
     DEALINGS,
     FILE_CHANGES,
@@ -48,7 +49,6 @@ from tests.leaks.secrecy import check_nothing_told, listening
 from tests.leaks.sessions import agree, begin, come_and_go
 from tests.leaks.visitors import OWN, Ask, Token
 from tests.leaks.wishes import HINTS, SITES, Place, Wish, places, plain_places, wishes
-from tests.redis_server import RedisServer
 
 PLAYS = int(os.environ.get("LEAKS_PLAYS", "20"))
 ACTS = int(os.environ.get("LEAKS_ACTS", "40"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from proxy.demo.gourl import Address
+from proxy.standin.gourl import Address
 from tests.leaks.cards import MAGIC, Cards
 from tests.leaks.scene import HERE
 from tests.leaks.wire import Reply

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import quote
 
-from proxy.demo import gourl
-from proxy.demo.gourl import Address
-from proxy.demo.site import Site
+from proxy.standin import gourl
+from proxy.standin.gourl import Address
+from proxy.standin.site import Site
 from tests.leaks.scene import PUBLISHED, Replica
 from tests.leaks.witness import ANYBODY, SLACK_S, Who
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from proxy.demo import gourl, signing
-from proxy.demo.answer import Refused
-from proxy.demo.calls import Call, CallLog
-from proxy.demo.gourl import Address
-from proxy.demo.library import Account, File
-from proxy.demo.navigator import Navigator
-from proxy.demo.standin import StandIn
+from proxy.standin import gourl, signing
+from proxy.standin.answer import Refused
+from proxy.standin.calls import Call, CallLog
+from proxy.standin.gourl import Address
+from proxy.standin.library import Account, File
+from proxy.standin.navigator import Navigator
+from proxy.standin.standin import StandIn
 
 MARGIN_S = 10.0
 MAX_TTL_S = 3600.0

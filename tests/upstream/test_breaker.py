@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from proxy.errors import ProxyError, TooSlow, Unreachable, UpstreamError
+from proxy.domain.errors import ProxyError, TooSlow, Unreachable, UpstreamError
 from proxy.upstream import breaker as module
 from proxy.upstream.breaker import TRIPPED_BY, UNHEARD_PINGS, Breaker
 

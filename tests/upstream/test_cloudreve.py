@@ -8,14 +8,14 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from proxy.demo.faults import error_page, json_body
-from proxy.demo.standin import StandIn
-from proxy.errors import ProxyError, TooSlow, Unreachable, UpstreamError
-from proxy.metrics import Metrics
-from proxy.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind
-from proxy.policy.guard import Origins
-from proxy.policy.uri import parse
+from proxy.domain.errors import ProxyError, TooSlow, Unreachable, UpstreamError
+from proxy.domain.file_uri import parse
+from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind
+from proxy.domain.ssrf import Origins
+from proxy.observe.metrics import Metrics
 from proxy.settings import CloudreveSettings, GrantSettings
+from proxy.standin.faults import error_page, json_body
+from proxy.standin.standin import StandIn
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve, translated
 

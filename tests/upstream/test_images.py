@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from proxy.errors import GrantRejected, ProxyError, TooSlow, Unreachable, UpstreamError
-from proxy.policy.guard import Origins
+from proxy.domain.errors import GrantRejected, ProxyError, TooSlow, Unreachable, UpstreamError
+from proxy.domain.ssrf import Origins
 from proxy.settings import CloudreveSettings
 from proxy.upstream.images import MAX_REDIRECTS, ForbiddenAddress, Images, public_socket
 

@@ -1,0 +1,134 @@
+"""The first tier: entries as they are, in this process, bounded by bytes and by time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from sys import getsizeof
+from typing import NamedTuple
+
+from aiocache.base import BaseCache  # type: ignore[import-untyped]
+from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
+from cachetools import TLRUCache
+
+from proxy.cache import DEFAULT_TTL_S
+from proxy.domain.model import Entry, Grant, Picture, Refusal
+
+LARGEST_SHARE = 4
+"""An entry larger than this fraction of the bound is not kept: it would drive out too many others."""
+
+_SLOT_BYTES = 480
+"""What an entry costs beside its texts and bytes: places in three hash tables, the expiry heap and the objects between.
+Measured on CPython 3.11 (`tests/cache/test_memory.py` measures again)."""
+
+
+class _Slot(NamedTuple):
+    entry: Entry
+    ttl_s: float
+    size_bytes: int
+
+
+class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
+    """Keeps the most recently used entries, each no longer than its own time to live, within `max_bytes` in all.
+
+    `lookup`, `keep` and `forget` are for the hot path; the aiocache interface does the same for everybody else.
+    """
+
+    NAME = "memory"
+
+    def __init__(self, max_bytes: int, timer: Callable[[], float] = time.monotonic) -> None:
+        # No timeout: aiocache's would wrap every call in a task of its own, and nothing here waits.
+        super().__init__(serializer=NullSerializer(encoding=None), timeout=None, ttl=DEFAULT_TTL_S)
+        self._largest_bytes = max_bytes // LARGEST_SHARE
+        self._slots: TLRUCache[str, _Slot] = TLRUCache(
+            maxsize=max_bytes,
+            ttu=lambda _key, slot, now: now + slot.ttl_s,
+            timer=timer,
+            getsizeof=lambda slot: slot.size_bytes,
+        )
+        self.version = 0
+        """As long as this is the same, no entry has been replaced, forgotten or driven out: only time may end one."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the entries take, as estimated."""
+        return int(self._slots.currsize)
+
+    @property
+    def count(self) -> int:
+        """How many entries there are."""
+        return len(self._slots)
+
+    def lookup(self, key: str) -> Entry | None:
+        """Give the entry, which becomes the most recently used one, or None."""
+        try:
+            return self._slots[key].entry
+        except KeyError:
+            return None
+
+    def keep(self, key: str, entry: Entry, ttl_s: float) -> None:
+        """Keep an entry for `ttl_s` seconds, unless that is not positive. What is too large drops its predecessor."""
+        if not ttl_s > 0:
+            return
+        self.version += 1
+        size_bytes = _size_bytes(key, entry)
+        if size_bytes > self._largest_bytes:
+            self.forget(key)
+        else:
+            self._slots[key] = _Slot(entry, ttl_s, size_bytes)
+
+    def forget(self, key: str) -> bool:
+        """Drop an entry; tell whether there was a live one."""
+        self.version += 1
+        try:
+            del self._slots[key]
+        except KeyError:
+            return False
+        return True
+
+    async def _get(self, key: str, **_: object) -> Entry | None:
+        return self.lookup(key)
+
+    async def _multi_get(self, keys: Iterable[str], **_: object) -> list[Entry | None]:
+        return [self.lookup(key) for key in keys]
+
+    async def _set(self, key: str, value: Entry, ttl: float | None, **_: object) -> bool:
+        self.keep(key, value, DEFAULT_TTL_S if ttl is None else ttl)
+        return True
+
+    async def _multi_set(self, pairs: Iterable[tuple[str, Entry]], ttl: float | None, **_: object) -> bool:
+        for key, value in pairs:
+            await self._set(key, value, ttl)
+        return True
+
+    async def _exists(self, key: str, **_: object) -> bool:
+        return key in self._slots
+
+    async def _delete(self, key: str, **_: object) -> int:
+        return int(self.forget(key))
+
+    async def _expire(self, key: str, ttl: float, **_: object) -> bool:
+        """Give an entry another `ttl` seconds; none or less drops it, since nothing here lives for ever."""
+        entry = self.lookup(key)
+        if entry is not None and ttl > 0:
+            self.keep(key, entry, ttl)
+        elif entry is not None:
+            self.forget(key)
+        return entry is not None
+
+    async def _clear(self, namespace: str | None = None, **_: object) -> bool:
+        for key in [key for key in self._slots if key.startswith(namespace or "")]:
+            self.forget(key)
+        return True
+
+
+def _size_bytes(key: str, entry: Entry) -> int:
+    """Estimate what an entry takes; texts that several entries share are counted with each."""
+    match entry:
+        case Picture():
+            texts = getsizeof(entry.body) + getsizeof(entry.id) + getsizeof(entry.version)
+        case Grant():
+            texts = getsizeof(entry.url) + getsizeof(entry.picture) + getsizeof(entry.version)
+        case Refusal():
+            texts = getsizeof(entry.correlation_id) + getsizeof(entry.message)
+    return _SLOT_BYTES + getsizeof(key) + texts

@@ -1,0 +1,174 @@
+"""The second tier, shared by replicas. It fails open: trouble with Redis is a miss or a dropped write, never slow."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import Self
+
+from aiocache.backends.redis import RedisBackend, RedisCache  # type: ignore[import-untyped]
+from aiocache.serializers import BaseSerializer  # type: ignore[import-untyped]
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from proxy.cache import DEFAULT_TTL_S
+from proxy.domain import codec
+from proxy.domain.keys import site_digest
+from proxy.domain.model import Entry
+from proxy.redis.circuit_breaker import State
+from proxy.redis.connect import Lines, lines_to
+from proxy.redis.failures import Trouble, trouble_of
+from proxy.settings import RedisSettings
+
+_MAX_TTL_MS = 366 * 86400 * 1000
+_SCAN_COUNT = 500
+
+
+class _EntrySerializer(BaseSerializer):  # type: ignore[misc]  # aiocache has no types
+    """Does for aiocache what the codec does; JSON cannot hold bytes, and pickle runs what it reads."""
+
+    def __init__(self) -> None:
+        super().__init__(encoding=None)
+
+    def dumps(self, value: Entry) -> bytes:
+        return codec.encode(value)
+
+    def loads(self, value: bytes | None) -> Entry | None:
+        return None if value is None else codec.decode(value)
+
+
+class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
+    """Keeps entries in Redis under `{namespace}:v{codec}:{site}:`, each with a time to live.
+
+    `find`, `keep` and `forget` are what the gateway uses; the aiocache interface does the same for everybody else.
+    """
+
+    def __init__(
+        self, lines: Lines, namespace: str, site: str, observe: Callable[[Trouble], None] = lambda _: None
+    ) -> None:
+        # RedisBackend's own constructor is left out: it insists on building a client. aiocache's timeout stays off: it
+        # cancels commands that are under way.
+        super(RedisBackend, self).__init__(
+            serializer=_EntrySerializer(),
+            namespace=f"{namespace}:v{codec.VERSION}:{site_digest(site)}",
+            timeout=None,
+            ttl=DEFAULT_TTL_S,
+        )
+        self.lines = lines
+        self._observe = observe
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: RedisSettings,
+        site: str,
+        observe: Callable[[Trouble], None] = lambda _: None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """Build the tier of one Cloudreve site, named by its internal URL; raise ValueError for a bad Redis URL.
+
+        `observe` is told of every trouble, once each time.
+        """
+        if settings.url is None:
+            raise ValueError("redis.url is not set")
+        return cls(lines_to(settings.url, settings, timer, observe), settings.namespace, site, observe)
+
+    def __repr__(self) -> str:
+        return f"RedisTier({self.namespace}, {self.state.value})"
+
+    @property
+    def state(self) -> State:
+        """Whether Redis is asked at present, or paused after trouble."""
+        return self.lines.state
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether Redis is asked at present; false while it is paused after trouble."""
+        return self.state is State.UP
+
+    async def find(self, key: str) -> Entry | None:
+        """Give the entry, or None when there is none or Redis is in trouble."""
+        raw = await self.lines.read(self.build_key(key))
+        entry = None if raw is None else codec.decode(raw)
+        if raw is not None and entry is None:
+            self._observe(Trouble.GARBAGE)
+        return entry
+
+    async def keep(self, key: str, entry: Entry, ttl_s: float) -> bool:
+        """Keep an entry for `ttl_s` seconds, unless that is not positive or Redis is in trouble; tell whether it is."""
+        name = self.build_key(key)
+        return ttl_s > 0 and self.lines.is_open(name) and await self._set(name, codec.encode(entry), ttl_s)
+
+    async def forget(self, key: str) -> None:
+        """Drop an entry, unless Redis is in trouble."""
+        await self._delete(self.build_key(key))
+
+    async def ping(self) -> float:
+        """Measure a round trip in seconds, paused or not; raise Unreachable saying what is wrong."""
+        return await self.lines.ping()
+
+    async def aclose(self) -> None:
+        """Let commands under way end, for `timeout_s` at most, and close all connections."""
+        await self.lines.aclose()
+
+    async def _get(self, key: str, **_: object) -> bytes | None:
+        return await self.lines.read(key)
+
+    async def _multi_get(self, keys: list[str], **_: object) -> list[bytes | None]:
+        return await asyncio.gather(*map(self.lines.read, keys))
+
+    async def _set(self, key: str, value: bytes, ttl: float | None, **_: object) -> bool:
+        ttl_ms = _milliseconds(ttl)
+        return ttl_ms > 0 and bool(await self.lines.ask(False, key, "SET", key, value, "PX", ttl_ms))
+
+    async def _multi_set(self, pairs: Iterable[tuple[str, bytes]], ttl: float | None, **_: object) -> bool:
+        return all([await self._set(key, value, ttl) for key, value in pairs])
+
+    async def _exists(self, key: str, **_: object) -> bool:
+        return bool(await self.lines.ask(0, key, "EXISTS", key))
+
+    async def _delete(self, key: str, **_: object) -> int:
+        return await self.lines.ask(0, key, "UNLINK", key)
+
+    async def _expire(self, key: str, ttl: float, **_: object) -> bool:
+        """Give an entry another `ttl` seconds; none or less drops it, since nothing here lives for ever."""
+        ttl_ms = _milliseconds(ttl)
+        if ttl_ms <= 0:
+            return await self._delete(key) > 0
+        return bool(await self.lines.ask(False, key, "PEXPIRE", key, ttl_ms))
+
+    async def _clear(self, namespace: str | None = None, **_: object) -> bool:
+        """Drop every key of this tier, or under another prefix, and no other; tell whether Redis did it all."""
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", namespace or self.namespace) + ":*"
+        swept = [await self._sweep(client, pattern) for client in self.lines.clients()]
+        return bool(swept) and all(swept)
+
+    async def _sweep(self, client: Redis, pattern: str) -> bool:
+        """Drop the keys of one server."""
+        try:
+            async for key in client.scan_iter(match=pattern, count=_SCAN_COUNT):
+                await client.unlink(key)
+        except (RedisError, OSError) as error:
+            self._observe(trouble_of(error))
+            return False
+        return True
+
+    async def _add(self, *_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    async def _increment(self, *_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    async def _raw(self, *_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    async def _close(self, *_: object, **__: object) -> None:
+        await self.aclose()
+
+
+def _milliseconds(ttl_s: float | None) -> int:
+    """Give a time to live as Redis wants it, rounded down; 0 means that nothing is to be kept."""
+    wanted = DEFAULT_TTL_S if ttl_s is None else ttl_s
+    return int(min(wanted * 1000, _MAX_TTL_MS)) if wanted > 0 else 0

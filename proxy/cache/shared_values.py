@@ -1,0 +1,56 @@
+"""Short texts that every replica of one Redis may read: sealed, for what is worth hiding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from cachetools import TLRUCache
+
+from proxy.cache.redis_tier import RedisTier
+
+MAX_NOTES = 20_000
+"""How many this process remembers by itself; one of a session takes a kilobyte or two."""
+
+
+class _Note(NamedTuple):
+    text: str
+    until: float
+
+
+class Notes:
+    """Texts by key, each for a time of its own. Without Redis, or while it is in trouble, a process has its own."""
+
+    def __init__(self, redis: RedisTier | None, timer: Callable[[], float]) -> None:
+        self._redis = redis
+        self._timer = timer
+        self._kept: TLRUCache[str, _Note] = TLRUCache(MAX_NOTES, ttu=lambda _, note, __: note.until, timer=timer)
+
+    def lookup(self, key: str) -> str | None:
+        """Give what this process has read or written."""
+        note = self._kept.get(key)
+        return note.text if note else None
+
+    def remember(self, key: str, text: str, ttl_s: float) -> None:
+        """Write here alone."""
+        if ttl_s > 0:
+            self._kept[key] = _Note(text, self._timer() + ttl_s)
+
+    async def find(self, key: str) -> str | None:
+        """Give what any replica has written. What Redis has is not kept here: its reader knows how long it counts."""
+        own = self.lookup(key)
+        return own if own is not None else await self.shared(key)
+
+    async def shared(self, key: str) -> str | None:
+        """Give what Redis has."""
+        if self._redis is None:
+            return None
+        raw = await self._redis.lines.read(self._redis.build_key(key))
+        return raw.decode("ascii", "replace") if raw is not None else None
+
+    async def keep(self, key: str, text: str, ttl_s: float) -> None:
+        """Write for `ttl_s` seconds: here at once, in Redis by the end."""
+        self.remember(key, text, ttl_s)
+        if self._redis is not None and ttl_s > 0:
+            name, ttl_ms = self._redis.build_key(key), max(int(ttl_s * 1000), 1)
+            await self._redis.lines.ask(False, name, "SET", name, text, "PX", ttl_ms)

@@ -1,0 +1,1 @@
+"""Work shared by all who want it: singleflight in one process, over all replicas, and a fair queue."""

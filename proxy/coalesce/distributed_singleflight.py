@@ -1,0 +1,140 @@
+"""One flight over all replicas: one of them leads and does the work, the others hear of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from proxy.redis.leases import KEPT, TOLD, Held, Lease, Leases
+from proxy.redis.pubsub import News
+
+T = TypeVar("T")
+
+GRACE_S = 0.02
+"""How long a message may still be on its way when its lease has gone already."""
+
+_OPEN = KEPT + b"open"
+
+
+def _nothing(_: object) -> tuple[bytes, float]:
+    """Leave nothing but the message."""
+    return b"", 0.0
+
+
+class Cluster:
+    """Shares work among the replicas of one Redis. While that is in trouble each does its own."""
+
+    def __init__(self, leases: Leases, news: News, name_of: Callable[[str], str]) -> None:
+        self._leases = leases
+        self._news = news
+        self._name_of = name_of
+
+    async def share(
+        self,
+        key: str,
+        find: Callable[[bytes], Awaitable[T | None]],
+        load: Callable[[], Awaitable[T]],
+        tell: Callable[[T], bytes],
+        keep: Callable[[T], tuple[bytes, float]] = _nothing,
+        turn: str | None = None,
+    ) -> T:
+        """Give what one replica loads.
+
+        `find` is given what Redis holds under the key, or the message that `tell` wrote, or nothing: then it looks
+        itself. What `keep` gives, bytes and for how many seconds, stands under the key before anybody hears of it, and
+        nobody here waits for that. A leader that dies is succeeded when its lease runs out; one that fails, at once.
+        `turn` names the turn that `load` is going to take, so that it costs no way to Redis of its own.
+        """
+        name = self._name_of(key)
+        while True:
+            with self._news.reader(name) as message:
+                async with self._attempt(name, turn) as lease:
+                    if lease.held is Held.MINE:
+                        return await _lead(lease, find, load, tell, keep)
+                if lease.held is Held.UNKNOWN:
+                    break
+                heard = await self._next(name, message)
+            told = await find(heard[1:]) if heard else None
+            if told is not None:
+                return told
+            if heard.startswith(TOLD):
+                break
+        landed = await load()
+        self._leases.leave(name, *keep(landed))
+        return landed
+
+    async def take_turns(self, key: str, work: Callable[[], Awaitable[T]], opens: Callable[[T], bool]) -> T:
+        """Do work while no other replica does it, until an outcome that `opens` the way for all at once."""
+        name = self._name_of(key)
+        while True:
+            with self._news.reader(name) as message:
+                async with self._leases.attempt(name) as lease:
+                    if lease.held is Held.MINE:
+                        outcome = await work()
+                        lease.message = b"open" if opens(outcome) else None
+                        return outcome
+                if lease.held is Held.UNKNOWN or await self._next(name, message) == _OPEN:
+                    return await work()
+
+    @asynccontextmanager
+    async def _attempt(self, name: str, turn: str | None) -> AsyncIterator[Lease]:
+        """Try to lead; with the lead goes the turn, as far as it is free."""
+        if turn is not None:
+            self._leases.foresee(self._name_of(turn))
+        try:
+            async with self._leases.attempt(name) as lease:
+                yield lease
+        finally:
+            if turn is not None:
+                self._leases.disregard(self._name_of(turn))
+
+    async def _next(self, name: str, message: asyncio.Future[bytes]) -> bytes:
+        """Wait until the leader has told how it ended; give nothing when it failed, or has gone without a word."""
+        wait_s = self._news.poll_s
+        while True:
+            await asyncio.wait({message}, timeout=wait_s)
+            if message.done():
+                return message.result()
+            left_s = await self._leases.left_s(name)
+            if not left_s:
+                await asyncio.wait({message}, timeout=GRACE_S)
+                return message.result() if message.done() else b""
+            wait_s = min(self._news.poll_s, left_s)
+
+
+async def _lead(
+    lease: Lease,
+    find: Callable[[bytes], Awaitable[T | None]],
+    load: Callable[[], Awaitable[T]],
+    tell: Callable[[T], bytes],
+    keep: Callable[[T], tuple[bytes, float]],
+) -> T:
+    """Do the work, unless it was done between our looking for it and our taking the lease."""
+    found = await find(lease.found) if lease.found else None
+    landed = found if found is not None else await load()
+    lease.message = tell(landed)
+    if found is None:
+        lease.entry, lease.ttl_s = keep(landed)
+    return landed
+
+
+class Alone:
+    """A cluster of one: there is no Redis."""
+
+    async def share(
+        self,
+        _key: str,
+        _find: Callable[[bytes], Awaitable[T | None]],
+        load: Callable[[], Awaitable[T]],
+        _tell: Callable[[T], bytes],
+        _keep: Callable[[T], tuple[bytes, float]] = _nothing,
+        turn: str | None = None,  # noqa: ARG002 - as in the cluster
+    ) -> T:
+        """Load."""
+        return await load()
+
+    async def take_turns(self, _key: str, work: Callable[[], Awaitable[T]], _opens: Callable[[T], bool]) -> T:
+        """Work."""
+        return await work()

@@ -1,0 +1,1 @@
+"""Values and rules that several rooms share: pure, `now` is an argument."""

@@ -1,0 +1,91 @@
+"""Entries as bytes for the shared tier: versioned msgpack. What cannot be read is no entry, never an error."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+
+from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind
+
+VERSION = 2
+"""Raise it with every change of shape: replicas of two versions then share no entry instead of misreading one."""
+
+
+class _Grant(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"grant/{VERSION}"):
+    url: str
+    fresh_until: float
+    picture: str
+    own: bool
+    version: bytes
+    granted_at: float
+
+
+class _Refusal(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"refusal/{VERSION}"):
+    kind: RefusalKind
+    code: int
+    correlation_id: str
+    message: str
+
+
+class _Picture(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"picture/{VERSION}"):
+    id: str
+    media_type: str
+    version: bytes
+    body: bytes
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[_Grant | _Refusal | _Picture] = msgspec.msgpack.Decoder(_Grant | _Refusal | _Picture)
+
+
+def encode(entry: Entry) -> bytes:
+    """Write an entry, its kind and version first. A picture's body is copied once, into the result."""
+    match entry:
+        case Grant():
+            return _encoder.encode(
+                _Grant(entry.url, entry.fresh_until, entry.picture, entry.own, _raw(entry.version), entry.granted_at)
+            )
+        case Refusal():
+            return _encoder.encode(_Refusal(entry.kind, entry.code, entry.correlation_id, entry.message))
+        case Picture():
+            return _encoder.encode(_Picture(entry.id, entry.media_type, _raw(entry.version), entry.body))
+        case _:
+            assert_never(entry)
+
+
+def decode(raw: bytes) -> Entry | None:
+    """Read an entry; None for anything that this version did not write: garbage, truncated, another shape."""
+    try:
+        written = _decoder.decode(raw)
+        return _entry(written)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _entry(written: _Grant | _Refusal | _Picture) -> Entry:
+    match written:
+        case _Grant():
+            return Grant(
+                written.url,
+                written.fresh_until,
+                written.picture,
+                written.own,
+                _text(written.version),
+                written.granted_at,
+            )
+        case _Refusal():
+            return Refusal(written.kind, written.code, written.correlation_id, written.message)
+        case _Picture():
+            return Picture(written.id, written.media_type, _text(written.version), written.body)
+        case _:
+            assert_never(written)
+
+
+def _raw(version: str) -> bytes:
+    """Upstream's ETag may hold bytes that are no UTF-8; a header carries them as lone surrogates (PEP 383)."""
+    return version.encode("utf-8", "surrogatepass")
+
+
+def _text(version: bytes) -> str:
+    return version.decode("utf-8", "surrogatepass")

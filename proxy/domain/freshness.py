@@ -1,0 +1,68 @@
+"""How long things count: grants, refusals, identities; and what Cloudreve's clock says."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import assert_never
+
+from proxy.domain.model import Grant, Refusal, RefusalKind
+
+DATE_PRECISION_S = 1.0
+"""`Date` is cut to whole seconds (RFC 9110 §5.6.7)."""
+
+
+def fresh_until(expires: float | None, now: float, *, margin_s: float, max_ttl_s: float, default_ttl_s: float) -> float:
+    """Tell until when a grant counts, in seconds of the same clock as `expires` and `now` (Cloudreve's)."""
+    lifetime_s = default_ttl_s if expires is None else expires - now - margin_s
+    return now + min(lifetime_s, max_ttl_s)
+
+
+def renew_at(grant: Grant, renew_s: float) -> float:
+    """Tell from when on a grant that is still asked for is renewed: `renew_s` before its end, in its last fifth."""
+    return grant.fresh_until - min(renew_s, (grant.fresh_until - grant.granted_at) / 5)
+
+
+def skew(date: str | None, received_at: float) -> float | None:
+    """Tell by how many seconds Cloudreve's clock is ahead of ours; None without a usable `Date`.
+
+    `Date` is set when the answer leaves, which may be minutes after the question (CONTRACT: resolve), so only the time
+    of receipt says something about it.
+    """
+    if date is None:
+        return None
+    try:
+        theirs = parsedate_to_datetime(date)
+        theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)  # the obsolete form (RFC 9110 §5.6.7) has none
+        seconds = theirs.timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return seconds + DATE_PRECISION_S / 2 - received_at
+
+
+def refusal_ttl_s(refusal: Refusal, *, not_found_s: float, denied_s: float) -> float:
+    """Tell how many seconds a refusal is kept: none where asking again may give something else."""
+    match refusal.kind:
+        case RefusalKind.NOT_FOUND | RefusalKind.BAD_REQUEST:
+            return not_found_s if refusal.code > 0 else 0.0
+        case RefusalKind.UNAUTHENTICATED | RefusalKind.FORBIDDEN | RefusalKind.PAYMENT_REQUIRED:
+            return denied_s
+        case RefusalKind.UNKNOWN:
+            return 0.0
+        case _:
+            assert_never(refusal.kind)
+
+
+def is_final(refusal: Refusal) -> bool:
+    """Tell whether asking again would give the same, so that no grant of before counts any more."""
+    return refusal_ttl_s(refusal, not_found_s=1.0, denied_s=1.0) > 0
+
+
+def backoff_s(attempt: int, jitter: float) -> float:
+    """Tell how many seconds to wait before asking again for a thumbnail that is being generated.
+
+    `attempt` counts from 0, `jitter` is in [0, 1). A small picture takes 0.5 to 1.2 s (CONTRACT: resolve), so the wait
+    grows from about 0.1 s to 1 s and stays there; half of it is random, so that waiters spread out.
+    """
+    ceiling_s = min(0.1 * 2.0 ** min(attempt, 4), 1.0)
+    return ceiling_s * (0.5 + jitter / 2)

@@ -1,0 +1,121 @@
+"""The header fields of an answer, and the validators of a request (RFC 9110, 9111, 9211, 9457)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from proxy.domain.errors import InvalidToken, MethodNotAllowed, ProxyError
+from proxy.domain.model import Identity, Source
+
+Fields = tuple[tuple[str, str], ...]
+
+CACHE_NAME = "thumb-proxy"
+VARY_PUBLIC = "Authorization, X-Cr-Purchase-Ticket"
+"""For public answers: they do not depend on cookies, which would give each visitor a cache entry of their own."""
+VARY = f"{VARY_PUBLIC}, Cookie"
+"""For private answers: a browser must not show them to the next person who signs in there."""
+
+SAFETY: Fields = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; sandbox"),
+)
+_FARTHEST_FIRST = (Source.STALE, Source.REDIS, Source.MEMORY, Source.SEALED)
+_ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """What the cache did with one request: where grant and picture came from, and whether it waited for another."""
+
+    grant: Source
+    picture: Source | None
+    """None where the answer needed no picture (304)."""
+    collapsed: bool = False
+    asks_again: bool = False
+    """Whether the browser has to revalidate every time: for visitors known by a cookie, since a browser's memory cache
+    ignores `Vary: Cookie` (Chromium 156 went on showing pictures after the session had ended, until a reload)."""
+
+    @property
+    def is_hit(self) -> bool:
+        """A hit needed no call to upstream of any kind."""
+        return Source.UPSTREAM not in (self.grant, self.picture)
+
+
+def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, handling: Handling) -> Fields:
+    """Make the fields of 200 and 304 alike; `fresh_for_s` is what is left of the grant."""
+    max_age_s = max(int(fresh_for_s), 0)
+    is_public = identity.is_public
+    keeping = "no-cache" if handling.asks_again else f"max-age={max_age_s}"
+    caching = f"{'public' if is_public else 'private'}, {keeping}"
+    fields: Fields = (
+        *_storing(caching, VARY_PUBLIC if is_public else VARY, is_sealed=handling.grant is Source.SEALED),
+        ("Cache-Status", cache_status(handling, int(fresh_for_s))),
+        # A page of another site may show what an anonymous visitor may see, and nothing else.
+        ("Cross-Origin-Resource-Policy", "cross-origin" if is_public else "same-site"),
+        *SAFETY,
+    )
+    return (("ETag", etag), *fields) if etag else fields
+
+
+def _storing(caching: str, vary: str, *, is_sealed: bool) -> Fields:
+    """Say who may store it. Behind a sealed URL nothing changes while it lives, whatever else the request says."""
+    if is_sealed:
+        return (("Cache-Control", f"{caching}, immutable"),)
+    return (("Cache-Control", caching), ("Vary", vary))
+
+
+def cache_status(handling: Handling, ttl_s: int) -> str:
+    """Say how the answer came about (RFC 9211 §2); `detail` names the tier, or what of a miss was still at hand.
+
+    A negative `ttl` says that the grant had run out, and was honoured because Cloudreve could not be asked.
+    """
+    if handling.is_hit:
+        sources = (handling.grant, handling.picture)
+        farthest = next(source for source in _FARTHEST_FIRST if source in sources)
+        return f"{CACHE_NAME}; hit; ttl={ttl_s}; detail={farthest}"
+    parts = [CACHE_NAME, "fwd=miss", f"ttl={ttl_s}"]
+    if handling.collapsed:
+        parts.append("collapsed")
+    if handling.picture is not Source.UPSTREAM:
+        parts.append("detail=picture-reused")
+    return "; ".join(parts)
+
+
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """Compare weakly (RFC 9110 §13.1.2): whether the client has this very picture already."""
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or etag in _ENTITY_TAG.findall(if_none_match)
+
+
+def problem_fields(error: ProxyError) -> Fields:
+    """Make the fields of an error; errors are never stored by anybody."""
+    fields: Fields = (
+        ("Content-Type", "application/problem+json"),
+        ("Cache-Control", "no-store"),
+        ("Vary", VARY),
+        *SAFETY,
+    )
+    if error.retry_after_s is not None:
+        fields += (("Retry-After", str(error.retry_after_s)),)
+    if isinstance(error, MethodNotAllowed):
+        fields += (("Allow", error.allowed),)
+    if error.status == 401:  # noqa: PLR2004 - RFC 9110 §15.5.2: a 401 names the scheme
+        cause = ', error="invalid_token"' if isinstance(error, InvalidToken) else ""
+        fields += (("WWW-Authenticate", f'Bearer realm="cloudreve"{cause}'),)
+    return fields
+
+
+def problem(error: ProxyError) -> bytes:
+    """Make the body of an error (RFC 9457), with Cloudreve's code and correlation id where it gave them."""
+    members: dict[str, str | int] = {"type": "about:blank", "title": error.title, "status": int(error.status)}
+    if error.detail:
+        members["detail"] = error.detail
+    if error.code is not None:
+        members["code"] = error.code
+    if error.correlation_id:
+        members["correlation_id"] = error.correlation_id
+    return msgspec.json.encode(members)

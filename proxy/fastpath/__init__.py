@@ -1,0 +1,1 @@
+"""Answers repeated requests without aiohttp: index, entry, protocol."""

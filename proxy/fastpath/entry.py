@@ -1,0 +1,147 @@
+"""An answer that has been given, and can be given again as long as nothing that it rests on changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf
+from typing import NamedTuple
+from weakref import ReferenceType, ref
+
+from aiohttp import web
+
+from proxy.domain.keys import picture_key
+from proxy.domain.model import Grant, Picture, PictureHead, Source
+from proxy.domain.response_fields import Handling, cache_status
+from proxy.observe.metrics import Tally
+from proxy.pictures.respond import Answer
+
+_OBJECT_BYTES = 1000
+"""What one takes beside its texts: itself, the grant that no tier may hold any more, its place in a table. Measured on
+CPython 3.11 (`tests/web/test_hitpath.py` measures again)."""
+_SOME_SECONDS = 1_234_567_890
+_MAX_AGE = re.compile(r"max-age=\d+")
+_NEAR = frozenset({Source.MEMORY, Source.REDIS, Source.SEALED})
+
+
+class Way(NamedTuple):
+    """What an answer says of where it came from, and where that is counted."""
+
+    counting: tuple[bytes, ...]
+    """The fields that count seconds, cut where a number of seconds stands."""
+    tally: Tally
+
+
+@dataclass(slots=True)
+class Finished:
+    """One answer. The bytes of its picture are the tiers'."""
+
+    raw: bytes
+    """The request."""
+    subject: str
+    """Whose grant it rests on: Cloudreve's user id, or nothing."""
+    is_trusted: bool
+    """Whether what the request said of its way here was believed."""
+    grant: Grant
+    grant_key: str
+    """Where the tiers keep the grant; empty where the request itself brings it, sealed."""
+    shown: PictureHead | None
+    """None where the visitor has the picture already (304)."""
+    until: float
+    """Unix time in seconds on Cloudreve's clock from which on the request has to go the long way."""
+    forgotten: int
+    """How often the tiers had been told to forget something when this was made."""
+    fixed: bytes
+    """The head without the fields that tell seconds."""
+    near: Way
+    """Where the picture comes from memory, or none is shown."""
+    far: Way
+    """Where it comes from Redis."""
+    narrate: Callable[[float], object] | None
+    picture: ReferenceType[Picture] | None = None
+    """The picture as the memory tier held it."""
+    head: bytes = b""
+    sure_from: float = inf
+    sure_until: float = -inf
+    """Between these times, on Cloudreve's clock, the head is true."""
+    version: int = -1
+    """Of the memory tier, when it was last seen to hold what this rests on."""
+
+    @property
+    def picture_key(self) -> str:
+        """Name the place of the picture's bytes."""
+        return picture_key(self.grant.picture)
+
+    @property
+    def size_bytes(self) -> int:
+        """Estimate what it takes."""
+        return _OBJECT_BYTES + len(self.raw) + 2 * len(self.fixed) + len(self.grant.url)
+
+    def show(self, picture: Picture) -> bool:
+        """Take bytes from a tier, if they are those that were shown."""
+        if picture.head != self.shown:
+            return False
+        self.picture = ref(picture)
+        return True
+
+    def head_for(self, now: float, date: bytes, way: Way) -> bytes:
+        """Make the head for this moment."""
+        left = b"%d" % (self.grant.fresh_until - now)
+        return b"%b%bDate: %b\r\n\r\n" % (self.fixed, left.join(way.counting), date)
+
+
+class Recalled(NamedTuple):
+    """The picture for a known request."""
+
+    known: Finished
+    picture: Picture
+    way: Way
+    """Where it came from."""
+    seconds: float
+    """How long that took."""
+
+
+def found_in(tier: Source, handling: Handling) -> Handling:
+    """Tell how the same question will be handled when a tier has the picture, and memory the grant."""
+    grant = handling.grant if handling.grant is Source.SEALED else Source.MEMORY
+    return replace(handling, grant=grant, picture=tier if handling.picture is not None else None)
+
+
+def caching(response: web.StreamResponse) -> str:
+    """Give a response's `Cache-Control` without its number of seconds."""
+    return _MAX_AGE.sub(f"max-age={_SOME_SECONDS}", response.headers.get("Cache-Control", ""))
+
+
+def counting(caching: str, handling: Handling) -> tuple[bytes, ...]:
+    """Make the fields that count seconds."""
+    lines = f"Cache-Control: {caching}\r\nCache-Status: {cache_status(handling, _SOME_SECONDS)}\r\n"
+    return tuple(part.encode() for part in lines.split(str(_SOME_SECONDS)))
+
+
+def fixed(response: web.StreamResponse) -> bytes:
+    """Make the part of a response's head that tells no seconds."""
+    told = ("Date", "Cache-Control", "Cache-Status")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items() if name not in told)
+    return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}".encode("utf-8", "surrogateescape")
+
+
+def is_repeatable(request: web.Request, response: web.StreamResponse, raw: bytes) -> bool:
+    """Tell whether nothing about this answer was for this once only."""
+    return (
+        request.method == "GET"
+        and request.version == (1, 1)
+        and response.keep_alive is not False
+        and "Expect" not in request.headers
+        and raw.split(b" ", 2)[1] == request.raw_path.encode("utf-8", "surrogateescape")
+        and response.status in (200, 304)
+        and "Set-Cookie" not in response.headers
+        and not response.cookies
+    )
+
+
+def is_at_hand(answer: Answer) -> bool:
+    """Tell whether all of it came from a tier, or with the request, and is complete."""
+    grant, picture = answer.handling.grant, answer.handling.picture
+    is_complete = answer.shown is None or isinstance(answer.shown.body, Picture)
+    return is_complete and grant in _NEAR and (picture is None or picture in _NEAR)

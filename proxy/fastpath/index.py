@@ -1,0 +1,249 @@
+"""The hit path: a request that reads byte for byte like one just answered is answered without being read again.
+
+Everything that an answer depends on is in the bytes of the request and in whether its sender is a trusted proxy, so
+that equal bytes may have equal answers. What can change meanwhile is looked at on every hit: neither the grant nor the
+belief in the token may have ended, no renewal may be due, no other grant may have come, and the bytes must be those
+that were shown, from the memory tier or, a little later, from Redis. As long as the memory tier's version stays the
+same it need not be asked; it is each second, which also keeps what is hot from being driven out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from functools import lru_cache, partial
+from typing import NamedTuple, TypeAlias
+from weakref import ref
+
+from aiohttp import web
+from cachetools import LRUCache
+
+from proxy.cache.tiers import Tiers
+from proxy.domain.freshness import renew_at
+from proxy.domain.model import Picture, Source
+from proxy.domain.response_fields import Handling
+from proxy.fastpath.entry import Finished, Recalled, Way, caching, counting, fixed, found_in, is_at_hand, is_repeatable
+from proxy.observe.metrics import Metrics
+from proxy.observe.prerendered import refrain
+from proxy.pictures.respond import Answer
+from proxy.settings import Settings
+from proxy.upstream.clock import Clock
+
+MAX_RAW_BYTES = 4096
+"""Requests that are longer go the long way."""
+KNOWN_ONCE = 16_384
+"""So many requests are known to have come once, and so many pictures; only what comes again is worth remembering."""
+KINDS = 64
+"""So many kinds of answers and of lines there are about."""
+
+EVIDENCE = web.RequestKey("evidence", Answer)
+"""The answer that a response was made from, where the response is nothing but that."""
+
+Wire: TypeAlias = tuple[bytes, bytes]
+"""Head and body."""
+
+
+class Asked(NamedTuple):
+    """The one request that a connection is answering."""
+
+    raw: bytes
+    is_trusted: bool
+    """Whether it came from a trusted proxy."""
+    epoch: int
+    """Of the hit path, when it came."""
+    forgotten: int
+    """How often the tiers had been told to forget something by then."""
+
+
+class HitPath:
+    """Knows finished answers by the bytes of their requests."""
+
+    def __init__(
+        self, tiers: Tiers, trusts: Callable[[str], bool], clock: Clock, metrics: Metrics, settings: Settings
+    ) -> None:
+        self.trusts = trusts
+        self._epoch = 0
+        self._tiers = tiers
+        self._memory = tiers.memory
+        self._clock = clock
+        self._now = clock.now
+        self._metrics = metrics
+        self._max_bytes = settings.memory.max_answers_bytes
+        self._ttl_s = settings.pictures.ttl_s
+        self._renew_s = settings.grants.renew_s
+        self._is_narrated = settings.log.level in ("debug", "info")
+        self._line = lru_cache(KINDS)(partial(refrain, "proxy.http", "request"))
+        self._way = lru_cache(KINDS)(self._new_way)
+        self._date = (-1, b"")
+        self._once: LRUCache[int, None] = LRUCache(KNOWN_ONCE)
+        self._finished: dict[bytes, Finished] = {}
+        self._recalled: LRUCache[str, int] = LRUCache(KNOWN_ONCE)
+        """The memory tier's version when a picture was last recalled, by its key."""
+        self.size_bytes = 0
+        """What is kept takes, as estimated, without the pictures."""
+
+    def asked(self, raw: bytes, *, is_trusted: bool) -> Asked:
+        """Take note of a request that has just come."""
+        return Asked(raw, is_trusted, self._epoch, self._tiers.forgotten)
+
+    def answer(self, raw: bytes, *, is_trusted: bool) -> Wire | None:
+        """Give the answer to the bytes of a request, or None when it cannot be given at once."""
+        known = self._finished.get(raw)
+        if known is None or known.is_trusted is not is_trusted:
+            return None
+        body = b""
+        if known.shown is not None:
+            picture = known.picture() if known.picture is not None else None
+            if picture is None:
+                return None
+            body = picture.body
+        now = self._now()
+        is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
+        if not is_sure and not self._renew(known, now):
+            return None
+        known.near.tally.count += 1
+        known.near.tally.sent_bytes += len(body)
+        if known.narrate is not None:
+            known.narrate(0.0)
+        return known.head, body
+
+    def knows(self, raw: bytes, *, is_trusted: bool) -> Finished | None:
+        """Give what was known last of a request that asks for a picture, wherever that may be now."""
+        known = self._finished.get(raw)
+        is_it = known is not None and known.shown is not None and known.is_trusted is is_trusted
+        return known if is_it else None
+
+    async def recall(self, known: Finished) -> Recalled | None:
+        """Bring the picture of such a request, or None when it has to go the long way."""
+        started, key = time.perf_counter(), known.picture_key
+        ttl_s = self._ttl_s if self._comes_again(key) else 0.0
+        found = await self._tiers.find(key, (Picture,), lambda _: ttl_s)
+        if self._finished.get(known.raw) is not known or not self._stands(known, self._now()):
+            return None
+        if found is None or not known.show(found[0]):
+            self._drop(known.raw)
+            return None
+        way = known.far if found[1] is Source.REDIS else known.near
+        return Recalled(known, found[0], way, time.perf_counter() - started)
+
+    def give(self, recalled: Recalled) -> Wire:
+        """Make an answer of what was brought, and count it."""
+        known, picture, way, seconds = recalled
+        way.tally.add(seconds, len(picture.body))
+        if known.narrate is not None:
+            known.narrate(seconds * 1000)
+        return known.head_for(self._now(), self._today(), way), picture.body
+
+    def forget(self) -> None:
+        """Forget all, that of requests under way too: somebody has signed out, or visitors are to go elsewhere."""
+        self._epoch += 1
+        self._finished.clear()
+        self.size_bytes = 0
+
+    def forget_of(self, subject: str) -> None:
+        """Forget a user's answers, and those of requests under way: the user has changed files."""
+        self._epoch += 1
+        for known in [known for known in self._finished.values() if known.subject == subject]:
+            self._drop(known.raw)
+
+    async def offer(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Remember an answer that is about to leave, if the next equal request may have it too."""
+        answer, asked = request.get(EVIDENCE), getattr(request.protocol, "asked", None)
+        if answer is None or asked is None or asked.epoch != self._epoch or not is_at_hand(answer):
+            return
+        if self._is_first(asked.raw) or not is_repeatable(request, response, asked.raw):
+            return
+        until = min(answer.found.sure_until, renew_at(answer.found.grant, self._renew_s))
+        if self._now() < until:
+            self._keep(self._finished_by(asked, answer, request, response, until))
+
+    def _renew(self, known: Finished, now: float) -> bool:
+        """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
+        version = self._memory.version
+        if not self._stands(known, now):
+            return False
+        if known.shown is not None:
+            picture = self._memory.lookup(known.picture_key)
+            if not isinstance(picture, Picture):
+                return False
+            if not known.show(picture):
+                self._drop(known.raw)
+                return False
+        known.version = version
+        known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.until)
+        known.head = known.head_for(now, self._today(), known.near)
+        return True
+
+    def _stands(self, known: Finished, now: float) -> bool:
+        """Tell whether the grant still counts. Being driven out of memory does not end it, being forgotten does."""
+        held = self._memory.lookup(known.grant_key) if known.grant_key else known.grant
+        is_the_same = held == known.grant or (held is None and self._tiers.forgotten == known.forgotten)
+        if now < known.until and is_the_same:
+            return True
+        self._drop(known.raw)
+        return False
+
+    def _comes_again(self, key: str) -> bool:
+        """Tell whether a picture was recalled before, and memory has not been filled anew since.
+
+        Only such a picture comes back to memory, so that what is asked for seldom drives out nothing.
+        """
+        version, before = self._memory.version, self._recalled.get(key)
+        self._recalled[key] = version
+        return before is not None and version - before <= self._memory.count
+
+    def _is_first(self, raw: bytes) -> bool:
+        """Tell whether a request comes for the first time, as far as is known."""
+        name = hash(raw)
+        if name in self._once:
+            return False
+        self._once[name] = None
+        return True
+
+    def _finished_by(
+        self, asked: Asked, answer: Answer, request: web.Request, response: web.StreamResponse, until: float
+    ) -> Finished:
+        shown, outcome = answer.shown, "not_modified" if answer.shown is None else "hit"
+        near, far = (found_in(tier, answer.handling) for tier in (Source.MEMORY, Source.REDIS))
+        route = str(getattr(request.match_info.route.resource, "canonical", ""))
+        told = {"method": "GET", "route": route, "status": response.status, "outcome": outcome}
+        return Finished(
+            raw=asked.raw,
+            subject=answer.identity.subject,
+            is_trusted=asked.is_trusted,
+            grant=answer.found.grant,
+            grant_key=answer.found.key,
+            shown=shown.head if shown is not None else None,
+            until=until,
+            forgotten=asked.forgotten,
+            fixed=fixed(response),
+            near=self._way(outcome, caching(response), near),
+            far=self._way(outcome, caching(response), far),
+            narrate=self._line(**told) if self._is_narrated else None,
+            picture=ref(shown.body) if shown is not None and isinstance(shown.body, Picture) else None,
+        )
+
+    def _new_way(self, outcome: str, caching: str, handling: Handling) -> Way:
+        tally = self._metrics.tally(outcome, handling.grant, handling.picture)
+        return Way(counting(caching, handling), tally)
+
+    def _keep(self, known: Finished) -> None:
+        self._drop(known.raw)
+        self._finished[known.raw] = known
+        self.size_bytes += known.size_bytes
+        while self.size_bytes > self._max_bytes:
+            self._drop(next(iter(self._finished)))
+
+    def _drop(self, raw: bytes) -> None:
+        known = self._finished.pop(raw, None)
+        if known is not None:
+            self.size_bytes -= known.size_bytes
+
+    def _today(self) -> bytes:
+        """Give the value of `Date`."""
+        second, text = self._date
+        if second != (now := int(self._clock.ours())):
+            text = formatdate(now, usegmt=True).encode()
+            self._date = (now, text)
+        return text

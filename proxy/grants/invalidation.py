@@ -1,0 +1,77 @@
+"""When users have changed files of theirs through this gateway: what they were granted before counts no more."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import NamedTuple
+
+from cachetools import TLRUCache
+
+from proxy.cache.shared_values import Notes
+from proxy.coalesce.singleflight import Flights
+from proxy.domain.freshness import DATE_PRECISION_S
+from proxy.domain.keys import changed_key
+from proxy.domain.model import Identity, IdentityKind
+from proxy.upstream.clock import Clock
+
+LOOK_S = 2.0
+"""How long a user is believed not to have changed anything at another replica."""
+SLACK_S = 2 * DATE_PRECISION_S
+"""What is granted so soon after a change at another replica may be older than it: they agree on the time no better."""
+KNOWN_USERS = 10_000
+
+
+class Change(NamedTuple):
+    """The last one of a user, on Cloudreve's clock."""
+
+    at: float = -math.inf
+    """Grants of before count no more."""
+    sure_until: float = math.inf
+    """When to look again whether there has been another."""
+
+
+NEVER = Change()
+
+
+class Changes:
+    """Each user's last change, told to all replicas of one Redis within `LOOK_S`, and here at once."""
+
+    def __init__(self, notes: Notes, clock: Clock, flights: Flights[None], lasts_s: float) -> None:
+        self._notes = notes
+        self._clock = clock
+        self._flights = flights
+        self._lasts_s = lasts_s
+        self._known: TLRUCache[str, Change] = TLRUCache(
+            KNOWN_USERS, ttu=lambda _, change, __: change.sure_until, timer=clock.now
+        )
+
+    async def note(self, identity: Identity) -> None:
+        """Take note of a change that has just been made; it counts for as long as any grant of before could."""
+        if identity.kind is not IdentityKind.USER:
+            return
+        key, at = changed_key(identity.subject), repr(self._clock.now())
+        self._notes.remember(key, at, self._lasts_s)
+        self._known.pop(identity.subject, None)
+        outcome, _ = self._flights.join(f"{key} {at}", lambda: self._notes.keep(key, at, self._lasts_s))
+        await outcome
+
+    async def last(self, identity: Identity) -> Change:
+        """Give a user's last change."""
+        if identity.kind is not IdentityKind.USER:
+            return NEVER
+        known = self._known.get(identity.subject)
+        if known is None:
+            key, sure_until = changed_key(identity.subject), self._clock.now() + LOOK_S
+            shared = await self._notes.shared(key)
+            own = self._notes.lookup(key)  # after what takes time
+            at = _time(own) if shared == own else max(_time(own), _time(shared) + SLACK_S)
+            known = self._known[identity.subject] = Change(at, sure_until)
+        return known
+
+
+def _time(text: str | None) -> float:
+    with suppress(ValueError):
+        at = float(text or "")
+        return at if math.isfinite(at) else NEVER.at
+    return NEVER.at

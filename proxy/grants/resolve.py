@@ -1,0 +1,101 @@
+"""Asking Cloudreve for a grant without colliding: in turn while a thumbnail may have to be made, and patiently."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from weakref import WeakValueDictionary
+
+from cachetools import LRUCache
+
+from proxy.coalesce.distributed_singleflight import Alone, Cluster
+from proxy.coalesce.fair_queue import FairLimit
+from proxy.domain.freshness import backoff_s
+from proxy.domain.keys import turn_key
+from proxy.domain.model import Generating, Grant, Resolution, ThumbRequest, Visitor
+from proxy.identity.claims import client_of
+from proxy.upstream.cloudreve import Cloudreve
+
+GENERATED_NAMES = 100_000
+"""How many files are remembered as having a thumbnail already, so that their resolves need no turns."""
+
+
+class Resolver:
+    """Resolves one after the other what would collide, and asks again while Cloudreve works for somebody else."""
+
+    def __init__(
+        self,
+        cloudreve: Cloudreve,
+        cluster: Cluster | Alone,
+        limit: FairLimit,
+        deadline_s: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.breaker = cloudreve.breaker
+        self._cloudreve = cloudreve
+        self._cluster = cluster
+        self._limit = limit
+        self._deadline_s = deadline_s
+        self._sleep = sleep
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._generated: LRUCache[str, None] = LRUCache(GENERATED_NAMES)
+
+    def admitted(self, visitor: Visitor, request: ThumbRequest) -> AbstractContextManager[None]:
+        """Take a place among those who wait, or raise Busy; to be held while resolving."""
+        return self._limit.admitted(client_of(visitor.identity, request.client), _name(visitor, request))
+
+    def hurry(self, visitor: Visitor, request: ThumbRequest) -> None:
+        """Let a resolve that another was admitted for have its turn as if this visitor had asked first."""
+        self._limit.hurry(client_of(visitor.identity, request.client), _name(visitor, request))
+
+    def next_turn(self, visitor: Visitor, request: ThumbRequest) -> str | None:
+        """Name the turn over all replicas that a resolve would take now, if it would take one."""
+        name = _name(visitor, request)
+        turn = self._turns.get(name)
+        is_free = turn is None or not turn.locked()
+        return name if _is_shared(request) and name not in self._generated and is_free else None
+
+    async def resolve(self, visitor: Visitor, request: ThumbRequest) -> Resolution:
+        """Give what Cloudreve says in the end; Generating only when it said nothing else until the deadline."""
+        name, is_shared = _name(visitor, request), _is_shared(request)
+
+        async def work() -> Resolution:
+            return await self._patiently(name, visitor, request)
+
+        if name in self._generated:
+            return await work()
+        turn = self._turns.setdefault(name, asyncio.Lock())
+        async with turn:
+            if name not in self._generated:
+                return await (self._cluster.take_turns(name, work, _is_grant) if is_shared else work())
+        return await work()
+
+    async def _patiently(self, name: str, visitor: Visitor, request: ThumbRequest) -> Resolution:
+        """Ask again while the thumbnail is being generated for somebody else."""
+        started, attempt = asyncio.get_running_loop().time(), 0
+        while True:
+            async with self._limit.slot(name):
+                resolution = await self._cloudreve.resolve(request.uri, visitor.credentials, request.hint)
+            if isinstance(resolution, Grant):
+                self._generated[name] = None
+            pause_s = backoff_s(attempt, random.random())  # noqa: S311 - jitter is no secret
+            elapsed_s = asyncio.get_running_loop().time() - started
+            if not isinstance(resolution, Generating) or elapsed_s + pause_s >= self._deadline_s:
+                return resolution
+            attempt += 1
+            await self._sleep(pause_s)
+
+
+def _is_shared(request: ThumbRequest) -> bool:
+    """Tell whether everybody means the same file by this URI; elsewhere it depends on the user."""
+    return request.uri.filesystem == "share"
+
+
+def _name(visitor: Visitor, request: ThumbRequest) -> str:
+    return turn_key("" if _is_shared(request) else visitor.identity.subject, request.uri)
+
+
+def _is_grant(resolution: Resolution) -> bool:
+    return isinstance(resolution, Grant)

@@ -1,0 +1,1 @@
+"""HTTP towards visitors and operators: applications, routes, header fields, limits."""

@@ -1,0 +1,55 @@
+"""`/api/v4/file/thumb?uri=...`: Cloudreve's own question, answered in its own shape, with a sealed URL."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from proxy.domain.errors import ProxyError
+from proxy.domain.response_fields import Handling, cache_status
+from proxy.gateway import Gateway
+from proxy.grants.lookup import Granted
+from proxy.http.api_envelope import Reply, link, no
+from proxy.http.problems import OUTCOME
+from proxy.http.request_origin import Front
+from proxy.http.sealed_access import Sealed
+from proxy.http.sealed_urls import PREFIX
+from proxy.http.thumb import question
+
+
+class ThumbApi:
+    """Answers clients of Cloudreve's API, its own page among them, as Cloudreve would."""
+
+    def __init__(self, gateway: Gateway, sealed: Sealed, front: Front, max_uri_bytes: int) -> None:
+        self._gateway = gateway
+        self._sealed = sealed
+        self._front = front
+        self._max_uri_bytes = max_uri_bytes
+
+    def routes(self) -> list[web.RouteDef]:
+        """Make the route; Cloudreve has no HEAD here either."""
+        return [web.get("/api/v4/file/thumb", self._thumb, allow_head=False)]
+
+    async def _thumb(self, request: web.Request) -> web.Response:
+        asked = None
+        try:
+            # Cookies do not count here: clients of this API send tokens, and a page without one is signed out.
+            asked = question(request, self._front, self._max_uri_bytes)
+            granted = await self._gateway.grant(asked)
+            url = self._front.origin(request) + PREFIX + self._sealed.seal(granted)
+        except ProxyError as error:
+            request[OUTCOME] = error.category
+            return _response(no(error, for_anybody=asked is None or asked.uri.filesystem == "share"))
+        request[OUTCOME] = "granted"
+        response = _response(link(url, granted.found.grant.fresh_until))
+        response.headers["Cache-Status"] = _cache_status(granted)
+        return response
+
+
+def _response(reply: Reply) -> web.Response:
+    return web.Response(status=reply.status, headers=dict(reply.fields), body=reply.body)
+
+
+def _cache_status(granted: Granted) -> str:
+    """Say where the grant came from, which is all there was to find."""
+    source = granted.found.source
+    return cache_status(Handling(source, source, granted.found.collapsed), int(granted.fresh_for_s))

@@ -1,0 +1,53 @@
+"""The border at which errors become answers (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from proxy.domain.errors import MethodNotAllowed, NoSuchRoute, ProxyError
+from proxy.domain.response_fields import problem, problem_fields
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+OUTCOME = web.RequestKey("outcome", str)
+"""How a request ended, in the vocabulary of the metrics."""
+LEFT = "left"
+"""The visitor did not wait for the answer, or not for all of it."""
+
+_log = structlog.get_logger("proxy.http")
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer an error with problem+json and its true status, whatever raised it."""
+    try:
+        return await handler(request)
+    except ProxyError as error:
+        return problem_of(request, error)
+    except web.HTTPMethodNotAllowed as error:
+        return problem_of(request, MethodNotAllowed(", ".join(sorted(error.allowed_methods))))
+    except web.HTTPNotFound:
+        return problem_of(request, NoSuchRoute("There is nothing at this path."))
+    except web.HTTPException:
+        raise
+    except ConnectionResetError:  # the visitor has left; what they wanted goes on for whoever comes next
+        answer = problem_of(request, ProxyError("The connection broke."))
+        request[OUTCOME] = LEFT
+        return answer
+    except Exception:  # noqa: BLE001 - the border: whatever it was, the visitor gets an answer
+        _log.exception("a request ended unexpectedly")
+        return problem_of(request, ProxyError("The gateway failed on this request."))
+
+
+def problem_of(request: web.Request, error: ProxyError) -> web.Response:
+    """Make the answer that tells of an error."""
+    request[OUTCOME] = error.category
+    return web.Response(status=error.status, headers=dict(problem_fields(error)), body=problem(error))
+
+
+def is_problem(response: web.StreamResponse) -> bool:
+    """Tell whether an answer tells of an error of ours."""
+    return response.headers.get("Content-Type") == "application/problem+json"

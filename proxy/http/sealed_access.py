@@ -1,0 +1,87 @@
+"""Sealed URLs: leave to see one picture, given out by any replica and honoured by every other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from proxy.cache.tiers import Tiers
+from proxy.coalesce.deadline import deadline
+from proxy.domain.errors import BadSeal, Expired, GrantRejected, UpstreamError
+from proxy.domain.keys import seen_key, site_digest
+from proxy.domain.model import Grant, Refusal, Source
+from proxy.domain.seal import Purpose, Sealer
+from proxy.grants.lookup import FoundGrant, Granted
+from proxy.http.sealed_grant import SealedGrant, decode, encode, sealed_grant
+from proxy.observe.metrics import Metrics
+from proxy.pictures.respond import Answer, Answers
+from proxy.settings import Settings
+from proxy.upstream.clock import Clock
+
+
+class Sealed:
+    """Needs no identity and no tier to answer: the grant comes with the request, sealed."""
+
+    def __init__(
+        self,
+        sealer: Sealer,
+        tiers: Tiers,
+        answers: Answers,
+        clock: Clock,
+        metrics: Metrics,
+        settings: Settings,
+    ) -> None:
+        self._sealer = sealer
+        self._tiers = tiers
+        self._answers = answers
+        self._clock = clock
+        self._metrics = metrics
+        self._site = site_digest(settings.site)
+        self._margin_s = settings.grants.margin_s
+        self._deadline_s = settings.server.deadline_s
+
+    def seal(self, granted: Granted) -> str:
+        """Give the text that stands for this grant; as long as the grant is the same, so is the text."""
+        sealed = sealed_grant(granted.identity, granted.uri, granted.found.grant)
+        try:
+            return self._sealer.seal(Purpose.URL, encode(sealed, self._site))
+        except ValueError as error:
+            raise UpstreamError("Cloudreve's image URL is too long to be sealed.") from error
+
+    async def answer(self, text: str, if_none_match: str | None, client: str) -> Answer:
+        """Show what was sealed, to whoever brings it; raise BadSeal or Expired where that is not to be."""
+        sealed = self._opened(text)
+        async with deadline(self._deadline_s):
+            found = FoundGrant(await self._as_seen(sealed.grant), Source.SEALED, collapsed=False)
+            self._metrics.found("grant", found.source)
+            try:
+                return await self._answers.give(sealed.identity, found, if_none_match, client, self._note)
+            except GrantRejected as error:
+                await self._forget(sealed)
+                raise Expired("The file has changed since this URL was given out.") from error
+
+    def _opened(self, text: str) -> SealedGrant:
+        sealed = decode(self._sealer.open(Purpose.URL, text), self._site)
+        if sealed is None:
+            raise BadSeal("This was sealed for another site, or by another version of the gateway.")
+        if self._remaining_s(sealed.grant) <= 0:
+            raise Expired("This URL was good for a limited time, which is over.")
+        return sealed
+
+    def _remaining_s(self, grant: Grant) -> float:
+        """Tell how long a URL that was given out still opens: the margin is there for using what one was given."""
+        return grant.fresh_until + self._margin_s - self._clock.now()
+
+    async def _as_seen(self, grant: Grant) -> Grant:
+        """Give the grant with the version of a foreign picture that was last seen under it, if it is known."""
+        kept = None if grant.own else await self._tiers.find(seen_key(grant.url), (Grant,), self._remaining_s)
+        return replace(grant, version=kept[0].version) if kept else grant
+
+    async def _note(self, grant: Grant, version: str) -> None:
+        """Note it apart from the identity's own grant, which may be a newer one by now."""
+        await self._tiers.keep(seen_key(grant.url), replace(grant, version=version), self._remaining_s(grant))
+
+    async def _forget(self, sealed: SealedGrant) -> None:
+        """Drop the grant where it is kept, so that no more URLs are given out for it; a newer one stays."""
+        kept = await self._tiers.find(sealed.place, (Grant, Refusal), lambda _: 0.0)
+        if kept is not None and isinstance(kept[0], Grant) and kept[0].url == sealed.grant.url:
+            await self._tiers.forget(sealed.place)

@@ -1,0 +1,81 @@
+"""What a sealed URL holds: a grant, its identity, and its key in the tiers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from proxy.domain.keys import grant_key
+from proxy.domain.model import FileUri, Grant, Identity, IdentityKind
+
+VERSION = 1
+"""Raise it with every change of shape: what another version has sealed is then of no use, instead of misread."""
+
+_PLACE = "g:"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedGrant:
+    """A grant as it is sealed into a URL. The File URI, which may hold a password, is in it as a digest only."""
+
+    identity: Identity
+    place: str
+    """The grant's key in the tiers, which binds the File URI to the identity."""
+    grant: Grant
+
+
+class _Written(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=VERSION):
+    site: str
+    kind: IdentityKind
+    subject: str
+    client: str
+    scopes: tuple[str, ...]
+    ticket: str
+    place: bytes
+    url: str
+    fresh_until: float
+    picture: bytes
+    own: bool
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Written)
+
+
+def sealed_grant(identity: Identity, uri: FileUri, grant: Grant) -> SealedGrant:
+    """Make what is sealed of a grant: without the fields that change while it lives, so that its URL stays the same."""
+    travelling = Grant(grant.url, grant.fresh_until, grant.picture, grant.own)
+    return SealedGrant(identity, grant_key(identity, uri), travelling)
+
+
+def encode(sealed: SealedGrant, site: str) -> bytes:
+    """Write it for one Cloudreve site, the same each time."""
+    who, grant = sealed.identity, sealed.grant
+    written = _Written(
+        site=site,
+        kind=who.kind,
+        subject=who.subject,
+        client=who.client,
+        scopes=who.scopes,
+        ticket=who.ticket,
+        place=bytes.fromhex(sealed.place.removeprefix(_PLACE)),
+        url=grant.url,
+        fresh_until=grant.fresh_until,
+        picture=bytes.fromhex(grant.picture),
+        own=grant.own,
+    )
+    return _encoder.encode(written)
+
+
+def decode(raw: bytes, site: str) -> SealedGrant | None:
+    """Read what was written; None for what is of another site, where the same picture's name is another picture's."""
+    try:
+        written = _decoder.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if written.site != site:
+        return None
+    identity = Identity(written.kind, written.subject, written.client, written.scopes, written.ticket)
+    grant = Grant(written.url, written.fresh_until, written.picture.hex(), written.own)
+    return SealedGrant(identity, _PLACE + written.place.hex(), grant)

@@ -1,0 +1,107 @@
+"""`/thumb?uri=...`: a File URI in, a picture out."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.domain.errors import ProxyError
+from proxy.domain.model import Picture, ThumbRequest
+from proxy.domain.response_fields import picture_fields
+from proxy.fastpath.index import EVIDENCE
+from proxy.gateway import Gateway
+from proxy.http.embed import Embed
+from proxy.http.problems import OUTCOME
+from proxy.http.request_origin import Front
+from proxy.http.thumb_request import thumb_request
+from proxy.pictures.respond import Answer, Shown
+from proxy.pictures.stream_buffer import Download
+from proxy.sessions.cookies import Jar
+
+LARGE_BYTES = 16 * 1024
+"""The head of a larger body is sent apart from it: sent together, they are copied for each visitor."""
+
+
+class Thumbs:
+    """Shows pictures to those who may see them."""
+
+    def __init__(self, gateway: Gateway, jar: Jar, front: Front, embed: Embed, max_uri_bytes: int) -> None:
+        self._embed = embed
+        self._gateway = gateway
+        self._jar = jar
+        self._front = front
+        self._max_uri_bytes = max_uri_bytes
+
+    def routes(self) -> list[web.RouteDef]:
+        """Make the route; HEAD comes with GET."""
+        return [web.get("/thumb", self._thumb), web.options("/thumb", self._embed.preflight)]
+
+    async def _thumb(self, request: web.Request) -> web.StreamResponse:
+        asked = question(request, self._front, self._max_uri_bytes, self._jar.session(request))
+        return await write(request, await self._gateway.answer(asked), self._embed)
+
+
+def question(request: web.Request, front: Front, max_uri_bytes: int, cookie: str | None = None) -> ThumbRequest:
+    """Read what the visitor asks for; raise BadRequest or InvalidToken when that cannot be told."""
+    return thumb_request(
+        request.query.getall("uri", ()),
+        authorization=request.headers.getall("Authorization", ()),
+        ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
+        hint=request.headers.get("X-Cr-Context-Hint"),
+        if_none_match=request.headers.getall("If-None-Match", ()),
+        client=front.seen(request).client,
+        cookie=cookie,
+        max_uri_bytes=max_uri_bytes,
+    )
+
+
+async def write(request: web.Request, answer: Answer, embed: Embed) -> web.StreamResponse:
+    """Send an answer, where the asking page may show it: the picture, or that the visitor has it already."""
+    embedding = embed.fields(request, answer.identity)
+    request[EVIDENCE] = answer
+    fields = CIMultiDict(picture_fields(answer.identity, answer.etag, answer.fresh_for_s, answer.handling))
+    for name, value in embedding:
+        if name == "Vary":
+            fields.add(name, value)
+        else:
+            fields[name] = value
+    if answer.shown is None:
+        request[OUTCOME] = "not_modified"
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields)
+    request[OUTCOME] = "hit" if answer.handling.is_hit else "miss"
+    fields["Content-Type"] = answer.shown.head.media_type
+    return await _show(request, answer.shown, fields)
+
+
+class _Large(web.Response):
+    """A response whose head is sent by itself, so that visitors who read slowly share one copy of the body."""
+
+    _send_headers_immediately = True
+
+
+async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) -> web.StreamResponse:
+    if isinstance(shown.body, Picture):
+        body = shown.body.body
+        return (_Large if len(body) > LARGE_BYTES else web.Response)(body=body, headers=fields)
+    response = web.StreamResponse(headers=fields)
+    response.content_length = shown.head.length_bytes
+    await response.prepare(request)
+    if request.method == "HEAD":
+        return response
+    return await _stream(request, response, shown.body)
+
+
+async def _stream(request: web.Request, response: web.StreamResponse, download: Download) -> web.StreamResponse:
+    """Send what arrives; a picture that breaks off must not look complete, so its connection is cut."""
+    try:
+        async for chunk in download.chunks():
+            await response.write(chunk)
+    except ProxyError as error:
+        request[OUTCOME] = error.category
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+    await response.write_eof()
+    return response

@@ -1,0 +1,58 @@
+"""A request for a thumbnail, made of the parts of an HTTP request, each of which is checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from proxy.domain.errors import BadRequest, InvalidToken
+from proxy.domain.file_uri import parse
+from proxy.domain.model import Credentials, ThumbRequest
+
+_BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*) *")
+_TICKET = re.compile(r"[\x21-\x7e]{1,4096}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def thumb_request(
+    uris: Sequence[str],
+    *,
+    authorization: Sequence[str] = (),
+    ticket: Sequence[str] = (),
+    hint: str | None = None,
+    if_none_match: Sequence[str] = (),
+    client: str = "",
+    cookie: str | None = None,
+    max_uri_bytes: int,
+) -> ThumbRequest:
+    """Make the question; each sequence holds a field's values as received, in their order.
+
+    Raises BadRequest for a field that is wrong or ambiguous and InvalidToken for a credential that is not a token.
+    """
+    if len(uris) != 1:
+        raise BadRequest(f"Exactly one `uri` is needed, such as cloudreve://my/picture.jpg; there are {len(uris)}.")
+    return ThumbRequest(
+        uri=parse(uris[0], max_uri_bytes),
+        credentials=Credentials(bearer(authorization), _ticket(ticket), cookie),
+        hint=hint if hint and _UUID.fullmatch(hint) else None,
+        if_none_match=", ".join(if_none_match) if if_none_match else None,
+        client=client,
+    )
+
+
+def bearer(authorization: Sequence[str]) -> str | None:
+    """Give the access token of the lines of `Authorization`; raise InvalidToken for anything else in them."""
+    if not authorization:
+        return None
+    token = _BEARER.fullmatch(authorization[0])
+    if len(authorization) > 1 or token is None:
+        raise InvalidToken("`Authorization` must be one `Bearer` and an access token of Cloudreve.")
+    return token[1]
+
+
+def _ticket(tickets: Sequence[str]) -> str | None:
+    if not tickets:
+        return None
+    if len(tickets) > 1 or not _TICKET.fullmatch(tickets[0]):
+        raise BadRequest("`X-Cr-Purchase-Ticket` must be one ticket of visible ASCII characters.")
+    return tickets[0]

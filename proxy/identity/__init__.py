@@ -1,0 +1,1 @@
+"""Turns credentials into an identity: bearer tokens, whoami, published accounts."""

@@ -1,1 +1,0 @@
-"""The log: lines that cannot hold a secret, written without making anybody wait."""

@@ -1,0 +1,169 @@
+"""What is counted, in a registry of its own. Labels are outcomes and verbs, never anything a visitor brought."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.registry import Collector
+
+from proxy.domain.errors import ProxyError
+from proxy.domain.model import Source
+
+_REQUEST_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_UPSTREAM_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+@dataclass(slots=True)
+class Call:
+    """One call to upstream; whoever makes it says how it ended."""
+
+    outcome: str = "error"
+
+
+@dataclass(slots=True)
+class Tally:
+    """Requests of one outcome on the hit path, counted as cheaply as can be."""
+
+    count: int = 0
+    """How many took no time: what the hit path takes by itself is far below the lowest bound."""
+    sent_bytes: int = 0
+    spent_s: float = 0.0
+    """All others together."""
+    others: list[int] = field(default_factory=lambda: [0] * (len(_REQUEST_BUCKETS_S) + 1))
+    """How many of them there were in each bucket."""
+
+    def add(self, seconds: float, sent_bytes: int) -> None:
+        """Count a request that took time."""
+        self.others[bisect_left(_REQUEST_BUCKETS_S, seconds)] += 1
+        self.spent_s += seconds
+        self.sent_bytes += sent_bytes
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.count = self.sent_bytes = 0
+        self.spent_s = 0.0
+        self.others[:] = [0] * len(self.others)
+
+
+class _Entry(Collector):
+    """Enters what has been tallied, first of all when somebody looks."""
+
+    def __init__(self, enter: Callable[[], None]) -> None:
+        self._enter = enter
+
+    def collect(self) -> Iterator[Metric]:
+        self._enter()
+        yield from ()
+
+
+class Metrics:
+    """Counters, gauges and histograms of one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_Entry(self._enter_tallies))
+        r = self.registry
+        self._requests = Counter("thumb_proxy_requests", "Requests for thumbnails", ["outcome"], registry=r)
+        self._request_s = Histogram(
+            "thumb_proxy_request_seconds",
+            "Time from request to last byte",
+            ["outcome"],
+            registry=r,
+            buckets=_REQUEST_BUCKETS_S,
+        )
+        # Each request is counted several times, and to find its place takes as long as to count it.
+        self._outcomes = cache(lambda outcome: (self._requests.labels(outcome), self._request_s.labels(outcome)))
+        self._lookup = cache(lambda entry, source: self._lookups.labels(entry, source.value))
+        self._tallies: defaultdict[tuple[str, Source, Source | None], Tally] = defaultdict(Tally)
+        self._sent = Counter("thumb_proxy_sent_bytes", "Bytes of pictures sent to visitors", registry=r)
+        self._fetched = Counter("thumb_proxy_fetched_bytes", "Bytes of pictures received from upstream", registry=r)
+        self._calls = Counter("thumb_proxy_upstream_calls", "Calls to upstream", ["verb", "outcome"], registry=r)
+        self._call_s = Histogram(
+            "thumb_proxy_upstream_seconds",
+            "Time of a call to upstream",
+            ["verb"],
+            registry=r,
+            buckets=_UPSTREAM_BUCKETS_S,
+        )
+        self._collapsed = Counter(
+            "thumb_proxy_collapsed", "Waiters that shared another's flight", ["flight"], registry=r
+        )
+        self._lookups = Counter(
+            "thumb_proxy_lookups", "Where a grant or a picture was found", ["entry", "source"], registry=r
+        )
+        self._cut_off = Counter("thumb_proxy_cut_off", "Connections of visitors that were cut", ["reason"], registry=r)
+        self._redis_troubles = Counter("thumb_proxy_redis_troubles", "Trouble met with Redis", ["trouble"], registry=r)
+
+    def request(self, outcome: str, seconds: float, sent_bytes: int) -> None:
+        """Count one request for a thumbnail."""
+        requests, request_s = self._outcomes(outcome)
+        requests.inc()
+        request_s.observe(seconds)
+        self._sent.inc(sent_bytes)
+
+    def tally(self, outcome: str, grant: Source, picture: Source | None) -> Tally:
+        """Give where to count requests on the hit path; the sums are entered when somebody looks."""
+        return self._tallies[outcome, grant, picture]
+
+    @contextmanager
+    def upstream(self, verb: str) -> Iterator[Call]:
+        """Count one call and its time; an error counts under its category."""
+        call, started = Call(), time.perf_counter()
+        try:
+            yield call
+        except ProxyError as error:
+            call.outcome = error.category
+            raise
+        finally:
+            self._calls.labels(verb, call.outcome).inc()
+            self._call_s.labels(verb).observe(time.perf_counter() - started)
+
+    def fetched(self, size_bytes: int) -> None:
+        """Count bytes received from upstream."""
+        self._fetched.inc(size_bytes)
+
+    def collapsed(self, flight: str) -> None:
+        """Count a waiter that shared a flight: of an identity, a grant or a picture."""
+        self._collapsed.labels(flight).inc()
+
+    def found(self, entry: str, source: Source) -> None:
+        """Count where a grant or a picture was found."""
+        self._lookup(entry, source).inc()
+
+    def redis_trouble(self, trouble: str) -> None:
+        """Count what went wrong with Redis; no request fails of it."""
+        self._redis_troubles.labels(trouble).inc()
+
+    def cut_off(self, reason: str) -> None:
+        """Count a visitor's connection that was cut."""
+        self._cut_off.labels(reason).inc()
+
+    def watch(self, name: str, documentation: str, value: Callable[[], float]) -> None:
+        """Show a value that somebody else keeps, read when asked."""
+        Gauge(f"thumb_proxy_{name}", documentation, registry=self.registry).set_function(value)
+
+    def exposition(self) -> bytes:
+        """Give everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _enter_tallies(self) -> None:
+        for (outcome, grant, picture), tally in self._tallies.items():
+            requests, request_s = self._outcomes(outcome)
+            number = tally.count + sum(tally.others)
+            self._lookup("grant", grant).inc(number)
+            if picture is not None:
+                self._lookup("picture", picture).inc(number)
+            requests.inc(number)
+            tally.others[0] += tally.count
+            for bucket, count in zip(request_s._buckets, tally.others, strict=True):  # noqa: SLF001 - no other way to count many
+                bucket.inc(count)
+            request_s._sum.inc(tally.spent_s)  # noqa: SLF001 - as above
+            self._sent.inc(tally.sent_bytes)
+            tally.clear()

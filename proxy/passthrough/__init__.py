@@ -1,0 +1,1 @@
+"""Passes requests without a route of their own to Cloudreve."""

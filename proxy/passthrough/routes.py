@@ -1,0 +1,189 @@
+"""Everything that has no route of its own: to Cloudreve and back, unchanged, when the configuration says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, cast
+
+from aiohttp import HttpVersion11, web
+from multidict import CIMultiDict
+
+from proxy.domain.errors import BadRequest, ProxyError, UpstreamError
+from proxy.domain.model import Credentials
+from proxy.fastpath.index import HitPath
+from proxy.grants.changing_requests import changes_files
+from proxy.grants.invalidation import Changes
+from proxy.http.problems import OUTCOME
+from proxy.http.request_origin import Front
+from proxy.http.thumb_request import bearer
+from proxy.identity.identify import Identifier
+from proxy.passthrough.client import Passage, Question, Reply
+from proxy.passthrough.hop_by_hop import Head, back, check, fields_of, onward
+from proxy.passthrough.tunnel import FarEnd, Wire
+from proxy.passthrough.upload import at_once
+
+PASSED = web.ResponseKey("passed", frozenset)
+"""The names, in lower case, of the fields that an answer of Cloudreve's came with; other answers have no such key."""
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Passthrough:
+    """Passes requests, notes who changes files, and at a shutdown ends what would never end by itself."""
+
+    def __init__(
+        self,
+        passage: Passage,
+        front: Front,
+        identifier: Identifier,
+        changes: Changes,
+        hits: HitPath,
+        own_cookies: Collection[str],
+    ) -> None:
+        self._passage = passage
+        self._front = front
+        self._identifier = identifier
+        self._changes = changes
+        self._hits = hits
+        self._own_cookies = own_cookies
+        self._endless: set[asyncio.Task[Any]] = set()
+
+    def routes(self) -> list[web.RouteDef]:
+        """Make the route behind all others; a path that another serves comes here with any other method."""
+        return [web.route("*", "/{rest:(?s:.*)}", self.handle, expect_handler=_leave_it_to_cloudreve)]
+
+    async def hang_up(self, _: web.Application) -> None:
+        """End event streams and tunnels, for `on_shutdown`; their clients connect again, to a process that stays."""
+        for task in self._endless:
+            task.cancel()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Pass a request to Cloudreve, and its answer back."""
+        request[OUTCOME] = "pass"
+        head = _head(request)
+        check(head)
+        async with self._passage.ask(self._question(request, head)) as reply:
+            if changes_files(request.method, request.path):
+                await self._note_change(request)
+            if reply.far is None:
+                return await self._relay(request, reply)
+            if not head.wants_websocket:
+                raise UpstreamError("Cloudreve switched to another protocol unasked.")
+            return await self._connect(request, reply, reply.far)
+
+    def _question(self, request: web.Request, head: Head) -> Question:
+        async def proceed() -> None:
+            await request.writer.write(_CONTINUE)
+            request.writer.output_size = 0  # nothing of the answer itself has been sent
+
+        return Question(
+            request.method,
+            head.target,
+            onward(head, self._front.seen(request), request.remote or "", self._own_cookies),
+            _body(request) if head.has_body else None,
+            proceed if head.expects_continue else at_once,
+        )
+
+    async def _note_change(self, request: web.Request) -> None:
+        """Let nothing that the sender was granted before count any more, before they hear that their change is made."""
+        with suppress(ProxyError):
+            token = bearer(request.headers.getall("Authorization", ()))
+            if token is not None:
+                identity = (await self._identifier.identify(Credentials(token))).identity
+                self._hits.forget_of(identity.subject)
+                await self._changes.note(identity)
+
+    async def _relay(self, request: web.Request, reply: Reply) -> web.StreamResponse:
+        """Send what arrives; what breaks off must not look complete, so its connection is cut."""
+        response = _response(reply)
+        if not request.content.is_eof():
+            response.force_close()  # whether the rest of the body will be read is not known yet
+        if request.version < HttpVersion11 and response.content_length is None:
+            response.force_close()  # that is the only end of such an answer, which aiohttp announces but does not bring
+        is_endless = response.content_type == "text/event-stream"
+        try:
+            with self._endless_while(is_endless):
+                await response.prepare(request)
+                async for chunk in reply.chunks:
+                    await response.write(chunk)
+                await response.write_eof()
+        except ProxyError as error:
+            request[OUTCOME] = error.category
+            _cut(request)
+        except ConnectionError:
+            _cut(request)  # the visitor has left
+        return response
+
+    async def _connect(self, request: web.Request, reply: Reply, far: FarEnd) -> web.StreamResponse:
+        """Answer 101, then carry bytes both ways until either side is gone."""
+        response = _response(reply, switched=True)
+        response.force_close()
+        await response.prepare(request)
+        if request.transport is None:
+            return response
+        near = Wire(request.transport)
+        request.protocol.set_parser(cast("Any", near))
+        ways = [
+            asyncio.ensure_future(_carry(near.chunks(), far.write)),
+            asyncio.ensure_future(_carry(far.chunks(), response.write)),
+        ]
+        try:
+            with self._endless_while(True):
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+        return response
+
+    @contextmanager
+    def _endless_while(self, is_endless: bool) -> Iterator[None]:
+        """Note the current task, if what it does has no end of its own, for `hang_up`."""
+        tasks = {task for task in (asyncio.current_task(),) if task is not None and is_endless}
+        self._endless |= tasks
+        try:
+            yield
+        finally:
+            self._endless -= tasks
+
+
+async def _leave_it_to_cloudreve(_: web.Request) -> None:
+    """Send no `100 Continue`: that is for Cloudreve to decide, who reads the body (RFC 9110 §10.1.1)."""
+
+
+def _head(request: web.Request) -> Head:
+    version = f"{request.version.major}.{request.version.minor}"
+    return Head(request.method, request.raw_path, version, fields_of(request.raw_headers), request.body_exists)
+
+
+async def _body(request: web.Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.content.iter_any():
+            yield chunk
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise BadRequest("The body breaks off, or breaks HTTP.") from error
+
+
+def _response(reply: Reply, *, switched: bool = False) -> web.StreamResponse:
+    fields = CIMultiDict(back(reply.fields, switched=switched))
+    response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=fields)
+    response[PASSED] = frozenset(name.lower() for name in fields)
+    return response
+
+
+async def leave_bare(_: web.Request, response: web.StreamResponse) -> None:
+    """Take off what aiohttp adds to an answer of Cloudreve's, for `on_response_prepare`."""
+    if PASSED in response and "content-type" not in response[PASSED]:
+        response.headers.popall("Content-Type", None)
+
+
+async def _carry(chunks: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]) -> None:
+    async for chunk in chunks:
+        await write(chunk)
+
+
+def _cut(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()

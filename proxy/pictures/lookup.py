@@ -1,0 +1,176 @@
+"""The third step: the bytes that a grant names."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
+
+from proxy.cache.tiers import Tiers
+from proxy.coalesce.distributed_singleflight import Alone, Cluster
+from proxy.coalesce.fair_queue import FairLimit
+from proxy.coalesce.singleflight import Flights
+from proxy.domain.codec import encode
+from proxy.domain.errors import ProxyError, UpstreamError
+from proxy.domain.keys import picture_key
+from proxy.domain.model import Entry, Grant, Picture, PictureHead, PictureId, Source
+from proxy.domain.picture_version import etag_in, version_of
+from proxy.domain.sniff import SNIFF_BYTES, is_complete, media_type
+from proxy.observe.metrics import Metrics
+from proxy.pictures.stream_buffer import Download
+from proxy.settings import PictureSettings
+from proxy.upstream.images import Arrival, Images
+
+_SEEN = b"seen "
+"""Before a version in a message; no entry begins like this."""
+
+
+class FoundPicture(NamedTuple):
+    """A picture, or the download that brings it; where it came from; whether another had started the download."""
+
+    picture: Picture | Download
+    source: Source
+    collapsed: bool
+
+
+class Pictures:
+    """Looks a picture up, or fetches it in one flight per picture, from which every waiter reads as it grows."""
+
+    def __init__(
+        self,
+        tiers: Tiers,
+        images: Images,
+        metrics: Metrics,
+        flights: Flights[None],
+        cluster: Cluster | Alone,
+        limit: FairLimit,
+        settings: PictureSettings,
+    ) -> None:
+        self._tiers = tiers
+        self._images = images
+        self._metrics = metrics
+        self._flights = flights
+        self._settings = settings
+        self._cluster = cluster
+        self._limit = limit
+        self._downloads: dict[PictureId, Download] = {}
+
+    async def find(self, grant: Grant, client: str, *, is_new: bool = False) -> FoundPicture:
+        """Give the picture, complete or arriving. Whoever calls holds a live grant that names it.
+
+        With a new grant Redis is asked but once: for the picture and for the lead in fetching it.
+        """
+        key = picture_key(grant.picture)
+        if is_new and grant.own:
+            entry = self._tiers.lookup(key)
+            kept = (entry, Source.MEMORY) if isinstance(entry, Picture) else None
+        else:
+            kept = await self._tiers.find(key, (Picture,), self._ttl_s)
+        if kept is not None and _is_seen(grant, kept[0]):
+            found = FoundPicture(kept[0], kept[1], collapsed=False)
+        else:
+            found = self._download(grant, kept[0] if kept else None, client)
+        self._metrics.found("picture", found.source)
+        return found
+
+    def _download(self, grant: Grant, stale: Picture | None, client: str) -> FoundPicture:
+        def load() -> Coroutine[Any, Any, None]:
+            download = self._downloads[grant.picture] = Download()
+            return self._bring(grant, stale, download, client)
+
+        _, collapsed = self._flights.join(grant.picture, load)
+        if collapsed:
+            self._metrics.collapsed("picture")
+            self._limit.hurry(client, grant.picture)
+        return FoundPicture(self._downloads[grant.picture], Source.UPSTREAM, collapsed)
+
+    async def _bring(self, grant: Grant, stale: Picture | None, download: Download, client: str) -> None:
+        """Carry one download to its end, good or bad."""
+        key = picture_key(grant.picture)
+
+        async def find(left: bytes) -> Picture | None:
+            picture = await self._tiers.find_shared(key, self._ttl_s, b"" if left.startswith(_SEEN) else left)
+            if not isinstance(picture, Picture) or not (_is_seen(grant, picture) or _told(picture) == left):
+                return None
+            download.source = Source.REDIS
+            return picture
+
+        def keep(picture: Picture) -> tuple[bytes, float]:
+            return encode(picture), self._settings.ttl_s
+
+        try:
+            with self._limit.admitted(client, grant.picture):
+                picture = await self._cluster.share(key, find, lambda: self._load(grant, stale, download), _told, keep)
+            download.finish(picture)
+            await download.tell()
+        except ProxyError as error:
+            download.fail(error)
+        except BaseException as error:
+            failure = ProxyError("The download ended unexpectedly.")
+            failure.__cause__ = error
+            download.fail(failure)
+            raise
+        finally:
+            del self._downloads[grant.picture]
+
+    async def _load(self, grant: Grant, stale: Picture | None, download: Download) -> Picture:
+        """Fetch and keep; readers are told before Redis is."""
+        async with self._limit.slot(grant.picture):
+            with self._metrics.upstream("fetch") as call:
+                picture = await self._fetch(grant, stale, download)
+                call.outcome = "revalidated" if picture is stale else "picture"
+        download.finish(picture)
+        self._tiers.keep_here(picture_key(picture.id), picture, self._settings.ttl_s)
+        return picture
+
+    async def _fetch(self, grant: Grant, stale: Picture | None, download: Download) -> Picture:
+        async with self._images.fetch(grant.url, etag_in(stale.version) if stale else "") as arrival:
+            if arrival is None:
+                assert stale is not None  # noqa: S101 - only a validator brings 304
+                return stale
+            return await self._receive(grant.picture, arrival, download)
+
+    async def _receive(self, name: PictureId, arrival: Arrival, download: Download) -> Picture:
+        """Take the bytes in, on to the readers as soon as they prove to be a picture."""
+        body, kind = bytearray(), None
+        self._check_size(arrival.length_bytes or 0)
+        async for chunk in arrival.chunks:
+            self._metrics.fetched(len(chunk))
+            body += chunk
+            self._check_size(len(body))
+            if kind is not None:
+                download.feed(chunk)
+            elif len(body) >= SNIFF_BYTES:
+                kind = _proven(bytes(body[:SNIFF_BYTES]))
+                download.begin(PictureHead(kind, arrival.etag, arrival.length_bytes))
+                download.feed(bytes(body))
+        return _complete(name, kind or _proven(bytes(body)), arrival.etag, bytes(body))
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self._settings.max_bytes:
+            raise UpstreamError("The picture is larger than this gateway accepts.")
+
+    def _ttl_s(self, _: Entry) -> float:
+        return self._settings.ttl_s
+
+
+def _is_seen(grant: Grant, picture: Picture) -> bool:
+    """Tell whether the picture at hand is the one that this grant names: a foreign one may have changed meanwhile."""
+    return grant.own or grant.version == picture.version
+
+
+def _told(picture: Picture) -> bytes:
+    """Say to the other replicas which version has just been seen."""
+    return _SEEN + picture.version.encode("utf-8", "surrogatepass")
+
+
+def _complete(name: PictureId, kind: str, etag: str, body: bytes) -> Picture:
+    if not is_complete(kind, body):
+        raise UpstreamError("The picture is cut off.")
+    return Picture(name, kind, version_of(etag, body), body)
+
+
+def _proven(head: bytes) -> str:
+    kind = media_type(head)
+    if kind is None:
+        raise UpstreamError("What came from the image URL is not a picture.")
+    return kind

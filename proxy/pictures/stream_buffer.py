@@ -1,0 +1,84 @@
+"""The bytes of one picture while they arrive: one writer, any number of readers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from proxy.domain.errors import ProxyError
+from proxy.domain.model import Picture, PictureHead, Source
+
+
+class Download:
+    """A growing buffer. Every reader gets all bytes from the first on, at its own pace."""
+
+    def __init__(self) -> None:
+        self.source = Source.UPSTREAM
+        """Where it turned out to come from, once it is opened."""
+        self._head: PictureHead | None = None
+        self._chunks: list[bytes] = []
+        self._is_complete = False
+        self._error: ProxyError | None = None
+        self._grown = asyncio.Event()
+        self._tells: dict[str, Callable[[PictureHead], Awaitable[None]]] = {}
+
+    def begin(self, head: PictureHead) -> None:
+        """Announce that it is a picture."""
+        self._head = head
+        self._wake()
+
+    def feed(self, chunk: bytes) -> None:
+        """Add bytes."""
+        self._chunks.append(chunk)
+        self._wake()
+
+    def finish(self, picture: Picture) -> None:
+        """End well: the picture is complete. Saying so again changes nothing."""
+        if self._head is None:  # nothing was announced: it is small, or was at hand already
+            self._chunks = [picture.body]
+        self._head, self._is_complete = picture.head, True
+        self._wake()
+
+    def fail(self, error: ProxyError) -> None:
+        """End badly: readers get the error, wherever they are."""
+        self._error = error
+        self._wake()
+
+    def when_whole(self, key: str, tell: Callable[[PictureHead], Awaitable[None]]) -> None:
+        """Have somebody told, once per key, what is known with the last byte only."""
+        self._tells.setdefault(key, tell)
+
+    async def tell(self) -> None:
+        """Tell whoever wanted to know; for the writer, after it has finished."""
+        assert self._head is not None  # noqa: S101 - `finish` sets it
+        for tell in self._tells.values():
+            await tell(self._head)
+
+    async def opened(self) -> PictureHead:
+        """Wait until it is certain to be a picture, or raise why it is none."""
+        while True:
+            self._check()
+            if self._head is not None:
+                return self._head
+            await self._grown.wait()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Give the bytes as they arrive; raise the error that cut them off."""
+        position = 0
+        while True:
+            while position < len(self._chunks):
+                yield self._chunks[position]
+                position += 1
+            self._check()
+            if self._is_complete:
+                return
+            await self._grown.wait()
+
+    def _check(self) -> None:
+        """Raise the error that ended it, without the frames of earlier readers: they would pile up and stay alive."""
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+
+    def _wake(self) -> None:
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()

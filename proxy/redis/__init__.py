@@ -1,0 +1,1 @@
+"""Connections to Redis: client, cluster, pipelining, circuit breaker, pub/sub, leases."""

@@ -1,0 +1,168 @@
+"""The lines to a Redis Cluster: a server that is away costs what it holds, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
+
+import structlog
+from redis.asyncio import Redis
+from redis.cluster import parse_cluster_slots
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import ConnectionError as NoConnection
+
+from proxy.domain.errors import Unreachable
+from proxy.redis.background_tasks import Errands
+from proxy.redis.circuit_breaker import State
+from proxy.redis.client import connect_to
+from proxy.redis.connection import Line
+from proxy.redis.failures import Trouble, trouble_of
+from proxy.redis.pipelining import Word
+from proxy.settings import RedisSettings
+from proxy.settings.redis_url import RedisPlace
+
+_log = structlog.get_logger("proxy.cache.redis_tier")
+_T = TypeVar("_T")
+
+Address: TypeAlias = tuple[str, int]
+
+_OUTDATING = frozenset({Trouble.MOVED, Trouble.UNREACHABLE, Trouble.TIMEOUT})
+"""Troubles after which the map of the cluster may be another."""
+
+
+class Shards:
+    """Sends each command to the server that holds its key.
+
+    redis-py's own client for clusters is not used: it waits and tries again where this gateway would rather go without,
+    and when one server is away it closes its connections to all.
+    """
+
+    def __init__(
+        self,
+        place: RedisPlace,
+        settings: RedisSettings,
+        timer: Callable[[], float],
+        observe: Callable[[Trouble], None],
+    ) -> None:
+        self._place = place
+        self._settings = settings
+        self._timer = timer
+        self._observe = observe
+        self._lines: dict[Address, Line] = {}
+        self._slots: list[Line | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._others: set[Address] = set()
+        self._mapping: asyncio.Task[None] | None = None
+        self._map_at = timer()
+        self._errands = Errands()
+
+    @property
+    def state(self) -> State:
+        """Whether all servers are asked at present."""
+        return State.UP if {line.state for line in self._lines.values()} == {State.UP} else State.PAUSED
+
+    def is_open(self, key: str) -> bool:
+        """Tell whether a command about this key may be sent."""
+        line = self._line_of(key)
+        return line is not None and line.is_open()
+
+    async def read(self, key: str) -> bytes | None:
+        """Give the value of a key; None when there is trouble."""
+        line = self._line_of(key)
+        return None if line is None else await line.read(key)
+
+    async def ask(self, fallback: _T, key: str, *words: Word, unheard: Callable[[_T], None] | None = None) -> _T:
+        """Give the reply of the server that holds the key, or `fallback` when there is trouble."""
+        line = self._line_of(key)
+        return fallback if line is None else await line.ask(fallback, key, *words, unheard=unheard)
+
+    def send(self, key: str, *words: Word) -> None:
+        """Have a command sent to the server that holds the key, and wait for nothing."""
+        line = self._line_of(key)
+        if line is not None:
+            line.send(key, *words)
+
+    def clients(self) -> list[Redis]:
+        """List a client of each server that holds keys, as far as they are known."""
+        return [line.client for line in self._lines.values()]
+
+    async def subscriber(self) -> Redis:
+        """Give a client to hear news with: a cluster spreads them over all servers."""
+        if not self._lines:
+            await self._learn()
+        clients = [line.client for line in self._lines.values() if line.state is State.UP]
+        return random.choice(clients or self.clients())  # noqa: S311 - one that is away is exchanged soon
+
+    async def ping(self) -> float:
+        """Measure the longest of all round trips in seconds; raise Unreachable saying what is wrong."""
+        try:
+            await self._learn()
+        except Exception as error:
+            raise Unreachable(trouble_of(error).explanation) from error
+        return max(await asyncio.gather(*(line.ping() for line in self._lines.values())))
+
+    async def aclose(self) -> None:
+        """Let commands under way end, for `timeout_s` at most, and close all connections."""
+        await self._errands.aclose(self._settings.timeout_s)
+        await asyncio.gather(*(line.aclose() for line in self._lines.values()))
+
+    def _line_of(self, key: str) -> Line | None:
+        line = self._slots[key_slot(key.encode())]
+        if line is None:
+            self._outdate()
+        return line
+
+    def _meet(self, trouble: Trouble) -> None:
+        self._observe(trouble)
+        if trouble in _OUTDATING:
+            self._outdate()
+
+    def _outdate(self) -> None:
+        """Have the map drawn anew, once per pause."""
+        if self._mapping is None and self._timer() >= self._map_at:
+            self._mapping = self._errands.start(self._map())
+
+    async def _map(self) -> None:
+        try:
+            await self._learn()
+        except Exception as error:  # noqa: BLE001 - what fails open lets no library's surprise through
+            self._observe(trouble_of(error))
+        finally:
+            self._mapping, self._map_at = None, self._timer() + self._settings.pause_s
+
+    async def _learn(self) -> None:
+        """Draw the map as the first server tells it that answers."""
+        up = [address for address, line in self._lines.items() if line.state is State.UP]
+        trouble: Exception = NoConnection("No server of the cluster answers.")
+        for host, port in dict.fromkeys([*up, *self._others, *self._place.hosts]):
+            client = connect_to(host, port, self._place, self._settings)
+            try:
+                told = await client.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+                slots = parse_cluster_slots(told, current_host=host)
+            except Exception as error:  # noqa: BLE001 - as above; the last of them is raised
+                trouble = error
+            else:
+                if slots:
+                    return self._draw(slots)
+            finally:
+                await client.aclose()
+        raise trouble
+
+    def _draw(self, slots: dict[tuple[int, int], dict[str, Any]]) -> None:
+        self._slots = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._others = {replica for shard in slots.values() for replica in shard["replicas"]}
+        before, self._lines = self._lines, {}
+        for (first, last), shard in slots.items():
+            address = shard["primary"]
+            line = self._lines.get(address) or before.pop(address, None) or self._line_to(*address)
+            self._lines[address] = line
+            self._slots[first : last + 1] = [line] * (last + 1 - first)
+        self._others |= before.keys()
+        for line in before.values():
+            self._errands.start(line.aclose())
+        _log.info("redis cluster mapped", servers=len(self._lines))
+
+    def _line_to(self, host: str, port: int) -> Line:
+        client = connect_to(host, port, self._place, self._settings)
+        return Line(client, self._settings, self._timer, self._meet, is_shard=True)

@@ -1,0 +1,31 @@
+"""Every way to Redis: the line to one server, whoever names it, or the lines to a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from pydantic import SecretStr
+
+from proxy.redis.client import connect, place_of
+from proxy.redis.cluster import Shards
+from proxy.redis.connection import Line
+from proxy.redis.failures import Trouble
+from proxy.settings import RedisSettings
+from proxy.settings.redis_url import RedisKind
+
+Lines: TypeAlias = Line | Shards
+
+
+def lines_to(
+    url: SecretStr, settings: RedisSettings, timer: Callable[[], float], observe: Callable[[Trouble], None]
+) -> Lines:
+    """Make ready the way to what a URL names; raise ValueError for one that cannot be used.
+
+    `observe` is told of every trouble, once each time.
+    """
+    place = place_of(url)
+    client = connect(place, settings)  # of a cluster too, to see whether its options can be used
+    if place.kind is RedisKind.CLUSTER:
+        return Shards(place, settings, timer, observe)
+    return Line(client, settings, timer, observe)

@@ -1,0 +1,162 @@
+"""The line to one Redis server: what goes wrong on it costs who asks little time, and no error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from proxy.domain.errors import Unreachable
+from proxy.redis.background_tasks import Errands
+from proxy.redis.circuit_breaker import Gate, State
+from proxy.redis.client import lanes
+from proxy.redis.failures import Trouble, trouble_of
+from proxy.redis.pipelining import NOTHING, Batches, Item, Request, Word, requests_of
+from proxy.settings import RedisSettings
+
+_log = structlog.get_logger("proxy.cache.redis_tier")
+_T = TypeVar("_T")
+
+
+class Line:
+    """Sends commands in batches, each in a task of its own; nobody waits for a reply longer than `timeout_s`.
+
+    So a command that has been sent is never cancelled, by whatever end its caller comes to: its reply is read where it
+    belongs, and its connection goes back to the pool clean (redis-py issue 2665 tells what happened otherwise).
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        settings: RedisSettings,
+        timer: Callable[[], float],
+        observe: Callable[[Trouble], None],
+        *,
+        is_shard: bool = False,
+    ) -> None:
+        self.client = client
+        self._gate = Gate(settings.pause_s, timer)
+        self._timeout_s = settings.timeout_s
+        self._timer = timer
+        self._observe = observe
+        self._is_shard = is_shard
+        self._batches = Batches(self._send, lanes(settings), settings.timeout_s, self._miss)
+        self._epochs: dict[asyncio.Task[None], int] = {}
+        self._errands = Errands()
+
+    @property
+    def state(self) -> State:
+        """Whether commands are sent at present."""
+        return self._gate.state
+
+    def is_open(self, _key: str = "") -> bool:
+        """Tell whether a command may be sent. While it may not, one caller per pause starts a probe and waits not."""
+        if self._gate.state is State.UP:
+            return True
+        if self._gate.claim_probe():
+            self._errands.start(self._probe())
+        return False
+
+    async def read(self, key: str) -> bytes | None:
+        """Give the value of a key; None when there is none, or trouble."""
+        return await self.ask(None, key, "GET", key)
+
+    async def ask(self, fallback: _T, _key: str, *words: Word, unheard: Callable[[_T], None] | None = None) -> _T:
+        """Give the reply to a command, or `fallback` when there is trouble or no reply within `timeout_s`.
+
+        A reply that comes when its caller has given up, or has been cancelled, goes to `unheard`.
+        """
+        if not self.is_open():
+            return fallback
+        reply = await self._batches.add(Item(words, unheard)).outcome()
+        return fallback if reply is NOTHING else reply
+
+    def send(self, _key: str, *words: Word) -> None:
+        """Have a command sent, and wait for nothing; whether it arrives is nobody's concern."""
+        if self.is_open():
+            self._batches.add(Item(words), is_urgent=False)
+
+    def clients(self) -> list[Redis]:
+        """List the client of the server."""
+        return [self.client]
+
+    async def subscriber(self) -> Redis:
+        """Give a client to hear news with."""
+        return self.client
+
+    async def ping(self) -> float:
+        """Measure a round trip in seconds, paused or not; raise Unreachable saying what is wrong."""
+        started = self._timer()
+        try:
+            await self.client.ping()
+        except (RedisError, OSError) as error:
+            raise Unreachable(trouble_of(error).explanation) from error
+        return self._timer() - started
+
+    async def aclose(self) -> None:
+        """Let commands under way end, for `timeout_s` at most, and close all connections."""
+        self._batches.flush()
+        await self._errands.aclose(self._timeout_s)
+        with suppress(RedisError, OSError):
+            await self.client.aclose()
+
+    def _send(self, items: list[Item]) -> asyncio.Task[None]:
+        epoch = self._gate.epoch
+        task = self._errands.start(self._exchange(items, epoch))
+        self._epochs[task] = epoch
+        task.add_done_callback(lambda task: self._epochs.pop(task, None))
+        return task
+
+    async def _exchange(self, items: list[Item], epoch: int) -> None:
+        """Ask for all at once, and hand out the replies."""
+        if self.state is State.PAUSED:
+            return
+        requests = requests_of(items, is_shard=self._is_shard)
+        try:
+            for request, reply in zip(requests, await self._replies(requests), strict=True):
+                if isinstance(reply, Exception):
+                    self._suffer(reply, epoch)
+                else:
+                    request.receive(reply)
+        except Exception as error:  # noqa: BLE001 - what fails open lets no library's surprise through
+            self._suffer(error, epoch)
+
+    async def _replies(self, requests: list[Request]) -> list[Any]:
+        if len(requests) == 1:
+            return [await self.client.execute_command(*requests[0].words)]  # type: ignore[no-untyped-call]
+        pipeline = self.client.pipeline(transaction=False)
+        for request in requests:
+            pipeline.execute_command(*request.words)
+        return await pipeline.execute(raise_on_error=False)
+
+    def _miss(self, task: asyncio.Task[None] | None) -> None:
+        """Take note that a batch has not been answered in time, or that there was no lane for it."""
+        epoch = self._epochs.get(task) if task is not None else None
+        self._note(Trouble.LATE if epoch is None else Trouble.TIMEOUT, epoch, "")
+
+    def _suffer(self, error: Exception, epoch: int) -> None:
+        self._note(trouble_of(error), epoch, type(error).__name__)
+
+    def _note(self, trouble: Trouble, epoch: int | None, error: str) -> None:
+        self._observe(trouble)
+        if epoch is not None and trouble.pauses and self._gate.trip(epoch):
+            _log.warning("redis paused", trouble=trouble.value, error=error)
+
+    async def _probe(self) -> None:
+        """Find out whether Redis is back, on a new connection: the old ones may lead to where it was."""
+        try:
+            await self.client.connection_pool.disconnect(inuse_connections=False)
+            await self.client.ping()
+        except ResponseError:
+            pass  # it answers
+        except Exception as error:  # noqa: BLE001 - as above
+            self._observe(trouble_of(error))
+            self._gate.stay_shut()
+            return
+        self._gate.open()
+        _log.info("redis up")

@@ -1,0 +1,195 @@
+"""From a sealed cookie to tokens and back: sessions begin, are renewed once for everybody, and end."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import suppress
+from typing import NamedTuple
+
+import structlog
+from cachetools import TLRUCache
+
+from proxy.cache.shared_values import Notes
+from proxy.coalesce.distributed_singleflight import Alone, Cluster
+from proxy.coalesce.singleflight import Flights
+from proxy.domain.errors import Busy, ProxyError
+from proxy.domain.keys import ended_key, renewal_key
+from proxy.domain.model import SessionCookie
+from proxy.domain.seal import Purpose, Sealer
+from proxy.sessions.session import Session, open_session, seal_session, session_of
+from proxy.upstream.clock import Clock
+from proxy.upstream.oauth import OAuth
+from proxy.upstream.token_answers import Tokens
+
+ALIVE_S = 10.0
+"""How long a session is believed not to have been ended at another replica."""
+OVER = "over"
+"""Stands for the renewed session where there is none: Cloudreve refuses to renew it."""
+ENDED = "ended"
+"""Stands for the end of a session that its visitor has ended."""
+OVER_S = 60.0
+"""How long that is believed: Cloudreve's refusal may also mean that its database was away (*source*)."""
+REVOKE_S = 3.0
+"""How long who signs out waits for Cloudreve to hear of it."""
+KNOWN_SESSIONS = 20_000
+_HOPS = 2
+"""An old cookie's renewed session may be due itself; its own successor is not."""
+
+_log = structlog.get_logger("proxy.sessions.lifecycle")
+
+
+class Entered(NamedTuple):
+    """A live session."""
+
+    session: Session
+    sure_until: float
+    """Unix time in seconds on Cloudreve's clock at which it has to be looked at again."""
+    renewed: SessionCookie | None
+    """What is to replace the visitor's cookie, if anything."""
+
+
+class Sessions:
+    """Opens cookies. Whatever is wrong with one, it is no session, and no error."""
+
+    def __init__(
+        self,
+        sealer: Sealer,
+        oauth: OAuth,
+        notes: Notes,
+        cluster: Cluster | Alone,
+        clock: Clock,
+        flights: Flights[str],
+        site: str,
+    ) -> None:
+        self._sealer = sealer
+        self._oauth = oauth
+        self._notes = notes
+        self._cluster = cluster
+        self._clock = clock
+        self._flights = flights
+        self._site = site
+        self._alive: TLRUCache[str, float] = TLRUCache(KNOWN_SESSIONS, ttu=lambda _, until, __: until, timer=clock.now)
+
+    def begin(self, tokens: Tokens) -> tuple[Session, SessionCookie]:
+        """Begin a session with tokens that have been verified; raise BadRequest where no cookie can hold them."""
+        session = session_of(tokens, secrets.token_hex(16), self._clock.now())
+        return session, self._cookie(session)
+
+    async def enter(self, cookie: str) -> Entered | None:
+        """Give the session behind a cookie, its token good for a call; None when it is bad, expired, ended or refused.
+
+        A token that is about to run out is renewed behind the visitor's back, one that has run out before their eyes:
+        only then trouble with Cloudreve is raised.
+        """
+        session, is_renewed = self._opened(cookie), False
+        if session is None or await self._has_ended(session):
+            return None
+        for _ in range(_HOPS):
+            if not session.is_due(self._clock.now()):
+                break
+            successor = await self._successor(session)
+            if successor is None:
+                break
+            renewed = self._renewed(session, successor)
+            if renewed is None:
+                return None
+            session, is_renewed = renewed, True
+        if session.is_spent(self._clock.now()):
+            return None
+        return Entered(session, self._sure_until(session), self._cookie(session) if is_renewed else None)
+
+    def end(self, cookie: str) -> asyncio.Future[str] | None:
+        """End the session behind a cookie, for every copy of it; None where there is none.
+
+        Here it has ended at once. The future is done when the other replicas and Cloudreve have been told, whether
+        anybody waits for that or not: who signs out may leave before the answer.
+        """
+        session = self._opened(cookie)
+        if session is None:
+            return None
+        key = ended_key(session.id)
+        self._notes.remember(key, ENDED, session.ends - self._clock.now())
+        self._alive.pop(session.id, None)
+        return self._flights.join(key, lambda: self._tell_of_end(session, key))[0]
+
+    def _opened(self, text: str) -> Session | None:
+        return open_session(self._sealer, text, self._site, self._clock.now())
+
+    def _renewed(self, session: Session, text: str) -> Session | None:
+        """Read what a session was renewed to; None for anything else."""
+        renewed = open_session(self._sealer, text, self._site, self._clock.now(), Purpose.RENEWAL)
+        return renewed if renewed is not None and renewed.id == session.id else None
+
+    def _cookie(self, session: Session) -> SessionCookie:
+        text = seal_session(self._sealer, session, self._site)
+        return SessionCookie(text, session.ends - self._clock.now())
+
+    def _sure_until(self, session: Session) -> float:
+        alive_until = self._alive.get(session.id, self._clock.now())
+        return min(alive_until, session.due_at if session.refresh else session.ends)
+
+    async def _has_ended(self, session: Session) -> bool:
+        if session.id in self._alive:
+            return False
+        key = ended_key(session.id)
+        if await self._notes.find(key) is not None or self._notes.lookup(key) is not None:  # meanwhile, and here
+            return True
+        self._alive[session.id] = self._clock.now() + ALIVE_S
+        return False
+
+    async def _successor(self, session: Session) -> str | None:
+        """Give the renewed session, sealed; `OVER`; or None while it is on its way and the old one still serves."""
+        key = renewal_key(session.refresh)
+        known = self._notes.lookup(key)
+        if known is not None:
+            return known
+        if session.is_spent(self._clock.now()):
+            outcome, _ = self._flights.join(key, lambda: self._renew(session, key))
+            return await outcome
+        with suppress(Busy):
+            self._flights.join(key, lambda: self._renew(session, key))
+        return None
+
+    async def _renew(self, session: Session, key: str) -> str:
+        """Renew once over all replicas; the others find the outcome in the message or in the notes."""
+
+        async def find(message: bytes) -> str | None:
+            return self._taken(session, key, message.decode("ascii", "replace") or await self._notes.find(key))
+
+        return await self._cluster.share(key, find, lambda: self._load(session, key), str.encode)
+
+    def _taken(self, session: Session, key: str, text: str | None) -> str | None:
+        """Take over what another replica found out, if our keys open it."""
+        renewed = self._renewed(session, text) if text else None
+        if text == OVER:
+            self._notes.remember(key, OVER, OVER_S)
+        elif renewed is not None and text is not None:
+            self._notes.remember(key, text, renewed.expires - self._clock.now())
+        else:
+            return None
+        return text
+
+    async def _load(self, session: Session, key: str) -> str:
+        tokens = await self._oauth.refresh(session.refresh)
+        now = self._clock.now()
+        if tokens is None:
+            await self._notes.keep(key, OVER, OVER_S)
+            return OVER
+        renewed = session_of(Tokens(tokens.access, tokens.refresh or session.refresh), session.id, now)
+        text = seal_session(self._sealer, renewed, self._site, Purpose.RENEWAL)
+        await self._notes.keep(key, text, renewed.expires - now)
+        return text
+
+    async def _tell_of_end(self, session: Session, key: str) -> str:
+        await self._notes.keep(key, ENDED, session.ends - self._clock.now())
+        if session.refresh:
+            await self._revoke(session.refresh)
+        return ENDED
+
+    async def _revoke(self, refresh_token: str) -> None:
+        try:
+            async with asyncio.timeout(REVOKE_S):
+                await self._oauth.revoke(refresh_token)
+        except (ProxyError, TimeoutError) as error:
+            _log.warning("cloudreve not told of the sign-out", error=type(error).__name__)

@@ -1,0 +1,135 @@
+"""`/session/login` and `/session/callback`: the way to Cloudreve's consent page and back."""
+
+from __future__ import annotations
+
+import secrets
+from http import HTTPStatus
+
+from aiohttp import web
+
+from proxy.coalesce.deadline import deadline
+from proxy.domain.errors import CrossSite, InvalidToken, NoSuchRoute, ProxyError, SignInFailed
+from proxy.domain.keys import site_digest
+from proxy.domain.model import Credentials, SessionCookie
+from proxy.domain.response_fields import SAFETY, Fields
+from proxy.domain.seal import Sealer
+from proxy.http.problems import OUTCOME, problem_of
+from proxy.identity.identify import Identifier
+from proxy.sessions.authorization import (
+    ATTEMPT_S,
+    Attempt,
+    answered,
+    authorize_url,
+    is_answer,
+    landing,
+    open_attempt,
+    seal_attempt,
+)
+from proxy.sessions.cookies import NO_COOKIE, Jar
+from proxy.sessions.lifecycle import Sessions
+from proxy.sessions.session import may_sign_in
+from proxy.settings import Settings
+from proxy.upstream.clock import Clock
+from proxy.upstream.oauth import OAuth
+
+_FIELDS: Fields = (
+    ("Cache-Control", "no-store"),
+    ("Referrer-Policy", "no-referrer"),
+    *SAFETY,
+)
+
+
+class SignIn:
+    """Signs visitors in with Cloudreve (OAuth 2.0 code flow with PKCE; RFC 6749, RFC 7636, RFC 9700)."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        identifier: Identifier,
+        oauth: OAuth,
+        sealer: Sealer,
+        clock: Clock,
+        jar: Jar,
+        settings: Settings,
+    ) -> None:
+        self._sessions = sessions
+        self._identifier = identifier
+        self._oauth = oauth
+        self._sealer = sealer
+        self._clock = clock
+        self._jar = jar
+        self._path = settings.session.path
+        self._client_id = settings.sign_in.client_id or ""
+        self._scopes = settings.sign_in.scopes
+        self._site = site_digest(settings.site)
+        self._site_origin = _site_origin(settings)
+        self._redirect_uri = f"{settings.server.public_origin}{self._path}/callback"
+        self._deadline_s = settings.server.deadline_s
+
+    def routes(self) -> list[web.RouteDef]:
+        """Make the routes; where no client is configured, both answer that."""
+        login, callback = (self._login, self._callback) if self._client_id else (_not_configured, _not_configured)
+        return [
+            web.get(f"{self._path}/login", login, allow_head=False),
+            web.get(f"{self._path}/callback", callback, allow_head=False),
+        ]
+
+    async def _login(self, request: web.Request) -> web.Response:
+        """Begin a sign-in, and send the visitor to Cloudreve."""
+        request[OUTCOME] = "sign_in"
+        if not may_sign_in(request.headers):
+            raise CrossSite("Signing in begins on a page of this site, in a window of its own.")
+        where = landing(request.query.getall("next", ()), self._path)
+        until = self._clock.now() + ATTEMPT_S
+        attempt = Attempt(secrets.token_urlsafe(32), secrets.token_urlsafe(48), where, until)
+        url = authorize_url(self._site_origin, self._client_id, self._redirect_uri, self._scopes, attempt)
+        response = _redirect(url)
+        sealed = seal_attempt(self._sealer, attempt, self._site)
+        self._jar.put_attempt(request, response, SessionCookie(sealed, ATTEMPT_S))
+        return response
+
+    async def _callback(self, request: web.Request) -> web.Response:
+        """End a sign-in: the visitor lands where they wanted, with a session or with an error that says why not."""
+        request[OUTCOME] = "sign_in"
+        kept = open_attempt(self._sealer, self._jar.attempt(request), self._site, self._clock.now())
+        states, codes, errors = (request.query.getall(name, ()) for name in ("state", "code", "error"))
+        try:
+            attempt, code = answered(kept, states, codes, errors)
+            async with deadline(self._deadline_s):
+                cookie = await self._redeemed(code, attempt.verifier)
+        except ProxyError as error:
+            response = problem_of(request, error)
+            response.headers.update(_FIELDS)
+        else:
+            response = _redirect(attempt.landing)
+            self._jar.put_session(request, response, cookie)
+        if is_answer(kept, states):  # any other request leaves the sign-in under way as it is
+            self._jar.put_attempt(request, response, NO_COOKIE)
+        return response
+
+    async def _redeemed(self, code: str, verifier: str) -> SessionCookie:
+        tokens = await self._oauth.exchange(code, verifier)
+        if tokens is None:
+            raise SignInFailed(
+                "Cloudreve does not honour its answer (any more), or does not know this gateway's client."
+            )
+        try:
+            await self._identifier.identify(Credentials(tokens.access))
+        except InvalidToken as error:
+            raise SignInFailed("Cloudreve gave a token that it does not accept.") from error
+        return self._sessions.begin(tokens)[1]
+
+
+async def _not_configured(_: web.Request) -> web.Response:
+    raise NoSuchRoute("Sign-in with Cloudreve is not configured here (sign_in.client_id, sign_in.client_secret).")
+
+
+def _redirect(where: str) -> web.Response:
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": where, **dict(_FIELDS)})
+
+
+def _site_origin(settings: Settings) -> str:
+    """Give the address of Cloudreve's page as browsers know it."""
+    if settings.cloudreve.public_origins:
+        return settings.cloudreve.public_origins[0]
+    return (settings.server.passthrough and settings.server.public_origin) or settings.cloudreve.url

@@ -1,0 +1,1 @@
+"""A Cloudreve that behaves as recorded, for tests, the demo and the benchmark."""

@@ -1,0 +1,106 @@
+"""The stand-in Cloudreve: two servers on loopback, the site and its storage provider."""
+
+from __future__ import annotations
+
+import asyncio
+from email.utils import formatdate
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from proxy.standin.answer import not_found, success
+from proxy.standin.calls import Call
+from proxy.standin.consent import Consent
+from proxy.standin.contents import Contents
+from proxy.standin.desk import counted
+from proxy.standin.provider import Provider
+from proxy.standin.sessions import Sessions
+from proxy.standin.site import Site
+from proxy.standin.thumbs import Thumbs
+from proxy.standin.uploads import Uploads
+
+VERSION = "4.14.0"
+_ENTITY = "/api/v4/file/content/{entity}/{speed}/{name}"
+
+
+class StandIn(Site):
+    """A `Site` that answers: `async with StandIn() as cloudreve: cloudreve.own_url`."""
+
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, size: tuple[int, int] = (400, 300), workers: int = 15
+    ) -> None:
+        super().__init__(size=size, workers=workers)
+        self._host = host
+        self._port = port
+        self._runners: list[web.AppRunner] = []
+
+    async def start(self) -> None:
+        """Listen; `own_url` and `foreign_url` then say where."""
+        self.own_url = await self._listen(self._routes(), self._port)
+        self._port = int(self.own_url.rpartition(":")[2])
+        provider = Provider(self)
+        handler = counted(self, "fetch", provider.fetch)
+        self.foreign_url = await self._listen([web.get("/bucket/{entity}/{name}", handler)], 0)
+
+    async def stop(self) -> None:
+        """Close everything and drop all work; `start` listens on the same port again."""
+        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+        self._runners.clear()
+        await self.workshop.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _routes(self) -> list[web.RouteDef]:
+        thumbs, contents, sessions, uploads = Thumbs(self), Contents(self), Sessions(self), Uploads(self)
+        consent = Consent(self, sessions)
+        fetch = counted(self, "fetch", contents.fetch)
+        return [
+            web.get("/api/v4/site/ping", counted(self, "ping", self._ping), allow_head=False),
+            web.get("/api/v4/file/thumb", counted(self, "resolve", thumbs.resolve), allow_head=False),
+            web.get(_ENTITY, fetch),
+            web.options(_ENTITY, self._options),
+            web.put("/api/v4/file/content", counted(self, "upload", uploads.put)),
+            web.delete("/api/v4/file", counted(self, "upload", uploads.delete)),
+            web.get("/api/v4/session/oauth/userinfo", counted(self, "whoami", sessions.whoami), allow_head=False),
+            web.post("/api/v4/session/token", counted(self, "sign-in", sessions.sign_in)),
+            web.post("/api/v4/session/token/refresh", counted(self, "refresh", sessions.refresh)),
+            web.delete("/api/v4/session/token", counted(self, "revoke", consent.revoke)),
+            web.post("/api/v4/session/oauth/consent", counted(self, "consent", consent.consent)),
+            web.post("/api/v4/session/oauth/token", counted(self, "exchange", consent.exchange)),
+            web.get("/session/authorize", counted(self, "consent", consent.page), allow_head=False),
+            web.post("/session/authorize", counted(self, "consent", consent.press)),
+            web.route("*", "/{rest:.*}", self._nowhere),
+        ]
+
+    async def _listen(self, routes: list[web.RouteDef], port: int) -> str:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.add_routes(routes)
+        app.on_response_prepare.append(self._stamp)
+        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        self._runners.append(runner)
+        await web.TCPSite(runner, self._host, port).start()
+        host, bound = runner.addresses[0][:2]
+        return f"http://{host}:{bound}"
+
+    async def _stamp(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """Date an answer by the site's clock."""
+        response.headers["Date"] = formatdate(self.now(), usegmt=True)
+
+    async def _ping(self, request: web.Request, _call: Call) -> web.Response:
+        self.bearer(request)
+        return success(VERSION)
+
+    async def _options(self, _request: web.Request) -> web.Response:
+        return web.Response(headers={"Cache-Control": "private, no-cache"})
+
+    async def _nowhere(self, _request: web.Request) -> web.Response:
+        return not_found()

@@ -1,0 +1,127 @@
+"""Reads Cloudreve's JSON: a thumbnail link, a refusal, or 'still generating'. Its `code` decides, not the status."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from proxy.domain.errors import UpstreamError
+from proxy.domain.model import Generating, Refusal, RefusalKind
+
+GENERATING_CODES = frozenset({40073, 50004})
+"""Lock conflict and failed upload: what a call meets while another generates the same thumbnail (CONTRACT: resolve)."""
+
+GRANT_REJECTED_CODES = frozenset({403, 40005, 40071, 40077})
+"""What an image URL answers when its signature or its entity is no longer honoured (CONTRACT: fetch)."""
+
+_KINDS: dict[int, RefusalKind] = {
+    -1: RefusalKind.NOT_FOUND,  # generation failed; 40077 from the next call on
+    401: RefusalKind.UNAUTHENTICATED,
+    403: RefusalKind.FORBIDDEN,
+    404: RefusalKind.NOT_FOUND,
+    40001: RefusalKind.BAD_REQUEST,
+    40016: RefusalKind.NOT_FOUND,
+    40017: RefusalKind.FORBIDDEN,  # user banned
+    40018: RefusalKind.FORBIDDEN,  # user not activated
+    40020: RefusalKind.UNAUTHENTICATED,
+    40044: RefusalKind.NOT_FOUND,
+    40058: RefusalKind.NOT_FOUND,
+    40069: RefusalKind.FORBIDDEN,
+    40070: RefusalKind.FORBIDDEN,  # preview of this share is disabled
+    40077: RefusalKind.NOT_FOUND,
+    40078: RefusalKind.NOT_FOUND,
+    40083: RefusalKind.PAYMENT_REQUIRED,
+    40088: RefusalKind.UNAUTHENTICATED,
+    40089: RefusalKind.FORBIDDEN,
+}
+
+MAX_MESSAGE_CHARS = 200
+"""How much of a refusal's wording is kept; Cloudreve's are a few words."""
+
+T = TypeVar("T")
+
+_CORRELATION_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+_NOT_A_TOKEN_CODES = frozenset({401, 404, 40020, 40021})
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A thumbnail link as received."""
+
+    url: str = field(repr=False)
+    expires: float | None
+    """Unix time in seconds on Cloudreve's clock; None when it set no end."""
+    obfuscated: bool
+
+
+class _Envelope(msgspec.Struct):
+    code: int
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    msg: object = None
+    correlation_id: str | None = None
+
+
+class _Data(msgspec.Struct):
+    url: str
+    expires: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    obfuscated: bool = False
+
+
+class _Userinfo(msgspec.Struct):
+    sub: str | None = None
+    code: int | None = None
+
+
+def read_thumb(body: bytes) -> Link | Refusal | Generating:
+    """Read the answer to a resolve; raise UpstreamError when it is not of the contract's shape."""
+    envelope = _decode(body, _Envelope)
+    if envelope.code != 0:
+        return _refusal(envelope)
+    data = _decode(envelope.data, _Data)
+    if not data.url:  # OneDrive has no thumbnail for this file (CONTRACT: resolve)
+        return Refusal(RefusalKind.NOT_FOUND, 0, "")
+    return Link(data.url, data.expires.timestamp() if data.expires else None, data.obfuscated)
+
+
+def read_whoami(body: bytes) -> str | None:
+    """Read the answer to a whoami: the user's id, or None when the token is not accepted."""
+    userinfo = _decode(body, _Userinfo)
+    if userinfo.code is None and userinfo.sub:
+        return userinfo.sub
+    if userinfo.code in _NOT_A_TOKEN_CODES:
+        return None
+    raise UpstreamError("Cloudreve's answer about the access token cannot be understood.")
+
+
+def is_rejection(body: bytes) -> bool:
+    """Tell whether JSON in place of a picture says that the image URL is no longer honoured."""
+    try:
+        return _decode(body, _Envelope).code in GRANT_REJECTED_CODES
+    except UpstreamError:
+        return False
+
+
+def _refusal(envelope: _Envelope) -> Refusal | Generating:
+    correlation_id = _printable(envelope.correlation_id or "")
+    if envelope.code in GENERATING_CODES:
+        return Generating(envelope.code, correlation_id)
+    kind = _KINDS.get(envelope.code, RefusalKind.UNKNOWN)
+    message = envelope.msg[:MAX_MESSAGE_CHARS] if isinstance(envelope.msg, str) else ""
+    return Refusal(kind, envelope.code, correlation_id, message)
+
+
+def _printable(text: str) -> str:
+    """Keep only what may stand in a log or an error: correlation ids are UUIDs."""
+    return text if _CORRELATION_ID.fullmatch(text) else ""
+
+
+def _decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise UpstreamError("Cloudreve's answer is not the JSON it should be.") from error

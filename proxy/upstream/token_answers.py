@@ -1,0 +1,80 @@
+"""Tokens as Cloudreve hands them out: one that opens its API for an hour, and one that renews it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from proxy.domain.errors import UpstreamError
+
+_OVER_CODE = 40020
+"""Every reason for not renewing has this one code: revoked, password changed, user or OAuth client gone (measured)."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """An access token and its refresh token; without one (no `offline_access`) the access token is all there is."""
+
+    access: str = field(repr=False)
+    refresh: str = field(default="", repr=False)
+
+
+class _Pair(msgspec.Struct):
+    access_token: str
+    refresh_token: str = ""
+
+
+class _Refused(msgspec.Struct):
+    error_codes: list[int]
+
+
+class _Renewed(msgspec.Struct):
+    code: int
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _SignedIn(msgspec.Struct):
+    token: _Pair
+
+
+def read_exchange(body: bytes) -> Tokens | None:
+    """Read the tokens that a code was exchanged for; None where Cloudreve does not accept the code, or the client.
+
+    Raises UpstreamError when it is not of the contract's shape. The two answers share no key (CONTRACT: whoami).
+    """
+    try:
+        return _tokens(_decode(body, _Pair))
+    except UpstreamError:
+        _decode(body, _Refused)
+        return None
+
+
+def read_refresh(body: bytes) -> Tokens | None:
+    """Read a renewed pair; None where Cloudreve says that it is over, UpstreamError for anything else."""
+    renewed = _decode(body, _Renewed)
+    if renewed.code == _OVER_CODE:
+        return None
+    if renewed.code != 0:
+        raise UpstreamError("Cloudreve did not renew the access token.")
+    return _tokens(_decode(renewed.data, _Pair))
+
+
+def read_sign_in(body: bytes) -> Tokens | None:
+    """Read the tokens that a password was accepted with; None for every code but success."""
+    answer = _decode(body, _Renewed)
+    return _tokens(_decode(answer.data, _SignedIn).token) if answer.code == 0 else None
+
+
+def _tokens(pair: _Pair) -> Tokens:
+    return Tokens(pair.access_token, pair.refresh_token)
+
+
+def _decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise UpstreamError("Cloudreve's answer about tokens is not the JSON it should be.") from error

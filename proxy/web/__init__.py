@@ -1,1 +1,0 @@
-"""HTTP on one side, the model on the other."""

@@ -1,0 +1,174 @@
+"""The parts of one process below its web side, each built with what it needs; closed in the opposite order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import aiohttp
+import structlog
+
+from proxy.cache.memory_tier import MemoryTier
+from proxy.cache.redis_tier import RedisTier
+from proxy.cache.shared_values import Notes
+from proxy.cache.tiers import Tiers
+from proxy.coalesce.deadline import Countdown
+from proxy.coalesce.distributed_singleflight import Alone, Cluster
+from proxy.coalesce.fair_queue import FairLimit
+from proxy.coalesce.singleflight import Flights
+from proxy.domain.errors import ProxyError
+from proxy.domain.file_uri import parse
+from proxy.domain.keys import site_digest
+from proxy.domain.model import Grant, Refusal
+from proxy.domain.seal import Sealer
+from proxy.grants.invalidation import Changes
+from proxy.grants.lookup import Grants
+from proxy.grants.resolve import Resolver
+from proxy.http.health import Health
+from proxy.identity.accounts import Account, Accounts
+from proxy.identity.identify import Identifier
+from proxy.identity.published import PublishedFolder
+from proxy.observe.metrics import Metrics
+from proxy.pictures.lookup import Pictures
+from proxy.redis.leases import Leases
+from proxy.redis.pubsub import News
+from proxy.sessions.lifecycle import Sessions
+from proxy.settings import MAX_FOLDER_BYTES, Settings
+from proxy.upstream.clock import Clock
+from proxy.upstream.cloudreve import Cloudreve
+from proxy.upstream.images import Images
+from proxy.upstream.kept_connections import WaryRequest
+from proxy.upstream.oauth import OAuth
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("proxy.wiring.process")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Builds the steps and what they stand on."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Metrics
+    health: Health
+    stack: AsyncExitStack
+    leaving: Countdown
+    """What is left of `server.shutdown_s`."""
+
+    async def sessions(self, sealer: Sealer, oauth: OAuth, notes: Notes, cluster: Cluster | Alone) -> Sessions:
+        """Make who opens cookies."""
+        flights = await self._flights(Flights[str](self.settings.cloudreve.max_waiting))
+        site = site_digest(self.settings.site)
+        return Sessions(sealer, oauth, notes, cluster, self.clock, flights, site)
+
+    async def identifier(self, cloudreve: Cloudreve, sessions: Sessions, accounts: Accounts) -> Identifier:
+        """Make who names visitors."""
+        secret = self.settings.cloudreve.secret_key
+        secret_key = secret.get_secret_value().encode() if secret else None
+        flights = await self._flights(Flights[str | None](self.settings.cloudreve.max_waiting))
+        identity = self.settings.identity
+        return Identifier(cloudreve, self.clock, self.metrics, flights, identity, secret_key, sessions, accounts)
+
+    async def accounts(self, oauth: OAuth) -> Accounts:
+        """Make the accounts that have published something, and keep them fresh."""
+        entries = list(enumerate(self.settings.publish))
+        folders = [PublishedFolder(parse(entry.prefix, MAX_FOLDER_BYTES), number) for number, entry in entries]
+        accounts = Accounts([Account(number, entry, oauth, self.clock) for number, entry in entries], folders)
+        self.stack.push_async_callback(accounts.aclose)
+        if entries:
+            await self.background(accounts.keep_fresh())
+            self.metrics.watch("accounts_failing", "Published accounts without a token", lambda: len(accounts.failing))
+            self.health.troubles = lambda: [f"publish {number + 1} fails: no token" for number in accounts.failing]
+        return accounts
+
+    async def changes(self, notes: Notes) -> Changes:
+        """Make who knows when users have changed files, for as long as a grant of before may be kept."""
+        grants = self.settings.grants
+        flights = await self._flights(Flights[None](self.settings.cloudreve.max_waiting))
+        return Changes(notes, self.clock, flights, grants.max_ttl_s + grants.stale_if_error_s)
+
+    async def grants(
+        self, cloudreve: Cloudreve, tiers: Tiers, cluster: Cluster | Alone, changes: Changes | None
+    ) -> Grants:
+        """Make who looks grants up, or has them resolved."""
+        settings = self.settings
+        limit = FairLimit(settings.cloudreve.max_resolves, max(settings.cloudreve.max_waiting // 4, 1))
+        resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
+        # Leaving while Cloudreve generates a thumbnail may lock the file for a day (seen once on 4.14.0).
+        flights = await self._flights(Flights[Grant | Refusal](settings.cloudreve.max_waiting), self.leaving)
+        return Grants(tiers, resolver, self.clock, self.metrics, flights, cluster, changes, settings)
+
+    async def pictures(self, images: Images, tiers: Tiers, cluster: Cluster | Alone) -> Pictures:
+        """Make who looks pictures up, or fetches them."""
+        settings = self.settings
+        limit = FairLimit(settings.cloudreve.max_fetches, max(settings.cloudreve.max_waiting // 4, 1))
+        flights = await self._flights(Flights[None](settings.cloudreve.max_waiting))
+        return Pictures(tiers, images, self.metrics, flights, cluster, limit, settings.pictures)
+
+    async def tiers(self) -> tuple[Tiers, Cluster | Alone, Notes]:
+        """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""
+        settings = self.settings
+        memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
+        self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
+        if settings.redis.url is None:
+            return Tiers(memory, None), Alone(), Notes(None, self.clock.now)
+        redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble)
+        self.stack.push_async_callback(redis.aclose)
+        self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
+        await _try_out(redis)
+        news = News(redis.lines, redis.namespace)
+        await self.background(news.listen())
+        cluster = Cluster(Leases(redis.lines, news, settings.redis.namespace), news, redis.build_key)
+        return Tiers(memory, redis), cluster, Notes(redis, self.clock.now)
+
+    async def session(self, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
+        """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""
+        return await self.stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, **connector),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                headers={"User-Agent": "thumb-proxy"},
+                request_class=WaryRequest,
+            )
+        )
+
+    async def _flights(self, flights: Flights[T], patience: Countdown | None = None) -> Flights[T]:
+        async def close() -> None:
+            await flights.aclose(patience.left_s if patience is not None else 0.0)
+
+        self.stack.push_async_callback(close)
+        return flights
+
+    async def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something until the end."""
+        task = asyncio.get_running_loop().create_task(work)
+
+        async def stop() -> None:
+            while not task.done():  # until Python 3.11 wait_for, which redis-py uses, may swallow a cancellation
+                task.cancel()
+                await asyncio.wait({task}, timeout=0.1)
+            await asyncio.gather(task, return_exceptions=True)
+
+        self.stack.push_async_callback(stop)
+
+
+async def _try_out(redis: RedisTier) -> None:
+    """Connect before the first visitor comes; without Redis the gateway starts all the same."""
+    try:
+        await redis.ping()
+    except ProxyError as error:
+        _log.warning("Redis does not answer yet", reason=error.detail)
+
+
+async def greet(cloudreve: Cloudreve) -> None:
+    """Learn Cloudreve's clock before the first visitor comes; without it the gateway starts all the same."""
+    try:
+        await cloudreve.ping()
+    except ProxyError as error:
+        _log.warning("Cloudreve does not answer yet", category=error.category)

@@ -1,0 +1,210 @@
+"""The composition root: builds every object, wires them, and closes them again."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from socket import socket
+
+import structlog
+from aiohttp import web
+
+from proxy.coalesce.deadline import Countdown
+from proxy.domain.seal import Sealer
+from proxy.domain.sniff import SNIFF_BYTES, media_type
+from proxy.domain.ssrf import Origins
+from proxy.fastpath.index import HitPath
+from proxy.fastpath.protocol import HitRunner
+from proxy.gateway import Gateway
+from proxy.grants.invalidation import Changes
+from proxy.http.api import ThumbApi
+from proxy.http.applications import Site
+from proxy.http.connection_limits import Crowd
+from proxy.http.embed import Embed, Fallback
+from proxy.http.embedding_rule import Embedding
+from proxy.http.file_descriptors import room_for
+from proxy.http.health import Health
+from proxy.http.request_origin import Front
+from proxy.http.sealed_access import Sealed
+from proxy.http.sealed_urls import SealedUrls
+from proxy.http.thumb import Thumbs
+from proxy.identity.identify import Identifier
+from proxy.observe.metrics import Metrics
+from proxy.passthrough.client import HELD_BYTES, passage
+from proxy.passthrough.routes import Passthrough
+from proxy.pictures.respond import Answers
+from proxy.sessions.cookies import Jar
+from proxy.sessions.oauth_routes import SignIn
+from proxy.sessions.routes import SessionApi
+from proxy.settings import AdminSettings, ServerSettings, Settings
+from proxy.upstream.clock import Clock
+from proxy.upstream.cloudreve import Cloudreve
+from proxy.upstream.images import Images, public_socket
+from proxy.upstream.oauth import OAuth
+from proxy.wiring.parts import Parts, greet
+
+BACKLOG = 1024
+"""How many visitors may wait to be let in."""
+
+_log = structlog.get_logger("proxy.wiring.process")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that answers."""
+
+    port: int
+    admin_port: int
+    """0 for one of several workers, who have theirs together."""
+    health: Health
+    metrics: Metrics
+    hits: HitPath
+
+    async def drain(self, seconds: float) -> None:
+        """Take requests a while longer, but say to everybody who listens that they should go elsewhere."""
+        self.health.is_ready = False
+        self.hits.forget()
+        await asyncio.sleep(seconds)
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; then take no more, finish what is under way, and leave."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with running(settings) as gateway:
+        _log.info("serving", host=settings.server.host, port=gateway.port, admin_port=gateway.admin_port)
+        await stopped.wait()
+        _log.info("draining")
+        await gateway.drain(settings.server.drain_s)
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings,
+    clock: Clock | None = None,
+    routes: Sequence[web.RouteDef] = (),
+    sockets: Sequence[socket] | None = None,
+) -> AsyncIterator[Running]:
+    """Build and start everything, and serve `routes` beside it; at the end let requests finish and close everything.
+
+    `sockets` are listening already and shared with other workers, who have their admin port elsewhere together.
+    """
+    async with AsyncExitStack() as stack:
+        leaving = Countdown(settings.server.shutdown_s)
+        parts = Parts(settings, clock or Clock(), Metrics(), Health(), stack, leaving)
+        parts.metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
+        composer = _Composer(parts)
+        site = await composer.site(routes)
+        # The admin port closes last, so that /readyz says why until the end.
+        admin_port = 0
+        if sockets is None:
+            admin_port = await composer.listen(web.AppRunner, site.admin_application(), settings.admin)
+        crowd = Crowd(room_for(settings.server.max_connections), settings.server, parts.metrics)
+        await parts.background(crowd.watch())
+        runner = partial(HitRunner, hits=site.hits, crowd=crowd)
+        port = await composer.listen(runner, site.application(), settings.server, sockets)
+        parts.health.is_ready = True
+        try:
+            yield Running(port, admin_port, parts.health, parts.metrics, site.hits)
+        finally:
+            parts.health.is_ready = False
+            leaving.begin()
+
+
+@dataclass(frozen=True, slots=True)
+class _Composer:
+    """Puts the web side onto the parts."""
+
+    parts: Parts
+
+    async def site(self, more: Sequence[web.RouteDef]) -> Site:
+        """Build everything."""
+        settings = self.parts.settings
+        origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
+        trusted = await self.parts.session()
+        images = Images(trusted, await self.parts.session(socket_factory=public_socket), origins, settings.cloudreve)
+        cloudreve = Cloudreve(
+            trusted, self.parts.clock, origins, self.parts.metrics, settings.cloudreve, settings.grants
+        )
+        await greet(cloudreve)
+        await self.parts.background(cloudreve.breaker.watch())
+        tiers, cluster, notes = await self.parts.tiers()
+        changes = await self.parts.changes(notes) if settings.server.passthrough else None
+        grants = await self.parts.grants(cloudreve, tiers, cluster, changes)
+        answers = Answers(await self.parts.pictures(images, tiers, cluster), self.parts.clock)
+        sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.metrics, settings.sign_in)
+        sessions = await self.parts.sessions(sealer, oauth, notes, cluster)
+        identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
+        gateway = Gateway(identifier, grants, answers, settings.server.deadline_s)
+        sealed = Sealed(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
+        front = Front(settings.server)
+        hits = HitPath(tiers, front.trusts, self.parts.clock, self.parts.metrics, settings)
+        jar = Jar(settings.session.cookie, front)
+        passthrough = await self._passthrough(front, jar, identifier, changes, hits) if changes else None
+        embed = Embed(Embedding(settings.embed.private_origins, settings.embed.public_origins), front)
+        routes = [
+            *Thumbs(gateway, jar, front, embed, settings.server.max_uri_bytes).routes(),
+            *SessionApi(
+                sessions, identifier, jar, front, hits, settings, passthrough.handle if passthrough else None
+            ).routes(),
+            *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, jar, settings).routes(),
+            *SealedUrls(sealed, front, embed).routes(),
+            *ThumbApi(gateway, sealed, front, settings.server.max_uri_bytes).routes(),
+            *more,
+        ]
+        return Site(self.parts.metrics, self.parts.health, hits, jar, passthrough, self._fallback(), routes)
+
+    async def _passthrough(
+        self, front: Front, jar: Jar, identifier: Identifier, changes: Changes, hits: HitPath
+    ) -> Passthrough:
+        session = self.parts.settings.session
+        if self.parts.settings.sign_in.client_id and not session.path.startswith("/api/"):
+            _log.warning("session.path is outside /api/: the service worker of Cloudreve's page will answer for it")
+        way = await self.parts.stack.enter_async_context(passage(self.parts.settings.cloudreve, self.parts.metrics))
+        return Passthrough(way, front, identifier, changes, hits, jar.names)
+
+    def _fallback(self) -> Fallback | None:
+        path = self.parts.settings.embed.fallback
+        if path is None:
+            return None
+        body = path.read_bytes()
+        return Fallback(media_type(body[:SNIFF_BYTES]) or "application/octet-stream", body)
+
+    def _sealer(self) -> Sealer:
+        keys = [key.get_secret_value() for key in self.parts.settings.seal.keys]
+        if not keys:
+            _log.warning("no seal.keys: sealed URLs and cookies open in this process only, and not after a restart")
+        return Sealer(keys or [secrets.token_urlsafe(32)])
+
+    async def listen(
+        self,
+        runner_of: Callable[..., web.AppRunner],
+        app: web.Application,
+        where: ServerSettings | AdminSettings,
+        sockets: Sequence[socket] | None = None,
+    ) -> int:
+        """Serve an application and give its port; leaving, it stops accepting first and then waits for its requests."""
+        server = self.parts.settings.server
+        runner = runner_of(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=server.shutdown_s,
+            max_line_size=server.max_header_bytes,
+            max_field_size=server.max_header_bytes,
+            auto_decompress=False,  # a body that is passed to Cloudreve stays as it is
+            read_bufsize=HELD_BYTES,
+        )
+        await runner.setup()
+        self.parts.stack.push_async_callback(runner.cleanup)
+        shared: list[web.BaseSite] = [web.SockSite(runner, socket, backlog=BACKLOG) for socket in sockets or ()]
+        for site in shared or [web.TCPSite(runner, where.host, where.port, backlog=BACKLOG)]:
+            await site.start()
+        return int(runner.addresses[0][1])

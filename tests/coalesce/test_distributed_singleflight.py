@@ -1,0 +1,482 @@
+"""One flight over all replicas: who leads, who hears of it, and who takes over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+from pydantic import SecretStr
+
+from proxy.cache.redis_tier import RedisTier
+from proxy.coalesce.distributed_singleflight import Alone, Cluster
+from proxy.redis import leases as lease_module
+from proxy.redis import pubsub as news_module
+from proxy.redis.leases import Leases
+from proxy.redis.pubsub import News
+from proxy.settings import RedisSettings
+from tests.conftest import StartRedis
+from tests.harness.redis_server import RedisServer
+from tests.harness.relay import Relay
+
+KEY = "g:1"
+HEARD_S = 0.05
+"""How soon those who wait are to hear (the goal is for an idle machine; here others are at work too)."""
+
+
+class Replica:
+    """A process of its own, as far as Redis can tell."""
+
+    def __init__(self, tier: RedisTier, news: News) -> None:
+        self.tier = tier
+        self.news = news
+        self.cluster = Cluster(Leases(tier.lines, news, "thumb-proxy"), news, tier.build_key)
+        self.loads = 0
+        self.looks: list[bytes] = []
+        self.outcome: str | Exception = "outcome"
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.began = asyncio.Event()
+        self.ended_at = 0.0
+
+    async def find(self, left: bytes) -> str | None:
+        """Take what was left, or look in Redis."""
+        self.looks.append(left)
+        return (left or await self.tier.lines.read(self.tier.build_key(KEY)) or b"").decode() or None
+
+    async def load(self) -> str:
+        """Do the work when the test allows it."""
+        self.loads += 1
+        self.began.set()
+        await self.gate.wait()
+        self.ended_at = time.monotonic()
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+    def share(self, *, tells: bool = True, kept_s: float = 60.0) -> asyncio.Task[tuple[str, float]]:
+        """Begin to want the outcome; give it and when it was there."""
+
+        async def wait() -> tuple[str, float]:
+            def tell(text: str) -> bytes:
+                return text.encode() if tells else b""
+
+            outcome = await self.cluster.share(
+                KEY, self.find, self.load, tell, lambda text: (text.encode() if kept_s else b"", kept_s)
+            )
+            return outcome, time.monotonic()
+
+        return asyncio.create_task(wait())
+
+
+@asynccontextmanager
+async def replica(url: str, **settings: float) -> AsyncIterator[Replica]:
+    """Run one."""
+    tier = RedisTier.from_settings(
+        RedisSettings.model_validate({"url": SecretStr(url), "timeout_s": 5.0, **settings}), "http://cloudreve:5212"
+    )
+    news = News(tier.lines, tier.namespace)
+    listening = asyncio.create_task(news.listen())
+    try:
+        yield Replica(tier, news)
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await tier.aclose()
+
+
+@pytest.fixture
+async def replicas(redis_server: RedisServer) -> AsyncIterator[list[Replica]]:
+    """Run three that hear one another."""
+    async with AsyncExitStack() as stack:
+        made = [await stack.enter_async_context(replica(redis_server.url)) for _ in range(3)]
+        await until(lambda: all(one.news.is_heard for one in made))
+        yield made
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Try again in short steps until it holds; the test's own time limit ends it."""
+    while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
+        await asyncio.sleep(0.001)
+
+
+async def waits(server: RedisServer) -> None:
+    """Wait until somebody waits for the leader."""
+    name = f"thumb-proxy:lease:{{{(await key_of(server))}}}"
+    while not str(server.command("GET", name)).endswith("!'"):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.001)
+
+
+async def key_of(server: RedisServer) -> str:
+    """Wait for a lease, and give the name of what it is about."""
+    while True:
+        found = server.command("KEYS", "thumb-proxy:lease:*")
+        assert isinstance(found, list)
+        if found:
+            return str(found[0].decode().partition("{")[2].rstrip("}"))
+        await asyncio.sleep(0.001)
+
+
+def loads(replicas: list[Replica]) -> list[int]:
+    """Count the work, replica by replica."""
+    return [one.loads for one in replicas]
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_one_does_the_work_and_all_have_the_outcome(
+    replicas: list[Replica], redis_server: RedisServer, tells: bool
+) -> None:
+    """From the message, or from Redis, where it stands before anybody hears of it."""
+    for one in replicas:
+        one.gate.clear()
+    tasks = [one.share(tells=tells) for one in replicas for _ in range(10)]
+    await waits(redis_server)
+    for one in replicas:
+        one.gate.set()
+    assert {outcome for outcome, _ in await asyncio.gather(*tasks)} == {"outcome"}
+    assert sum(loads(replicas)) == 1
+
+
+@pytest.mark.parametrize("kept_s", [60.0, 0.0])
+async def test_those_who_wait_hear_at_once(replicas: list[Replica], redis_server: RedisServer, kept_s: float) -> None:
+    """Of what is kept, and of what is told alone."""
+    leader, *others = replicas
+    delays = []
+    for _ in range(20):
+        leader.gate.clear()
+        leader.began.clear()
+        first = leader.share(kept_s=kept_s)
+        await leader.began.wait()
+        waiting = [one.share(kept_s=kept_s) for one in others]
+        await waits(redis_server)
+        leader.gate.set()
+        outcomes = await asyncio.gather(first, *waiting)
+        delays += [at - leader.ended_at for _, at in outcomes[1:]]
+        await until(lambda: redis_server.command("DEL", leader.tier.build_key(KEY)) in (0, 1))
+    assert loads(replicas) == [20, 0, 0]
+    assert sorted(delays)[len(delays) // 2] < HEARD_S
+
+
+async def test_the_leader_waits_for_nothing(redis_server: RedisServer) -> None:
+    """It has the outcome while Redis is still to be told."""
+    async with Relay(redis_server.port) as relay, replica(f"redis://127.0.0.1:{relay.port}") as leader:
+        leader.gate.clear()
+        task = leader.share()
+        await leader.began.wait()
+        relay.hold()
+        leader.gate.set()
+        assert (await task)[0] == "outcome"
+        relay.let_go()
+
+
+async def test_what_was_done_before_the_lead_was_taken_is_not_done_again(
+    replicas: list[Replica], redis_server: RedisServer
+) -> None:
+    """Between looking and leading another may have landed."""
+    redis_server.command("SET", replicas[0].tier.build_key(KEY), b"theirs")
+    assert (await replicas[0].share())[0] == "theirs"
+    assert (replicas[0].loads, replicas[0].looks) == (0, [b"theirs"])
+
+
+async def test_one_that_fails_is_succeeded_at_once(replicas: list[Replica], redis_server: RedisServer) -> None:
+    """Its error is its own."""
+    leader, other, _ = replicas
+    leader.outcome = ValueError("x")
+    leader.gate.clear()
+    first = leader.share()
+    await leader.began.wait()
+    second = other.share()
+    await waits(redis_server)
+    leader.gate.set()
+    with pytest.raises(ValueError, match="x"):
+        await first
+    outcome, at = await second
+    assert outcome == "outcome"
+    assert at - leader.ended_at < lease_module.LEASE_S / 2
+    assert loads(replicas) == [1, 1, 0]
+
+
+async def test_one_that_is_cancelled_is_succeeded_at_once(replicas: list[Replica], redis_server: RedisServer) -> None:
+    """A replica that is told to leave."""
+    leader, other, _ = replicas
+    leader.gate.clear()
+    first = leader.share()
+    await leader.began.wait()
+    second = other.share()
+    await waits(redis_server)
+    started = time.monotonic()
+    first.cancel()
+    _, at = await second
+    assert at - started < lease_module.LEASE_S / 2
+
+
+async def test_one_that_has_died_is_succeeded_within_three_seconds(
+    replicas: list[Replica], redis_server: RedisServer
+) -> None:
+    """It is cut off in the middle, without a word; of the others one takes over and tells the rest."""
+    async with (
+        Relay(redis_server.port) as relay,
+        replica(f"redis://127.0.0.1:{relay.port}", timeout_s=0.1, pause_s=60.0) as leader,
+    ):
+        leader.gate.clear()
+        first = leader.share()
+        await leader.began.wait()
+        others = [one.share() for one in replicas]
+        await waits(redis_server)
+        relay.shut()
+        started = time.monotonic()
+        outcomes = await asyncio.gather(*others)
+        assert max(at for _, at in outcomes) - started < 3.0
+        assert sum(loads(replicas)) == 1
+        leader.outcome = "late"
+        leader.gate.set()
+        assert (await first)[0] == "late"
+    assert redis_server.command("GET", replicas[0].tier.build_key(KEY)) == b"outcome"
+
+
+async def test_one_that_stands_still_for_longer_than_its_lease_does_no_harm(
+    replicas: list[Replica], redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its successor's lease and outcome stay; it has its own."""
+    monkeypatch.setattr(lease_module, "RENEW_S", 60.0)
+    leader, other, third = replicas
+    for one in (leader, other):
+        one.gate.clear()
+    first = leader.share()
+    await leader.began.wait()
+    redis_server.command("DEL", f"thumb-proxy:lease:{{{await key_of(redis_server)}}}")  # as if it had run out
+    second = other.share()
+    await other.began.wait()
+    waiting = third.share()
+    await waits(redis_server)
+    leader.outcome = "late"
+    leader.gate.set()
+    assert (await first)[0] == "late"
+    await leader.tier.exists("x")  # what it had to say has been said
+    assert not waiting.done()
+    other.gate.set()
+    assert [(await task)[0] for task in (second, waiting)] == ["outcome"] * 2
+    await other.tier.exists("x")
+    assert redis_server.command("GET", leader.tier.build_key(KEY)) == b"outcome"
+
+
+async def test_while_nothing_is_heard_it_is_looked_for(redis_server: RedisServer) -> None:
+    """A lost message costs a moment, not the outcome."""
+    async with replica(redis_server.url) as leader, replica(redis_server.url) as deaf:
+        await until(lambda: leader.news.is_heard and deaf.news.is_heard)
+        leader.gate.clear()
+        first = leader.share()
+        await leader.began.wait()
+        second = deaf.share()
+        await waits(redis_server)
+        vars(deaf.news)["_readers"].clear()  # whatever comes reaches nobody
+        leader.gate.set()
+        (_, _), (outcome, at) = await first, await second
+        assert outcome == "outcome"
+        assert at - leader.ended_at < lease_module.LEASE_S / 2
+        assert deaf.loads == 0
+
+
+async def test_who_comes_the_moment_it_lands_does_not_do_it_again(replicas: list[Replica]) -> None:
+    """However the steps fall: many rounds in which others come while the leader ends."""
+    leader, *others = replicas
+    for number in range(60):
+        first = leader.share()
+        for _ in range(number % 12):
+            await asyncio.sleep(0)
+        late = [one.share() for one in others]
+        assert {outcome for outcome, _ in await asyncio.gather(first, *late)} == {"outcome"}
+        assert sum(loads(replicas)) == 1
+        for one in replicas:
+            one.loads = 0
+        await leader.tier.lines.ask(0, KEY, "UNLINK", leader.tier.build_key(KEY))
+        await until_idle(leader)
+
+
+async def until_idle(one: Replica) -> None:
+    """Wait until no lease is held."""
+    name = one.tier.build_key(KEY)
+    while await one.tier.lines.ask(0, name, "EXISTS", f"thumb-proxy:lease:{{{name}}}"):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.001)
+    await one.tier.lines.ask(0, name, "UNLINK", name)
+
+
+@pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze])
+async def test_while_redis_is_away_each_does_its_own(start_redis: StartRedis, fault: object) -> None:
+    """Who begins then, and who has been waiting."""
+    server = start_redis()
+    assert callable(fault)
+    async with replica(server.url, timeout_s=0.2) as leader, replica(server.url, timeout_s=0.2) as other:
+        await until(lambda: leader.news.is_heard and other.news.is_heard)
+        leader.gate.clear()
+        first = leader.share()
+        await leader.began.wait()
+        second = other.share()
+        await waits(server)
+        await asyncio.to_thread(fault, server)
+        assert (await second)[0] == "outcome"
+        third = other.share()
+        assert (await third)[0] == "outcome"
+        assert other.loads == 2
+        leader.gate.set()
+        assert (await first)[0] == "outcome"
+
+
+async def test_what_redis_has_no_room_for_each_brings_for_itself(start_redis: StartRedis) -> None:
+    """At once, and not one after the other."""
+    server = start_redis(**{"maxmemory": "0", "maxmemory-policy": "noeviction"})
+    async with AsyncExitStack() as stack:
+        made = [await stack.enter_async_context(replica(server.url)) for _ in range(3)]
+        await until(lambda: all(one.news.is_heard for one in made))
+        leader, *others = made
+        leader.gate.clear()
+        first = leader.share(tells=False)
+        await leader.began.wait()
+        for one in others:
+            one.gate.clear()
+        waiting = [one.share(tells=False) for one in others]
+        await waits(server)
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        leader.gate.set()
+        await first
+        await asyncio.gather(*(one.began.wait() for one in others))
+        for one in others:
+            one.gate.set()
+        await asyncio.gather(*waiting)
+        assert loads(made) == [1, 1, 1]
+
+
+class Turns:
+    """Work that is done in turns, each of which ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.ends: dict[str, asyncio.Event] = {}
+
+    def take(self, one: Replica, name: str, *, opens: bool) -> asyncio.Task[bool]:
+        """Wait for a turn and work."""
+        self.ends[name] = asyncio.Event()
+
+        async def work() -> bool:
+            self.begun.append(name)
+            await self.ends[name].wait()
+            return opens
+
+        return asyncio.create_task(one.cluster.take_turns("t:1", work, bool))
+
+
+async def test_turns_are_taken_one_after_the_other(replicas: list[Replica], redis_server: RedisServer) -> None:
+    """While none opens the way for the others."""
+    turns = Turns()
+    tasks = [turns.take(one, name, opens=False) for one, name in zip(replicas, "abc", strict=True)]
+    for number in range(1, 4):
+        await until(lambda number=number: len(turns.begun) == number)  # type: ignore[misc]
+        if number < 3:
+            await waits(redis_server)
+        assert len(turns.begun) == number
+        turns.ends[turns.begun[-1]].set()
+    assert await asyncio.gather(*tasks) == [False] * 3
+
+
+async def test_an_outcome_that_opens_the_way_opens_it_for_all(
+    replicas: list[Replica], redis_server: RedisServer
+) -> None:
+    """They work side by side from then on."""
+    turns = Turns()
+    first = turns.take(replicas[0], "a", opens=True)
+    await until(lambda: turns.begun == ["a"])
+    others = [turns.take(one, name, opens=True) for one, name in zip(replicas[1:], "bc", strict=True)]
+    await waits(redis_server)
+    assert turns.begun == ["a"]
+    turns.ends["a"].set()
+    await until(lambda: len(turns.begun) == 3)
+    for end in turns.ends.values():
+        end.set()
+    assert await asyncio.gather(first, *others) == [True] * 3
+
+
+async def test_a_turn_goes_with_the_lead(replicas: list[Replica], redis_server: RedisServer) -> None:
+    """And is free again for whoever leads elsewhere, when it was not needed after all."""
+    leader, other, _ = replicas
+    turns = Turns()
+
+    async def find(left: bytes) -> str | None:
+        return left.decode() or None
+
+    async def load() -> str:
+        await turns.take(leader, "a", opens=False)
+        return "outcome"
+
+    def share(one: Replica) -> asyncio.Task[str]:
+        return asyncio.create_task(one.cluster.share(KEY, find, load, str.encode, turn="t:1"))
+
+    first = share(leader)
+    await until(lambda: turns.begun == ["a"])
+    second, third = share(other), turns.take(other, "b", opens=False)
+    await waits(redis_server)
+    assert turns.begun == ["a"]
+    turns.ends["a"].set()
+    await until(lambda: turns.begun == ["a", "b"])
+    turns.ends["b"].set()
+    assert (await first, await second, await third) == ("outcome", "outcome", False)
+    redis_server.command("SET", leader.tier.build_key(KEY), "there already")
+    assert await share(leader) == "there already"
+    assert await share(other) == "there already"
+    await until(lambda: redis_server.command("KEYS", "thumb-proxy:lease:*") == [])
+
+
+async def test_turns_pass_on_when_one_fails(replicas: list[Replica], redis_server: RedisServer) -> None:
+    """Its error is its own."""
+    began, fails = asyncio.Event(), asyncio.Event()
+
+    async def fail() -> str:
+        began.set()
+        await fails.wait()
+        raise ValueError("x")
+
+    async def work() -> str:
+        return "done"
+
+    first = asyncio.create_task(replicas[0].cluster.take_turns("t:1", fail, bool))
+    await began.wait()
+    second = asyncio.create_task(replicas[1].cluster.take_turns("t:1", work, bool))
+    await waits(redis_server)
+    fails.set()
+    assert await second == "done"
+    with pytest.raises(ValueError, match="x"):
+        await first
+
+
+async def test_nothing_is_left_over(replicas: list[Replica], redis_server: RedisServer) -> None:
+    """Neither a lease in Redis nor a reader, whatever way it ended."""
+    leader, other, _ = replicas
+    leader.outcome = ValueError("x")
+    leader.gate.clear()
+    tasks = [leader.share(), other.share(), other.share()]
+    await leader.began.wait()
+    await waits(redis_server)
+    tasks[1].cancel()
+    leader.gate.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await until(lambda: redis_server.command("KEYS", "thumb-proxy:lease:*") == [])
+    assert [vars(one.news)["_readers"] for one in replicas] == [{}, {}, {}]
+
+
+async def test_alone_there_is_nobody_to_share_with() -> None:
+    """Without Redis a process is the whole cluster."""
+
+    async def load() -> str:
+        return "outcome"
+
+    async def find(_: bytes) -> str | None:
+        raise AssertionError("there is nowhere to look")
+
+    assert await Alone().share(KEY, find, load, str.encode) == "outcome"
+    assert await Alone().take_turns(KEY, load, bool) == "outcome"
+
+
+def test_looking_often_enough_is_part_of_the_promise() -> None:
+    """A takeover within three seconds, at the latest."""
+    assert lease_module.LEASE_S + news_module.POLL_S < 3.0

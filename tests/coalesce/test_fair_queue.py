@@ -1,0 +1,254 @@
+"""Turns: slots are neither lost nor exceeded, and who wants one thing does not wait for who wants ten thousand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy.coalesce.fair_queue import FairLimit
+from proxy.domain.errors import Busy
+
+GREEDY, MODEST = "192.0.2.1", "192.0.2.2"
+
+
+async def some_steps() -> None:
+    """Let everybody do what they can."""
+    for _ in range(6):
+        await asyncio.sleep(0)
+
+
+class Desk:
+    """Where work is done: it begins when its turn comes, and ends when the test says so."""
+
+    def __init__(self, slots: int, bound: int = 10_000) -> None:
+        self.limit = FairLimit(slots, bound)
+        self.slots = slots
+        self.begun: list[str] = []
+        self._ends: dict[str, asyncio.Event] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def working(self) -> list[str]:
+        """List what is at work now."""
+        return [name for name in self.begun if not self._ends[name].is_set() and not self.tasks[name].done()]
+
+    @property
+    def waiting(self) -> list[str]:
+        """List what waits for its turn."""
+        return [name for name, task in self.tasks.items() if name not in self.begun and not task.done()]
+
+    def want(self, client: str, name: str) -> asyncio.Task[None]:
+        """Begin to want something."""
+
+        async def work() -> None:
+            with self.limit.admitted(client, name):
+                async with self.limit.slot(name):
+                    self.begun.append(name)
+                    await self._ends[name].wait()
+
+        self._ends[name] = asyncio.Event()
+        self.tasks[name] = asyncio.create_task(work())
+        return self.tasks[name]
+
+    def end(self, name: str) -> None:
+        """Let work end."""
+        self._ends[name].set()
+
+    async def end_first(self, times: int = 1) -> None:
+        """Let what has been at work for longest end, so many times."""
+        for _ in range(times):
+            self.end(self.working[0])
+            await some_steps()
+
+    async def close(self) -> None:
+        """End everything; nothing may be left over."""
+        for name, task in self.tasks.items():
+            self.end(name)
+            task.cancel()
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        assert self.is_empty()
+
+    def is_empty(self) -> bool:
+        """Tell whether the limit remembers nobody, and has all of its slots."""
+        inside = vars(self.limit)
+        return inside["_free"] == self.slots and not any(inside[name] for name in ("_admitted", "_wishes", "_queues"))
+
+
+async def test_no_more_than_the_slots_work_at_once() -> None:
+    """Who comes later begins when another has ended."""
+    desk = Desk(slots=2)
+    for name in "abcd":
+        desk.want(GREEDY, name)
+    await some_steps()
+    assert desk.working == ["a", "b"]
+    desk.end("b")
+    await some_steps()
+    assert desk.working == ["a", "c"]
+    await desk.close()
+
+
+async def test_ten_thousand_wishes_of_one_delay_the_single_one_of_another_by_one() -> None:
+    """The modest client is next as soon as any slot is free."""
+    desk = Desk(slots=8)
+    for number in range(10_000):
+        desk.want(GREEDY, f"greedy {number}")
+    await some_steps()
+    desk.want(MODEST, "modest")
+    await some_steps()
+    assert len(desk.begun) == 8
+    await desk.end_first(2)
+    assert desk.begun[8:] == ["greedy 8", "modest"] or desk.begun[8] == "modest"
+    await desk.close()
+
+
+async def test_clients_take_turns() -> None:
+    """However many wishes each of them has."""
+    desk = Desk(slots=1)
+    for client in "abc":
+        for number in range(4 if client == "a" else 2):
+            desk.want(client, f"{client}{number}")
+    await some_steps()
+    await desk.end_first(7)
+    assert desk.begun == ["a0", "a1", "b0", "c0", "a2", "b1", "c1", "a3"]
+    await desk.close()
+
+
+async def test_one_client_does_not_fill_the_house() -> None:
+    """Beyond its bound it is told so at once, and others are let in."""
+    desk = Desk(slots=1, bound=3)
+    wishes = [desk.want(GREEDY, f"{number}") for number in range(5)]
+    modest = desk.want(MODEST, "modest")
+    await some_steps()
+    assert [isinstance(wish.exception(), Busy) for wish in wishes if wish.done()] == [True, True]
+    assert not modest.done()
+    await desk.end_first()
+    desk.want(GREEDY, "again")
+    await some_steps()
+    assert not desk.tasks["again"].done(), "what has ended no longer counts"
+    await desk.close()
+
+
+async def test_what_another_wants_too_has_its_turn_as_for_them() -> None:
+    """A gallery that a crawler walks through is no slower for a visitor: their picture is not behind all others."""
+    desk = Desk(slots=1)
+    for number in range(1000):
+        desk.want(GREEDY, f"{number}")
+    await some_steps()
+    desk.limit.hurry(MODEST, "777")
+    await desk.end_first(2)
+    assert desk.begun == ["0", "1", "777"]
+    await desk.end_first(997)
+    assert sorted(desk.begun, key=int) == [f"{number}" for number in range(1000)], "each once"
+    await desk.close()
+
+
+async def test_it_may_be_wanted_before_it_queues_up() -> None:
+    """Between admission and queue lies the way to Redis."""
+    desk = Desk(slots=1)
+    for number in range(100):
+        desk.want(GREEDY, f"{number}")
+    with desk.limit.admitted(GREEDY, "late"):
+        desk.limit.hurry(MODEST, "late")
+        desk.want(GREEDY, "late")
+        await some_steps()
+        await desk.end_first(2)
+        assert desk.begun == ["0", "1", "late"]
+    await desk.close()
+
+
+async def test_hurrying_what_nobody_was_admitted_for_is_nothing() -> None:
+    """Its flight has just ended."""
+    desk = Desk(slots=1)
+    desk.limit.hurry(MODEST, "gone")
+    assert desk.is_empty()
+
+
+async def test_a_turn_that_was_cancelled_in_the_very_step_gets_no_slot() -> None:
+    """The task has not run since, so that its turn still stands in the queue."""
+    desk = Desk(slots=1)
+    for name in "abc":
+        desk.want(GREEDY, name)
+    await some_steps()
+    desk.tasks["b"].cancel()
+    desk.end("a")
+    await some_steps()
+    assert desk.working == ["c"]
+    await desk.close()
+
+
+async def test_a_slot_that_was_handed_to_a_task_cancelled_meanwhile_is_passed_on() -> None:
+    """The other order: first the turn comes, then the cancellation, then the task runs."""
+    desk = Desk(slots=1)
+    for name in "abc":
+        desk.want(GREEDY, name)
+    await some_steps()
+    desk.end("a")
+    while not desk.tasks["a"].done():  # noqa: ASYNC110 - to the very step
+        await asyncio.sleep(0)
+    desk.tasks["b"].cancel()
+    await some_steps()
+    assert desk.working == ["c"]
+    await desk.close()
+
+
+async def test_work_that_fails_gives_its_slot_back() -> None:
+    """Whatever it was."""
+    limit = FairLimit(1, 9)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="x"), limit.admitted(GREEDY, "a"):
+            async with limit.slot("a"):
+                raise ValueError("x")
+
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["want", "want", "end", "cancel", "hurry", "step", "end at once", "cancel at once"]),
+        st.integers(0, 30),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(EVENTS, st.integers(1, 3))
+def test_in_every_order_of_events_slots_are_neither_lost_nor_exceeded(
+    events: list[tuple[str, int]], slots: int
+) -> None:
+    """Whoever waits does so because all slots are at work, and each wish is served once."""
+    asyncio.run(replay(events, slots))
+
+
+async def replay(events: list[tuple[str, int]], slots: int) -> None:
+    """Play the events."""
+    desk = Desk(slots, bound=8)
+    acts: dict[str, Callable[[str, int], object]] = {
+        "want": lambda _, number: desk.want(f"client {number % 4}", f"wish {len(desk.tasks)}"),
+        "end": lambda name, _: desk.end(name),
+        "cancel": lambda name, _: desk.tasks[name].cancel(),
+        "hurry": lambda name, number: desk.limit.hurry(f"client {number % 3}", name),
+        "step": lambda _, __: None,
+    }
+    for event, number in events:
+        names = list(desk.tasks)
+        if not names and not event.startswith("want"):
+            continue
+        acts[event.removesuffix(" at once")](names[number % len(names)] if names else "", number)
+        if event == "step":
+            await asyncio.sleep(0)
+        elif not event.endswith("at once"):
+            await some_steps()
+            check(desk)
+    await some_steps()
+    check(desk)
+    await desk.close()
+
+
+def check(desk: Desk) -> None:
+    """See that nothing is amiss while nobody is about to do anything."""
+    assert len(desk.working) <= desk.slots
+    assert not desk.waiting or len(desk.working) == desk.slots
+    assert len(set(desk.begun)) == len(desk.begun)

@@ -1,0 +1,152 @@
+"""The codec: what goes in comes out, and what it did not write itself is no entry."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import fields
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from proxy.domain.codec import VERSION, decode, encode
+from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind
+
+texts = st.text(max_size=40)
+etags = st.text(st.characters(exclude_categories=()), max_size=40)
+floats = st.floats(allow_nan=False)
+grants = st.builds(Grant, texts, floats, texts, st.booleans(), etags, floats)
+refusals = st.builds(Refusal, st.sampled_from(RefusalKind), st.integers(-(2**63), 2**63 - 1), texts, texts)
+pictures = st.builds(Picture, texts, texts, etags, st.binary(max_size=300))
+entries: st.SearchStrategy[Entry] = st.one_of(grants, refusals, pictures)
+
+GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=False, version='"v1"', granted_at=1.5)
+REFUSAL = Refusal(RefusalKind.NOT_FOUND, 40016, "0d3cbb4c", "Path not exist")
+PICTURE = Picture("ab12", "image/png", 'W/"\udcff"', bytes(range(256)) * 4)
+
+
+@given(entries)
+@example(GRANT)
+@example(REFUSAL)
+@example(PICTURE)
+def test_what_goes_in_comes_out(entry: Entry) -> None:
+    """Every field of every kind, exactly."""
+    assert decode(encode(entry)) == entry
+
+
+@given(st.binary(max_size=200))
+@example(b"")
+@example(b"\x80")
+@example(b"\xc1")
+@example(b"\xdd\xff\xff\xff\xff")
+@example(b"\xc6\xff\xff\xff\xff")
+@example(b"\x91" * 100_000)
+@example(b"\x80\x04N.")
+@example(b'{"url": ""}')
+def test_garbage_is_no_entry(raw: bytes) -> None:
+    """Whatever bytes lie in Redis: no exception, at most an entry that encodes to something again."""
+    entry = decode(raw)
+    assert entry is None or isinstance(entry, Grant | Refusal | Picture)
+
+
+@given(entries, st.data())
+def test_a_truncated_entry_is_no_entry(entry: Entry, data: st.DataObject) -> None:
+    """Not one byte may be missing, nor one too many."""
+    raw = encode(entry)
+    assert decode(raw[: data.draw(st.integers(0, len(raw) - 1))]) is None
+    assert decode(raw + b"\x00") is None
+
+
+@given(entries, st.data())
+def test_a_flipped_byte_never_raises(entry: Entry, data: st.DataObject) -> None:
+    """A damaged entry is another entry or none."""
+    raw = bytearray(encode(entry))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    decode(bytes(raw))
+
+
+GOOD: dict[str, list[object]] = {
+    "grant": [f"grant/{VERSION}", "u", 1.0, "p", True, b"", 1.0],
+    "refusal": [f"refusal/{VERSION}", "not_found", 40016, "c", "m"],
+    "picture": [f"picture/{VERSION}", "id", "image/png", b"", b"body"],
+}
+
+
+def changed(kind: str, place: int, *values: object) -> list[object]:
+    """Put other values into one place of a good entry."""
+    return GOOD[kind][:place] + list(values) + GOOD[kind][place + 1 :]
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_the_shapes_below_are_wrong_in_one_place_only(kind: str) -> None:
+    """As they are they can be read."""
+    assert decode(msgspec.msgpack.encode(GOOD[kind])) is not None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        changed("grant", 0, f"grant/{VERSION + 1}"),
+        changed("grant", 0, "grant/0"),
+        changed("grant", 0, "grant"),
+        changed("grant", 0, VERSION),
+        changed("grant", 0, f"picture/{VERSION}"),
+        changed("grant", 0),
+        changed("grant", 1, None),
+        changed("grant", 2, "1.0"),
+        changed("grant", 4, 1),
+        changed("grant", 5, b"\xff"),
+        changed("grant", 6),
+        changed("grant", 6, 1.0, "more"),
+        changed("refusal", 1, "gone"),
+        changed("refusal", 2, 1.5),
+        changed("picture", 4, "text"),
+        changed("picture", 4, None),
+        [],
+        None,
+        {"type": f"refusal/{VERSION}", "kind": "not_found"},
+    ],
+)
+def test_another_version_or_shape_is_no_entry(values: object) -> None:
+    """Two versions of the gateway may share one Redis while it is being updated."""
+    assert decode(msgspec.msgpack.encode(values)) is None
+
+
+def test_text_that_is_no_utf8_is_no_entry() -> None:
+    """Not even where all else is right."""
+    assert decode(b"\x95\xa9refusal/2\xa9not_found\x01\xa1\xff\xa0") is None
+
+
+def test_an_entry_written_by_this_version_keeps_its_bytes() -> None:
+    """Changing the shape without raising VERSION breaks this, on purpose."""
+    raw = b"\x95\xa9refusal/2\xa9not_found\xcd\x9c\x50\xa80d3cbb4c\xaePath not exist"
+    assert encode(REFUSAL) == raw
+    assert decode(raw) == REFUSAL
+
+
+@pytest.mark.parametrize("entry", [GRANT, REFUSAL, PICTURE], ids=repr)
+def test_no_field_of_an_entry_is_left_out(entry: Entry) -> None:
+    """A field that the model gains has to be written here as well, and the strategies above have to vary it."""
+    for field in fields(entry):
+        assert getattr(entry, field.name) != field.default, "the example must use every field"
+    assert len(GOOD[type(entry).__name__.lower()]) - 1 == len(fields(entry))
+    assert decode(encode(entry)) == entry
+
+
+def test_a_body_is_copied_once_each_way() -> None:
+    """A 10 MiB picture costs 10 MiB more while it is written or read, not a multiple of it."""
+    size = 10 * 1024 * 1024
+    picture = Picture("ab12", "image/png", "", bytes(size))
+    tracemalloc.start()
+    try:
+        raw = encode(picture)
+        assert tracemalloc.get_traced_memory()[1] < 1.6 * size
+        tracemalloc.reset_peak()
+        entry = decode(raw)
+        assert tracemalloc.get_traced_memory()[1] < 2.6 * size
+    finally:
+        tracemalloc.stop()
+    assert isinstance(entry, Picture)
+    assert type(entry.body) is bytes
+    assert entry.body == picture.body

@@ -1,0 +1,356 @@
+"""The hit path without a server around it: what ends an answer, within the very second."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias, cast
+from unittest.mock import Mock
+from weakref import ref
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from proxy.cache.memory_tier import MemoryTier
+from proxy.cache.redis_tier import RedisTier
+from proxy.cache.tiers import Tiers
+from proxy.domain.keys import picture_key
+from proxy.domain.model import ANONYMOUS, Grant, Picture, Refusal, RefusalKind, Source
+from proxy.domain.response_fields import Handling
+from proxy.fastpath.index import EVIDENCE, HitPath, Wire
+from proxy.grants.lookup import FoundGrant
+from proxy.observe.metrics import Metrics
+from proxy.pictures.respond import Answer, Shown
+from proxy.settings import Settings
+from proxy.upstream.clock import Clock
+
+KEY = "g:1"
+RAW = b"GET /thumb?uri=x HTTP/1.1\r\nHost: x\r\n\r\n"
+NOW = 1_000_000.25
+GRANT = Grant("http://x/1", NOW + 1000, "ab12", own=True, granted_at=NOW)
+BODY = b"\x89PNG one"
+
+
+def picture(version: str = '"1"', body: bytes = BODY) -> Picture:
+    """Make one."""
+    return Picture("ab12", "image/png", version, body)
+
+
+class Shelf:
+    """Has one picture, as Redis may."""
+
+    def __init__(self) -> None:
+        self.entry: Picture | None = None
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        """What happens before it answers."""
+
+    async def find(self, _key: str) -> Picture | None:
+        """Give it."""
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        return self.entry
+
+    async def forget(self, _key: str) -> None:
+        """Forget nothing: what is asked for here is the picture."""
+
+
+@dataclass
+class Stage:
+    """A hit path, and what it stands on."""
+
+    hits: HitPath
+    tiers: Tiers
+    now: list[float]
+    shelf: Shelf
+
+    @property
+    def picture(self) -> Picture:
+        """Give the picture in it."""
+        held = self.memory.lookup(picture_key("ab12"))
+        assert isinstance(held, Picture)
+        return held
+
+    @property
+    def memory(self) -> MemoryTier:
+        """Give the tier."""
+        return self.tiers.memory
+
+    async def answered(self, answer: Answer, *, times: int = 2, raw: bytes = RAW) -> None:
+        """Let a request be answered the long way, so often that it is known."""
+        for _ in range(times):
+            await self.offer(answer, self.hits.asked(raw, is_trusted=False))
+
+    async def offer(self, answer: Answer, asked: object) -> None:
+        """Let one answer leave."""
+        protocol = Mock(asked=asked)
+        request = make_mocked_request("GET", "/thumb?uri=x", {"Host": "x"}, protocol=protocol)
+        request[EVIDENCE] = answer
+        headers = {"Cache-Control": "public, max-age=9", "Cache-Status": "x", "ETag": '"1"'}
+        shown = answer.shown.body if answer.shown is not None else None
+        body = shown.body if isinstance(shown, Picture) else None
+        await self.hits.offer(request, web.Response(status=200 if body else 304, body=body, headers=headers))
+
+    def ask(self) -> Wire | None:
+        """Ask for an answer at once."""
+        return self.hits.answer(RAW, is_trusted=False)
+
+    async def recall(self, raw: bytes = RAW) -> Wire | None:
+        """Ask for an answer a little later."""
+        known = self.hits.knows(raw, is_trusted=False)
+        recalled = await self.hits.recall(known) if known is not None else None
+        return self.hits.give(recalled) if recalled is not None else None
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Build one, its memory holding a grant and its picture."""
+    now = [NOW]
+    memory = MemoryTier(100_000, lambda: now[0])
+    shelf = Shelf()
+    tiers = Tiers(memory, cast("RedisTier", shelf))
+    settings = Settings.model_validate({"cloudreve": {"url": "http://x"}, "grants": {"renew_s": 0.0}})
+    clock = Clock(lambda: now[0], lambda: now[0])
+    stage = Stage(HitPath(tiers, lambda _: False, clock, Metrics(), settings), tiers, now, shelf)
+    memory.keep(KEY, GRANT, 1000.0)
+    memory.keep(picture_key("ab12"), picture(), 1000.0)
+    return stage
+
+
+def answer(shown: Picture | None = None, grant: Grant = GRANT) -> Answer:
+    """Make what was found in memory; 304 when nothing is shown."""
+    handling = Handling(Source.MEMORY, Source.MEMORY if shown is not None else None)
+    found = FoundGrant(grant, Source.MEMORY, collapsed=False, key=KEY)
+    return Answer(ANONYMOUS, '"1"', 9.0, handling, Shown(shown.head, shown) if shown else None, found)
+
+
+async def test_what_stands_is_given(stage: Stage) -> None:
+    """Both kinds."""
+    await stage.answered(answer(stage.picture))
+    wire = stage.ask()
+    assert wire is not None
+    assert wire[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert wire[1] == BODY
+
+
+@pytest.mark.parametrize(
+    ("grant", "picture"),
+    [(Source.UPSTREAM, Source.MEMORY), (Source.STALE, Source.MEMORY), (Source.MEMORY, Source.UPSTREAM)],
+)
+async def test_what_came_from_elsewhere_is_not_remembered(stage: Stage, grant: Source, picture: Source) -> None:
+    """Nothing watches over a grant that no tier has given, and a bridge over an outage is to be looked at each time."""
+    given = replace(answer(stage.picture), handling=Handling(grant, picture))
+    await stage.answered(given, times=3)
+    assert stage.ask() is None
+
+
+async def forgotten(stage: Stage) -> None:
+    """Find the grant void."""
+    await stage.tiers.forget(KEY)
+
+
+async def replaced(stage: Stage) -> None:
+    """Bring another grant."""
+    stage.memory.keep(KEY, replace(GRANT, url="http://x/2"), 1000.0)
+
+
+async def refused(stage: Stage) -> None:
+    """Let Cloudreve say no meanwhile."""
+    stage.memory.keep(KEY, Refusal(RefusalKind.FORBIDDEN, 403), 2.0)
+
+
+async def repainted(stage: Stage) -> None:
+    """Bring other bytes under the same name."""
+    stage.memory.keep(picture_key("ab12"), picture('"2"', b"\x89PNG two"), 1000.0)
+
+
+async def expired(stage: Stage) -> None:
+    """Let the grant run out."""
+    stage.now[0] += 1000
+
+
+async def signed_out(stage: Stage) -> None:
+    """Let somebody end their session."""
+    stage.hits.forget()
+
+
+async def changed(stage: Stage) -> None:
+    """Let whose answer it is change files."""
+    stage.hits.forget_of(ANONYMOUS.subject)
+
+
+End: TypeAlias = Callable[[Stage], Awaitable[None]]
+ENDS = [forgotten, replaced, refused, repainted, expired, signed_out, changed]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_it_ends_at_once(stage: Stage, end: End) -> None:
+    """In the same second in which it was given last."""
+    await stage.answered(answer(stage.picture))
+    assert stage.ask() is not None
+    await end(stage)
+    assert stage.ask() is None
+
+
+@pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
+async def test_304_ends_at_once_too(stage: Stage, end: End) -> None:
+    """It needs no picture."""
+    await stage.answered(answer())
+    wire = stage.ask()
+    assert wire is not None
+    assert wire[0].startswith(b"HTTP/1.1 304 Not Modified\r\n")
+    await end(stage)
+    assert stage.ask() is None
+
+
+async def test_what_is_elsewhere_is_given_a_little_later(stage: Stage) -> None:
+    """Under a head that says so."""
+    await shelved(stage)
+    wire = await stage.recall()
+    assert wire is not None
+    assert wire[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"detail=redis" in wire[0]
+    assert wire[1] == BODY
+
+
+@pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
+async def test_what_is_elsewhere_ends_likewise(stage: Stage, end: End) -> None:
+    """However long it lies there yet."""
+    await shelved(stage)
+    await end(stage)
+    assert await stage.recall() is None
+
+
+@pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
+async def test_what_ends_while_it_is_looked_for_is_not_given(stage: Stage, end: End) -> None:
+    """Redis may take its time."""
+    await shelved(stage)
+    stage.shelf.meanwhile = lambda: end(stage)
+    assert await stage.recall() is None
+
+
+async def test_other_bytes_from_elsewhere_are_not_given(stage: Stage) -> None:
+    """The head is that of others."""
+    await shelved(stage)
+    stage.shelf.entry = picture('"2"')
+    assert await stage.recall() is None
+
+
+async def test_what_is_asked_for_again_comes_back_to_memory(stage: Stage) -> None:
+    """At the second time, from when on it is given at once."""
+    await shelved(stage)
+    for _ in range(2):
+        assert stage.ask() is None
+        assert await stage.recall() is not None
+    assert stage.ask() is not None
+
+
+async def test_a_picture_comes_back_whoever_asks_for_it(stage: Stage) -> None:
+    """Two visitors are two times."""
+    theirs = RAW.replace(b"Host: x", b"Host: x\r\nX-Who: 2")
+    await stage.answered(answer(stage.picture), raw=theirs)
+    await shelved(stage)
+    for raw in (RAW, theirs):
+        assert stage.memory.lookup(picture_key("ab12")) is None
+        assert await stage.recall(raw) is not None
+    assert stage.memory.lookup(picture_key("ab12")) is not None
+
+
+async def test_what_was_looked_for_does_not_end_what_was_found_since(stage: Stage) -> None:
+    """Somebody else has brought the same answer meanwhile."""
+    await shelved(stage)
+    stage.shelf.meanwhile = lambda: stage.answered(answer(picture()))
+    assert await stage.recall() is None
+    stage.shelf.meanwhile = None
+    assert await stage.recall() is not None
+
+
+async def test_what_is_asked_for_seldom_drives_nothing_out(stage: Stage) -> None:
+    """When memory has been filled anew since the last time, the next time counts as the first."""
+    await shelved(stage)
+    for number in range(3):
+        assert await stage.recall() is not None
+        assert stage.memory.lookup(picture_key("ab12")) is None
+        for other in range(MORE_THAN_FIT):
+            stage.memory.keep(f"p:{number} {other}", picture(), 1000.0)
+        assert stage.memory.count < MORE_THAN_FIT
+
+
+MORE_THAN_FIT = 500
+
+
+async def shelved(stage: Stage) -> None:
+    """Let a picture be known, and be driven out of memory."""
+    await stage.answered(answer(stage.picture))
+    assert stage.ask() is not None
+    stage.shelf.entry = picture()
+    drive_out(stage, picture_key("ab12"))
+    assert stage.ask() is None
+
+
+async def test_a_grant_that_was_driven_out_counts_until_anything_is_forgotten(stage: Stage) -> None:
+    """Memory being short is no reason to ask Cloudreve; but a void grant is never known again."""
+    await stage.answered(answer())
+    drive_out(stage, KEY)
+    assert stage.ask() is not None
+    await stage.tiers.forget("g:another")
+    assert stage.ask() is None
+
+
+async def test_a_grant_that_is_forgotten_while_it_is_used_is_not_remembered_by_it(stage: Stage) -> None:
+    """The answer was under way; the next one goes the long way."""
+    asked = stage.hits.asked(RAW, is_trusted=False)
+    await stage.tiers.forget(KEY)
+    for _ in range(2):
+        await stage.offer(answer(), asked)
+    assert stage.ask() is None
+
+
+@pytest.mark.parametrize("end", [signed_out, changed])
+async def test_an_answer_under_way_when_somebody_signs_out_or_changes_files_is_not_remembered(
+    stage: Stage, end: End
+) -> None:
+    """It may be theirs."""
+    asked = stage.hits.asked(RAW, is_trusted=False)
+    await stage.answered(answer(), times=1)
+    await end(stage)
+    await stage.offer(answer(), asked)
+    assert stage.ask() is None
+
+
+async def test_what_others_change_ends_nothing(stage: Stage) -> None:
+    """Else one who uploads would slow everybody down."""
+    await stage.answered(answer(stage.picture))
+    stage.hits.forget_of("another")
+    assert stage.ask() is not None
+
+
+async def test_the_bytes_are_the_tier_s_alone(stage: Stage) -> None:
+    """Once they are driven out nothing keeps them."""
+    await stage.answered(answer(stage.picture))
+    assert stage.ask() is not None
+    seen = ref(stage.picture)
+    drive_out(stage, picture_key("ab12"))
+    gc.collect()
+    assert seen() is None
+    assert stage.ask() is None
+
+
+async def test_what_is_hot_is_driven_out_last(stage: Stage) -> None:
+    """A hit each second is use, even if it asks no tier every time."""
+    await stage.answered(answer(stage.picture))
+    for number in range(100):
+        assert stage.ask() is not None
+        stage.memory.keep(f"p:{number}", picture(body=bytes(5000)), 1000.0)
+        stage.now[0] += 1
+
+
+def drive_out(stage: Stage, key: str) -> None:
+    """Fill the tier with what is used more."""
+    others = [name for name in (KEY, picture_key("ab12")) if name != key]
+    for number in range(100):
+        for name in others:
+            stage.memory.lookup(name)
+        stage.memory.keep(f"p:{number}", picture(body=bytes(5000)), 1000.0)
+    assert stage.memory.lookup(key) is None

@@ -1,0 +1,274 @@
+"""The hit path while Redis is being asked: whatever happens meanwhile, each request has one answer, in its turn."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+from aiohttp import web
+
+from proxy.fastpath.entry import Finished, Recalled
+from proxy.fastpath.index import Asked, HitPath, Wire
+from proxy.fastpath.protocol import HitProtocol, HitRunner
+from proxy.http.aiohttp_private import Connection
+from proxy.http.connection_limits import Crowd
+from proxy.observe.metrics import Metrics
+from proxy.settings import ServerSettings
+from tests.harness.raw_client import Caller, request
+
+KNOWN = b"GET /known HTTP/1.1\r\nHost: x\r\n\r\n"
+OTHER = b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n"
+FOUND = (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"found")
+
+
+class Far(HitPath):
+    """Has one answer in Redis, which answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.trusts = lambda _: False
+        self.asked_for = self.given = 0
+        self.replies: asyncio.Queue[Wire | Exception | None] = asyncio.Queue()
+        self.changed = asyncio.Condition()
+
+    def asked(self, raw: bytes, *, is_trusted: bool) -> Asked:
+        """Remember nothing."""
+        return Asked(raw, is_trusted, 0, 0)
+
+    def answer(self, raw: bytes, *, is_trusted: bool) -> Wire | None:  # noqa: ARG002 - as it is called
+        """Have nothing in memory."""
+        return None
+
+    def knows(self, raw: bytes, *, is_trusted: bool) -> Finished | None:  # noqa: ARG002 - as it is called
+        """Know one request."""
+        return cast("Finished", raw) if raw == KNOWN else None
+
+    async def recall(self, known: Finished) -> Recalled | None:  # noqa: ARG002 - there is but one
+        """Wait for Redis."""
+        self.asked_for += 1
+        async with self.changed:
+            self.changed.notify_all()
+        reply = await self.replies.get()
+        if isinstance(reply, Exception):
+            raise reply
+        return cast("Recalled | None", reply)
+
+    def give(self, recalled: Recalled) -> Wire:
+        """Count it."""
+        self.given += 1
+        return cast("Wire", recalled)
+
+    async def is_asked(self, times: int = 1) -> None:
+        """Wait until it has been asked."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.asked_for >= times)
+
+
+class House:
+    """A server in front of which Redis is asked, and what it answers itself."""
+
+    def __init__(self, runner: web.AppRunner, far: Far, crowd: Crowd, read: list[str]) -> None:
+        self.runner = runner
+        self.far = far
+        self.crowd = crowd
+        self.read = read
+        """The paths of the requests that came the long way."""
+
+    @asynccontextmanager
+    async def calling(self) -> AsyncIterator[Caller]:
+        """Open a connection."""
+        async with Caller(*await asyncio.open_connection(*self.runner.addresses[0][:2])) as caller:
+            yield caller
+
+    @property
+    def connections(self) -> list[Connection]:
+        """List the connections."""
+        assert self.runner.server is not None
+        return cast("list[Connection]", self.runner.server.connections)
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    """Run one."""
+    read: list[str] = []
+
+    async def handle(asked: web.Request) -> web.Response:
+        read.append(asked.path)
+        return web.Response(text=asked.path)
+
+    app = web.Application()
+    app.router.add_get("/{name}", handle)
+    far, crowd = Far(), Crowd(2, ServerSettings(), Metrics())
+    runner = HitRunner(app, far, crowd, shutdown_timeout=5.0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield House(runner, far, crowd, read)
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def caller(house: House) -> AsyncIterator[Caller]:
+    """Open a connection on which Redis is being asked."""
+    async with house.calling() as opened:
+        opened.writer.write(KNOWN)
+        await house.far.is_asked()
+        yield opened
+
+
+async def test_what_redis_has_is_answered_without_being_read(house: House, caller: Caller) -> None:
+    """Again and again on one connection, and between requests that are."""
+    house.far.replies.put_nowait(FOUND)
+    assert (await caller.read()).body == b"found"
+    for _ in range(3):
+        house.far.replies.put_nowait(FOUND)
+        assert (await caller.ask(KNOWN)).body == b"found"
+    assert house.read == []
+    assert (await caller.ask(OTHER)).body == b"/other"
+    house.far.replies.put_nowait(FOUND)
+    assert (await caller.ask(KNOWN)).body == b"found"
+    assert house.read == ["/other"]
+
+
+async def test_a_request_right_behind_an_answer_is_not_read_either(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes when the last byte before it has left, and aiohttp does not wait for anything yet."""
+    handle = HitProtocol._handle_request  # noqa: SLF001 - no other place is in between
+
+    async def handled(self: HitProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
+        done = await handle(self, *work)
+        assert self._waiter is None
+        asyncio.get_running_loop().call_soon(self.data_received, KNOWN)
+        return done
+
+    monkeypatch.setattr(HitProtocol, "_handle_request", handled)
+    async with house.calling() as caller:
+        house.far.replies.put_nowait(FOUND)
+        assert (await caller.ask(OTHER)).body == b"/other"
+        assert (await caller.read()).body == b"found"
+    assert house.read == ["/other"]
+
+
+async def test_what_redis_has_not_is_read(house: House, caller: Caller) -> None:
+    """Once."""
+    house.far.replies.put_nowait(None)
+    assert (await caller.read()).body == b"/known"
+    assert house.read == ["/known"]
+    assert (await caller.ask(OTHER)).body == b"/other"
+
+
+async def test_an_error_while_it_is_looked_for_is_the_gateways_alone(house: House, caller: Caller) -> None:
+    """The visitor has an answer; the loop hears of the error."""
+    heard = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda *_: heard.set())
+    house.far.replies.put_nowait(RuntimeError("a library's surprise"))
+    assert (await caller.read()).body == b"/known"
+    assert (await caller.ask(OTHER)).body == b"/other"
+    async with asyncio.timeout(5):
+        await heard.wait()
+
+
+@pytest.mark.parametrize("reply", [FOUND, None], ids=["found", "not found"])
+async def test_what_comes_meanwhile_is_answered_behind(house: House, caller: Caller, reply: Wire | None) -> None:
+    """Each once; Redis' reply comes too late to be of use, and disturbs nobody."""
+    await caller.pieces([OTHER, KNOWN, OTHER])
+    assert [(await caller.read()).body for _ in range(4)] == [b"/known", b"/other", b"/known", b"/other"]
+    for _ in range(house.far.asked_for):
+        house.far.replies.put_nowait(reply)
+    house.far.replies.put_nowait(FOUND)
+    assert (await caller.ask(KNOWN)).body == b"found"
+    assert house.read == ["/known", "/other", "/known", "/other"]
+    assert house.far.given == 1, "what is not sent is not counted"
+
+
+async def test_a_head_that_begins_meanwhile_is_read_to_its_end(caller: Caller) -> None:
+    """It is cut anywhere, and what it goes on with looks like a known request."""
+    await caller.pieces([OTHER[:-2], b"X-Rest: "])
+    assert (await caller.read()).body == b"/known"
+    assert (await caller.ask(KNOWN)).status == 400, "a field and a host too much"
+
+
+async def test_a_late_reply_is_not_taken_for_that_to_the_next_question(house: House, caller: Caller) -> None:
+    """The same request again, of which Redis is asked again."""
+    caller.writer.write(OTHER)
+    assert [(await caller.read()).body for _ in range(2)] == [b"/known", b"/other"]
+    caller.writer.write(KNOWN)
+    await house.far.is_asked(2)
+    house.far.replies.put_nowait((FOUND[0], b"late!"))
+    house.far.replies.put_nowait(FOUND)
+    assert (await caller.read()).body == b"found"
+
+
+async def test_a_visitor_who_leaves_meanwhile_disturbs_nobody(house: House, caller: Caller) -> None:
+    """Nor does the reply."""
+    caller.writer.transport.abort()
+    async with house.calling() as other:
+        assert (await other.ask(OTHER)).body == b"/other"
+        house.far.replies.put_nowait(FOUND)
+        house.far.replies.put_nowait(FOUND)
+        assert (await other.ask(KNOWN)).body == b"found"
+    assert house.read == ["/other"]
+
+
+@pytest.mark.parametrize("reply", [FOUND, None], ids=["found", "not found"])
+async def test_a_shutdown_loses_no_request(house: House, caller: Caller, reply: Wire | None) -> None:
+    """It is answered the long way, and the connection ends behind it."""
+    ending = asyncio.ensure_future(house.runner.cleanup())
+    assert (await caller.read()).body == b"/known"
+    assert await caller.rest() == b""
+    await ending
+    house.far.replies.put_nowait(reply)
+
+
+async def test_nothing_follows_an_answer_after_which_the_connection_ends(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if it is at hand by the time that aiohttp closes."""
+    handle = HitProtocol._handle_request  # noqa: SLF001 - no other place is in between
+
+    async def handled(self: HitProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
+        done = await handle(self, *work)
+        self.data_received(KNOWN)
+        await house.far.is_asked()
+        asyncio.get_running_loop().call_soon(house.far.replies.put_nowait, FOUND)
+        return done
+
+    monkeypatch.setattr(HitProtocol, "_handle_request", handled)
+    async with house.calling() as caller:
+        caller.writer.write(OTHER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert (await caller.read()).body == b"/other"
+        assert await caller.rest() == b""
+    assert house.far.given == 0
+
+
+async def test_who_waits_for_redis_has_sent_a_head(house: House, caller: Caller) -> None:
+    """So that neither the time for a head nor that for idling runs on, on a connection's first request either."""
+    [connection] = house.connections
+    assert connection.is_used
+    assert connection.head_takes_s(asyncio.get_running_loop().time() + 1000) == 0.0
+
+
+async def test_a_connection_that_waits_for_redis_is_not_idle(house: House, caller: Caller) -> None:
+    """So that it is not the one to go when others come."""
+    assert [connection.idle_since for connection in house.connections] == [math.inf]
+    house.far.replies.put_nowait(FOUND)
+    await caller.read()
+    assert [connection.idle_since < math.inf for connection in house.connections] == [True]
+
+
+async def test_a_request_of_another_shape_is_never_looked_up(house: House) -> None:
+    """Two in one piece, a part of one, or one with a body."""
+    async with house.calling() as caller:
+        await caller.pieces([KNOWN + KNOWN])
+        assert [(await caller.read()).body for _ in range(2)] == [b"/known"] * 2
+    async with house.calling() as caller:
+        await caller.pieces([KNOWN[:9], KNOWN[9:]])
+        assert (await caller.read()).body == b"/known"
+    async with house.calling() as caller:
+        length = f"Content-Length: {len(KNOWN)}"
+        await caller.pieces([request("x", length, method="POST"), KNOWN])
+        assert (await caller.read()).status == 405
+    assert house.far.asked_for == 0

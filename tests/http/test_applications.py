@@ -1,0 +1,133 @@
+"""What is around the routes: health, metrics, the line per request, and answers to what is no request at all."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from proxy.http.aiohttp_private import Connection
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import ONE, Front, House, in_share
+
+
+@pytest.fixture
+async def front(house: House) -> Front:
+    """Run a gateway."""
+    return await house.open()
+
+
+async def test_both_ports_say_whether_they_live_and_may_take_traffic(front: Front) -> None:
+    """A plain word, which nobody keeps."""
+    for base in (front.base, front.admin):
+        for path, word in (("/healthz", b"alive\n"), ("/readyz", b"ready\n")):
+            reply = await front.send("GET", base + path)
+            assert (reply.status, reply.body, reply.headers["Cache-Control"]) == (200, word, "no-store")
+            assert (await front.send("HEAD", base + path)).status == 200
+
+
+async def test_metrics_are_for_operators_alone(front: Front) -> None:
+    """They are not on the visitors' port, nor are pictures on the operators'."""
+    assert (await front.send("GET", "/metrics")).status == 404
+    shown = await front.send("GET", f"{front.admin}/metrics")
+    assert shown.headers["Content-Type"] == "text/plain; version=1.0.0; charset=utf-8"
+    assert b"thumb_proxy_requests_total" in shown.body
+    assert (await front.send("GET", f"{front.admin}/thumb?uri={ONE}")).status == 404
+
+
+async def test_requests_are_counted_by_how_they_ended(cloudreve: StandIn, front: Front) -> None:
+    """Hits, misses, 304s and each kind of no; bytes of pictures sent and fetched; where things were found."""
+    uri = in_share(cloudreve)
+    first = await front.ask(uri)
+    await front.ask(uri)
+    await front.ask(uri, etag=first.etag)
+    await front.ask(uri, method="HEAD")
+    await front.ask(ONE)
+    await front.ask(ONE, "garbage")
+    await front.ask("nonsense")
+    outcomes = {"miss": 1, "not_modified": 1, "refused_unauthenticated": 1, "invalid_token": 1, "bad_request": 1}
+    for outcome, count in outcomes.items():
+        assert front.count("requests_total", outcome=outcome) == count, outcome
+    assert front.count("requests_total", outcome="hit") == 2
+    assert front.count("sent_bytes_total") == 2 * len(first.body)
+    assert front.count("fetched_bytes_total") == len(first.body)
+    assert front.count("upstream_calls_total", verb="resolve", outcome="refusal") == 1
+    assert front.count("upstream_calls_total", verb="whoami", outcome="refusal") == 1
+    assert front.count("memory_bytes") > len(first.body)
+
+
+async def test_each_request_has_one_line_that_holds_nothing_of_it(
+    cloudreve: StandIn, front: Front, narrated: list[dict[str, object]]
+) -> None:
+    """Method, route, status, outcome and time; health checks have none."""
+    await front.ask(in_share(cloudreve))
+    await front.ask(ONE, method="HEAD")
+    await front.send("GET", "/not/there?secret")
+    await front.send("GET", "/healthz")
+    lines = [entry for entry in narrated if entry["event"] == "request"]
+    assert [line.pop("ms") is not None for line in lines] == [True] * 3
+    common = {"event": "request", "log_level": "info"}
+    assert lines == [
+        {"method": "GET", "route": "/thumb", "status": 200, "outcome": "miss", **common},
+        {"method": "HEAD", "route": "/thumb", "status": 401, "outcome": "refused_unauthenticated", **common},
+        {"method": "GET", "route": "none", "status": 404, "outcome": "no_such_route", **common},
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/thumb/", "/thumbs", "/THUMB", "//thumb", "/thumb/s/", "/%74humb/x", "/../thumb/"]
+)
+async def test_what_is_not_there_is_told_as_a_problem(front: Front, path: str) -> None:
+    """404, and nothing of the path in it."""
+    reply = await front.send("GET", path)
+    assert reply.status in (403, 404)
+    assert reply.problem["status"] == reply.status
+    assert path not in reply.body.decode() or path == "/"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /thumb HTTP/1.1\r\nHost: x\r\nsecret header\r\n\r\n",
+        b"GET /thumb HTTP/1.1\r\nHost: x\r\nX: " + b"secret" * 5000 + b"\r\n\r\n",
+        b"GET /" + b"secret" * 5000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /thumb HTTP/1.1\r\nHost: x\r\nContent-Length: secret\r\n\r\n",
+        b"GET /thumb HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+async def test_what_breaks_http_is_told_so_and_not_quoted(
+    front: Front, said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """400 as a problem, and the connection ends; a page of the library would repeat what was sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", front.gateway.port)
+    writer.write(said)
+    answer = await reader.read()
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 "))
+    assert b"application/problem+json" in head
+    assert b"Server: thumb-proxy" in head
+    assert b"secret" not in answer
+    assert b"The request breaks HTTP" in body
+    caplog.clear()  # aiohttp logs it as an error, which `proxy.log` makes an ordinary line
+
+
+async def test_a_connection_that_is_closed_before_it_has_begun_is_closed(front: Front) -> None:
+    """Leaving tells all connections to close; one that was accepted in that very moment must not wait for ever."""
+
+    async def never(_: web.BaseRequest) -> web.StreamResponse:
+        raise AssertionError
+
+    server = web.Server(never)
+    connection = Connection(server, loop=asyncio.get_running_loop())
+    transport = make_mocked_request("GET", "/").transport
+    assert transport is not None
+    connection.connection_made(transport)
+    connection.close()
+    await asyncio.wait_for(connection.shutdown(timeout=30.0), 5)
+    transport.close.assert_called()  # type: ignore[attr-defined]  # a mock
+    gc.collect()

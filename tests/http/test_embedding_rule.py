@@ -1,0 +1,102 @@
+"""Who may show a picture on a page, and who may read it in a script."""
+
+from __future__ import annotations
+
+import pytest
+from multidict import CIMultiDict
+
+from proxy.http.embedding_rule import VARY, Embedding, page_of, wants_picture
+
+OWN = "https://thumbs.example.com"
+BLOG = "https://blog.example.org"
+CLOSED = Embedding((), ("*",))
+LISTED = Embedding((BLOG,), (BLOG,))
+
+
+def asked(**headers: str) -> CIMultiDict[str]:
+    """Make the fields of a request."""
+    return CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
+
+
+PAGES = [
+    (asked(), None),
+    (asked(sec_fetch_site="none"), None),
+    (asked(sec_fetch_site="same-origin", referer=f"{OWN}/x"), None),
+    (asked(sec_fetch_site="same-site", referer="https://cloud.example.com/"), None),
+    (asked(sec_fetch_site="cross-site", referer=f"{BLOG}/post"), BLOG),
+    (asked(sec_fetch_site="cross-site", origin=BLOG, referer="https://evil.example/"), BLOG),
+    (asked(sec_fetch_site="cross-site"), "null"),
+    (asked(sec_fetch_site="cross-site", referer=f"{OWN}/"), OWN),
+    (asked(sec_fetch_site="nonsense"), "null"),
+    (asked(referer=f"{OWN}/gallery"), None),
+    (asked(origin=OWN), None),
+    (asked(referer=f"{BLOG}/post"), BLOG),
+    (asked(referer="https://thumbs.example.com.evil.example/"), "https://thumbs.example.com.evil.example"),
+    (asked(referer="https://thumbs.example.com@evil.example/"), "https://evil.example"),
+    (asked(referer="HTTPS://BLOG.example.org/post"), BLOG),
+    (asked(referer="http://[broken"), "null"),
+    (asked(origin="null"), "null"),
+]
+
+
+@pytest.mark.parametrize(("headers", "page"), PAGES)
+def test_the_asking_page_is_named(headers: CIMultiDict[str], page: str | None) -> None:
+    """By the browser's own word first."""
+    assert page_of(headers, OWN) == page
+
+
+@pytest.mark.parametrize(("headers", "page"), PAGES)
+def test_private_pictures_are_for_pages_of_the_same_site(headers: CIMultiDict[str], page: str | None) -> None:
+    """By default for no other."""
+    assert CLOSED.allows(headers, OWN, is_public=False) is (page is None)
+
+
+@pytest.mark.parametrize(("headers", "page"), PAGES)
+def test_a_list_opens_them_to_the_pages_on_it(headers: CIMultiDict[str], page: str | None) -> None:
+    """And to no others."""
+    assert LISTED.allows(headers, OWN, is_public=False) is (page in (None, BLOG))
+
+
+@pytest.mark.parametrize(("headers", "_page"), PAGES)
+def test_public_pictures_are_for_all(headers: CIMultiDict[str], _page: str | None) -> None:
+    """By default; and then the fields are the same for all, so that shared caches need not vary."""
+    assert CLOSED.allows(headers, OWN, is_public=True)
+    assert dict(CLOSED.fields(headers, is_public=True)) == {
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Access-Control-Allow-Origin": "*",
+    }
+
+
+def test_scripts_of_other_sites_read_nothing_private() -> None:
+    """Unless they are on the list; then with credentials, and by name."""
+    assert dict(CLOSED.fields(asked(origin=BLOG), is_public=False)) == {"Cross-Origin-Resource-Policy": "same-site"}
+    assert dict(LISTED.fields(asked(origin=BLOG), is_public=False)) == {
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Access-Control-Allow-Origin": BLOG,
+        "Access-Control-Allow-Credentials": "true",
+        "Vary": VARY,
+    }
+    other = dict(LISTED.fields(asked(origin="https://evil.example"), is_public=False))
+    assert "Access-Control-Allow-Origin" not in other
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (asked(sec_fetch_dest="image", accept="*/*"), True),
+        (asked(sec_fetch_dest="empty", accept="image/*"), False),
+        (asked(sec_fetch_dest="document", accept="text/html"), False),
+        (asked(accept="image/avif,image/webp,*/*;q=0.8"), True),
+        (asked(accept="*/*"), False),
+        (asked(), False),
+    ],
+)
+def test_an_image_request_is_told_from_others(headers: CIMultiDict[str], expected: bool) -> None:
+    """By its destination; without that by what it would rather have."""
+    assert wants_picture(headers) is expected
+
+
+@pytest.mark.parametrize("origins", [(), (BLOG,)])
+def test_shared_caches_tell_pages_apart_where_not_all_may_show_it(origins: tuple[str, ...]) -> None:
+    """Or they would hand to a forbidden page what an allowed one was given."""
+    assert dict(Embedding((), origins).fields(asked(), is_public=True))["Vary"] == VARY

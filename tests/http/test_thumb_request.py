@@ -1,0 +1,181 @@
+"""What a visitor may bring, and what is wrong with the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.domain.errors import BadRequest, InvalidToken
+from proxy.domain.model import Credentials, ThumbRequest
+from proxy.http.thumb_request import thumb_request
+
+URI = "cloudreve://my/a.jpg"
+UUID = "1d781f44-543f-430a-b113-6dd872228e58"
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4bnRqIn0.c2VjcmV0-_"
+
+
+def asked(
+    *uris: str,
+    authorization: Sequence[str] = (),
+    ticket: Sequence[str] = (),
+    hint: str | None = None,
+    if_none_match: Sequence[str] = (),
+) -> ThumbRequest:
+    """Ask for one picture, or for what is given."""
+    return thumb_request(
+        uris or (URI,),
+        authorization=authorization,
+        ticket=ticket,
+        hint=hint,
+        if_none_match=if_none_match,
+        max_uri_bytes=4096,
+    )
+
+
+def test_a_bare_question_is_anonymous() -> None:
+    """The File URI is all that is needed."""
+    request = asked()
+    assert request.uri.text == URI
+    assert request.credentials == Credentials(None, None)
+    assert (request.hint, request.if_none_match, request.client) == (None, None, "")
+    assert thumb_request([URI], client="192.0.2.1", max_uri_bytes=99).client == "192.0.2.1"
+
+
+def test_the_file_uri_is_made_canonical() -> None:
+    """What is asked is what the cache is keyed on."""
+    assert asked("CLOUDREVE://MY//x/../a.jpg#top").uri == asked(URI).uri
+
+
+@pytest.mark.parametrize("uris", [(), (URI, URI), (URI, "cloudreve://my/b.jpg")])
+def test_exactly_one_file_uri_is_needed(uris: tuple[str, ...]) -> None:
+    """Of two, one would be checked and another shown by whoever reads the query differently."""
+    with pytest.raises(BadRequest, match=f"there are {len(uris)}"):
+        thumb_request(uris, max_uri_bytes=4096)
+
+
+@pytest.mark.parametrize("uri", ["", "not a uri", "https://example.com/a.jpg", URI + "x" * 4096])
+def test_a_file_uri_that_is_none_is_a_bad_request(uri: str) -> None:
+    """Said by us, without a call to Cloudreve."""
+    with pytest.raises(BadRequest):
+        asked(uri)
+
+
+@pytest.mark.parametrize(
+    ("field", "token"),
+    [
+        (f"Bearer {TOKEN}", TOKEN),
+        (f"bearer {TOKEN}", TOKEN),
+        (f"BEARER   {TOKEN}  ", TOKEN),
+        ("Bearer garbage", "garbage"),
+        ("Bearer a~b+c/d==", "a~b+c/d=="),
+    ],
+)
+def test_a_bearer_token_is_taken_out_of_its_field(field: str, token: str) -> None:
+    """The scheme in any case (RFC 9110 §11.1); whether the token is worth anything is not decided here."""
+    assert asked(authorization=[field]).credentials.bearer == token
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [""],
+        ["Bearer"],
+        ["Bearer "],
+        [TOKEN],
+        [f"Bearer{TOKEN}"],
+        [f" Bearer {TOKEN}"],
+        ["Basic YWxpY2U6cHc="],
+        [f"Bearer Cr {TOKEN}"],
+        ["Bearer a b"],
+        ["Bearer a,Bearer b"],
+        ["Bearer a=b"],
+        ["Bearer a\r\nX-Cr-Purchase-Ticket: b"],
+        ["Bearer a\n"],
+        ["Bearer é"],
+        ["Bearer \u212a\u017f"],
+        ["Bearer \udcff"],
+        [f"Bearer {TOKEN}", f"Bearer {TOKEN}"],
+        [f"Bearer {TOKEN}", ""],
+    ],
+    ids=ascii,
+)
+def test_any_other_credential_is_refused_and_never_taken_for_none(fields: list[str]) -> None:
+    """Cloudreve would silently treat its bearer as anonymous; the message does not repeat what was sent."""
+    with pytest.raises(InvalidToken) as caught:
+        asked(authorization=fields)
+    assert caught.value.status == 401
+    assert TOKEN not in caught.value.detail
+
+
+def test_a_ticket_is_taken_as_it_is() -> None:
+    """With a token or without."""
+    assert asked(ticket=["t!ck=et"]).credentials == Credentials(None, "t!ck=et")
+    assert asked(ticket=["t"], authorization=["Bearer x"]).credentials == Credentials("x", "t")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [[""], ["a b"], ["a\n"], ["é"], ["\udcff"], ["x" * 4097], ["a", "a"], ["a", ""]],
+    ids=lambda f: ascii(f)[:20],
+)
+def test_a_ticket_that_is_none_is_a_bad_request(fields: list[str]) -> None:
+    """Two of them are ambiguous even where they are alike."""
+    with pytest.raises(BadRequest) as caught:
+        asked(ticket=fields)
+    assert "Ticket" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("hint", "kept"),
+    [
+        (UUID, UUID),
+        (UUID.upper(), UUID.upper()),
+        (None, None),
+        ("", None),
+        (f"{UUID}\n", None),
+        (f"{{{UUID}}}", None),
+        (UUID.replace("-", ""), None),
+        ("x", None),
+        (UUID.replace("1", "\u0661"), None),
+    ],
+)
+def test_a_hint_is_a_uuid_or_none(hint: str | None, kept: str | None) -> None:
+    """It only speeds things up, so a bad one is nobody's error."""
+    assert asked(hint=hint).hint == kept
+
+
+@pytest.mark.parametrize(
+    ("fields", "joined"),
+    [([], None), ([""], ""), (['"a"'], '"a"'), (['"a"', 'W/"b"'], '"a", W/"b"'), (["*"], "*")],
+)
+def test_several_lines_of_validators_are_one_list(fields: list[str], joined: str | None) -> None:
+    """RFC 9110 §5.3."""
+    assert asked(if_none_match=fields).if_none_match == joined
+
+
+fields = st.lists(st.text(st.characters(exclude_categories=()), max_size=30), max_size=2)
+
+
+@given(fields, fields, fields, fields)
+def test_whatever_is_brought_is_a_question_or_one_of_two_errors(
+    uris: list[str], authorization: list[str], ticket: list[str], if_none_match: list[str]
+) -> None:
+    """And what comes through as a credential can be sent on in a header."""
+    try:
+        credentials = thumb_request(
+            uris, authorization=authorization, ticket=ticket, if_none_match=if_none_match, max_uri_bytes=50
+        ).credentials
+    except (BadRequest, InvalidToken):
+        return
+    sent = f"{credentials.bearer}{credentials.ticket}"
+    assert sent.isascii()
+    assert sent.isprintable()
+
+
+def test_a_question_shows_no_secret_when_it_is_printed() -> None:
+    """Neither a share's password nor a token nor a ticket, in a log or in a failing assertion."""
+    request = asked("cloudreve://AEUa:pw123@share/one.jpg", authorization=["Bearer s3cret"], ticket=["t1cket"])
+    assert not any(secret in f"{request} {request!r}" for secret in ("pw123", "s3cret", "t1cket"))

@@ -1,0 +1,107 @@
+"""Naming visitors: what is remembered of a token, for how long, and that nobody is taken for another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from proxy.domain.errors import InvalidToken, UpstreamError
+from proxy.domain.model import ANONYMOUS, Credentials, IdentityKind
+from proxy.standin.faults import Hang, json_body
+from proxy.standin.standin import StandIn
+from tests.harness.steps import Steps, steps
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[StandIn]:
+    """Run a stand-in."""
+    async with StandIn(size=(40, 30)) as standin:
+        yield standin
+
+
+@pytest.fixture
+async def taken(site: StandIn) -> AsyncIterator[Steps]:
+    """Build the steps."""
+    async with AsyncExitStack() as stack:
+        yield await steps(site, stack)
+
+
+async def test_who_brings_nothing_is_nobody_for_ever(taken: Steps) -> None:
+    """And costs no call."""
+    visitor = await taken.identifier.identify(Credentials())
+    assert (visitor.identity, visitor.sure_until) == (ANONYMOUS, math.inf)
+    assert taken.site.calls.count("whoami") == 0
+
+
+async def test_a_ticket_makes_another_nobody(taken: Steps) -> None:
+    """Two tickets are two identities, and neither shows the ticket."""
+    one, other = [(await taken.identifier.identify(Credentials(ticket=text))).identity for text in ("one", "other")]
+    assert one.kind is other.kind is IdentityKind.ANONYMOUS
+    assert len({one, other, ANONYMOUS}) == 3
+    assert "one" not in repr(one)
+
+
+async def test_a_user_is_sure_until_the_token_or_the_belief_ends(taken: Steps) -> None:
+    """Whichever comes first."""
+    for life_s, sure_s in ((3600.0, 300.0), (100.0, 100.0)):
+        visitor = await taken.identifier.identify(Credentials(taken.site.token(life_s=life_s)))
+        assert visitor.identity.subject == taken.site.library.alice.id
+        assert visitor.sure_until - taken.clock.now() == pytest.approx(sure_s, abs=2.5)
+
+
+async def test_a_token_is_looked_at_again_when_its_time_is_over(taken: Steps) -> None:
+    """And not before."""
+    token = taken.site.token(life_s=7200)
+    for seconds, calls in ((0, 1), (290, 1), (20, 2)):
+        taken.hours.pass_by(seconds)
+        await taken.identifier.identify(Credentials(token))
+        assert taken.site.calls.count("whoami") == calls
+
+
+async def test_a_token_that_cannot_be_read_stands_for_itself_and_not_for_long(taken: Steps) -> None:
+    """Two of them are two identities, though Cloudreve names the same user: their rights may differ."""
+    taken.site.fail("whoami", json_body('{"sub":"abcd"}'))
+    one, other = [await taken.identifier.identify(Credentials(text)) for text in ("opaque-1", "opaque-2")]
+    assert one.identity.subject == other.identity.subject == "abcd"
+    assert one.identity != other.identity
+    assert one.sure_until - taken.clock.now() < 3
+    taken.hours.pass_by(3)
+    await taken.identifier.identify(Credentials("opaque-1"))
+    assert taken.site.calls.count("whoami") == 3
+
+
+async def test_a_token_that_names_another_than_cloudreve_does_is_nobody_elses(taken: Steps) -> None:
+    """What it says of client and scopes is not believed then."""
+    taken.site.fail("whoami", json_body('{"sub":"abcd"}'), times=1)
+    visitor = await taken.identifier.identify(Credentials(taken.site.token(client="app", scopes=("Files.Read",))))
+    assert (visitor.identity.subject, visitor.identity.scopes) == ("abcd", ())
+    assert visitor.identity.client not in ("", "app")
+
+
+async def test_a_failure_is_not_remembered_and_a_refusal_briefly(taken: Steps) -> None:
+    """A call that failed says nothing about the token; one that was refused spares the next ones."""
+    taken.site.fail("whoami", json_body("null"), times=1)
+    token = taken.site.token()
+    with pytest.raises(UpstreamError):
+        await taken.identifier.identify(Credentials(token))
+    assert (await taken.identifier.identify(Credentials(token))).identity.subject
+    for _ in range(3):
+        with pytest.raises(InvalidToken):
+            await taken.identifier.identify(Credentials("garbage"))
+    assert taken.site.calls.count("whoami") == 3
+
+
+async def test_time_that_passes_while_cloudreve_answers_counts(taken: Steps) -> None:
+    """A token that ends meanwhile is accepted this once by Cloudreve's word, and not remembered beyond its end."""
+    hang = Hang()
+    token = taken.site.token(life_s=100)
+    taken.site.fail("whoami", hang, times=1)
+    hang.until.set()
+    visitor = await taken.identifier.identify(Credentials(token))
+    taken.hours.pass_by(101)
+    assert visitor.sure_until <= taken.clock.now()
+    with pytest.raises(InvalidToken):
+        await taken.identifier.identify(Credentials(token))

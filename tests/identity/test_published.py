@@ -1,0 +1,62 @@
+"""What lies below a published folder, and what does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.domain.file_uri import parse
+from proxy.domain.model import FileUri
+from proxy.identity.published import PublishedFolder, account_for
+
+MAX_BYTES = 4096
+
+
+def uri(text: str) -> FileUri:
+    """Read a URI as a visitor's is read."""
+    return parse(text, MAX_BYTES)
+
+
+FOLDER = PublishedFolder(uri("cloudreve://my/album"), 0)
+DEEPER = PublishedFolder(uri("cloudreve://my/album/press"), 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cloudreve://my/album/one.png",
+        "CLOUDREVE://MY//album/./one.png",
+        "cloudreve://my/x/../album/one.png",
+        "cloudreve://my/%61lbum%2Fone.png",
+        "cloudreve://my/album/deep/er/one.png#fragment",
+    ],
+)
+def test_every_spelling_of_what_lies_below_is_published(text: str) -> None:
+    """They all mean the same to Cloudreve."""
+    assert account_for(uri(text), [FOLDER]) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cloudreve://my/album",
+        "cloudreve://my/albums/one.png",
+        "cloudreve://my/album-2/one.png",
+        "cloudreve://my/ALBUM/one.png",
+        "cloudreve://my/one.png",
+        "cloudreve://my",
+        "cloudreve://my/album/one.png?name=two",
+        "cloudreve://xntj@my/album/one.png",
+        "cloudreve://xntj@share/album/one.png",
+        "cloudreve://trash/album/one.png",
+        "cloudreve://shared_with_me/album/one.png",
+    ],
+)
+def test_nothing_else_is(text: str) -> None:
+    """Not the folder itself, not its neighbours, not the same path elsewhere."""
+    assert account_for(uri(text), [FOLDER]) is None
+
+
+def test_the_deepest_folder_decides() -> None:
+    """Whatever the order of the configuration."""
+    inside = uri("cloudreve://my/album/press/one.png")
+    assert account_for(inside, [FOLDER, DEEPER]) == account_for(inside, [DEEPER, FOLDER]) == 1

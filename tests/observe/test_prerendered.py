@@ -1,0 +1,90 @@
+"""A line that is written over and over reads like any other."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from proxy.observe.log import Lines, _configure_structlog
+from proxy.observe.log_writer import LineWriter
+from proxy.observe.prerendered import refrain
+from proxy.observe.timestamp import Stamp
+from proxy.settings import LogSettings
+
+FIELDS: dict[str, Any] = {"method": "GET", "route": "/thumb", "status": 200, "outcome": "hit"}
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Collect the lines of a configured log."""
+    written: list[str] = []
+    monkeypatch.setattr(LineWriter, "write", lambda _, line: written.append(line))
+    yield written
+    structlog.reset_defaults()
+
+
+def configured(**settings: str) -> LineWriter:
+    """Set the log's form up, and nothing else of the process."""
+    writer = LineWriter(None)
+    _configure_structlog(LogSettings.model_validate(settings), 20, writer, 3)
+    return writer
+
+
+def plain(line: str) -> str:
+    """Take the time out, and the last zero of a fraction, which means nothing."""
+    return re.sub(r"(\.\d)0\b", r"\1", re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}", "?", line))
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("ms", [0.0, 0.25, 12.5, 1234567.75])
+def test_it_is_what_the_log_would_write(lines: list[str], form: str, ms: float) -> None:
+    """In both forms, field by field, the worker's number included."""
+    configured(format=form)
+    structlog.get_logger("proxy.http").info("request", **FIELDS, ms=ms)
+    say = refrain("proxy.http", "request", **FIELDS)
+    say(ms)
+    say(ms)
+    assert [plain(line) for line in lines] == [plain(lines[0])] * 3
+
+
+def test_a_number_that_looks_like_ours_changes_nothing(lines: list[str]) -> None:
+    """A visitor may name a method as they like."""
+    configured()
+    refrain("proxy.http", "request", method="123456.75", status=200)(1.5)
+    told = json.loads(lines[0])
+    assert (told["method"], told["ms"]) == ("123456.75", 1.5)
+
+
+def test_lines_that_were_lost_are_told(lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By every line from then on, as elsewhere."""
+    writer = configured()
+    say = refrain("proxy.http", "request", **FIELDS)
+    say(0.0)
+    monkeypatch.setattr(writer, "_overflowed", 7)
+    say(0.0)
+    assert [json.loads(line).get("lines_dropped") for line in lines] == [None, 7]
+
+
+def test_nothing_is_said_below_the_level(lines: list[str]) -> None:
+    """A request's line is of level info."""
+    writer = LineWriter(None)
+    structlog.configure(
+        processors=[],
+        wrapper_class=structlog.make_filtering_bound_logger(30),
+        logger_factory=lambda name="proxy": Lines(name, writer, Stamp()),
+    )
+    refrain("proxy.http", "request", **FIELDS)(0.0)
+    assert lines == []
+
+
+def test_without_our_log_it_is_told_to_whoever_listens() -> None:
+    """As tests do."""
+    with capture_logs() as entries:
+        refrain("proxy.http", "request", **FIELDS)(1.234)
+    assert entries == [{"event": "request", "log_level": "info", **FIELDS, "ms": 1.23}]

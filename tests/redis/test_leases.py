@@ -1,0 +1,423 @@
+"""Leases: one holder at a time, however it comes and goes, and news only for those who wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from proxy.coalesce.distributed_singleflight import GRACE_S
+from proxy.redis import leases as module
+from proxy.redis.failures import Trouble
+from proxy.redis.leases import KEPT, TOLD, Held, Lease, Leases
+from proxy.redis.pubsub import POLL_S, News
+from tests.cache.conftest import MakeTier, Watched
+from tests.conftest import StartRedis
+from tests.harness.redis_server import RedisServer
+from tests.harness.relay import Relay
+
+KEY = "thumb-proxy:v2:01234567:g:1"
+LEASE = f"thumb-proxy:lease:{{{KEY}}}"
+CHANNEL = "thumb-proxy:news"
+SOON_MS = 1000
+"""Less than a renewal gives, and enough for a busy machine to come to one."""
+
+
+def leases_of(watched: Watched) -> Leases:
+    """Give the leases of one replica."""
+    return Leases(watched.tier.lines, News(watched.tier.lines, "thumb-proxy"), "thumb-proxy")
+
+
+@pytest.fixture
+def mine(make_tier: MakeTier, redis_server: RedisServer) -> Leases:
+    """Give the leases of a replica."""
+    return leases_of(make_tier(redis_server.url, timeout_s=10.0))
+
+
+@pytest.fixture
+def theirs(make_tier: MakeTier, redis_server: RedisServer) -> Leases:
+    """Give the leases of another."""
+    return leases_of(make_tier(redis_server.url, timeout_s=10.0))
+
+
+async def held(leases: Leases) -> Held:
+    """Try to take the lease and let it go again."""
+    async with leases.attempt(KEY) as lease:
+        return lease.held
+
+
+async def gone(server: RedisServer, key: str = LEASE) -> None:
+    """Wait until a key is not there."""
+    while server.command("EXISTS", key):  # noqa: ASYNC110 - Redis tells nobody
+        await asyncio.sleep(0.001)
+
+
+async def there(server: RedisServer, key: str = LEASE) -> None:
+    """Wait until a key is there."""
+    while not server.command("EXISTS", key):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def heard(server: RedisServer, count: int) -> AsyncIterator[list[bytes]]:
+    """Hear what is published meanwhile; at the end wait for so many messages, and see that there are no more."""
+    with server.client() as client:
+        pubsub = client.pubsub()
+        pubsub.subscribe(CHANNEL)
+        assert pubsub.get_message(timeout=5.0) is not None
+        messages: list[bytes] = []
+        yield messages
+        while message := await asyncio.to_thread(pubsub.get_message, timeout=5.0 if len(messages) < count else 0.05):
+            messages.append(message["data"])
+        pubsub.close()
+
+
+async def test_one_at_a_time_holds_it(mine: Leases, theirs: Leases, redis_server: RedisServer) -> None:
+    """And when it is let go, the next may."""
+    async with mine.attempt(KEY) as lease:
+        assert lease.held is Held.MINE
+        assert await held(theirs) is Held.OTHERS
+        assert await held(mine) is Held.OTHERS
+        assert 0 < await theirs.left_s(KEY) <= module.LEASE_S
+    await gone(redis_server)
+    assert await theirs.left_s(KEY) == 0
+    assert await held(theirs) is Held.MINE
+
+
+async def test_what_stands_under_the_key_comes_with_the_lease(mine: Leases, redis_server: RedisServer) -> None:
+    """It may have been put there since one looked."""
+    async with mine.attempt(KEY) as lease:
+        assert lease.found == b""
+    await gone(redis_server)
+    redis_server.command("SET", KEY, b"an entry")
+    async with mine.attempt(KEY) as lease:
+        assert lease.found == b"an entry"
+
+
+async def test_something_else_than_an_entry_is_nothing(mine: Leases, redis_server: RedisServer) -> None:
+    """A list, put there by somebody else."""
+    redis_server.command("LPUSH", KEY, "x")
+    async with mine.attempt(KEY) as lease:
+        assert (lease.held, lease.found) == (Held.MINE, b"")
+
+
+async def test_leaving_the_block_waits_for_nothing(make_tier: MakeTier, redis_server: RedisServer) -> None:
+    """The visitor has the answer while Redis is still being told."""
+    async with Relay(redis_server.port) as relay:
+        watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0)
+        async with asyncio.timeout(5), leases_of(watched).attempt(KEY) as lease:
+            assert lease.held is Held.MINE
+            relay.hold()
+        relay.let_go()
+        await gone(redis_server)
+        await watched.tier.aclose()
+
+
+async def test_the_outcome_stands_there_before_anybody_hears(
+    mine: Leases, theirs: Leases, redis_server: RedisServer
+) -> None:
+    """In one step, for as long as it was said."""
+    async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
+        assert await held(theirs) is Held.OTHERS
+        lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
+    assert messages == [KEY.encode() + b" " + KEPT + b"told"]
+    assert redis_server.command("GET", KEY) == b"an entry"
+    left_ms = redis_server.command("PTTL", KEY)
+    assert isinstance(left_ms, int)
+    assert 50_000 < left_ms <= 60_000
+    assert redis_server.command("EXISTS", LEASE) == 0
+
+
+async def test_nobody_is_told_while_nobody_waits(mine: Leases, redis_server: RedisServer) -> None:
+    """Every replica would have to read it."""
+    async with heard(redis_server, 0) as messages:
+        for _ in range(3):
+            async with mine.attempt(KEY) as lease:
+                lease.message = b"told"
+            await gone(redis_server)
+    assert messages == []
+
+
+async def test_work_that_failed_leaves_nothing_and_lets_the_next_begin(
+    mine: Leases, theirs: Leases, redis_server: RedisServer
+) -> None:
+    """Those who wait hear of it at once."""
+
+    async def fail() -> None:
+        async with mine.attempt(KEY):
+            assert await held(theirs) is Held.OTHERS
+            raise ValueError("x")
+
+    async with heard(redis_server, 1) as messages:
+        with pytest.raises(ValueError, match="x"):
+            await fail()
+        await gone(redis_server)
+        assert await held(theirs) is Held.MINE
+    assert messages == [KEY.encode() + b" "]
+
+
+@pytest.mark.parametrize("ttl_s", [0.0, -5.0, 0.0004])
+async def test_what_is_not_to_be_kept_is_told_alone(
+    mine: Leases, theirs: Leases, redis_server: RedisServer, ttl_s: float
+) -> None:
+    """Refusals that may be another in a moment."""
+    async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
+        assert await held(theirs) is Held.OTHERS
+        lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", ttl_s
+    assert messages == [KEY.encode() + b" " + KEPT + b"told"]
+    assert redis_server.command("EXISTS", KEY) == 0
+
+
+async def test_what_redis_has_no_room_for_is_told_as_such(make_tier: MakeTier, start_redis: StartRedis) -> None:
+    """Whom the message does not serve must not look for it."""
+    server = start_redis(**{"maxmemory": "0", "maxmemory-policy": "noeviction"})
+    mine, theirs = (leases_of(make_tier(server.url, timeout_s=10.0)) for _ in range(2))
+    async with heard(server, 1) as messages, mine.attempt(KEY) as lease:
+        assert await held(theirs) is Held.OTHERS
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
+    assert messages == [KEY.encode() + b" " + TOLD + b"told"]
+    assert server.command("EXISTS", LEASE, KEY) == 0, "it was let go all the same"
+
+
+async def test_it_is_renewed_while_the_work_goes_on(
+    mine: Leases, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Far beyond its own time, though others have marked it."""
+    monkeypatch.setattr(module, "RENEW_S", 0.005)
+    async with mine.attempt(KEY):
+        for mark in (b"", b"!"):
+            token = redis_server.command("GET", LEASE)
+            assert isinstance(token, bytes)
+            redis_server.command("SET", LEASE, token.rstrip(b"!") + mark, "PX", SOON_MS)
+            while int(str(redis_server.command("PTTL", LEASE))) <= SOON_MS:  # noqa: ASYNC110 - Redis tells nobody
+                await asyncio.sleep(0.001)
+        assert redis_server.command("EXISTS", LEASE) == 1
+
+
+async def test_a_lease_that_was_lost_is_not_renewed_let_go_or_spoken_for(
+    mine: Leases, theirs: Leases, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica that stood still for longer than its lease comes back to another leader."""
+    monkeypatch.setattr(module, "RENEW_S", 0.005)
+
+    async def come_late() -> None:
+        async with mine.attempt(KEY) as late:
+            redis_server.command("DEL", LEASE)
+            redis_server.command("CONFIG", "RESETSTAT")
+            taken.set()
+            await succeeded.wait()
+            while redis_server.info("commandstats")["cmdstat_eval"]["calls"] < 2:  # noqa: ASYNC110 - it tries to renew
+                await asyncio.sleep(0.001)
+            late.message, late.entry, late.ttl_s = b"told", b"an older entry", 60.0
+
+    taken, succeeded = asyncio.Event(), asyncio.Event()
+    async with heard(redis_server, 0) as messages:
+        late = asyncio.create_task(come_late())
+        await taken.wait()
+        async with theirs.attempt(KEY) as successor:
+            assert successor.held is Held.MINE
+            token = redis_server.command("GET", LEASE)
+            succeeded.set()
+            await late
+            await mine.left_s(KEY)  # goes the same way as the release, after it
+            assert redis_server.command("GET", LEASE) == token
+    assert redis_server.command("EXISTS", KEY) == 0
+    assert messages == []
+
+
+async def test_who_is_late_but_has_no_successor_speaks(mine: Leases, redis_server: RedisServer) -> None:
+    """Those who waited are about to look for themselves; what is known serves them."""
+    async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
+        redis_server.command("DEL", LEASE)
+        lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
+    assert messages == [KEY.encode() + b" " + KEPT + b"told"]
+    assert redis_server.command("GET", KEY) == b"an entry"
+
+
+async def test_a_holder_that_dies_is_outlived_by_its_lease_for_less_than_three_seconds(
+    make_tier: MakeTier, theirs: Leases, redis_server: RedisServer
+) -> None:
+    """It says nothing any more: neither renewal nor release."""
+    async with Relay(redis_server.port) as relay:
+        watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=0.05, pause_s=60.0)
+        async with leases_of(watched).attempt(KEY) as lease:
+            assert lease.held is Held.MINE
+            relay.cut()
+            assert 0 < await theirs.left_s(KEY) <= module.LEASE_S
+            assert module.LEASE_S + POLL_S + GRACE_S < 3.0, "until somebody looks"
+            redis_server.command("PEXPIRE", LEASE, 1)
+            await gone(redis_server)
+            assert await held(theirs) is Held.MINE
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_cancelled_at_any_step_it_leaves_no_lease_behind(
+    mine: Leases, theirs: Leases, redis_server: RedisServer, steps: int
+) -> None:
+    """Taken for somebody who has left, it is let go."""
+    entered = asyncio.Event()
+
+    async def work() -> None:
+        async with mine.attempt(KEY):
+            entered.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    await held(theirs)
+    await gone(redis_server)
+    assert await held(theirs) is Held.MINE
+
+
+async def test_cancelled_while_the_reply_is_on_its_way_it_leaves_no_lease_behind(
+    make_tier: MakeTier, redis_server: RedisServer
+) -> None:
+    """Nor when it is so late that nobody waits for it any more."""
+    async with Relay(redis_server.port) as relay:
+        watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=0.3)
+        for leave in ("cancelled", "late"):
+            await watched.tier.ping()
+            relay.hold()
+            task = asyncio.create_task(held(leases_of(watched)))
+            await there(redis_server)
+            await relay.holds()
+            if leave == "cancelled":
+                task.cancel()
+                await asyncio.wait({task})
+            else:
+                assert await task is Held.UNKNOWN
+            assert redis_server.command("EXISTS", LEASE) == 1
+            relay.let_go()
+            await gone(redis_server)
+        await watched.tier.aclose()
+
+
+@pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze])
+async def test_while_redis_is_away_nobody_can_say(make_tier: MakeTier, start_redis: StartRedis, fault: object) -> None:
+    """Not even that nobody else has it."""
+    server = start_redis()
+    watched = make_tier(server.url, timeout_s=0.1)
+    leases = leases_of(watched)
+    assert await held(leases) is Held.MINE
+    assert callable(fault)
+    fault(server)
+    async with leases.attempt(KEY) as lease:
+        assert (lease.held, lease.found) == (Held.UNKNOWN, b"")
+    assert await leases.left_s(KEY) == 0
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ("~thumb-proxy:*", "&*", "+mget", "+set", "+get", "+ping"),
+        ("~thumb-proxy:v*", "&*", "+@all"),
+        ("~thumb-proxy:*", "&*", "+@all", "-@scripting"),
+        ("~thumb-proxy:*", "&*", "+@all", "-set"),
+    ],
+)
+async def test_a_user_without_the_right_to_lead_knows_nothing(
+    make_tier: MakeTier, start_redis: StartRedis, rules: tuple[str, ...]
+) -> None:
+    """Then everybody works alone; reading and writing go on."""
+    server = start_redis()
+    server.command("ACL", "SETUSER", "thumbs", "on", ">pw", *rules)
+    watched = make_tier(f"redis://thumbs:pw@127.0.0.1:{server.port}")
+    outcomes = [await held(leases_of(watched)) for _ in range(2)]
+    assert outcomes[1] is Held.UNKNOWN
+    assert set(watched.troubles) == {Trouble.REFUSED}
+    assert watched.tier.is_up
+
+
+async def test_a_user_who_may_not_publish_leads_in_silence(make_tier: MakeTier, start_redis: StartRedis) -> None:
+    """What was brought stands there, and the lease is let go."""
+    server = start_redis()
+    server.command("ACL", "SETUSER", "thumbs", "on", ">pw", "~*", "&*", "+@all", "-publish")
+    watched = make_tier(f"redis://thumbs:pw@127.0.0.1:{server.port}")
+    async with leases_of(watched).attempt(KEY) as lease:
+        await held(leases_of(watched))
+        lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
+    await gone(server)
+    assert server.command("GET", KEY) == b"an entry"
+    assert watched.troubles == []
+
+
+async def test_closing_lets_go(make_tier: MakeTier, redis_server: RedisServer) -> None:
+    """Of what was held until the end."""
+    watched = make_tier(redis_server.url, timeout_s=10.0)
+    async with leases_of(watched).attempt(KEY):
+        pass
+    await watched.tier.aclose()
+    assert redis_server.command("EXISTS", LEASE) == 0
+
+
+async def test_an_entry_is_left_without_a_lease_too(mine: Leases, redis_server: RedisServer) -> None:
+    """By who worked alone."""
+    mine.leave(KEY, b"an entry", 60.0)
+    mine.leave(f"{KEY}2", b"not worth keeping", 0.0)
+    await there(redis_server, KEY)
+    assert redis_server.command("GET", KEY) == b"an entry"
+    assert redis_server.command("EXISTS", f"{KEY}2") == 0
+
+
+def test_a_lease_has_nothing_to_say_at_first() -> None:
+    """Work that ends without a word has failed."""
+    assert Lease(Held.MINE) == Lease(Held.MINE, b"", None, b"", 0.0)
+
+
+async def test_what_is_foreseen_is_taken_in_one_go_with_the_rest(
+    mine: Leases, theirs: Leases, redis_server: RedisServer
+) -> None:
+    """The attempt that follows asks nothing more."""
+    mine.foresee(KEY)
+    assert await mine.left_s("other") == 0
+    assert redis_server.command("EXISTS", LEASE) == 1
+    redis_server.command("CONFIG", "RESETSTAT")
+    async with mine.attempt(KEY) as lease:
+        assert lease.held is Held.MINE
+        assert "cmdstat_eval" not in redis_server.info("commandstats")
+        assert await held(theirs) is Held.OTHERS
+    await gone(redis_server)
+
+
+async def test_what_was_foreseen_in_vain_is_given_back(mine: Leases, theirs: Leases, redis_server: RedisServer) -> None:
+    """Whether its reply has come or not; what was never foreseen is not missed."""
+    for has_come in (True, False):
+        mine.foresee(KEY)
+        if has_come:
+            await mine.left_s("other")
+        mine.disregard(KEY)
+        mine.disregard(KEY)
+        await mine.left_s("other")
+        await gone(redis_server)
+        assert await held(theirs) is Held.MINE
+        await gone(redis_server)
+
+
+async def test_what_was_foreseen_to_be_another_s_may_be_free_by_now(
+    mine: Leases, theirs: Leases, redis_server: RedisServer
+) -> None:
+    """It is looked at again."""
+    async with theirs.attempt(KEY):
+        mine.foresee(KEY)
+        await mine.left_s("other")
+    await gone(redis_server)
+    assert await held(mine) is Held.MINE
+
+
+async def test_what_was_foreseen_long_ago_counts_for_nothing(
+    mine: Leases, theirs: Leases, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has renewed it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "RENEW_S", -1.0)
+        mine.foresee(KEY)
+    await mine.left_s("other")
+    redis_server.command("DEL", LEASE)
+    async with theirs.attempt(KEY):
+        assert await held(mine) is Held.OTHERS

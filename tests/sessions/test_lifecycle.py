@@ -1,0 +1,325 @@
+"""Sessions: renewed once for everybody, behind the visitor's back where there is time, and over when they are over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from proxy.cache.shared_values import Notes
+from proxy.coalesce.distributed_singleflight import Alone
+from proxy.coalesce.singleflight import Flights
+from proxy.domain.errors import Unreachable, UpstreamError
+from proxy.domain.keys import renewal_key
+from proxy.domain.seal import Sealer
+from proxy.domain.ssrf import Origins
+from proxy.observe.metrics import Metrics
+from proxy.sessions.lifecycle import Entered, Sessions
+from proxy.settings import CloudreveSettings, GrantSettings, SignInSettings
+from proxy.standin.faults import Hang, Reset, json_body
+from proxy.standin.library import Account
+from proxy.standin.standin import StandIn
+from proxy.upstream.clock import Clock
+from proxy.upstream.cloudreve import Cloudreve
+from proxy.upstream.oauth import OAuth
+from proxy.upstream.token_answers import Tokens
+
+EARLY_S = 3550.0
+"""Into the hour of an access token: renewed, but still good."""
+LATE_S = 3601.0
+SHARE = 20
+
+
+class Desk:
+    """One replica's sessions in front of a stand-in, whose clock is the only one there is."""
+
+    def __init__(self, cloudreve: StandIn, outside: aiohttp.ClientSession, key: str = "k" * 32) -> None:
+        self._cloudreve = cloudreve
+        self.clock = Clock(cloudreve.now)
+        settings = CloudreveSettings(url=cloudreve.own_url)
+        upstream = Cloudreve(outside, self.clock, Origins(settings.url), Metrics(), settings, GrantSettings())
+        self.notes = Notes(None, cloudreve.now)
+        self.flights = Flights[str](100)
+        oauth = OAuth(upstream, Metrics(), SignInSettings())
+        self.sessions = Sessions(Sealer([key]), oauth, self.notes, Alone(), self.clock, self.flights, "the-site")
+
+    def begin(self, *, refresh: bool = True) -> str:
+        """Begin a session with tokens as Cloudreve gives them; give its cookie."""
+        alice = self._cloudreve.library.alice
+        renewing = _refresh_token(self._cloudreve, alice) if refresh else ""
+        return self.sessions.begin(Tokens(self._cloudreve.token("alice"), renewing))[1].value
+
+    async def landed(self) -> None:
+        """Wait until every renewal under way has ended."""
+        while self.flights:  # noqa: ASYNC110 - a flight tells nobody but who waits for it
+            await asyncio.sleep(0)
+
+    async def end(self, cookie: str) -> bool:
+        """End a session, and wait until all have been told; tell whether there was one."""
+        told = self.sessions.end(cookie)
+        return told is not None and bool(await told)
+
+    async def enter(self, cookie: str) -> Entered:
+        """Open a cookie that is good."""
+        entered = await self.sessions.enter(cookie)
+        assert entered is not None
+        return entered
+
+
+def _refresh_token(cloudreve: StandIn, account: Account) -> str:
+    return cloudreve.issue(account, "refresh", cloudreve.refresh_life_s, "c", ("openid", "offline_access"), "a-root")
+
+
+@pytest.fixture
+async def cloudreve() -> AsyncIterator[StandIn]:
+    """Run a stand-in with small pictures."""
+    async with StandIn(size=(40, 30)) as standin:
+        yield standin
+
+
+@pytest.fixture
+async def outside() -> AsyncIterator[aiohttp.ClientSession]:
+    """Open a way out."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+async def desk(cloudreve: StandIn, outside: aiohttp.ClientSession) -> AsyncIterator[Desk]:
+    """Set up one replica."""
+    made = Desk(cloudreve, outside)
+    yield made
+    await made.flights.aclose()
+
+
+async def test_a_session_is_entered_without_a_call(cloudreve: StandIn, desk: Desk) -> None:
+    """While its token is good all is in the cookie."""
+    entered = await desk.enter(desk.begin())
+    assert entered.renewed is None
+    assert entered.sure_until <= cloudreve.now() + 10
+    assert cloudreve.calls.all == []
+
+
+async def test_many_who_come_too_late_cause_one_refresh(cloudreve: StandIn, desk: Desk) -> None:
+    """They all wait for it, get the same renewed session, and may all tell their browsers."""
+    cookie = desk.begin()
+    cloudreve.clock_offset_s += LATE_S
+    entered = await asyncio.gather(*(desk.enter(cookie) for _ in range(SHARE)))
+    renewed = {each.renewed.value for each in entered if each.renewed is not None}
+    assert (len(entered), len(renewed)) == (SHARE, 1)
+    assert {each.session.access for each in entered} != {(await desk.enter(renewed.pop())).session.access, ""}
+    assert cloudreve.calls.count("refresh") == 1
+
+
+async def test_an_old_cookie_keeps_working_after_the_renewal(cloudreve: StandIn, desk: Desk) -> None:
+    """Requests that were on their way, and browsers that missed the answer, bring it still; nobody renews again."""
+    cookie = desk.begin()
+    cloudreve.clock_offset_s += LATE_S
+    first, again = await desk.enter(cookie), await desk.enter(cookie)
+    assert first.session == again.session
+    assert again.renewed is not None
+    assert cloudreve.calls.count("refresh") == 1
+
+
+async def test_nobody_waits_for_a_renewal_in_time(cloudreve: StandIn, desk: Desk) -> None:
+    """The old token serves while the new one is on its way; then the new one does, at the next occasion."""
+    cookie = desk.begin()
+    cloudreve.clock_offset_s += EARLY_S
+    hang = Hang()
+    cloudreve.fail("refresh", hang, times=1)
+    early = [await desk.enter(cookie) for _ in range(3)]
+    assert [each.renewed for each in early] == [None] * 3
+    hang.until.set()
+    await cloudreve.calls.ended("refresh")
+    await desk.landed()
+    assert (await desk.enter(cookie)).renewed is not None
+    assert cloudreve.calls.count("refresh") == 1
+
+
+async def test_trouble_in_time_is_nobody_s_trouble(cloudreve: StandIn, desk: Desk) -> None:
+    """Only when the token has run out is there nothing else to do than to say so."""
+    cookie = desk.begin()
+    cloudreve.fail("refresh", Reset())
+    cloudreve.clock_offset_s += EARLY_S
+    assert (await desk.enter(cookie)).renewed is None
+    await cloudreve.calls.ended("refresh")
+    cloudreve.clock_offset_s += LATE_S - EARLY_S
+    with pytest.raises(Unreachable):
+        await desk.enter(cookie)
+    cloudreve.mend()
+    assert (await desk.enter(cookie)).renewed is not None
+
+
+@pytest.mark.parametrize("answer", ["[]", '{"code":50001,"msg":"Database operation failed"}', '{"code":0,"data":{}}'])
+async def test_an_answer_that_cannot_be_understood_ends_no_session(cloudreve: StandIn, desk: Desk, answer: str) -> None:
+    """It is upstream's error, and the next visitor may fare better."""
+    cookie = desk.begin()
+    cloudreve.clock_offset_s += LATE_S
+    cloudreve.fail("refresh", json_body(answer), times=1)
+    with pytest.raises(UpstreamError):
+        await desk.enter(cookie)
+    assert await desk.enter(cookie)
+
+
+@pytest.mark.parametrize("into_s", [EARLY_S, LATE_S])
+async def test_a_session_that_cloudreve_refuses_to_renew_is_over(cloudreve: StandIn, desk: Desk, into_s: float) -> None:
+    """Signed out elsewhere, password changed: it is no session any more, and asked about once a minute at most."""
+    cookie = desk.begin()
+    cloudreve.revoked.add("a-root")
+    cloudreve.clock_offset_s += into_s
+    await desk.sessions.enter(cookie)
+    await cloudreve.calls.ended("refresh")
+    await desk.landed()
+    for _ in range(SHARE):
+        assert await desk.sessions.enter(cookie) is None
+    assert cloudreve.calls.count("refresh") == 1
+    cloudreve.clock_offset_s += 61
+    assert await desk.sessions.enter(cookie) is None
+    assert cloudreve.calls.count("refresh") == 2
+
+
+async def test_a_session_without_a_refresh_token_ends_with_its_token(cloudreve: StandIn, desk: Desk) -> None:
+    """A little before, so that Cloudreve is not asked with a token that runs out on the way."""
+    cookie = desk.begin(refresh=False)
+    cloudreve.clock_offset_s += EARLY_S
+    assert await desk.enter(cookie)
+    cloudreve.clock_offset_s += 46
+    assert await desk.sessions.enter(cookie) is None
+    assert cloudreve.calls.all == []
+
+
+async def test_a_very_old_cookie_is_renewed_from_its_own_refresh_token(cloudreve: StandIn, desk: Desk) -> None:
+    """What it had been renewed to has run out meanwhile and is forgotten; Cloudreve's refresh tokens serve again."""
+    cookie = desk.begin()
+    for _ in range(3):
+        cloudreve.clock_offset_s += LATE_S
+        assert (await desk.enter(cookie)).renewed is not None
+    assert cloudreve.calls.count("refresh") == 3
+    cloudreve.clock_offset_s += cloudreve.refresh_life_s
+    assert await desk.sessions.enter(cookie) is None
+
+
+async def test_an_old_cookie_is_led_on_to_the_newest_session(cloudreve: StandIn, desk: Desk) -> None:
+    """Where its successor is due itself."""
+    cookie = desk.begin()
+    cloudreve.clock_offset_s += LATE_S
+    second = await desk.enter(cookie)
+    assert second.renewed is not None
+    cloudreve.clock_offset_s += EARLY_S
+    assert (await desk.enter(cookie)).session == second.session
+    await cloudreve.calls.ended("refresh", 2)
+    await desk.landed()
+    third = await desk.enter(cookie)
+    assert third.renewed is not None
+    assert third.session.access not in ("", second.session.access)
+    assert third.session.id == second.session.id
+
+
+async def test_a_visitor_who_leaves_takes_no_renewal_along(cloudreve: StandIn, desk: Desk) -> None:
+    """It goes on for those who stay."""
+    cookie = desk.begin()
+    cloudreve.clock_offset_s += LATE_S
+    hang = Hang()
+    cloudreve.fail("refresh", hang, times=1)
+    leaver, stayer = (asyncio.create_task(desk.enter(cookie)) for _ in range(2))
+    await cloudreve.calls.arrived("refresh")
+    leaver.cancel()
+    await asyncio.wait({leaver})
+    hang.until.set()
+    assert (await stayer).renewed is not None
+    assert cloudreve.calls.count("refresh") == 1
+
+
+async def test_a_session_that_has_ended_is_not_renewed(cloudreve: StandIn, desk: Desk) -> None:
+    """Not even by a cookie that was copied before; and Cloudreve hears of the end."""
+    cookie = desk.begin()
+    assert await desk.end(cookie)
+    cloudreve.clock_offset_s += LATE_S
+    assert await desk.sessions.enter(cookie) is None
+    assert cloudreve.calls.count("refresh") == 0
+    assert cloudreve.revoked == {"a-root"}
+
+
+async def test_a_renewed_session_ends_with_the_one_it_came_from(cloudreve: StandIn, desk: Desk) -> None:
+    """Whichever of its cookies signs out: an answer under way may have set the newer one."""
+    old = desk.begin()
+    cloudreve.clock_offset_s += LATE_S
+    renewed = (await desk.enter(old)).renewed
+    assert renewed is not None
+    assert await desk.end(old)
+    assert await desk.sessions.enter(renewed.value) is None
+
+
+async def test_ending_what_is_no_session_tells_nobody(cloudreve: StandIn, desk: Desk) -> None:
+    """Anybody may send anything."""
+    assert not await desk.end("garbage")
+    assert cloudreve.calls.all == []
+
+
+async def test_a_session_ends_here_though_cloudreve_cannot_be_told(cloudreve: StandIn, desk: Desk) -> None:
+    """As well as can be."""
+    cookie = desk.begin()
+    cloudreve.fail("revoke", Reset())
+    assert await desk.end(cookie)
+    assert await desk.sessions.enter(cookie) is None
+
+
+async def test_who_signs_out_may_leave_at_once(cloudreve: StandIn, desk: Desk) -> None:
+    """As browsers do that go on to another page: the session has ended here at once, and Cloudreve hears of it."""
+    cookie, another = desk.begin(), desk.begin()
+    assert await desk.enter(cookie)  # and so it is believed for a while
+    told = desk.sessions.end(cookie)
+    assert told is not None
+    told.cancel()
+    assert await desk.sessions.enter(cookie) is None
+    await cloudreve.calls.ended("revoke")
+    assert await desk.enter(another)
+    assert cloudreve.revoked == {"a-root"}
+
+
+async def test_who_signs_out_while_redis_is_asked_about_it_is_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Redis says was true when it was asked; a request that waited for it makes nobody believe it any longer."""
+    cookie, asked, answered = desk.begin(), asyncio.Event(), asyncio.Event()
+
+    async def find(_: str) -> None:
+        asked.set()
+        await answered.wait()
+
+    monkeypatch.setattr(desk.notes, "find", find)
+    early = asyncio.create_task(desk.sessions.enter(cookie))
+    await asked.wait()
+    assert await desk.end(cookie)
+    answered.set()
+    assert await early is None
+    assert await desk.sessions.enter(cookie) is None
+
+
+async def test_a_user_s_own_sign_in_is_left_alone(cloudreve: StandIn, desk: Desk) -> None:
+    """A session that was begun with a mere access token ends here only."""
+    assert await desk.end(desk.begin(refresh=False))
+    assert cloudreve.calls.all == []
+
+
+async def test_a_note_that_another_key_has_sealed_is_none(
+    cloudreve: StandIn, desk: Desk, outside: aiohttp.ClientSession
+) -> None:
+    """Replicas without a common key do their own work, and no cookie of the one is a session to the other."""
+    other = Desk(cloudreve, outside, key="o" * 32)
+    assert await other.sessions.enter(desk.begin()) is None
+
+
+async def test_a_session_is_not_renewed_to_another(cloudreve: StandIn, desk: Desk) -> None:
+    """Though the other is good, and stands where its own renewal should."""
+    cookies = [desk.begin()]
+    cloudreve.clock_offset_s += 1  # else both would have the same refresh token
+    cookies.append(desk.begin())
+    refresh_tokens = [(await desk.enter(cookie)).session.refresh for cookie in cookies]
+    cloudreve.clock_offset_s += LATE_S
+    other = await desk.enter(cookies[1])
+    note = desk.notes.lookup(renewal_key(refresh_tokens[1]))
+    assert note is not None
+    desk.notes.remember(renewal_key(refresh_tokens[0]), note, 60.0)
+    assert await desk.sessions.enter(cookies[0]) is None
+    assert (await desk.enter(cookies[1])).session == other.session

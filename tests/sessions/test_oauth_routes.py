@@ -1,0 +1,342 @@
+"""`/session/login` and `/session/callback`: to Cloudreve's consent page and back, with a session that renews itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
+
+import aiohttp
+import pytest
+
+from proxy.standin.calls import Verb
+from proxy.standin.faults import Fault, Hang, Reset, json_body
+from proxy.standin.standin import StandIn
+from tests.harness.browser import ATTEMPT, COOKIE, Browser, consent, set_by
+from tests.harness.cloudreve_targets import REDIRECT_URI
+from tests.harness.gateways import ONE, Front, Hours, House, front_of
+from tests.harness.places import Place
+from tests.harness.redis_server import RedisServer
+
+HERE = REDIRECT_URI.removesuffix("/session/callback")
+STAND_IN = {"client_id": "stand-in-client", "client_secret": "stand-in-client-secret"}
+
+
+def sections(**more: Mapping[str, object]) -> dict[str, Any]:
+    """Give the settings of a gateway that the stand-in knows as a client."""
+    return {"server": {"public_origin": HERE}, "sign_in": STAND_IN} | more
+
+
+@pytest.fixture
+async def front(house: House) -> Front:
+    """Run one."""
+    return await house.open(**sections())
+
+
+@pytest.fixture
+def browser(front: Front) -> Browser:
+    """Open a browser."""
+    return Browser(front)
+
+
+@asynccontextmanager
+async def front_at(site: Place) -> AsyncIterator[Front]:
+    """Run a gateway in front of either Cloudreve, as the client that is registered there."""
+    is_real = "CLOUDREVE_URL" in os.environ and site.target.base == os.environ["CLOUDREVE_URL"].rstrip("/")
+    real = {"client_id": os.environ.get("OAUTH_CLIENT"), "client_secret": os.environ.get("OAUTH_SECRET")}
+    async with front_of(site.target.base, **sections(sign_in=real if is_real else STAND_IN)) as front:
+        yield front
+
+
+async def begin(browser: Browser, landing: str = "/") -> dict[str, str]:
+    """Begin a sign-in; give what the consent page is asked."""
+    reply = await browser.send("GET", f"/session/login?{urlencode({'next': landing})}")
+    assert reply.status == 303
+    return dict(parse_qsl(urlsplit(reply.headers["Location"]).query))
+
+
+async def test_who_agrees_lands_where_they_wanted_and_sees_private_pictures(site: Place) -> None:
+    """The same on a real Cloudreve: one code for one pair of tokens, kept in one cookie until the session's end."""
+    async with front_at(site) as front:
+        browser = Browser(front)
+        landed = await browser.agree(site.target.base, site.target.alice, "/gallery.html?page=2#top")
+        shown = await browser.see(ONE)
+        who = await browser.send("GET", "/session")
+        signed_out = await browser.send("DELETE", "/session")
+        after = await browser.see(ONE)
+    assert (landed.status, landed.headers["Location"]) == (303, "/gallery.html?page=2#top")
+    assert landed.headers["Cache-Control"] == "no-store"
+    assert landed.headers["Referrer-Policy"] == "no-referrer"
+    assert shown.status == 200
+    assert site.target.alice_id.encode() in who.body
+    assert b'"scopes":["Files.Read","offline_access","openid"]' in who.body
+    assert (signed_out.status, after.status) == (204, 401)
+    cookies = {morsel.key: morsel for morsel in set_by(landed)}
+    assert cookies[COOKIE]["samesite"] == "Strict"
+    assert int(cookies[COOKIE]["max-age"]) > 13 * 86400
+    assert cookies[ATTEMPT]["max-age"] == "0"
+
+
+async def test_the_consent_page_of_the_address_that_browsers_know_is_asked(house: House) -> None:
+    """By what the configuration says, never by what a request says; the redirect URI likewise."""
+    browser = Browser(await house.open(**sections(cloudreve={"public_origins": ["https://cloud.example.com"]})))
+    begun = await browser.send("GET", "/session/login", Host="evil.example", X_Forwarded_Host="evil.example")
+    parts = urlsplit(begun.headers["Location"])
+    assert (parts.scheme, parts.netloc, parts.path) == ("https", "cloud.example.com", "/session/authorize")
+    asked = parse_qs(parts.query)
+    assert asked["redirect_uri"] == [REDIRECT_URI]
+    assert asked["scope"] == ["openid offline_access Files.Read"]
+    (morsel,) = set_by(begun)
+    assert (morsel.key, morsel["samesite"], morsel["path"], morsel["max-age"]) == (ATTEMPT, "Lax", "/", "900")
+    assert asked["state"][0] not in morsel.value
+
+
+async def test_every_sign_in_has_a_state_and_a_challenge_of_its_own(browser: Browser) -> None:
+    """Nothing about one tells anything about the next."""
+    first, second = await begin(browser), await begin(browser)
+    for name in ("state", "code_challenge"):
+        assert first[name] != second[name]
+        assert len(first[name]) == 43
+
+
+@pytest.mark.parametrize(
+    "landing", ["//evil.example", "/%5C/evil.example", "https%3A//evil.example", "/%09/evil.example", "/session/login"]
+)
+async def test_nobody_is_led_to_another_site(browser: Browser, landing: str) -> None:
+    """400, and no sign-in has begun."""
+    reply = await browser.send("GET", f"/session/login?next={landing}")
+    assert "next" in reply.problem["detail"]
+    assert (reply.status, set_by(reply)) == (400, [])
+
+
+async def test_other_sites_cannot_sign_a_visitor_in(browser: Browser) -> None:
+    """Cloudreve asks no more where one has agreed before, so that the way to its page is barred."""
+    for headers in (
+        {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "document"},
+        {"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Dest": "iframe"},
+    ):
+        reply = await browser.send("GET", "/session/login", **headers)
+        assert (reply.status, set_by(reply)) == (403, [])
+
+
+async def test_somebody_else_s_code_signs_nobody_in(cloudreve: StandIn, front: Front, browser: Browser) -> None:
+    """An attacker's own answer, opened in another browser, is refused there: with no sign-in begun, and amid one."""
+    attacker = Browser(front)
+    begun = await attacker.send("GET", "/session/login")
+    back = await consent(cloudreve.own_url, begun, cloudreve.token("bob"))
+    without = await browser.send("GET", back)
+    await begin(browser)
+    amid = await browser.send("GET", back)
+    assert (without.status, amid.status) == (400, 400)
+    assert "did not begin in this browser" in without.problem["detail"]
+    assert "another sign-in" in amid.problem["detail"]
+    assert list(browser.cookies) == [ATTEMPT], "the sign-in under way goes on"
+    assert cloudreve.calls.count("exchange") == 0
+
+
+async def test_a_code_is_bound_to_who_asked_for_it(cloudreve: StandIn, front: Front, browser: Browser) -> None:
+    """A stolen code under the thief's own state is refused by Cloudreve: the verifier is another."""
+    thief, victim = Browser(front), Browser(front)
+    stolen = await consent(cloudreve.own_url, await victim.send("GET", "/session/login"), cloudreve.token())
+    code = dict(parse_qsl(urlsplit(stolen).query))["code"]
+    state = (await begin(thief))["state"]
+    reply = await thief.send("GET", f"/session/callback?code={code}&state={state}")
+    assert reply.problem["title"] == "Sign-in failed"
+    assert COOKIE not in thief.cookies
+
+
+async def test_an_answer_is_good_once(cloudreve: StandIn, browser: Browser) -> None:
+    """Neither with the cookie that is gone by then, nor with a copy of it."""
+    back = await consent(cloudreve.own_url, await browser.send("GET", "/session/login"), cloudreve.token())
+    copied = dict(browser.cookies)
+    assert (await browser.send("GET", back)).status == 303
+    assert (await browser.send("GET", back)).status == 400
+    browser.cookies = copied
+    assert (await browser.send("GET", back)).status == 400
+    assert COOKIE not in browser.cookies
+
+
+async def test_a_sign_in_takes_a_quarter_of_an_hour_at_most(cloudreve: StandIn, browser: Browser, hours: Hours) -> None:
+    """Then it has to begin again."""
+    state = (await begin(browser))["state"]
+    hours.pass_by(901)
+    reply = await browser.send("GET", f"/session/callback?code=x&state={state}")
+    assert "too long ago" in reply.problem["detail"]
+    assert cloudreve.calls.count("exchange") == 0
+
+
+async def test_who_does_not_agree_is_told_so(browser: Browser) -> None:
+    """And whatever else stands in the answer is not repeated."""
+    state = (await begin(browser))["state"]
+    reply = await browser.send(
+        "GET", f"/session/callback?error=access_denied&error_description=Call+0900&state={state}"
+    )
+    assert reply.problem["detail"] == "Cloudreve did not agree: access_denied."
+    assert browser.cookies == {}
+
+
+@pytest.mark.parametrize("query", ["", "code=x", "state=x", "code=x&state=x", "code=x&state=%00", "state=%FF&code=%FF"])
+async def test_a_callback_out_of_the_blue_is_refused(browser: Browser, query: str) -> None:
+    """400 and no cookie; nobody keeps the answer, and nobody learns from it where it came from."""
+    reply = await browser.send("GET", f"/session/callback?{query}")
+    assert reply.problem["title"] == "Sign-in failed"
+    assert reply.headers["Referrer-Policy"] == "no-referrer"
+    assert set_by(reply) == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "fault", "status"),
+    [
+        ("exchange", Reset(), 503),
+        ("exchange", json_body("[]"), 502),
+        ("exchange", json_body('{"access_token":"garbage"}'), 400),
+        ("whoami", Reset(), 503),
+    ],
+)
+async def test_trouble_with_cloudreve_is_told_truly(
+    cloudreve: StandIn, browser: Browser, verb: Verb, fault: Fault, status: int
+) -> None:
+    """No session comes of it, and the sign-in is over: its code is spent."""
+    cloudreve.fail(verb, fault)
+    reply = await browser.agree(cloudreve.own_url, cloudreve.token())
+    assert reply.problem["status"] == status
+    assert browser.cookies == {}
+
+
+async def test_a_wrong_secret_is_cloudreve_s_no(cloudreve: StandIn, house: House) -> None:
+    """It cannot be told from a code that is too old."""
+    wrong = {**STAND_IN, "client_secret": "another-secret"}
+    browser = Browser(await house.open(**sections(sign_in=wrong)))
+    reply = await browser.agree(cloudreve.own_url, cloudreve.token())
+    assert "does not know this gateway's client" in reply.problem["detail"]
+
+
+@pytest.mark.parametrize("passthrough", [False, True])
+@pytest.mark.parametrize("path", ["/session/login?next=/", "/session/callback?code=x&state=x"])
+async def test_without_a_client_there_is_no_sign_in(house: House, path: str, passthrough: bool) -> None:
+    """404, which says what is missing; Cloudreve, which has no such pages, is not asked either."""
+    browser = Browser(await house.open(server={"passthrough": passthrough}))
+    problem = (await browser.send("GET", path)).problem
+    assert problem["status"] == 404
+    assert "not configured" in problem["detail"]
+    assert "sign_in.client_id" in problem["detail"]
+
+
+async def test_no_secret_comes_into_the_log(cloudreve: StandIn, browser: Browser, narrated: list[Any]) -> None:
+    """Neither code nor state nor tokens nor cookies; the route stands for them all."""
+    await browser.agree(cloudreve.own_url, cloudreve.token())
+    await browser.see(ONE)
+    cloudreve.fail("revoke", Reset())
+    await browser.send("DELETE", "/session")
+    routes = [entry["route"] for entry in narrated if entry["event"] == "request"]
+    assert routes == ["/session/login", "/session/callback", "/thumb", "/session"]
+    assert not [text for text in ("code=", "state=", "eyJ", COOKIE) if text in repr(narrated)]
+    assert "cloudreve not told of the sign-out" in [entry["event"] for entry in narrated]
+
+
+async def test_the_stand_in_has_a_page_with_a_button(cloudreve: StandIn, browser: Browser) -> None:
+    """As a person meets it in the demo: press, and one is back with a session."""
+    begun = await browser.send("GET", "/session/login?next=/x")
+    url = begun.headers["Location"]
+    async with aiohttp.ClientSession() as session:
+        page = await (await session.get(url)).text()
+        form = dict(parse_qsl(urlsplit(url).query)) | {"account": "bob"}
+        pressed = await session.post(f"{cloudreve.own_url}/session/authorize", data=form, allow_redirects=False)
+    assert 'name="code_challenge"' in page
+    assert "<button" in page
+    back = pressed.headers["Location"].removeprefix(HERE)
+    assert (await browser.send("GET", back)).headers["Location"] == "/x"
+    assert cloudreve.library.bob.id.encode() in (await browser.send("GET", "/session")).body
+
+
+async def test_a_token_that_runs_out_is_renewed_and_pictures_go_on(
+    cloudreve: StandIn, browser: Browser, hours: Hours
+) -> None:
+    """Once, and the answer that noticed brings the renewed session; only one's own browser stores it."""
+    await browser.agree(cloudreve.own_url, cloudreve.token())
+    old = browser.cookies[COOKIE]
+    hours.pass_by(3700)
+    shown = await browser.see(ONE)
+    again = await browser.see(ONE)
+    assert [reply.status for reply in (shown, again)] == [200, 200]
+    assert [morsel.key for morsel in set_by(shown)] == [COOKIE]
+    assert shown.headers["Cache-Control"] == "private, no-cache"
+    assert set_by(again) == []
+    assert browser.cookies[COOKIE] != old
+    assert cloudreve.calls.count("refresh") == 1
+
+
+async def test_a_renewed_session_comes_with_a_304_too(cloudreve: StandIn, browser: Browser, hours: Hours) -> None:
+    """A page whose pictures the browser has already is as good an occasion as any."""
+    await browser.agree(cloudreve.own_url, cloudreve.token())
+    etag = (await browser.see(ONE)).etag
+    hours.pass_by(3700)
+    reply = await browser.see(ONE, If_None_Match=etag)
+    assert (reply.status, [morsel.key for morsel in set_by(reply)]) == (304, [COOKIE])
+
+
+async def test_who_asks_who_they_are_gets_the_renewed_session_too(
+    cloudreve: StandIn, browser: Browser, hours: Hours
+) -> None:
+    """And is told the end of the session, not of the token."""
+    await browser.agree(cloudreve.own_url, cloudreve.token())
+    before = (await browser.send("GET", "/session")).body
+    hours.pass_by(3700)
+    reply = await browser.send("GET", "/session")
+    assert [morsel.key for morsel in set_by(reply)] == [COOKIE]
+    assert reply.body > before
+
+
+async def test_signing_out_ends_the_session_at_cloudreve_too(cloudreve: StandIn, browser: Browser) -> None:
+    """Its refresh tokens, old and new, are void from then on."""
+    await browser.agree(cloudreve.own_url, cloudreve.token())
+    await browser.send("DELETE", "/session")
+    assert len(cloudreve.revoked) == 1
+    assert cloudreve.calls.count("revoke", code=0) == 1
+
+
+async def test_signing_out_holds_for_who_leaves_before_the_answer(cloudreve: StandIn, browser: Browser) -> None:
+    """As browsers do that go on to another page; nothing that had been shown often is shown once more."""
+    await browser.agree(cloudreve.own_url, cloudreve.token())
+    assert [(await browser.see(ONE)).status for _ in range(4)] == [200] * 4
+    hang = Hang()
+    cloudreve.fail("revoke", hang, times=1)
+    leaver = asyncio.create_task(browser.send("DELETE", "/session"))
+    await cloudreve.calls.arrived("revoke")
+    assert (await browser.see(ONE)).status == 401
+    leaver.cancel()
+    await asyncio.wait({leaver})
+    hang.until.set()
+    await cloudreve.calls.ended("revoke")
+    assert len(cloudreve.revoked) == 1
+
+
+async def test_two_replicas_share_sign_ins(
+    cloudreve: StandIn, house: House, hours: Hours, redis_server: RedisServer
+) -> None:
+    """Begun here, answered there, renewed by one for both, and what Redis keeps of it is sealed."""
+    shared = sections(redis={"url": redis_server.url, "timeout_s": 5.0}, seal={"keys": ["k" * 32]})
+    first, second = await house.open(**shared), await house.open(**shared)
+    browser = Browser(first)
+    begun = await browser.send("GET", "/session/login")
+    browser.front = second
+    assert (await browser.send("GET", await consent(cloudreve.own_url, begun, cloudreve.token()))).status == 303
+    old = Browser(first)
+    old.cookies = dict(browser.cookies)
+    hours.pass_by(3700)
+    for each in (browser, old):
+        assert (await each.see(ONE)).status == 200
+    assert old.cookies == browser.cookies
+    assert cloudreve.calls.count("refresh") == 1
+    kept = redis_server.command("KEYS", "*")
+    assert isinstance(kept, list)
+    values = [redis_server.command("GET", key.decode()) for key in kept if b":lease:" not in key]
+    assert "eyJ" not in repr(values), "a token of Cloudreve's begins like this"
+
+
+def test_the_way_back_is_the_one_that_is_registered() -> None:
+    """Tests and the stand-in agree on it."""
+    assert quote(REDIRECT_URI, safe=":/") == StandIn().client.redirect_uri

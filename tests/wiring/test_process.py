@@ -1,0 +1,78 @@
+"""The whole, put together and taken apart: ports, settings that meet, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+
+import aiohttp
+import pytest
+
+from proxy.standin.standin import StandIn
+from proxy.wiring.process import running
+from tests.harness.gateways import front_of, in_share, settings_for
+from tests.harness.redis_server import RedisServer
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+async def test_it_starts_without_its_cloudreve() -> None:
+    """Ready to say so to visitors: waiting for Cloudreve would keep all replicas down with it."""
+    async with front_of(NOWHERE) as front:
+        assert (await front.send("GET", "/readyz")).status == 200
+        reply = await front.ask("cloudreve://abcd@share/one.png")
+        assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
+
+
+async def test_ports_are_closed_behind_it() -> None:
+    """Both can be listened on again at once."""
+    async with running(settings_for(NOWHERE)) as gateway:
+        ports = gateway.port, gateway.admin_port
+    assert len(set(ports)) == 2
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+
+
+async def test_an_address_that_is_taken_is_an_error_and_leaves_nothing_open() -> None:
+    """What had been built by then is closed again."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = settings_for(NOWHERE, server={"port": taken.getsockname()[1]})
+        with pytest.raises(OSError, match="address already in use"):
+            async with running(settings):
+                raise AssertionError
+    gc.collect()
+    assert {task.get_name() for task in asyncio.all_tasks()} == {asyncio.current_task().get_name()}  # type: ignore[union-attr]
+
+
+async def test_two_run_beside_each_other_without_a_trace_of_one_in_the_other() -> None:
+    """No state is global: metrics, tiers and clocks are each one's own."""
+    async with StandIn(size=(40, 30)) as site, front_of(site.own_url) as one, front_of(site.own_url) as other:
+        await one.ask(in_share(site))
+        assert (one.count("requests_total", outcome="miss"), other.count("requests_total", outcome="miss")) == (1, 0)
+        assert not (await other.ask(in_share(site))).is_hit
+
+
+async def test_it_can_be_started_again_and_again(redis_server: RedisServer) -> None:
+    """In one process, with Redis: every task, connection and subscription ends with it."""
+    async with StandIn(size=(40, 30)) as site:
+        for _ in range(3):
+            async with front_of(site.own_url, redis={"url": redis_server.url}) as front:
+                assert (await front.ask(in_share(site))).status == 200
+        tasks = {task for task in asyncio.all_tasks() if "proxy/demo" not in str(task) and "aiohttp" not in str(task)}
+        assert tasks == {asyncio.current_task()}
+    gc.collect()
+    clients = redis_server.command("CLIENT", "LIST")
+    assert isinstance(clients, bytes)
+    assert clients.count(b"\n") == 1  # this very question
+
+
+async def test_head_lines_may_be_as_long_as_the_settings_say() -> None:
+    """And no longer: a token of a few kilobytes passes, a megabyte of header does not."""
+    async with front_of(NOWHERE, server={"max_header_bytes": 8192, "max_uri_bytes": 4096}) as front:
+        for size, status in ((7000, 503), (9000, 400)):
+            reply = await front.send("GET", "/thumb?uri=cloudreve://abcd@share/x", {"X-Long": "x" * size})
+            assert reply.status == status
+        with pytest.raises((aiohttp.ClientError, AssertionError)):
+            assert (await front.send("GET", "/healthz", {"X-Long": "x" * 1_000_000})).status == 200
