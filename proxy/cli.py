@@ -85,10 +85,10 @@ def serve(
 ) -> None:
     """Answer GET /thumb?uri=... for one Cloudreve, until SIGTERM or Ctrl-C."""
     settings = _settings(config, {"server.host": host, "server.port": port, "cloudreve.url": cloudreve_url})
-    from proxy.wiring import process as app
-    from proxy.workers import supervisor as workers
+    from proxy.wiring import process  # noqa: PLC0415 - see the module's docstring
+    from proxy.workers import supervisor  # noqa: PLC0415
 
-    serving = app.serve if settings.server.workers == 1 else workers.serve
+    serving = process.serve if settings.server.workers == 1 else supervisor.serve
     _run(lambda: serving(settings), settings.log)
 
 

@@ -19,7 +19,7 @@ from proxy.pictures.respond import Answer
 
 _OBJECT_BYTES = 1000
 """What one takes beside its texts: itself, the grant that no tier may hold any more, its place in a table. Measured on
-CPython 3.11 (`tests/web/test_hitpath.py` measures again)."""
+CPython 3.11 (`tests/fastpath/test_index.py` measures again)."""
 _SOME_SECONDS = 1_234_567_890
 _MAX_AGE = re.compile(r"max-age=\d+")
 _NEAR = frozenset({Source.MEMORY, Source.REDIS, Source.SEALED})

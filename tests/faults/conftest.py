@@ -1,7 +1,7 @@
-"""What the tests of faults share with those of the whole gateway."""
+"""Fixtures of the fault tests: a stand-in for Cloudreve and gateways in front of it."""
 
 from __future__ import annotations
 
-from tests.harness.fixtures import cloudreve, house, narrated
+from tests.harness.fixtures import cloudreve, hours, house, narrated, site
 
-__all__ = ["cloudreve", "house", "narrated"]
+__all__ = ["cloudreve", "hours", "house", "narrated", "site"]

@@ -134,7 +134,7 @@ def test_an_exception_is_told_by_type_and_frames(logged: Log) -> None:
     structlog.get_logger().error("went wrong", exc_info=failure())
     outer, cause = logged.line()["exception"]
     assert (outer["type"], cause["type"], cause["errno"]) == ("ValueError", "ConnectionRefusedError", "ECONNREFUSED")
-    assert outer["frames"][0].startswith("log/test_configuration.py:")
+    assert outer["frames"][0].startswith("observe/test_log.py:")
     assert outer["frames"][0].endswith(":failure")
 
 
@@ -162,7 +162,7 @@ def test_messages_of_libraries_are_withheld(logged: Log) -> None:
     first, second = logged.lines()
     assert (first["template"], first["logger"]) == ("could not send %r", "redis")
     assert "template" not in second
-    assert second["where"].startswith("log/test_configuration.py:")
+    assert second["where"].startswith("observe/test_log.py:")
 
 
 @pytest.mark.parametrize("written", ["json", "console"])

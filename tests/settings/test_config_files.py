@@ -11,7 +11,7 @@ import pytest
 from proxy.settings import KEYS, CloudreveSettings, PublishSettings, Settings
 from proxy.settings.sources import load
 
-CONFIG = Path(__file__).parent.parent / "config"
+CONFIG = Path(__file__).parents[2] / "config"
 DEFAULT = (CONFIG / "default.toml").read_text(encoding="utf-8")
 LIST_EXAMPLE = DEFAULT[DEFAULT.index("# [[publish]]") : DEFAULT.index("[log]")]
 OPTIONAL = re.compile(r"^# (?=[a-z_]+ = )", re.MULTILINE)

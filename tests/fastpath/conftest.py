@@ -1,0 +1,7 @@
+"""Fixtures of the fast path: a stand-in for Cloudreve and gateways in front of it."""
+
+from __future__ import annotations
+
+from tests.harness.fixtures import cloudreve, hours, house, narrated, site
+
+__all__ = ["cloudreve", "hours", "house", "narrated", "site"]
