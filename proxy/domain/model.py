@@ -96,7 +96,7 @@ class ThumbRequest:
     if_none_match: str | None = None
     """The header as received, several lines joined by commas (RFC 9110 §13.1.2)."""
     client: str = ""
-    """Address from which the visitor comes; only for sharing the work fairly."""
+    """The client at the address from which the visitor comes (`domain.client`); only for sharing the work fairly."""
 
 
 @dataclass(frozen=True, slots=True)
