@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import msgspec
 
@@ -23,6 +24,12 @@ SAFETY: Fields = (
     ("Content-Security-Policy", "default-src 'none'; sandbox"),
 )
 _FARTHEST_FIRST = (Source.STALE, Source.REDIS, Source.MEMORY, Source.SEALED)
+_PHRASES = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "URI Too Long",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range Not Satisfiable",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
+}
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
@@ -127,11 +134,18 @@ def problem_fields(error: ProxyError) -> Fields:
     return fields
 
 
+def phrase(status: HTTPStatus) -> str:
+    """Give a status' phrase as RFC 9110 has it; Python's is older in places."""
+    return _PHRASES.get(status, status.phrase)
+
+
 def problem(error: ProxyError) -> bytes:
-    """Make the body of an error (RFC 9457), with Cloudreve's code and correlation id where it gave them."""
-    members: dict[str, str | int] = {"type": "about:blank", "title": error.title, "status": int(error.status)}
-    if error.detail:
-        members["detail"] = error.detail
+    """Make the body of an error (RFC 9457), with Cloudreve's code and correlation id where it gave them.
+
+    The title of `about:blank` is the status' own phrase (§4.2.1); `detail` says what was the matter.
+    """
+    members: dict[str, str | int] = {"type": "about:blank", "title": phrase(error.status), "status": int(error.status)}
+    members["detail"] = error.detail or f"{error.title}."
     if error.code is not None:
         members["code"] = error.code
     if error.correlation_id:

@@ -18,7 +18,7 @@ async def test_private_pictures_stay_on_their_site(front: Front, cloudreve: Stan
     token = cloudreve.token()
     near, far = await front.ask(ONE, token), await front.ask(ONE, token, **FOREIGN)
     assert statuses([near, far]) == [200, 403]
-    assert far.problem["title"] == "Not to be embedded here"
+    assert far.problem["title"] == "Forbidden"
     assert near.headers["Cross-Origin-Resource-Policy"] == "same-site"
     assert "Access-Control-Allow-Origin" not in near.headers
 

@@ -185,4 +185,4 @@ async def test_other_methods_are_not_allowed(site: Place, site_front: Front, met
     assert reply.status == 405
     assert {"GET", "HEAD"} <= set(reply.headers["Allow"].split(", "))
     assert method not in reply.headers["Allow"]
-    assert reply.problem["title"] == "Method not allowed"
+    assert reply.problem["title"] == "Method Not Allowed"
