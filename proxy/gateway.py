@@ -27,7 +27,8 @@ class Gateway:
         async with deadline(self._deadline_s):
             visitor = await self._identifier.identify(request.credentials, request.uri, request.client)
             answer = await self._show(visitor, request)
-        if not visitor.by_cookie:
+        is_askers_own = request.credentials.bearer is None and not request.uri.is_absolute
+        if not visitor.by_cookie and not is_askers_own:
             return answer
         return replace(answer, handling=replace(answer.handling, asks_again=True), renewed=visitor.renewed)
 
