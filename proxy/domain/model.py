@@ -91,8 +91,6 @@ class ThumbRequest:
 
     uri: FileUri
     credentials: Credentials = Credentials()
-    hint: str | None = None
-    """Context hint (UUID); Cloudreve answers a little faster with it."""
     if_none_match: str | None = None
     """The header as received, several lines joined by commas (RFC 9110 §13.1.2)."""
     client: str = ""

@@ -44,19 +44,19 @@ class Cloudreve:
         self._terms = grants
         self.breaker = Breaker(self.ping, cloudreve.probe_s)
 
-    async def resolve(self, uri: FileUri, credentials: Credentials, hint: str | None) -> Resolution:
+    async def resolve(self, uri: FileUri, credentials: Credentials) -> Resolution:
         """Ask for the signed thumbnail URL (CONTRACT: resolve).
 
         Not cancelled at a visitor's deadline: of a caller that leaves while a thumbnail is generated Cloudreve closes
         the original under the generator (*source*), or keeps the file locked for a day (seen once on 4.14.0). The
         caller's flight outlives its visitors for this reason.
+
+        Everything that is sent is in the grant's key or constant. `X-Cr-Context-Hint` is not sent: with it Cloudreve
+        answers from a folder tree of up to five minutes ago (measured on 4.14.0), so that a file that was moved out of
+        a published folder would be granted to everybody.
         """
         target = URL(f"{self._base}/api/v4/file/thumb?uri={quote(uri.text, safe='')}", encoded=True)
         headers = _headers(credentials)
-        # A hint re-opens a share without asking for its password again (measured on 4.14.0), so that a grant got with
-        # one would be wider than its key says: it is passed on only where it opens nothing but the user's own files.
-        if hint is not None and uri.filesystem == "my":
-            headers["X-Cr-Context-Hint"] = hint
         asked_at = self._clock.now()
         with self._metrics.upstream("resolve") as call, self.breaker.call():
             body = await self._get(target, headers, self._settings.resolve_timeout_s)
