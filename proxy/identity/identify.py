@@ -10,9 +10,9 @@ from typing import NamedTuple
 from cachetools import TLRUCache
 
 from proxy.coalesce.singleflight import Flights
-from proxy.domain.errors import InvalidToken
+from proxy.domain.errors import InvalidToken, Refused
 from proxy.domain.keys import token_digest
-from proxy.domain.model import ANONYMOUS, Credentials, FileUri, Identity, Visitor
+from proxy.domain.model import ANONYMOUS, Credentials, FileUri, Identity, Refusal, Visitor
 from proxy.identity.accounts import Accounts
 from proxy.identity.claims import holding, identity_of, read_claims, verify
 from proxy.observe.metrics import Metrics
@@ -28,7 +28,8 @@ BRIEF_S = 2.0
 
 
 class _Known(NamedTuple):
-    identity: Identity | None
+    identity: Identity | Refusal | None
+    """None for a token that is not accepted, a refusal for one of a user who may not use Cloudreve."""
     until: float
 
 
@@ -63,8 +64,8 @@ class Identifier:
     async def identify(self, credentials: Credentials, uri: FileUri | None = None) -> Visitor:
         """Name the visitor: by token, by cookie, as the account that has published `uri`, or as nobody.
 
-        Raises InvalidToken for a token that Cloudreve would silently take for anonymous. A cookie that is not good is
-        as none: the browser sends it, not the visitor.
+        Raises InvalidToken for a token that Cloudreve would silently take for anonymous, Refused for one of a banned
+        user. A cookie that is not good is as none: the browser sends it, not the visitor.
         """
         if credentials.bearer is not None:
             identity, until = await self._user(credentials.bearer)
@@ -104,6 +105,8 @@ class Identifier:
         known = self._known.get(digest) or await self._verified(token, digest)
         if known.identity is None:
             raise InvalidToken("Cloudreve does not accept this access token: it is wrong or has expired.")
+        if isinstance(known.identity, Refusal):
+            raise Refused(known.identity)
         return known.identity, known.until
 
     async def _verified(self, token: str, digest: str) -> _Known:
@@ -114,8 +117,13 @@ class Identifier:
             outcome, collapsed = self._flights.join(digest, lambda: self._cloudreve.whoami(token))
             if collapsed:
                 self._metrics.collapsed("identity")
-            subject = await outcome
-        known = self._knowledge(token, subject)
+            try:
+                subject = await outcome
+            except Refused as error:
+                return self._remember(digest, _Known(error.refusal, self._clock.now() + BRIEF_S))
+        return self._remember(digest, self._knowledge(token, subject))
+
+    def _remember(self, digest: str, known: _Known) -> _Known:
         self._known[digest] = known
         return known
 

@@ -7,18 +7,19 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from proxy.domain.errors import ProxyError, TooSlow, Unreachable, UpstreamError
+from proxy.domain.errors import ProxyError, Refused, TooSlow, Unreachable, UpstreamError
 from proxy.domain.freshness import fresh_until
 from proxy.domain.keys import picture_of
-from proxy.domain.model import Credentials, FileUri, Grant, Resolution
+from proxy.domain.model import Credentials, FileUri, Grant, Refusal, RefusalKind, Resolution
 from proxy.domain.ssrf import Origins
 from proxy.observe.metrics import Metrics
 from proxy.settings import CloudreveSettings, GrantSettings
-from proxy.upstream.answers import Link, read_thumb, read_whoami
+from proxy.upstream.answers import Link, lacks_user, read_thumb, read_whoami
 from proxy.upstream.breaker import Breaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.deobfuscate import deobfuscate
 
+NO_USER_CODE = 50001
 MAX_ANSWER_BYTES = 1024 * 1024
 """Cloudreve's JSON takes a few hundred bytes; a lock conflict carries a list."""
 
@@ -60,19 +61,41 @@ class Cloudreve:
         asked_at = self._clock.now()
         with self._metrics.upstream("resolve") as call, self.breaker.call():
             body = await self._get(target, headers, self._settings.resolve_timeout_s)
+            if credentials.bearer is not None:
+                await self._check_user(body)
             answer = read_thumb(body)
             resolution = self._grant(answer, asked_at) if isinstance(answer, Link) else answer
             call.outcome = type(resolution).__name__.lower()
             return resolution
 
     async def whoami(self, bearer: str) -> str | None:
-        """Ask whose token this is: the user's id, or None when Cloudreve does not accept it (CONTRACT: whoami)."""
-        target = URL(f"{self._base}/api/v4/session/oauth/userinfo")
+        """Ask whose token this is: the user's id, or None when Cloudreve does not accept it (CONTRACT: whoami).
+
+        Raises Refused for the token of a user who is banned or deleted.
+        """
         with self._metrics.upstream("whoami") as call, self.breaker.call():
-            body = await self._get(target, _headers(Credentials(bearer)), self._settings.whoami_timeout_s)
+            body = await self._userinfo(Credentials(bearer))
+            await self._check_user(body)
             subject = read_whoami(body)
             call.outcome = "identity" if subject else "refusal"
             return subject
+
+    async def _userinfo(self, credentials: Credentials) -> bytes:
+        target = URL(f"{self._base}/api/v4/session/oauth/userinfo")
+        return await self._get(target, _headers(credentials), self._settings.whoami_timeout_s)
+
+    async def _check_user(self, body: bytes) -> None:
+        """Raise Refused where Cloudreve found no active user behind the token, Unreachable where its database is away.
+
+        Both look the same to the holder of a token; without a token, Cloudreve asks for a sign-in only while its
+        database answers.
+        """
+        correlation_id = lacks_user(body)
+        if correlation_id is None:
+            return
+        if lacks_user(await self._userinfo(Credentials())) is not None:
+            raise Unreachable("Cloudreve's database does not answer at the moment.")
+        raise Refused(Refusal(RefusalKind.FORBIDDEN, NO_USER_CODE, correlation_id))
 
     async def ping(self) -> None:
         """Reach Cloudreve and learn its clock."""
