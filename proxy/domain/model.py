@@ -136,6 +136,8 @@ class Refusal:
     """Names the call in Cloudreve's log; empty when it gave none."""
     message: str = field(default="", repr=False)
     """Cloudreve's own words, for those who read its JSON; shown to nobody but the asker."""
+    asked_at: float = 0.0
+    """Unix time in seconds on Cloudreve's clock at which it was asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import aiohttp
@@ -10,7 +11,7 @@ from yarl import URL
 from proxy.domain.errors import ProxyError, Refused, TooSlow, Unreachable, UpstreamError
 from proxy.domain.freshness import fresh_until
 from proxy.domain.keys import picture_of
-from proxy.domain.model import Credentials, FileUri, Grant, Refusal, RefusalKind, Resolution
+from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind, Resolution
 from proxy.domain.ssrf import Origins
 from proxy.observe.metrics import Metrics
 from proxy.settings import CloudreveSettings, GrantSettings
@@ -64,7 +65,7 @@ class Cloudreve:
             if credentials.bearer is not None:
                 await self._check_user(body)
             answer = read_thumb(body)
-            resolution = self._grant(answer, asked_at) if isinstance(answer, Link) else answer
+            resolution = self._resolution(answer, min(asked_at, self._clock.now()))  # the answer may have set the clock
             call.outcome = type(resolution).__name__.lower()
             return resolution
 
@@ -109,6 +110,15 @@ class Cloudreve:
         with self.breaker.call():
             return await self._ask(method, URL(self._base + path), headers, self._settings.whoami_timeout_s, body)
 
+    def _resolution(self, answer: Link | Refusal | Generating, asked_at: float) -> Resolution:
+        match answer:
+            case Link():
+                return self._grant(answer, asked_at)
+            case Refusal():
+                return replace(answer, asked_at=asked_at)
+            case _:
+                return answer
+
     def _grant(self, link: Link, asked_at: float) -> Grant:
         now = self._clock.now()
         url = deobfuscate(link.url, now) if link.obfuscated else link.url
@@ -121,7 +131,7 @@ class Cloudreve:
             max_ttl_s=self._terms.max_ttl_s,
             default_ttl_s=self._terms.default_ttl_s,
         )
-        return Grant(url, until, name.id, name.own, granted_at=min(asked_at, now))  # the answer may have set the clock
+        return Grant(url, until, name.id, name.own, granted_at=asked_at)
 
     async def _get(self, url: URL, headers: dict[str, str], timeout_s: float) -> bytes:
         return await self._ask("GET", url, headers, timeout_s)
