@@ -17,6 +17,12 @@ class FileUri:
     text: str = field(repr=False)
     filesystem: str
 
+    @property
+    def is_absolute(self) -> bool:
+        """Whether it names the same file whoever asks: a share does, and somebody's files by the owner's id."""
+        authority = self.text.partition("?")[0].split("/", 3)[2]
+        return self.filesystem == "share" or (self.filesystem == "my" and "@" in authority)
+
     def __str__(self) -> str:
         return f"cloudreve://…@{self.filesystem}/…"
 
@@ -94,7 +100,7 @@ class ThumbRequest:
     if_none_match: str | None = None
     """The header as received, several lines joined by commas (RFC 9110 §13.1.2)."""
     client: str = ""
-    """Address from which the visitor comes; only for sharing the work fairly."""
+    """The client at the address from which the visitor comes (`domain.client`); only for sharing the work fairly."""
 
 
 @dataclass(frozen=True, slots=True)

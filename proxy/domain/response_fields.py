@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import msgspec
 
@@ -23,6 +24,12 @@ SAFETY: Fields = (
     ("Content-Security-Policy", "default-src 'none'; sandbox"),
 )
 _FARTHEST_FIRST = (Source.STALE, Source.REDIS, Source.MEMORY, Source.SEALED)
+_PHRASES = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "URI Too Long",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range Not Satisfiable",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
+}
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
@@ -35,8 +42,9 @@ class Handling:
     """None where the answer needed no picture (304)."""
     collapsed: bool = False
     asks_again: bool = False
-    """Whether the browser has to revalidate every time: for visitors known by a cookie, since a browser's memory cache
-    ignores `Vary: Cookie` (Chromium 156 went on showing pictures after the session had ended, until a reload)."""
+    """Whether the browser has to revalidate every time, and nobody else may store it: where a cookie decides whose
+    picture it is, or its absence does, since a browser's memory cache ignores `Vary: Cookie` (Chromium 156 went on
+    showing pictures after the session had ended, until a reload)."""
 
     @property
     def is_hit(self) -> bool:
@@ -47,17 +55,34 @@ class Handling:
 def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, handling: Handling) -> Fields:
     """Make the fields of 200 and 304 alike; `fresh_for_s` is what is left of the grant."""
     max_age_s = max(int(fresh_for_s), 0)
-    is_public = identity.is_public
+    is_public = identity.is_public and not handling.asks_again
     keeping = "no-cache" if handling.asks_again else f"max-age={max_age_s}"
     caching = f"{'public' if is_public else 'private'}, {keeping}"
     fields: Fields = (
         *_storing(caching, VARY_PUBLIC if is_public else VARY, is_sealed=handling.grant is Source.SEALED),
         ("Cache-Status", cache_status(handling, int(fresh_for_s))),
         # A page of another site may show what an anonymous visitor may see, and nothing else.
-        ("Cross-Origin-Resource-Policy", "cross-origin" if is_public else "same-site"),
+        ("Cross-Origin-Resource-Policy", "cross-origin" if identity.is_public else "same-site"),
         *SAFETY,
     )
     return (("ETag", etag), *fields) if etag else fields
+
+
+def joined(*parts: Fields) -> Fields:
+    """Join fields: a later one replaces an earlier one of its name, `Vary` is added to.
+
+    Two lines of `Vary` mean the same as one (RFC 9110 §5.3), but nginx keeps the last one only.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for name, value in (field for part in parts for field in part):
+        key = name.lower()
+        before = f"{found[key][1]}, " if key == "vary" and key in found else ""
+        found[key] = (name, _each_once(before + value) if key == "vary" else value)
+    return tuple(found.values())
+
+
+def _each_once(names: str) -> str:
+    return ", ".join({name.strip().lower(): name.strip() for name in names.split(",")}.values())
 
 
 def _storing(caching: str, vary: str, *, is_sealed: bool) -> Fields:
@@ -109,11 +134,18 @@ def problem_fields(error: ProxyError) -> Fields:
     return fields
 
 
+def phrase(status: HTTPStatus) -> str:
+    """Give a status' phrase as RFC 9110 has it; Python's is older in places."""
+    return _PHRASES.get(status, status.phrase)
+
+
 def problem(error: ProxyError) -> bytes:
-    """Make the body of an error (RFC 9457), with Cloudreve's code and correlation id where it gave them."""
-    members: dict[str, str | int] = {"type": "about:blank", "title": error.title, "status": int(error.status)}
-    if error.detail:
-        members["detail"] = error.detail
+    """Make the body of an error (RFC 9457), with Cloudreve's code and correlation id where it gave them.
+
+    The title of `about:blank` is the status' own phrase (§4.2.1); `detail` says what was the matter.
+    """
+    members: dict[str, str | int] = {"type": "about:blank", "title": phrase(error.status), "status": int(error.status)}
+    members["detail"] = error.detail or f"{error.title}."
     if error.code is not None:
         members["code"] = error.code
     if error.correlation_id:

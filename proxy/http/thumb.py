@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 
 from proxy.domain.errors import ProxyError
 from proxy.domain.model import Picture, ThumbRequest
-from proxy.domain.response_fields import picture_fields
+from proxy.domain.response_fields import joined, picture_fields
 from proxy.fastpath.index import EVIDENCE
 from proxy.gateway import Gateway
 from proxy.http.embed import Embed
@@ -50,7 +50,7 @@ def question(request: web.Request, front: Front, max_uri_bytes: int, cookie: str
         authorization=request.headers.getall("Authorization", ()),
         ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
         if_none_match=request.headers.getall("If-None-Match", ()),
-        client=front.seen(request).client,
+        client=front.client(request),
         cookie=cookie,
         max_uri_bytes=max_uri_bytes,
     )
@@ -60,12 +60,8 @@ async def write(request: web.Request, answer: Answer, embed: Embed) -> web.Strea
     """Send an answer, where the asking page may show it: the picture, or that the visitor has it already."""
     embedding = embed.fields(request, answer.identity)
     request[EVIDENCE] = answer
-    fields = CIMultiDict(picture_fields(answer.identity, answer.etag, answer.fresh_for_s, answer.handling))
-    for name, value in embedding:
-        if name == "Vary":
-            fields.add(name, value)
-        else:
-            fields[name] = value
+    told = picture_fields(answer.identity, answer.etag, answer.fresh_for_s, answer.handling)
+    fields = CIMultiDict(joined(told, embedding))
     if answer.shown is None:
         request[OUTCOME] = "not_modified"
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields)

@@ -10,6 +10,7 @@ from proxy.domain.file_uri import parse
 from proxy.domain.model import Credentials, ThumbRequest
 
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*) *")
+_SCHEME = re.compile(r"\s*bearer(?![!#$%&'*+.^_`|~0-9a-z-])", re.IGNORECASE | re.ASCII)
 _TICKET = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
@@ -38,12 +39,16 @@ def thumb_request(
 
 
 def bearer(authorization: Sequence[str]) -> str | None:
-    """Give the access token of the lines of `Authorization`; raise InvalidToken for anything else in them."""
-    if not authorization:
+    """Give the access token of the lines of `Authorization`; None where the scheme `Bearer` is in none of them.
+
+    Other schemes are meant for a proxy in front of the gateway. Raises InvalidToken where `Bearer` has no one token.
+    """
+    lines = [line for line in authorization if _SCHEME.match(line)]
+    if not lines:
         return None
-    token = _BEARER.fullmatch(authorization[0])
-    if len(authorization) > 1 or token is None:
-        raise InvalidToken("`Authorization` must be one `Bearer` and an access token of Cloudreve.")
+    token = _BEARER.fullmatch(lines[0])
+    if len(lines) > 1 or token is None:
+        raise InvalidToken("`Authorization: Bearer` must come once, with one access token of Cloudreve.")
     return token[1]
 
 

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from proxy.standin.library import PASSWORD
+from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.browser.page import Page, Profile
 from tests.browser.stage import ELSEWHERE, WWW, Scene, Stage, images
@@ -66,6 +68,28 @@ async def test_a_second_look_transfers_no_picture(stage: Stage, cloudreve: Stand
         await page.go(here)
         assert [image.status for image in page.traffic.images] == [expected] * 2
         assert 0 not in await page.shown()
+
+
+async def test_who_signs_in_is_shown_what_my_means_to_them(
+    either_stage: Stage, cloudreve: StandIn, visitor: Profile
+) -> None:
+    """A tab has just shown a published folder of the same name: loaded anew it shows their own, and back again."""
+    cloudreve.library.put(cloudreve.library.alice, "/press/p1.png")
+    cloudreve.library.put(cloudreve.library.bob, "/press/p1.png", thumbnail=paint(3, 52, 39))
+    press = {"prefix": "cloudreve://my/press", "email": "alice@example.org", "secret": PASSWORD}
+    scene = await either_stage.gateway(cloudreve.own_url, publish=[press])
+    here = scene.pages.write("press", images(scene.origin, ["cloudreve://my/press/p1.png"]))
+    page = await visitor.page()
+    await page.go(here)
+    widths = await page.shown()
+    assert await send(page, "POST", scene, cloudreve.token("bob")) == 200
+    await page.go(here)
+    widths += await page.shown()
+    await (second := await visitor.page()).go(here)
+    widths += await second.shown()
+    assert await send(page, "DELETE", scene) == 204
+    await page.go(here)
+    assert widths + await page.shown() == [40, 52, 52, 40]
 
 
 async def test_a_page_of_a_sister_host_may_sign_in(stage: Stage, cloudreve: StandIn, visitor: Profile) -> None:

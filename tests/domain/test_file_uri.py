@@ -354,3 +354,21 @@ def test_the_canonical_text_is_its_own_canonical_text(text: str) -> None:
     assert uri.text.isascii()
     assert uri.text.isprintable()
     assert " " not in uri.text
+
+
+@pytest.mark.parametrize(
+    ("text", "is_absolute"),
+    [
+        ("cloudreve://my", False),
+        ("cloudreve://my/a@b.png", False),
+        ("cloudreve://my?a@b", False),
+        ("cloudreve://shared_with_me/a.png", False),
+        ("cloudreve://x@trash/a.png", False),
+        ("cloudreve://mine@my/a.png", True),
+        ("cloudreve://my@my", True),
+        ("cloudreve://AEUa:pw@share/a.png", True),
+    ],
+)
+def test_some_uris_mean_the_same_whoever_asks(text: str, is_absolute: bool) -> None:
+    """A share, and files by their owner's id; anything else is the asker's own."""
+    assert parse(text, MAX_BYTES).is_absolute is is_absolute

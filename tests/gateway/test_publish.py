@@ -70,14 +70,28 @@ async def opened(house: House, *entries: dict[str, object]) -> Front:
 
 
 async def test_everybody_sees_what_is_published(house: House, cloudreve: StandIn) -> None:
-    """Without any credential, and for shared caches too."""
-    front = await opened(house, entry())
-    first, second = await front.ask(ONE), await front.ask(ONE)
+    """Without any credential, and for shared caches too, where the owner's id is named."""
+    prefix = f"cloudreve://{cloudreve.library.alice.id}@my/album"
+    front = await opened(house, entry(prefix=prefix))
+    first, second = [await front.ask(f"{prefix}/one.png") for _ in range(2)]
     assert statuses([first, second]) == [200, 200]
     assert second.is_hit
     assert first.headers["Cache-Control"].startswith("public, max-age=")
     assert first.headers["Access-Control-Allow-Origin"] == "*"
     assert cloudreve.calls.count("sign-in") == 1
+
+
+async def test_no_cache_gives_what_my_means_to_one_visitor_to_another(house: House, cloudreve: StandIn) -> None:
+    """`my` without an id is another folder once somebody signs in: a browser asks each time, others keep nothing."""
+    front = await opened(house, entry())
+    first, second = await front.ask(ONE), await front.ask(ONE)
+    again = await front.ask(ONE, etag=first.etag)
+    for reply in (first, second, again):
+        assert reply.headers["Cache-Control"] == "private, no-cache"
+        assert "Cookie" in reply.headers["Vary"].split(", ")
+        assert reply.headers["Access-Control-Allow-Origin"] == "*"
+    assert statuses([first, second, again]) == [200, 200, 304]
+    assert second.is_hit
 
 
 @pytest.mark.parametrize("escape", ESCAPES)

@@ -15,7 +15,7 @@ from proxy.standin.gourl import Address
 from tests.harness.browser import COOKIE
 from tests.leaks.roster import NAMES, token_of
 from tests.leaks.scene import LANES, TICKETS, Replica, Scene
-from tests.leaks.verdict import Court, Given, check_no_picture, check_validator, is_public
+from tests.leaks.verdict import Court, Given, check_no_picture, check_validator, is_for_all, is_public
 from tests.leaks.visitors import BELIEF_S, Allowed, Ask, Session, Token
 from tests.leaks.wire import Reply
 from tests.leaks.witness import MARGIN_S, SLACK_S, Leave, Who
@@ -173,14 +173,15 @@ class Play:
                 self.given.append(given)
                 self._be_pleased(ask, replica)
             return
-        whose = allowed.public if is_public(reply) else allowed.private
+        whose = allowed.public if is_for_all(reply) else allowed.private
         covers = self.court.covers(whose, ask.address, past, begun)
         covers = [leave for leave in covers if not self._is_denied(leave, replica, now)]
         self.court.judge(reply, ask.method, covers, now)
         self._check_beside(ask, reply)
+        assert ask.address is None or ask.address.user or not is_public(reply), "it means something else to others"
         if reply.status in (200, 304):
             self._be_pleased(ask, replica)
-            if ask.session is not None and not is_public(reply):
+            if ask.session is not None and not is_for_all(reply):
                 self.keep_cookie(ask.session, reply)
 
         elif reply.status in NO and not scene.is_out and ask.site != "cross-site":
@@ -206,7 +207,7 @@ class Play:
     def _check_beside(self, ask: Ask, reply: Reply) -> None:
         check_validator(reply, ask.etag)
         if ask.site == "cross-site" and reply.status in (200, 304):
-            assert is_public(reply), "another site's page shows what is private"
+            assert is_for_all(reply), "another site's page shows what is private"
 
     def keep_cookie(self, session: Session, reply: Reply) -> None:
         """Take note of a renewed session, if there is one."""

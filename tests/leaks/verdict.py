@@ -79,7 +79,7 @@ class Court:
         is_over = now > given.until + MARGIN_S + SLACK_S
         self._seen[f"sealed {reply.status}"] += 1
         self.judge(reply, method, () if is_over else given.leaves, now)
-        assert given.is_public or not is_public(reply), "shared caches would keep what is somebody's own"
+        assert given.is_public or not is_for_all(reply), "shared caches would keep what is somebody's own"
 
     def covers(self, whose: Collection[Who], address: Address | None, now: float, begun: float) -> list[Leave]:
         """List the leaves that still count, or have been given for this very request."""
@@ -90,17 +90,18 @@ class Court:
 
     def _check_fields(self, reply: Reply, covers: Sequence[Leave], now: float) -> None:
         """Fail where others could take it out of a cache, or anybody after its time."""
-        for_all, caching = is_public(reply), reply.get("cache-control")
+        for_all, caching = is_for_all(reply), reply.get("cache-control")
         self._seen["public" if for_all else "private"] += 1
         self._seen["hit" if "; hit;" in reply.get("cache-status") else "miss"] += 1
-        assert for_all or "private" in caching.split(", ")
+        assert is_public(reply) or "private" in caching.split(", ")
+        assert for_all or not is_public(reply), "shared caches would keep what is somebody's own"
         assert for_all or not reply.all("access-control-allow-origin")
         assert for_all or reply.get("cross-origin-resource-policy") == "same-site"
         assert not (for_all and reply.all("set-cookie")), "a session for whoever comes next"
         if "immutable" not in caching:
             varied = {name.strip().lower() for name in reply.get("vary").split(",")}
             assert varied >= {"authorization", "x-cr-purchase-ticket"}
-            assert for_all or "cookie" in varied
+            assert is_public(reply) or "cookie" in varied
         if age := _MAX_AGE.search(caching):
             left_s = max(leave.until for leave in covers) - now
             assert int(age[1]) <= max(left_s, 0) + SLACK_S, "others may keep it for longer than it is granted"
@@ -121,6 +122,11 @@ def check_no_picture(reply: Reply) -> None:
         assert not reply.all("etag")
 
 
+def is_for_all(reply: Reply) -> bool:
+    """Tell whether an answer is for everybody, by what it says to scripts of other sites."""
+    return reply.get("access-control-allow-origin") == "*"
+
+
 def is_public(reply: Reply) -> bool:
-    """Tell whether an answer is for everybody, by what it says itself."""
+    """Tell whether shared caches may give an answer to everybody who asks for the same, by what it says itself."""
     return "public" in reply.get("cache-control").split(", ")

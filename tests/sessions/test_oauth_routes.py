@@ -144,7 +144,7 @@ async def test_a_code_is_bound_to_who_asked_for_it(cloudreve: StandIn, front: Fr
     code = dict(parse_qsl(urlsplit(stolen).query))["code"]
     state = (await begin(thief))["state"]
     reply = await thief.send("GET", f"/session/callback?code={code}&state={state}")
-    assert reply.problem["title"] == "Sign-in failed"
+    assert reply.problem["title"] == "Bad Request"
     assert COOKIE not in thief.cookies
 
 
@@ -182,7 +182,7 @@ async def test_who_does_not_agree_is_told_so(browser: Browser) -> None:
 async def test_a_callback_out_of_the_blue_is_refused(browser: Browser, query: str) -> None:
     """400 and no cookie; nobody keeps the answer, and nobody learns from it where it came from."""
     reply = await browser.send("GET", f"/session/callback?{query}")
-    assert reply.problem["title"] == "Sign-in failed"
+    assert reply.problem["title"] == "Bad Request"
     assert reply.headers["Referrer-Policy"] == "no-referrer"
     assert set_by(reply) == []
 
