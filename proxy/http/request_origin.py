@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from proxy.domain.client import Client, client_at
 from proxy.http.forwarded import Proxies, Seen
 from proxy.settings import ServerSettings
 
@@ -29,6 +30,10 @@ class Front:
             seen = self._proxies.seen(peer, lambda name: headers.getall(name, ())) if says else Seen(peer)
             request[_SEEN] = seen
         return seen
+
+    def client(self, request: web.Request) -> Client:
+        """Give the client that asks, as every limit counts it."""
+        return client_at(self.seen(request).client)
 
     def origin(self, request: web.Request) -> str:
         """Give the origin that URLs begin with, such as https://cloud.example.com; empty where it is not known."""

@@ -27,6 +27,6 @@ class SealedUrls:
     async def _show(self, request: web.Request) -> web.StreamResponse:
         validators = request.headers.getall("If-None-Match", ())
         if_none_match = ", ".join(validators) if validators else None
-        client = self._front.seen(request).client
+        client = self._front.client(request)
         answer = await self._sealed.answer(request.match_info["sealed"], if_none_match, client)
         return await write(request, answer, self._embed)

@@ -49,9 +49,8 @@ def question(request: web.Request, front: Front, max_uri_bytes: int, cookie: str
         request.query.getall("uri", ()),
         authorization=request.headers.getall("Authorization", ()),
         ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
-        hint=request.headers.get("X-Cr-Context-Hint"),
         if_none_match=request.headers.getall("If-None-Match", ()),
-        client=front.seen(request).client,
+        client=front.client(request),
         cookie=cookie,
         max_uri_bytes=max_uri_bytes,
     )

@@ -91,7 +91,8 @@ class Passthrough:
         with suppress(ProxyError):
             token = bearer(request.headers.getall("Authorization", ()))
             if token is not None:
-                identity = (await self._identifier.identify(Credentials(token))).identity
+                client = self._front.client(request)
+                identity = (await self._identifier.identify(Credentials(token), client=client)).identity
                 self._hits.forget_of(identity.subject)
                 await self._changes.note(identity)
 

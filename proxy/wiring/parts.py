@@ -31,6 +31,7 @@ from proxy.http.health import Health
 from proxy.identity.accounts import Account, Accounts
 from proxy.identity.identify import Identifier
 from proxy.identity.published import PublishedFolder
+from proxy.identity.whoami import Whoami
 from proxy.observe.metrics import Metrics
 from proxy.pictures.lookup import Pictures
 from proxy.redis.leases import Leases
@@ -44,6 +45,9 @@ from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
 
 T = TypeVar("T")
+
+WHOAMI_CALLS = 16
+"""How many whoami calls are under way at once, at most; each takes Cloudreve milliseconds."""
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -70,9 +74,9 @@ class Parts:
         """Make who names visitors."""
         secret = self.settings.cloudreve.secret_key
         secret_key = secret.get_secret_value().encode() if secret else None
-        flights = await self._flights(Flights[str | None](self.settings.cloudreve.max_waiting))
-        identity = self.settings.identity
-        return Identifier(cloudreve, self.clock, self.metrics, flights, identity, secret_key, sessions, accounts)
+        flights = await self._flights(Flights[str | None]())
+        whoami = Whoami(cloudreve, self.clock, self.metrics, flights, self._limit(WHOAMI_CALLS))
+        return Identifier(whoami, self.clock, self.settings.identity, secret_key, sessions, accounts)
 
     async def accounts(self, oauth: OAuth) -> Accounts:
         """Make the accounts that have published something, and keep them fresh."""
@@ -97,17 +101,17 @@ class Parts:
     ) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
-        limit = FairLimit(settings.cloudreve.max_resolves, max(settings.cloudreve.max_waiting // 4, 1))
+        limit = self._limit(settings.cloudreve.max_resolves)
         resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (seen once on 4.14.0).
-        flights = await self._flights(Flights[Grant | Refusal](settings.cloudreve.max_waiting), self.leaving)
+        flights = await self._flights(Flights[Grant | Refusal](), self.leaving)
         return Grants(tiers, resolver, self.clock, self.metrics, flights, cluster, changes, settings)
 
     async def pictures(self, images: Images, tiers: Tiers, cluster: Cluster | Alone) -> Pictures:
         """Make who looks pictures up, or fetches them."""
         settings = self.settings
-        limit = FairLimit(settings.cloudreve.max_fetches, max(settings.cloudreve.max_waiting // 4, 1))
-        flights = await self._flights(Flights[None](settings.cloudreve.max_waiting))
+        limit = self._limit(settings.cloudreve.max_fetches)
+        flights = await self._flights(Flights[None]())
         return Pictures(tiers, images, self.metrics, flights, cluster, limit, settings.pictures)
 
     async def tiers(self) -> tuple[Tiers, Cluster | Alone, Notes]:
@@ -137,6 +141,11 @@ class Parts:
                 request_class=WaryRequest,
             )
         )
+
+    def _limit(self, slots: int) -> FairLimit:
+        """Make a fair queue: of its places one client has a quarter at most, and less while others want some."""
+        places = self.settings.cloudreve.max_waiting
+        return FairLimit(slots, max(places // 4, 1), places)
 
     async def _flights(self, flights: Flights[T], patience: Countdown | None = None) -> Flights[T]:
         async def close() -> None:
