@@ -67,7 +67,7 @@ async def _resolve(uri: FileUri, way: Way) -> Grant:
     for attempt in range(ATTEMPTS):
         if attempt:
             await asyncio.sleep(PAUSE_S)
-        answer = await way.cloudreve.resolve(uri, Credentials(), None)
+        answer = await way.cloudreve.resolve(uri, Credentials())
         if not isinstance(answer, Generating):
             break
     match answer:

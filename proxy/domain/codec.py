@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind
 
-VERSION = 2
+VERSION = 3
 """Raise it with every change of shape: replicas of two versions then share no entry instead of misreading one."""
 
 
@@ -26,6 +26,7 @@ class _Refusal(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=
     code: int
     correlation_id: str
     message: str
+    asked_at: float
 
 
 class _Picture(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"picture/{VERSION}"):
@@ -47,7 +48,9 @@ def encode(entry: Entry) -> bytes:
                 _Grant(entry.url, entry.fresh_until, entry.picture, entry.own, _raw(entry.version), entry.granted_at)
             )
         case Refusal():
-            return _encoder.encode(_Refusal(entry.kind, entry.code, entry.correlation_id, entry.message))
+            return _encoder.encode(
+                _Refusal(entry.kind, entry.code, entry.correlation_id, entry.message, entry.asked_at)
+            )
         case Picture():
             return _encoder.encode(_Picture(entry.id, entry.media_type, _raw(entry.version), entry.body))
         case _:
@@ -75,7 +78,7 @@ def _entry(written: _Grant | _Refusal | _Picture) -> Entry:
                 written.granted_at,
             )
         case _Refusal():
-            return Refusal(written.kind, written.code, written.correlation_id, written.message)
+            return Refusal(written.kind, written.code, written.correlation_id, written.message, written.asked_at)
         case _Picture():
             return Picture(written.id, written.media_type, _text(written.version), written.body)
         case _:

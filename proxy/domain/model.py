@@ -97,8 +97,6 @@ class ThumbRequest:
 
     uri: FileUri
     credentials: Credentials = Credentials()
-    hint: str | None = None
-    """Context hint (UUID); Cloudreve answers a little faster with it."""
     if_none_match: str | None = None
     """The header as received, several lines joined by commas (RFC 9110 §13.1.2)."""
     client: str = ""
@@ -144,6 +142,8 @@ class Refusal:
     """Names the call in Cloudreve's log; empty when it gave none."""
     message: str = field(default="", repr=False)
     """Cloudreve's own words, for those who read its JSON; shown to nobody but the asker."""
+    asked_at: float = 0.0
+    """Unix time in seconds on Cloudreve's clock at which it was asked."""
 
 
 @dataclass(frozen=True, slots=True)

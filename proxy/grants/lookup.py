@@ -158,7 +158,8 @@ class Grants:
         return entry
 
     def _counts(self, entry: Grant | Refusal, changed: Change) -> bool:
-        return isinstance(entry, Refusal) or (self.remaining_s(entry) > 0 and not _is_older(entry, changed))
+        is_alive = isinstance(entry, Refusal) or self.remaining_s(entry) > 0
+        return is_alive and not _is_older(entry, changed)
 
     def _promotion_s(self, entry: Entry) -> float:
         """Tell how long what Redis held may stay in memory.
@@ -185,7 +186,7 @@ class Grants:
         async def find(left: bytes) -> Grant | Refusal | None:
             entry = await self._tiers.find_shared(key, self._promotion_s, left)
             changed = await self._last_change(visitor)
-            if isinstance(entry, Refusal):
+            if isinstance(entry, Refusal) and not _is_older(entry, changed):
                 self._tiers.forget_here(key)  # the grant of before, which would bridge an outage
                 return entry
             return entry if self._lasts(entry, after, changed) else None
@@ -218,8 +219,9 @@ class Grants:
 
 
 def _is_older(entry: Grant | Refusal, changed: Change) -> bool:
-    """Tell whether a grant was asked for before a change, of which it cannot know then."""
-    return isinstance(entry, Grant) and entry.granted_at <= changed.at
+    """Tell whether Cloudreve was asked before a change, of which its answer cannot know then."""
+    asked_at = entry.granted_at if isinstance(entry, Grant) else entry.asked_at
+    return asked_at <= changed.at
 
 
 def _ended_by(changed: Change, grant: Grant) -> Grant:

@@ -77,7 +77,7 @@ class Resolver:
         started, attempt = asyncio.get_running_loop().time(), 0
         while True:
             async with self._limit.slot(name):
-                resolution = await self._cloudreve.resolve(request.uri, visitor.credentials, request.hint)
+                resolution = await self._cloudreve.resolve(request.uri, visitor.credentials)
             if isinstance(resolution, Grant):
                 self._generated[name] = None
             pause_s = backoff_s(attempt, random.random())  # noqa: S311 - jitter is no secret

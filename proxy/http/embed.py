@@ -30,13 +30,15 @@ class Embed:
     def fields(self, request: web.Request, identity: Identity) -> Fields:
         """Make the fields that go with a picture; raise NotEmbeddable when the asking page may not show it."""
         own_origin = self._front.own_origin(request)
-        if not self._embedding.allows(request.headers, own_origin, is_public=identity.is_public):
-            raise NotEmbeddable("The page of another site wants to show this; its origin is not among those that may.")
-        return self._embedding.fields(request.headers, is_public=identity.is_public)
+        refusal = self._embedding.refusal(request.headers, own_origin, is_public=identity.is_public)
+        if refusal is not None:
+            raise NotEmbeddable(refusal)
+        return self._embedding.fields(request.headers, own_origin, is_public=identity.is_public)
 
     async def preflight(self, request: web.Request) -> web.Response:
         """Tell a script of another site whether it may ask with a token."""
-        fields = dict(self._embedding.fields(request.headers, is_public=False))
+        own_origin = self._front.own_origin(request)
+        fields = dict(self._embedding.fields(request.headers, own_origin, is_public=False))
         more = dict(_PREFLIGHT) if "Access-Control-Allow-Origin" in fields else {}
         return web.Response(status=HTTPStatus.NO_CONTENT, headers={**fields, **more, "Vary": "Origin"})
 

@@ -49,7 +49,6 @@ def question(request: web.Request, front: Front, max_uri_bytes: int, cookie: str
         request.query.getall("uri", ()),
         authorization=request.headers.getall("Authorization", ()),
         ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
-        hint=request.headers.get("X-Cr-Context-Hint"),
         if_none_match=request.headers.getall("If-None-Match", ()),
         client=front.client(request),
         cookie=cookie,

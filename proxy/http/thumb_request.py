@@ -12,7 +12,6 @@ from proxy.domain.model import Credentials, ThumbRequest
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*) *")
 _SCHEME = re.compile(r"\s*bearer(?![!#$%&'*+.^_`|~0-9a-z-])", re.IGNORECASE | re.ASCII)
 _TICKET = re.compile(r"[\x21-\x7e]{1,4096}")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def thumb_request(
@@ -20,7 +19,6 @@ def thumb_request(
     *,
     authorization: Sequence[str] = (),
     ticket: Sequence[str] = (),
-    hint: str | None = None,
     if_none_match: Sequence[str] = (),
     client: str = "",
     cookie: str | None = None,
@@ -35,7 +33,6 @@ def thumb_request(
     return ThumbRequest(
         uri=parse(uris[0], max_uri_bytes),
         credentials=Credentials(bearer(authorization), _ticket(ticket), cookie),
-        hint=hint if hint and _UUID.fullmatch(hint) else None,
         if_none_match=", ".join(if_none_match) if if_none_match else None,
         client=client,
     )

@@ -59,8 +59,8 @@ class Identifier:
         """Name the visitor: by token, by cookie, as the account that has published `uri`, or as nobody.
 
         `client` is the client at the visitor's address; how often Cloudreve is asked is bounded for each of them.
-        Raises InvalidToken for a token that Cloudreve would silently take for anonymous. A cookie that is not good is
-        as none: the browser sends it, not the visitor.
+        Raises InvalidToken for a token that Cloudreve would silently take for anonymous, Refused for one of a banned
+        user. A cookie that is not good is as none: the browser sends it, not the visitor.
         """
         if credentials.bearer is not None:
             identity, until = await self._user(credentials.bearer, client)

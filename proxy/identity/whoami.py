@@ -7,8 +7,9 @@ from cachetools import LRUCache, TTLCache
 from proxy.coalesce.fair_queue import FairLimit
 from proxy.coalesce.singleflight import Flights
 from proxy.domain.client import Client
-from proxy.domain.errors import Busy
+from proxy.domain.errors import Busy, Refused
 from proxy.domain.keys import token_digest
+from proxy.domain.model import Refusal
 from proxy.identity.claims import is_acceptable
 from proxy.observe.metrics import Metrics
 from proxy.upstream.clock import Clock
@@ -33,10 +34,13 @@ class Whoami:
         self._metrics = metrics
         self._flights = flights
         self._limit = limit
-        self._refused: LRUCache[Client, TTLCache[str, None]] = LRUCache(REFUSED_CLIENTS)
+        self._refused: LRUCache[Client, TTLCache[str, Refusal | None]] = LRUCache(REFUSED_CLIENTS)
 
     async def subject(self, token: str, client: Client) -> str | None:
-        """Give the user's id, or None when Cloudreve does not accept the token; raise Busy beyond the bounds."""
+        """Give the user's id, or None when Cloudreve does not accept the token.
+
+        Raises Refused for the token of a banned user, Busy beyond the bounds.
+        """
         if not is_acceptable(token, self._clock.now() if self._clock.is_set else 0.0):
             return None
         digest = token_digest(token)
@@ -51,10 +55,15 @@ class Whoami:
             except Busy:
                 if not collapsed:  # else it was another client that had too many
                     raise
+            except Refused as error:
+                self._refused_of(client)[digest] = error.refusal
             else:
                 if subject is None:
                     self._refused_of(client)[digest] = None
                 return subject
+        refusal = self._refused_of(client).get(digest)
+        if refusal is not None:
+            raise Refused(refusal)
         return None
 
     async def _ask(self, token: str, digest: str, client: Client) -> str | None:
@@ -67,8 +76,8 @@ class Whoami:
         if len(self._refused_of(client)) >= REFUSED_TOKENS:
             raise Busy("Too many access tokens of yours were refused just now.")
 
-    def _refused_of(self, client: Client) -> TTLCache[str, None]:
-        refused: TTLCache[str, None] | None = self._refused.get(client)
+    def _refused_of(self, client: Client) -> TTLCache[str, Refusal | None]:
+        refused: TTLCache[str, Refusal | None] | None = self._refused.get(client)
         if refused is None:
             refused = self._refused[client] = TTLCache(REFUSED_TOKENS, REFUSED_S, timer=self._clock.now)
         refused.expire()

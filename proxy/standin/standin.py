@@ -21,6 +21,8 @@ from proxy.standin.thumbs import Thumbs
 from proxy.standin.uploads import Uploads
 
 VERSION = "4.14.0"
+MAX_LINE_BYTES = 1024 * 1024
+"""Go's bound for a whole head."""
 _ENTITY = "/api/v4/file/content/{entity}/{speed}/{name}"
 
 
@@ -69,6 +71,7 @@ class StandIn(Site):
             web.options(_ENTITY, self._options),
             web.put("/api/v4/file/content", counted(self, "upload", uploads.put)),
             web.delete("/api/v4/file", counted(self, "upload", uploads.delete)),
+            web.patch("/api/v4/file/metadata", counted(self, "upload", uploads.mark)),
             web.get("/api/v4/session/oauth/userinfo", counted(self, "whoami", sessions.whoami), allow_head=False),
             web.post("/api/v4/session/token", counted(self, "sign-in", sessions.sign_in)),
             web.post("/api/v4/session/token/refresh", counted(self, "refresh", sessions.refresh)),
@@ -84,7 +87,9 @@ class StandIn(Site):
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.add_routes(routes)
         app.on_response_prepare.append(self._stamp)
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1, max_line_size=MAX_LINE_BYTES
+        )
         await runner.setup()
         self._runners.append(runner)
         await web.TCPSite(runner, self._host, port).start()

@@ -26,7 +26,7 @@ from proxy.http.api import ThumbApi
 from proxy.http.applications import Site
 from proxy.http.connection_limits import Crowd
 from proxy.http.embed import Embed, Fallback
-from proxy.http.embedding_rule import Embedding
+from proxy.http.embedding_rule import embedding
 from proxy.http.file_descriptors import room_for
 from proxy.http.health import Health
 from proxy.http.request_origin import Front
@@ -148,7 +148,7 @@ class _Composer:
         hits = HitPath(tiers, front.trusts, self.parts.clock, self.parts.metrics, settings)
         jar = Jar(settings.session.cookie, front)
         passthrough = await self._passthrough(front, jar, identifier, changes, hits) if changes else None
-        embed = Embed(Embedding(settings.embed.private_origins, settings.embed.public_origins), front)
+        embed = Embed(embedding(settings.embed, settings.session), front)
         routes = [
             *Thumbs(gateway, jar, front, embed, settings.server.max_uri_bytes).routes(),
             *SessionApi(

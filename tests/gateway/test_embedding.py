@@ -13,12 +13,13 @@ FOREIGN = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image", "Referer":
 GIF = b"GIF89a\x01\x00\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 
 
-async def test_private_pictures_stay_on_their_site(front: Front, cloudreve: StandIn) -> None:
+async def test_private_pictures_stay_on_their_site(house: House, cloudreve: StandIn) -> None:
     """For another site's page there is none, and what the same site gets says so to browsers."""
-    token = cloudreve.token()
+    front, token = await house.open(server={"public_origin": "https://thumbs.example.com"}), cloudreve.token()
     near, far = await front.ask(ONE, token), await front.ask(ONE, token, **FOREIGN)
     assert statuses([near, far]) == [200, 403]
-    assert far.problem["title"] == "Forbidden"
+    assert BLOG in far.problem["detail"]
+    assert "embed.private_origins" in far.problem["detail"]
     assert near.headers["Cross-Origin-Resource-Policy"] == "same-site"
     assert "Access-Control-Allow-Origin" not in near.headers
 
