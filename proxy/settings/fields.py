@@ -181,11 +181,7 @@ Origin: TypeAlias = Annotated[
     AfterValidator(_origin),
     Field(description="an address as http://host:port or https://host, without a path"),
 ]
-PublicAddress: TypeAlias = Annotated[
-    str,
-    AfterValidator(_public_address),
-    Field(description="an address as http://host:port or https://host, with a path where a proxy strips one"),
-]
+PublicAddress: TypeAlias = Annotated[str, AfterValidator(_public_address)]
 OriginList: TypeAlias = Annotated[
     tuple[Origin, ...],
     BeforeValidator(_texts),
