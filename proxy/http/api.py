@@ -35,7 +35,7 @@ class ThumbApi:
             # Cookies do not count here: clients of this API send tokens, and a page without one is signed out.
             asked = question(request, self._front, self._max_uri_bytes)
             granted = await self._gateway.grant(asked)
-            url = self._front.origin(request) + PREFIX + self._sealed.seal(granted)
+            url = self._front.base(request) + PREFIX + self._sealed.seal(granted)
         except ProxyError as error:
             request[OUTCOME] = error.category
             return _response(no(error, for_anybody=asked is None or asked.uri.filesystem == "share"))

@@ -154,7 +154,7 @@ class _Composer:
             *SessionApi(
                 sessions, identifier, jar, front, hits, settings, passthrough.handle if passthrough else None
             ).routes(),
-            *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, jar, settings).routes(),
+            *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, jar, front, settings).routes(),
             *SealedUrls(sealed, front, embed).routes(),
             *ThumbApi(gateway, sealed, front, settings.server.max_uri_bytes).routes(),
             *more,
