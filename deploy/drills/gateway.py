@@ -142,7 +142,7 @@ class Gateway:
             assert not self.has_ended, text  # noqa: S101 - it would never come
             for line in text.splitlines():
                 told: dict[str, Any] = json.loads(line)
-                if told["event"] == "serving":
+                if told["event"] == "serving" and "port" in told:  # each of several workers says so too
                     return told["port"], told["admin_port"]
             await asyncio.sleep(POLL_S)
 

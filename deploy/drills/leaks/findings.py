@@ -21,6 +21,8 @@ class Findings:
     examples: dict[str, list[str]] = field(default_factory=dict)
     state: str = ""
     """What is wrong with Redis at the moment."""
+    lost_at: float = 0.0
+    """When Redis last may have forgotten something."""
 
     def count(self, what: str) -> None:
         """Count something ordinary."""

@@ -21,6 +21,18 @@ DESCRIPTORS = 4096
 REPLICAS = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What differs from round to round."""
+
+    has_passthrough: bool = False
+    workers: int = 1
+    """How many processes a replica has."""
+
+
+ROUNDS = (Terms(), Terms(has_passthrough=True), Terms(workers=2), Terms(has_passthrough=True, workers=2))
+
+
 @dataclass
 class Stage:
     """What there is to act on; the gateways change from round to round."""
@@ -29,21 +41,27 @@ class Stage:
     http: aiohttp.ClientSession
     redis: RedisProcess
     gateways: list[Gateway]
-    has_passthrough: bool
+    terms: Terms
 
     def door(self, replica: int) -> str:
         """Give the address of a replica."""
         return f"http://127.0.0.1:{self.gateways[replica].port}"
 
+    async def restart(self, replica: int) -> None:
+        """Kill a replica and start another in its place."""
+        gateway = self.gateways[replica]
+        gateway.kill()
+        await gateway.start(ports=(gateway.port, gateway.admin_port))
+
 
 @asynccontextmanager
 async def staged(
-    site: Site, http: aiohttp.ClientSession, redis: RedisProcess, folder: Path, *, has_passthrough: bool
+    site: Site, http: aiohttp.ClientSession, redis: RedisProcess, folder: Path, terms: Terms
 ) -> AsyncIterator[Stage]:
     """Start two gateways; end them."""
     publisher = next(iter(site.users.values()))
     configuration = folder / "gateway.toml"
-    await asyncio.to_thread(configuration.write_text, _written(site, redis, publisher, has_passthrough=has_passthrough))
+    await asyncio.to_thread(configuration.write_text, _written(site, redis, publisher, terms))
     settings = {"CONFIG": str(configuration)}
     gateways = [
         Gateway(site.url, folder / f"gateway-{number}.log", DESCRIPTORS, **settings) for number in range(REPLICAS)
@@ -51,17 +69,18 @@ async def staged(
     try:
         for gateway in gateways:
             await gateway.start()
-        yield Stage(site, http, redis, gateways, has_passthrough)
+        yield Stage(site, http, redis, gateways, terms)
     finally:
         for gateway in gateways:
             gateway.kill()
 
 
-def _written(site: Site, redis: RedisProcess, publisher: User, *, has_passthrough: bool) -> str:
+def _written(site: Site, redis: RedisProcess, publisher: User, terms: Terms) -> str:
     """Write the gateways' configuration."""
     return f"""
 [server]
-passthrough = {json.dumps(has_passthrough)}
+passthrough = {json.dumps(terms.has_passthrough)}
+workers = {terms.workers}
 [cloudreve]
 public_origins = ["{site.url}"]
 image_hosts = ["127.0.0.1"]
