@@ -32,7 +32,7 @@ class Session:
     ending_from: float = math.inf
     """When somebody first tried to end it."""
     ended_at: float = 0.0
-    """When this was last said to hold everywhere."""
+    """When this was first said to hold everywhere."""
 
     def is_over(self, replica: int, window: Window) -> bool:
         """Tell whether a replica must refuse it by now."""
@@ -101,7 +101,7 @@ class Sessions:
         if reply.status in (204, 503) and self._stage.terms.workers == 1:  # the process that was told refuses at once
             self._refuses_from(session, replica, window.end)
         if reply.status == 204:  # noqa: PLR2004 - no content: it holds everywhere
-            session.ended_at = window.end
+            session.ended_at = session.ended_at or window.end
             for other in range(REPLICAS):
                 self._refuses_from(session, other, window.end + HOLDS_S + SLACK_S)
         elif reply.status not in (0, 503):
