@@ -34,6 +34,12 @@ class Session:
     ended_at: float = 0.0
     """When this was first said to hold everywhere."""
 
+    @property
+    def story(self) -> str:
+        """Tell it to people."""
+        ended = f" that ended {time.monotonic() - self.ended_at:.2f} s ago" if self.ended_at else ""
+        return f"session of {self.user}{ended}"
+
     def is_over(self, replica: int, window: Window) -> bool:
         """Tell whether a replica must refuse it by now."""
         return window.begin > self.over_from[replica]
@@ -73,8 +79,9 @@ class Sessions:
         replica = self._random.randrange(REPLICAS)
         for session in self.all:
             session.over_from[replica] = math.inf
-        self._findings.count("replica killed and started")
+        self._findings.note("replica killed")
         await self._stage.restart(replica)
+        self._findings.note(f"replica {replica} started")
         for session in self.all:
             if session.ended_at > max(self._findings.lost_at, time.monotonic() if self._findings.state else 0.0):
                 session.over_from[replica] = time.monotonic() + HOLDS_S + SLACK_S
@@ -117,6 +124,6 @@ class Sessions:
         self._findings.count(f"whose session {reply.status}")
         if reply.status == 200 and session.is_over(replica, window):  # noqa: PLR2004 - signed in
             late_s = window.begin - session.over_from[replica]
-            self._findings.violate("a session that is over", f"replica {replica}, {late_s:.2f} s late")
+            self._findings.violate("a session that is over", f"{session.story}, replica {replica}, {late_s:.2f} s late")
         if reply.status == 401 and session.is_live(window):  # noqa: PLR2004 - nobody
             self._findings.violate("a living session is refused", f"replica {replica}")

@@ -22,10 +22,11 @@ async def trouble(redis: RedisProcess, random: Random, findings: Findings, until
     while time.monotonic() < until:
         await asyncio.sleep(random.uniform(0.3, _LONGEST_S))
         findings.state = random.choice(KINDS)
-        findings.count(f"Redis {findings.state}")
+        findings.note(f"Redis {findings.state}")
         await _happen(redis, findings.state, random.uniform(0.1, _LONGEST_S))
         if findings.state in LOSING:
             findings.lost_at = time.monotonic()
+        findings.note("Redis well")
         findings.state = ""
 
 

@@ -49,7 +49,7 @@ class Wish:
     @property
     def story(self) -> str:
         """Tell it to people, without a credential."""
-        session = f"session of {self.session.user}" if self.session is not None else ""
+        session = self.session.story if self.session is not None else ""
         return f"{self.bearer or session or 'nobody'}, {self.target}, {sorted(self.fields)}"
 
 
