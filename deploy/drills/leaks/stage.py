@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
-from deploy.drills.gateway import Gateway
+from deploy.drills.gateway import POLL_S, Gateway
 from deploy.drills.leaks.judge import GRANT_S, MARGIN_S
 from deploy.drills.leaks.site import Site, User
 from deploy.drills.redis_process import RedisProcess
@@ -19,6 +19,7 @@ from deploy.drills.redis_process import RedisProcess
 PUBLISHED = "/press"
 DESCRIPTORS = 4096
 REPLICAS = 2
+PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Stage:
         """Kill a replica and start another in its place."""
         gateway = self.gateways[replica]
         gateway.kill()
+        await _is_silent(gateway.port)
         await gateway.start(ports=(gateway.port, gateway.admin_port))
 
 
@@ -73,6 +75,18 @@ async def staged(
     finally:
         for gateway in gateways:
             gateway.kill()
+
+
+async def _is_silent(port: int) -> None:
+    """Wait until nothing listens: a killed supervisor's workers notice its end by themselves."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                return
+            writer.close()
+            await asyncio.sleep(POLL_S)
 
 
 def _written(site: Site, redis: RedisProcess, publisher: User, terms: Terms) -> str:
