@@ -28,9 +28,10 @@ class Gateway:
             visitor = await self._identifier.identify(request.credentials, request.uri)
             answer = await self._show(visitor, request)
         is_askers_own = request.credentials.bearer is None and not request.uri.is_absolute
-        if not visitor.by_cookie and not is_askers_own:
+        if visitor.session is None and not is_askers_own:
             return answer
-        return replace(answer, handling=replace(answer.handling, asks_again=True), renewed=visitor.renewed)
+        handling = replace(answer.handling, asks_again=True)
+        return replace(answer, handling=handling, renewed=visitor.renewed, session=visitor.session)
 
     async def grant(self, request: ThumbRequest) -> Granted:
         """Give Cloudreve's leave alone, to be used later; a bridge over an outage is none."""

@@ -29,6 +29,11 @@ class Tiers:
         return self._memory
 
     @property
+    def redis(self) -> RedisTier | None:
+        """The shared tier, if there is one."""
+        return self._redis
+
+    @property
     def forgotten(self) -> int:
         """Count how often an entry had to be forgotten."""
         return self._forgotten

@@ -156,6 +156,24 @@ class Unreachable(ProxyError):
     retry_after_s = RETRY_AFTER_S
 
 
+class SessionUnknown(ProxyError):
+    """Whether a session has been ended elsewhere cannot be found out."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    category = "session_unknown"
+    title = "Session cannot be checked"
+    retry_after_s = RETRY_AFTER_S
+
+
+class SignOutPending(ProxyError):
+    """A sign-out holds here, and not yet at all others."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    category = "sign_out_pending"
+    title = "Sign-out is not complete"
+    retry_after_s = RETRY_AFTER_S
+
+
 class AccountFailed(ProxyError):
     """The account that has published a folder cannot sign in."""
 

@@ -106,9 +106,14 @@ def renewal_key(refresh_token: str) -> str:
     return "r:" + _digest(b"renewal", refresh_token)
 
 
-def ended_key(session: str) -> str:
-    """Return the key of the note that a session, given by its id, has ended."""
-    return "e:" + _digest(b"ended", session)
+def ended_user(subject: str) -> str:
+    """Return the digest that stands for a user, given by id, in the list of sign-outs."""
+    return _digest(b"ended user", subject)
+
+
+def ended_session(session: str) -> str:
+    """Return the digest that stands for a session, given by its id, in the list of sign-outs."""
+    return _digest(b"ended", session)
 
 
 def changed_key(subject: str) -> str:

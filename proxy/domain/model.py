@@ -77,6 +77,14 @@ class Identity:
 ANONYMOUS = Identity(IdentityKind.ANONYMOUS)
 
 
+class SessionRef(NamedTuple):
+    """Names a session: whose it is, its id and when it began."""
+
+    user: str
+    id: str
+    started: float
+
+
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """An identity and the credentials with which Cloudreve is asked in its name."""
@@ -85,8 +93,8 @@ class Visitor:
     credentials: Credentials
     sure_until: float
     """Unix time in seconds on Cloudreve's clock until which the identity is believed; infinite without a credential."""
-    by_cookie: bool = False
-    """Whether a cookie has told who it is."""
+    session: SessionRef | None = None
+    """The session whose cookie has told who it is, if one has."""
     renewed: SessionCookie | None = None
     """What is to replace that cookie, if anything."""
 

@@ -12,7 +12,7 @@ from weakref import ReferenceType, ref
 from aiohttp import web
 
 from proxy.domain.keys import picture_key
-from proxy.domain.model import Grant, Picture, PictureHead, Source
+from proxy.domain.model import Grant, Picture, PictureHead, SessionRef, Source
 from proxy.domain.response_fields import Handling, cache_status
 from proxy.observe.metrics import Tally
 from proxy.pictures.respond import Answer
@@ -43,6 +43,8 @@ class Finished:
     """Whose grant it rests on: Cloudreve's user id, or nothing."""
     is_trusted: bool
     """Whether what the request said of its way here was believed."""
+    session: SessionRef | None
+    """The session that it was given to, if any."""
     grant: Grant
     grant_key: str
     """Where the tiers keep the grant; empty where the request itself brings it, sealed."""

@@ -21,7 +21,7 @@ from cachetools import LRUCache
 
 from proxy.cache.tiers import Tiers
 from proxy.domain.freshness import renew_at
-from proxy.domain.model import Picture, Source
+from proxy.domain.model import Picture, SessionRef, Source
 from proxy.domain.response_fields import Handling
 from proxy.fastpath.entry import Finished, Recalled, Way, caching, counting, fixed, found_in, is_at_hand, is_repeatable
 from proxy.observe.metrics import Metrics
@@ -60,9 +60,16 @@ class HitPath:
     """Knows finished answers by the bytes of their requests."""
 
     def __init__(
-        self, tiers: Tiers, trusts: Callable[[str], bool], clock: Clock, metrics: Metrics, settings: Settings
+        self,
+        tiers: Tiers,
+        trusts: Callable[[str], bool],
+        has_ended: Callable[[SessionRef], bool],
+        clock: Clock,
+        metrics: Metrics,
+        settings: Settings,
     ) -> None:
         self.trusts = trusts
+        self._has_ended = has_ended
         self._epoch = 0
         self._tiers = tiers
         self._memory = tiers.memory
@@ -136,10 +143,17 @@ class HitPath:
         return known.head_for(self._now(), self._today(), way), picture.body
 
     def forget(self) -> None:
-        """Forget all, that of requests under way too: somebody has signed out, or visitors are to go elsewhere."""
+        """Forget all, that of requests under way too: visitors are to go elsewhere."""
         self._epoch += 1
         self._finished.clear()
         self.size_bytes = 0
+
+    def forget_ended(self) -> None:
+        """Forget the answers given to sessions that have ended; `offer` keeps none of them."""
+        sessions = {known.session for known in self._finished.values() if known.session is not None}
+        ended = {session for session in sessions if self._has_ended(session)}
+        for known in [known for known in self._finished.values() if known.session in ended]:
+            self._drop(known.raw)
 
     def forget_of(self, subject: str) -> None:
         """Forget a user's answers, and those of requests under way: the user has changed files."""
@@ -151,6 +165,8 @@ class HitPath:
         """Remember an answer that is about to leave, if the next equal request may have it too."""
         answer, asked = request.get(EVIDENCE), getattr(request.protocol, "asked", None)
         if answer is None or asked is None or asked.epoch != self._epoch or not is_at_hand(answer):
+            return
+        if answer.session is not None and self._has_ended(answer.session):
             return
         if self._is_first(asked.raw) or not is_repeatable(request, response, asked.raw):
             return
@@ -212,6 +228,7 @@ class HitPath:
             raw=asked.raw,
             subject=answer.identity.subject,
             is_trusted=asked.is_trusted,
+            session=answer.session,
             grant=answer.found.grant,
             grant_key=answer.found.key,
             shown=shown.head if shown is not None else None,

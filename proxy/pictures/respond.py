@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from proxy.domain.keys import etag
-from proxy.domain.model import Grant, Identity, Picture, PictureHead, SessionCookie, Source
+from proxy.domain.model import Grant, Identity, Picture, PictureHead, SessionCookie, SessionRef, Source
 from proxy.domain.response_fields import Handling, matches
 from proxy.grants.lookup import FoundGrant
 from proxy.pictures.lookup import Pictures
@@ -38,6 +38,8 @@ class Answer:
     """What the answer rests on."""
     renewed: SessionCookie | None = None
     """What is to replace the visitor's cookie, if anything."""
+    session: SessionRef | None = None
+    """The session whose cookie the visitor has shown, if any."""
 
 
 class Answers:

@@ -32,7 +32,7 @@ from proxy.settings.fields import (
     Switch,
     Workers,
 )
-from proxy.settings.files import PictureFile, SecretFile
+from proxy.settings.files import PictureFile, SecretFile, StateFile
 from proxy.settings.redis_url import ACCEPTED
 
 
@@ -172,6 +172,9 @@ class SessionSettings(Section):
     path: SessionPath = "/session"
     cookie: CookieName = "thumb_session"
     origins: OriginList = ()
+    state_path: Annotated[
+        StateFile | None, Field(description="the path of a file, to be written in a directory that is there")
+    ] = None
 
 
 class SignInSettings(Section):

@@ -36,6 +36,8 @@ from proxy.pictures.lookup import Pictures
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import News
 from proxy.sessions.lifecycle import Sessions
+from proxy.sessions.sign_out_stores import FileStore, RedisStore, Store
+from proxy.sessions.sign_outs import SETTLE_S, SignOuts
 from proxy.settings import MAX_FOLDER_BYTES, Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
@@ -60,11 +62,26 @@ class Parts:
     leaving: Countdown
     """What is left of `server.shutdown_s`."""
 
-    async def sessions(self, sealer: Sealer, oauth: OAuth, notes: Notes, cluster: Cluster | Alone) -> Sessions:
+    async def sign_outs(self, redis: RedisTier | None) -> SignOuts:
+        """Make the list of sessions that have ended, shared and kept wherever there is a place for it."""
+        stores: list[Store] = []
+        if redis is not None:
+            stores.append(RedisStore(redis, self.settings.redis.pause_s + SETTLE_S))
+        if self.settings.session.state_path is not None:
+            stores.append(FileStore(self.settings.session.state_path))
+        if not stores and self.settings.seal.keys:
+            _log.warning("no redis.url and no session.state_path: a restart forgets sign-outs that its cookies outlive")
+        sign_outs = SignOuts(stores, self.clock)
+        await self.background(sign_outs.follow())
+        return sign_outs
+
+    async def sessions(
+        self, sealer: Sealer, oauth: OAuth, notes: Notes, sign_outs: SignOuts, cluster: Cluster | Alone
+    ) -> Sessions:
         """Make who opens cookies."""
         flights = await self._flights(Flights[str](self.settings.cloudreve.max_waiting))
         site = site_digest(self.settings.site)
-        return Sessions(sealer, oauth, notes, cluster, self.clock, flights, site)
+        return Sessions(sealer, oauth, notes, sign_outs, cluster, self.clock, flights, site)
 
     async def identifier(self, cloudreve: Cloudreve, sessions: Sessions, accounts: Accounts) -> Identifier:
         """Make who names visitors."""

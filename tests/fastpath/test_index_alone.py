@@ -112,7 +112,7 @@ def stage() -> Stage:
     tiers = Tiers(memory, cast("RedisTier", shelf))
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}, "grants": {"renew_s": 0.0}})
     clock = Clock(lambda: now[0], lambda: now[0])
-    stage = Stage(HitPath(tiers, lambda _: False, clock, Metrics(), settings), tiers, now, shelf)
+    stage = Stage(HitPath(tiers, lambda _: False, lambda _: False, clock, Metrics(), settings), tiers, now, shelf)
     memory.keep(KEY, GRANT, 1000.0)
     memory.keep(picture_key("ab12"), picture(), 1000.0)
     return stage
