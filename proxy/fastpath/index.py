@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache, partial
-from typing import NamedTuple, TypeAlias
 from weakref import ref
 
 from aiohttp import web
@@ -23,6 +22,7 @@ from proxy.cache.tiers import Tiers
 from proxy.domain.freshness import renew_at
 from proxy.domain.model import Picture, SessionRef, Source
 from proxy.domain.response_fields import Handling
+from proxy.fastpath.asked import EVIDENCE, Asked, Wire
 from proxy.fastpath.entry import Finished, Recalled, Way, caching, counting, fixed, found_in, is_at_hand, is_repeatable
 from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
@@ -36,24 +36,6 @@ KNOWN_ONCE = 16_384
 """So many requests are known to have come once, and so many pictures; only what comes again is worth remembering."""
 KINDS = 64
 """So many kinds of answers and of lines there are about."""
-
-EVIDENCE = web.RequestKey("evidence", Answer)
-"""The answer that a response was made from, where the response is nothing but that."""
-
-Wire: TypeAlias = tuple[bytes, bytes]
-"""Head and body."""
-
-
-class Asked(NamedTuple):
-    """The one request that a connection is answering."""
-
-    raw: bytes
-    is_trusted: bool
-    """Whether it came from a trusted proxy."""
-    epoch: int
-    """Of the hit path, when it came."""
-    forgotten: int
-    """How often the tiers had been told to forget something by then."""
 
 
 class HitPath:

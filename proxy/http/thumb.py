@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 from proxy.domain.errors import ProxyError
 from proxy.domain.model import Picture, ThumbRequest
 from proxy.domain.response_fields import joined, picture_fields
-from proxy.fastpath.index import EVIDENCE
+from proxy.fastpath.asked import EVIDENCE
 from proxy.gateway import Gateway
 from proxy.http.embed import Embed
 from proxy.http.problems import OUTCOME

@@ -19,7 +19,8 @@ from proxy.cache.tiers import Tiers
 from proxy.domain.keys import picture_key
 from proxy.domain.model import ANONYMOUS, Grant, Picture, Refusal, RefusalKind, Source
 from proxy.domain.response_fields import Handling
-from proxy.fastpath.index import EVIDENCE, HitPath, Wire
+from proxy.fastpath.asked import EVIDENCE, Wire
+from proxy.fastpath.index import HitPath
 from proxy.grants.lookup import FoundGrant
 from proxy.observe.metrics import Metrics
 from proxy.pictures.respond import Answer, Shown
