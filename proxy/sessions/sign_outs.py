@@ -112,11 +112,11 @@ class SignOuts:
         """Tell until when the copy is complete, on Cloudreve's clock; raise SessionUnknown when it is not."""
         if not self._is_sure():
             self._step_now()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE_S), self._stepped:
-                    await self._stepped.wait_for(self._is_sure)
-            except TimeoutError:
-                raise SessionUnknown("Whether this session has ended cannot be found out at the moment.") from None
+                    await self._stepped.wait_for(lambda: self._is_sure() or self._has_failed())
+            if not self._is_sure():
+                raise SessionUnknown("Whether this session has ended cannot be found out at the moment.")
         return self._clock.now() + self._left_s()
 
     async def follow(self) -> None:
@@ -128,6 +128,10 @@ class SignOuts:
 
     def _is_sure(self) -> bool:
         return self._left_s() > 0
+
+    def _has_failed(self) -> bool:
+        """Tell whether a store did not answer: nobody waits for it then."""
+        return any(copy.has_failed for copy in self._copies)
 
     def _left_s(self) -> float:
         read_at = min((copy.read_at for copy in self._copies), default=float("inf"))
