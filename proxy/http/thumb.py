@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from proxy.domain.errors import ProxyError
@@ -15,6 +15,7 @@ from proxy.gateway import Gateway
 from proxy.http.embed import Embed
 from proxy.http.problems import OUTCOME
 from proxy.http.request_origin import Front
+from proxy.http.reset import reset
 from proxy.http.thumb_request import thumb_request
 from proxy.pictures.respond import Answer, Shown
 from proxy.pictures.stream_buffer import Download
@@ -80,6 +81,8 @@ async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) ->
     if isinstance(shown.body, Picture):
         body = shown.body.body
         return (_Large if len(body) > LARGE_BYTES else web.Response)(body=body, headers=fields)
+    if shown.head.length_bytes is None and request.version < HttpVersion11 and request.method != "HEAD":
+        return web.Response(body=await _whole(shown.body), headers=fields)
     response = web.StreamResponse(headers=fields)
     response.content_length = shown.head.length_bytes
     await response.prepare(request)
@@ -89,14 +92,20 @@ async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) ->
 
 
 async def _stream(request: web.Request, response: web.StreamResponse, download: Download) -> web.StreamResponse:
-    """Send what arrives; a picture that breaks off must not look complete, so its connection is cut."""
+    """Send what arrives; a picture that breaks off must not look complete, so its connection is reset."""
     try:
         async for chunk in download.chunks():
             await response.write(chunk)
+        await response.write_eof()
     except ProxyError as error:
         request[OUTCOME] = error.category
-        if request.transport is not None:
-            request.transport.abort()
-        return response
-    await response.write_eof()
+        reset(request.transport)
+    except BaseException:
+        reset(request.transport)
+        raise
     return response
+
+
+async def _whole(download: Download) -> bytes:
+    """Wait for all of a picture; raise what broke it off."""
+    return b"".join([chunk async for chunk in download.chunks()])

@@ -140,6 +140,7 @@ class PictureSettings(Section):
     """How large a picture may be, and how long its bytes are kept."""
 
     max_bytes: Bytes = 10 * 1024 * 1024
+    max_pixels: Count = 50_000_000
     ttl_s: Seconds = 86400.0
 
 
