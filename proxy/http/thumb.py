@@ -37,7 +37,7 @@ class Thumbs:
 
     def routes(self) -> list[web.RouteDef]:
         """Make the route; HEAD comes with GET."""
-        return [web.get("/thumb", self._thumb), web.options("/thumb", self._embed.preflight)]
+        return [web.get("/thumb", self._embed.telling(self._thumb)), web.options("/thumb", self._embed.preflight)]
 
     async def _thumb(self, request: web.Request) -> web.StreamResponse:
         asked = question(request, self._front, self._max_uri_bytes, self._jar.session(request))

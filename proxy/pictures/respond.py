@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from proxy.domain.client import Client
 from proxy.domain.keys import etag
 from proxy.domain.model import Grant, Identity, Picture, PictureHead, SessionCookie, Source
 from proxy.domain.response_fields import Handling, matches
@@ -36,6 +37,8 @@ class Answer:
     shown: Shown | None
     found: FoundGrant
     """What the answer rests on."""
+    client: Client = ""
+    """The client that has asked."""
     renewed: SessionCookie | None = None
     """What is to replace the visitor's cookie, if anything."""
 
@@ -48,13 +51,13 @@ class Answers:
         self._clock = clock
 
     async def give(
-        self, identity: Identity, found: FoundGrant, if_none_match: str | None, client: str, note: Note
+        self, identity: Identity, found: FoundGrant, if_none_match: str | None, client: Client, note: Note
     ) -> Answer:
         """Answer with a picture or 304; raise GrantRejected when upstream no longer honours the grant."""
         grant, tag = found.grant, _etag(found.grant, "")
         if tag and matches(if_none_match, tag):
             handling = Handling(found.source, None, found.collapsed)
-            return Answer(identity, tag, self._remaining_s(grant), handling, None, found)
+            return Answer(identity, tag, self._remaining_s(grant), handling, None, found, client)
         body, source, collapsed = await self._pictures.find(grant, client, is_new=found.source is Source.UPSTREAM)
         head = await body.opened() if isinstance(body, Download) else body.head
         source = body.source if isinstance(body, Download) else source
@@ -65,7 +68,7 @@ class Answers:
         tag = _etag(grant, head.version)
         shown = None if tag and matches(if_none_match, tag) else Shown(head, body)
         handling = Handling(found.source, source, found.collapsed or collapsed)
-        return Answer(identity, tag, self._remaining_s(grant), handling, shown, found)
+        return Answer(identity, tag, self._remaining_s(grant), handling, shown, found, client)
 
     def _remaining_s(self, grant: Grant) -> float:
         return grant.fresh_until - self._clock.now()
