@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from itertools import pairwise
 from struct import pack
 
 import pytest
@@ -59,12 +60,11 @@ def test_a_picture_that_arrives_in_pieces_is_proven_as_one_that_is_all_there(nam
     data, body = bytearray(whole), Body()
     if drawn.draw(st.booleans()):
         data[drawn.draw(st.integers(0, len(data) - 1))] ^= 1 << drawn.draw(st.integers(0, 7))
-    proof, at, is_proven = Proof(kind, body, MANY), 0, True
+    proof, is_proven = Proof(kind, body, MANY), True
+    cuts = sorted(drawn.draw(st.lists(st.integers(0, len(data)), max_size=8)))
     try:
-        while at < len(data):
-            size = drawn.draw(st.integers(1, len(data)))
-            body.data += data[at : at + size]
-            at += size
+        for start, end in pairwise([0, *cuts, len(data)]):
+            body.data += data[start:end]
             proof.advance()
         proof.finish()
     except UpstreamError:
