@@ -18,6 +18,7 @@ class Download:
         self._head: PictureHead | None = None
         self._chunks: list[bytes] = []
         self._is_complete = False
+        self._picture: Picture | None = None
         self._error: ProxyError | None = None
         self._grown = asyncio.Event()
         self._tells: dict[str, Callable[[PictureHead], Awaitable[None]]] = {}
@@ -36,7 +37,7 @@ class Download:
         """End well: the picture is complete. Saying so again changes nothing."""
         if self._head is None:  # nothing was announced: it is small, or was at hand already
             self._chunks = [picture.body]
-        self._head, self._is_complete = picture.head, True
+        self._head, self._is_complete, self._picture = picture.head, True, picture
         self._wake()
 
     def fail(self, error: ProxyError) -> None:
@@ -61,6 +62,13 @@ class Download:
             if self._head is not None:
                 return self._head
             await self._grown.wait()
+
+    async def whole(self) -> Picture:
+        """Wait until all of it is there, or raise why it will not be."""
+        while self._picture is None:
+            self._check()
+            await self._grown.wait()
+        return self._picture
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the bytes as they arrive; raise the error that cut them off."""

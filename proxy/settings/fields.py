@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from yarl import URL
@@ -96,7 +96,7 @@ def _check(use: Callable[[], object]) -> None:
         raise ValueError(f"it {error}") from None
 
 
-def _texts(value: object) -> object:
+def texts(value: object) -> object:
     """Read a list out of an environment variable: JSON, or plain texts between commas or blanks."""
     if not isinstance(value, str):
         return value
@@ -108,9 +108,12 @@ def _texts(value: object) -> object:
         raise ValueError("this is no JSON list") from None
 
 
-def _once(texts: tuple[str, ...]) -> tuple[str, ...]:
+T = TypeVar("T")
+
+
+def each_once(values: tuple[T, ...]) -> tuple[T, ...]:
     """Drop repetitions, keep the order."""
-    return tuple(dict.fromkeys(texts))
+    return tuple(dict.fromkeys(values))
 
 
 def _secret(value: SecretStr) -> SecretStr:
@@ -149,19 +152,19 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
-_Number = BeforeValidator(_not_boolean)
-Port: TypeAlias = Annotated[int, _Number, Field(ge=0, le=65535, description="a whole number from 0 to 65535")]
+NUMBER = BeforeValidator(_not_boolean)
+Port: TypeAlias = Annotated[int, NUMBER, Field(ge=0, le=65535, description="a whole number from 0 to 65535")]
 Seconds: TypeAlias = Annotated[
-    float, _Number, Field(gt=0, le=YEAR_S, description="a number of seconds above 0, at most a year")
+    float, NUMBER, Field(gt=0, le=YEAR_S, description="a number of seconds above 0, at most a year")
 ]
 SecondsOrZero: TypeAlias = Annotated[
-    float, _Number, Field(ge=0, le=YEAR_S, description="a number of seconds from 0 to a year")
+    float, NUMBER, Field(ge=0, le=YEAR_S, description="a number of seconds from 0 to a year")
 ]
-MinuteAtMost: TypeAlias = Annotated[float, _Number, Field(ge=0, le=60, description="a number of seconds from 0 to 60")]
-Bytes: TypeAlias = Annotated[int, _Number, Field(gt=0, description="a whole number of bytes above 0")]
-Count: TypeAlias = Annotated[int, _Number, Field(gt=0, description="a whole number above 0")]
+MinuteAtMost: TypeAlias = Annotated[float, NUMBER, Field(ge=0, le=60, description="a number of seconds from 0 to 60")]
+Bytes: TypeAlias = Annotated[int, NUMBER, Field(gt=0, description="a whole number of bytes above 0")]
+Count: TypeAlias = Annotated[int, NUMBER, Field(gt=0, description="a whole number above 0")]
 Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
-Workers: TypeAlias = Annotated[int, _Number, Field(ge=1, le=256, description="a whole number from 1 to 256")]
+Workers: TypeAlias = Annotated[int, NUMBER, Field(ge=1, le=256, description="a whole number from 1 to 256")]
 Host: TypeAlias = Annotated[str, AfterValidator(_listener), Field(description="a host name or an IP address")]
 Origin: TypeAlias = Annotated[
     str,
@@ -170,33 +173,33 @@ Origin: TypeAlias = Annotated[
 ]
 OriginList: TypeAlias = Annotated[
     tuple[Origin, ...],
-    BeforeValidator(_texts),
-    AfterValidator(_once),
+    BeforeValidator(texts),
+    AfterValidator(each_once),
     Field(description='a list of addresses without a path, as ["https://cloud.example.com"]'),
 ]
 AnyOrigin: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_origin_or_any)], ...],
-    BeforeValidator(_texts),
-    AfterValidator(_once),
+    BeforeValidator(texts),
+    AfterValidator(each_once),
     Field(description='a list of addresses without a path, or ["*"] for every site'),
 ]
 HostList: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_image_host)], ...],
-    BeforeValidator(_texts),
-    AfterValidator(_once),
+    BeforeValidator(texts),
+    AfterValidator(each_once),
     Field(description='a list of host, host:port or .suffix, as ["bucket.example.com", ".cdn.example.com"]'),
 ]
 Secret: TypeAlias = Annotated[SecretStr, AfterValidator(_secret)]
 RedisUrl: TypeAlias = Annotated[SecretStr, AfterValidator(_redis_url)]
 SealKeys: TypeAlias = Annotated[
     tuple[Annotated[SecretStr, AfterValidator(_long_secret)], ...],
-    BeforeValidator(_texts),
+    BeforeValidator(texts),
     Field(description=f"a list of secrets of {MIN_SEAL_KEY_CHARS} characters or more each, the first of which seals"),
 ]
 NetworkList: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_network)], ...],
-    BeforeValidator(_texts),
-    AfterValidator(_once),
+    BeforeValidator(texts),
+    AfterValidator(each_once),
     Field(description='a list of addresses and networks, as ["127.0.0.0/8", "10.1.2.3", "fd00::/8"]'),
 ]
 Namespace: TypeAlias = Annotated[

@@ -102,7 +102,8 @@ def check_picture(reply: Reply, sharing: str) -> None:
 def check_safe(reply: Reply) -> None:
     """Expect what every answer comes with."""
     is_public = reply.headers["Cache-Control"].startswith("public")
-    assert reply.headers["Vary"] == (VARY_PUBLIC if is_public else VARY)
+    negotiated = ", Accept" if "ETag" in reply.headers else ""
+    assert reply.headers["Vary"] == (VARY_PUBLIC if is_public else VARY) + negotiated
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert reply.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
     assert reply.headers["Server"] == "thumb-proxy"
