@@ -127,7 +127,7 @@ def problem_fields(error: ProxyError) -> Fields:
     fields: Fields = (
         ("Content-Type", "application/problem+json"),
         ("Cache-Control", "no-store"),
-        ("Vary", VARY),
+        ("Vary", f"{VARY}, Accept"),  # a person's browser gets a page
         *SAFETY,
     )
     if error.retry_after_s is not None:

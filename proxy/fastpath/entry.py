@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, replace
 from math import inf
 from typing import NamedTuple
@@ -22,6 +22,18 @@ CPython 3.11 (`tests/fastpath/test_index.py` measures again)."""
 _SOME_SECONDS = 1_234_567_890
 _MAX_AGE = re.compile(r"max-age=\d+")
 _NEAR = frozenset({Source.MEMORY, Source.REDIS, Source.SEALED})
+
+
+class Asked(NamedTuple):
+    """The one request that a connection is answering."""
+
+    raw: bytes
+    is_trusted: bool
+    """Whether it came from a trusted proxy."""
+    epoch: int
+    """Of the hit path, when it came."""
+    forgotten: int
+    """How often the tiers had been told to forget something by then."""
 
 
 class Way(NamedTuple):
@@ -134,6 +146,15 @@ def is_repeatable(request: web.Request, response: web.StreamResponse, raw: bytes
         and "Set-Cookie" not in response.headers
         and not response.cookies
     )
+
+
+def is_first(raw: bytes, once: MutableMapping[int, None]) -> bool:
+    """Tell whether a request comes for the first time, as far as is known; take note of it in `once`."""
+    name = hash(raw)
+    if name in once:
+        return False
+    once[name] = None
+    return True
 
 
 def is_at_hand(answer: Answer) -> bool:

@@ -13,17 +13,31 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache, partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 from weakref import ref
 
 from aiohttp import web
 from cachetools import LRUCache
 
+from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
+from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
 from proxy.domain.model import Picture, Source
 from proxy.domain.response_fields import Handling
-from proxy.fastpath.entry import Finished, Recalled, Way, caching, counting, fixed, found_in, is_at_hand, is_repeatable
+from proxy.fastpath.entry import (
+    Asked,
+    Finished,
+    Recalled,
+    Way,
+    caching,
+    counting,
+    fixed,
+    found_in,
+    is_at_hand,
+    is_first,
+    is_repeatable,
+)
 from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
 from proxy.pictures.respond import Answer
@@ -41,18 +55,6 @@ EVIDENCE = web.RequestKey("evidence", Answer)
 """The answer that a response was made from, where the response is nothing but that."""
 
 Wire: TypeAlias = tuple[bytes, bytes]  # head and body
-
-
-class Asked(NamedTuple):
-    """The one request that a connection is answering."""
-
-    raw: bytes
-    is_trusted: bool
-    """Whether it came from a trusted proxy."""
-    epoch: int
-    """Of the hit path, when it came."""
-    forgotten: int
-    """How often the tiers had been told to forget something by then."""
 
 
 class HitPath:
@@ -79,8 +81,12 @@ class HitPath:
         self._finished: dict[bytes, Finished] = {}
         self._recalled: LRUCache[str, int] = LRUCache(KNOWN_ONCE)
         """The memory tier's version when a picture was last recalled, by its key."""
-        self.size_bytes = 0
-        """What is kept takes, as estimated, without the pictures."""
+        self._eviction: FairEviction[bytes] = FairEviction(clock.timer)
+
+    @property
+    def size_bytes(self) -> int:
+        """Tell what is kept takes, as estimated, without the pictures."""
+        return int(self._eviction.total)
 
     def asked(self, raw: bytes, *, is_trusted: bool) -> Asked:
         """Take note of a request that has just come."""
@@ -138,7 +144,7 @@ class HitPath:
         """Forget all, that of requests under way too: somebody has signed out, or visitors are to go elsewhere."""
         self._epoch += 1
         self._finished.clear()
-        self.size_bytes = 0
+        self._eviction.clear()
 
     def forget_of(self, subject: str) -> None:
         """Forget a user's answers, and those of requests under way: the user has changed files."""
@@ -151,11 +157,11 @@ class HitPath:
         answer, asked = request.get(EVIDENCE), getattr(request.protocol, "asked", None)
         if answer is None or asked is None or asked.epoch != self._epoch or not is_at_hand(answer):
             return
-        if self._is_first(asked.raw) or not is_repeatable(request, response, asked.raw):
+        if is_first(asked.raw, self._once) or not is_repeatable(request, response, asked.raw):
             return
         until = min(answer.found.sure_until, renew_at(answer.found.grant, self._renew_s))
         if self._now() < until:
-            self._keep(self._finished_by(asked, answer, request, response, until))
+            self._keep(self._finished_by(asked, answer, request, response, until), answer.client)
 
     def _renew(self, known: Finished, now: float) -> bool:
         """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
@@ -169,6 +175,7 @@ class HitPath:
             if not known.show(picture):
                 self._drop(known.raw)
                 return False
+        self._eviction.touch(known.raw)
         known.version = version
         known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.until)
         known.head = known.head_for(now, self._today(), known.near)
@@ -191,14 +198,6 @@ class HitPath:
         version, before = self._memory.version, self._recalled.get(key)
         self._recalled[key] = version
         return before is not None and version - before <= self._memory.count
-
-    def _is_first(self, raw: bytes) -> bool:
-        """Tell whether a request comes for the first time, as far as is known."""
-        name = hash(raw)
-        if name in self._once:
-            return False
-        self._once[name] = None
-        return True
 
     def _finished_by(
         self, asked: Asked, answer: Answer, request: web.Request, response: web.StreamResponse, until: float
@@ -228,17 +227,16 @@ class HitPath:
         tally = self._metrics.tally(outcome, handling.grant, handling.picture)
         return Way(counting(caching, handling), tally)
 
-    def _keep(self, known: Finished) -> None:
+    def _keep(self, known: Finished, client: Client) -> None:
         self._drop(known.raw)
         self._finished[known.raw] = known
-        self.size_bytes += known.size_bytes
+        self._eviction.add(known.raw, client, known.size_bytes)
         while self.size_bytes > self._max_bytes:
-            self._drop(next(iter(self._finished)))
+            self._drop(self._eviction.victim(client))
 
     def _drop(self, raw: bytes) -> None:
-        known = self._finished.pop(raw, None)
-        if known is not None:
-            self.size_bytes -= known.size_bytes
+        self._finished.pop(raw, None)
+        self._eviction.discard(raw)
 
     def _today(self) -> bytes:
         """Give the value of `Date`."""

@@ -40,7 +40,7 @@ class ThumbApi:
             size = self._negotiation.size(request)
             asked = question(request, self._front, size, self._max_uri_bytes)
             granted = await self._gateway.grant(asked)
-            url = self._front.origin(request) + PREFIX + self._sealed.seal(granted) + size_query(size)
+            url = self._front.base(request) + PREFIX + self._sealed.seal(granted) + size_query(size)
         except ProxyError as error:
             request[OUTCOME] = error.category
             return _response(no(error, for_anybody=asked is None or asked.uri.filesystem == "share"))

@@ -7,8 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
-from cachetools import TLRUCache
-
+from proxy.cache.fair_cache import FairCache
 from proxy.domain.client import Client
 from proxy.domain.errors import InvalidToken
 from proxy.domain.keys import token_digest
@@ -21,7 +20,7 @@ from proxy.settings import IdentitySettings
 from proxy.upstream.clock import Clock
 
 KNOWN_TOKENS = 10_000
-"""How many tokens are remembered; an entry is a digest and a user id."""
+"""How many tokens are remembered, users sharing them fairly; an entry is a digest and a user id."""
 BRIEF_S = 2.0
 """How long a token is remembered that does not say when it ends, and a visitor whose cookie is not good."""
 
@@ -53,7 +52,7 @@ class Identifier:
         self._clock = clock
         self._ttl_s = settings.ttl_s
         self._secret_key = secret_key
-        self._known: TLRUCache[str, _Known] = TLRUCache(KNOWN_TOKENS, ttu=_until, timer=clock.now)
+        self._known: FairCache[str, _Known] = FairCache(KNOWN_TOKENS, ttu=_until, timer=clock.now)
 
     async def identify(self, credentials: Credentials, uri: FileUri | None = None, client: Client = "") -> Visitor:
         """Name the visitor: by token, by cookie, as the account that has published `uri`, or as nobody.
@@ -102,7 +101,8 @@ class Identifier:
             subject = await self._subject(token, client)
             if subject is None:
                 raise InvalidToken("Cloudreve does not accept this access token: it is wrong or has expired.")
-            known = self._known[digest] = self._knowledge(token, subject)
+            known = self._knowledge(token, subject)
+            self._known.put(digest, known, subject)
         return known.identity, known.until
 
     async def _subject(self, token: str, client: Client) -> str | None:

@@ -9,6 +9,7 @@ from proxy.cache.tiers import Tiers
 from proxy.coalesce.distributed_singleflight import Alone, Cluster
 from proxy.coalesce.fair_queue import FairLimit
 from proxy.coalesce.singleflight import Flights
+from proxy.domain.client import Client
 from proxy.domain.codec import encode
 from proxy.domain.errors import ProxyError, UpstreamError
 from proxy.domain.keys import picture_key
@@ -54,7 +55,7 @@ class Pictures:
         self._limit = limit
         self._downloads: dict[PictureId, Download] = {}
 
-    async def find(self, grant: Grant, client: str, *, is_new: bool = False) -> FoundPicture:
+    async def find(self, grant: Grant, client: Client, *, is_new: bool = False) -> FoundPicture:
         """Give the picture, complete or arriving. Whoever calls holds a live grant that names it.
 
         With a new grant Redis is asked but once: for the picture and for the lead in fetching it.
@@ -64,7 +65,7 @@ class Pictures:
             entry = self._tiers.lookup(key)
             kept = (entry, Source.MEMORY) if isinstance(entry, Picture) else None
         else:
-            kept = await self._tiers.find(key, (Picture,), self._ttl_s)
+            kept = await self._tiers.find(key, (Picture,), self._ttl_s, client)
         if kept is not None and _is_seen(grant, kept[0]):
             found = FoundPicture(kept[0], kept[1], collapsed=False)
         else:
@@ -72,7 +73,7 @@ class Pictures:
         self._metrics.found("picture", found.source)
         return found
 
-    def _download(self, grant: Grant, stale: Picture | None, client: str) -> FoundPicture:
+    def _download(self, grant: Grant, stale: Picture | None, client: Client) -> FoundPicture:
         def load() -> Coroutine[Any, Any, None]:
             download = self._downloads[grant.picture] = Download()
             return self._bring(grant, stale, download, client)
@@ -83,12 +84,13 @@ class Pictures:
             self._limit.hurry(client, grant.picture)
         return FoundPicture(self._downloads[grant.picture], Source.UPSTREAM, collapsed)
 
-    async def _bring(self, grant: Grant, stale: Picture | None, download: Download, client: str) -> None:
+    async def _bring(self, grant: Grant, stale: Picture | None, download: Download, client: Client) -> None:
         """Carry one download to its end, good or bad."""
         key = picture_key(grant.picture)
 
         async def find(left: bytes) -> Picture | None:
-            picture = await self._tiers.find_shared(key, self._ttl_s, b"" if left.startswith(_SEEN) else left)
+            message = b"" if left.startswith(_SEEN) else left
+            picture = await self._tiers.find_shared(key, self._ttl_s, message, client)
             if not isinstance(picture, Picture) or not (_is_seen(grant, picture) or _told(picture) == left):
                 return None
             download.source = Source.REDIS
@@ -97,9 +99,12 @@ class Pictures:
         def keep(picture: Picture) -> tuple[bytes, float]:
             return encode(picture), self._settings.ttl_s
 
+        async def load() -> Picture:
+            return await self._load(grant, stale, download, client)
+
         try:
             with self._limit.admitted(client, grant.picture):
-                picture = await self._cluster.share(key, find, lambda: self._load(grant, stale, download), _told, keep)
+                picture = await self._cluster.share(key, find, load, _told, keep)
             download.finish(picture)
             await download.tell()
         except ProxyError as error:
@@ -112,14 +117,14 @@ class Pictures:
         finally:
             del self._downloads[grant.picture]
 
-    async def _load(self, grant: Grant, stale: Picture | None, download: Download) -> Picture:
+    async def _load(self, grant: Grant, stale: Picture | None, download: Download, client: Client) -> Picture:
         """Fetch and keep; readers are told before Redis is."""
         async with self._limit.slot(grant.picture):
             with self._metrics.upstream("fetch") as call:
                 picture = await self._fetch(grant, stale, download)
                 call.outcome = "revalidated" if picture is stale else "picture"
         download.finish(picture)
-        self._tiers.keep_here(picture_key(picture.id), picture, self._settings.ttl_s)
+        self._tiers.keep_here(picture_key(picture.id), picture, self._settings.ttl_s, client)
         return picture
 
     async def _fetch(self, grant: Grant, stale: Picture | None, download: Download) -> Picture:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from proxy.domain.client import Client
 from proxy.domain.keys import etag, picture_key
 from proxy.domain.model import Grant, Identity, Picture, PictureHead, PictureRequest, SessionCookie, Source
 from proxy.domain.response_fields import Handling, matches
@@ -39,6 +40,8 @@ class Answer:
     shown: Shown | None
     found: FoundGrant
     """What the answer rests on."""
+    client: Client = ""
+    """The client that has asked."""
     renewed: SessionCookie | None = None
     """What is to replace the visitor's cookie, if anything."""
 
@@ -72,7 +75,7 @@ class Answers:
         grant, tag = found.grant, _etag(found.grant, "", request.variant)
         if tag and matches(request.if_none_match, tag):
             handling = Handling(found.source, None, found.collapsed)
-            return Answer(identity, tag, self._remaining_s(grant), handling, None, found)
+            return Answer(identity, tag, self._remaining_s(grant), handling, None, found, request.client)
         shown = await self._found(found, request, note)
         head = shown.body.head if isinstance(shown.body, Picture) else await shown.body.opened()
         source = shown.body.source if isinstance(shown.body, Download) else shown.source
@@ -80,9 +83,8 @@ class Answers:
         tag = _etag(grant, head.version, shown.variant)
         is_known = bool(tag) and matches(request.if_none_match, tag or "")
         handling = Handling(found.source, source, found.collapsed or shown.collapsed, is_interim=shown.is_interim)
-        return Answer(
-            identity, tag, self._remaining_s(grant), handling, None if is_known else Shown(head, shown.body), found
-        )
+        body = None if is_known else Shown(head, shown.body)
+        return Answer(identity, tag, self._remaining_s(grant), handling, body, found, request.client)
 
     async def _found(self, found: FoundGrant, request: PictureRequest, note: Note) -> _Found:
         """Find the variant; the original where there is none, or none yet."""

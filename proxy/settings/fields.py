@@ -69,6 +69,19 @@ def _origin(text: str) -> str:
     return origin
 
 
+_STRIPPED = re.compile(r"(?!\.)[A-Za-z0-9._-]+(?:/(?!\.)[A-Za-z0-9._-]+)*")
+
+
+def _public_address(text: str) -> str:
+    """Return an origin, with a path where a proxy strips one, in the form that URLs begin with."""
+    origin, slash, rest = text.strip().partition("://")
+    host, _, path = rest.partition("/")
+    path = path.rstrip("/")
+    if path and not _STRIPPED.fullmatch(path):
+        raise ValueError("its path may have letters, digits, dots, hyphens and underscores behind each slash")
+    return _origin(origin + slash + host) + (f"/{path}" if path else "")
+
+
 def _origin_or_any(text: str) -> str:
     """Return an origin, or the star that stands for every one."""
     return text if text == "*" else _origin(text)
@@ -171,6 +184,7 @@ Origin: TypeAlias = Annotated[
     AfterValidator(_origin),
     Field(description="an address as http://host:port or https://host, without a path"),
 ]
+PublicAddress: TypeAlias = Annotated[str, AfterValidator(_public_address)]
 OriginList: TypeAlias = Annotated[
     tuple[Origin, ...],
     BeforeValidator(texts),

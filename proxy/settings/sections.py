@@ -23,6 +23,7 @@ from proxy.settings.fields import (
     Origin,
     OriginList,
     Port,
+    PublicAddress,
     RedisUrl,
     Scopes,
     SealKeys,
@@ -75,7 +76,8 @@ class ServerSettings(Section):
     passthrough: Switch = False
     trusted_proxies: NetworkList = ("127.0.0.0/8", "::1/128")
     public_origin: Annotated[
-        Origin | None, Field(description="an address as http://host:port or https://host, without a path")
+        PublicAddress | None,
+        Field(description="an address as http://host:port or https://host, with a path where a proxy strips one"),
     ] = None
 
     @model_validator(mode="after")

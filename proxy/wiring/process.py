@@ -157,7 +157,7 @@ class _Composer:
             *SessionApi(
                 sessions, identifier, jar, front, hits, settings, passthrough.handle if passthrough else None
             ).routes(),
-            *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, jar, settings).routes(),
+            *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, jar, front, settings).routes(),
             *SealedUrls(sealed, front, embed, negotiation).routes(),
             *ThumbApi(gateway, sealed, front, negotiation, settings.server.max_uri_bytes).routes(),
             *more,
