@@ -5,10 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from proxy.domain.errors import ProxyError
-from proxy.domain.response_fields import Handling, cache_status
+from proxy.domain.response_fields import Handling, cache_status, joined
 from proxy.gateway import Gateway
 from proxy.grants.lookup import Granted
 from proxy.http.api_envelope import Reply, link, no
+from proxy.http.cross_origin import CrossOrigin
 from proxy.http.negotiation import Negotiation, size_query
 from proxy.http.problems import OUTCOME
 from proxy.http.request_origin import Front
@@ -21,19 +22,33 @@ class ThumbApi:
     """Answers clients of Cloudreve's API, its own page among them, as Cloudreve would."""
 
     def __init__(
-        self, gateway: Gateway, sealed: Sealed, front: Front, negotiation: Negotiation, max_uri_bytes: int
+        self,
+        gateway: Gateway,
+        sealed: Sealed,
+        front: Front,
+        cross_origin: CrossOrigin,
+        negotiation: Negotiation,
+        max_uri_bytes: int,
     ) -> None:
         self._negotiation = negotiation
+        self._cross_origin = cross_origin
         self._gateway = gateway
         self._sealed = sealed
         self._front = front
         self._max_uri_bytes = max_uri_bytes
 
     def routes(self) -> list[web.RouteDef]:
-        """Make the route; Cloudreve has no HEAD here either."""
-        return [web.get("/api/v4/file/thumb", self._thumb, allow_head=False)]
+        """Make the routes; Cloudreve has no HEAD here either."""
+        path = "/api/v4/file/thumb"
+        return [web.get(path, self._thumb, allow_head=False), web.options(path, self._cross_origin.preflight)]
 
     async def _thumb(self, request: web.Request) -> web.Response:
+        response = await self._answer(request)
+        told = (*response.headers.items(), *await self._cross_origin.fields(request))
+        response.headers.update(joined(told))
+        return response
+
+    async def _answer(self, request: web.Request) -> web.Response:
         asked = None
         try:
             # Cookies do not count here: clients of this API send tokens, and a page without one is signed out.

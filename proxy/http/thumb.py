@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from proxy.domain.errors import ProxyError
@@ -17,6 +17,7 @@ from proxy.http.embed import Embed
 from proxy.http.negotiation import Negotiation
 from proxy.http.problems import OUTCOME
 from proxy.http.request_origin import Front
+from proxy.http.reset import reset
 from proxy.http.thumb_request import thumb_request
 from proxy.pictures.respond import Answer, Shown
 from proxy.pictures.stream_buffer import Download
@@ -41,7 +42,7 @@ class Thumbs:
 
     def routes(self) -> list[web.RouteDef]:
         """Make the route; HEAD comes with GET."""
-        return [web.get("/thumb", self._thumb), web.options("/thumb", self._embed.preflight)]
+        return [web.get("/thumb", self._embed.telling(self._thumb)), web.options("/thumb", self._embed.preflight)]
 
     async def _thumb(self, request: web.Request) -> web.StreamResponse:
         variant = self._negotiation.variant(request)
@@ -89,6 +90,8 @@ async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) ->
     if isinstance(shown.body, Picture):
         body = shown.body.body
         return (_Large if len(body) > LARGE_BYTES else web.Response)(body=body, headers=fields)
+    if shown.head.length_bytes is None and request.version < HttpVersion11 and request.method != "HEAD":
+        return web.Response(body=await _whole(shown.body), headers=fields)
     response = web.StreamResponse(headers=fields)
     response.content_length = shown.head.length_bytes
     await response.prepare(request)
@@ -98,14 +101,20 @@ async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) ->
 
 
 async def _stream(request: web.Request, response: web.StreamResponse, download: Download) -> web.StreamResponse:
-    """Send what arrives; a picture that breaks off must not look complete, so its connection is cut."""
+    """Send what arrives; a picture that breaks off must not look complete, so its connection is reset."""
     try:
         async for chunk in download.chunks():
             await response.write(chunk)
+        await response.write_eof()
     except ProxyError as error:
         request[OUTCOME] = error.category
-        if request.transport is not None:
-            request.transport.abort()
-        return response
-    await response.write_eof()
+        reset(request.transport)
+    except BaseException:
+        reset(request.transport)
+        raise
     return response
+
+
+async def _whole(download: Download) -> bytes:
+    """Wait for all of a picture; raise what broke it off."""
+    return b"".join([chunk async for chunk in download.chunks()])

@@ -17,6 +17,7 @@ class Download:
         """Where it turned out to come from, once it is opened."""
         self._head: PictureHead | None = None
         self._chunks: list[bytes] = []
+        self._fed_bytes = 0
         self._is_complete = False
         self._picture: Picture | None = None
         self._error: ProxyError | None = None
@@ -31,12 +32,13 @@ class Download:
     def feed(self, chunk: bytes) -> None:
         """Add bytes."""
         self._chunks.append(chunk)
+        self._fed_bytes += len(chunk)
         self._wake()
 
     def finish(self, picture: Picture) -> None:
-        """End well: the picture is complete. Saying so again changes nothing."""
-        if self._head is None:  # nothing was announced: it is small, or was at hand already
-            self._chunks = [picture.body]
+        """End well: readers get the rest of the complete picture. Saying so again changes nothing."""
+        if not self._is_complete and self._fed_bytes < len(picture.body):
+            self._chunks.append(picture.body[self._fed_bytes :])
         self._head, self._is_complete, self._picture = picture.head, True, picture
         self._wake()
 

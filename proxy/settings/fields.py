@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from yarl import URL
 
 from proxy.domain.ssrf import Origins
+from proxy.settings.lists import each_once, texts
 from proxy.settings.redis_url import read_redis_url
 
 if TYPE_CHECKING:
@@ -107,26 +107,6 @@ def _check(use: Callable[[], object]) -> None:
         use()
     except ValueError as error:
         raise ValueError(f"it {error}") from None
-
-
-def texts(value: object) -> object:
-    """Read a list out of an environment variable: JSON, or plain texts between commas or blanks."""
-    if not isinstance(value, str):
-        return value
-    if not value.lstrip().startswith("["):
-        return [text for text in re.split(r"[\s,]+", value) if text]
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise ValueError("this is no JSON list") from None
-
-
-T = TypeVar("T")
-
-
-def each_once(values: tuple[T, ...]) -> tuple[T, ...]:
-    """Drop repetitions, keep the order."""
-    return tuple(dict.fromkeys(values))
 
 
 def _secret(value: SecretStr) -> SecretStr:

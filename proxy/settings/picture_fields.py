@@ -7,7 +7,8 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from proxy.domain.variant import Format
-from proxy.settings.fields import NUMBER, each_once, texts
+from proxy.settings.fields import NUMBER
+from proxy.settings.lists import each_once, texts
 
 MAX_SIZES = 20
 """So many widths and heights may be accepted: each pair of them is a variant of its own."""

@@ -23,6 +23,7 @@ from proxy.domain.errors import ProxyError
 from proxy.domain.file_uri import parse
 from proxy.domain.keys import site_digest
 from proxy.domain.model import Grant, NoVariant, Picture, Refusal
+from proxy.domain.response_fields import Fields
 from proxy.domain.seal import Sealer
 from proxy.grants.invalidation import Changes
 from proxy.grants.lookup import Grants
@@ -33,6 +34,8 @@ from proxy.identity.identify import Identifier
 from proxy.identity.published import PublishedFolder
 from proxy.identity.whoami import Whoami
 from proxy.observe.metrics import Metrics
+from proxy.passthrough.client import Passage
+from proxy.passthrough.cross_origin import SiteCors
 from proxy.pictures.encoders import Encoders
 from proxy.pictures.lookup import Pictures
 from proxy.pictures.variants import Variants
@@ -139,6 +142,11 @@ class Parts:
         await self.background(news.listen())
         cluster = Cluster(Leases(redis.lines, news, settings.redis.namespace), news, redis.build_key)
         return Tiers(memory, redis), cluster, Notes(redis, self.clock.now)
+
+    async def site_cors(self, way: Passage) -> SiteCors:
+        """Make who asks Cloudreve which scripts it allows."""
+        flights = await self._flights(Flights[Fields](self.settings.cloudreve.max_waiting))
+        return SiteCors(way, flights, self.clock.timer)
 
     async def session(self, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
         """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""
