@@ -53,6 +53,18 @@ class MethodNotAllowed(ProxyError):
         self.allowed = allowed
 
 
+class RangeNotSatisfiable(ProxyError):
+    """The picture is shorter than the range that is asked for."""
+
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    category = "range_not_satisfiable"
+    title = "Range not satisfiable"
+
+    def __init__(self, length: int) -> None:
+        super().__init__(f"The picture has {length} bytes.")
+        self.length = length
+
+
 class InvalidToken(ProxyError):
     """A bearer token that Cloudreve does not accept: refused, never treated as anonymous."""
 

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from proxy.domain.errors import InvalidToken, MethodNotAllowed, ProxyError
+from proxy.domain.errors import InvalidToken, MethodNotAllowed, ProxyError, RangeNotSatisfiable
 from proxy.domain.model import Identity, Source
 
 Fields = tuple[tuple[str, str], ...]
@@ -134,6 +134,8 @@ def problem_fields(error: ProxyError) -> Fields:
         fields += (("Retry-After", str(error.retry_after_s)),)
     if isinstance(error, MethodNotAllowed):
         fields += (("Allow", error.allowed),)
+    if isinstance(error, RangeNotSatisfiable):
+        fields += (("Content-Range", f"bytes */{error.length}"),)
     if error.status == 401:  # noqa: PLR2004 - RFC 9110 §15.5.2: a 401 names the scheme
         cause = ', error="invalid_token"' if isinstance(error, InvalidToken) else ""
         fields += (("WWW-Authenticate", f'Bearer realm="cloudreve"{cause}'),)

@@ -90,8 +90,10 @@ class Connection(RequestHandler):
 
     def cut_off(self) -> None:
         """Close at once, whatever is under way."""
-        if self._wire is not None:
-            reset(self._wire)  # closing would wait until all is read
+        if self._wire is not None and (self._request_in_progress or self._unread_bytes):
+            reset(self._wire)  # an answer is under way
+        elif self._wire is not None:
+            self._wire.abort()  # closing would wait until all is read
         self.force_close()
 
     @property

@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 
 from proxy.domain.errors import ProxyError
 from proxy.domain.model import Picture, ThumbRequest
+from proxy.domain.ranges import byte_range, is_wanted
 from proxy.domain.response_fields import joined, picture_fields
 from proxy.domain.variant import Variant
 from proxy.fastpath.index import EVIDENCE
@@ -77,7 +78,26 @@ async def write(request: web.Request, answer: Answer, embed: Embed, negotiation:
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields)
     request[OUTCOME] = "hit" if answer.handling.is_hit else "miss"
     fields["Content-Type"] = answer.shown.head.media_type
+    fields["Accept-Ranges"] = "bytes"
+    if _is_range(request, answer.etag):
+        return await _part(request, answer.shown.body, fields)
     return await _show(request, answer.shown, fields)
+
+
+def _is_range(request: web.Request, etag: str | None) -> bool:
+    """Tell whether a part of the picture is asked for; only GET knows parts (RFC 9110 §14.2)."""
+    ranges, if_range = request.headers.getall("Range", ()), request.headers.getall("If-Range", ())
+    return request.method == "GET" and is_wanted(ranges, if_range, etag)
+
+
+async def _part(request: web.Request, body: Picture | Download, fields: CIMultiDict[str]) -> web.StreamResponse:
+    """Send one range of the complete picture: one that arrives is waited for."""
+    whole = body.body if isinstance(body, Picture) else await _whole(body)
+    part = byte_range(request.headers["Range"], len(whole))
+    if part is None:
+        return web.Response(body=whole, headers=fields)
+    fields["Content-Range"] = part.content_range(len(whole))
+    return web.Response(status=HTTPStatus.PARTIAL_CONTENT, body=whole[part.start : part.end], headers=fields)
 
 
 class _Large(web.Response):
