@@ -7,7 +7,7 @@ from dataclasses import replace
 from proxy.coalesce.deadline import deadline
 from proxy.domain.client import client_of
 from proxy.domain.errors import GrantRejected, Unreachable
-from proxy.domain.model import Grant, Source, ThumbRequest, Visitor
+from proxy.domain.model import Grant, PictureRequest, Source, ThumbRequest, Visitor
 from proxy.grants.lookup import FoundGrant, Granted, Grants
 from proxy.identity.identify import Identifier
 from proxy.pictures.respond import Answer, Answers
@@ -54,6 +54,6 @@ class Gateway:
         async def note(grant: Grant, version: str) -> None:
             await self._grants.note(visitor, request, grant, version)
 
-        return await self._answers.give(
-            visitor.identity, found, request.if_none_match, client_of(visitor.identity, request.client), note
-        )
+        client = client_of(visitor.identity, request.client)
+        wanted = PictureRequest(request.variant, request.if_none_match, client)
+        return await self._answers.give(visitor.identity, found, wanted, note)

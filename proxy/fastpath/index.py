@@ -54,8 +54,7 @@ KINDS = 64
 EVIDENCE = web.RequestKey("evidence", Answer)
 """The answer that a response was made from, where the response is nothing but that."""
 
-Wire: TypeAlias = tuple[bytes, bytes]
-"""Head and body."""
+Wire: TypeAlias = tuple[bytes, bytes]  # head and body
 
 
 class HitPath:
@@ -214,6 +213,7 @@ class HitPath:
             grant=answer.found.grant,
             grant_key=answer.found.key,
             shown=shown.head if shown is not None else None,
+            picture_key=answer.picture_key,
             until=until,
             forgotten=asked.forgotten,
             fixed=fixed(response),

@@ -10,6 +10,7 @@ from proxy.gateway import Gateway
 from proxy.grants.lookup import Granted
 from proxy.http.api_envelope import Reply, link, no
 from proxy.http.cross_origin import CrossOrigin
+from proxy.http.negotiation import Negotiation, size_query
 from proxy.http.problems import OUTCOME
 from proxy.http.request_origin import Front
 from proxy.http.sealed_access import Sealed
@@ -21,8 +22,15 @@ class ThumbApi:
     """Answers clients of Cloudreve's API, its own page among them, as Cloudreve would."""
 
     def __init__(
-        self, gateway: Gateway, sealed: Sealed, front: Front, cross_origin: CrossOrigin, max_uri_bytes: int
+        self,
+        gateway: Gateway,
+        sealed: Sealed,
+        front: Front,
+        cross_origin: CrossOrigin,
+        negotiation: Negotiation,
+        max_uri_bytes: int,
     ) -> None:
+        self._negotiation = negotiation
         self._cross_origin = cross_origin
         self._gateway = gateway
         self._sealed = sealed
@@ -44,9 +52,10 @@ class ThumbApi:
         asked = None
         try:
             # Cookies do not count here: clients of this API send tokens, and a page without one is signed out.
-            asked = question(request, self._front, self._max_uri_bytes)
+            size = self._negotiation.size(request)
+            asked = question(request, self._front, size, self._max_uri_bytes)
             granted = await self._gateway.grant(asked)
-            url = self._front.base(request) + PREFIX + self._sealed.seal(granted)
+            url = self._front.base(request) + PREFIX + self._sealed.seal(granted) + size_query(size)
         except ProxyError as error:
             request[OUTCOME] = error.category
             return _response(no(error, for_anybody=asked is None or asked.uri.filesystem == "share"))

@@ -11,9 +11,11 @@ from proxy.domain.errors import ProxyError
 from proxy.domain.model import Picture, ThumbRequest
 from proxy.domain.ranges import byte_range, is_wanted
 from proxy.domain.response_fields import joined, picture_fields
+from proxy.domain.variant import Variant
 from proxy.fastpath.index import EVIDENCE
 from proxy.gateway import Gateway
 from proxy.http.embed import Embed
+from proxy.http.negotiation import Negotiation
 from proxy.http.problems import OUTCOME
 from proxy.http.request_origin import Front
 from proxy.http.reset import reset
@@ -29,8 +31,11 @@ LARGE_BYTES = 16 * 1024
 class Thumbs:
     """Shows pictures to those who may see them."""
 
-    def __init__(self, gateway: Gateway, jar: Jar, front: Front, embed: Embed, max_uri_bytes: int) -> None:
+    def __init__(
+        self, gateway: Gateway, jar: Jar, front: Front, embed: Embed, negotiation: Negotiation, max_uri_bytes: int
+    ) -> None:
         self._embed = embed
+        self._negotiation = negotiation
         self._gateway = gateway
         self._jar = jar
         self._front = front
@@ -41,29 +46,33 @@ class Thumbs:
         return [web.get("/thumb", self._embed.telling(self._thumb)), web.options("/thumb", self._embed.preflight)]
 
     async def _thumb(self, request: web.Request) -> web.StreamResponse:
-        asked = question(request, self._front, self._max_uri_bytes, self._jar.session(request))
-        return await write(request, await self._gateway.answer(asked), self._embed)
+        variant = self._negotiation.variant(request)
+        asked = question(request, self._front, variant, self._max_uri_bytes, self._jar.session(request))
+        return await write(request, await self._gateway.answer(asked), self._embed, self._negotiation)
 
 
-def question(request: web.Request, front: Front, max_uri_bytes: int, cookie: str | None = None) -> ThumbRequest:
+def question(
+    request: web.Request, front: Front, variant: Variant, max_uri_bytes: int, cookie: str | None = None
+) -> ThumbRequest:
     """Read what the visitor asks for; raise BadRequest or InvalidToken when that cannot be told."""
     return thumb_request(
         request.query.getall("uri", ()),
         authorization=request.headers.getall("Authorization", ()),
         ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
         if_none_match=request.headers.getall("If-None-Match", ()),
+        variant=variant,
         client=front.client(request),
         cookie=cookie,
         max_uri_bytes=max_uri_bytes,
     )
 
 
-async def write(request: web.Request, answer: Answer, embed: Embed) -> web.StreamResponse:
+async def write(request: web.Request, answer: Answer, embed: Embed, negotiation: Negotiation) -> web.StreamResponse:
     """Send an answer, where the asking page may show it: the picture, or that the visitor has it already."""
     embedding = embed.fields(request, answer.identity)
     request[EVIDENCE] = answer
     told = picture_fields(answer.identity, answer.etag, answer.fresh_for_s, answer.handling)
-    fields = CIMultiDict(joined(told, embedding))
+    fields = CIMultiDict(joined(told, negotiation.fields, embedding))
     if answer.shown is None:
         request[OUTCOME] = "not_modified"
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields)

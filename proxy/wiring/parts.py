@@ -22,7 +22,7 @@ from proxy.coalesce.singleflight import Flights
 from proxy.domain.errors import ProxyError
 from proxy.domain.file_uri import parse
 from proxy.domain.keys import site_digest
-from proxy.domain.model import Grant, Refusal
+from proxy.domain.model import Grant, NoVariant, Picture, Refusal
 from proxy.domain.response_fields import Fields
 from proxy.domain.seal import Sealer
 from proxy.grants.invalidation import Changes
@@ -36,7 +36,9 @@ from proxy.identity.whoami import Whoami
 from proxy.observe.metrics import Metrics
 from proxy.passthrough.client import Passage
 from proxy.passthrough.cross_origin import SiteCors
+from proxy.pictures.encoders import Encoders
 from proxy.pictures.lookup import Pictures
+from proxy.pictures.variants import Variants
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import News
 from proxy.sessions.lifecycle import Sessions
@@ -116,6 +118,14 @@ class Parts:
         limit = self._limit(settings.cloudreve.max_fetches)
         flights = await self._flights(Flights[None]())
         return Pictures(tiers, images, self.metrics, flights, cluster, limit, settings.pictures)
+
+    async def variants(self, tiers: Tiers, cluster: Cluster | Alone) -> Variants:
+        """Make the variants and the processes that encode them."""
+        settings = self.settings.pictures
+        encoders = Encoders(self._limit(settings.encoders), settings, self.metrics)
+        self.stack.push_async_callback(encoders.aclose)
+        flights = await self._flights(Flights[Picture | NoVariant](self.settings.cloudreve.max_waiting))
+        return Variants(tiers, encoders, flights, cluster, self.metrics, settings)
 
     async def tiers(self) -> tuple[Tiers, Cluster | Alone, Notes]:
         """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""

@@ -30,6 +30,7 @@ from proxy.http.embed import Embed, Fallback
 from proxy.http.embedding_rule import embedding
 from proxy.http.file_descriptors import room_for
 from proxy.http.health import Health
+from proxy.http.negotiation import Negotiation
 from proxy.http.request_origin import Front
 from proxy.http.sealed_access import Sealed
 from proxy.http.sealed_urls import SealedUrls
@@ -139,7 +140,9 @@ class _Composer:
         tiers, cluster, notes = await self.parts.tiers()
         changes = await self.parts.changes(notes) if settings.server.passthrough else None
         grants = await self.parts.grants(cloudreve, tiers, cluster, changes)
-        answers = Answers(await self.parts.pictures(images, tiers, cluster), self.parts.clock)
+        pictures = await self.parts.pictures(images, tiers, cluster)
+        answers = Answers(pictures, await self.parts.variants(tiers, cluster), self.parts.clock)
+        negotiation = Negotiation(settings.pictures)
         sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.metrics, settings.sign_in)
         sessions = await self.parts.sessions(sealer, oauth, notes, cluster)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
@@ -158,11 +161,11 @@ class _Composer:
         handle = passthrough.handle if passthrough else None
         cross_origin = CrossOrigin(rule.private_origins, front, site_cors.fields if site_cors else None, handle)
         routes = [
-            *Thumbs(gateway, jar, front, embed, settings.server.max_uri_bytes).routes(),
+            *Thumbs(gateway, jar, front, embed, negotiation, settings.server.max_uri_bytes).routes(),
             *SessionApi(sessions, identifier, jar, front, hits, settings, handle).routes(),
             *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, jar, front, settings).routes(),
-            *SealedUrls(sealed, front, embed, cross_origin).routes(),
-            *ThumbApi(gateway, sealed, front, cross_origin, settings.server.max_uri_bytes).routes(),
+            *SealedUrls(sealed, front, embed, cross_origin, negotiation).routes(),
+            *ThumbApi(gateway, sealed, front, cross_origin, negotiation, settings.server.max_uri_bytes).routes(),
             *more,
         ]
         return Site(self.parts.metrics, self.parts.health, hits, jar, passthrough, self._fallback(), routes)

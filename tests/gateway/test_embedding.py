@@ -39,7 +39,7 @@ async def test_a_listed_site_may_show_private_pictures(house: House, cloudreve: 
     assert reply.status == 200
     assert reply.headers["Access-Control-Allow-Origin"] == BLOG
     [varied] = reply.headers.getall("Vary")  # type: ignore[attr-defined]
-    assert varied == f"Authorization, X-Cr-Purchase-Ticket, Cookie, {VARY}"
+    assert varied == f"Authorization, X-Cr-Purchase-Ticket, Cookie, Accept, {VARY}"
 
 
 async def test_a_script_may_ask_beforehand(house: House) -> None:
