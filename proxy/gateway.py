@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from proxy.coalesce.deadline import deadline
+from proxy.domain.client import client_of
 from proxy.domain.errors import GrantRejected, Unreachable
-from proxy.domain.model import Grant, Source, ThumbRequest, Visitor
+from proxy.domain.model import Grant, PictureRequest, Source, ThumbRequest, Visitor
 from proxy.grants.lookup import FoundGrant, Granted, Grants
-from proxy.identity.claims import client_of
 from proxy.identity.identify import Identifier
 from proxy.pictures.respond import Answer, Answers
 
@@ -25,7 +25,7 @@ class Gateway:
     async def answer(self, request: ThumbRequest) -> Answer:
         """Show the picture to whom Cloudreve grants it; raise a ProxyError to everybody else."""
         async with deadline(self._deadline_s):
-            visitor = await self._identifier.identify(request.credentials, request.uri)
+            visitor = await self._identifier.identify(request.credentials, request.uri, request.client)
             answer = await self._show(visitor, request)
         is_askers_own = request.credentials.bearer is None and not request.uri.is_absolute
         if visitor.session is None and not is_askers_own:
@@ -36,7 +36,7 @@ class Gateway:
     async def grant(self, request: ThumbRequest) -> Granted:
         """Give Cloudreve's leave alone, to be used later; a bridge over an outage is none."""
         async with deadline(self._deadline_s):
-            visitor = await self._identifier.identify(request.credentials, request.uri)
+            visitor = await self._identifier.identify(request.credentials, request.uri, request.client)
             found = await self._grants.find(visitor, request)
         if found.source is Source.STALE:
             raise Unreachable("Cloudreve does not answer at the moment.")
@@ -55,6 +55,6 @@ class Gateway:
         async def note(grant: Grant, version: str) -> None:
             await self._grants.note(visitor, request, grant, version)
 
-        return await self._answers.give(
-            visitor.identity, found, request.if_none_match, client_of(visitor.identity, request.client), note
-        )
+        client = client_of(visitor.identity, request.client)
+        wanted = PictureRequest(request.variant, request.if_none_match, client)
+        return await self._answers.give(visitor.identity, found, wanted, note)

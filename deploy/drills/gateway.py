@@ -121,7 +121,12 @@ class Gateway:
     @property
     def complaints(self) -> list[str]:
         """List what it has logged as an error, and what does not belong into its log at all."""
-        return [line for line in self._log.read_text().splitlines() if not _is_harmless(line)]
+        return [line for line in self.log.splitlines() if not _is_harmless(line)]
+
+    @property
+    def log(self) -> str:
+        """All that it has logged to its file."""
+        return self._log.read_text()
 
     def _launch(self, environment: dict[str, str], stderr: int | None) -> None:
         with self._log.open("wb") as log:

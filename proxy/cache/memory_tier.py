@@ -9,16 +9,17 @@ from typing import NamedTuple
 
 from aiocache.base import BaseCache  # type: ignore[import-untyped]
 from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
-from cachetools import TLRUCache
 
 from proxy.cache import DEFAULT_TTL_S
-from proxy.domain.model import Entry, Grant, Picture, Refusal
+from proxy.cache.fair_cache import FairCache
+from proxy.domain.client import Client
+from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal
 
 LARGEST_SHARE = 4
 """An entry larger than this fraction of the bound is not kept: it would drive out too many others."""
 
-_SLOT_BYTES = 480
-"""What an entry costs beside its texts and bytes: places in three hash tables, the expiry heap and the objects between.
+_SLOT_BYTES = 840
+"""What an entry costs beside its texts and bytes: places in five hash tables, the expiry heap and the objects between.
 Measured on CPython 3.11 (`tests/cache/test_memory.py` measures again)."""
 
 
@@ -40,11 +41,11 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         # No timeout: aiocache's would wrap every call in a task of its own, and nothing here waits.
         super().__init__(serializer=NullSerializer(encoding=None), timeout=None, ttl=DEFAULT_TTL_S)
         self._largest_bytes = max_bytes // LARGEST_SHARE
-        self._slots: TLRUCache[str, _Slot] = TLRUCache(
-            maxsize=max_bytes,
+        self._slots: FairCache[str, _Slot] = FairCache(
+            max_bytes,
             ttu=lambda _key, slot, now: now + slot.ttl_s,
             timer=timer,
-            getsizeof=lambda slot: slot.size_bytes,
+            size_of=lambda slot: slot.size_bytes,
         )
         self.version = 0
         """As long as this is the same, no entry has been replaced, forgotten or driven out: only time may end one."""
@@ -52,7 +53,7 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
     @property
     def size_bytes(self) -> int:
         """How many bytes the entries take, as estimated."""
-        return int(self._slots.currsize)
+        return int(self._slots.size)
 
     @property
     def count(self) -> int:
@@ -61,13 +62,14 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
 
     def lookup(self, key: str) -> Entry | None:
         """Give the entry, which becomes the most recently used one, or None."""
-        try:
-            return self._slots[key].entry
-        except KeyError:
-            return None
+        slot = self._slots.get(key)
+        return slot.entry if slot is not None else None
 
-    def keep(self, key: str, entry: Entry, ttl_s: float) -> None:
-        """Keep an entry for `ttl_s` seconds, unless that is not positive. What is too large drops its predecessor."""
+    def keep(self, key: str, entry: Entry, ttl_s: float, client: Client = "") -> None:
+        """Keep an entry for `ttl_s` seconds, unless that is not positive. What is too large drops its predecessor.
+
+        `client` is the client for which it came: when memory is full, that may push out others' as far as is fair.
+        """
         if not ttl_s > 0:
             return
         self.version += 1
@@ -75,16 +77,12 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         if size_bytes > self._largest_bytes:
             self.forget(key)
         else:
-            self._slots[key] = _Slot(entry, ttl_s, size_bytes)
+            self._slots.put(key, _Slot(entry, ttl_s, size_bytes), client)
 
     def forget(self, key: str) -> bool:
         """Drop an entry; tell whether there was a live one."""
         self.version += 1
-        try:
-            del self._slots[key]
-        except KeyError:
-            return False
-        return True
+        return self._slots.pop(key)
 
     async def _get(self, key: str, **_: object) -> Entry | None:
         return self.lookup(key)
@@ -131,4 +129,6 @@ def _size_bytes(key: str, entry: Entry) -> int:
             texts = getsizeof(entry.url) + getsizeof(entry.picture) + getsizeof(entry.version)
         case Refusal():
             texts = getsizeof(entry.correlation_id) + getsizeof(entry.message)
+        case NoVariant():
+            texts = getsizeof(entry.id) + getsizeof(entry.version)
     return _SLOT_BYTES + getsizeof(key) + texts

@@ -7,9 +7,10 @@ from typing import Any, TypeVar, overload
 
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
+from proxy.domain.client import Client
 from proxy.domain.codec import decode
 from proxy.domain.keys import picture_key
-from proxy.domain.model import Entry, Picture, Source
+from proxy.domain.model import Entry, NoVariant, Picture, Source
 
 A = TypeVar("A", bound=Entry)
 B = TypeVar("B", bound=Entry)
@@ -43,15 +44,17 @@ class Tiers:
         return self._memory.lookup(key)
 
     @overload
-    async def find(self, key: str, expect: tuple[type[A]], ttl_of: Callable[[A], float]) -> tuple[A, Source] | None: ...
+    async def find(
+        self, key: str, expect: tuple[type[A]], ttl_of: Callable[[A], float], client: Client = ...
+    ) -> tuple[A, Source] | None: ...
 
     @overload
     async def find(
-        self, key: str, expect: tuple[type[A], type[B]], ttl_of: Callable[[A | B], float]
+        self, key: str, expect: tuple[type[A], type[B]], ttl_of: Callable[[A | B], float], client: Client = ...
     ) -> tuple[A | B, Source] | None: ...
 
     async def find(
-        self, key: str, expect: tuple[type[Any], ...], ttl_of: Callable[..., float]
+        self, key: str, expect: tuple[type[Any], ...], ttl_of: Callable[..., float], client: Client = ""
     ) -> tuple[Any, Source] | None:
         """Give an entry of one of the expected types and where it was; an entry of another type is a miss.
 
@@ -69,10 +72,12 @@ class Tiers:
         # Meanwhile the entry may have been forgotten, or replaced by a newer one: what was read then is too old.
         ttl_s = ttl_of(entry)
         if ttl_s > 0 and forgotten == self._forgotten and self._memory.lookup(key) is None:
-            self._memory.keep(key, entry, ttl_s)
+            self._memory.keep(key, entry, ttl_s, client)
         return entry, Source.REDIS
 
-    async def find_shared(self, key: str, ttl_of: Callable[[Entry], float], left: bytes = b"") -> Entry | None:
+    async def find_shared(
+        self, key: str, ttl_of: Callable[[Entry], float], left: bytes = b"", client: Client = ""
+    ) -> Entry | None:
         """Look past memory: give what another replica has left, or what Redis holds, and keep it in memory too."""
         forgotten, before = self._forgotten, self._memory.lookup(key)
         entry = decode(left) if left else None
@@ -81,18 +86,18 @@ class Tiers:
         if entry is not None and not _belongs(entry, key):
             return None
         if entry is not None and forgotten == self._forgotten and self._memory.lookup(key) is before:
-            self._memory.keep(key, entry, ttl_of(entry))
+            self._memory.keep(key, entry, ttl_of(entry), client)
         return entry
 
-    async def keep(self, key: str, entry: Entry, ttl_s: float) -> None:
+    async def keep(self, key: str, entry: Entry, ttl_s: float, client: Client = "") -> None:
         """Keep an entry for `ttl_s` seconds: in memory at once, in Redis by the end."""
-        self.keep_here(key, entry, ttl_s)
+        self.keep_here(key, entry, ttl_s, client)
         if self._redis is not None:
             await self._redis.keep(key, entry, ttl_s)
 
-    def keep_here(self, key: str, entry: Entry, ttl_s: float) -> None:
-        """Keep an entry in memory alone."""
-        self._memory.keep(key, entry, ttl_s)
+    def keep_here(self, key: str, entry: Entry, ttl_s: float, client: Client = "") -> None:
+        """Keep an entry in memory alone, for the client for which it came."""
+        self._memory.keep(key, entry, ttl_s, client)
 
     async def forget(self, key: str) -> None:
         """Drop an entry from memory at once, from Redis by the end."""
@@ -109,4 +114,4 @@ class Tiers:
 
 def _belongs(entry: Entry, key: str) -> bool:
     """Tell whether this was written for this key, as far as that can be seen; a picture would be shown to others."""
-    return not isinstance(entry, Picture) or picture_key(entry.id) == key
+    return not isinstance(entry, (Picture, NoVariant)) or picture_key(entry.id) == key

@@ -1,4 +1,4 @@
-"""Concurrency towards Cloudreve, shared fairly: a client with ten thousand wishes takes turns with one who has one."""
+"""Concurrency towards upstream, shared fairly: a client with ten thousand wishes takes turns with one that has one."""
 
 from __future__ import annotations
 
@@ -7,109 +7,188 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+from proxy.domain.client import Client
 from proxy.domain.errors import Busy
+
+RESERVED = 8
+"""One slot in this many is kept free of any single client, whose work may take minutes."""
 
 
 @dataclass(slots=True)
 class _Wish:
-    """What is wanted, by whom, and its turns that have not come yet."""
+    """What is wanted, by which clients, and its turns that have not come yet."""
 
     admissions: int = 0
-    clients: dict[str, None] = field(default_factory=dict)
-    turns: set[asyncio.Future[None]] = field(default_factory=set)
+    clients: dict[Client, None] = field(default_factory=dict)
+    turns: set[asyncio.Future[Client]] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class _Admission:
+    """One place: of a client, for a wish, taken by a task."""
+
+    client: Client
+    wish: _Wish
+    task: asyncio.Task[Any] | None
+    is_evicted: bool = False
 
 
 class FairLimit:
-    """At most `slots` at work at once; who waits is served client by client, round robin.
+    """At most `slots` at work at once; clients that wait are served round robin, each its oldest wish first.
 
-    Of one client at most `bound_per_client` are admitted at once, so that it cannot fill the house either. Work that
-    several clients want has its turn as soon as it would for any of them.
+    One client has at most `bound_per_client` places, and one slot in `RESERVED` is never its. When all `places` are
+    taken, the client with the most of them loses its youngest to the newcomer, if it has more than that would have.
+    Work in a slot is never given up, nor is what several clients want. What several clients want has its turn as soon
+    as it would for any of them.
     """
 
-    def __init__(self, slots: int, bound_per_client: int) -> None:
+    def __init__(self, slots: int, bound_per_client: int, places: int | None = None) -> None:
         self._free = slots
+        self._most = slots - slots // RESERVED
         self._bound_per_client = bound_per_client
-        self._admitted: Counter[str] = Counter()
+        self._places = places
+        self._taken = 0
+        self._busy: Counter[Client] = Counter()
+        self._working: set[asyncio.Task[Any] | None] = set()
+        self._admitted: dict[Client, dict[_Admission, None]] = {}
         self._wishes: dict[str, _Wish] = {}
-        self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._queues: OrderedDict[Client, deque[asyncio.Future[Client]]] = OrderedDict()
 
     @contextmanager
-    def admitted(self, client: str, name: str) -> Iterator[None]:
-        """Take a place in the house for some work, or raise Busy."""
-        if self._admitted[client] >= self._bound_per_client:
-            raise Busy("You are waiting for too many thumbnails already.")
-        self._admitted[client] += 1
-        wish = self._wishes.setdefault(name, _Wish())
-        wish.admissions += 1
+    def admitted(self, client: Client, name: str) -> Iterator[None]:
+        """Take a place for some work of the current task, or raise Busy; also when it is lost to another client."""
+        admission = self._admit(client, name)
         self.hurry(client, name)
         try:
             yield
+        except asyncio.CancelledError:
+            if admission.is_evicted and admission.task is not None and not admission.task.uncancel():
+                raise Busy("Others have their turn before so many requests of one client.") from None
+            raise
         finally:
-            wish.admissions -= 1
-            if not wish.admissions:
+            admission.wish.admissions -= 1
+            if not admission.wish.admissions:
                 del self._wishes[name]
-            self._admitted[client] -= 1
-            if not self._admitted[client]:
-                del self._admitted[client]
+            if not admission.is_evicted:
+                self._leave_place(admission)
 
-    def hurry(self, client: str, name: str) -> None:
+    def hurry(self, client: Client, name: str) -> None:
         """Let work that another was admitted for count as this client's too."""
         wish = self._wishes.get(name)
         if wish is not None and client not in wish.clients:
             wish.clients[client] = None
             for turn in wish.turns:
                 self._queues.setdefault(client, deque()).append(turn)
+            self._serve()
 
     @asynccontextmanager
     async def slot(self, name: str) -> AsyncIterator[None]:
         """Wait for the turn of work that has been admitted, and do it."""
-        if self._free > 0:
-            self._free -= 1
+        wish, task = self._wishes[name], asyncio.current_task()
+        client = next((each for each in wish.clients if self._may_work(each)), None)
+        if client is not None:
+            self._begin(client)
         else:
-            await self._turn(self._wishes[name])
+            client = await self._turn(wish)
+        self._working.add(task)
         try:
             yield
         finally:
-            self._pass_on()
+            self._working.discard(task)
+            self._end(client)
 
-    async def _turn(self, wish: _Wish) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _admit(self, client: Client, name: str) -> _Admission:
+        own = self._admitted.get(client, {})
+        if len(own) >= self._bound_per_client:
+            raise Busy("You are waiting for too many thumbnails already.")
+        if self._places is not None and self._taken >= self._places:
+            self._evict_for(len(own) + 1)
+        admission = _Admission(client, self._wishes.setdefault(name, _Wish()), asyncio.current_task())
+        admission.wish.admissions += 1
+        self._admitted.setdefault(client, {})[admission] = None
+        self._taken += 1
+        return admission
+
+    def _evict_for(self, places: int) -> None:
+        """Free a place of the client with the most, if it has more than `places`; else raise Busy."""
+        for admissions in sorted(self._admitted.values(), key=len, reverse=True):
+            if len(admissions) <= places:
+                break
+            for admission in reversed(admissions):
+                if admission.task is not None and self._is_evictable(admission):
+                    admission.is_evicted = True
+                    self._leave_place(admission)
+                    admission.task.cancel()
+                    return
+        raise Busy("Too many thumbnails are being loaded already.")
+
+    def _is_evictable(self, admission: _Admission) -> bool:
+        return admission.task not in self._working and set(admission.wish.clients) <= {admission.client}
+
+    def _leave_place(self, admission: _Admission) -> None:
+        self._taken -= 1
+        admissions = self._admitted[admission.client]
+        del admissions[admission]
+        if not admissions:
+            del self._admitted[admission.client]
+
+    def _may_work(self, client: Client) -> bool:
+        return self._free > 0 and self._busy[client] < self._most
+
+    def _begin(self, client: Client) -> None:
+        self._free -= 1
+        self._busy[client] += 1
+
+    def _end(self, client: Client) -> None:
+        self._free += 1
+        self._busy[client] -= 1
+        if not self._busy[client]:
+            del self._busy[client]
+        self._serve()
+
+    async def _turn(self, wish: _Wish) -> Client:
+        """Wait for a slot; give the client whose it is."""
+        turn: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         wish.turns.add(turn)
         for client in wish.clients:
             self._queues.setdefault(client, deque()).append(turn)
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
             if not turn.cancelled():
-                self._pass_on()  # the slot was handed over in the very step of the cancellation
+                self._end(turn.result())  # the slot was handed over in the very step of the cancellation
             raise
         finally:
             wish.turns.discard(turn)
             for client in wish.clients:
-                self._leave(client, turn)
+                self._leave_queue(client, turn)
 
-    def _leave(self, client: str, turn: asyncio.Future[None]) -> None:
+    def _leave_queue(self, client: Client, turn: asyncio.Future[Client]) -> None:
         queue = self._queues.get(client)
         if queue is not None and turn in queue:
             queue.remove(turn)
             if not queue:
                 del self._queues[client]
 
-    def _pass_on(self) -> None:
-        """Hand the slot to the client whose turn it is, who then queues up behind all others."""
-        while self._queues:
-            client, queue = self._queues.popitem(last=False)
+    def _serve(self) -> None:
+        """Hand free slots to the clients whose turn it is, each of which then queues up behind all others."""
+        for client in tuple(self._queues) if self._free > 0 else ():
+            if not self._may_work(client):
+                continue
+            queue = self._queues.pop(client)
             turn = _first_of(queue)
             if queue:
                 self._queues[client] = queue
             if turn is not None:
-                return turn.set_result(None)
-        self._free += 1
-        return None
+                self._begin(client)
+                turn.set_result(client)
+                if not self._free:
+                    return
 
 
-def _first_of(queue: deque[asyncio.Future[None]]) -> asyncio.Future[None] | None:
+def _first_of(queue: deque[asyncio.Future[Client]]) -> asyncio.Future[Client] | None:
     """Take the next turn out; one that is done was served for another client, or its work was cancelled just now."""
     while queue:
         turn = queue.popleft()

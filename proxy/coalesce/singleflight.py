@@ -16,10 +16,11 @@ class Flights(Generic[T]):
     """Loads under way, by key.
 
     A flight is a detached task: it outlives the client that started it. Its failure is shared by those who wait and
-    is forgotten with it. At most `bound` are open at once; one more is refused with Busy, joining one is free.
+    is forgotten with it. At most `bound` are open at once; one more is refused with Busy, joining one is free. Without
+    a bound the loads themselves refuse what is too much.
     """
 
-    def __init__(self, bound: int) -> None:
+    def __init__(self, bound: int | None = None) -> None:
         self._bound = bound
         self._tasks: dict[str, asyncio.Task[T]] = {}
 
@@ -47,7 +48,7 @@ class Flights(Generic[T]):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start(self, key: str, load: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
-        if len(self._tasks) >= self._bound:
+        if self._bound is not None and len(self._tasks) >= self._bound:
             raise Busy("Too many thumbnails are being loaded already.")
         task = asyncio.get_running_loop().create_task(self._fly(key, load()), name="flight")
         self._tasks[key] = task

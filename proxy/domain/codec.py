@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import msgspec
 
-from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind
+from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal, RefusalKind
 
-VERSION = 2
+VERSION = 3
 """Raise it with every change of shape: replicas of two versions then share no entry instead of misreading one."""
 
 
@@ -26,6 +26,7 @@ class _Refusal(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=
     code: int
     correlation_id: str
     message: str
+    asked_at: float
 
 
 class _Picture(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"picture/{VERSION}"):
@@ -35,8 +36,16 @@ class _Picture(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=
     body: bytes
 
 
+class _NoVariant(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"no_variant/{VERSION}"):
+    id: str
+    version: bytes
+    is_final: bool
+
+
+_Written: TypeAlias = _Grant | _Refusal | _Picture | _NoVariant
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[_Grant | _Refusal | _Picture] = msgspec.msgpack.Decoder(_Grant | _Refusal | _Picture)
+_decoder: msgspec.msgpack.Decoder[_Written] = msgspec.msgpack.Decoder(_Written)
 
 
 def encode(entry: Entry) -> bytes:
@@ -47,9 +56,13 @@ def encode(entry: Entry) -> bytes:
                 _Grant(entry.url, entry.fresh_until, entry.picture, entry.own, _raw(entry.version), entry.granted_at)
             )
         case Refusal():
-            return _encoder.encode(_Refusal(entry.kind, entry.code, entry.correlation_id, entry.message))
+            return _encoder.encode(
+                _Refusal(entry.kind, entry.code, entry.correlation_id, entry.message, entry.asked_at)
+            )
         case Picture():
             return _encoder.encode(_Picture(entry.id, entry.media_type, _raw(entry.version), entry.body))
+        case NoVariant():
+            return _encoder.encode(_NoVariant(entry.id, _raw(entry.version), entry.is_final))
         case _:
             assert_never(entry)
 
@@ -63,7 +76,7 @@ def decode(raw: bytes) -> Entry | None:
         return None
 
 
-def _entry(written: _Grant | _Refusal | _Picture) -> Entry:
+def _entry(written: _Written) -> Entry:
     match written:
         case _Grant():
             return Grant(
@@ -75,9 +88,11 @@ def _entry(written: _Grant | _Refusal | _Picture) -> Entry:
                 written.granted_at,
             )
         case _Refusal():
-            return Refusal(written.kind, written.code, written.correlation_id, written.message)
+            return Refusal(written.kind, written.code, written.correlation_id, written.message, written.asked_at)
         case _Picture():
             return Picture(written.id, written.media_type, _text(written.version), written.body)
+        case _NoVariant():
+            return NoVariant(written.id, _text(written.version), written.is_final)
         case _:
             assert_never(written)
 

@@ -9,6 +9,8 @@ from proxy.domain.errors import BadRequest
 from proxy.domain.model import FileUri
 
 _ACCEPTED = "accepted is cloudreve://[id[:password]@]my|share|shared_with_me|trash/path"
+ESCAPED_BYTES = 3
+"""How many bytes percent-encoding makes of one."""
 _SCHEME = b"cloudreve://"
 _FILESYSTEMS = frozenset({b"my", b"share", b"shared_with_me", b"trash"})
 _UNESCAPED = "-_.!~*'()"
@@ -24,7 +26,8 @@ _USERINFO = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@%-]*")
 def parse(text: str, max_bytes: int) -> FileUri:
     """Return the canonical form of a File URI: two texts are equal exactly when Cloudreve sees the same file in them.
 
-    Raise `BadRequest` for what Cloudreve would not understand and for more than `max_bytes`, as given or canonical.
+    Raise `BadRequest` for what Cloudreve would not understand and for more than `max_bytes`
+    once percent-encoding is undone: a name in another script takes three times as much encoded.
     The parts are cut in the order of Go's net/url, which Cloudreve uses: fragment, query, authority, path.
     """
     raw = _encoded(text, max_bytes)
@@ -40,25 +43,25 @@ def parse(text: str, max_bytes: int) -> FileUri:
     if filesystem == "share" and not owner:
         raise BadRequest("The File URI names no share; accepted is cloudreve://id[:password]@share/path.")
     canonical = f"cloudreve://{owner}{filesystem}{_path(path)}{_query(query)}"
-    if len(canonical) > max_bytes:
+    if len(unquote_to_bytes(canonical)) > max_bytes:
         raise _too_long(max_bytes)
     return FileUri(canonical, filesystem)
 
 
 def _too_long(max_bytes: int) -> BadRequest:
-    return BadRequest(f"The File URI is too long; accepted are {max_bytes} bytes, special characters percent-encoded.")
+    return BadRequest(f"The File URI is too long; accepted are {max_bytes} bytes, a percent-encoded one counting once.")
 
 
 def _encoded(text: str, max_bytes: int) -> bytes:
     """Return the text's bytes, once they are short enough and something that Go's net/url would look into."""
-    if len(text) > max_bytes:
+    if len(text) > ESCAPED_BYTES * max_bytes:
         raise _too_long(max_bytes)
     try:
         raw = text.encode()
     except UnicodeEncodeError:
         # Without the cause: it holds the text, and the text may hold a password.
         raise BadRequest("The File URI is not valid Unicode; accepted is UTF-8.") from None
-    if len(raw) > max_bytes:
+    if len(raw) > ESCAPED_BYTES * max_bytes:
         raise _too_long(max_bytes)
     if _CONTROL.search(raw):
         raise BadRequest("The File URI contains a control character; accepted are percent-encoded ones.")

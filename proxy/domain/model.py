@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from proxy.domain.variant import ORIGINAL, Variant
+
 PictureId: TypeAlias = str
 """Hex digest that names the bytes of a picture; shared by every grant that names the same bytes."""
 
@@ -105,12 +107,23 @@ class ThumbRequest:
 
     uri: FileUri
     credentials: Credentials = Credentials()
-    hint: str | None = None
-    """Context hint (UUID); Cloudreve answers a little faster with it."""
+    variant: Variant = ORIGINAL
+    """The variant that the visitor's `Accept` and the request's size allow."""
     if_none_match: str | None = None
     """The header as received, several lines joined by commas (RFC 9110 §13.1.2)."""
     client: str = ""
-    """Address from which the visitor comes; only for sharing the work fairly."""
+    """The client at the address from which the visitor comes (`domain.client`); only for sharing the work fairly."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRequest:
+    """How a picture is to be shown, and to which client."""
+
+    variant: Variant = ORIGINAL
+    if_none_match: str | None = None
+    """The header as received, several lines joined by commas (RFC 9110 §13.1.2)."""
+    client: str = ""
+    """The client at the visitor's address; only for sharing the work fairly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +165,8 @@ class Refusal:
     """Names the call in Cloudreve's log; empty when it gave none."""
     message: str = field(default="", repr=False)
     """Cloudreve's own words, for those who read its JSON; shown to nobody but the asker."""
+    asked_at: float = 0.0
+    """Unix time in seconds on Cloudreve's clock at which it was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +207,19 @@ class Picture:
         return PictureHead(self.media_type, self.version, len(self.body))
 
 
-Entry: TypeAlias = Grant | Refusal | Picture
+@dataclass(frozen=True, slots=True)
+class NoVariant:
+    """The original is shown in the place of a variant: the variant is hardly smaller, or cannot be made."""
+
+    id: PictureId
+    """Of the variant."""
+    version: str
+    """Of the original."""
+    is_final: bool
+    """Whether it stays so: an encoder that failed is tried again later."""
+
+
+Entry: TypeAlias = Grant | Refusal | Picture | NoVariant
 """What a tier may hold."""
 
 

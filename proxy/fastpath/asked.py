@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import NamedTuple, TypeAlias
 
 from aiohttp import web
@@ -25,3 +26,12 @@ class Asked(NamedTuple):
     """Of the hit path, when it came."""
     forgotten: int
     """How often the tiers had been told to forget something by then."""
+
+
+def is_first(raw: bytes, once: MutableMapping[int, None]) -> bool:
+    """Tell whether a request comes for the first time, as far as is known; take note of it in `once`."""
+    name = hash(raw)
+    if name in once:
+        return False
+    once[name] = None
+    return True

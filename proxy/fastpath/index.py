@@ -18,11 +18,13 @@ from weakref import ref
 from aiohttp import web
 from cachetools import LRUCache
 
+from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
+from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
 from proxy.domain.model import Picture, SessionRef, Source
 from proxy.domain.response_fields import Handling
-from proxy.fastpath.asked import EVIDENCE, Asked, Wire
+from proxy.fastpath.asked import EVIDENCE, Asked, Wire, is_first
 from proxy.fastpath.entry import Finished, Recalled, Way, caching, counting, fixed, found_in, is_at_hand, is_repeatable
 from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
@@ -69,8 +71,12 @@ class HitPath:
         self._finished: dict[bytes, Finished] = {}
         self._recalled: LRUCache[str, int] = LRUCache(KNOWN_ONCE)
         """The memory tier's version when a picture was last recalled, by its key."""
-        self.size_bytes = 0
-        """What is kept takes, as estimated, without the pictures."""
+        self._eviction: FairEviction[bytes] = FairEviction(clock.timer)
+
+    @property
+    def size_bytes(self) -> int:
+        """Tell what is kept takes, as estimated, without the pictures."""
+        return int(self._eviction.total)
 
     def asked(self, raw: bytes, *, is_trusted: bool) -> Asked:
         """Take note of a request that has just come."""
@@ -128,7 +134,7 @@ class HitPath:
         """Forget all, that of requests under way too: visitors are to go elsewhere."""
         self._epoch += 1
         self._finished.clear()
-        self.size_bytes = 0
+        self._eviction.clear()
 
     def forget_ended(self) -> None:
         """Forget the answers given to sessions that have ended; `offer` keeps none of them."""
@@ -150,11 +156,11 @@ class HitPath:
             return
         if answer.session is not None and self._has_ended(answer.session):
             return
-        if self._is_first(asked.raw) or not is_repeatable(request, response, asked.raw):
+        if is_first(asked.raw, self._once) or not is_repeatable(request, response, asked.raw):
             return
         until = min(answer.found.sure_until, renew_at(answer.found.grant, self._renew_s))
         if self._now() < until:
-            self._keep(self._finished_by(asked, answer, request, response, until))
+            self._keep(self._finished_by(asked, answer, request, response, until), answer.client)
 
     def _renew(self, known: Finished, now: float) -> bool:
         """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
@@ -168,6 +174,7 @@ class HitPath:
             if not known.show(picture):
                 self._drop(known.raw)
                 return False
+        self._eviction.touch(known.raw)
         known.version = version
         known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.until)
         known.head = known.head_for(now, self._today(), known.near)
@@ -191,14 +198,6 @@ class HitPath:
         self._recalled[key] = version
         return before is not None and version - before <= self._memory.count
 
-    def _is_first(self, raw: bytes) -> bool:
-        """Tell whether a request comes for the first time, as far as is known."""
-        name = hash(raw)
-        if name in self._once:
-            return False
-        self._once[name] = None
-        return True
-
     def _finished_by(
         self, asked: Asked, answer: Answer, request: web.Request, response: web.StreamResponse, until: float
     ) -> Finished:
@@ -214,6 +213,7 @@ class HitPath:
             grant=answer.found.grant,
             grant_key=answer.found.key,
             shown=shown.head if shown is not None else None,
+            picture_key=answer.picture_key,
             until=until,
             forgotten=asked.forgotten,
             fixed=fixed(response),
@@ -227,17 +227,16 @@ class HitPath:
         tally = self._metrics.tally(outcome, handling.grant, handling.picture)
         return Way(counting(caching, handling), tally)
 
-    def _keep(self, known: Finished) -> None:
+    def _keep(self, known: Finished, client: Client) -> None:
         self._drop(known.raw)
         self._finished[known.raw] = known
-        self.size_bytes += known.size_bytes
+        self._eviction.add(known.raw, client, known.size_bytes)
         while self.size_bytes > self._max_bytes:
-            self._drop(next(iter(self._finished)))
+            self._drop(self._eviction.victim(client))
 
     def _drop(self, raw: bytes) -> None:
-        known = self._finished.pop(raw, None)
-        if known is not None:
-            self.size_bytes -= known.size_bytes
+        self._finished.pop(raw, None)
+        self._eviction.discard(raw)
 
     def _today(self) -> bytes:
         """Give the value of `Date`."""

@@ -7,7 +7,7 @@ _FILES = "/api/v4/file"
 _UPLOADED = "/api/v4/callback/"
 """Here the page says, with a GET for some kinds of storage, that it has sent a file to storage itself (*source*:
 routers/router.go of 4.14.0)."""
-_HARMLESS = tuple(f"{_FILES}/{name}" for name in ("url", "pin", "lock", "metadata", "viewerSession", "wopi"))
+_HARMLESS = tuple(f"{_FILES}/{name}" for name in ("url", "pin", "lock", "viewerSession", "wopi"))
 """They read, write what no picture shows, or are called by office servers, who have no token (*source*: the same)."""
 
 

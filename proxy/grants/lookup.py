@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeGuard
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.distributed_singleflight import Alone, Cluster
 from proxy.coalesce.singleflight import Flights
+from proxy.domain.client import Client, client_of
 from proxy.domain.codec import encode
 from proxy.domain.errors import AccountFailed, Busy, InvalidToken, Refused, StillGenerating, TooSlow, Unreachable
 from proxy.domain.freshness import is_final, refusal_ttl_s, renew_at
@@ -83,7 +84,7 @@ class Grants:
     async def find(self, visitor: Visitor, request: ThumbRequest) -> FoundGrant:
         """Give a live grant; raise Refused when Cloudreve said no, StillGenerating when it took too long."""
         key, changed = grant_key(visitor.identity, request.uri), await self._last_change(visitor)
-        kept = await self._tiers.find(key, (Grant, Refusal), self._promotion_s)
+        kept = await self._tiers.find(key, (Grant, Refusal), self._promotion_s, _client(visitor, request))
         if kept is not None and self._counts(kept[0], changed):
             sure_until = min(visitor.sure_until, changed.sure_until)
             found = FoundGrant(self._allowed(kept[0]), kept[1], collapsed=False, key=key, sure_until=sure_until)
@@ -97,7 +98,7 @@ class Grants:
         """Note which version of a foreign picture this grant was seen to name, so that it needs no further check."""
         key, noted = grant_key(visitor.identity, request.uri), replace(grant, version=version)
         if self._tiers.lookup(key) == grant:  # else it has been renewed, refused or driven out in the meantime
-            await self._tiers.keep(key, noted, self._kept_s(noted))
+            await self._tiers.keep(key, noted, self._kept_s(noted), _client(visitor, request))
 
     async def forget(self, visitor: Visitor, request: ThumbRequest) -> None:
         """Drop a grant that upstream no longer honours."""
@@ -158,7 +159,8 @@ class Grants:
         return entry
 
     def _counts(self, entry: Grant | Refusal, changed: Change) -> bool:
-        return isinstance(entry, Refusal) or (self.remaining_s(entry) > 0 and not _is_older(entry, changed))
+        is_alive = isinstance(entry, Refusal) or self.remaining_s(entry) > 0
+        return is_alive and not _is_older(entry, changed)
 
     def _promotion_s(self, entry: Entry) -> float:
         """Tell how long what Redis held may stay in memory.
@@ -183,9 +185,9 @@ class Grants:
         """Have one replica resolve; a grant counts as done when it lasts longer than `after`."""
 
         async def find(left: bytes) -> Grant | Refusal | None:
-            entry = await self._tiers.find_shared(key, self._promotion_s, left)
+            entry = await self._tiers.find_shared(key, self._promotion_s, left, _client(visitor, request))
             changed = await self._last_change(visitor)
-            if isinstance(entry, Refusal):
+            if isinstance(entry, Refusal) and not _is_older(entry, changed):
                 self._tiers.forget_here(key)  # the grant of before, which would bridge an outage
                 return entry
             return entry if self._lasts(entry, after, changed) else None
@@ -213,13 +215,18 @@ class Grants:
         kept_s = self._kept_s(resolution)
         if isinstance(resolution, Refusal) and is_final(resolution) and not kept_s > 0:
             await self._tiers.forget(key)  # it takes no place, but the grant of before loses its own
-        self._tiers.keep_here(key, resolution, kept_s)
+        self._tiers.keep_here(key, resolution, kept_s, _client(visitor, request))
         return resolution
 
 
+def _client(visitor: Visitor, request: ThumbRequest) -> Client:
+    return client_of(visitor.identity, request.client)
+
+
 def _is_older(entry: Grant | Refusal, changed: Change) -> bool:
-    """Tell whether a grant was asked for before a change, of which it cannot know then."""
-    return isinstance(entry, Grant) and entry.granted_at <= changed.at
+    """Tell whether Cloudreve was asked before a change, of which its answer cannot know then."""
+    asked_at = entry.granted_at if isinstance(entry, Grant) else entry.asked_at
+    return asked_at <= changed.at
 
 
 def _ended_by(changed: Change, grant: Grant) -> Grant:

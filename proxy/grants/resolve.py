@@ -12,10 +12,10 @@ from cachetools import LRUCache
 
 from proxy.coalesce.distributed_singleflight import Alone, Cluster
 from proxy.coalesce.fair_queue import FairLimit
+from proxy.domain.client import client_of
 from proxy.domain.freshness import backoff_s
 from proxy.domain.keys import turn_key
 from proxy.domain.model import Generating, Grant, Resolution, ThumbRequest, Visitor
-from proxy.identity.claims import client_of
 from proxy.upstream.cloudreve import Cloudreve
 
 GENERATED_NAMES = 100_000
@@ -77,7 +77,7 @@ class Resolver:
         started, attempt = asyncio.get_running_loop().time(), 0
         while True:
             async with self._limit.slot(name):
-                resolution = await self._cloudreve.resolve(request.uri, visitor.credentials, request.hint)
+                resolution = await self._cloudreve.resolve(request.uri, visitor.credentials)
             if isinstance(resolution, Grant):
                 self._generated[name] = None
             pause_s = backoff_s(attempt, random.random())  # noqa: S311 - jitter is no secret

@@ -8,7 +8,8 @@ import structlog
 from aiohttp import web
 
 from proxy.domain.errors import MethodNotAllowed, NoSuchRoute, ProxyError
-from proxy.domain.response_fields import problem, problem_fields
+from proxy.domain.response_fields import joined, problem, problem_fields
+from proxy.http.problem_page import FIELDS, Link, page, prefers_page
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -42,9 +43,13 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem_of(request, ProxyError("The gateway failed on this request."))
 
 
-def problem_of(request: web.Request, error: ProxyError) -> web.Response:
-    """Make the answer that tells of an error."""
+def problem_of(request: web.Request, error: ProxyError, link: Link | None = None) -> web.Response:
+    """Make the answer that tells of an error: problem+json, or a page with a link where a person's browser asks."""
     request[OUTCOME] = error.category
+    if prefers_page(request.headers.getall("Accept", ())):
+        return web.Response(
+            status=error.status, headers=dict(joined(problem_fields(error), FIELDS)), body=page(error, link)
+        )
     return web.Response(status=error.status, headers=dict(problem_fields(error)), body=problem(error))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from proxy.domain.client import Client, client_at
 from proxy.http.forwarded import Proxies, Seen
 from proxy.settings import ServerSettings
 
@@ -18,7 +19,8 @@ class Front:
         self._proxies = Proxies(settings.trusted_proxies)
         self.trusts = self._proxies.trusts
         """Tells whether what comes from an address is believed."""
-        self._public_origin = settings.public_origin
+        self._public_origin, self.path = _split(settings.public_origin or "")
+        """The path is what a proxy in front strips; empty where it strips none."""
 
     def seen(self, request: web.Request) -> Seen:
         """Give the visitor's address, and the scheme and host it has used, as trusted proxies tell them."""
@@ -30,10 +32,23 @@ class Front:
             request[_SEEN] = seen
         return seen
 
-    def origin(self, request: web.Request) -> str:
-        """Give the origin that URLs begin with, such as https://cloud.example.com; empty where it is not known."""
-        return self._public_origin or self.seen(request).origin or ""
+    def client(self, request: web.Request) -> Client:
+        """Give the client that asks, as every limit counts it."""
+        return client_at(self.seen(request).client)
+
+    def base(self, request: web.Request) -> str:
+        """Give what URLs begin with, such as https://cloud.example.com; empty where it is not known."""
+        return self._origin(request) + self.path
 
     def own_origin(self, request: web.Request) -> str:
-        """Give the same origin for comparing; where it is not known, what the request itself says (`Host`)."""
-        return self.origin(request) or f"{request.scheme}://{request.host}"
+        """Give the origin for comparing; where it is not known, what the request itself says (`Host`)."""
+        return self._origin(request) or f"{request.scheme}://{request.host}"
+
+    def _origin(self, request: web.Request) -> str:
+        return self._public_origin or self.seen(request).origin or ""
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Give origin and path of an address."""
+    path_at = address.find("/", address.find("://") + 3)
+    return (address, "") if path_at < 0 else (address[:path_at], address[path_at:])

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from proxy.domain.errors import BadRequest, InvalidToken
 from proxy.domain.file_uri import parse
 from proxy.domain.model import Credentials, ThumbRequest
+from proxy.domain.variant import ORIGINAL, Variant
 
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*) *")
 _SCHEME = re.compile(r"\s*bearer(?![!#$%&'*+.^_`|~0-9a-z-])", re.IGNORECASE | re.ASCII)
 _TICKET = re.compile(r"[\x21-\x7e]{1,4096}")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def thumb_request(
@@ -20,8 +20,8 @@ def thumb_request(
     *,
     authorization: Sequence[str] = (),
     ticket: Sequence[str] = (),
-    hint: str | None = None,
     if_none_match: Sequence[str] = (),
+    variant: Variant = ORIGINAL,
     client: str = "",
     cookie: str | None = None,
     max_uri_bytes: int,
@@ -35,7 +35,7 @@ def thumb_request(
     return ThumbRequest(
         uri=parse(uris[0], max_uri_bytes),
         credentials=Credentials(bearer(authorization), _ticket(ticket), cookie),
-        hint=hint if hint and _UUID.fullmatch(hint) else None,
+        variant=variant,
         if_none_match=", ".join(if_none_match) if if_none_match else None,
         client=client,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass, replace
@@ -38,6 +39,10 @@ class _Header(msgspec.Struct):
     alg: str
 
 
+class _Shape(msgspec.Struct):
+    exp: float = math.inf
+
+
 class _Payload(msgspec.Struct):
     sub: str
     exp: float
@@ -60,6 +65,19 @@ def read_claims(token: str) -> Claims | None:
     return Claims(payload.sub, payload.exp, payload.nbf, payload.token_type, payload.client_id, scopes)
 
 
+def is_acceptable(token: str, now: float) -> bool:
+    """Tell whether Cloudreve could accept a token at all: an HS256 JWT that has not expired. No proof of anything."""
+    parts = _TOKEN.fullmatch(token)
+    if parts is None:
+        return False
+    try:
+        algorithm = msgspec.json.decode(_part(parts[1]), type=_Header).alg
+        expires = msgspec.json.decode(_part(parts[2]), type=_Shape).exp
+    except (ValueError, RecursionError):
+        return False
+    return algorithm == "HS256" and now - DATE_PRECISION_S < expires
+
+
 def verify(token: str, secret_key: bytes, now: float) -> Claims | None:
     """Check an access token with the site's secret key (HS256 and nothing else); None when it is not valid at `now`."""
     if not _is_signed(token, secret_key):
@@ -80,11 +98,6 @@ def identity_of(token: str, subject: str) -> Identity:
     if claims is None or claims.subject != subject:
         return Identity(IdentityKind.USER, subject, client=f"token:{token_digest(token)}")
     return Identity(IdentityKind.USER, subject, claims.client, claims.scopes)
-
-
-def client_of(identity: Identity, address: str) -> str:
-    """Return the client that shares Cloudreve fairly with others: a user by id, anybody else by address."""
-    return identity.subject if identity.kind is IdentityKind.USER else address
 
 
 def holding(identity: Identity, ticket: str | None) -> Identity:

@@ -7,28 +7,26 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
-from cachetools import TLRUCache
-
-from proxy.coalesce.singleflight import Flights
+from proxy.cache.fair_cache import FairCache
+from proxy.domain.client import Client
 from proxy.domain.errors import InvalidToken, SessionUnknown
 from proxy.domain.keys import token_digest
 from proxy.domain.model import ANONYMOUS, Credentials, FileUri, Identity, Visitor
 from proxy.identity.accounts import Accounts
 from proxy.identity.claims import holding, identity_of, read_claims, verify
-from proxy.observe.metrics import Metrics
+from proxy.identity.whoami import Whoami
 from proxy.sessions.lifecycle import Sessions
 from proxy.settings import IdentitySettings
 from proxy.upstream.clock import Clock
-from proxy.upstream.cloudreve import Cloudreve
 
 KNOWN_TOKENS = 10_000
-"""How many tokens are remembered; an entry is a digest and a user id."""
+"""How many tokens are remembered, users sharing them fairly; an entry is a digest and a user id."""
 BRIEF_S = 2.0
-"""How long a token is remembered that was not accepted, or does not say when it ends: a page of images asks once."""
+"""How long a token is remembered that does not say when it ends, and a visitor whose cookie is not good."""
 
 
 class _Known(NamedTuple):
-    identity: Identity | None
+    identity: Identity
     until: float
 
 
@@ -41,10 +39,8 @@ class Identifier:
 
     def __init__(
         self,
-        cloudreve: Cloudreve,
+        whoami: Whoami,
         clock: Clock,
-        metrics: Metrics,
-        flights: Flights[str | None],
         settings: IdentitySettings,
         secret_key: bytes | None,
         sessions: Sessions,
@@ -52,26 +48,25 @@ class Identifier:
     ) -> None:
         self._accounts = accounts
         self._sessions = sessions
-        self._cloudreve = cloudreve
+        self._whoami = whoami
         self._clock = clock
-        self._metrics = metrics
-        self._flights = flights
         self._ttl_s = settings.ttl_s
         self._secret_key = secret_key
-        self._known: TLRUCache[str, _Known] = TLRUCache(KNOWN_TOKENS, ttu=_until, timer=clock.now)
+        self._known: FairCache[str, _Known] = FairCache(KNOWN_TOKENS, ttu=_until, timer=clock.now)
 
-    async def identify(self, credentials: Credentials, uri: FileUri | None = None) -> Visitor:
+    async def identify(self, credentials: Credentials, uri: FileUri | None = None, client: Client = "") -> Visitor:
         """Name the visitor: by token, by cookie, as the account that has published `uri`, or as nobody.
 
-        Raises InvalidToken for a token that Cloudreve would silently take for anonymous. A cookie that is not good is
-        as none: the browser sends it, not the visitor.
+        `client` is the client at the visitor's address; how often Cloudreve is asked is bounded for each of them.
+        Raises InvalidToken for a token that Cloudreve would silently take for anonymous, Refused for one of a banned
+        user. A cookie that is not good is as none: the browser sends it, not the visitor.
         """
         if credentials.bearer is not None:
-            identity, until = await self._user(credentials.bearer)
+            identity, until = await self._user(credentials.bearer, client)
             return Visitor(holding(identity, credentials.ticket), credentials, until)
         sure_until = math.inf
         if credentials.cookie is not None:
-            visitor = await self._by_cookie(credentials, credentials.cookie, uri)
+            visitor = await self._by_cookie(credentials, credentials.cookie, uri, client)
             if visitor is not None:
                 return visitor
             sure_until = self._clock.now() + BRIEF_S
@@ -79,7 +74,9 @@ class Identifier:
         nobody = await self._nobody(credentials, uri)
         return nobody if nobody.sure_until == sure_until else replace(nobody, sure_until=sure_until)
 
-    async def _by_cookie(self, credentials: Credentials, cookie: str, uri: FileUri | None) -> Visitor | None:
+    async def _by_cookie(
+        self, credentials: Credentials, cookie: str, uri: FileUri | None, client: Client
+    ) -> Visitor | None:
         """Name whose session it is. While that cannot be found out, everybody may still see what is nobody's own."""
         try:
             entered = await self._sessions.enter(cookie)
@@ -90,7 +87,7 @@ class Identifier:
         if entered is None:
             return None
         with suppress(InvalidToken):
-            identity, until = await self._user(entered.session.access)
+            identity, until = await self._user(entered.session.access, client)
             known = replace(credentials, bearer=entered.session.access)
             sure_until = min(until, entered.sure_until)
             visitor = holding(identity, credentials.ticket)
@@ -104,29 +101,24 @@ class Identifier:
             return account
         return Visitor(holding(ANONYMOUS, credentials.ticket), credentials, math.inf)
 
-    async def _user(self, token: str) -> tuple[Identity, float]:
+    async def _user(self, token: str, client: Client) -> tuple[Identity, float]:
         digest = token_digest(token)
-        known = self._known.get(digest) or await self._verified(token, digest)
-        if known.identity is None:
-            raise InvalidToken("Cloudreve does not accept this access token: it is wrong or has expired.")
+        known = self._known.get(digest)
+        if known is None:
+            subject = await self._subject(token, client)
+            if subject is None:
+                raise InvalidToken("Cloudreve does not accept this access token: it is wrong or has expired.")
+            known = self._knowledge(token, subject)
+            self._known.put(digest, known, subject)
         return known.identity, known.until
 
-    async def _verified(self, token: str, digest: str) -> _Known:
-        if self._secret_key is not None:
-            claims = verify(token, self._secret_key, self._clock.now())
-            subject = claims.subject if claims else None
-        else:
-            outcome, collapsed = self._flights.join(digest, lambda: self._cloudreve.whoami(token))
-            if collapsed:
-                self._metrics.collapsed("identity")
-            subject = await outcome
-        known = self._knowledge(token, subject)
-        self._known[digest] = known
-        return known
+    async def _subject(self, token: str, client: Client) -> str | None:
+        if self._secret_key is None:
+            return await self._whoami.subject(token, client)
+        claims = verify(token, self._secret_key, self._clock.now())
+        return claims.subject if claims else None
 
-    def _knowledge(self, token: str, subject: str | None) -> _Known:
-        now = self._clock.now()
-        claims = read_claims(token) if subject else None  # verified by now, so that its end can be believed
-        if subject is None or claims is None:
-            return _Known(identity_of(token, subject) if subject else None, now + BRIEF_S)
-        return _Known(identity_of(token, subject), min(now + self._ttl_s, claims.expires))
+    def _knowledge(self, token: str, subject: str) -> _Known:
+        now, claims = self._clock.now(), read_claims(token)  # verified by now, so that its end can be believed
+        until = min(now + self._ttl_s, claims.expires) if claims else now + BRIEF_S
+        return _Known(identity_of(token, subject), until)

@@ -115,8 +115,9 @@ def _check_framing(head: Head) -> None:
 def onward(head: Head, seen: Seen, peer: str, own_cookies: Collection[str]) -> Fields:
     """Make the fields for Cloudreve; `peer` is the address that our connection comes from, "" where it has none.
 
-    The cookies named in `own_cookies`, without `__Host-`, are removed. `Host` is the one in the visitor's address bar:
-    Cloudreve chooses its site URL by it, and refuses a WebDAV `Destination` with another.
+    The cookies named in `own_cookies`, without `__Host-`, are removed, and those whose names go on with `_`. `Host` is
+    the one in the visitor's address bar: Cloudreve chooses its site URL by it, and refuses a WebDAV `Destination` with
+    another.
     """
     host = _host(head, seen)
     added = {
@@ -200,5 +201,10 @@ def _expectation(head: Head) -> str:
 def _without(own: Collection[str], cookies: str) -> str:
     """Remove the gateway's own cookies from one line; a line without any stays as it is."""
     pairs = [pair.strip() for pair in cookies.split(";")]
-    kept = [pair for pair in pairs if _PREFIX.sub("", pair.partition("=")[0].rstrip()) not in own]
+    names = [_PREFIX.sub("", pair.partition("=")[0].rstrip()) for pair in pairs]
+    kept = [pair for pair, name in zip(pairs, names, strict=True) if not any(_is_of(each, name) for each in own)]
     return cookies if len(kept) == len(pairs) else "; ".join(kept)
+
+
+def _is_of(own: str, name: str) -> bool:
+    return name == own or name.startswith(f"{own}_")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlencode
 
@@ -73,15 +73,20 @@ def open_attempt(sealer: Sealer, text: str | None, site: str, now: float) -> Att
     return Attempt(read.state, read.verifier, read.landing, read.until)
 
 
-def landing(texts: Sequence[str], session_path: str) -> str:
-    """Give the path to land at, `/` where none is asked for; raise BadRequest for anything but a path on this site."""
+def landing(texts: Sequence[str], session_path: str, origins: Collection[str] = ()) -> str:
+    """Give the path to land at, or the URL at one of `origins`; `/` where none is asked for.
+
+    Raises BadRequest for anything else. `session_path` is the gateway's own, as browsers know it.
+    """
     if not texts:
         return "/"
     text = texts[0]
-    if len(texts) > 1 or not _stays_here(text, session_path):
-        raise BadRequest("`next` must be one path on this site, such as /gallery.html.")
+    origin = next((origin for origin in origins if text == origin or text.startswith(f"{origin}/")), "")
+    path = (text.removeprefix(origin) or "/") if origin else text
+    if len(texts) > 1 or not _stays_there(path, "" if origin else session_path):
+        raise BadRequest("`next` must be one path on this site, such as /gallery.html, or lead to `session.origins`.")
     try:
-        return quote(text, safe="/?#[]@!$&'()*+,;=:%~")
+        return origin + quote(path, safe="/?#[]@!$&'()*+,;=:%~")
     except UnicodeEncodeError:  # bytes that are no UTF-8
         raise BadRequest("`next` must be text.") from None
 
@@ -123,8 +128,8 @@ def answered(
     return attempt, codes[0]
 
 
-def _stays_here(text: str, session_path: str) -> bool:
-    """Tell whether it is a path on this site, also for browsers and servers that decode it more than once."""
+def _stays_there(text: str, session_path: str) -> bool:
+    """Tell whether it is a path on its site, also for browsers and servers that decode it more than once."""
     if not text.startswith("/") or len(text) > MAX_LANDING_CHARS or _UNSAFE.search(text):
         return False
     path = re.split(r"[?#]", text, maxsplit=1)[0]
@@ -133,4 +138,6 @@ def _stays_here(text: str, session_path: str) -> bool:
     if "//" in path or _UNSAFE.search(path) or {".", ".."} & set(path.split("/")):
         return False
     # Landing at the sign-in would begin it anew, for ever where Cloudreve asks no more.
-    return not f"{path}/".lower().startswith((f"{session_path}/login/", f"{session_path}/callback/"))
+    return not session_path or not f"{path}/".lower().startswith(
+        (f"{session_path}/login/", f"{session_path}/callback/")
+    )

@@ -15,9 +15,14 @@ class SameSite(StrEnum):
     """Also where another site leads the visitor here."""
 
 
-def cookie_name(name: str, *, is_secure: bool) -> str:
-    """Give the name in full. With `__Host-` nobody but this very host can have set it (RFC 6265bis §4.1.3.2)."""
-    return f"__Host-{name}" if is_secure else name
+def cookie_name(name: str, *, is_secure: bool, path: str = "/") -> str:
+    """Give the name in full. With `__Host-` nobody but this very host can have set it (RFC 6265bis §4.1.3.2).
+
+    That prefix demands `Path=/`. Where the gateway has but a part of a host's paths, `__Secure-` is what remains.
+    """
+    if not is_secure:
+        return name
+    return f"__Host-{name}" if path == "/" else f"__Secure-{name}"
 
 
 def read_cookie(lines: Sequence[str], name: str) -> str | None:
@@ -27,10 +32,17 @@ def read_cookie(lines: Sequence[str], name: str) -> str | None:
     return values[0] if len(values) == 1 and values[0] else None
 
 
-def set_cookie(name: str, value: str, max_age_s: float, *, is_secure: bool, same_site: SameSite) -> str:
+def cookie_names(lines: Sequence[str], beginning: str) -> list[str]:
+    """List the cookies in the lines of `Cookie` whose names begin so; browsers send the oldest first."""
+    names = (pair.partition("=")[0].strip() for line in lines for pair in line.split(";"))
+    return [name for name in names if name.startswith(beginning)]
+
+
+def set_cookie(
+    name: str, value: str, max_age_s: float, *, is_secure: bool, same_site: SameSite, path: str = "/"
+) -> str:
     """Write `Set-Cookie`; with no time left it takes the cookie away."""
-    secure = "; Secure" if is_secure else ""
+    full_name = cookie_name(name, is_secure=is_secure, path=path)
     lasting = f"Max-Age={max(int(max_age_s), 0)}"
-    return (
-        f"{cookie_name(name, is_secure=is_secure)}={value}; Path=/; {lasting}; HttpOnly; SameSite={same_site}{secure}"
-    )
+    secure = "; Secure" if is_secure else ""
+    return f"{full_name}={value}; Path={path}; {lasting}; HttpOnly; SameSite={same_site}{secure}"

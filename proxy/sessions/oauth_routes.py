@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -13,7 +14,9 @@ from proxy.domain.keys import site_digest
 from proxy.domain.model import Credentials, SessionCookie
 from proxy.domain.response_fields import SAFETY, Fields
 from proxy.domain.seal import Sealer
+from proxy.http.problem_page import Link
 from proxy.http.problems import OUTCOME, problem_of
+from proxy.http.request_origin import Front
 from proxy.identity.identify import Identifier
 from proxy.sessions.authorization import (
     ATTEMPT_S,
@@ -25,7 +28,7 @@ from proxy.sessions.authorization import (
     open_attempt,
     seal_attempt,
 )
-from proxy.sessions.cookies import NO_COOKIE, Jar
+from proxy.sessions.cookies import Jar
 from proxy.sessions.lifecycle import Sessions
 from proxy.sessions.session import may_sign_in
 from proxy.settings import Settings
@@ -50,6 +53,7 @@ class SignIn:
         sealer: Sealer,
         clock: Clock,
         jar: Jar,
+        front: Front,
         settings: Settings,
     ) -> None:
         self._sessions = sessions
@@ -59,6 +63,8 @@ class SignIn:
         self._clock = clock
         self._jar = jar
         self._path = settings.session.path
+        self._way = front.path + self._path
+        self._origins = settings.session.origins
         self._client_id = settings.sign_in.client_id or ""
         self._scopes = settings.sign_in.scopes
         self._site = site_digest(settings.site)
@@ -74,37 +80,44 @@ class SignIn:
             web.get(f"{self._path}/callback", callback, allow_head=False),
         ]
 
+    def _again(self, request: web.Request, error: ProxyError, where: str) -> web.Response:
+        """Tell of an error; a person may begin anew from there."""
+        link = Link(f"{self._way}/login?{urlencode({'next': where})}", "Sign in")
+        response = problem_of(request, error, link)
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
     async def _login(self, request: web.Request) -> web.Response:
         """Begin a sign-in, and send the visitor to Cloudreve."""
         request[OUTCOME] = "sign_in"
+        where = landing(request.query.getall("next", ()), self._way, self._origins)
         if not may_sign_in(request.headers):
-            raise CrossSite("Signing in begins on a page of this site, in a window of its own.")
-        where = landing(request.query.getall("next", ()), self._path)
+            error = CrossSite("Signing in begins on a page of this site, in a window of its own.")
+            return self._again(request, error, where)
         until = self._clock.now() + ATTEMPT_S
         attempt = Attempt(secrets.token_urlsafe(32), secrets.token_urlsafe(48), where, until)
         url = authorize_url(self._site_origin, self._client_id, self._redirect_uri, self._scopes, attempt)
         response = _redirect(url)
         sealed = seal_attempt(self._sealer, attempt, self._site)
-        self._jar.put_attempt(request, response, SessionCookie(sealed, ATTEMPT_S))
+        self._jar.put_attempt(request, response, attempt.state, SessionCookie(sealed, ATTEMPT_S))
         return response
 
     async def _callback(self, request: web.Request) -> web.Response:
         """End a sign-in: the visitor lands where they wanted, with a session or with an error that says why not."""
         request[OUTCOME] = "sign_in"
-        kept = open_attempt(self._sealer, self._jar.attempt(request), self._site, self._clock.now())
         states, codes, errors = (request.query.getall(name, ()) for name in ("state", "code", "error"))
+        kept = open_attempt(self._sealer, self._jar.attempt(request, states), self._site, self._clock.now())
         try:
             attempt, code = answered(kept, states, codes, errors)
             async with deadline(self._deadline_s):
                 cookie = await self._redeemed(code, attempt.verifier)
         except ProxyError as error:
-            response = problem_of(request, error)
-            response.headers.update(_FIELDS)
+            response = self._again(request, error, kept.landing if kept else "/")
         else:
             response = _redirect(attempt.landing)
             self._jar.put_session(request, response, cookie)
-        if is_answer(kept, states):  # any other request leaves the sign-in under way as it is
-            self._jar.put_attempt(request, response, NO_COOKIE)
+        if kept is not None and is_answer(kept, states):  # others, in other tabs, stay under way
+            self._jar.drop_attempt(request, response, kept.state)
         return response
 
     async def _redeemed(self, code: str, verifier: str) -> SessionCookie:

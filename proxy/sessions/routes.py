@@ -94,7 +94,7 @@ class SessionApi:
         token = bearer(request.headers.getall("Authorization", ()))
         if token is None:
             raise NotSignedIn("Send an access token of Cloudreve as `Authorization: Bearer`.")
-        visitor = await self._identifier.identify(Credentials(token))
+        visitor = await self._identifier.identify(Credentials(token), client=self._front.client(request))
         session, cookie = self._sessions.begin(Tokens(token))
         response = _said(visitor.identity, session.ends)
         self._jar.put_session(request, response, cookie)
@@ -105,7 +105,7 @@ class SessionApi:
         token = bearer(request.headers.getall("Authorization", ()))
         if token is None:
             return await self._show_session(request)
-        visitor = await self._identifier.identify(Credentials(token))
+        visitor = await self._identifier.identify(Credentials(token), client=self._front.client(request))
         claims = read_claims(token)
         return _said(visitor.identity, claims.expires if claims else None)
 
@@ -114,7 +114,9 @@ class SessionApi:
         entered = await self._sessions.enter(cookie) if cookie else None
         if entered is not None:
             with suppress(InvalidToken):
-                visitor = await self._identifier.identify(Credentials(entered.session.access))
+                visitor = await self._identifier.identify(
+                    Credentials(entered.session.access), client=self._front.client(request)
+                )
                 response = _said(visitor.identity, entered.session.ends)
                 if entered.renewed is not None:
                     self._jar.put_session(request, response, entered.renewed)

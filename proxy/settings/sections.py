@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from proxy.domain.errors import BadRequest
 from proxy.domain.file_uri import parse
+from proxy.domain.variant import Format
 from proxy.settings.fields import (
     AnyOrigin,
     Bytes,
@@ -22,6 +23,7 @@ from proxy.settings.fields import (
     Origin,
     OriginList,
     Port,
+    PublicAddress,
     RedisUrl,
     Scopes,
     SealKeys,
@@ -33,6 +35,7 @@ from proxy.settings.fields import (
     Workers,
 )
 from proxy.settings.files import PictureFile, SecretFile, StateFile
+from proxy.settings.picture_fields import AvifSpeed, EncoderMemory, Formats, Quality, Sizes, WebpEffort
 from proxy.settings.redis_url import ACCEPTED
 
 
@@ -73,7 +76,8 @@ class ServerSettings(Section):
     passthrough: Switch = False
     trusted_proxies: NetworkList = ("127.0.0.0/8", "::1/128")
     public_origin: Annotated[
-        Origin | None, Field(description="an address as http://host:port or https://host, without a path")
+        PublicAddress | None,
+        Field(description="an address as http://host:port or https://host, with a path where a proxy strips one"),
     ] = None
 
     @model_validator(mode="after")
@@ -137,10 +141,21 @@ class RefusalSettings(Section):
 
 
 class PictureSettings(Section):
-    """How large a picture may be, and how long its bytes are kept."""
+    """How large a picture may be, how long its bytes are kept, and which variants are made of it."""
 
     max_bytes: Bytes = 10 * 1024 * 1024
+    max_pixels: Count = 50_000_000
     ttl_s: Seconds = 86400.0
+    formats: Formats = (Format.WEBP,)
+    sizes: Sizes = (100, 200, 300, 400, 600, 800, 1200, 1600)
+    webp_quality: Quality = 80
+    webp_effort: WebpEffort = 2
+    avif_quality: Quality = 67
+    avif_speed: AvifSpeed = 8
+    encoders: Count = 1
+    encoder_memory_bytes: EncoderMemory = 1024 * 1024 * 1024
+    encode_wait_s: Seconds = 1.0
+    encode_timeout_s: Seconds = 5.0
 
 
 class MemorySettings(Section):

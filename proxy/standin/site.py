@@ -60,12 +60,16 @@ class Site:
         """These ETags are weak."""
         self.foreign_chunked = False
         """The storage provider announces no length."""
+        self.cors_origins: tuple[str, ...] = ()
+        """Origins whose scripts may read answers (`[CORS]` of Cloudreve's configuration); others get 403 then."""
         self.library = Library(self.now(), size)
         self.workshop = Workshop(self.library, workers)
         self.navigator = Navigator(self.library)
         self.access_life_s = 3600.0
         self.refresh_life_s = 14 * 86400.0
         self.client = OAuthClient()
+        self.banned: set[str] = set()
+        """The ids of users whom the administrator has banned."""
         self.revoked: set[str] = set()
         """The sign-ins whose refresh tokens are void."""
         self.calls = CallLog()
@@ -130,6 +134,8 @@ class Site:
         account = self.library.account(token.subject)
         if account is None:
             raise Refused(404, "User not found")
+        if account.id in self.banned:
+            raise Refused(50001, "failed to get login user")
         return account, token
 
     def fail(self, verb: Verb, fault: Fault, *, times: int | None = None, after: int = 0) -> None:

@@ -13,6 +13,7 @@ from proxy.standin.answer import not_found, success
 from proxy.standin.calls import Call
 from proxy.standin.consent import Consent
 from proxy.standin.contents import Contents
+from proxy.standin.cors import Handler, cors, let_read
 from proxy.standin.desk import counted
 from proxy.standin.provider import Provider
 from proxy.standin.sessions import Sessions
@@ -21,6 +22,8 @@ from proxy.standin.thumbs import Thumbs
 from proxy.standin.uploads import Uploads
 
 VERSION = "4.14.0"
+MAX_LINE_BYTES = 1024 * 1024
+"""Go's bound for a whole head."""
 _ENTITY = "/api/v4/file/content/{entity}/{speed}/{name}"
 
 
@@ -69,6 +72,7 @@ class StandIn(Site):
             web.options(_ENTITY, self._options),
             web.put("/api/v4/file/content", counted(self, "upload", uploads.put)),
             web.delete("/api/v4/file", counted(self, "upload", uploads.delete)),
+            web.patch("/api/v4/file/metadata", counted(self, "upload", uploads.mark)),
             web.get("/api/v4/session/oauth/userinfo", counted(self, "whoami", sessions.whoami), allow_head=False),
             web.post("/api/v4/session/token", counted(self, "sign-in", sessions.sign_in)),
             web.post("/api/v4/session/token/refresh", counted(self, "refresh", sessions.refresh)),
@@ -81,18 +85,25 @@ class StandIn(Site):
         ]
 
     async def _listen(self, routes: list[web.RouteDef], port: int) -> str:
-        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[self._cors])
         app.add_routes(routes)
         app.on_response_prepare.append(self._stamp)
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+        runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1, max_line_size=MAX_LINE_BYTES
+        )
         await runner.setup()
         self._runners.append(runner)
         await web.TCPSite(runner, self._host, port).start()
         host, bound = runner.addresses[0][:2]
         return f"http://{host}:{bound}"
 
-    async def _stamp(self, _request: web.Request, response: web.StreamResponse) -> None:
-        """Date an answer by the site's clock."""
+    @web.middleware
+    async def _cors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await cors(self, request, handler)
+
+    async def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Date an answer by the site's clock, and say who may read it."""
+        let_read(self, request, response)
         response.headers["Date"] = formatdate(self.now(), usegmt=True)
 
     async def _ping(self, request: web.Request, _call: Call) -> web.Response:

@@ -41,6 +41,18 @@ class Uploads:
             self._site.library.remove(file)
         return success(None)
 
+    async def mark(self, request: web.Request, call: Call) -> web.Response:
+        """Answer `PATCH /api/v4/file/metadata`: a thumbnail that failed is tried again once its mark is removed."""
+        account = self._owner(request, call)
+        asked = json.loads(await request.read())
+        is_reset = any(patch["key"] == "thumb:disabled" and patch.get("remove") for patch in asked["patches"])
+        for uri in asked["uris"]:
+            file = self._site.library.files.get((account.id, _path(uri)))
+            if file is None:
+                raise no_such_path()
+            file.hopeless = file.hopeless and not is_reset
+        return success(None)
+
     def _owner(self, request: web.Request, call: Call) -> Account:
         account, _ = self._site.bearer(request)
         if account is None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
-from proxy.domain.errors import ProxyError, TooSlow, Unreachable, UpstreamError
+from proxy.domain.errors import ProxyError, Refused, TooSlow, Unreachable, UpstreamError
 from proxy.domain.freshness import fresh_until
 from proxy.domain.keys import picture_of
-from proxy.domain.model import Credentials, FileUri, Grant, Resolution
+from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind, Resolution
 from proxy.domain.ssrf import Origins
 from proxy.observe.metrics import Metrics
 from proxy.settings import CloudreveSettings, GrantSettings
-from proxy.upstream.answers import Link, read_thumb, read_whoami
+from proxy.upstream.answers import Link, lacks_user, read_thumb, read_whoami
 from proxy.upstream.breaker import Breaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.deobfuscate import deobfuscate
 
+NO_USER_CODE = 50001
 MAX_ANSWER_BYTES = 1024 * 1024
 """Cloudreve's JSON takes a few hundred bytes; a lock conflict carries a list."""
 
@@ -44,35 +46,57 @@ class Cloudreve:
         self._terms = grants
         self.breaker = Breaker(self.ping, cloudreve.probe_s)
 
-    async def resolve(self, uri: FileUri, credentials: Credentials, hint: str | None) -> Resolution:
+    async def resolve(self, uri: FileUri, credentials: Credentials) -> Resolution:
         """Ask for the signed thumbnail URL (CONTRACT: resolve).
 
         Not cancelled at a visitor's deadline: of a caller that leaves while a thumbnail is generated Cloudreve closes
         the original under the generator (*source*), or keeps the file locked for a day (seen once on 4.14.0). The
         caller's flight outlives its visitors for this reason.
+
+        Everything that is sent is in the grant's key or constant. `X-Cr-Context-Hint` is not sent: with it Cloudreve
+        answers from a folder tree of up to five minutes ago (measured on 4.14.0), so that a file that was moved out of
+        a published folder would be granted to everybody.
         """
         target = URL(f"{self._base}/api/v4/file/thumb?uri={quote(uri.text, safe='')}", encoded=True)
         headers = _headers(credentials)
-        # A hint re-opens a share without asking for its password again (measured on 4.14.0), so that a grant got with
-        # one would be wider than its key says: it is passed on only where it opens nothing but the user's own files.
-        if hint is not None and uri.filesystem == "my":
-            headers["X-Cr-Context-Hint"] = hint
         asked_at = self._clock.now()
         with self._metrics.upstream("resolve") as call, self.breaker.call():
             body = await self._get(target, headers, self._settings.resolve_timeout_s)
+            if credentials.bearer is not None:
+                await self._check_user(body)
             answer = read_thumb(body)
-            resolution = self._grant(answer, asked_at) if isinstance(answer, Link) else answer
+            resolution = self._resolution(answer, min(asked_at, self._clock.now()))  # the answer may have set the clock
             call.outcome = type(resolution).__name__.lower()
             return resolution
 
     async def whoami(self, bearer: str) -> str | None:
-        """Ask whose token this is: the user's id, or None when Cloudreve does not accept it (CONTRACT: whoami)."""
-        target = URL(f"{self._base}/api/v4/session/oauth/userinfo")
+        """Ask whose token this is: the user's id, or None when Cloudreve does not accept it (CONTRACT: whoami).
+
+        Raises Refused for the token of a user who is banned or deleted.
+        """
         with self._metrics.upstream("whoami") as call, self.breaker.call():
-            body = await self._get(target, _headers(Credentials(bearer)), self._settings.whoami_timeout_s)
+            body = await self._userinfo(Credentials(bearer))
+            await self._check_user(body)
             subject = read_whoami(body)
             call.outcome = "identity" if subject else "refusal"
             return subject
+
+    async def _userinfo(self, credentials: Credentials) -> bytes:
+        target = URL(f"{self._base}/api/v4/session/oauth/userinfo")
+        return await self._get(target, _headers(credentials), self._settings.whoami_timeout_s)
+
+    async def _check_user(self, body: bytes) -> None:
+        """Raise Refused where Cloudreve found no active user behind the token, Unreachable where its database is away.
+
+        Both look the same to the holder of a token; without a token, Cloudreve asks for a sign-in only while its
+        database answers.
+        """
+        correlation_id = lacks_user(body)
+        if correlation_id is None:
+            return
+        if lacks_user(await self._userinfo(Credentials())) is not None:
+            raise Unreachable("Cloudreve's database does not answer at the moment.")
+        raise Refused(Refusal(RefusalKind.FORBIDDEN, NO_USER_CODE, correlation_id))
 
     async def ping(self) -> None:
         """Reach Cloudreve and learn its clock."""
@@ -86,6 +110,15 @@ class Cloudreve:
         with self.breaker.call():
             return await self._ask(method, URL(self._base + path), headers, self._settings.whoami_timeout_s, body)
 
+    def _resolution(self, answer: Link | Refusal | Generating, asked_at: float) -> Resolution:
+        match answer:
+            case Link():
+                return self._grant(answer, asked_at)
+            case Refusal():
+                return replace(answer, asked_at=asked_at)
+            case _:
+                return answer
+
     def _grant(self, link: Link, asked_at: float) -> Grant:
         now = self._clock.now()
         url = deobfuscate(link.url, now) if link.obfuscated else link.url
@@ -98,7 +131,7 @@ class Cloudreve:
             max_ttl_s=self._terms.max_ttl_s,
             default_ttl_s=self._terms.default_ttl_s,
         )
-        return Grant(url, until, name.id, name.own, granted_at=min(asked_at, now))  # the answer may have set the clock
+        return Grant(url, until, name.id, name.own, granted_at=asked_at)
 
     async def _get(self, url: URL, headers: dict[str, str], timeout_s: float) -> bytes:
         return await self._ask("GET", url, headers, timeout_s)

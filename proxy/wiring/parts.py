@@ -22,7 +22,8 @@ from proxy.coalesce.singleflight import Flights
 from proxy.domain.errors import ProxyError
 from proxy.domain.file_uri import parse
 from proxy.domain.keys import site_digest
-from proxy.domain.model import Grant, Refusal
+from proxy.domain.model import Grant, NoVariant, Picture, Refusal
+from proxy.domain.response_fields import Fields
 from proxy.domain.seal import Sealer
 from proxy.grants.invalidation import Changes
 from proxy.grants.lookup import Grants
@@ -31,8 +32,13 @@ from proxy.http.health import Health
 from proxy.identity.accounts import Account, Accounts
 from proxy.identity.identify import Identifier
 from proxy.identity.published import PublishedFolder
+from proxy.identity.whoami import Whoami
 from proxy.observe.metrics import Metrics
+from proxy.passthrough.client import Passage
+from proxy.passthrough.cross_origin import SiteCors
+from proxy.pictures.encoders import Encoders
 from proxy.pictures.lookup import Pictures
+from proxy.pictures.variants import Variants
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import News
 from proxy.sessions.lifecycle import Sessions
@@ -46,6 +52,9 @@ from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
 
 T = TypeVar("T")
+
+WHOAMI_CALLS = 16
+"""How many whoami calls are under way at once, at most; each takes Cloudreve milliseconds."""
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -87,9 +96,9 @@ class Parts:
         """Make who names visitors."""
         secret = self.settings.cloudreve.secret_key
         secret_key = secret.get_secret_value().encode() if secret else None
-        flights = await self._flights(Flights[str | None](self.settings.cloudreve.max_waiting))
-        identity = self.settings.identity
-        return Identifier(cloudreve, self.clock, self.metrics, flights, identity, secret_key, sessions, accounts)
+        flights = await self._flights(Flights[str | None]())
+        whoami = Whoami(cloudreve, self.clock, self.metrics, flights, self._limit(WHOAMI_CALLS))
+        return Identifier(whoami, self.clock, self.settings.identity, secret_key, sessions, accounts)
 
     async def accounts(self, oauth: OAuth) -> Accounts:
         """Make the accounts that have published something, and keep them fresh."""
@@ -114,18 +123,26 @@ class Parts:
     ) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
-        limit = FairLimit(settings.cloudreve.max_resolves, max(settings.cloudreve.max_waiting // 4, 1))
+        limit = self._limit(settings.cloudreve.max_resolves)
         resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (seen once on 4.14.0).
-        flights = await self._flights(Flights[Grant | Refusal](settings.cloudreve.max_waiting), self.leaving)
+        flights = await self._flights(Flights[Grant | Refusal](), self.leaving)
         return Grants(tiers, resolver, self.clock, self.metrics, flights, cluster, changes, settings)
 
     async def pictures(self, images: Images, tiers: Tiers, cluster: Cluster | Alone) -> Pictures:
         """Make who looks pictures up, or fetches them."""
         settings = self.settings
-        limit = FairLimit(settings.cloudreve.max_fetches, max(settings.cloudreve.max_waiting // 4, 1))
-        flights = await self._flights(Flights[None](settings.cloudreve.max_waiting))
+        limit = self._limit(settings.cloudreve.max_fetches)
+        flights = await self._flights(Flights[None]())
         return Pictures(tiers, images, self.metrics, flights, cluster, limit, settings.pictures)
+
+    async def variants(self, tiers: Tiers, cluster: Cluster | Alone) -> Variants:
+        """Make the variants and the processes that encode them."""
+        settings = self.settings.pictures
+        encoders = Encoders(self._limit(settings.encoders), settings, self.metrics)
+        self.stack.push_async_callback(encoders.aclose)
+        flights = await self._flights(Flights[Picture | NoVariant](self.settings.cloudreve.max_waiting))
+        return Variants(tiers, encoders, flights, cluster, self.metrics, settings)
 
     async def tiers(self) -> tuple[Tiers, Cluster | Alone, Notes]:
         """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""
@@ -143,6 +160,11 @@ class Parts:
         cluster = Cluster(Leases(redis.lines, news, settings.redis.namespace), news, redis.build_key)
         return Tiers(memory, redis), cluster, Notes(redis, self.clock.now)
 
+    async def site_cors(self, way: Passage) -> SiteCors:
+        """Make who asks Cloudreve which scripts it allows."""
+        flights = await self._flights(Flights[Fields](self.settings.cloudreve.max_waiting))
+        return SiteCors(way, flights, self.clock.timer)
+
     async def session(self, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
         """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""
         return await self.stack.enter_async_context(
@@ -154,6 +176,11 @@ class Parts:
                 request_class=WaryRequest,
             )
         )
+
+    def _limit(self, slots: int) -> FairLimit:
+        """Make a fair queue: of its places one client has a quarter at most, and less while others want some."""
+        places = self.settings.cloudreve.max_waiting
+        return FairLimit(slots, max(places // 4, 1), places)
 
     async def _flights(self, flights: Flights[T], patience: Countdown | None = None) -> Flights[T]:
         async def close() -> None:

@@ -27,7 +27,7 @@ FLAGS = (
     "--no-default-browser-check",
     "--no-proxy-server",
     "--password-store=basic",
-    "--host-resolver-rules=MAP *.test 127.0.0.1, MAP *.localhost 127.0.0.1",
+    "--host-resolver-rules=MAP *.test 127.0.0.1, MAP nas 127.0.0.1, MAP *.localhost 127.0.0.1",
     "--lang=en-US",
     "--remote-debugging-port=0",
 )

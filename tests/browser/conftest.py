@@ -80,6 +80,13 @@ async def stage(certificate: Certificate) -> AsyncIterator[Stage]:
         yield Stage(certificate.tls, stack)
 
 
+@pytest.fixture
+async def plain_stage() -> AsyncIterator[Stage]:
+    """Give the means to open sites on plain http."""
+    async with AsyncExitStack() as stack:
+        yield Stage(None, stack)
+
+
 @pytest.fixture(params=["https", "http"])
 async def either_stage(request: pytest.FixtureRequest, certificate: Certificate) -> AsyncIterator[Stage]:
     """Give the means to open sites, on https and on http."""

@@ -77,9 +77,15 @@ class Stage:
         door.leads_to = runner.addresses[0][1]
         return pages
 
-    async def gateway(self, cloudreve: str, clock: Clock | None = None, **sections: Any) -> Scene:  # noqa: ANN401
+    async def gateway(
+        self,
+        cloudreve: str,
+        clock: Clock | None = None,
+        host: str = THUMBS,
+        **sections: Any,  # noqa: ANN401
+    ) -> Scene:
         """Open a gateway before the Cloudreve at this address; `sections` are settings."""
-        door, origin = await self._door(THUMBS)
+        door, origin = await self._door(host)
         pages = Pages(origin)
         sections["server"] = {"public_origin": origin, **sections.get("server", {})}
         settings = settings_for(cloudreve, **sections)

@@ -86,3 +86,23 @@ async def test_a_sealed_url_of_a_private_picture_shows_on_listed_sites_only(
             await page.go(pages.write("sealed", f'<img src="{url}">'))
             widths += await page.shown()
     assert widths == [40, 0, 40, 40]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "nas", "nas.test"])
+@pytest.mark.parametrize("is_listed", [True, False])
+async def test_a_page_at_another_port_of_the_host_shows_private_pictures(
+    plain_stage: Stage, cloudreve: StandIn, visitor: Profile, host: str, is_listed: bool
+) -> None:
+    """On plain http at home; by script it begins a session where `session.origins` names it."""
+    pages = await plain_stage.pages(host)
+    origins = [pages.origin] if is_listed else []
+    scene = await plain_stage.gateway(cloudreve.own_url, host=host, session={"origins": origins})
+    pages.write("album", images(scene.origin, [ONE]))
+    page = await visitor.page()
+    await page.go((pages if is_listed else scene.pages).write("begin", ""))
+    begin = {"method": "POST", "credentials": "include", "headers": {"Authorization": f"Bearer {cloudreve.token()}"}}
+    where = json.dumps(f"{scene.origin}/session")
+    assert await page.js(f"fetch({where}, {json.dumps(begin)}).then(answer => answer.status)") == 200
+    await page.go(f"{pages.origin}/pages/album")
+    assert await page.shown() == [40]
+    assert [image.status for image in page.traffic.images] == [200]

@@ -77,6 +77,26 @@ async def test_who_agrees_sees_private_pictures_for_as_long_as_the_session_lasts
     assert cloudreve.calls.count("exchange") == 1
 
 
+async def test_two_tabs_sign_in_one_after_the_other(scene: Scene, visitor: Profile) -> None:
+    """Both stood at the consent page; a third one, whose answer is nobody's, gets a page from which to begin anew."""
+    tabs = [await visitor.page(), await visitor.page()]
+    for number, page in enumerate(tabs):
+        scene.pages.write(f"album{number}", images(scene.origin, ["cloudreve://my/album/one.png"]))
+        await page.go(scene.pages.write("door", f'<a href="/session/login?next=/pages/album{number}">Sign in</a>'))
+        async with page.leaving():
+            await page.click("a")
+    for number, page in enumerate(tabs):
+        async with page.leaving():
+            await page.click("#allow")
+        assert await page.js("location.pathname") == f"/pages/album{number}"
+        assert 0 not in await page.shown()
+    stray = await visitor.page()
+    await stray.go(f"{scene.origin}/session/callback?code=x&state=x")
+    async with stray.leaving():
+        await stray.click("a")
+    assert await stray.js("!!document.querySelector('#allow')")
+
+
 async def test_a_replica_with_cold_caches_honours_the_renewed_cookie(
     scene: Scene, cloudreve: StandIn, hours: Hours, visitor: Profile
 ) -> None:

@@ -109,7 +109,7 @@ def test_an_entry_larger_than_a_quarter_of_the_bound_is_not_kept() -> None:
     tier.keep("k:1", picture(1, 25_001), 60.0)
     assert tier.lookup("k:1") is None
     assert tier.lookup("k:0") == tier.lookup("k:0") is not None
-    tier.keep("k:2", picture(2, 24_000), 60.0)
+    tier.keep("k:2", picture(2, 23_000), 60.0)
     assert tier.lookup("k:2") is not None
 
 

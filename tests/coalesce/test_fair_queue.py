@@ -13,6 +13,7 @@ from proxy.coalesce.fair_queue import FairLimit
 from proxy.domain.errors import Busy
 
 GREEDY, MODEST = "192.0.2.1", "192.0.2.2"
+LEFTOVERS = ("_admitted", "_wishes", "_queues", "_busy", "_working", "_taken")
 
 
 async def some_steps() -> None:
@@ -24,8 +25,8 @@ async def some_steps() -> None:
 class Desk:
     """Where work is done: it begins when its turn comes, and ends when the test says so."""
 
-    def __init__(self, slots: int, bound: int = 10_000) -> None:
-        self.limit = FairLimit(slots, bound)
+    def __init__(self, slots: int, bound: int = 10_000, places: int | None = None) -> None:
+        self.limit = FairLimit(slots, bound, places)
         self.slots = slots
         self.begun: list[str] = []
         self._ends: dict[str, asyncio.Event] = {}
@@ -75,7 +76,7 @@ class Desk:
     def is_empty(self) -> bool:
         """Tell whether the limit remembers nobody, and has all of its slots."""
         inside = vars(self.limit)
-        return inside["_free"] == self.slots and not any(inside[name] for name in ("_admitted", "_wishes", "_queues"))
+        return inside["_free"] == self.slots and not any(inside[name] for name in LEFTOVERS)
 
 
 async def test_no_more_than_the_slots_work_at_once() -> None:
@@ -93,15 +94,45 @@ async def test_no_more_than_the_slots_work_at_once() -> None:
 
 async def test_ten_thousand_wishes_of_one_delay_the_single_one_of_another_by_one() -> None:
     """The modest client is next as soon as any slot is free."""
-    desk = Desk(slots=8)
+    desk = Desk(slots=7)
     for number in range(10_000):
         desk.want(GREEDY, f"greedy {number}")
     await some_steps()
     desk.want(MODEST, "modest")
     await some_steps()
-    assert len(desk.begun) == 8
+    assert len(desk.begun) == 7
     await desk.end_first(2)
-    assert desk.begun[8:] == ["greedy 8", "modest"] or desk.begun[8] == "modest"
+    assert desk.begun[7:] == ["greedy 7", "modest"] or desk.begun[7] == "modest"
+    await desk.close()
+
+
+async def test_work_of_one_that_never_ends_leaves_a_slot_to_others() -> None:
+    """Another begins at once, and what the greedy one gets back is its own slots only."""
+    desk = Desk(slots=8)
+    for number in range(20):
+        desk.want(GREEDY, f"greedy {number}")
+    await some_steps()
+    for name in ("modest", "more"):
+        desk.want(MODEST, name)
+        await some_steps()
+        assert desk.working == [*(f"greedy {number}" for number in range(7)), name]
+        desk.end(name)
+        await some_steps()
+    desk.end("greedy 0")
+    await some_steps()
+    assert desk.working == [f"greedy {number}" for number in range(1, 8)]
+    await desk.close()
+
+
+async def test_what_another_wants_too_begins_in_the_slot_kept_free() -> None:
+    """The greedy client was not allowed to take it."""
+    desk = Desk(slots=8)
+    for number in range(20):
+        desk.want(GREEDY, f"{number}")
+    await some_steps()
+    desk.limit.hurry(MODEST, "15")
+    await some_steps()
+    assert desk.working == [*"0123456", "15"]
     await desk.close()
 
 
@@ -129,6 +160,70 @@ async def test_one_client_does_not_fill_the_house() -> None:
     desk.want(GREEDY, "again")
     await some_steps()
     assert not desk.tasks["again"].done(), "what has ended no longer counts"
+    await desk.close()
+
+
+async def full_house(places: int = 6) -> Desk:
+    """Let three clients take all places: one slot, and the rest wait."""
+    desk = Desk(slots=1, places=places)
+    for number in range(places - 2):
+        desk.want(GREEDY, f"greedy {number}")
+    for client in ("other", "third"):
+        desk.want(client, client)
+    await some_steps()
+    return desk
+
+
+async def test_a_newcomer_finds_a_place_when_all_are_taken() -> None:
+    """The client with the most places loses its youngest, and is told so; nobody else notices."""
+    desk = await full_house()
+    modest = desk.want(MODEST, "modest")
+    await some_steps()
+    assert isinstance(desk.tasks["greedy 3"].exception(), Busy)
+    assert {name for name, task in desk.tasks.items() if task.done()} == {"greedy 3"}
+    await desk.end_first(4)
+    assert set(desk.begun) == {"greedy 0", "greedy 1", "other", "third", "modest"}
+    assert not modest.cancelled()
+    await desk.close()
+
+
+async def test_a_client_takes_no_place_from_one_that_has_no_more() -> None:
+    """Three newcomers bring the greedy one down to one place, as all others have."""
+    desk = await full_house()
+    for name in "abc":
+        desk.want(name, name)
+        await some_steps()
+        assert not desk.tasks[name].done()
+    for client in ("d", GREEDY, "a"):
+        refused = desk.want(client, f"{client} again")
+        await some_steps()
+        assert isinstance(refused.exception(), Busy)
+    await desk.close()
+
+
+async def test_work_under_way_and_what_others_want_too_keep_their_places() -> None:
+    """Cloudreve may keep a file locked whose generation was given up."""
+    desk = await full_house()
+    desk.limit.hurry("other", "greedy 3")
+    desk.limit.hurry("other", "greedy 2")
+    desk.want("a", "a")
+    await some_steps()
+    assert {name for name, task in desk.tasks.items() if task.done()} == {"greedy 1"}
+    refused = desk.want("b", "b")
+    await some_steps()
+    assert isinstance(refused.exception(), Busy)
+    assert desk.working == ["greedy 0"]
+    await desk.close()
+
+
+async def test_work_that_is_ended_from_outside_as_well_is_cancelled() -> None:
+    """A shutdown is no refusal."""
+    desk = await full_house()
+    desk.want(MODEST, "modest")
+    await asyncio.sleep(0)
+    desk.tasks["greedy 3"].cancel()
+    await some_steps()
+    assert desk.tasks["greedy 3"].cancelled()
     await desk.close()
 
 

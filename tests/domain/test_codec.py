@@ -17,12 +17,12 @@ texts = st.text(max_size=40)
 etags = st.text(st.characters(exclude_categories=()), max_size=40)
 floats = st.floats(allow_nan=False)
 grants = st.builds(Grant, texts, floats, texts, st.booleans(), etags, floats)
-refusals = st.builds(Refusal, st.sampled_from(RefusalKind), st.integers(-(2**63), 2**63 - 1), texts, texts)
+refusals = st.builds(Refusal, st.sampled_from(RefusalKind), st.integers(-(2**63), 2**63 - 1), texts, texts, floats)
 pictures = st.builds(Picture, texts, texts, etags, st.binary(max_size=300))
 entries: st.SearchStrategy[Entry] = st.one_of(grants, refusals, pictures)
 
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=False, version='"v1"', granted_at=1.5)
-REFUSAL = Refusal(RefusalKind.NOT_FOUND, 40016, "0d3cbb4c", "Path not exist")
+REFUSAL = Refusal(RefusalKind.NOT_FOUND, 40016, "0d3cbb4c", "Path not exist", 1.0)
 PICTURE = Picture("ab12", "image/png", 'W/"\udcff"', bytes(range(256)) * 4)
 
 
@@ -68,7 +68,7 @@ def test_a_flipped_byte_never_raises(entry: Entry, data: st.DataObject) -> None:
 
 GOOD: dict[str, list[object]] = {
     "grant": [f"grant/{VERSION}", "u", 1.0, "p", True, b"", 1.0],
-    "refusal": [f"refusal/{VERSION}", "not_found", 40016, "c", "m"],
+    "refusal": [f"refusal/{VERSION}", "not_found", 40016, "c", "m", 1.0],
     "picture": [f"picture/{VERSION}", "id", "image/png", b"", b"body"],
 }
 
@@ -115,12 +115,14 @@ def test_another_version_or_shape_is_no_entry(values: object) -> None:
 
 def test_text_that_is_no_utf8_is_no_entry() -> None:
     """Not even where all else is right."""
-    assert decode(b"\x95\xa9refusal/2\xa9not_found\x01\xa1\xff\xa0") is None
+    assert decode(b"\x96\xa9refusal/3\xa9not_found\x01\xa1\xff\xa0\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00") is None
 
 
 def test_an_entry_written_by_this_version_keeps_its_bytes() -> None:
     """Changing the shape without raising VERSION breaks this, on purpose."""
-    raw = b"\x95\xa9refusal/2\xa9not_found\xcd\x9c\x50\xa80d3cbb4c\xaePath not exist"
+    raw = (
+        b"\x96\xa9refusal/3\xa9not_found\xcd\x9c\x50\xa80d3cbb4c\xaePath not exist\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00"
+    )
     assert encode(REFUSAL) == raw
     assert decode(raw) == REFUSAL
 

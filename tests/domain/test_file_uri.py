@@ -207,20 +207,25 @@ def test_what_cloudreve_would_not_understand_is_refused(text: str, reason: str) 
         parse(text, MAX_BYTES)
 
 
-def test_the_bound_holds_for_the_given_text_in_bytes() -> None:
-    """Two characters of three bytes each are six bytes."""
-    text = "cloudreve://my/日落#日落"
-    with pytest.raises(BadRequest, match="27 bytes"):
-        parse(text, 27)
-    assert parse("cloudreve://my/aa", 17).text == "cloudreve://my/aa"
+@pytest.mark.parametrize("text", ["cloudreve://my/日落", "cloudreve://my/%E6%97%A5%E8%90%BD", "cloudreve://my//日落#x"])
+def test_the_bound_holds_for_decoded_bytes(text: str) -> None:
+    """Two characters of three bytes each are six bytes, raw or percent-encoded; a fragment does not count."""
+    assert parse(text, 21).text == "cloudreve://my/%E6%97%A5%E8%90%BD"
+    with pytest.raises(BadRequest, match="20 bytes"):
+        parse(text, 20)
 
 
-def test_the_bound_holds_for_the_canonical_text() -> None:
-    """It is what goes upstream, and it may be three times as long."""
-    text = "cloudreve://my/日落"
-    assert parse(text, 33).text == "cloudreve://my/%E6%97%A5%E8%90%BD"
-    with pytest.raises(BadRequest, match="32 bytes"):
-        parse(text, 32)
+def test_a_long_path_of_chinese_names_is_accepted() -> None:
+    """Percent-encoded they take 5,222 bytes."""
+    text = "cloudreve://my" + "/%E6%97%A5%E8%90%BD" * 274 + "/a"
+    assert len(text) == 5222
+    assert parse(text, MAX_BYTES).text == text
+
+
+def test_a_text_that_never_fits_is_refused_unread() -> None:
+    """However much of it is a fragment."""
+    with pytest.raises(BadRequest, match="too long"):
+        parse("cloudreve://my/a#" + "x" * 3 * MAX_BYTES, MAX_BYTES)
 
 
 def test_the_file_system_is_known_afterwards() -> None:

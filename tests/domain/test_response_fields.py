@@ -21,6 +21,7 @@ from proxy.domain.response_fields import (
     Handling,
     cache_status,
     matches,
+    phrase,
     picture_fields,
     problem,
     problem_fields,
@@ -189,7 +190,7 @@ def test_no_cache_is_promised_more_than_what_is_left_of_the_grant(
     [
         (lambda: picture_fields(ANONYMOUS, ETAG, 1, HIT), VARY_PUBLIC),
         (lambda: picture_fields(ALICE, ETAG, 1, HIT), VARY),
-        (lambda: problem_fields(Busy()), VARY),
+        (lambda: problem_fields(Busy()), f"{VARY}, Accept"),
     ],
 )
 def test_every_answer_varies_with_the_credentials_and_cannot_run_as_a_page(
@@ -232,7 +233,7 @@ def test_a_problem_has_the_members_of_rfc_9457_and_cloudreve_s_own() -> None:
     """`code` and `correlation_id` lead an operator to the line in Cloudreve's log."""
     assert json.loads(problem(REFUSED)) == {
         "type": "about:blank",
-        "title": "Sign-in required",
+        "title": "Unauthorized",
         "status": 401,
         "detail": "Only a signed-in user may see this.",
         "code": 401,
@@ -242,8 +243,12 @@ def test_a_problem_has_the_members_of_rfc_9457_and_cloudreve_s_own() -> None:
 
 def test_a_problem_leaves_out_what_it_does_not_know() -> None:
     """No empty members; a code of zero is a code."""
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    assert json.loads(problem(ProxyError())) == {"type": "about:blank", "title": "Internal error", "status": status}
+    assert json.loads(problem(ProxyError())) == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": HTTPStatus.INTERNAL_SERVER_ERROR,
+        "detail": "Internal error.",
+    }
     assert json.loads(problem(Refused(Refusal(RefusalKind.NOT_FOUND, 0))))["code"] == 0
 
 
@@ -252,3 +257,15 @@ def test_the_cause_of_an_error_is_not_told() -> None:
     error = TooSlow("Upstream did not answer in time.")
     error.__cause__ = OSError("https://cloud.example.com/x?sign=SECRET")
     assert "SECRET" not in problem(error).decode() + repr(problem_fields(error))
+
+
+def test_a_title_is_the_phrase_of_its_status() -> None:
+    """As RFC 9457 §4.2.1 wants of `about:blank`, in the words of RFC 9110 §15."""
+    assert [phrase(HTTPStatus(status)) for status in (403, 413, 414, 416, 431, 505)] == [
+        "Forbidden",
+        "Content Too Large",
+        "URI Too Long",
+        "Range Not Satisfiable",
+        "Request Header Fields Too Large",
+        "HTTP Version Not Supported",
+    ]

@@ -433,3 +433,18 @@ async def test_long_requests_go_the_long_way(cloudreve: StandIn, caller: Caller,
     raw = request(in_share(cloudreve), f"X-Long: {'x' * MAX_RAW_BYTES}")
     answers = [await caller.ask(raw) for _ in range(4)]
     assert ({answer.status for answer in answers}, at_once.count) == ({200}, 0)
+
+
+async def test_one_visitor_s_requests_drive_no_answer_of_another_s_out(
+    cloudreve: StandIn, house: House, at_once: AtOnce
+) -> None:
+    """Each spelling of a request is one more answer to remember; what the flood cannot keep is its own."""
+    front = await house.open(memory={"max_answers_bytes": 60_000})
+    hot = request(in_share(cloudreve), "X-Forwarded-For: 192.0.2.1")
+    async with calling(front) as modest, calling(front) as flood:
+        await heat(modest, at_once, hot)
+        for number in range(60):
+            raw = request(in_share(cloudreve), "X-Forwarded-For: 192.0.2.2", f"X-Number: {number}")
+            await heat(flood, at_once, raw)
+        assert (await at_once.during(modest, hot))[1]
+    assert front.gateway.hits.size_bytes <= 60_000

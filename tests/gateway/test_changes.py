@@ -177,3 +177,16 @@ async def test_without_redis_a_replica_remembers_its_own(
     await upload(front, cloudreve.token())
     await until(lambda: front.count("redis_up") == 0)
     assert (await front.ask(ONE, cloudreve.token())).etag != before.etag
+
+
+async def test_resetting_a_thumbnail_ends_its_refusal(cloudreve: StandIn, front: Front) -> None:
+    """Cloudreve tries again once `thumb:disabled` is removed, and so does the gateway."""
+    file = cloudreve.library.files[cloudreve.library.alice.id, "/album/one.png"]
+    file.hopeless = True
+    token = cloudreve.token()
+    assert [(await front.ask(ONE, token)).status for _ in range(3)] == [404, 404, 404]
+    assert cloudreve.calls.count("resolve") == 1
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = json.dumps({"uris": [ONE], "patches": [{"key": "thumb:disabled", "remove": True}]}).encode()
+    assert (await front.send("PATCH", "/api/v4/file/metadata", headers, body)).status == 200
+    assert (await front.ask(ONE, token)).status == 200

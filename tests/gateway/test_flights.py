@@ -170,7 +170,11 @@ async def test_what_is_too_much_is_refused_at_once_and_hits_go_on(cloudreve: Sta
     await cloudreve.calls.arrived("resolve", 3)
     for uri, token in ((in_share(cloudreve, "three.png"), None), ("cloudreve://my/album/three.png", alice)):
         refused = await front.ask(uri, token)
-        assert (refused.status, refused.headers["Retry-After"], refused.problem["title"]) == (503, "2", "Busy")
+        assert (refused.status, refused.headers["Retry-After"], refused.problem["title"]) == (
+            503,
+            "2",
+            "Service Unavailable",
+        )
     assert (await front.ask(TWO, alice)).is_hit
     async with together(front, ONE, 2, token=alice, etag="*") as late:
         gate.set()

@@ -135,7 +135,7 @@ async def test_a_host_that_is_not_listed_is_refused_when_it_leads_to_loopback(
     storage.foreign_origin = origin.format(port=port)
     front = await house.open()
     reply = await front.ask(in_share(storage))
-    assert (reply.status, reply.problem["title"]) == (502, "Bad answer from upstream")
+    assert (reply.status, reply.problem["title"]) == (502, "Bad Gateway")
     assert port not in reply.body.decode()
     assert storage.calls.count("fetch") == 0
 

@@ -127,7 +127,7 @@ async def test_an_expired_url_is_asked_for_once_more_and_then_told(cloudreve: St
     """Without the bytes at hand there is no picture: two resolves, two refused fetches, 502."""
     cloudreve.url_life_s = -1
     reply = await front.ask(in_share(cloudreve))
-    assert (reply.status, reply.problem["title"]) == (502, "Bad answer from upstream")
+    assert (reply.status, reply.problem["title"]) == (502, "Bad Gateway")
     assert [call.code for call in cloudreve.calls.of("fetch")] == [40005, 40005]
     assert cloudreve.calls.count("resolve") == 2
 

@@ -16,6 +16,7 @@ STATUSES = {
     403: 403,
     404: 404,
     40001: 400,
+    40007: 403,
     40016: 404,
     40017: 403,
     40020: 401,
@@ -29,7 +30,7 @@ STATUSES = {
 }
 NOT_KEPT = {-1: 404, 12345: 502, 50001: 502, 50005: 502}
 """Generation that failed may succeed, and nobody knows what an unknown code is about."""
-GENERATING = (40073, 50004)
+GENERATING = (409, 40073, 50004)
 
 
 def no(code: int) -> str:
@@ -124,3 +125,32 @@ async def test_a_waiter_with_time_left_boards_the_next_flight(cloudreve: StandIn
     assert (await early).status == 503
     cloudreve.mend()
     assert (await late).status == 200
+
+
+@pytest.mark.parametrize("checks_here", [False, True])
+async def test_a_banned_user_is_refused_with_403(
+    cloudreve: StandIn, house: House, hours: Hours, *, checks_here: bool
+) -> None:
+    """By whoami, and by resolve where tokens are checked with the site's secret key; others are served as before."""
+    key = {"secret_key": cloudreve.secret} if checks_here else {}
+    front = await house.open(cloudreve=key, identity={"ttl_s": 10.0}, grants={"max_ttl_s": 10.0, "margin_s": 0.0})
+    token = cloudreve.token(life_s=7200)
+    assert (await front.ask(ONE, token)).status == 200
+    cloudreve.banned.add(cloudreve.library.alice.id)
+    hours.pass_by(15)
+    for _ in range(3):
+        reply = await front.ask(ONE, token)
+        assert (reply.status, reply.problem["code"]) == (403, 50001)
+    assert (await front.ask(in_share(cloudreve), cloudreve.token("bob"))).status == 200
+    assert cloudreve.calls.count("whoami") + cloudreve.calls.count("resolve") <= 8
+    cloudreve.banned.clear()
+    hours.pass_by(3)
+    assert (await front.ask(ONE, token)).status == 200
+
+
+async def test_a_database_that_is_away_is_no_ban(cloudreve: StandIn, front: Front) -> None:
+    """Cloudreve says the same of every token then; the visitor is told to come again."""
+    away = json_body('{"code":50001,"msg":"failed to get login user","correlation_id":"abc-123"}')
+    cloudreve.fail("whoami", away)
+    reply = await front.ask(ONE, cloudreve.token())
+    assert (reply.status, "Retry-After" in reply.headers) == (503, True)

@@ -57,7 +57,7 @@ class FakeCloudreve:
         self.open.set()
         self.at_work = self.peak = 0
 
-    async def resolve(self, _uri: FileUri, credentials: Credentials, _hint: str | None) -> Resolution:
+    async def resolve(self, _uri: FileUri, credentials: Credentials) -> Resolution:
         """Answer, once the test allows it."""
         self.calls.append(credentials.bearer)
         self.at_work += 1

@@ -11,7 +11,8 @@ from tests.harness.gateways import Front, Reply
 from tests.harness.places import thumb
 
 COOKIE = "thumb_session"
-ATTEMPT = "thumb_session_sign_in"
+ATTEMPT = "thumb_session_sign_in_"
+"""The beginning of a name."""
 
 
 class Browser:

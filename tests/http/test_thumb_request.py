@@ -21,7 +21,6 @@ def asked(
     *uris: str,
     authorization: Sequence[str] = (),
     ticket: Sequence[str] = (),
-    hint: str | None = None,
     if_none_match: Sequence[str] = (),
 ) -> ThumbRequest:
     """Ask for one picture, or for what is given."""
@@ -29,7 +28,6 @@ def asked(
         uris or (URI,),
         authorization=authorization,
         ticket=ticket,
-        hint=hint,
         if_none_match=if_none_match,
         max_uri_bytes=4096,
     )
@@ -40,7 +38,7 @@ def test_a_bare_question_is_anonymous() -> None:
     request = asked()
     assert request.uri.text == URI
     assert request.credentials == Credentials(None, None)
-    assert (request.hint, request.if_none_match, request.client) == (None, None, "")
+    assert (request.if_none_match, request.client) == (None, "")
     assert thumb_request([URI], client="192.0.2.1", max_uri_bytes=99).client == "192.0.2.1"
 
 
@@ -143,25 +141,6 @@ def test_a_ticket_that_is_none_is_a_bad_request(fields: list[str]) -> None:
     with pytest.raises(BadRequest) as caught:
         asked(ticket=fields)
     assert "Ticket" in caught.value.detail
-
-
-@pytest.mark.parametrize(
-    ("hint", "kept"),
-    [
-        (UUID, UUID),
-        (UUID.upper(), UUID.upper()),
-        (None, None),
-        ("", None),
-        (f"{UUID}\n", None),
-        (f"{{{UUID}}}", None),
-        (UUID.replace("-", ""), None),
-        ("x", None),
-        (UUID.replace("1", "\u0661"), None),
-    ],
-)
-def test_a_hint_is_a_uuid_or_none(hint: str | None, kept: str | None) -> None:
-    """It only speeds things up, so a bad one is nobody's error."""
-    assert asked(hint=hint).hint == kept
 
 
 @pytest.mark.parametrize(

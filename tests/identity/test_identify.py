@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
 
-from proxy.domain.errors import InvalidToken, UpstreamError
+from proxy.domain.errors import Busy, InvalidToken, UpstreamError
 from proxy.domain.model import ANONYMOUS, Credentials, IdentityKind
+from proxy.identity.whoami import REFUSED_TOKENS
 from proxy.standin.faults import Hang, json_body
 from proxy.standin.standin import StandIn
 from tests.harness.steps import Steps, steps
@@ -27,6 +31,12 @@ async def taken(site: StandIn) -> AsyncIterator[Steps]:
     """Build the steps."""
     async with AsyncExitStack() as stack:
         yield await steps(site, stack)
+
+
+def token_of(claims: dict[str, object], algorithm: str = "HS256") -> str:
+    """Make a token that Cloudreve has not signed."""
+    parts = (json.dumps(part).encode() for part in ({"alg": algorithm, "typ": "JWT"}, claims))
+    return ".".join([*(urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts), "c2lnbmF0dXJl"])
 
 
 async def test_who_brings_nothing_is_nobody_for_ever(taken: Steps) -> None:
@@ -64,12 +74,14 @@ async def test_a_token_is_looked_at_again_when_its_time_is_over(taken: Steps) ->
 async def test_a_token_that_cannot_be_read_stands_for_itself_and_not_for_long(taken: Steps) -> None:
     """Two of them are two identities, though Cloudreve names the same user: their rights may differ."""
     taken.site.fail("whoami", json_body('{"sub":"abcd"}'))
-    one, other = [await taken.identifier.identify(Credentials(text)) for text in ("opaque-1", "opaque-2")]
+    one, other = [
+        await taken.identifier.identify(Credentials(text)) for text in (token_of({"n": 1}), token_of({"n": 2}))
+    ]
     assert one.identity.subject == other.identity.subject == "abcd"
     assert one.identity != other.identity
     assert one.sure_until - taken.clock.now() < 3
     taken.hours.pass_by(3)
-    await taken.identifier.identify(Credentials("opaque-1"))
+    await taken.identifier.identify(Credentials(token_of({"n": 1})))
     assert taken.site.calls.count("whoami") == 3
 
 
@@ -90,7 +102,7 @@ async def test_a_failure_is_not_remembered_and_a_refusal_briefly(taken: Steps) -
     assert (await taken.identifier.identify(Credentials(token))).identity.subject
     for _ in range(3):
         with pytest.raises(InvalidToken):
-            await taken.identifier.identify(Credentials("garbage"))
+            await taken.identifier.identify(Credentials(token_of({})))
     assert taken.site.calls.count("whoami") == 3
 
 
@@ -105,3 +117,75 @@ async def test_time_that_passes_while_cloudreve_answers_counts(taken: Steps) -> 
     assert visitor.sure_until <= taken.clock.now()
     with pytest.raises(InvalidToken):
         await taken.identifier.identify(Credentials(token))
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "garbage",
+        "a.b.c",
+        token_of({}, algorithm="none"),
+        token_of({}, algorithm="RS256"),
+        token_of({"exp": 1_700_000_000}),
+        token_of({"exp": "soon"}),
+        token_of({}) + ".x",
+        token_of({}) + "=",
+    ],
+)
+async def test_a_token_that_cannot_be_cloudreves_costs_no_call(taken: Steps, token: str) -> None:
+    """Its shape, its algorithm or its end says so."""
+    with pytest.raises(InvalidToken):
+        await taken.identifier.identify(Credentials(token), client="192.0.2.1")
+    assert taken.site.calls.count("whoami") == 0
+
+
+async def test_made_up_tokens_of_one_client_are_asked_about_so_many_times_only(taken: Steps) -> None:
+    """Beyond that it is told to wait; others are not, whom Cloudreve knows or does not."""
+    identify = taken.identifier.identify
+    for number in range(REFUSED_TOKENS):
+        with pytest.raises(InvalidToken):
+            await identify(Credentials(token_of({"n": number})), client="192.0.2.1")
+    for number in range(REFUSED_TOKENS, 3 * REFUSED_TOKENS):
+        with pytest.raises(Busy):
+            await identify(Credentials(token_of({"n": number})), client="192.0.2.1")
+    assert taken.site.calls.count("whoami") == REFUSED_TOKENS
+    token = taken.site.token()
+    assert (await identify(Credentials(token), client="192.0.2.2")).identity.subject
+    assert (await identify(Credentials(token), client="192.0.2.1")).identity.subject, "it is known by now"
+    with pytest.raises(InvalidToken):
+        await identify(Credentials(token_of({"n": 1})), client="192.0.2.2")
+    taken.hours.pass_by(3)
+    with pytest.raises(InvalidToken):
+        await identify(Credentials(token_of({"n": 99_999})), client="192.0.2.1")
+
+
+async def test_a_token_that_waits_in_a_flood_is_asked_about_at_once_for_another(taken: Steps) -> None:
+    """Both have sent it, and it is not refused as one too many of the flood's."""
+    identify, hang = taken.identifier.identify, Hang()
+    taken.site.fail("whoami", hang, times=16)
+    flood = [
+        asyncio.create_task(identify(Credentials(token_of({"n": number})), client="192.0.2.1"))
+        for number in range(REFUSED_TOKENS + 20)
+    ]
+    await taken.site.calls.arrived("whoami", 14)
+    other = asyncio.create_task(identify(Credentials(token_of({"n": REFUSED_TOKENS + 19})), client="192.0.2.2"))
+    await taken.site.calls.arrived("whoami", 15)
+    hang.until.set()
+    with pytest.raises(InvalidToken):
+        await other
+    await asyncio.gather(*flood, return_exceptions=True)
+
+
+async def test_another_s_token_does_not_wait_behind_a_flood(taken: Steps) -> None:
+    """Cloudreve answers nothing of the flood, and one call in eight is never one client's."""
+    identify, hang = taken.identifier.identify, Hang()
+    taken.site.fail("whoami", hang, times=14)
+    flood = [
+        asyncio.create_task(identify(Credentials(token_of({"n": number})), client="192.0.2.1")) for number in range(300)
+    ]
+    await taken.site.calls.arrived("whoami", 14)
+    visitor = await identify(Credentials(taken.site.token()), client="192.0.2.2")
+    assert visitor.identity.subject == taken.site.library.alice.id
+    assert sum(isinstance(task.exception(), Busy) for task in flood if task.done()) == 50, "of 250 places"
+    hang.until.set()
+    await asyncio.gather(*flood, return_exceptions=True)

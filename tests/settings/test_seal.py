@@ -81,9 +81,15 @@ def test_what_is_no_network_is_refused_with_a_reason(
 
 
 def test_a_public_origin_is_kept_in_one_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """URLs are put together with it; a path or a trailing slash would break them."""
-    monkeypatch.setenv("THUMB_PROXY_SERVER__PUBLIC_ORIGIN", "https://Cloud.Example.com:443/")
-    assert load().server.public_origin == "https://cloud.example.com"
-    monkeypatch.setenv("THUMB_PROXY_SERVER__PUBLIC_ORIGIN", "https://cloud.example.com/drive")
-    with pytest.raises(ConfigError, match="Nothing may follow"):
-        load()
+    """URLs are put together with it; a trailing slash would break them. It may have a path, and nothing behind."""
+    for written, kept in (
+        ("https://Cloud.Example.com:443/", "https://cloud.example.com"),
+        ("https://Cloud.Example.com/Drive/", "https://cloud.example.com/Drive"),
+        ("https://cloud.example.com/a/b-c_d.e", "https://cloud.example.com/a/b-c_d.e"),
+    ):
+        monkeypatch.setenv("THUMB_PROXY_SERVER__PUBLIC_ORIGIN", written)
+        assert load().server.public_origin == kept
+    for written in ("drive?x", "drive#x", "a//b", "a/../b", "a b", "%2e", "a;b", "日", "."):
+        monkeypatch.setenv("THUMB_PROXY_SERVER__PUBLIC_ORIGIN", f"https://cloud.example.com/{written}")
+        with pytest.raises(ConfigError, match="Its path may have"):
+            load()

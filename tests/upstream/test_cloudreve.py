@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from urllib.parse import quote
 
 import aiohttp
@@ -10,7 +11,17 @@ import pytest
 
 from proxy.domain.errors import ProxyError, TooSlow, Unreachable, UpstreamError
 from proxy.domain.file_uri import parse
-from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind
+from proxy.domain.keys import grant_key, ticket_digest
+from proxy.domain.model import (
+    Credentials,
+    FileUri,
+    Generating,
+    Grant,
+    Identity,
+    IdentityKind,
+    Refusal,
+    RefusalKind,
+)
 from proxy.domain.ssrf import Origins
 from proxy.observe.metrics import Metrics
 from proxy.settings import CloudreveSettings, GrantSettings
@@ -20,7 +31,6 @@ from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve, translated
 
 NOBODY = Credentials()
-HINT = "11111111-2222-4333-8444-555555555555"
 ONE = parse("cloudreve://my/album/one.png", 4096)
 
 
@@ -53,8 +63,8 @@ def shared(site: StandIn, name: str = "one.png") -> FileUri:
 async def test_a_grant_names_the_picture_and_its_end(site: StandIn, cloudreve: Cloudreve) -> None:
     """Ten seconds before the end that Cloudreve set, by its clock; its own picture keeps its name."""
     site.clock_offset_s = 5000
-    grant = await cloudreve.resolve(shared(site), NOBODY, None)
-    again = await cloudreve.resolve(shared(site), NOBODY, None)
+    grant = await cloudreve.resolve(shared(site), NOBODY)
+    again = await cloudreve.resolve(shared(site), NOBODY)
     assert isinstance(grant, Grant)
     assert isinstance(again, Grant)
     assert grant.fresh_until == pytest.approx(site.now() + 3590, abs=2)
@@ -69,28 +79,28 @@ async def test_a_grant_names_the_picture_and_its_end(site: StandIn, cloudreve: C
 async def test_a_name_reaches_cloudreve_as_it_is(site: StandIn, cloudreve: Cloudreve, name: str) -> None:
     """Whatever characters it holds: the URI that Cloudreve reads is, to the byte, the one that keys the cache."""
     uri = parse(f"cloudreve://my/{quote(name, safe='')}", 4096)
-    await cloudreve.resolve(uri, Credentials(site.token()), None)
+    await cloudreve.resolve(uri, Credentials(site.token()))
     assert site.calls.of("resolve")[0].target == uri.text
 
 
 async def test_a_refusal_is_a_value_with_code_and_correlation_id(site: StandIn, cloudreve: Cloudreve) -> None:
     """So that it can be kept."""
-    refusal = await cloudreve.resolve(ONE, NOBODY, None)
+    refusal = await cloudreve.resolve(ONE, NOBODY)
     assert isinstance(refusal, Refusal)
     assert (refusal.kind, refusal.code) == (RefusalKind.UNAUTHENTICATED, 401)
     assert refusal.correlation_id
 
 
-@pytest.mark.parametrize("code", [40073, 50004])
+@pytest.mark.parametrize("code", [409, 40073, 50004])
 async def test_generating_is_neither(site: StandIn, cloudreve: Cloudreve, code: int) -> None:
     """Nothing of it may be kept."""
     site.fail("resolve", json_body(f'{{"code":{code},"correlation_id":"x-1"}}'))
-    assert await cloudreve.resolve(shared(site), NOBODY, None) == Generating(code, "x-1")
+    assert await cloudreve.resolve(shared(site), NOBODY) == Generating(code, "x-1")
 
 
 async def test_credentials_are_sent_as_they_came_and_to_the_api_alone(site: StandIn, cloudreve: Cloudreve) -> None:
     """Token and ticket with a resolve, the token with a whoami, none with a ping."""
-    await cloudreve.resolve(ONE, Credentials(site.token(), "a-ticket"), None)
+    await cloudreve.resolve(ONE, Credentials(site.token(), "a-ticket"))
     assert await cloudreve.whoami(site.token()) == site.library.alice.id
     await cloudreve.ping()
     resolve, whoami, ping = (site.calls.of(verb)[0].headers for verb in ("resolve", "whoami", "ping"))
@@ -102,7 +112,7 @@ async def test_credentials_are_sent_as_they_came_and_to_the_api_alone(site: Stan
 
 async def test_who_brings_no_credentials_sends_none(site: StandIn, cloudreve: Cloudreve) -> None:
     """Cloudreve would take a made-up token for none, so that nobody else would notice."""
-    await cloudreve.resolve(shared(site), NOBODY, None)
+    await cloudreve.resolve(shared(site), NOBODY)
     assert not {"authorization", "x-cr-purchase-ticket"} & site.calls.of("resolve")[0].headers.keys()
 
 
@@ -116,14 +126,30 @@ async def test_a_front_end_that_answers_for_cloudreve_says_that_it_is_away(
     """To ask again may help then; with any other page in place of JSON it does not."""
     site.fail("resolve", error_page(status))
     with pytest.raises(error):
-        await cloudreve.resolve(shared(site), NOBODY, None)
+        await cloudreve.resolve(shared(site), NOBODY)
 
 
-async def test_a_hint_goes_along_where_it_can_open_nothing(site: StandIn, cloudreve: Cloudreve) -> None:
-    """With the user's own files; of a share it would bring back what a password had opened."""
-    await cloudreve.resolve(ONE, Credentials(site.token()), HINT)
-    await cloudreve.resolve(shared(site), Credentials(site.token()), HINT)
-    assert [call.headers.get("x-cr-context-hint") for call in site.calls.of("resolve")] == [HINT, None]
+async def test_all_that_goes_upstream_is_in_the_grants_key_or_constant(site: StandIn, cloudreve: Cloudreve) -> None:
+    """A value that could change Cloudreve's answer and is not in the key would be a grant for the wrong visitor."""
+    token = site.token()
+    await cloudreve.resolve(ONE, Credentials(token, ticket="bought", cookie="sealed"))
+    await cloudreve.whoami(token)
+    resolve, whoami = site.calls.of("resolve")[0], site.calls.of("whoami")[0]
+    constant = {"accept": "application/json", "accept-encoding": "identity"}
+    sent = {name: value for name, value in resolve.headers.items() if name not in ("host", "user-agent")}
+    assert sent == constant | {"authorization": f"Bearer {token}", "x-cr-purchase-ticket": "bought"}
+    assert resolve.target == ONE.text
+    sent = {name: value for name, value in whoami.headers.items() if name not in ("host", "user-agent")}
+    assert sent == constant | {"authorization": f"Bearer {token}"}
+    alice = Identity(IdentityKind.USER, "alice")
+    keys = {
+        grant_key(alice, ONE),
+        grant_key(replace(alice, subject="bob"), ONE),
+        grant_key(replace(alice, client="app", scopes=("Files.Read",)), ONE),
+        grant_key(replace(alice, ticket=ticket_digest("bought")), ONE),
+        grant_key(alice, shared(site)),
+    }
+    assert len(keys) == 5
 
 
 @pytest.mark.parametrize("token", ["garbage", "a.b.c", ""])
@@ -138,7 +164,7 @@ async def test_cloudreves_clock_is_learnt_from_any_answer(site: StandIn, cloudre
     await cloudreve.ping()
     assert clock.skew_s == pytest.approx(1200, abs=1.5)
     site.clock_offset_s = -1200
-    await cloudreve.resolve(ONE, NOBODY, None)
+    await cloudreve.resolve(ONE, NOBODY)
     assert clock.skew_s == pytest.approx(-1200, abs=1.5)
 
 
@@ -147,13 +173,13 @@ async def test_nothing_is_called_while_cloudreve_is_known_to_be_down(site: Stand
     await site.stop()
     for _ in range(3):
         with pytest.raises(Unreachable):
-            await cloudreve.resolve(shared(site), NOBODY, None)
+            await cloudreve.resolve(shared(site), NOBODY)
     await site.start()
     with pytest.raises(Unreachable):
-        await cloudreve.resolve(shared(site), NOBODY, None)
+        await cloudreve.resolve(shared(site), NOBODY)
     assert site.calls.count("resolve") == 0
     await cloudreve.breaker.probe()
-    assert isinstance(await cloudreve.resolve(shared(site), NOBODY, None), Grant)
+    assert isinstance(await cloudreve.resolve(shared(site), NOBODY), Grant)
 
 
 async def test_answers_that_are_wrong_do_not_mean_that_it_is_down(site: StandIn, cloudreve: Cloudreve) -> None:
@@ -161,7 +187,7 @@ async def test_answers_that_are_wrong_do_not_mean_that_it_is_down(site: StandIn,
     site.fail("resolve", json_body("null"))
     for _ in range(5):
         with pytest.raises(UpstreamError):
-            await cloudreve.resolve(shared(site), NOBODY, None)
+            await cloudreve.resolve(shared(site), NOBODY)
     assert site.calls.count("resolve") == 5
 
 

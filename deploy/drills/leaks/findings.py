@@ -1,0 +1,42 @@
+"""What a drill has seen: how often everything happened, and what should never have happened."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+EXAMPLES = 3
+
+
+@dataclass
+class Findings:
+    """Counts, violations by their kind with examples, and what happened to Redis lately."""
+
+    started: float = field(default_factory=time.monotonic)
+    counts: Counter[str] = field(default_factory=Counter)
+    violations: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    state: str = ""
+    """What is wrong with Redis at the moment."""
+
+    def count(self, what: str) -> None:
+        """Count something ordinary."""
+        self.counts[what] += 1
+
+    def violate(self, kind: str, story: str) -> None:
+        """Note something that must not happen."""
+        self.violations[kind] += 1
+        told = self.examples.setdefault(kind, [])
+        if len(told) < EXAMPLES:
+            told.append(f"{time.monotonic() - self.started:.2f} s ({self.state or 'calm'}): {story}")
+
+    def show(self, console: Console) -> None:
+        """Print all."""
+        for what, count in sorted(self.counts.items()):
+            console.print(f"{count:8} {what}")
+        for kind, count in self.violations.most_common():
+            console.print(f"{count:8} VIOLATION {kind}", *(f"\n           {story}" for story in self.examples[kind]))
+        console.print("violations:", self.violations.total())

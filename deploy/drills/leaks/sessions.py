@@ -1,0 +1,108 @@
+"""Sessions: begun with a token, used as cookies, ended, and their copied cookies used again at every replica."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
+from random import Random
+
+from deploy.drills.leaks.findings import Findings
+from deploy.drills.leaks.stage import REPLICAS, Stage
+from deploy.drills.leaks.truth import PUBLIC, Window
+from deploy.drills.leaks.wire import ask
+
+PATH = "/api/session"
+COOKIE = "thumb_session"
+HOLDS_S = 2.0
+"""How long after a 204 every process refuses."""
+SLACK_S = 0.3
+KEPT = 40
+"""So many sessions of before are still tried."""
+
+
+@dataclass(slots=True)
+class Session:
+    """A session, and from when on each replica refuses it."""
+
+    user: str
+    cookie: str = field(repr=False)
+    over_from: list[float] = field(default_factory=lambda: [math.inf] * REPLICAS)
+    ending_from: float = math.inf
+    """When somebody first tried to end it."""
+
+    def is_over(self, replica: int, window: Window) -> bool:
+        """Tell whether a replica must refuse it by now."""
+        return window.begin > self.over_from[replica]
+
+    def is_live(self, window: Window) -> bool:
+        """Tell whether every replica must take it."""
+        return window.end < self.ending_from
+
+    def people(self, replica: int, window: Window) -> frozenset[str]:
+        """List for whom its cookie may be taken."""
+        return frozenset({PUBLIC} if self.is_over(replica, window) else {PUBLIC, self.user})
+
+
+class Sessions:
+    """Those of one round."""
+
+    def __init__(self, stage: Stage, random: Random, findings: Findings) -> None:
+        self._stage = stage
+        self._random = random
+        self._findings = findings
+        self.all: list[Session] = []
+
+    async def act(self) -> None:
+        """Begin one, end one, or ask whose one is."""
+        live = [session for session in self.all if session.ending_from == math.inf]
+        if len(live) < 3 or self._random.random() < 0.2:  # noqa: PLR2004 - a few
+            await self._begin()
+        elif self._random.random() < 0.4:  # noqa: PLR2004
+            await self._end(self._random.choice(live))
+        elif self._random.random() < 0.1:  # noqa: PLR2004
+            await self._end(self._random.choice(self.all[-KEPT:]))
+        else:
+            await self._ask_whose(self._random.choice(self.all[-KEPT:]))
+
+    def any(self) -> Session | None:
+        """Choose one to ask with."""
+        return self._random.choice(self.all[-KEPT:]) if self.all else None
+
+    async def _begin(self) -> None:
+        user = self._random.choice(list(self._stage.site.users.values()))
+        where = self._stage.door(self._random.randrange(REPLICAS)) + PATH
+        reply, _ = await ask(self._stage.http, "POST", where, {"Authorization": f"Bearer {user.token}"})
+        self._findings.count(f"sign-in {reply.status}")
+        for line in reply.cookies:
+            if COOKIE in (morsels := SimpleCookie(line)):
+                self.all.append(Session(user.name, morsels[COOKIE].value))
+
+    async def _end(self, session: Session) -> None:
+        replica = self._random.randrange(REPLICAS)
+        where, fields = self._stage.door(replica) + PATH, {"Cookie": f"{COOKIE}={session.cookie}"}
+        session.ending_from = min(session.ending_from, time.monotonic())
+        reply, window = await ask(self._stage.http, "DELETE", where, fields)
+        self._findings.count(f"sign-out {reply.status}")
+        if reply.status in (204, 503):
+            self._refuses_from(session, replica, window.end)
+        if reply.status == 204:  # noqa: PLR2004 - no content: it holds everywhere
+            for other in range(REPLICAS):
+                self._refuses_from(session, other, window.end + HOLDS_S + SLACK_S)
+        elif reply.status not in (0, 503):
+            self._findings.violate(f"sign-out {reply.status}", f"{reply.body[:200]!r}")
+
+    def _refuses_from(self, session: Session, replica: int, since: float) -> None:
+        session.over_from[replica] = min(session.over_from[replica], since)
+
+    async def _ask_whose(self, session: Session) -> None:
+        replica = self._random.randrange(REPLICAS)
+        where, fields = self._stage.door(replica) + PATH, {"Cookie": f"{COOKIE}={session.cookie}"}
+        reply, window = await ask(self._stage.http, "GET", where, fields)
+        self._findings.count(f"whose session {reply.status}")
+        if reply.status == 200 and session.is_over(replica, window):  # noqa: PLR2004 - signed in
+            late_s = window.begin - session.over_from[replica]
+            self._findings.violate("a session that is over", f"replica {replica}, {late_s:.2f} s late")
+        if reply.status == 401 and session.is_live(window):  # noqa: PLR2004 - nobody
+            self._findings.violate("a living session is refused", f"replica {replica}")

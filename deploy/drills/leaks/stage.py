@@ -1,0 +1,86 @@
+"""Two replicas of the gateway, the Redis that they share, and the site behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from deploy.drills.gateway import Gateway
+from deploy.drills.leaks.judge import GRANT_S, MARGIN_S
+from deploy.drills.leaks.site import Site, User
+from deploy.drills.redis_process import RedisProcess
+
+PUBLISHED = "/press"
+DESCRIPTORS = 4096
+REPLICAS = 2
+
+
+@dataclass
+class Stage:
+    """What there is to act on; the gateways change from round to round."""
+
+    site: Site
+    http: aiohttp.ClientSession
+    redis: RedisProcess
+    gateways: list[Gateway]
+    has_passthrough: bool
+
+    def door(self, replica: int) -> str:
+        """Give the address of a replica."""
+        return f"http://127.0.0.1:{self.gateways[replica].port}"
+
+
+@asynccontextmanager
+async def staged(
+    site: Site, http: aiohttp.ClientSession, redis: RedisProcess, folder: Path, *, has_passthrough: bool
+) -> AsyncIterator[Stage]:
+    """Start two gateways; end them."""
+    publisher = next(iter(site.users.values()))
+    configuration = folder / "gateway.toml"
+    await asyncio.to_thread(configuration.write_text, _written(site, redis, publisher, has_passthrough=has_passthrough))
+    settings = {"CONFIG": str(configuration)}
+    gateways = [
+        Gateway(site.url, folder / f"gateway-{number}.log", DESCRIPTORS, **settings) for number in range(REPLICAS)
+    ]
+    try:
+        for gateway in gateways:
+            await gateway.start()
+        yield Stage(site, http, redis, gateways, has_passthrough)
+    finally:
+        for gateway in gateways:
+            gateway.kill()
+
+
+def _written(site: Site, redis: RedisProcess, publisher: User, *, has_passthrough: bool) -> str:
+    """Write the gateways' configuration."""
+    return f"""
+[server]
+passthrough = {json.dumps(has_passthrough)}
+[cloudreve]
+public_origins = ["{site.url}"]
+image_hosts = ["127.0.0.1"]
+[session]
+path = "/api/session"
+[redis]
+url = "{redis.url}"
+pause_s = 0.2
+[seal]
+keys = ["0123456789abcdef0123456789abcdef"]
+[grants]
+max_ttl_s = {GRANT_S}
+margin_s = {MARGIN_S}
+renew_s = 1.0
+[refusals]
+not_found_s = 1.0
+denied_s = 1.0
+[[publish]]
+prefix = "cloudreve://my{PUBLISHED}"
+email = "{publisher.email}"
+secret = "{publisher.password}"
+"""

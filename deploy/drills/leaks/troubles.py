@@ -1,0 +1,50 @@
+"""What happens to Redis, all the time."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+from deploy.drills.leaks.findings import Findings
+from deploy.drills.redis_process import RedisProcess
+
+KINDS = ("stopped", "killed", "evicting", "full", "emptied")
+_LONGEST_S = 3.0
+_LITTLE = 2_000_000
+"""What an empty server takes, and some pictures: it evicts all the time."""
+
+
+async def trouble(redis: RedisProcess, random: Random, findings: Findings) -> None:
+    """Let one thing after the other go wrong, with calm in between; leave it well when cancelled."""
+    while True:
+        await asyncio.sleep(random.uniform(0.3, _LONGEST_S))
+        findings.state = random.choice(KINDS)
+        findings.count(f"Redis {findings.state}")
+        await asyncio.shield(_happen(redis, findings.state, random.uniform(0.1, _LONGEST_S)))
+        findings.state = ""
+
+
+async def _happen(redis: RedisProcess, kind: str, seconds: float) -> None:
+    match kind:
+        case "stopped":
+            redis.stop()
+            await asyncio.sleep(seconds)
+            redis.go_on()
+        case "killed":
+            redis.kill()
+            await asyncio.sleep(seconds)
+            await redis.start()
+        case "evicting":
+            await redis.command("CONFIG SET maxmemory-policy allkeys-lru")
+            await _limited(redis, _LITTLE, seconds)
+        case "full":
+            await redis.command("CONFIG SET maxmemory-policy noeviction")
+            await _limited(redis, 1, seconds)
+        case _:
+            await redis.command("FLUSHALL")
+
+
+async def _limited(redis: RedisProcess, most: int, seconds: float) -> None:
+    await redis.command(f"CONFIG SET maxmemory {most}")
+    await asyncio.sleep(seconds)
+    await redis.command("CONFIG SET maxmemory 0")
