@@ -92,7 +92,7 @@ def _is_range(request: web.Request, etag: str | None) -> bool:
 
 async def _part(request: web.Request, body: Picture | Download, fields: CIMultiDict[str]) -> web.StreamResponse:
     """Send one range of the complete picture: one that arrives is waited for."""
-    whole = body.body if isinstance(body, Picture) else await _whole(body)
+    whole = (body if isinstance(body, Picture) else await body.whole()).body
     part = byte_range(request.headers["Range"], len(whole))
     if part is None:
         return web.Response(body=whole, headers=fields)
@@ -111,7 +111,7 @@ async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) ->
         body = shown.body.body
         return (_Large if len(body) > LARGE_BYTES else web.Response)(body=body, headers=fields)
     if shown.head.length_bytes is None and request.version < HttpVersion11 and request.method != "HEAD":
-        return web.Response(body=await _whole(shown.body), headers=fields)
+        return web.Response(body=(await shown.body.whole()).body, headers=fields)
     response = web.StreamResponse(headers=fields)
     response.content_length = shown.head.length_bytes
     await response.prepare(request)
@@ -133,8 +133,3 @@ async def _stream(request: web.Request, response: web.StreamResponse, download: 
         reset(request.transport)
         raise
     return response
-
-
-async def _whole(download: Download) -> bytes:
-    """Wait for all of a picture; raise what broke it off."""
-    return b"".join([chunk async for chunk in download.chunks()])
