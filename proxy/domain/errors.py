@@ -173,6 +173,7 @@ class SessionUnknown(ProxyError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     category = "session_unknown"
+    title = "Session cannot be checked"
     retry_after_s = RETRY_AFTER_S
 
 
@@ -181,6 +182,7 @@ class SignOutPending(ProxyError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     category = "sign_out_pending"
+    title = "Sign-out is not complete"
     retry_after_s = RETRY_AFTER_S
 
 
