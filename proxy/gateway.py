@@ -7,7 +7,7 @@ from dataclasses import replace
 from proxy.coalesce.deadline import deadline
 from proxy.domain.client import client_of
 from proxy.domain.errors import GrantRejected, Unreachable
-from proxy.domain.model import Grant, Source, ThumbRequest, Visitor
+from proxy.domain.model import Grant, PictureRequest, Source, ThumbRequest, Visitor
 from proxy.grants.lookup import FoundGrant, Granted, Grants
 from proxy.identity.identify import Identifier
 from proxy.pictures.respond import Answer, Answers
@@ -28,9 +28,10 @@ class Gateway:
             visitor = await self._identifier.identify(request.credentials, request.uri, request.client)
             answer = await self._show(visitor, request)
         is_askers_own = request.credentials.bearer is None and not request.uri.is_absolute
-        if not visitor.by_cookie and not is_askers_own:
+        if visitor.session is None and not is_askers_own:
             return answer
-        return replace(answer, handling=replace(answer.handling, asks_again=True), renewed=visitor.renewed)
+        handling = replace(answer.handling, asks_again=True)
+        return replace(answer, handling=handling, renewed=visitor.renewed, session=visitor.session)
 
     async def grant(self, request: ThumbRequest) -> Granted:
         """Give Cloudreve's leave alone, to be used later; a bridge over an outage is none."""
@@ -54,6 +55,6 @@ class Gateway:
         async def note(grant: Grant, version: str) -> None:
             await self._grants.note(visitor, request, grant, version)
 
-        return await self._answers.give(
-            visitor.identity, found, request.if_none_match, client_of(visitor.identity, request.client), note
-        )
+        client = client_of(visitor.identity, request.client)
+        wanted = PictureRequest(request.variant, request.if_none_match, client)
+        return await self._answers.give(visitor.identity, found, wanted, note)

@@ -13,7 +13,7 @@ from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.fair_cache import FairCache
 from proxy.domain.client import Client
-from proxy.domain.model import Entry, Grant, Picture, Refusal
+from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal
 
 LARGEST_SHARE = 4
 """An entry larger than this fraction of the bound is not kept: it would drive out too many others."""
@@ -129,4 +129,6 @@ def _size_bytes(key: str, entry: Entry) -> int:
             texts = getsizeof(entry.url) + getsizeof(entry.picture) + getsizeof(entry.version)
         case Refusal():
             texts = getsizeof(entry.correlation_id) + getsizeof(entry.message)
+        case NoVariant():
+            texts = getsizeof(entry.id) + getsizeof(entry.version)
     return _SLOT_BYTES + getsizeof(key) + texts

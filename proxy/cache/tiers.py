@@ -10,7 +10,7 @@ from proxy.cache.redis_tier import RedisTier
 from proxy.domain.client import Client
 from proxy.domain.codec import decode
 from proxy.domain.keys import picture_key
-from proxy.domain.model import Entry, Picture, Source
+from proxy.domain.model import Entry, NoVariant, Picture, Source
 
 A = TypeVar("A", bound=Entry)
 B = TypeVar("B", bound=Entry)
@@ -28,6 +28,11 @@ class Tiers:
     def memory(self) -> MemoryTier:
         """The nearest tier; for the hit path."""
         return self._memory
+
+    @property
+    def redis(self) -> RedisTier | None:
+        """The shared tier, if there is one."""
+        return self._redis
 
     @property
     def forgotten(self) -> int:
@@ -109,4 +114,4 @@ class Tiers:
 
 def _belongs(entry: Entry, key: str) -> bool:
     """Tell whether this was written for this key, as far as that can be seen; a picture would be shown to others."""
-    return not isinstance(entry, Picture) or picture_key(entry.id) == key
+    return not isinstance(entry, (Picture, NoVariant)) or picture_key(entry.id) == key

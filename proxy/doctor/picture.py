@@ -15,8 +15,9 @@ from proxy.doctor.finding import Finding, Verdict
 from proxy.domain.errors import ProxyError, Refused, StillGenerating, UpstreamError
 from proxy.domain.file_uri import parse
 from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, Resolution
-from proxy.domain.sniff import SNIFF_BYTES, is_complete, media_type
+from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.domain.ssrf import Origins, Target
+from proxy.pictures.proof.proof import prove
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
@@ -129,7 +130,8 @@ async def _fetch(grant: Grant, way: Way) -> Finding:
             if len(body) > limit:
                 raise UpstreamError(f"The picture is larger than {limit} bytes (pictures.max_bytes).")
     kind = media_type(bytes(body[:SNIFF_BYTES]))
-    if kind is None or not is_complete(kind, bytes(body)):
-        raise UpstreamError("What came is not a whole picture.")
+    if kind is None:
+        raise UpstreamError("What came is not a picture.")
+    prove(kind, bytes(body), way.settings.pictures.max_pixels)
     seconds = time.perf_counter() - started
     return Finding(Verdict.OK, "fetch", f"{kind}, {len(body)} bytes in {seconds * 1000:.0f} ms.")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import msgspec
 
-from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind
+from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal, RefusalKind
 
 VERSION = 3
 """Raise it with every change of shape: replicas of two versions then share no entry instead of misreading one."""
@@ -36,8 +36,16 @@ class _Picture(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=
     body: bytes
 
 
+class _NoVariant(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"no_variant/{VERSION}"):
+    id: str
+    version: bytes
+    is_final: bool
+
+
+_Written: TypeAlias = _Grant | _Refusal | _Picture | _NoVariant
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[_Grant | _Refusal | _Picture] = msgspec.msgpack.Decoder(_Grant | _Refusal | _Picture)
+_decoder: msgspec.msgpack.Decoder[_Written] = msgspec.msgpack.Decoder(_Written)
 
 
 def encode(entry: Entry) -> bytes:
@@ -53,6 +61,8 @@ def encode(entry: Entry) -> bytes:
             )
         case Picture():
             return _encoder.encode(_Picture(entry.id, entry.media_type, _raw(entry.version), entry.body))
+        case NoVariant():
+            return _encoder.encode(_NoVariant(entry.id, _raw(entry.version), entry.is_final))
         case _:
             assert_never(entry)
 
@@ -66,7 +76,7 @@ def decode(raw: bytes) -> Entry | None:
         return None
 
 
-def _entry(written: _Grant | _Refusal | _Picture) -> Entry:
+def _entry(written: _Written) -> Entry:
     match written:
         case _Grant():
             return Grant(
@@ -81,6 +91,8 @@ def _entry(written: _Grant | _Refusal | _Picture) -> Entry:
             return Refusal(written.kind, written.code, written.correlation_id, written.message, written.asked_at)
         case _Picture():
             return Picture(written.id, written.media_type, _text(written.version), written.body)
+        case _NoVariant():
+            return NoVariant(written.id, _text(written.version), written.is_final)
         case _:
             assert_never(written)
 

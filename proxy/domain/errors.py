@@ -53,6 +53,18 @@ class MethodNotAllowed(ProxyError):
         self.allowed = allowed
 
 
+class RangeNotSatisfiable(ProxyError):
+    """The picture is shorter than the range that is asked for."""
+
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    category = "range_not_satisfiable"
+    title = "Range not satisfiable"
+
+    def __init__(self, length: int) -> None:
+        super().__init__(f"The picture has {length} bytes.")
+        self.length = length
+
+
 class InvalidToken(ProxyError):
     """A bearer token that Cloudreve does not accept: refused, never treated as anonymous."""
 
@@ -153,6 +165,24 @@ class Unreachable(ProxyError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     category = "unreachable"
     title = "Upstream unreachable"
+    retry_after_s = RETRY_AFTER_S
+
+
+class SessionUnknown(ProxyError):
+    """Whether a session has been ended elsewhere cannot be found out."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    category = "session_unknown"
+    title = "Session cannot be checked"
+    retry_after_s = RETRY_AFTER_S
+
+
+class SignOutPending(ProxyError):
+    """A sign-out holds here, and not yet at all others."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    category = "sign_out_pending"
+    title = "Sign-out is not complete"
     retry_after_s = RETRY_AFTER_S
 
 

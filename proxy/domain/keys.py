@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from yarl import URL
 
 from proxy.domain.model import FileUri, Identity, PictureId
+from proxy.domain.variant import ORIGINAL, Variant
 
 _DIGEST_BYTES = 20
 """Finding two inputs with one digest takes 2^80 tries; whoever may see a picture hangs on that."""
@@ -86,8 +87,13 @@ def turn_key(owner: str, uri: FileUri) -> str:
     return "t:" + _digest(b"turn", owner, uri.text)
 
 
+def variant_id(picture: PictureId, variant: Variant) -> PictureId:
+    """Name a variant of a picture; the original keeps the picture's own name."""
+    return picture if variant.is_original else f"{picture}.{variant.name}"
+
+
 def picture_key(picture: PictureId) -> str:
-    """Return the key of a picture's bytes, the same for everybody who may see it."""
+    """Return the key of a picture's bytes, or of a variant's, the same for everybody who may see it."""
     return "p:" + picture
 
 
@@ -106,9 +112,14 @@ def renewal_key(refresh_token: str) -> str:
     return "r:" + _digest(b"renewal", refresh_token)
 
 
-def ended_key(session: str) -> str:
-    """Return the key of the note that a session, given by its id, has ended."""
-    return "e:" + _digest(b"ended", session)
+def ended_user(subject: str) -> str:
+    """Return the digest that stands for a user, given by id, in the list of sign-outs."""
+    return _digest(b"ended user", subject)
+
+
+def ended_session(session: str) -> str:
+    """Return the digest that stands for a session, given by its id, in the list of sign-outs."""
+    return _digest(b"ended", session)
 
 
 def changed_key(subject: str) -> str:
@@ -121,12 +132,12 @@ def site_digest(origins: str) -> str:
     return _digest(b"site", *(str(URL(origin)).rstrip("/") for origin in origins.split()))[:8]
 
 
-def etag(picture: PictureId, validator: str = "") -> str:
-    """Build a picture's strong ETag (RFC 9110 §8.8.3), quotes included.
+def etag(picture: PictureId, validator: str = "", variant: Variant = ORIGINAL) -> str:
+    """Build a picture's strong ETag (RFC 9110 §8.8.3), quotes included; each variant has its own.
 
     `validator` is upstream's own for a foreign picture; Cloudreve's own pictures need none, their id says it all.
     """
-    return f'"{_digest(b"etag", picture, validator)}"'
+    return f'"{_digest(b"etag", variant_id(picture, variant), validator)}"'
 
 
 def picture_of(url: str, internal: bool) -> PictureName:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from proxy.domain.variant import ORIGINAL, Variant
+
 PictureId: TypeAlias = str
 """Hex digest that names the bytes of a picture; shared by every grant that names the same bytes."""
 
@@ -77,6 +79,14 @@ class Identity:
 ANONYMOUS = Identity(IdentityKind.ANONYMOUS)
 
 
+class SessionRef(NamedTuple):
+    """Names a session: whose it is, its id and when it began."""
+
+    user: str
+    id: str
+    started: float
+
+
 @dataclass(frozen=True, slots=True)
 class Visitor:
     """An identity and the credentials with which Cloudreve is asked in its name."""
@@ -85,8 +95,8 @@ class Visitor:
     credentials: Credentials
     sure_until: float
     """Unix time in seconds on Cloudreve's clock until which the identity is believed; infinite without a credential."""
-    by_cookie: bool = False
-    """Whether a cookie has told who it is."""
+    session: SessionRef | None = None
+    """The session whose cookie has told who it is, if one has."""
     renewed: SessionCookie | None = None
     """What is to replace that cookie, if anything."""
 
@@ -97,10 +107,23 @@ class ThumbRequest:
 
     uri: FileUri
     credentials: Credentials = Credentials()
+    variant: Variant = ORIGINAL
+    """The variant that the visitor's `Accept` and the request's size allow."""
     if_none_match: str | None = None
     """The header as received, several lines joined by commas (RFC 9110 §13.1.2)."""
     client: str = ""
     """The client at the address from which the visitor comes (`domain.client`); only for sharing the work fairly."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRequest:
+    """How a picture is to be shown, and to which client."""
+
+    variant: Variant = ORIGINAL
+    if_none_match: str | None = None
+    """The header as received, several lines joined by commas (RFC 9110 §13.1.2)."""
+    client: str = ""
+    """The client at the visitor's address; only for sharing the work fairly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +207,19 @@ class Picture:
         return PictureHead(self.media_type, self.version, len(self.body))
 
 
-Entry: TypeAlias = Grant | Refusal | Picture
+@dataclass(frozen=True, slots=True)
+class NoVariant:
+    """The original is shown in the place of a variant: the variant is hardly smaller, or cannot be made."""
+
+    id: PictureId
+    """Of the variant."""
+    version: str
+    """Of the original."""
+    is_final: bool
+    """Whether it stays so: an encoder that failed is tried again later."""
+
+
+Entry: TypeAlias = Grant | Refusal | Picture | NoVariant
 """What a tier may hold."""
 
 

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from proxy.domain.errors import InvalidToken, MethodNotAllowed, ProxyError
+from proxy.domain.errors import InvalidToken, MethodNotAllowed, ProxyError, RangeNotSatisfiable
 from proxy.domain.model import Identity, Source
 
 Fields = tuple[tuple[str, str], ...]
@@ -19,6 +19,8 @@ VARY_PUBLIC = "Authorization, X-Cr-Purchase-Ticket"
 VARY = f"{VARY_PUBLIC}, Cookie"
 """For private answers: a browser must not show them to the next person who signs in there."""
 
+INTERIM_S = 5.0
+"""How long an original may be kept that is shown in the place of a variant."""
 SAFETY: Fields = (
     ("X-Content-Type-Options", "nosniff"),
     ("Content-Security-Policy", "default-src 'none'; sandbox"),
@@ -46,6 +48,9 @@ class Handling:
     picture it is, or its absence does, since a browser's memory cache ignores `Vary: Cookie` (Chromium 156 went on
     showing pictures after the session had ended, until a reload)."""
 
+    is_interim: bool = False
+    """Whether the original is shown because the variant is still being encoded: nobody may keep it for long."""
+
     @property
     def is_hit(self) -> bool:
         """A hit needed no call to upstream of any kind."""
@@ -54,12 +59,13 @@ class Handling:
 
 def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, handling: Handling) -> Fields:
     """Make the fields of 200 and 304 alike; `fresh_for_s` is what is left of the grant."""
-    max_age_s = max(int(fresh_for_s), 0)
+    max_age_s = max(int(min(fresh_for_s, INTERIM_S) if handling.is_interim else fresh_for_s), 0)
     is_public = identity.is_public and not handling.asks_again
     keeping = "no-cache" if handling.asks_again else f"max-age={max_age_s}"
     caching = f"{'public' if is_public else 'private'}, {keeping}"
+    is_fixed = handling.grant is Source.SEALED and not handling.is_interim
     fields: Fields = (
-        *_storing(caching, VARY_PUBLIC if is_public else VARY, is_sealed=handling.grant is Source.SEALED),
+        *_storing(caching, VARY_PUBLIC if is_public else VARY, is_fixed=is_fixed),
         ("Cache-Status", cache_status(handling, int(fresh_for_s))),
         # A page of another site may show what an anonymous visitor may see, and nothing else.
         ("Cross-Origin-Resource-Policy", "cross-origin" if identity.is_public else "same-site"),
@@ -85,9 +91,9 @@ def _each_once(names: str) -> str:
     return ", ".join({name.strip().lower(): name.strip() for name in names.split(",")}.values())
 
 
-def _storing(caching: str, vary: str, *, is_sealed: bool) -> Fields:
+def _storing(caching: str, vary: str, *, is_fixed: bool) -> Fields:
     """Say who may store it. Behind a sealed URL nothing changes while it lives, whatever else the request says."""
-    if is_sealed:
+    if is_fixed:
         return (("Cache-Control", f"{caching}, immutable"),)
     return (("Cache-Control", caching), ("Vary", vary))
 
@@ -128,6 +134,8 @@ def problem_fields(error: ProxyError) -> Fields:
         fields += (("Retry-After", str(error.retry_after_s)),)
     if isinstance(error, MethodNotAllowed):
         fields += (("Allow", error.allowed),)
+    if isinstance(error, RangeNotSatisfiable):
+        fields += (("Content-Range", f"bytes */{error.length}"),)
     if error.status == 401:  # noqa: PLR2004 - RFC 9110 §15.5.2: a 401 names the scheme
         cause = ', error="invalid_token"' if isinstance(error, InvalidToken) else ""
         fields += (("WWW-Authenticate", f'Bearer realm="cloudreve"{cause}'),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 from typing import NamedTuple
@@ -11,30 +11,17 @@ from weakref import ReferenceType, ref
 
 from aiohttp import web
 
-from proxy.domain.keys import picture_key
-from proxy.domain.model import Grant, Picture, PictureHead, Source
+from proxy.domain.model import Grant, Picture, PictureHead, SessionRef, Source
 from proxy.domain.response_fields import Handling, cache_status
 from proxy.observe.metrics import Tally
 from proxy.pictures.respond import Answer
 
-_OBJECT_BYTES = 1000
+_OBJECT_BYTES = 1500
 """What one takes beside its texts: itself, the grant that no tier may hold any more, its place in a table. Measured on
 CPython 3.11 (`tests/fastpath/test_index.py` measures again)."""
 _SOME_SECONDS = 1_234_567_890
 _MAX_AGE = re.compile(r"max-age=\d+")
 _NEAR = frozenset({Source.MEMORY, Source.REDIS, Source.SEALED})
-
-
-class Asked(NamedTuple):
-    """The one request that a connection is answering."""
-
-    raw: bytes
-    is_trusted: bool
-    """Whether it came from a trusted proxy."""
-    epoch: int
-    """Of the hit path, when it came."""
-    forgotten: int
-    """How often the tiers had been told to forget something by then."""
 
 
 class Way(NamedTuple):
@@ -55,11 +42,15 @@ class Finished:
     """Whose grant it rests on: Cloudreve's user id, or nothing."""
     is_trusted: bool
     """Whether what the request said of its way here was believed."""
+    session: SessionRef | None
+    """The session that it was given to, if any."""
     grant: Grant
     grant_key: str
     """Where the tiers keep the grant; empty where the request itself brings it, sealed."""
     shown: PictureHead | None
     """None where the visitor has the picture already (304)."""
+    picture_key: str
+    """Where the tiers keep the bytes that were shown; empty where none were."""
     until: float
     """Unix time in seconds on Cloudreve's clock from which on the request has to go the long way."""
     forgotten: int
@@ -79,11 +70,6 @@ class Finished:
     """Between these times, on Cloudreve's clock, the head is true."""
     version: int = -1
     """Of the memory tier, when it was last seen to hold what this rests on."""
-
-    @property
-    def picture_key(self) -> str:
-        """Name the place of the picture's bytes."""
-        return picture_key(self.grant.picture)
 
     @property
     def size_bytes(self) -> int:
@@ -152,17 +138,8 @@ def is_repeatable(request: web.Request, response: web.StreamResponse, raw: bytes
     )
 
 
-def is_first(raw: bytes, once: MutableMapping[int, None]) -> bool:
-    """Tell whether a request comes for the first time, as far as is known; take note of it in `once`."""
-    name = hash(raw)
-    if name in once:
-        return False
-    once[name] = None
-    return True
-
-
 def is_at_hand(answer: Answer) -> bool:
     """Tell whether all of it came from a tier, or with the request, and is complete."""
     grant, picture = answer.handling.grant, answer.handling.picture
     is_complete = answer.shown is None or isinstance(answer.shown.body, Picture)
-    return is_complete and grant in _NEAR and (picture is None or picture in _NEAR)
+    return is_complete and not answer.handling.is_interim and grant in _NEAR and (picture is None or picture in _NEAR)

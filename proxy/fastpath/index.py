@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache, partial
-from typing import TypeAlias
 from weakref import ref
 
 from aiohttp import web
@@ -23,21 +22,10 @@ from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
 from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
-from proxy.domain.model import Picture, Source
+from proxy.domain.model import Picture, SessionRef, Source
 from proxy.domain.response_fields import Handling
-from proxy.fastpath.entry import (
-    Asked,
-    Finished,
-    Recalled,
-    Way,
-    caching,
-    counting,
-    fixed,
-    found_in,
-    is_at_hand,
-    is_first,
-    is_repeatable,
-)
+from proxy.fastpath.asked import EVIDENCE, Asked, Wire, is_first
+from proxy.fastpath.entry import Finished, Recalled, Way, caching, counting, fixed, found_in, is_at_hand, is_repeatable
 from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
 from proxy.pictures.respond import Answer
@@ -51,20 +39,21 @@ KNOWN_ONCE = 16_384
 KINDS = 64
 """So many kinds of answers and of lines there are about."""
 
-EVIDENCE = web.RequestKey("evidence", Answer)
-"""The answer that a response was made from, where the response is nothing but that."""
-
-Wire: TypeAlias = tuple[bytes, bytes]
-"""Head and body."""
-
 
 class HitPath:
     """Knows finished answers by the bytes of their requests."""
 
     def __init__(
-        self, tiers: Tiers, trusts: Callable[[str], bool], clock: Clock, metrics: Metrics, settings: Settings
+        self,
+        tiers: Tiers,
+        trusts: Callable[[str], bool],
+        has_ended: Callable[[SessionRef], bool],
+        clock: Clock,
+        metrics: Metrics,
+        settings: Settings,
     ) -> None:
         self.trusts = trusts
+        self._has_ended = has_ended
         self._epoch = 0
         self._tiers = tiers
         self._memory = tiers.memory
@@ -142,10 +131,17 @@ class HitPath:
         return known.head_for(self._now(), self._today(), way), picture.body
 
     def forget(self) -> None:
-        """Forget all, that of requests under way too: somebody has signed out, or visitors are to go elsewhere."""
+        """Forget all, that of requests under way too: visitors are to go elsewhere."""
         self._epoch += 1
         self._finished.clear()
         self._eviction.clear()
+
+    def forget_ended(self) -> None:
+        """Forget the answers given to sessions that have ended; `offer` keeps none of them."""
+        sessions = {known.session for known in self._finished.values() if known.session is not None}
+        ended = {session for session in sessions if self._has_ended(session)}
+        for known in [known for known in self._finished.values() if known.session in ended]:
+            self._drop(known.raw)
 
     def forget_of(self, subject: str) -> None:
         """Forget a user's answers, and those of requests under way: the user has changed files."""
@@ -157,6 +153,8 @@ class HitPath:
         """Remember an answer that is about to leave, if the next equal request may have it too."""
         answer, asked = request.get(EVIDENCE), getattr(request.protocol, "asked", None)
         if answer is None or asked is None or asked.epoch != self._epoch or not is_at_hand(answer):
+            return
+        if answer.session is not None and self._has_ended(answer.session):
             return
         if is_first(asked.raw, self._once) or not is_repeatable(request, response, asked.raw):
             return
@@ -211,9 +209,11 @@ class HitPath:
             raw=asked.raw,
             subject=answer.identity.subject,
             is_trusted=asked.is_trusted,
+            session=answer.session,
             grant=answer.found.grant,
             grant_key=answer.found.key,
             shown=shown.head if shown is not None else None,
+            picture_key=answer.picture_key,
             until=until,
             forgotten=asked.forgotten,
             fixed=fixed(response),

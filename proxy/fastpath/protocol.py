@@ -10,8 +10,9 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
-from proxy.fastpath.entry import Asked, Finished
-from proxy.fastpath.index import MAX_RAW_BYTES, HitPath, Wire
+from proxy.fastpath.asked import Asked, Wire
+from proxy.fastpath.entry import Finished
+from proxy.fastpath.index import MAX_RAW_BYTES, HitPath
 from proxy.http.aiohttp_private import Connection
 from proxy.http.connection_limits import Crowd
 

@@ -25,6 +25,7 @@ from aiohttp.web_server import Server
 
 from proxy.domain.errors import BadRequest, ProxyError
 from proxy.domain.response_fields import problem, problem_fields
+from proxy.http.reset import reset
 
 LINES = 2
 """A head may be as large as this many lines of the greatest length (`server.max_header_bytes`)."""
@@ -89,7 +90,9 @@ class Connection(RequestHandler):
 
     def cut_off(self) -> None:
         """Close at once, whatever is under way."""
-        if self._wire is not None:
+        if self._wire is not None and (self._request_in_progress or self._unread_bytes):
+            reset(self._wire)  # an answer is under way
+        elif self._wire is not None:
             self._wire.abort()  # closing would wait until all is read
         self.force_close()
 

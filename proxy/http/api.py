@@ -5,10 +5,12 @@ from __future__ import annotations
 from aiohttp import web
 
 from proxy.domain.errors import ProxyError
-from proxy.domain.response_fields import Handling, cache_status
+from proxy.domain.response_fields import Handling, cache_status, joined
 from proxy.gateway import Gateway
 from proxy.grants.lookup import Granted
 from proxy.http.api_envelope import Reply, link, no
+from proxy.http.cross_origin import CrossOrigin
+from proxy.http.negotiation import Negotiation, size_query
 from proxy.http.problems import OUTCOME
 from proxy.http.request_origin import Front
 from proxy.http.sealed_access import Sealed
@@ -19,23 +21,41 @@ from proxy.http.thumb import question
 class ThumbApi:
     """Answers clients of Cloudreve's API, its own page among them, as Cloudreve would."""
 
-    def __init__(self, gateway: Gateway, sealed: Sealed, front: Front, max_uri_bytes: int) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        sealed: Sealed,
+        front: Front,
+        cross_origin: CrossOrigin,
+        negotiation: Negotiation,
+        max_uri_bytes: int,
+    ) -> None:
+        self._negotiation = negotiation
+        self._cross_origin = cross_origin
         self._gateway = gateway
         self._sealed = sealed
         self._front = front
         self._max_uri_bytes = max_uri_bytes
 
     def routes(self) -> list[web.RouteDef]:
-        """Make the route; Cloudreve has no HEAD here either."""
-        return [web.get("/api/v4/file/thumb", self._thumb, allow_head=False)]
+        """Make the routes; Cloudreve has no HEAD here either."""
+        path = "/api/v4/file/thumb"
+        return [web.get(path, self._thumb, allow_head=False), web.options(path, self._cross_origin.preflight)]
 
     async def _thumb(self, request: web.Request) -> web.Response:
+        response = await self._answer(request)
+        told = (*response.headers.items(), *await self._cross_origin.fields(request))
+        response.headers.update(joined(told))
+        return response
+
+    async def _answer(self, request: web.Request) -> web.Response:
         asked = None
         try:
             # Cookies do not count here: clients of this API send tokens, and a page without one is signed out.
-            asked = question(request, self._front, self._max_uri_bytes)
+            size = self._negotiation.size(request)
+            asked = question(request, self._front, size, self._max_uri_bytes)
             granted = await self._gateway.grant(asked)
-            url = self._front.base(request) + PREFIX + self._sealed.seal(granted)
+            url = self._front.base(request) + PREFIX + self._sealed.seal(granted) + size_query(size)
         except ProxyError as error:
             request[OUTCOME] = error.category
             return _response(no(error, for_anybody=asked is None or asked.uri.filesystem == "share"))

@@ -6,18 +6,17 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from proxy.domain.errors import NotEmbeddable
+from proxy.domain.errors import NotEmbeddable, ProxyError
 from proxy.domain.model import Identity
-from proxy.domain.response_fields import Fields
-from proxy.http.embedding_rule import Embedding, wants_picture
-from proxy.http.problems import Handler, is_problem
+from proxy.domain.response_fields import Fields, joined
+from proxy.http.embedding_rule import Embedding, page_of, wants_picture
+from proxy.http.problems import Handler, is_problem, problem_of
 from proxy.http.request_origin import Front
 
-_PREFLIGHT = (
-    ("Access-Control-Allow-Methods", "GET, HEAD"),
-    ("Access-Control-Allow-Headers", "Authorization, X-Cr-Purchase-Ticket, X-Cr-Context-Hint"),
-    ("Access-Control-Max-Age", "600"),
-)
+_PUBLIC = "If-Match, If-None-Match, If-Range, Range, X-Cr-Context-Hint"
+"""Header fields that change nobody's answer."""
+_PRIVATE = f"Authorization, X-Cr-Purchase-Ticket, {_PUBLIC}"
+_PREFLIGHT = (("Access-Control-Allow-Methods", "GET, HEAD"), ("Access-Control-Max-Age", "600"))
 
 
 class Embed:
@@ -35,12 +34,37 @@ class Embed:
             raise NotEmbeddable(refusal)
         return self._embedding.fields(request.headers, own_origin, is_public=identity.is_public)
 
+    def opened_to(self, origin: str) -> Embed:
+        """Give the same for one more origin."""
+        return Embed(self._embedding.opened_to(origin), self._front)
+
+    def other_page(self, request: web.Request) -> str | None:
+        """Name the origin of the other site's page that a request comes from, unless it is listed."""
+        page = page_of(request.headers, self._front.own_origin(request))
+        return None if page in self._embedding.private_origins else page
+
     async def preflight(self, request: web.Request) -> web.Response:
-        """Tell a script of another site whether it may ask with a token."""
-        own_origin = self._front.own_origin(request)
-        fields = dict(self._embedding.fields(request.headers, own_origin, is_public=False))
-        more = dict(_PREFLIGHT) if "Access-Control-Allow-Origin" in fields else {}
-        return web.Response(status=HTTPStatus.NO_CONTENT, headers={**fields, **more, "Vary": "Origin"})
+        """Tell a script of another site whether it may ask, and whether with a token: as the answer will say."""
+        told: Fields = ()
+        for is_public, names in ((False, _PRIVATE), (True, _PUBLIC)):
+            reading = self._embedding.reading(request.headers, is_public=is_public)
+            if reading and not told:
+                told = (*reading, *_PREFLIGHT, ("Access-Control-Allow-Headers", names))
+        return web.Response(status=HTTPStatus.NO_CONTENT, headers=dict((*told, ("Vary", "Origin"))))
+
+    def telling(self, handler: Handler) -> Handler:
+        """Make a handler whose errors may be read by the scripts that may read its pictures."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except ProxyError as error:
+                response = problem_of(request, error)
+                reading = self._embedding.reading(request.headers, is_public=True)
+                response.headers.update(joined((*response.headers.items(), *reading, ("Vary", "Origin"))))
+                return response
+
+        return handle
 
 
 class Fallback:

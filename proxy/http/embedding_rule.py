@@ -43,21 +43,30 @@ class Embedding:
     def fields(self, headers: Mapping[str, str], own_origin: str, *, is_public: bool) -> Fields:
         """Make the fields that tell browsers the same: who may embed it, and whose scripts may read it.
 
-        What everybody may have is the same for everybody, so that shared caches need not tell pages apart.
+        What everybody may have is the same for everybody without credentials, so that shared caches need not tell
+        pages apart.
         """
         allowed = self._allowed(is_public=is_public)
+        is_open = ANY in allowed or is_address(own_origin) or page_of(headers, own_origin) in allowed
+        policy = ("Cross-Origin-Resource-Policy", "cross-origin" if is_open else "same-site")
         if ANY in allowed:
-            return (("Cross-Origin-Resource-Policy", "cross-origin"), ("Access-Control-Allow-Origin", ANY))
-        is_open = is_address(own_origin) or page_of(headers, own_origin) in allowed
-        fields: Fields = (("Cross-Origin-Resource-Policy", "cross-origin" if is_open else "same-site"),)
-        if allowed or is_public:
-            fields += (("Vary", VARY),)
-        origin = headers.get("Origin", "")
-        if origin in allowed:
-            fields += (("Access-Control-Allow-Origin", origin),)
-            if not is_public:
-                fields += (("Access-Control-Allow-Credentials", "true"),)
-        return fields
+            varying: Fields = (("Vary", "Origin"),) if self.private_origins else ()
+        else:
+            varying = (("Vary", VARY),) if allowed or is_public else ()
+        return (policy, *varying, *self.reading(headers, is_public=is_public))
+
+    def reading(self, headers: Mapping[str, str], *, is_public: bool) -> Fields:
+        """Make the fields that let the asking script read an answer (CORS); none where it may not."""
+        origin, allowed = headers.get("Origin", ""), self._allowed(is_public=is_public)
+        if origin in self.private_origins:
+            return (("Access-Control-Allow-Origin", origin), ("Access-Control-Allow-Credentials", "true"))
+        if ANY in allowed:
+            return (("Access-Control-Allow-Origin", ANY),)
+        return (("Access-Control-Allow-Origin", origin),) if origin in allowed else ()
+
+    def opened_to(self, origin: str) -> Embedding:
+        """Give the rule with one more origin on its lists."""
+        return Embedding(frozenset({*self.private_origins, origin}), frozenset({*self.public_origins, origin}))
 
     def _allowed(self, *, is_public: bool) -> Collection[str]:
         return self.public_origins if is_public else self.private_origins

@@ -8,7 +8,7 @@ from proxy.cache.tiers import Tiers
 from proxy.coalesce.deadline import deadline
 from proxy.domain.errors import BadSeal, Expired, GrantRejected, UpstreamError
 from proxy.domain.keys import seen_key, site_digest
-from proxy.domain.model import Grant, Refusal, Source
+from proxy.domain.model import Grant, PictureRequest, Refusal, Source
 from proxy.domain.seal import Purpose, Sealer
 from proxy.grants.lookup import FoundGrant, Granted
 from proxy.http.sealed_grant import SealedGrant, decode, encode, sealed_grant
@@ -47,14 +47,14 @@ class Sealed:
         except ValueError as error:
             raise UpstreamError("Cloudreve's image URL is too long to be sealed.") from error
 
-    async def answer(self, text: str, if_none_match: str | None, client: str) -> Answer:
+    async def answer(self, text: str, request: PictureRequest) -> Answer:
         """Show what was sealed, to whoever brings it; raise BadSeal or Expired where that is not to be."""
         sealed = self._opened(text)
         async with deadline(self._deadline_s):
             found = FoundGrant(await self._as_seen(sealed.grant), Source.SEALED, collapsed=False)
             self._metrics.found("grant", found.source)
             try:
-                return await self._answers.give(sealed.identity, found, if_none_match, client, self._note)
+                return await self._answers.give(sealed.identity, found, request, self._note)
             except GrantRejected as error:
                 await self._forget(sealed)
                 raise Expired("The file has changed since this URL was given out.") from error

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from proxy.domain.model import PictureRequest
+from proxy.http.cross_origin import CrossOrigin
 from proxy.http.embed import Embed
+from proxy.http.negotiation import Negotiation
 from proxy.http.request_origin import Front
 from proxy.http.sealed_access import Sealed
 from proxy.http.thumb import write
@@ -15,18 +18,33 @@ PREFIX = "/thumb/s/"
 class SealedUrls:
     """Shows pictures to those who were given their URLs. Other credentials in the request are ignored."""
 
-    def __init__(self, sealed: Sealed, front: Front, embed: Embed) -> None:
+    def __init__(
+        self, sealed: Sealed, front: Front, embed: Embed, cross_origin: CrossOrigin, negotiation: Negotiation
+    ) -> None:
+        self._negotiation = negotiation
         self._embed = embed
+        self._cross_origin = cross_origin
         self._sealed = sealed
         self._front = front
 
     def routes(self) -> list[web.RouteDef]:
-        """Make the route; HEAD comes with GET."""
-        return [web.get(PREFIX + "{sealed}", self._show)]
+        """Make the routes; HEAD comes with GET."""
+        path = PREFIX + "{sealed}"
+        return [web.get(path, self._embed.telling(self._show)), web.options(path, self._preflight)]
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
         validators = request.headers.getall("If-None-Match", ())
         if_none_match = ", ".join(validators) if validators else None
-        client = self._front.client(request)
-        answer = await self._sealed.answer(request.match_info["sealed"], if_none_match, client)
-        return await write(request, answer, self._embed)
+        wanted = PictureRequest(self._negotiation.variant(request), if_none_match, self._front.client(request))
+        answer = await self._sealed.answer(request.match_info["sealed"], wanted)
+        return await write(request, answer, await self._embed_for(request), self._negotiation)
+
+    async def _preflight(self, request: web.Request) -> web.Response:
+        return await (await self._embed_for(request)).preflight(request)
+
+    async def _embed_for(self, request: web.Request) -> Embed:
+        """Give the rule for the asking page: one that Cloudreve lets read its API has the URL from there."""
+        page = self._embed.other_page(request)
+        if page is None or page == "null" or not await self._cross_origin.of_site(request, page):
+            return self._embed
+        return self._embed.opened_to(page)

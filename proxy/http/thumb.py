@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from proxy.domain.errors import ProxyError
 from proxy.domain.model import Picture, ThumbRequest
+from proxy.domain.ranges import byte_range, is_wanted
 from proxy.domain.response_fields import joined, picture_fields
-from proxy.fastpath.index import EVIDENCE
+from proxy.domain.variant import Variant
+from proxy.fastpath.asked import EVIDENCE
 from proxy.gateway import Gateway
 from proxy.http.embed import Embed
+from proxy.http.negotiation import Negotiation
 from proxy.http.problems import OUTCOME
 from proxy.http.request_origin import Front
+from proxy.http.reset import reset
 from proxy.http.thumb_request import thumb_request
 from proxy.pictures.respond import Answer, Shown
 from proxy.pictures.stream_buffer import Download
@@ -27,8 +31,11 @@ LARGE_BYTES = 16 * 1024
 class Thumbs:
     """Shows pictures to those who may see them."""
 
-    def __init__(self, gateway: Gateway, jar: Jar, front: Front, embed: Embed, max_uri_bytes: int) -> None:
+    def __init__(
+        self, gateway: Gateway, jar: Jar, front: Front, embed: Embed, negotiation: Negotiation, max_uri_bytes: int
+    ) -> None:
         self._embed = embed
+        self._negotiation = negotiation
         self._gateway = gateway
         self._jar = jar
         self._front = front
@@ -36,38 +43,61 @@ class Thumbs:
 
     def routes(self) -> list[web.RouteDef]:
         """Make the route; HEAD comes with GET."""
-        return [web.get("/thumb", self._thumb), web.options("/thumb", self._embed.preflight)]
+        return [web.get("/thumb", self._embed.telling(self._thumb)), web.options("/thumb", self._embed.preflight)]
 
     async def _thumb(self, request: web.Request) -> web.StreamResponse:
-        asked = question(request, self._front, self._max_uri_bytes, self._jar.session(request))
-        return await write(request, await self._gateway.answer(asked), self._embed)
+        variant = self._negotiation.variant(request)
+        asked = question(request, self._front, variant, self._max_uri_bytes, self._jar.session(request))
+        return await write(request, await self._gateway.answer(asked), self._embed, self._negotiation)
 
 
-def question(request: web.Request, front: Front, max_uri_bytes: int, cookie: str | None = None) -> ThumbRequest:
+def question(
+    request: web.Request, front: Front, variant: Variant, max_uri_bytes: int, cookie: str | None = None
+) -> ThumbRequest:
     """Read what the visitor asks for; raise BadRequest or InvalidToken when that cannot be told."""
     return thumb_request(
         request.query.getall("uri", ()),
         authorization=request.headers.getall("Authorization", ()),
         ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
         if_none_match=request.headers.getall("If-None-Match", ()),
+        variant=variant,
         client=front.client(request),
         cookie=cookie,
         max_uri_bytes=max_uri_bytes,
     )
 
 
-async def write(request: web.Request, answer: Answer, embed: Embed) -> web.StreamResponse:
+async def write(request: web.Request, answer: Answer, embed: Embed, negotiation: Negotiation) -> web.StreamResponse:
     """Send an answer, where the asking page may show it: the picture, or that the visitor has it already."""
     embedding = embed.fields(request, answer.identity)
     request[EVIDENCE] = answer
     told = picture_fields(answer.identity, answer.etag, answer.fresh_for_s, answer.handling)
-    fields = CIMultiDict(joined(told, embedding))
+    fields = CIMultiDict(joined(told, negotiation.fields, embedding))
     if answer.shown is None:
         request[OUTCOME] = "not_modified"
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields)
     request[OUTCOME] = "hit" if answer.handling.is_hit else "miss"
     fields["Content-Type"] = answer.shown.head.media_type
+    fields["Accept-Ranges"] = "bytes"
+    if _is_range(request, answer.etag):
+        return await _part(request, answer.shown.body, fields)
     return await _show(request, answer.shown, fields)
+
+
+def _is_range(request: web.Request, etag: str | None) -> bool:
+    """Tell whether a part of the picture is asked for; only GET knows parts (RFC 9110 §14.2)."""
+    ranges, if_range = request.headers.getall("Range", ()), request.headers.getall("If-Range", ())
+    return request.method == "GET" and is_wanted(ranges, if_range, etag)
+
+
+async def _part(request: web.Request, body: Picture | Download, fields: CIMultiDict[str]) -> web.StreamResponse:
+    """Send one range of the complete picture: one that arrives is waited for."""
+    whole = (body if isinstance(body, Picture) else await body.whole()).body
+    part = byte_range(request.headers["Range"], len(whole))
+    if part is None:
+        return web.Response(body=whole, headers=fields)
+    fields["Content-Range"] = part.content_range(len(whole))
+    return web.Response(status=HTTPStatus.PARTIAL_CONTENT, body=whole[part.start : part.end], headers=fields)
 
 
 class _Large(web.Response):
@@ -80,6 +110,8 @@ async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) ->
     if isinstance(shown.body, Picture):
         body = shown.body.body
         return (_Large if len(body) > LARGE_BYTES else web.Response)(body=body, headers=fields)
+    if shown.head.length_bytes is None and request.version < HttpVersion11 and request.method != "HEAD":
+        return web.Response(body=(await shown.body.whole()).body, headers=fields)
     response = web.StreamResponse(headers=fields)
     response.content_length = shown.head.length_bytes
     await response.prepare(request)
@@ -89,14 +121,15 @@ async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) ->
 
 
 async def _stream(request: web.Request, response: web.StreamResponse, download: Download) -> web.StreamResponse:
-    """Send what arrives; a picture that breaks off must not look complete, so its connection is cut."""
+    """Send what arrives; a picture that breaks off must not look complete, so its connection is reset."""
     try:
         async for chunk in download.chunks():
             await response.write(chunk)
+        await response.write_eof()
     except ProxyError as error:
         request[OUTCOME] = error.category
-        if request.transport is not None:
-            request.transport.abort()
-        return response
-    await response.write_eof()
+        reset(request.transport)
+    except BaseException:
+        reset(request.transport)
+        raise
     return response

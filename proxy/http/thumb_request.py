@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from proxy.domain.errors import BadRequest, InvalidToken
 from proxy.domain.file_uri import parse
 from proxy.domain.model import Credentials, ThumbRequest
+from proxy.domain.variant import ORIGINAL, Variant
 
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*) *")
 _SCHEME = re.compile(r"\s*bearer(?![!#$%&'*+.^_`|~0-9a-z-])", re.IGNORECASE | re.ASCII)
@@ -20,6 +21,7 @@ def thumb_request(
     authorization: Sequence[str] = (),
     ticket: Sequence[str] = (),
     if_none_match: Sequence[str] = (),
+    variant: Variant = ORIGINAL,
     client: str = "",
     cookie: str | None = None,
     max_uri_bytes: int,
@@ -33,6 +35,7 @@ def thumb_request(
     return ThumbRequest(
         uri=parse(uris[0], max_uri_bytes),
         credentials=Credentials(bearer(authorization), _ticket(ticket), cookie),
+        variant=variant,
         if_none_match=", ".join(if_none_match) if if_none_match else None,
         client=client,
     )

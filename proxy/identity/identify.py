@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from proxy.cache.fair_cache import FairCache
 from proxy.domain.client import Client
-from proxy.domain.errors import InvalidToken
+from proxy.domain.errors import InvalidToken, SessionUnknown
 from proxy.domain.keys import token_digest
 from proxy.domain.model import ANONYMOUS, Credentials, FileUri, Identity, Visitor
 from proxy.identity.accounts import Accounts
@@ -66,7 +66,7 @@ class Identifier:
             return Visitor(holding(identity, credentials.ticket), credentials, until)
         sure_until = math.inf
         if credentials.cookie is not None:
-            visitor = await self._by_cookie(credentials, credentials.cookie, client)
+            visitor = await self._by_cookie(credentials, credentials.cookie, uri, client)
             if visitor is not None:
                 return visitor
             sure_until = self._clock.now() + BRIEF_S
@@ -74,9 +74,16 @@ class Identifier:
         nobody = await self._nobody(credentials, uri)
         return nobody if nobody.sure_until == sure_until else replace(nobody, sure_until=sure_until)
 
-    async def _by_cookie(self, credentials: Credentials, cookie: str, client: Client) -> Visitor | None:
-        """Name whose session it is."""
-        entered = await self._sessions.enter(cookie)
+    async def _by_cookie(
+        self, credentials: Credentials, cookie: str, uri: FileUri | None, client: Client
+    ) -> Visitor | None:
+        """Name whose session it is. While that cannot be found out, everybody may still see what is nobody's own."""
+        try:
+            entered = await self._sessions.enter(cookie)
+        except SessionUnknown:
+            if uri is None or not uri.is_absolute:
+                raise
+            return None
         if entered is None:
             return None
         with suppress(InvalidToken):
@@ -84,7 +91,7 @@ class Identifier:
             known = replace(credentials, bearer=entered.session.access)
             sure_until = min(until, entered.sure_until)
             visitor = holding(identity, credentials.ticket)
-            return Visitor(visitor, known, sure_until, by_cookie=True, renewed=entered.renewed)
+            return Visitor(visitor, known, sure_until, entered.session.ref, entered.renewed)
         return None
 
     async def _nobody(self, credentials: Credentials, uri: FileUri | None) -> Visitor:

@@ -15,8 +15,10 @@ from prometheus_client.registry import Collector
 
 from proxy.domain.errors import ProxyError
 from proxy.domain.model import Source
+from proxy.domain.variant import Variant
 
 _REQUEST_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_ENCODE_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _UPSTREAM_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -99,6 +101,14 @@ class Metrics:
             "thumb_proxy_lookups", "Where a grant or a picture was found", ["entry", "source"], registry=r
         )
         self._cut_off = Counter("thumb_proxy_cut_off", "Connections of visitors that were cut", ["reason"], registry=r)
+        self._encodes = Counter("thumb_proxy_encodes", "Variants encoded", ["format", "outcome"], registry=r)
+        self._encode_s = Histogram(
+            "thumb_proxy_encode_seconds", "Time of an encode", ["format"], registry=r, buckets=_ENCODE_BUCKETS_S
+        )
+        self._encode_original = Counter(
+            "thumb_proxy_encode_original_bytes", "Bytes of the originals of kept variants", registry=r
+        )
+        self._encode_variant = Counter("thumb_proxy_encode_variant_bytes", "Bytes of kept variants", registry=r)
         self._redis_troubles = Counter("thumb_proxy_redis_troubles", "Trouble met with Redis", ["trouble"], registry=r)
 
     def request(self, outcome: str, seconds: float, sent_bytes: int) -> None:
@@ -136,6 +146,17 @@ class Metrics:
     def found(self, entry: str, source: Source) -> None:
         """Count where a grant or a picture was found."""
         self._lookup(entry, source).inc()
+
+    def encoded(self, outcome: str, variant: Variant, seconds: float) -> None:
+        """Count an encode: `done` or `failed`."""
+        kind = variant.format or "original"
+        self._encodes.labels(kind, outcome).inc()
+        self._encode_s.labels(kind).observe(seconds)
+
+    def saved(self, original_bytes: int, variant_bytes: int) -> None:
+        """Count what a variant that is kept takes, and its original."""
+        self._encode_original.inc(original_bytes)
+        self._encode_variant.inc(variant_bytes)
 
     def redis_trouble(self, trouble: str) -> None:
         """Count what went wrong with Redis; no request fails of it."""

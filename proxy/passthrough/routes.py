@@ -17,6 +17,7 @@ from proxy.grants.changing_requests import changes_files
 from proxy.grants.invalidation import Changes
 from proxy.http.problems import OUTCOME
 from proxy.http.request_origin import Front
+from proxy.http.reset import reset
 from proxy.http.thumb_request import bearer
 from proxy.identity.identify import Identifier
 from proxy.passthrough.client import Passage, Question, Reply
@@ -97,7 +98,7 @@ class Passthrough:
                 await self._changes.note(identity)
 
     async def _relay(self, request: web.Request, reply: Reply) -> web.StreamResponse:
-        """Send what arrives; what breaks off must not look complete, so its connection is cut."""
+        """Send what arrives; what breaks off must not look complete, so its connection is reset."""
         response = _response(reply)
         if not request.content.is_eof():
             response.force_close()  # whether the rest of the body will be read is not known yet
@@ -112,9 +113,13 @@ class Passthrough:
                 await response.write_eof()
         except ProxyError as error:
             request[OUTCOME] = error.category
-            _cut(request)
+            reset(request.transport)
         except ConnectionError:
-            _cut(request)  # the visitor has left
+            reset(request.transport)  # the visitor has left
+        except BaseException:
+            if not is_endless:  # events have no end that could be missed, and what is on its way may still arrive
+                reset(request.transport)
+            raise
         return response
 
     async def _connect(self, request: web.Request, reply: Reply, far: FarEnd) -> web.StreamResponse:
@@ -183,8 +188,3 @@ async def leave_bare(_: web.Request, response: web.StreamResponse) -> None:
 async def _carry(chunks: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]) -> None:
     async for chunk in chunks:
         await write(chunk)
-
-
-def _cut(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()

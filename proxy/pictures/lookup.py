@@ -15,14 +15,18 @@ from proxy.domain.errors import ProxyError, UpstreamError
 from proxy.domain.keys import picture_key
 from proxy.domain.model import Entry, Grant, Picture, PictureHead, PictureId, Source
 from proxy.domain.picture_version import etag_in, version_of
-from proxy.domain.sniff import SNIFF_BYTES, is_complete, media_type
+from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.observe.metrics import Metrics
+from proxy.pictures.proof.body import Body
+from proxy.pictures.proof.proof import Proof
 from proxy.pictures.stream_buffer import Download
 from proxy.settings import PictureSettings
 from proxy.upstream.images import Arrival, Images
 
 _SEEN = b"seen "
 """Before a version in a message; no entry begins like this."""
+HELD_BYTES = 64
+"""So many bytes of the end are held back until the whole is proven: without them no transfer looks complete."""
 
 
 class FoundPicture(NamedTuple):
@@ -135,20 +139,15 @@ class Pictures:
             return await self._receive(grant.picture, arrival, download)
 
     async def _receive(self, name: PictureId, arrival: Arrival, download: Download) -> Picture:
-        """Take the bytes in, on to the readers as soon as they prove to be a picture."""
-        body, kind = bytearray(), None
+        """Take the bytes in, on to the readers as soon as they prove to be a picture, but for the last of them."""
         self._check_size(arrival.length_bytes or 0)
+        receipt = _Receipt(arrival, download, self._settings.max_pixels)
         async for chunk in arrival.chunks:
             self._metrics.fetched(len(chunk))
-            body += chunk
-            self._check_size(len(body))
-            if kind is not None:
-                download.feed(chunk)
-            elif len(body) >= SNIFF_BYTES:
-                kind = _proven(bytes(body[:SNIFF_BYTES]))
-                download.begin(PictureHead(kind, arrival.etag, arrival.length_bytes))
-                download.feed(bytes(body))
-        return _complete(name, kind or _proven(bytes(body)), arrival.etag, bytes(body))
+            self._check_size(receipt.size_bytes + len(chunk))
+            receipt.take(chunk)
+        kind, body = receipt.finish()
+        return Picture(name, kind, version_of(arrival.etag, body), body)
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._settings.max_bytes:
@@ -168,14 +167,55 @@ def _told(picture: Picture) -> bytes:
     return _SEEN + picture.version.encode("utf-8", "surrogatepass")
 
 
-def _complete(name: PictureId, kind: str, etag: str, body: bytes) -> Picture:
-    if not is_complete(kind, body):
-        raise UpstreamError("The picture is cut off.")
-    return Picture(name, kind, version_of(etag, body), body)
-
-
 def _proven(head: bytes) -> str:
     kind = media_type(head)
     if kind is None:
         raise UpstreamError("What came from the image URL is not a picture.")
     return kind
+
+
+class _Receipt:
+    """A picture that arrives: proven step by step, and handed on but for its end."""
+
+    def __init__(self, arrival: Arrival, download: Download, max_pixels: int) -> None:
+        self._arrival = arrival
+        self._download = download
+        self._max_pixels = max_pixels
+        self._body = Body()
+        self._kind = ""
+        self._proof: Proof | None = None
+        self._sent_bytes = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Tell how much has come."""
+        return len(self._body.data)
+
+    def take(self, chunk: bytes) -> None:
+        """Add bytes; readers hear of the picture once its kind and size are known."""
+        self._body.data += chunk
+        if self._proof is None and self.size_bytes >= SNIFF_BYTES:
+            self._proof = self._begin()
+        if self._proof is not None:
+            self._proof.advance()
+            if self._proof.is_measured:
+                self._hand_on()
+
+    def finish(self) -> tuple[str, bytes]:
+        """Give kind and bytes of the whole; raise UpstreamError where it is none."""
+        proof = self._proof or self._begin()
+        proof.finish()
+        return self._kind, bytes(self._body.data)
+
+    def _begin(self) -> Proof:
+        self._kind = _proven(bytes(self._body.data[:SNIFF_BYTES]))
+        return Proof(self._kind, self._body, self._max_pixels)
+
+    def _hand_on(self) -> None:
+        length = self._arrival.length_bytes
+        upto = min(self.size_bytes, (length or self.size_bytes) - HELD_BYTES)
+        if upto > self._sent_bytes:
+            if not self._sent_bytes:
+                self._download.begin(PictureHead(self._kind, self._arrival.etag, length))
+            self._download.feed(bytes(self._body.data[self._sent_bytes : upto]))
+            self._sent_bytes = upto

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.domain.client import Client
-from proxy.domain.keys import etag
-from proxy.domain.model import Grant, Identity, Picture, PictureHead, SessionCookie, Source
+from proxy.domain.keys import etag, picture_key
+from proxy.domain.model import Grant, Identity, Picture, PictureHead, PictureRequest, SessionCookie, SessionRef, Source
 from proxy.domain.response_fields import Handling, matches
+from proxy.domain.variant import ORIGINAL, Variant
 from proxy.grants.lookup import FoundGrant
 from proxy.pictures.lookup import Pictures
 from proxy.pictures.stream_buffer import Download
+from proxy.pictures.variants import Variants
 from proxy.upstream.clock import Clock
 
 Note = Callable[[Grant, str], Awaitable[None]]
@@ -41,41 +44,85 @@ class Answer:
     """The client that has asked."""
     renewed: SessionCookie | None = None
     """What is to replace the visitor's cookie, if anything."""
+    session: SessionRef | None = None
+    """The session whose cookie the visitor has shown, if any."""
+
+    @property
+    def picture_key(self) -> str:
+        """Where the tiers keep the bytes that are shown; empty where none are, or not all have come."""
+        body = self.shown.body if self.shown is not None else None
+        return picture_key(body.id) if isinstance(body, Picture) else ""
+
+
+class _Found(NamedTuple):
+    """What is to be shown, and how it came about."""
+
+    body: Picture | Download
+    source: Source
+    collapsed: bool
+    variant: Variant
+    is_interim: bool = False
 
 
 class Answers:
-    """Finds the picture that a grant names, where the visitor has not got it already."""
+    """Finds the picture that a grant names, in the variant that was asked for, unless the visitor has it already."""
 
-    def __init__(self, pictures: Pictures, clock: Clock) -> None:
+    def __init__(self, pictures: Pictures, variants: Variants, clock: Clock) -> None:
         self._pictures = pictures
+        self._variants = variants
         self._clock = clock
 
-    async def give(
-        self, identity: Identity, found: FoundGrant, if_none_match: str | None, client: Client, note: Note
-    ) -> Answer:
+    async def give(self, identity: Identity, found: FoundGrant, request: PictureRequest, note: Note) -> Answer:
         """Answer with a picture or 304; raise GrantRejected when upstream no longer honours the grant."""
-        grant, tag = found.grant, _etag(found.grant, "")
-        if tag and matches(if_none_match, tag):
+        grant, tag = found.grant, _etag(found.grant, "", request.variant)
+        if tag and matches(request.if_none_match, tag):
             handling = Handling(found.source, None, found.collapsed)
-            return Answer(identity, tag, self._remaining_s(grant), handling, None, found, client)
-        body, source, collapsed = await self._pictures.find(grant, client, is_new=found.source is Source.UPSTREAM)
-        head = await body.opened() if isinstance(body, Download) else body.head
+            return Answer(identity, tag, self._remaining_s(grant), handling, None, found, request.client)
+        shown = await self._found(found, request, note)
+        head = shown.body.head if isinstance(shown.body, Picture) else await shown.body.opened()
+        source = shown.body.source if isinstance(shown.body, Download) else shown.source
+        await _note_version(found, shown.body, head, note)
+        tag = _etag(grant, head.version, shown.variant)
+        is_known = bool(tag) and matches(request.if_none_match, tag or "")
+        handling = Handling(found.source, source, found.collapsed or shown.collapsed, is_interim=shown.is_interim)
+        body = None if is_known else Shown(head, shown.body)
+        return Answer(identity, tag, self._remaining_s(grant), handling, body, found, request.client)
+
+    async def _found(self, found: FoundGrant, request: PictureRequest, note: Note) -> _Found:
+        """Find the variant; the original where there is none, or none yet."""
+        grant, variant = found.grant, request.variant
+        known = None if variant.is_original else await self._variants.find(grant, variant)
+        if known is not None and isinstance(known.entry, Picture):
+            return _Found(known.entry, known.source, collapsed=False, variant=variant)
+        is_new = found.source is Source.UPSTREAM
+        body, source, collapsed = await self._pictures.find(grant, request.client, is_new=is_new)
+        if variant.is_original or known is not None:
+            return _Found(body, source, collapsed, ORIGINAL)
+        whole = await body.whole() if isinstance(body, Download) else body
         source = body.source if isinstance(body, Download) else source
-        if not grant.own and head.version not in ("", grant.version):
-            await note(grant, head.version)
-        elif not grant.own and not head.version and isinstance(body, Download):
-            body.when_whole(found.key or grant.url, lambda whole: note(grant, whole.version))
-        tag = _etag(grant, head.version)
-        shown = None if tag and matches(if_none_match, tag) else Shown(head, body)
-        handling = Handling(found.source, source, found.collapsed or collapsed)
-        return Answer(identity, tag, self._remaining_s(grant), handling, shown, found, client)
+        await _note_version(found, whole, whole.head, note)
+        made = await self._variants.make(whole, variant, request.client)
+        if isinstance(made, Picture):
+            return _Found(made, source, collapsed, variant)
+        return _Found(whole, source, collapsed, ORIGINAL, is_interim=made is None)
 
     def _remaining_s(self, grant: Grant) -> float:
         return grant.fresh_until - self._clock.now()
 
 
-def _etag(grant: Grant, version: str) -> str | None:
+async def _note_version(found: FoundGrant, body: Picture | Download, head: PictureHead, note: Note) -> None:
+    """Take note of the version of a foreign picture, with its last byte where it is not known before."""
+    grant = found.grant
+    if grant.own:
+        return
+    if head.version not in ("", grant.version):
+        await note(grant, head.version)
+    elif not head.version and isinstance(body, Download):
+        body.when_whole(found.key or grant.url, lambda whole: note(grant, whole.version))
+
+
+def _etag(grant: Grant, version: str, variant: Variant) -> str | None:
     """Name what the visitor sees; of Cloudreve's own pictures it is known before anything of them is."""
     if grant.own:
-        return etag(grant.picture)
-    return etag(grant.picture, version) if version else None
+        return etag(grant.picture, variant=variant)
+    return etag(grant.picture, version, variant) if version else None

@@ -17,7 +17,9 @@ class Download:
         """Where it turned out to come from, once it is opened."""
         self._head: PictureHead | None = None
         self._chunks: list[bytes] = []
+        self._fed_bytes = 0
         self._is_complete = False
+        self._picture: Picture | None = None
         self._error: ProxyError | None = None
         self._grown = asyncio.Event()
         self._tells: dict[str, Callable[[PictureHead], Awaitable[None]]] = {}
@@ -30,13 +32,14 @@ class Download:
     def feed(self, chunk: bytes) -> None:
         """Add bytes."""
         self._chunks.append(chunk)
+        self._fed_bytes += len(chunk)
         self._wake()
 
     def finish(self, picture: Picture) -> None:
-        """End well: the picture is complete. Saying so again changes nothing."""
-        if self._head is None:  # nothing was announced: it is small, or was at hand already
-            self._chunks = [picture.body]
-        self._head, self._is_complete = picture.head, True
+        """End well: readers get the rest of the complete picture. Saying so again changes nothing."""
+        if not self._is_complete and self._fed_bytes < len(picture.body):
+            self._chunks.append(picture.body[self._fed_bytes :])
+        self._head, self._is_complete, self._picture = picture.head, True, picture
         self._wake()
 
     def fail(self, error: ProxyError) -> None:
@@ -61,6 +64,13 @@ class Download:
             if self._head is not None:
                 return self._head
             await self._grown.wait()
+
+    async def whole(self) -> Picture:
+        """Wait until all of it is there, or raise why it will not be."""
+        while self._picture is None:
+            self._check()
+            await self._grown.wait()
+        return self._picture
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Give the bytes as they arrive; raise the error that cut them off."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from proxy.domain.model import SessionCookie
-from proxy.fastpath.index import EVIDENCE
+from proxy.fastpath.asked import EVIDENCE
 from proxy.http.request_origin import Front
 from proxy.sessions.cookie_syntax import SameSite, cookie_name, cookie_names, read_cookie, set_cookie
 from proxy.sessions.session import may_use_cookie

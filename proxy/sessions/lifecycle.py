@@ -8,22 +8,20 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
-from cachetools import TLRUCache
 
 from proxy.cache.shared_values import Notes
 from proxy.coalesce.distributed_singleflight import Alone, Cluster
 from proxy.coalesce.singleflight import Flights
 from proxy.domain.errors import Busy, ProxyError
-from proxy.domain.keys import ended_key, renewal_key
+from proxy.domain.keys import renewal_key
 from proxy.domain.model import SessionCookie
 from proxy.domain.seal import Purpose, Sealer
 from proxy.sessions.session import Session, open_session, seal_session, session_of
+from proxy.sessions.sign_outs import SignOuts
 from proxy.upstream.clock import Clock
 from proxy.upstream.oauth import OAuth
 from proxy.upstream.token_answers import Tokens
 
-ALIVE_S = 10.0
-"""How long a session is believed not to have been ended at another replica."""
 OVER = "over"
 """Stands for the renewed session where there is none: Cloudreve refuses to renew it."""
 ENDED = "ended"
@@ -32,7 +30,6 @@ OVER_S = 60.0
 """How long that is believed: Cloudreve's refusal may also mean that its database was away (*source*)."""
 REVOKE_S = 3.0
 """How long who signs out waits for Cloudreve to hear of it."""
-KNOWN_SESSIONS = 20_000
 _HOPS = 2
 """An old cookie's renewed session may be due itself; its own successor is not."""
 
@@ -49,6 +46,14 @@ class Entered(NamedTuple):
     """What is to replace the visitor's cookie, if anything."""
 
 
+class Ending(NamedTuple):
+    """The end of a session, on its way to all who have to know."""
+
+    told: asyncio.Future[str]
+    is_new: bool
+    """Whether the session was live here until now."""
+
+
 class Sessions:
     """Opens cookies. Whatever is wrong with one, it is no session, and no error."""
 
@@ -57,6 +62,7 @@ class Sessions:
         sealer: Sealer,
         oauth: OAuth,
         notes: Notes,
+        sign_outs: SignOuts,
         cluster: Cluster | Alone,
         clock: Clock,
         flights: Flights[str],
@@ -65,11 +71,11 @@ class Sessions:
         self._sealer = sealer
         self._oauth = oauth
         self._notes = notes
+        self._sign_outs = sign_outs
         self._cluster = cluster
         self._clock = clock
         self._flights = flights
         self._site = site
-        self._alive: TLRUCache[str, float] = TLRUCache(KNOWN_SESSIONS, ttu=lambda _, until, __: until, timer=clock.now)
 
     def begin(self, tokens: Tokens) -> tuple[Session, SessionCookie]:
         """Begin a session with tokens that have been verified; raise BadRequest where no cookie can hold them."""
@@ -83,8 +89,9 @@ class Sessions:
         only then trouble with Cloudreve is raised.
         """
         session, is_renewed = self._opened(cookie), False
-        if session is None or await self._has_ended(session):
+        if session is None or self._sign_outs.has_ended(session.ref):
             return None
+        sure_until = await self._sign_outs.sure_until()
         for _ in range(_HOPS):
             if not session.is_due(self._clock.now()):
                 break
@@ -95,23 +102,30 @@ class Sessions:
             if renewed is None:
                 return None
             session, is_renewed = renewed, True
-        if session.is_spent(self._clock.now()):
+        if session.is_spent(self._clock.now()) or self._sign_outs.has_ended(session.ref):  # by now
             return None
-        return Entered(session, self._sure_until(session), self._cookie(session) if is_renewed else None)
+        sure_until = min(sure_until, session.due_at if session.refresh else session.ends)
+        return Entered(session, sure_until, self._cookie(session) if is_renewed else None)
 
-    def end(self, cookie: str) -> asyncio.Future[str] | None:
-        """End the session behind a cookie, for every copy of it; None where there is none.
+    def end(self, cookie: str) -> Ending | None:
+        """End the session behind a cookie, for every copy of it; None where there is none, or all know of its end.
 
-        Here it has ended at once. The future is done when the other replicas and Cloudreve have been told, whether
-        anybody waits for that or not: who signs out may leave before the answer.
+        Here it has ended at once. The future is done when the other processes and Cloudreve have been told, whether
+        anybody waits for that or not: a visitor who signs out may leave before the answer. It raises SignOutPending
+        where a process may not know yet.
         """
         session = self._opened(cookie)
         if session is None:
             return None
-        key = ended_key(session.id)
-        self._notes.remember(key, ENDED, session.ends - self._clock.now())
-        self._alive.pop(session.id, None)
-        return self._flights.join(key, lambda: self._tell_of_end(session, key))[0]
+        is_new = self._sign_outs.end(session.ref, session.ends)
+        if not is_new and self._sign_outs.is_told(session.ref):
+            return None
+        try:
+            told, _ = self._flights.join("end " + session.id, lambda: self._tell_of_end(session, is_new=is_new))
+        except Busy as error:
+            told = asyncio.get_running_loop().create_future()
+            told.set_exception(error)
+        return Ending(told, is_new)
 
     def _opened(self, text: str) -> Session | None:
         return open_session(self._sealer, text, self._site, self._clock.now())
@@ -124,19 +138,6 @@ class Sessions:
     def _cookie(self, session: Session) -> SessionCookie:
         text = seal_session(self._sealer, session, self._site)
         return SessionCookie(text, session.ends - self._clock.now())
-
-    def _sure_until(self, session: Session) -> float:
-        alive_until = self._alive.get(session.id, self._clock.now())
-        return min(alive_until, session.due_at if session.refresh else session.ends)
-
-    async def _has_ended(self, session: Session) -> bool:
-        if session.id in self._alive:
-            return False
-        key = ended_key(session.id)
-        if await self._notes.find(key) is not None or self._notes.lookup(key) is not None:  # meanwhile, and here
-            return True
-        self._alive[session.id] = self._clock.now() + ALIVE_S
-        return False
 
     async def _successor(self, session: Session) -> str | None:
         """Give the renewed session, sealed; `OVER`; or None while it is on its way and the old one still serves."""
@@ -176,15 +177,16 @@ class Sessions:
         if tokens is None:
             await self._notes.keep(key, OVER, OVER_S)
             return OVER
-        renewed = session_of(Tokens(tokens.access, tokens.refresh or session.refresh), session.id, now)
+        renewed = session_of(Tokens(tokens.access, tokens.refresh or session.refresh), session.id, now, session.started)
         text = seal_session(self._sealer, renewed, self._site, Purpose.RENEWAL)
         await self._notes.keep(key, text, renewed.expires - now)
         return text
 
-    async def _tell_of_end(self, session: Session, key: str) -> str:
-        await self._notes.keep(key, ENDED, session.ends - self._clock.now())
-        if session.refresh:
-            await self._revoke(session.refresh)
+    async def _tell_of_end(self, session: Session, *, is_new: bool) -> str:
+        revoking = self._revoke(session.refresh) if is_new and session.refresh else asyncio.sleep(0)
+        _, told = await asyncio.gather(revoking, self._sign_outs.told(session.ref), return_exceptions=True)
+        if isinstance(told, BaseException):
+            raise told
         return ENDED
 
     async def _revoke(self, refresh_token: str) -> None:

@@ -134,10 +134,11 @@ class SessionApi:
         """
         self._check(request)
         cookie = self._jar.session(request)
-        told = self._sessions.end(cookie) if cookie is not None else None
-        if told is not None:
-            self._hits.forget()
-            await told
+        ending = self._sessions.end(cookie) if cookie is not None else None
+        if ending is not None:
+            if ending.is_new:
+                self._hits.forget_ended()
+            await ending.told
         response = web.Response(status=HTTPStatus.NO_CONTENT, headers={"Clear-Site-Data": '"cache"'})
         self._jar.put_session(request, response, NO_COOKIE)
         return response

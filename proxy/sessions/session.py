@@ -9,6 +9,7 @@ import msgspec
 
 from proxy.domain.errors import BadRequest, BadSeal, UpstreamError
 from proxy.domain.freshness import DATE_PRECISION_S
+from proxy.domain.model import SessionRef
 from proxy.domain.seal import Purpose, Sealer
 from proxy.http.embedding_rule import OWN_SITE
 from proxy.identity.claims import read_claims
@@ -40,6 +41,14 @@ class Session:
     """Empty where the access token cannot be renewed."""
     ends: float
     """When the session ends: none of its tokens is good any more."""
+    started: float = 0.0
+    """When it was begun; the same through all renewals. 0 in cookies of earlier versions."""
+
+    @property
+    def ref(self) -> SessionRef:
+        """Name it."""
+        claims = read_claims(self.access)
+        return SessionRef(claims.subject if claims else "", self.id, self.started)
 
     @property
     def due_at(self) -> float:
@@ -67,21 +76,28 @@ class _Payload(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=
     expires: float
     refresh: str
     ends: float
+    started: float = 0.0
 
 
-def session_of(tokens: Tokens, name: str, now: float) -> Session:
-    """Make the session `name` of tokens that have been verified; UpstreamError when they do not say when they end."""
+def session_of(tokens: Tokens, name: str, now: float, started: float | None = None) -> Session:
+    """Make the session `name` of tokens that have been verified; UpstreamError when they do not say when they end.
+
+    A renewed one keeps the time at which it was `started`.
+    """
     access, refresh = read_claims(tokens.access), read_claims(tokens.refresh)
     if access is None:
         raise UpstreamError("The access token does not say when it ends.")
     ends = min(max(access.expires, refresh.expires if refresh else 0.0), now + MAX_LIFE_S)
     begun = access.not_before or now
-    return Session(name, tokens.access, begun, access.expires, tokens.refresh, ends)
+    return Session(
+        name, tokens.access, begun, access.expires, tokens.refresh, ends, now if started is None else started
+    )
 
 
 def seal_session(sealer: Sealer, session: Session, site: str, purpose: Purpose = Purpose.SESSION) -> str:
     """Give the cookie's value, good for one Cloudreve site; raise BadRequest when no cookie can hold it."""
-    written = _Payload(site, session.id, session.access, session.begun, session.expires, session.refresh, session.ends)
+    times = (session.begun, session.expires, session.refresh, session.ends, session.started)
+    written = _Payload(site, session.id, session.access, *times)
     payload = msgspec.msgpack.encode(written)
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise BadRequest(
@@ -100,7 +116,7 @@ def open_session(
         return None
     if read.site != site or now >= read.ends:
         return None
-    return Session(read.id, read.access, read.begun, read.expires, read.refresh, read.ends)
+    return Session(read.id, read.access, read.begun, read.expires, read.refresh, read.ends, read.started)
 
 
 def may_use_cookie(headers: Mapping[str, str]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from yarl import URL
 
 from proxy.domain.ssrf import Origins
+from proxy.settings.lists import each_once, texts
 from proxy.settings.redis_url import read_redis_url
 
 if TYPE_CHECKING:
@@ -109,23 +109,6 @@ def _check(use: Callable[[], object]) -> None:
         raise ValueError(f"it {error}") from None
 
 
-def _texts(value: object) -> object:
-    """Read a list out of an environment variable: JSON, or plain texts between commas or blanks."""
-    if not isinstance(value, str):
-        return value
-    if not value.lstrip().startswith("["):
-        return [text for text in re.split(r"[\s,]+", value) if text]
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise ValueError("this is no JSON list") from None
-
-
-def _once(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Drop repetitions, keep the order."""
-    return tuple(dict.fromkeys(texts))
-
-
 def _secret(value: SecretStr) -> SecretStr:
     """Return a secret that has something in it."""
     if not value.get_secret_value().strip():
@@ -162,19 +145,19 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
-_Number = BeforeValidator(_not_boolean)
-Port: TypeAlias = Annotated[int, _Number, Field(ge=0, le=65535, description="a whole number from 0 to 65535")]
+NUMBER = BeforeValidator(_not_boolean)
+Port: TypeAlias = Annotated[int, NUMBER, Field(ge=0, le=65535, description="a whole number from 0 to 65535")]
 Seconds: TypeAlias = Annotated[
-    float, _Number, Field(gt=0, le=YEAR_S, description="a number of seconds above 0, at most a year")
+    float, NUMBER, Field(gt=0, le=YEAR_S, description="a number of seconds above 0, at most a year")
 ]
 SecondsOrZero: TypeAlias = Annotated[
-    float, _Number, Field(ge=0, le=YEAR_S, description="a number of seconds from 0 to a year")
+    float, NUMBER, Field(ge=0, le=YEAR_S, description="a number of seconds from 0 to a year")
 ]
-MinuteAtMost: TypeAlias = Annotated[float, _Number, Field(ge=0, le=60, description="a number of seconds from 0 to 60")]
-Bytes: TypeAlias = Annotated[int, _Number, Field(gt=0, description="a whole number of bytes above 0")]
-Count: TypeAlias = Annotated[int, _Number, Field(gt=0, description="a whole number above 0")]
+MinuteAtMost: TypeAlias = Annotated[float, NUMBER, Field(ge=0, le=60, description="a number of seconds from 0 to 60")]
+Bytes: TypeAlias = Annotated[int, NUMBER, Field(gt=0, description="a whole number of bytes above 0")]
+Count: TypeAlias = Annotated[int, NUMBER, Field(gt=0, description="a whole number above 0")]
 Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
-Workers: TypeAlias = Annotated[int, _Number, Field(ge=1, le=256, description="a whole number from 1 to 256")]
+Workers: TypeAlias = Annotated[int, NUMBER, Field(ge=1, le=256, description="a whole number from 1 to 256")]
 Host: TypeAlias = Annotated[str, AfterValidator(_listener), Field(description="a host name or an IP address")]
 Origin: TypeAlias = Annotated[
     str,
@@ -184,33 +167,33 @@ Origin: TypeAlias = Annotated[
 PublicAddress: TypeAlias = Annotated[str, AfterValidator(_public_address)]
 OriginList: TypeAlias = Annotated[
     tuple[Origin, ...],
-    BeforeValidator(_texts),
-    AfterValidator(_once),
+    BeforeValidator(texts),
+    AfterValidator(each_once),
     Field(description='a list of addresses without a path, as ["https://cloud.example.com"]'),
 ]
 AnyOrigin: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_origin_or_any)], ...],
-    BeforeValidator(_texts),
-    AfterValidator(_once),
+    BeforeValidator(texts),
+    AfterValidator(each_once),
     Field(description='a list of addresses without a path, or ["*"] for every site'),
 ]
 HostList: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_image_host)], ...],
-    BeforeValidator(_texts),
-    AfterValidator(_once),
+    BeforeValidator(texts),
+    AfterValidator(each_once),
     Field(description='a list of host, host:port or .suffix, as ["bucket.example.com", ".cdn.example.com"]'),
 ]
 Secret: TypeAlias = Annotated[SecretStr, AfterValidator(_secret)]
 RedisUrl: TypeAlias = Annotated[SecretStr, AfterValidator(_redis_url)]
 SealKeys: TypeAlias = Annotated[
     tuple[Annotated[SecretStr, AfterValidator(_long_secret)], ...],
-    BeforeValidator(_texts),
+    BeforeValidator(texts),
     Field(description=f"a list of secrets of {MIN_SEAL_KEY_CHARS} characters or more each, the first of which seals"),
 ]
 NetworkList: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_network)], ...],
-    BeforeValidator(_texts),
-    AfterValidator(_once),
+    BeforeValidator(texts),
+    AfterValidator(each_once),
     Field(description='a list of addresses and networks, as ["127.0.0.0/8", "10.1.2.3", "fd00::/8"]'),
 ]
 Namespace: TypeAlias = Annotated[

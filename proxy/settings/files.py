@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MAX_FALLBACK_BYTES = 1024 * 1024
 MAX_SECRET_BYTES = 64 * 1024
 
-_KEYS = (("embed", "fallback"), ("publish", "secret_file"))
+_KEYS = (("embed", "fallback"), ("publish", "secret_file"), ("session", "state_path"))
 """Table and key of every setting that names a file."""
 
 
@@ -47,6 +47,13 @@ def _secret(path: Path) -> Path:
     return path
 
 
+def _state(path: Path) -> Path:
+    """Return the path of a file that may be there already or still has to be made."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ValueError("this is no file in a directory that is there")
+    return path
+
+
 def _read(path: Path, max_bytes: int) -> bytes:
     """Return the bytes of a file; ValueError says why it cannot be used."""
     try:
@@ -62,4 +69,5 @@ def _read(path: Path, max_bytes: int) -> bytes:
 
 
 PictureFile: TypeAlias = Annotated[Path, AfterValidator(_picture)]
+StateFile: TypeAlias = Annotated[Path, AfterValidator(_state)]
 SecretFile: TypeAlias = Annotated[Path, AfterValidator(_secret)]

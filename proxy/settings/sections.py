@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from proxy.domain.errors import BadRequest
 from proxy.domain.file_uri import parse
+from proxy.domain.variant import Format
 from proxy.settings.fields import (
     AnyOrigin,
     Bytes,
@@ -33,7 +34,8 @@ from proxy.settings.fields import (
     Switch,
     Workers,
 )
-from proxy.settings.files import PictureFile, SecretFile
+from proxy.settings.files import PictureFile, SecretFile, StateFile
+from proxy.settings.picture_fields import AvifSpeed, EncoderMemory, Formats, Quality, Sizes, WebpEffort
 from proxy.settings.redis_url import ACCEPTED
 
 
@@ -139,10 +141,21 @@ class RefusalSettings(Section):
 
 
 class PictureSettings(Section):
-    """How large a picture may be, and how long its bytes are kept."""
+    """How large a picture may be, how long its bytes are kept, and which variants are made of it."""
 
     max_bytes: Bytes = 10 * 1024 * 1024
+    max_pixels: Count = 50_000_000
     ttl_s: Seconds = 86400.0
+    formats: Formats = (Format.WEBP,)
+    sizes: Sizes = (100, 200, 300, 400, 600, 800, 1200, 1600)
+    webp_quality: Quality = 80
+    webp_effort: WebpEffort = 2
+    avif_quality: Quality = 67
+    avif_speed: AvifSpeed = 8
+    encoders: Count = 1
+    encoder_memory_bytes: EncoderMemory = 1024 * 1024 * 1024
+    encode_wait_s: Seconds = 1.0
+    encode_timeout_s: Seconds = 5.0
 
 
 class MemorySettings(Section):
@@ -174,6 +187,9 @@ class SessionSettings(Section):
     path: SessionPath = "/session"
     cookie: CookieName = "thumb_session"
     origins: OriginList = ()
+    state_path: Annotated[
+        StateFile | None, Field(description="the path of a file, to be written in a directory that is there")
+    ] = None
 
 
 class SignInSettings(Section):

@@ -60,6 +60,8 @@ class Site:
         """These ETags are weak."""
         self.foreign_chunked = False
         """The storage provider announces no length."""
+        self.cors_origins: tuple[str, ...] = ()
+        """Origins whose scripts may read answers (`[CORS]` of Cloudreve's configuration); others get 403 then."""
         self.library = Library(self.now(), size)
         self.workshop = Workshop(self.library, workers)
         self.navigator = Navigator(self.library)

@@ -13,6 +13,7 @@ from proxy.standin.answer import not_found, success
 from proxy.standin.calls import Call
 from proxy.standin.consent import Consent
 from proxy.standin.contents import Contents
+from proxy.standin.cors import Handler, cors, let_read
 from proxy.standin.desk import counted
 from proxy.standin.provider import Provider
 from proxy.standin.sessions import Sessions
@@ -84,7 +85,7 @@ class StandIn(Site):
         ]
 
     async def _listen(self, routes: list[web.RouteDef], port: int) -> str:
-        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app = web.Application(client_max_size=64 * 1024 * 1024, middlewares=[self._cors])
         app.add_routes(routes)
         app.on_response_prepare.append(self._stamp)
         runner = web.AppRunner(
@@ -96,8 +97,13 @@ class StandIn(Site):
         host, bound = runner.addresses[0][:2]
         return f"http://{host}:{bound}"
 
-    async def _stamp(self, _request: web.Request, response: web.StreamResponse) -> None:
-        """Date an answer by the site's clock."""
+    @web.middleware
+    async def _cors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await cors(self, request, handler)
+
+    async def _stamp(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Date an answer by the site's clock, and say who may read it."""
+        let_read(self, request, response)
         response.headers["Date"] = formatdate(self.now(), usegmt=True)
 
     async def _ping(self, request: web.Request, _call: Call) -> web.Response:

@@ -22,7 +22,8 @@ from proxy.coalesce.singleflight import Flights
 from proxy.domain.errors import ProxyError
 from proxy.domain.file_uri import parse
 from proxy.domain.keys import site_digest
-from proxy.domain.model import Grant, Refusal
+from proxy.domain.model import Grant, NoVariant, Picture, Refusal
+from proxy.domain.response_fields import Fields
 from proxy.domain.seal import Sealer
 from proxy.grants.invalidation import Changes
 from proxy.grants.lookup import Grants
@@ -33,10 +34,16 @@ from proxy.identity.identify import Identifier
 from proxy.identity.published import PublishedFolder
 from proxy.identity.whoami import Whoami
 from proxy.observe.metrics import Metrics
+from proxy.passthrough.client import Passage
+from proxy.passthrough.cross_origin import SiteCors
+from proxy.pictures.encoders import Encoders
 from proxy.pictures.lookup import Pictures
+from proxy.pictures.variants import Variants
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import News
 from proxy.sessions.lifecycle import Sessions
+from proxy.sessions.sign_out_stores import FileStore, RedisStore, Store
+from proxy.sessions.sign_outs import SETTLE_S, SignOuts
 from proxy.settings import MAX_FOLDER_BYTES, Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
@@ -64,11 +71,26 @@ class Parts:
     leaving: Countdown
     """What is left of `server.shutdown_s`."""
 
-    async def sessions(self, sealer: Sealer, oauth: OAuth, notes: Notes, cluster: Cluster | Alone) -> Sessions:
+    async def sign_outs(self, redis: RedisTier | None) -> SignOuts:
+        """Make the list of sessions that have ended, shared and kept wherever there is a place for it."""
+        stores: list[Store] = []
+        if redis is not None:
+            stores.append(RedisStore(redis, self.settings.redis.pause_s + SETTLE_S))
+        if self.settings.session.state_path is not None:
+            stores.append(FileStore(self.settings.session.state_path))
+        if not stores and self.settings.seal.keys:
+            _log.warning("no redis.url and no session.state_path: a restart forgets sign-outs that its cookies outlive")
+        sign_outs = SignOuts(stores, self.clock)
+        await self.background(sign_outs.follow())
+        return sign_outs
+
+    async def sessions(
+        self, sealer: Sealer, oauth: OAuth, notes: Notes, sign_outs: SignOuts, cluster: Cluster | Alone
+    ) -> Sessions:
         """Make who opens cookies."""
         flights = await self._flights(Flights[str](self.settings.cloudreve.max_waiting))
         site = site_digest(self.settings.site)
-        return Sessions(sealer, oauth, notes, cluster, self.clock, flights, site)
+        return Sessions(sealer, oauth, notes, sign_outs, cluster, self.clock, flights, site)
 
     async def identifier(self, cloudreve: Cloudreve, sessions: Sessions, accounts: Accounts) -> Identifier:
         """Make who names visitors."""
@@ -114,6 +136,14 @@ class Parts:
         flights = await self._flights(Flights[None]())
         return Pictures(tiers, images, self.metrics, flights, cluster, limit, settings.pictures)
 
+    async def variants(self, tiers: Tiers, cluster: Cluster | Alone) -> Variants:
+        """Make the variants and the processes that encode them."""
+        settings = self.settings.pictures
+        encoders = Encoders(self._limit(settings.encoders), settings, self.metrics)
+        self.stack.push_async_callback(encoders.aclose)
+        flights = await self._flights(Flights[Picture | NoVariant](self.settings.cloudreve.max_waiting))
+        return Variants(tiers, encoders, flights, cluster, self.metrics, settings)
+
     async def tiers(self) -> tuple[Tiers, Cluster | Alone, Notes]:
         """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""
         settings = self.settings
@@ -129,6 +159,11 @@ class Parts:
         await self.background(news.listen())
         cluster = Cluster(Leases(redis.lines, news, settings.redis.namespace), news, redis.build_key)
         return Tiers(memory, redis), cluster, Notes(redis, self.clock.now)
+
+    async def site_cors(self, way: Passage) -> SiteCors:
+        """Make who asks Cloudreve which scripts it allows."""
+        flights = await self._flights(Flights[Fields](self.settings.cloudreve.max_waiting))
+        return SiteCors(way, flights, self.clock.timer)
 
     async def session(self, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
         """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""

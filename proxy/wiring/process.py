@@ -25,17 +25,19 @@ from proxy.grants.invalidation import Changes
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Site
 from proxy.http.connection_limits import Crowd
+from proxy.http.cross_origin import CrossOrigin
 from proxy.http.embed import Embed, Fallback
 from proxy.http.embedding_rule import embedding
 from proxy.http.file_descriptors import room_for
 from proxy.http.health import Health
+from proxy.http.negotiation import Negotiation
 from proxy.http.request_origin import Front
 from proxy.http.sealed_access import Sealed
 from proxy.http.sealed_urls import SealedUrls
 from proxy.http.thumb import Thumbs
 from proxy.identity.identify import Identifier
 from proxy.observe.metrics import Metrics
-from proxy.passthrough.client import HELD_BYTES, passage
+from proxy.passthrough.client import HELD_BYTES, Passage, passage
 from proxy.passthrough.routes import Passthrough
 from proxy.pictures.respond import Answers
 from proxy.sessions.cookies import Jar
@@ -138,36 +140,43 @@ class _Composer:
         tiers, cluster, notes = await self.parts.tiers()
         changes = await self.parts.changes(notes) if settings.server.passthrough else None
         grants = await self.parts.grants(cloudreve, tiers, cluster, changes)
-        answers = Answers(await self.parts.pictures(images, tiers, cluster), self.parts.clock)
+        pictures = await self.parts.pictures(images, tiers, cluster)
+        answers = Answers(pictures, await self.parts.variants(tiers, cluster), self.parts.clock)
+        negotiation = Negotiation(settings.pictures)
         sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.metrics, settings.sign_in)
-        sessions = await self.parts.sessions(sealer, oauth, notes, cluster)
+        sign_outs = await self.parts.sign_outs(tiers.redis)
+        sessions = await self.parts.sessions(sealer, oauth, notes, sign_outs, cluster)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         gateway = Gateway(identifier, grants, answers, settings.server.deadline_s)
         sealed = Sealed(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
         front = Front(settings.server)
-        hits = HitPath(tiers, front.trusts, self.parts.clock, self.parts.metrics, settings)
+        hits = HitPath(tiers, front.trusts, sign_outs.has_ended, self.parts.clock, self.parts.metrics, settings)
         jar = Jar(settings.session.cookie, front)
-        passthrough = await self._passthrough(front, jar, identifier, changes, hits) if changes else None
-        embed = Embed(embedding(settings.embed, settings.session), front)
+        rule = embedding(settings.embed, settings.session)
+        embed = Embed(rule, front)
+        passthrough, site_cors = None, None
+        if changes is not None:
+            way = await self.parts.stack.enter_async_context(passage(settings.cloudreve, self.parts.metrics))
+            passthrough = self._passthrough(way, front, jar, identifier, changes, hits)
+            site_cors = await self.parts.site_cors(way)
+        handle = passthrough.handle if passthrough else None
+        cross_origin = CrossOrigin(rule.private_origins, front, site_cors.fields if site_cors else None, handle)
         routes = [
-            *Thumbs(gateway, jar, front, embed, settings.server.max_uri_bytes).routes(),
-            *SessionApi(
-                sessions, identifier, jar, front, hits, settings, passthrough.handle if passthrough else None
-            ).routes(),
+            *Thumbs(gateway, jar, front, embed, negotiation, settings.server.max_uri_bytes).routes(),
+            *SessionApi(sessions, identifier, jar, front, hits, settings, handle).routes(),
             *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, jar, front, settings).routes(),
-            *SealedUrls(sealed, front, embed).routes(),
-            *ThumbApi(gateway, sealed, front, settings.server.max_uri_bytes).routes(),
+            *SealedUrls(sealed, front, embed, cross_origin, negotiation).routes(),
+            *ThumbApi(gateway, sealed, front, cross_origin, negotiation, settings.server.max_uri_bytes).routes(),
             *more,
         ]
         return Site(self.parts.metrics, self.parts.health, hits, jar, passthrough, self._fallback(), routes)
 
-    async def _passthrough(
-        self, front: Front, jar: Jar, identifier: Identifier, changes: Changes, hits: HitPath
+    def _passthrough(
+        self, way: Passage, front: Front, jar: Jar, identifier: Identifier, changes: Changes, hits: HitPath
     ) -> Passthrough:
         session = self.parts.settings.session
         if self.parts.settings.sign_in.client_id and not session.path.startswith("/api/"):
             _log.warning("session.path is outside /api/: the service worker of Cloudreve's page will answer for it")
-        way = await self.parts.stack.enter_async_context(passage(self.parts.settings.cloudreve, self.parts.metrics))
         return Passthrough(way, front, identifier, changes, hits, jar.names)
 
     def _fallback(self) -> Fallback | None:

@@ -10,6 +10,8 @@ import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack, closing, suppress
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import structlog
 from aiohttp import web
@@ -153,7 +155,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopped.set)
     async with AsyncExitStack() as stack:
         door = stack.enter_context(closing(Door(settings.server.host, settings.server.port)))
-        crew = Crew(_with_one_seal(settings), door)
+        crew = Crew(_with_one_seal(_with_one_state(settings, stack)), door)
         admin_port = await _listen(Overview(crew.roll), settings, stack)
         _log.info("serving", workers=settings.server.workers, port=door.port, admin_port=admin_port)
         keeping = loop.create_task(crew.keep())
@@ -172,6 +174,17 @@ async def serve(settings: Settings) -> None:
 def _longest_s(server: ServerSettings) -> float:
     """Tell how long leaving may take: requests may take `shutdown_s`, and so may what they leave behind upstream."""
     return server.drain_s + 2 * server.shutdown_s + GRACE_S
+
+
+def _with_one_state(settings: Settings, stack: AsyncExitStack) -> Settings:
+    """Give all workers one file for sign-outs when they have no Redis: what ends at one of them has ended at all."""
+    if settings.redis.url is not None or settings.session.state_path is not None:
+        return settings
+    if settings.seal.keys:
+        _log.warning("no redis.url and no session.state_path: a restart forgets sign-outs that its cookies outlive")
+    folder = stack.enter_context(TemporaryDirectory(prefix="thumb-proxy-"))
+    session = settings.session.model_copy(update={"state_path": Path(folder) / "sign-outs"})
+    return settings.model_copy(update={"session": session})
 
 
 def _with_one_seal(settings: Settings) -> Settings:

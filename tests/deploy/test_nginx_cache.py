@@ -196,13 +196,31 @@ async def test_only_equal_questions_are_equal(gateways: list[Backend], visitor: 
     assert reached(gateways) == 5
 
 
-async def test_answers_that_vary_are_kept_apart(gateways: list[Backend], visitor: Visitor) -> None:
+async def test_answers_that_tell_pages_apart_are_not_kept(gateways: list[Backend], visitor: Visitor) -> None:
     """A page of another origin does not get what was said to the first."""
     every(gateways, {**PUBLIC, "Vary": "Authorization, X-Cr-Purchase-Ticket, Origin"})
     for origin in ("https://one.example", "https://two.example"):
         await visitor.get(headers={"Origin": origin})
-        await visitor.get(headers={"Origin": origin})
     assert reached(gateways) == 2
+
+
+CHROMIUM = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+FIREFOX = "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
+SAFARI = "image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*;q=0.8,image/png,*/*;q=0.5"
+
+
+async def test_formats_are_kept_apart_and_spellings_of_accept_are_not(
+    gateways: list[Backend], visitor: Visitor
+) -> None:
+    """What one browser can show another may not; three browsers that name the same formats share one copy."""
+    every(gateways, {**PUBLIC, "Vary": "Authorization, X-Cr-Purchase-Ticket, Accept"})
+    for accept in (CHROMIUM, FIREFOX, SAFARI):
+        await visitor.get(headers={"Accept": accept})
+    assert reached(gateways) == 1
+    others = ["*/*", "image/*", "image/webp", "image/avif", "image/webp;q=0", "image/webp;q=0,image/avif"]
+    for number, accept in enumerate(others):
+        await visitor.get(headers={"Accept": accept})
+        assert reached(gateways) == max(number, 1) + 1, accept
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,8 +20,11 @@ from proxy.standin.standin import StandIn
 from proxy.workers.supervisor import WorkersFailed, serve
 from tests.deploy.patience import until
 from tests.deploy.process import GatewayProcess
-from tests.harness.gateways import in_share, settings_for
+from tests.harness.gateways import ONE, in_share, settings_for
 from tests.harness.places import thumb
+
+SOON_S = 2.0
+"""After 204 a copy of the cookie counts at no worker any more."""
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -62,6 +66,26 @@ async def get(gateway: GatewayProcess, target: str) -> tuple[int, bytes]:
         return response.status, await response.read()
 
 
+async def session_of(gateway: GatewayProcess, token: str) -> str:
+    """Begin a session; give its cookie."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession() as session, session.post(gateway.base + "/session", headers=headers) as response:
+        assert response.status == 200
+        [cookie] = response.cookies.values()
+        return f"{cookie.key}={cookie.value}"
+
+
+async def all_asked(gateway: GatewayProcess, uri: str, cookie: str) -> set[int]:
+    """Ask forty times, each over a connection of its own; give the statuses."""
+
+    async def ask() -> int:
+        where = URL(gateway.base + thumb(uri), encoded=True)
+        async with aiohttp.ClientSession() as session, session.get(where, headers={"Cookie": cookie}) as response:
+            return response.status
+
+    return set(await asyncio.gather(*(ask() for _ in range(40))))
+
+
 async def gone(pids: list[int]) -> None:
     """Wait until none of these processes runs any more."""
 
@@ -69,6 +93,28 @@ async def gone(pids: list[int]) -> None:
         return not any(_exists(pid) for pid in pids)
 
     await until(are_gone)
+
+
+async def test_a_session_that_has_ended_at_one_worker_has_ended_at_all(tmp_path: Path, cloudreve: StandIn) -> None:
+    """Within two seconds, without a Redis."""
+    process = GatewayProcess(tmp_path, cloudreve.own_url, SERVER__WORKERS="3")
+    try:
+        await process.start()
+        cookie = await session_of(process, cloudreve.token())
+        assert await all_asked(process, ONE, cookie) == {200}
+        given, where = {"Cookie": cookie}, process.base + "/session"
+        async with aiohttp.ClientSession() as session, session.delete(where, headers=given) as response:
+            assert response.status == 204
+        ended = time.monotonic()
+
+        async def is_over() -> bool:
+            return await all_asked(process, ONE, cookie) == {401}
+
+        await until(is_over)
+        assert time.monotonic() - ended < SOON_S
+        assert await is_over()
+    finally:
+        process.kill()
 
 
 async def test_all_workers_serve_and_one_port_tells_of_all(gateway: GatewayProcess, cloudreve: StandIn) -> None:

@@ -190,7 +190,7 @@ async def test_a_grant_too_short_to_be_kept_is_advice(cloudreve: StandIn, uri: s
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        (lambda: Says(HTML, "image/png"), "not a whole picture"),
+        (lambda: Says(HTML, "image/png"), "not a picture"),
         (lambda: Huge(200_000), "larger than 100000 bytes"),
         (lambda: says(code=40005), "no longer honoured"),
     ],

@@ -19,7 +19,8 @@ from proxy.cache.tiers import Tiers
 from proxy.domain.keys import picture_key
 from proxy.domain.model import ANONYMOUS, Grant, Picture, Refusal, RefusalKind, Source
 from proxy.domain.response_fields import Handling
-from proxy.fastpath.index import EVIDENCE, HitPath, Wire
+from proxy.fastpath.asked import EVIDENCE, Wire
+from proxy.fastpath.index import HitPath
 from proxy.grants.lookup import FoundGrant
 from proxy.observe.metrics import Metrics
 from proxy.pictures.respond import Answer, Shown
@@ -112,7 +113,7 @@ def stage() -> Stage:
     tiers = Tiers(memory, cast("RedisTier", shelf))
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}, "grants": {"renew_s": 0.0}})
     clock = Clock(lambda: now[0], lambda: now[0])
-    stage = Stage(HitPath(tiers, lambda _: False, clock, Metrics(), settings), tiers, now, shelf)
+    stage = Stage(HitPath(tiers, lambda _: False, lambda _: False, clock, Metrics(), settings), tiers, now, shelf)
     memory.keep(KEY, GRANT, 1000.0)
     memory.keep(picture_key("ab12"), picture(), 1000.0)
     return stage

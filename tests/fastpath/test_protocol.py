@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from proxy.fastpath.index import HitPath, Wire
+from proxy.fastpath.asked import Wire
+from proxy.fastpath.index import HitPath
 from proxy.fastpath.protocol import HitProtocol, HitRunner
 from proxy.http.connection_limits import Crowd
 from proxy.observe.metrics import Metrics

@@ -11,8 +11,9 @@ from typing import cast
 import pytest
 from aiohttp import web
 
-from proxy.fastpath.entry import Asked, Finished, Recalled
-from proxy.fastpath.index import HitPath, Wire
+from proxy.fastpath.asked import Asked, Wire
+from proxy.fastpath.entry import Finished, Recalled
+from proxy.fastpath.index import HitPath
 from proxy.fastpath.protocol import HitProtocol, HitRunner
 from proxy.http.aiohttp_private import Connection
 from proxy.http.connection_limits import Crowd

@@ -12,6 +12,7 @@ from proxy.standin.faults import Fault, Says, json_body, redirect
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import CUT_OFF, PNG, Front, House, in_share, kept
+from tests.harness.pictures import pictures
 from tests.harness.redis_server import RedisServer
 
 WHOLE = paint(1, 40, 30)
@@ -123,7 +124,7 @@ async def test_a_header_that_lies_about_the_coding_does_no_harm(cloudreve: Stand
 
 async def test_a_false_type_does_not_matter(cloudreve: StandIn, shared_front: Front) -> None:
     """The media type comes from the bytes: a JPEG that is announced as a web page is a JPEG."""
-    jpeg = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(200) + b"\xff\xd9"
+    _, jpeg = pictures()["jpeg"]
     cloudreve.fail("fetch", Says(jpeg, "text/html"), times=1)
     reply = await shared_front.ask(in_share(cloudreve))
     assert (reply.status, reply.headers["Content-Type"], reply.body) == (200, "image/jpeg", jpeg)

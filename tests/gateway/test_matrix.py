@@ -102,7 +102,8 @@ def check_picture(reply: Reply, sharing: str) -> None:
 def check_safe(reply: Reply) -> None:
     """Expect what every answer comes with."""
     is_public = reply.headers["Cache-Control"].startswith("public")
-    what = VARY_PUBLIC if is_public else VARY if reply.status < 400 else f"{VARY}, Accept"
+    varied = VARY_PUBLIC if is_public else VARY
+    what = f"{varied}, Accept" if reply.status < 400 else f"{VARY}, Accept, Origin"
     assert reply.headers.getall("Vary") == [what]  # type: ignore[attr-defined]
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert reply.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"

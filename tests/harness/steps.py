@@ -64,7 +64,9 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
     tiers, cluster, notes = await parts.tiers()
     images = Images(trusted, await parts.session(socket_factory=public_socket), origins, settings.cloudreve)
     oauth = OAuth(cloudreve, metrics, settings.sign_in)
-    sessions = await parts.sessions(Sealer(["a key that is long enough for tests"]), oauth, notes, cluster)
+    sessions = await parts.sessions(
+        Sealer(["a key that is long enough for tests"]), oauth, notes, await parts.sign_outs(tiers.redis), cluster
+    )
     identifier = await parts.identifier(cloudreve, sessions, await parts.accounts(oauth))
     grants = await parts.grants(cloudreve, tiers, cluster, None)
     pictures = await parts.pictures(images, tiers, cluster)

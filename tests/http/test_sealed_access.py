@@ -7,7 +7,7 @@ import pytest
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.tiers import Tiers
 from proxy.domain.errors import BadSeal, Expired, UpstreamError
-from proxy.domain.model import ANONYMOUS, FileUri, Grant, Source
+from proxy.domain.model import ANONYMOUS, FileUri, Grant, PictureRequest, Source
 from proxy.domain.seal import MAX_PAYLOAD_BYTES, Purpose, Sealer
 from proxy.grants.lookup import FoundGrant, Granted
 from proxy.http.sealed_access import Sealed
@@ -60,11 +60,11 @@ async def test_what_is_over_opens_nothing(sealed: Sealed, late_s: float) -> None
     """To the second: the margin is for using what one was given, and then it is over."""
     text = sealed.seal(granted(fresh_until=NOW - 10.0 - late_s))
     with pytest.raises(Expired):
-        await sealed.answer(text, None, "")
+        await sealed.answer(text, PictureRequest())
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x80", b"rubbish", b"\x91\x01"])
 async def test_what_is_sealed_but_no_grant_opens_nothing(sealed: Sealed, payload: bytes) -> None:
     """As another version of the gateway may have written it."""
     with pytest.raises(BadSeal):
-        await sealed.answer(SEALER.seal(Purpose.URL, payload), None, "")
+        await sealed.answer(SEALER.seal(Purpose.URL, payload), PictureRequest())

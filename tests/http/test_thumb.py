@@ -78,14 +78,6 @@ async def test_validators_on_several_lines_count_together(cloudreve: StandIn, fr
     assert b"\r\ncontent-type:" not in head.lower()
 
 
-async def test_a_range_is_answered_with_the_whole(cloudreve: StandIn, front: Front) -> None:
-    """Thumbnails are small; a server may ignore `Range` (RFC 9110 §14.2), and says nothing of accepting it."""
-    whole = await front.ask(in_share(cloudreve))
-    part = await front.ask(in_share(cloudreve), Range="bytes=0-9", If_Range=whole.etag)
-    assert (part.status, part.body) == (200, whole.body)
-    assert "Content-Range" not in part.headers
-
-
 async def test_a_picture_is_never_encoded(cloudreve: StandIn, front: Front) -> None:
     """Whatever the visitor accepts: it is compressed already, and the ETag names its bytes."""
     for accepted in ("gzip, br", "identity;q=0"):

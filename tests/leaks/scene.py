@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 from proxy.standin.calls import Verb
 from proxy.standin.faults import Reset
 from proxy.standin.library import PASSWORD, Account
+from proxy.standin.site import OAuthClient
 from proxy.standin.standin import StandIn
 from proxy.upstream.clock import Clock
 from tests.harness.gateways import Front, Hours, front_of
@@ -17,7 +18,7 @@ from tests.leaks.cards import Cards
 from tests.leaks.wire import Reply, Wire
 from tests.leaks.witness import Witness
 
-HERE = "http://127.0.0.1:8080"
+HERE = "http://thumbs.example.com"
 """Where visitors believe to be: what the stand-in has registered."""
 PUBLISHED = "/pub"
 SHARE_PASSWORDS = ("open-sesame-4711", "open-sesame-4712")
@@ -116,6 +117,7 @@ class Scene:
         self.redis = redis
         self.terms = terms
         self.cloudreve = Cloudreve()
+        self.cloudreve.client = OAuthClient(redirect_uri=f"{HERE}/session/callback")
         self.cloudreve.foreign = terms.is_foreign
         self.cloudreve.foreign_etags = terms.has_etags
         self.hours = Hours(self.cloudreve)

@@ -63,13 +63,13 @@ async def come_and_go(play: Play, token: Token | None, account: Account, replica
 
 async def end(play: Play, session: Session, cookie: str, replica: Replica, site: str) -> None:
     """Sign out, or let a page of another site try to."""
-    noted, fields = play.scene.keys("e"), [("Cookie", f"{COOKIE}={cookie}"), *_from(site)]
+    fields = [("Cookie", f"{COOKIE}={cookie}"), *_from(site)]
     [reply] = await replica.say([written("DELETE", "/session", iter(fields))], [False], ASIDE)
     if site not in OUR_PAGES:
         assert reply.status == 403
     elif reply.status == 204 and session.ended is None and play.scene.now < session.ends:
         session.ended, session.ended_at = play.scene.now, (replica, replica.generation)
-        session.is_noted = play.scene.keys("e") > noted
+        session.is_noted = True
 
 
 async def ask_whose(play: Play, session: Session, cookie: str, replica: Replica, site: str) -> None:

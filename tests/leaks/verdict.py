@@ -123,8 +123,8 @@ def check_no_picture(reply: Reply) -> None:
 
 
 def is_for_all(reply: Reply) -> bool:
-    """Tell whether an answer is for everybody, by what it says to scripts of other sites."""
-    return reply.get("access-control-allow-origin") == "*"
+    """Tell whether a picture is for everybody, by what it says to scripts of other sites."""
+    return reply.status in (200, 304) and reply.get("access-control-allow-origin") == "*"
 
 
 def is_public(reply: Reply) -> bool:

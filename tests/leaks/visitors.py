@@ -15,7 +15,7 @@ from tests.leaks.witness import ANYBODY, SLACK_S, Who
 
 BELIEF_S = 300.0
 """How long a token is believed without asking Cloudreve."""
-ALIVE_S = 10.0
+ALIVE_S = 2.0
 """How long another replica may take to notice that a session has ended."""
 SCOPES = ("Files.Read", "offline_access", "openid")
 OWN = "cloudreve://my/secret/b.png"

@@ -17,6 +17,7 @@ from proxy.domain.seal import Sealer
 from proxy.domain.ssrf import Origins
 from proxy.observe.metrics import Metrics
 from proxy.sessions.lifecycle import Entered, Sessions
+from proxy.sessions.sign_outs import SignOuts
 from proxy.settings import CloudreveSettings, GrantSettings, SignInSettings
 from proxy.standin.faults import Hang, Reset, json_body
 from proxy.standin.library import Account
@@ -42,8 +43,11 @@ class Desk:
         upstream = Cloudreve(outside, self.clock, Origins(settings.url), Metrics(), settings, GrantSettings())
         self.notes = Notes(None, cloudreve.now)
         self.flights = Flights[str](100)
+        self.sign_outs = SignOuts((), self.clock)
         oauth = OAuth(upstream, Metrics(), SignInSettings())
-        self.sessions = Sessions(Sealer([key]), oauth, self.notes, Alone(), self.clock, self.flights, "the-site")
+        self.sessions = Sessions(
+            Sealer([key]), oauth, self.notes, self.sign_outs, Alone(), self.clock, self.flights, "the-site"
+        )
 
     def begin(self, *, refresh: bool = True) -> str:
         """Begin a session with tokens as Cloudreve gives them; give its cookie."""
@@ -58,8 +62,8 @@ class Desk:
 
     async def end(self, cookie: str) -> bool:
         """End a session, and wait until all have been told; tell whether there was one."""
-        told = self.sessions.end(cookie)
-        return told is not None and bool(await told)
+        ending = self.sessions.end(cookie)
+        return ending is not None and bool(await ending.told)
 
     async def enter(self, cookie: str) -> Entered:
         """Open a cookie that is good."""
@@ -98,7 +102,6 @@ async def test_a_session_is_entered_without_a_call(cloudreve: StandIn, desk: Des
     """While its token is good all is in the cookie."""
     entered = await desk.enter(desk.begin())
     assert entered.renewed is None
-    assert entered.sure_until <= cloudreve.now() + 10
     assert cloudreve.calls.all == []
 
 
@@ -270,24 +273,27 @@ async def test_who_signs_out_may_leave_at_once(cloudreve: StandIn, desk: Desk) -
     """As browsers do that go on to another page: the session has ended here at once, and Cloudreve hears of it."""
     cookie, another = desk.begin(), desk.begin()
     assert await desk.enter(cookie)  # and so it is believed for a while
-    told = desk.sessions.end(cookie)
-    assert told is not None
-    told.cancel()
+    ending = desk.sessions.end(cookie)
+    assert ending is not None
+    ending.told.cancel()
     assert await desk.sessions.enter(cookie) is None
     await cloudreve.calls.ended("revoke")
     assert await desk.enter(another)
     assert cloudreve.revoked == {"a-root"}
 
 
-async def test_who_signs_out_while_redis_is_asked_about_it_is_out(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What Redis says was true when it was asked; a request that waited for it makes nobody believe it any longer."""
+async def test_a_session_that_ends_while_the_stores_are_asked_has_ended(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a store says was true when it was asked."""
     cookie, asked, answered = desk.begin(), asyncio.Event(), asyncio.Event()
 
-    async def find(_: str) -> None:
+    async def sure_until() -> float:
         asked.set()
         await answered.wait()
+        return desk.clock.now() + 60
 
-    monkeypatch.setattr(desk.notes, "find", find)
+    monkeypatch.setattr(desk.sign_outs, "sure_until", sure_until)
     early = asyncio.create_task(desk.sessions.enter(cookie))
     await asked.wait()
     assert await desk.end(cookie)

@@ -1,0 +1,108 @@
+"""Encodes one variant of a picture with Pillow. Runs in an encoder process alone, which may die without harm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+
+from PIL import Image, ImageCms, ImageOps
+
+from proxy.domain.variant import Fit, Format, Variant
+
+DECODERS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "BMP")
+"""Formats that are decoded; anything else stays as it is."""
+_SAME_FORMAT = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WEBP", "AVIF": "AVIF", "GIF": "PNG", "BMP": "PNG"}
+"""What a picture is encoded as where the visitor accepts no other format than the original's."""
+_JPEG_QUALITY = 85
+_WIDE_MODES = ("I", "F")
+_SRGB = ImageCms.createProfile("sRGB")
+
+
+class NotEncodable(Exception):
+    """The picture is shown as it came: it is animated, too large, or of a kind that is not decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How variants are encoded."""
+
+    webp_quality: int = 80
+    webp_effort: int = 2
+    avif_quality: int = 65
+    avif_speed: int = 8
+
+
+def encode(body: bytes, variant: Variant, quality: Quality, max_pixels: int) -> bytes:
+    """Return the picture as this variant; raise NotEncodable, or any error of Pillow's, where it cannot be one.
+
+    The look is kept: orientation (EXIF), colours (converted to sRGB) and transparency. Metadata is dropped.
+    """
+    with Image.open(BytesIO(body), formats=DECODERS) as image:
+        if image.width * image.height > max_pixels:
+            raise NotEncodable("too many pixels")
+        if getattr(image, "is_animated", False):
+            raise NotEncodable("animated")
+        kind = variant.format.upper() if variant.format is not None else _SAME_FORMAT[image.format or "PNG"]
+        _draft(image, variant)
+        upright = ImageOps.exif_transpose(image)
+        return _saved(_resized(_in_srgb(upright), variant), kind, quality)
+
+
+def _draft(image: Image.Image, variant: Variant) -> None:
+    """Let JPEG decode at a smaller scale where that is enough."""
+    if variant.width and variant.height and variant.fit is Fit.INSIDE:
+        longest = 2 * max(variant.width, variant.height)
+        image.draft(None, (longest, longest))
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Convert to 8-bit RGB, with transparency where there is any, in the sRGB colour space."""
+    has_alpha = image.has_transparency_data
+    profile = image.info.get("icc_profile")
+    if image.mode.startswith(_WIDE_MODES):
+        image = image.convert("I").point(lambda level: level / 256).convert("L")
+    mode = "RGBA" if has_alpha else "RGB"
+    if not profile or image.mode not in ("RGB", "RGBA", "CMYK", "L"):
+        return image.convert(mode)
+    return _converted(image, profile, mode)
+
+
+def _converted(image: Image.Image, profile: bytes, mode: str) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        shown = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB" if image.mode != "RGBA" else "RGBA")
+    except (ImageCms.PyCMSError, OSError):  # a broken profile counts for nothing, as in browsers
+        shown = None
+    return (shown or image).convert(mode)
+
+
+def _resized(image: Image.Image, variant: Variant) -> Image.Image:
+    """Scale down, never up."""
+    if not variant.is_resized:
+        return image
+    width, height = variant.width or image.width, variant.height or image.height
+    if variant.fit is Fit.COVER:
+        scale = max(width / image.width, height / image.height, 1.0)
+        return ImageOps.fit(image, (round(width / scale), round(height / scale)), Image.Resampling.LANCZOS)
+    scale = min(width / image.width, height / image.height, 1.0)
+    size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
+    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _saved(image: Image.Image, kind: str, quality: Quality) -> bytes:
+    """Write the pixels alone: no EXIF, no profile, no text."""
+    image.info.clear()
+    out = BytesIO()
+    match kind:
+        case "WEBP":
+            image.save(out, kind, quality=quality.webp_quality, method=quality.webp_effort)
+        case "AVIF":
+            image.save(out, kind, quality=quality.avif_quality, speed=quality.avif_speed, max_threads=1)
+        case "JPEG":
+            image.save(out, kind, quality=_JPEG_QUALITY)
+        case _:
+            image.save(out, kind, optimize=False)
+    return out.getvalue()
+
+
+__all__ = ["Format", "NotEncodable", "Quality", "encode"]

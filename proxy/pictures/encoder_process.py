@@ -1,0 +1,93 @@
+"""An encoder process: reads pictures from its standard input, writes variants to its standard output, can do no more.
+
+Run as `python -m proxy.pictures.encoder_process LIMITS`, where LIMITS is the JSON of `Limits`. A frame is its length in
+4 bytes, big-endian, and that many bytes. A request is the msgpack of `Job`; a reply begins with `DONE` and goes on with
+the variant, or with `FAILED` and a reason. The process ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from typing import BinaryIO
+
+import msgspec
+from PIL import AvifImagePlugin, Image, WebPImagePlugin
+
+from proxy.domain.variant import Variant
+from proxy.pictures.encode import NotEncodable, Quality, encode
+
+DONE, FAILED = b"\0", b"\1"
+LENGTH_BYTES = 4
+_PLUGINS = (AvifImagePlugin, WebPImagePlugin)
+"""Imported for their registration: no file can be opened later."""
+_STANDARD_STREAMS = 3
+_NICENESS = 10
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What the process may do."""
+
+    quality: Quality
+    max_pixels: int
+    memory_bytes: int
+    """Address space."""
+
+
+class Job(msgspec.Struct, array_like=True, frozen=True):
+    """One picture to be encoded."""
+
+    variant: Variant
+    body: bytes
+
+
+def main() -> None:
+    """Give up all rights but computing, and serve until the standard input ends."""
+    limits = msgspec.json.decode(sys.argv[1], type=Limits)
+    Image.preinit()
+    _confine(limits.memory_bytes)
+    decoder = msgspec.msgpack.Decoder(Job)
+    while (frame := _read(sys.stdin.buffer)) is not None:
+        _write(sys.stdout.buffer, _reply(decoder.decode(frame), limits))
+
+
+def _confine(memory_bytes: int) -> None:
+    """No file, no socket, no core dump, no more memory than that, no new privileges; killed when its parent is gone."""
+    os.nice(_NICENESS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_STANDARD_STREAMS, _STANDARD_STREAMS))
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _reply(job: Job, limits: Limits) -> bytes:
+    try:
+        return DONE + encode(job.body, job.variant, limits.quality, limits.max_pixels)
+    except NotEncodable as error:
+        return FAILED + str(error).encode()
+    except Exception as error:  # noqa: BLE001 - Pillow raises anything for a hostile picture
+        return FAILED + type(error).__name__.encode()
+
+
+def _read(stream: BinaryIO) -> bytes | None:
+    length = stream.read(LENGTH_BYTES)
+    return stream.read(int.from_bytes(length)) if len(length) == LENGTH_BYTES else None
+
+
+def _write(stream: BinaryIO, reply: bytes) -> None:
+    stream.write(len(reply).to_bytes(LENGTH_BYTES))
+    stream.write(reply)
+    stream.flush()
+
+
+if __name__ == "__main__":
+    main()

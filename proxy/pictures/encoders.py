@@ -1,0 +1,112 @@
+"""The encoder processes: started when first needed, replaced when they crash or hang."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
+from contextlib import suppress
+
+import msgspec
+import structlog
+
+from proxy.coalesce.fair_queue import FairLimit
+from proxy.domain.client import Client
+from proxy.domain.variant import Variant
+from proxy.observe.metrics import Metrics
+from proxy.pictures.encode import Quality
+from proxy.pictures.encoder_process import DONE, LENGTH_BYTES, Job, Limits
+from proxy.settings import PictureSettings
+
+PROGRAM = (sys.executable, "-m", "proxy.pictures.encoder_process")
+
+_log = structlog.get_logger("proxy.pictures")
+
+
+class EncodeFailed(Exception):
+    """No variant can be made of this picture; the message is a reason without anything of the picture in it."""
+
+
+class Encoders:
+    """Encodes variants in `pictures.encoders` processes, for all clients in turn."""
+
+    def __init__(
+        self, limit: FairLimit, settings: PictureSettings, metrics: Metrics, program: Sequence[str] = PROGRAM
+    ) -> None:
+        quality = Quality(settings.webp_quality, settings.webp_effort, settings.avif_quality, settings.avif_speed)
+        limits = Limits(quality, settings.max_pixels, settings.encoder_memory_bytes)
+        self._command = (*program, msgspec.json.encode(limits).decode())
+        self._timeout_s = settings.encode_timeout_s
+        self._limit = limit
+        self._metrics = metrics
+        self._idle: list[Process] = []
+        self._busy: set[Process] = set()
+
+    @property
+    def pids(self) -> list[int]:
+        """Give the process ids, those without work first."""
+        return [process.pid for process in (*self._idle, *self._busy)]
+
+    async def encode(self, body: bytes, variant: Variant, client: Client, name: str) -> bytes:
+        """Give the variant's bytes; raise EncodeFailed where there is none, Busy where too many wait."""
+        with self._limit.admitted(client, name):
+            async with self._limit.slot(name):
+                started = time.perf_counter()
+                try:
+                    encoded = await self._ask(msgspec.msgpack.encode(Job(variant, body)))
+                except EncodeFailed:
+                    self._metrics.encoded("failed", variant, time.perf_counter() - started)
+                    raise
+                self._metrics.encoded("done", variant, time.perf_counter() - started)
+                return encoded
+
+    async def aclose(self) -> None:
+        """End the processes."""
+        for process in [*self._idle, *self._busy]:
+            await _end(process)
+        self._idle.clear()
+
+    async def _ask(self, job: bytes) -> bytes:
+        process = self._idle.pop() if self._idle else await self._started()
+        self._busy.add(process)
+        is_well = False
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                reply = await _exchange(process, job)
+            is_well = True
+        except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+            reason = "timeout" if isinstance(error, TimeoutError) else "crash"
+            _log.warning("encoder process replaced", reason=reason)
+            raise EncodeFailed(reason) from error
+        finally:
+            self._busy.discard(process)
+            if is_well:
+                self._idle.append(process)
+            else:
+                await _end(process)
+        if not reply.startswith(DONE):
+            raise EncodeFailed(reply[1:].decode("ascii", "replace"))
+        return reply[1:]
+
+    async def _started(self) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *self._command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+        )
+
+
+async def _exchange(process: Process, job: bytes) -> bytes:
+    assert process.stdin is not None  # noqa: S101 - both are pipes
+    assert process.stdout is not None  # noqa: S101
+    process.stdin.write(len(job).to_bytes(LENGTH_BYTES))
+    process.stdin.write(job)
+    await process.stdin.drain()
+    length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES))
+    return await process.stdout.readexactly(length)
+
+
+async def _end(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()

@@ -1,0 +1,120 @@
+"""Variants of a picture: looked up, or encoded once from the original over all replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+import structlog
+
+from proxy.cache.tiers import Tiers
+from proxy.coalesce.distributed_singleflight import Alone, Cluster
+from proxy.coalesce.singleflight import Flights
+from proxy.domain.client import Client
+from proxy.domain.codec import encode
+from proxy.domain.errors import Busy
+from proxy.domain.keys import picture_key, variant_id
+from proxy.domain.model import Entry, Grant, NoVariant, Picture, Source
+from proxy.domain.sniff import SNIFF_BYTES, media_type
+from proxy.domain.variant import Variant
+from proxy.observe.metrics import Metrics
+from proxy.pictures.encoders import EncodeFailed, Encoders
+from proxy.settings import PictureSettings
+
+WORTH = 0.9
+"""A variant of the original's size is kept where it takes at most this part of the original's bytes."""
+RETRY_S = 600.0
+"""How long a picture that could not be encoded is not tried again."""
+
+_log = structlog.get_logger("proxy.pictures")
+
+
+class FoundVariant(NamedTuple):
+    """A variant, or the knowledge that the original is shown in its place; and where it was."""
+
+    entry: Picture | NoVariant
+    source: Source
+
+
+class Variants:
+    """Finds and makes variants. Whoever calls holds a live grant that names the picture."""
+
+    def __init__(
+        self,
+        tiers: Tiers,
+        encoders: Encoders,
+        flights: Flights[Picture | NoVariant],
+        cluster: Cluster | Alone,
+        metrics: Metrics,
+        settings: PictureSettings,
+    ) -> None:
+        self._tiers = tiers
+        self._encoders = encoders
+        self._flights = flights
+        self._cluster = cluster
+        self._metrics = metrics
+        self._settings = settings
+
+    async def find(self, grant: Grant, variant: Variant) -> FoundVariant | None:
+        """Give the variant of the very version that the grant names, where a tier holds it."""
+        if not grant.own and not grant.version:
+            return None
+        key = picture_key(variant_id(grant.picture, variant))
+        kept = await self._tiers.find(key, (Picture, NoVariant), self._ttl_s)
+        if kept is None or not (grant.own or kept[0].version == grant.version):
+            return None
+        return FoundVariant(*kept)
+
+    async def make(self, original: Picture, variant: Variant, client: Client) -> Picture | NoVariant | None:
+        """Encode the variant; None where that takes longer than `pictures.encode_wait_s`, or too many wait.
+
+        The work goes on: the variant is there for the next visitor.
+        """
+        try:
+            flight, _ = self._flights.join(
+                f"{variant_id(original.id, variant)} {original.version}", lambda: self._load(original, variant, client)
+            )
+            async with asyncio.timeout(self._settings.encode_wait_s):
+                return await flight
+        except (TimeoutError, Busy):
+            return None
+
+    async def _load(self, original: Picture, variant: Variant, client: Client) -> Picture | NoVariant:
+        name = variant_id(original.id, variant)
+        key = picture_key(name)
+
+        async def find(left: bytes) -> Picture | NoVariant | None:
+            entry = await self._tiers.find_shared(key, self._ttl_s, left)
+            is_it = isinstance(entry, (Picture, NoVariant)) and entry.version == original.version
+            return entry if is_it and isinstance(entry, (Picture, NoVariant)) else None
+
+        def keep(entry: Picture | NoVariant) -> tuple[bytes, float]:
+            return encode(entry), self._ttl_s(entry)
+
+        def tell(_: Picture | NoVariant) -> bytes:
+            return b""
+
+        async def load() -> Picture | NoVariant:
+            entry = await self._encoded(original, variant, client)
+            self._tiers.keep_here(key, entry, self._ttl_s(entry))
+            return entry
+
+        return await self._cluster.share(key, find, load, tell, keep)
+
+    async def _encoded(self, original: Picture, variant: Variant, client: Client) -> Picture | NoVariant:
+        name = variant_id(original.id, variant)
+        try:
+            body = await self._encoders.encode(original.body, variant, client, name)
+        except EncodeFailed as error:
+            _log.info("shown as it came", media_type=original.media_type, reason=str(error))
+            return NoVariant(name, original.version, is_final=False)
+        kind = media_type(body[:SNIFF_BYTES])
+        is_worth = variant.is_resized or len(body) <= WORTH * len(original.body)
+        if kind is None or not is_worth:
+            return NoVariant(name, original.version, is_final=True)
+        self._metrics.saved(len(original.body), len(body))
+        return Picture(name, kind, original.version, body)
+
+    def _ttl_s(self, entry: Entry) -> float:
+        is_final = not isinstance(entry, NoVariant) or entry.is_final
+        return self._settings.ttl_s if is_final else min(RETRY_S, self._settings.ttl_s)
