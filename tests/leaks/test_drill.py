@@ -11,7 +11,7 @@ from deploy.drills.leaks.pictures import NotWhole, draw, number_of
 from deploy.drills.leaks.play import play
 from deploy.drills.leaks.truth import PUBLIC, Share, Target, Truth, Window
 
-SECONDS = 6.0
+SECONDS = 5.0
 USUAL = ("200 for a picture", "304 for a picture", "200 for a sealed URL", "owners: roam", "sign-out 204", "public")
 
 
