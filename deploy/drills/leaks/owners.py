@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from random import Random
+
+import aiohttp
 
 from deploy.drills.leaks.findings import Findings
 from deploy.drills.leaks.pictures import draw
@@ -68,7 +71,7 @@ class Owner:
         path = self._any()
         if path:
             change = self._truth.remove(self.name, path, time.monotonic())
-            await stage.site.delete(self._door(stage), self.name, path)
+            await self._send(stage, lambda door: stage.site.delete(door, self.name, path))
             self._done(change)
 
     async def _move(self, stage: Stage) -> None:
@@ -109,7 +112,7 @@ class Owner:
     async def _put(self, stage: Stage, path: str) -> None:
         version = next(self._versions)
         change = self._truth.put(self.name, path, version, time.monotonic())
-        await stage.site.put(self._door(stage), self.name, path, draw(version))
+        await self._send(stage, lambda door: stage.site.put(door, self.name, path, draw(version)))
         self._done(change)
         await self._wait_for(stage, path, version)
 
@@ -124,8 +127,16 @@ class Owner:
     async def _bring(self, stage: Stage, path: str, folder: str) -> None:
         new = f"{folder}/{path.rpartition('/')[2]}"
         change = self._truth.move(self.name, path, new, time.monotonic())
-        await stage.site.move(self._door(stage), self.name, path, folder)
+        await self._send(stage, lambda door: stage.site.move(door, self.name, path, folder))
         self._done(change)
+
+    async def _send(self, stage: Stage, change: Callable[[str], Awaitable[None]]) -> None:
+        """Make a change through some door; where that is cut by a replica's end, once more at Cloudreve itself."""
+        try:
+            await change(self._door(stage))
+        except aiohttp.ClientError:
+            with suppress(NotDone):  # it has been made before the cut
+                await change(stage.site.url)
 
     def _done(self, change: Change) -> None:
         change.done(time.monotonic())
