@@ -129,6 +129,7 @@ class Gateway:
         return self._log.read_text()
 
     def _launch(self, environment: dict[str, str], stderr: int | None) -> None:
+        self._log.unlink(missing_ok=True)  # workers of one that was killed may still write to it
         with self._log.open("wb") as log:
             words = ["bash", "-c", f'ulimit -n {self._descriptors} && exec "$@"', "-", sys.executable, "-c", _MAIN]
             self._process = subprocess.Popen(words, env=environment, stderr=log if stderr is None else stderr)  # noqa: S603
