@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Coroutine
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -19,6 +16,7 @@ from deploy.drills.outages import OUTAGES
 from deploy.drills.rehearsal import MEBI, Drill, Outcome, rehearse
 from deploy.drills.scarcity import SCARCITY
 from deploy.drills.stores import STORES
+from deploy.drills.until_told import until_told
 
 DRILLS = (*OUTAGES, *STORES, *CROWDS, *SCARCITY)
 EFFORT = 10
@@ -40,14 +38,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="everything on a small scale, in a minute or two")
     parser.add_argument("name", nargs="*", help="the beginnings of the drills' names; without any, all")
     asked = parser.parse_args()
-    return asyncio.run(_until_told(_carried_out(asked)))
-
-
-async def _until_told(work: Coroutine[Any, Any, int]) -> int:
-    """Work until the end, or until SIGTERM: processes are ended either way."""
-    task = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await task
+    return asyncio.run(until_told(_carried_out(asked)))
 
 
 async def _carried_out(asked: Namespace) -> int:

@@ -18,7 +18,9 @@ USUAL = ("200 for a picture", "304 for a picture", "200 for a sealed URL", "owne
 @pytest.fixture
 async def findings() -> Findings:
     """Play it once: on a real Cloudreve where the environment names one."""
-    return await play(os.environ.get("CLOUDREVE_URL"), SECONDS, SECONDS, seed=1)
+    found = Findings()
+    await play(found, os.environ.get("CLOUDREVE_URL"), SECONDS, SECONDS, seed=1)
+    return found
 
 
 async def test_nothing_is_shown_that_cloudreve_does_not_grant(findings: Findings) -> None:

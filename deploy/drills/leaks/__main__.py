@@ -10,7 +10,9 @@ from argparse import ArgumentParser
 
 from rich.console import Console
 
+from deploy.drills.leaks.findings import Findings
 from deploy.drills.leaks.play import play
+from deploy.drills.until_told import until_told
 
 ROUND_S = 60.0
 
@@ -28,8 +30,11 @@ def main() -> int:
     asked = parser.parse_args()
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"seed {asked.seed}")
-    findings = asyncio.run(play(os.environ.get("CLOUDREVE_URL"), asked.minutes * 60, ROUND_S, asked.seed))
-    findings.show(console)
+    findings, url = Findings(), os.environ.get("CLOUDREVE_URL")
+    try:
+        asyncio.run(until_told(play(findings, url, asked.minutes * 60, ROUND_S, asked.seed)))
+    finally:
+        findings.show(console)
     return 1 if findings.violations else 0
 
 

@@ -35,9 +35,9 @@ SESSION_PAUSE_S = 0.1
 """The longest that somebody rests between two acts."""
 
 
-async def play(url: str | None, seconds: float, round_s: float, seed: int) -> Findings:
+async def play(findings: Findings, url: str | None, seconds: float, round_s: float, seed: int) -> None:
     """Carry the drill out on the Cloudreve at an address, or on the stand-in."""
-    findings, random = Findings(), Random(seed)  # noqa: S311 - choices, not secrets
+    random = Random(seed)  # noqa: S311 - choices, not secrets
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="thumb-proxy-leaks-")))
         connector = aiohttp.TCPConnector(limit=0)
@@ -64,7 +64,6 @@ async def play(url: str | None, seconds: float, round_s: float, seed: int) -> Fi
                 until = min(ends, time.monotonic() + round_s)
                 await _round(stage, owners, judge, random, findings, until)
             number += 1
-    return findings
 
 
 async def _round(
