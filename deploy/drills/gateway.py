@@ -141,8 +141,9 @@ class Gateway:
             text = self._log.read_text()
             assert not self.has_ended, text  # noqa: S101 - it would never come
             for line in text.splitlines():
+                assert line.startswith("{"), text  # noqa: S101 - it says in plain words why it does not start
                 told: dict[str, Any] = json.loads(line)
-                if told["event"] == "serving":
+                if told["event"] == "serving" and "port" in told:  # each of several workers says so too
                     return told["port"], told["admin_port"]
             await asyncio.sleep(POLL_S)
 

@@ -99,6 +99,13 @@ class FairLimit:
             self._working.discard(task)
             self._end(client)
 
+    @asynccontextmanager
+    async def turn(self, client: Client, name: str) -> AsyncIterator[None]:
+        """Take a place, wait for a slot, and do the work; or raise Busy."""
+        with self.admitted(client, name):
+            async with self.slot(name):
+                yield
+
     def _admit(self, client: Client, name: str) -> _Admission:
         own = self._admitted.get(client, {})
         if len(own) >= self._bound_per_client:

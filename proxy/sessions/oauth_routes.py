@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from proxy.coalesce.deadline import deadline
+from proxy.coalesce.fair_queue import FairLimit
+from proxy.domain.client import Client
 from proxy.domain.errors import CrossSite, InvalidToken, NoSuchRoute, ProxyError, SignInFailed
 from proxy.domain.keys import site_digest
 from proxy.domain.model import Credentials, SessionCookie
@@ -34,6 +36,11 @@ from proxy.sessions.session import may_sign_in
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.oauth import OAuth
+
+EXCHANGES = 8
+"""How many codes are exchanged for tokens at once, at most."""
+EXCHANGES_PER_CLIENT = 16
+"""How many one client may have under way or waiting."""
 
 _FIELDS: Fields = (
     ("Cache-Control", "no-store"),
@@ -62,6 +69,8 @@ class SignIn:
         self._sealer = sealer
         self._clock = clock
         self._jar = jar
+        self._client = front.client
+        self._exchanges = FairLimit(EXCHANGES, EXCHANGES_PER_CLIENT, EXCHANGES * EXCHANGES_PER_CLIENT)
         self._path = settings.session.path
         self._way = front.path + self._path
         self._origins = settings.session.origins
@@ -109,8 +118,9 @@ class SignIn:
         kept = open_attempt(self._sealer, self._jar.attempt(request, states), self._site, self._clock.now())
         try:
             attempt, code = answered(kept, states, codes, errors)
-            async with deadline(self._deadline_s):
-                cookie = await self._redeemed(code, attempt.verifier)
+            client = self._client(request)
+            async with deadline(self._deadline_s), self._exchanges.turn(client, attempt.state):
+                cookie = await self._redeemed(code, attempt.verifier, client)
         except ProxyError as error:
             response = self._again(request, error, kept.landing if kept else "/")
         else:
@@ -120,14 +130,14 @@ class SignIn:
             self._jar.drop_attempt(request, response, kept.state)
         return response
 
-    async def _redeemed(self, code: str, verifier: str) -> SessionCookie:
+    async def _redeemed(self, code: str, verifier: str, client: Client) -> SessionCookie:
         tokens = await self._oauth.exchange(code, verifier)
         if tokens is None:
             raise SignInFailed(
                 "Cloudreve does not honour its answer (any more), or does not know this gateway's client."
             )
         try:
-            await self._identifier.identify(Credentials(tokens.access))
+            await self._identifier.identify(Credentials(tokens.access), client=client)
         except InvalidToken as error:
             raise SignInFailed("Cloudreve gave a token that it does not accept.") from error
         return self._sessions.begin(tokens)[1]

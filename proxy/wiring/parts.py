@@ -115,7 +115,7 @@ class Parts:
     async def changes(self, notes: Notes) -> Changes:
         """Make who knows when users have changed files, for as long as a grant of before may be kept."""
         grants = self.settings.grants
-        flights = await self._flights(Flights[None](self.settings.cloudreve.max_waiting))
+        flights = await self._flights(Flights[None]())  # each belongs to a request under way
         return Changes(notes, self.clock, flights, grants.max_ttl_s + grants.stale_if_error_s)
 
     async def grants(

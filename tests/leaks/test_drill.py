@@ -11,7 +11,7 @@ from deploy.drills.leaks.pictures import NotWhole, draw, number_of
 from deploy.drills.leaks.play import play
 from deploy.drills.leaks.truth import PUBLIC, Share, Target, Truth, Window
 
-SECONDS = 6.0
+SECONDS = 5.0
 USUAL = ("200 for a picture", "304 for a picture", "200 for a sealed URL", "owners: roam", "sign-out 204", "public")
 
 
@@ -23,7 +23,7 @@ async def findings() -> Findings:
 
 async def test_nothing_is_shown_that_cloudreve_does_not_grant(findings: Findings) -> None:
     """Whatever happens to Redis meanwhile."""
-    assert not [kind for kind in findings.violations if "session that is over" not in kind], findings.examples
+    assert not findings.violations, findings.examples
     assert not [what for what in USUAL if not findings.counts[what]], findings.counts
     assert any(what.startswith("Redis ") for what in findings.counts)
 

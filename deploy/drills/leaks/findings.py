@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from rich.console import Console
 
 EXAMPLES = 3
+EVENTS = 6
 
 
 @dataclass
@@ -21,6 +22,9 @@ class Findings:
     examples: dict[str, list[str]] = field(default_factory=dict)
     state: str = ""
     """What is wrong with Redis at the moment."""
+    _events: deque[str] = field(default_factory=lambda: deque(maxlen=EVENTS))
+    lost_at: float = 0.0
+    """When Redis last may have forgotten something."""
 
     def count(self, what: str) -> None:
         """Count something ordinary."""
@@ -31,7 +35,16 @@ class Findings:
         self.violations[kind] += 1
         told = self.examples.setdefault(kind, [])
         if len(told) < EXAMPLES:
-            told.append(f"{time.monotonic() - self.started:.2f} s ({self.state or 'calm'}): {story}")
+            told.append(f"{self._elapsed} s ({self.state or 'calm'}, after {', '.join(self._events)}): {story}")
+
+    def note(self, event: str) -> None:
+        """Remember and count an event that may explain what follows."""
+        self.count(event)
+        self._events.append(f"{event} at {self._elapsed}")
+
+    @property
+    def _elapsed(self) -> str:
+        return f"{time.monotonic() - self.started:.2f}"
 
     def show(self, console: Console) -> None:
         """Print all."""

@@ -95,6 +95,7 @@ class Judge:
             if reply.status == 304 and etag not in asked.etags:  # noqa: PLR2004
                 self._findings.violate("304 for a validator that was not sent", asked.story)
             return self.etags.get(etag)
+        self._findings.count(reply.get("content-type"))
         try:
             version = number_of(reply.body)
         except NotWhole as error:

@@ -139,6 +139,6 @@ class Owner:
 
     def _door(self, stage: Stage) -> str:
         """Choose how a change goes to Cloudreve: by itself, or through a replica."""
-        if stage.has_passthrough and self._random.random() < 0.5:  # noqa: PLR2004 - half of them
+        if stage.terms.has_passthrough and self._random.random() < 0.5:  # noqa: PLR2004 - half of them
             return stage.door(self._random.randrange(REPLICAS))
         return stage.site.url

@@ -19,7 +19,7 @@ from deploy.drills.leaks.judge import Judge
 from deploy.drills.leaks.owners import Owner
 from deploy.drills.leaks.sessions import Sessions
 from deploy.drills.leaks.site import RealSite, Site, see
-from deploy.drills.leaks.stage import PUBLISHED, Stage, staged
+from deploy.drills.leaks.stage import PUBLISHED, ROUNDS, Stage, staged
 from deploy.drills.leaks.standin_site import StandInSite
 from deploy.drills.leaks.troubles import trouble
 from deploy.drills.leaks.truth import Truth
@@ -30,6 +30,7 @@ from proxy.standin.standin import StandIn
 SEALED_ROUTE = "/thumb/s/{sealed}"
 VISITORS = 8
 OWNER_PAUSE_S = 0.4
+RESTART_S = 20.0
 SESSION_PAUSE_S = 0.1
 """The longest that somebody rests between two acts."""
 
@@ -56,13 +57,13 @@ async def play(url: str | None, seconds: float, round_s: float, seed: int) -> Fi
         judge = Judge(truth, ask_cloudreve, findings)
         ends, number = time.monotonic() + seconds, 0
         while time.monotonic() < ends:
-            number += 1
-            async with staged(site, http, redis, folder, has_passthrough=number % 2 == 0) as stage:
-                if number == 1:
+            async with staged(site, http, redis, folder, ROUNDS[number % len(ROUNDS)]) as stage:
+                if number == 0:
                     await asyncio.gather(*(owner.settle(stage) for owner in owners))
                     ends = time.monotonic() + seconds
                 until = min(ends, time.monotonic() + round_s)
                 await _round(stage, owners, judge, random, findings, until)
+            number += 1
     return findings
 
 
@@ -72,18 +73,14 @@ async def _round(
     """Let everybody act until the time is over."""
     sessions = Sessions(stage, random, findings)
     visitors = [Visitor(stage, owners, sessions, judge, random, findings) for _ in range(VISITORS)]
-    troubling = asyncio.create_task(trouble(stage.redis, random, findings))
-    acts: list[Callable[[], Awaitable[None]]] = [visitor.act for visitor in visitors]
-    try:
-        async with asyncio.TaskGroup() as group:
-            for act in acts:
-                group.create_task(_repeat(act, until, 0.0, random))
-            group.create_task(_repeat(sessions.act, until, SESSION_PAUSE_S, random))
-            for owner in owners:
-                group.create_task(_repeat(partial(owner.act, stage), until, OWNER_PAUSE_S, random))
-    finally:
-        troubling.cancel()
-        await asyncio.gather(troubling, return_exceptions=True)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(trouble(stage.redis, random, findings, until))
+        group.create_task(_repeat(sessions.act, until, SESSION_PAUSE_S, random))
+        group.create_task(_restart(sessions, until, random))
+        for visitor in visitors:
+            group.create_task(_repeat(visitor.act, until, 0.0, random))
+        for owner in owners:
+            group.create_task(_repeat(partial(owner.act, stage), until, OWNER_PAUSE_S, random))
     _check_logs(stage, owners, sessions, findings)
 
 
@@ -106,6 +103,13 @@ async def _repeat(act: Callable[[], Awaitable[None]], until: float, pause_s: flo
     while time.monotonic() < until:
         await act()
         await asyncio.sleep(random.uniform(0, pause_s))
+
+
+async def _restart(sessions: Sessions, until: float, random: Random) -> None:
+    """Exchange a replica now and then; rounds of seconds are too short for it."""
+    while time.monotonic() + RESTART_S < until:
+        await asyncio.sleep(random.uniform(RESTART_S / 2, RESTART_S))
+        await sessions.restart()
 
 
 @asynccontextmanager

@@ -31,6 +31,14 @@ class Session:
     over_from: list[float] = field(default_factory=lambda: [math.inf] * REPLICAS)
     ending_from: float = math.inf
     """When somebody first tried to end it."""
+    ended_at: float = 0.0
+    """When this was first said to hold everywhere."""
+
+    @property
+    def story(self) -> str:
+        """Tell it to people."""
+        ended = f" that ended {time.monotonic() - self.ended_at:.2f} s ago" if self.ended_at else ""
+        return f"session of {self.user}{ended}"
 
     def is_over(self, replica: int, window: Window) -> bool:
         """Tell whether a replica must refuse it by now."""
@@ -66,6 +74,18 @@ class Sessions:
         else:
             await self._ask_whose(self._random.choice(self.all[-KEPT:]))
 
+    async def restart(self) -> None:
+        """Exchange a replica: what it alone remembered is lost, what Redis has kept is not."""
+        replica = self._random.randrange(REPLICAS)
+        for session in self.all:
+            session.over_from[replica] = math.inf
+        self._findings.note("replica killed")
+        await self._stage.restart(replica)
+        self._findings.note(f"replica {replica} started")
+        for session in self.all:
+            if session.ended_at > max(self._findings.lost_at, time.monotonic() if self._findings.state else 0.0):
+                session.over_from[replica] = time.monotonic() + HOLDS_S + SLACK_S
+
     def any(self) -> Session | None:
         """Choose one to ask with."""
         return self._random.choice(self.all[-KEPT:]) if self.all else None
@@ -85,9 +105,10 @@ class Sessions:
         session.ending_from = min(session.ending_from, time.monotonic())
         reply, window = await ask(self._stage.http, "DELETE", where, fields)
         self._findings.count(f"sign-out {reply.status}")
-        if reply.status in (204, 503):
+        if reply.status in (204, 503) and self._stage.terms.workers == 1:  # the process that was told refuses at once
             self._refuses_from(session, replica, window.end)
         if reply.status == 204:  # noqa: PLR2004 - no content: it holds everywhere
+            session.ended_at = session.ended_at or window.end
             for other in range(REPLICAS):
                 self._refuses_from(session, other, window.end + HOLDS_S + SLACK_S)
         elif reply.status not in (0, 503):
@@ -103,6 +124,6 @@ class Sessions:
         self._findings.count(f"whose session {reply.status}")
         if reply.status == 200 and session.is_over(replica, window):  # noqa: PLR2004 - signed in
             late_s = window.begin - session.over_from[replica]
-            self._findings.violate("a session that is over", f"replica {replica}, {late_s:.2f} s late")
+            self._findings.violate("a session that is over", f"{session.story}, replica {replica}, {late_s:.2f} s late")
         if reply.status == 401 and session.is_live(window):  # noqa: PLR2004 - nobody
             self._findings.violate("a living session is refused", f"replica {replica}")

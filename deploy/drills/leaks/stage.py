@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
-from deploy.drills.gateway import Gateway
+from deploy.drills.gateway import POLL_S, Gateway
 from deploy.drills.leaks.judge import GRANT_S, MARGIN_S
 from deploy.drills.leaks.site import Site, User
 from deploy.drills.redis_process import RedisProcess
@@ -19,6 +19,19 @@ from deploy.drills.redis_process import RedisProcess
 PUBLISHED = "/press"
 DESCRIPTORS = 4096
 REPLICAS = 2
+PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What differs from round to round."""
+
+    has_passthrough: bool = False
+    workers: int = 1
+    """How many processes a replica has."""
+
+
+ROUNDS = (Terms(), Terms(has_passthrough=True), Terms(workers=2), Terms(has_passthrough=True, workers=2))
 
 
 @dataclass
@@ -29,21 +42,28 @@ class Stage:
     http: aiohttp.ClientSession
     redis: RedisProcess
     gateways: list[Gateway]
-    has_passthrough: bool
+    terms: Terms
 
     def door(self, replica: int) -> str:
         """Give the address of a replica."""
         return f"http://127.0.0.1:{self.gateways[replica].port}"
 
+    async def restart(self, replica: int) -> None:
+        """Kill a replica and start another in its place."""
+        gateway = self.gateways[replica]
+        gateway.kill()
+        await _is_silent(gateway.port)
+        await gateway.start(ports=(gateway.port, gateway.admin_port))
+
 
 @asynccontextmanager
 async def staged(
-    site: Site, http: aiohttp.ClientSession, redis: RedisProcess, folder: Path, *, has_passthrough: bool
+    site: Site, http: aiohttp.ClientSession, redis: RedisProcess, folder: Path, terms: Terms
 ) -> AsyncIterator[Stage]:
     """Start two gateways; end them."""
     publisher = next(iter(site.users.values()))
     configuration = folder / "gateway.toml"
-    await asyncio.to_thread(configuration.write_text, _written(site, redis, publisher, has_passthrough=has_passthrough))
+    await asyncio.to_thread(configuration.write_text, _written(site, redis, publisher, terms))
     settings = {"CONFIG": str(configuration)}
     gateways = [
         Gateway(site.url, folder / f"gateway-{number}.log", DESCRIPTORS, **settings) for number in range(REPLICAS)
@@ -51,17 +71,30 @@ async def staged(
     try:
         for gateway in gateways:
             await gateway.start()
-        yield Stage(site, http, redis, gateways, has_passthrough)
+        yield Stage(site, http, redis, gateways, terms)
     finally:
         for gateway in gateways:
             gateway.kill()
 
 
-def _written(site: Site, redis: RedisProcess, publisher: User, *, has_passthrough: bool) -> str:
+async def _is_silent(port: int) -> None:
+    """Wait until nothing listens: a killed supervisor's workers notice its end by themselves."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                return
+            writer.close()
+            await asyncio.sleep(POLL_S)
+
+
+def _written(site: Site, redis: RedisProcess, publisher: User, terms: Terms) -> str:
     """Write the gateways' configuration."""
     return f"""
 [server]
-passthrough = {json.dumps(has_passthrough)}
+passthrough = {json.dumps(terms.has_passthrough)}
+workers = {terms.workers}
 [cloudreve]
 public_origins = ["{site.url}"]
 image_hosts = ["127.0.0.1"]

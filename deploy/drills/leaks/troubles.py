@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from random import Random
 
 from deploy.drills.leaks.findings import Findings
 from deploy.drills.redis_process import RedisProcess
 
 KINDS = ("stopped", "killed", "evicting", "full", "emptied")
+LOSING = frozenset({"killed", "evicting", "emptied"})
+"""After which Redis may have forgotten anything."""
 _LONGEST_S = 3.0
 _LITTLE = 2_000_000
 """What an empty server takes, and some pictures: it evicts all the time."""
 
 
-async def trouble(redis: RedisProcess, random: Random, findings: Findings) -> None:
-    """Let one thing after the other go wrong, with calm in between; leave it well when cancelled."""
-    while True:
+async def trouble(redis: RedisProcess, random: Random, findings: Findings, until: float) -> None:
+    """Let one thing after the other go wrong, with calm in between; leave it well."""
+    while time.monotonic() < until:
         await asyncio.sleep(random.uniform(0.3, _LONGEST_S))
         findings.state = random.choice(KINDS)
-        findings.count(f"Redis {findings.state}")
-        await asyncio.shield(_happen(redis, findings.state, random.uniform(0.1, _LONGEST_S)))
+        findings.note(f"Redis {findings.state}")
+        await _happen(redis, findings.state, random.uniform(0.1, _LONGEST_S))
+        if findings.state in LOSING:
+            findings.lost_at = time.monotonic()
+        findings.note("Redis well")
         findings.state = ""
 
 

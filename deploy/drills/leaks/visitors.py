@@ -21,8 +21,11 @@ from deploy.drills.leaks.stage import REPLICAS, Stage
 from deploy.drills.leaks.truth import PUBLIC, Target, Window
 from deploy.drills.leaks.wire import ask, thumb
 
+THUMB = "/thumb"
 API = "/api/v4/file/thumb"
 GARBAGE = "garbage"
+ACCEPTED = ("", "", "image/webp,*/*;q=0.8", "image/avif,image/webp,*/*;q=0.8")
+SIZES = ("", "", "", "&w=64", "&w=40&h=30")
 _LINKS = 30
 _DIRECTLY = 0.05
 """The share of questions around which Cloudreve itself is asked."""
@@ -45,12 +48,14 @@ class Wish:
     session: Session | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     is_head: bool = False
+    size: str = ""
+    """What is added to the query."""
 
     @property
     def story(self) -> str:
         """Tell it to people, without a credential."""
-        session = f"session of {self.session.user}" if self.session is not None else ""
-        return f"{self.bearer or session or 'nobody'}, {self.target}, {sorted(self.fields)}"
+        session = self.session.story if self.session is not None else ""
+        return f"{self.bearer or session or 'nobody'}, {self.target}, {self.size} {sorted(self.fields)}"
 
 
 class Visitor:
@@ -85,7 +90,8 @@ class Visitor:
                 await self._look(wish)
 
     def _wish(self) -> Wish:
-        wish = Wish(self._target(), fields=dict(self._extras()), is_head=self._random.random() < 0.05)  # noqa: PLR2004
+        is_head = self._random.random() < 0.05  # noqa: PLR2004
+        wish = Wish(self._target(), fields=dict(self._extras()), is_head=is_head, size=self._random.choice(SIZES))
         match self._random.choice(("nobody", "user", "user", "session", "session", GARBAGE)):
             case "user":
                 return replace(wish, bearer=self._random.choice(list(self._stage.site.users)))
@@ -117,11 +123,12 @@ class Visitor:
         if self._judge.etags and self._random.random() < 0.4:  # noqa: PLR2004
             seen = list(self._judge.etags)[-60:]
             given.append(("If-None-Match", ", ".join(self._random.sample(seen, min(len(seen), 20)))))
-        return given
+        accept = self._random.choice(ACCEPTED)
+        return [*given, ("Accept", accept)] if accept else given
 
     async def _look(self, wish: Wish) -> None:
         """Ask for a picture."""
-        asked = await self._ask(wish, "/thumb")
+        asked = await self._ask(wish, THUMB)
         await self._judge.judge(asked)
         if self._random.random() < _DIRECTLY and len(asked.people) == 1:
             (who,) = asked.people
@@ -161,7 +168,7 @@ class Visitor:
             fields["Authorization"] = f"Bearer {users[wish.bearer].token if wish.bearer in users else GARBAGE}"
         elif wish.session is not None:
             fields["Cookie"] = f"{COOKIE}={wish.session.cookie}"
-        where = self._stage.door(replica) + thumb(uri, route)
+        where = self._stage.door(replica) + thumb(uri, route) + (wish.size if route == THUMB else "")
         reply, window = await ask(self._stage.http, method, where, fields)
         is_over = wish.session is not None and wish.session.is_over(replica, window)
         etags = frozenset(wish.fields.get("If-None-Match", "").split(", "))
