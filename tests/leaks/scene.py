@@ -193,14 +193,6 @@ class Scene:
             self.redis.start()
             self._has_redis = True
 
-    def keys(self, kind: str) -> int:
-        """Count Redis' keys of a kind; none where it is away."""
-        if not self._has_redis:
-            return 0
-        found = self.redis.command("KEYS", f"thumb-proxy:*:{kind}:*")
-        assert isinstance(found, list)
-        return len(found)
-
     def _sections(self, bridge_s: float) -> dict[str, Any]:
         grants: dict[str, Any] = {"stale_if_error_s": bridge_s} | ({"renew_s": 60.0} if self.terms.renews else {})
         return {
