@@ -12,7 +12,15 @@ from deploy.drills.leaks.play import play
 from deploy.drills.leaks.truth import PUBLIC, Share, Target, Truth, Window
 
 SECONDS = 5.0
-USUAL = ("200 for a picture", "304 for a picture", "200 for a sealed URL", "owners: roam", "sign-out 204", "public")
+USUAL = (
+    "200 for a picture",
+    "304 for a picture",
+    "200 for a picture with a cookie",
+    "200 for a sealed URL",
+    "owners: roam",
+    "sign-out 204",
+    "public",
+)
 
 
 @pytest.fixture

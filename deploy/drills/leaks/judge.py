@@ -22,6 +22,7 @@ REFUSAL_S = 6.0
 See: TypeAlias = Callable[[str, str], Awaitable[int]]
 """Asks Cloudreve itself for somebody, by name, and a File URI."""
 _MAX_AGE = re.compile(r"max-age=(\d+)")
+SHOWING = frozenset({200, 206, 304})
 _LASTING = frozenset({401, 403, 404})
 _PASSING = frozenset({0, 503, 504})
 
@@ -40,6 +41,7 @@ class Asked:
     window: Window
     etags: frozenset[str] = frozenset()
     is_head: bool = False
+    has_cookie: bool = False
     is_over: bool = False
     """Whether it was asked with the cookie of a session that has ended."""
 
@@ -56,8 +58,9 @@ class Judge:
     async def judge(self, asked: Asked) -> None:
         """Judge the answer to a question for a picture."""
         reply = asked.reply
-        self._findings.count(f"{reply.status or 'cut'} for a picture")
-        if reply.status in (200, 304):
+        how = " with a cookie" if asked.has_cookie else ""
+        self._findings.count(f"{reply.status or 'cut'} for a picture{how}")
+        if reply.status in SHOWING:
             version = self._version(asked)
             if version is not None:
                 await self._check_granted(asked, version, self._past(asked.window))
@@ -71,7 +74,7 @@ class Judge:
         """Judge what a sealed URL shows, which may be anything that was granted since it was made."""
         reply = asked.reply
         self._findings.count(f"{reply.status or 'cut'} for a sealed URL")
-        if reply.status not in (200, 304):
+        if reply.status not in SHOWING:
             return
         version = self._version(asked)
         if version is not None:
@@ -91,7 +94,7 @@ class Judge:
     def _version(self, asked: Asked) -> int | None:
         """Tell which version an answer shows or stands for; None where that cannot be told."""
         reply, etag = asked.reply, asked.reply.get("etag")
-        if reply.status == 304 or asked.is_head:  # noqa: PLR2004 - not modified
+        if reply.status in (206, 304) or asked.is_head:
             if reply.status == 304 and etag not in asked.etags:  # noqa: PLR2004
                 self._findings.violate("304 for a validator that was not sent", asked.story)
             return self.etags.get(etag)

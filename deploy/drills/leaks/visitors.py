@@ -123,6 +123,8 @@ class Visitor:
         if self._judge.etags and self._random.random() < 0.4:  # noqa: PLR2004
             seen = list(self._judge.etags)[-60:]
             given.append(("If-None-Match", ", ".join(self._random.sample(seen, min(len(seen), 20)))))
+        if self._random.random() < 0.05:  # noqa: PLR2004
+            given.append(("Range", "bytes=0-99"))
         accept = self._random.choice(ACCEPTED)
         return [*given, ("Accept", accept)] if accept else given
 
@@ -170,10 +172,11 @@ class Visitor:
             fields["Cookie"] = f"{COOKIE}={wish.session.cookie}"
         where = self._stage.door(replica) + thumb(uri, route) + (wish.size if route == THUMB else "")
         reply, window = await ask(self._stage.http, method, where, fields)
+        has_cookie = wish.session is not None
         is_over = wish.session is not None and wish.session.is_over(replica, window)
         etags = frozenset(wish.fields.get("If-None-Match", "").split(", "))
         story, people = f"{wish.story}, replica {replica}", self._people(wish, replica, window)
-        return Asked(uri, wish.target, people, story, reply, window, etags, wish.is_head, is_over)
+        return Asked(uri, wish.target, people, story, reply, window, etags, wish.is_head, has_cookie, is_over)
 
     def _people(self, wish: Wish, replica: int, window: Window) -> frozenset[str]:
         if wish.bearer == GARBAGE:
