@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 from deploy.drills.leaks.findings import Findings
 from deploy.drills.leaks.pictures import NotWhole, draw, number_of
@@ -47,6 +49,17 @@ def test_a_picture_tells_its_version(number: int) -> None:
     for half in (body[: len(body) // 2], body[:-1], body.replace(b"IDAT", b"IDAt"), b""):
         with pytest.raises(NotWhole):
             number_of(half)
+
+
+@pytest.mark.parametrize(("kind", "quality"), [("WEBP", 60), ("AVIF", 50)])
+def test_a_lossy_copy_tells_the_same_version(kind: str, quality: int) -> None:
+    """In any size, and nothing less than the whole does."""
+    for number in range(1, 32**3, 1021):
+        copy = BytesIO()
+        Image.open(BytesIO(draw(number))).resize((40, 30)).save(copy, kind, quality=quality)
+        assert number_of(copy.getvalue()) == number
+    with pytest.raises(NotWhole):
+        number_of(copy.getvalue()[:-9])
 
 
 def test_what_is_moved_is_granted_where_it_is() -> None:

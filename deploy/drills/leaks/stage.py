@@ -109,6 +109,8 @@ keys = ["0123456789abcdef0123456789abcdef"]
 max_ttl_s = {GRANT_S}
 margin_s = {MARGIN_S}
 renew_s = 1.0
+[pictures]
+formats = ["avif", "webp"]
 [refusals]
 not_found_s = 1.0
 denied_s = 1.0
