@@ -8,7 +8,8 @@ from proxy.coalesce.deadline import deadline
 from proxy.domain.client import client_of
 from proxy.domain.errors import GrantRejected, Unreachable
 from proxy.domain.model import Grant, PictureRequest, Source, ThumbRequest, Visitor
-from proxy.grants.lookup import FoundGrant, Granted, Grants
+from proxy.grants.authorise import Authorised, Authoriser
+from proxy.grants.lookup import Granted, Grants
 from proxy.identity.identify import Identifier
 from proxy.pictures.respond import Answer, Answers
 
@@ -16,8 +17,11 @@ from proxy.pictures.respond import Answer, Answers
 class Gateway:
     """Answers a request for a thumbnail within the deadline."""
 
-    def __init__(self, identifier: Identifier, grants: Grants, answers: Answers, deadline_s: float) -> None:
+    def __init__(
+        self, identifier: Identifier, authoriser: Authoriser, grants: Grants, answers: Answers, deadline_s: float
+    ) -> None:
         self._identifier = identifier
+        self._authoriser = authoriser
         self._grants = grants
         self._answers = answers
         self._deadline_s = deadline_s
@@ -37,21 +41,23 @@ class Gateway:
         """Give Cloudreve's leave alone, to be used later; a bridge over an outage is none."""
         async with deadline(self._deadline_s):
             visitor = await self._identifier.identify(request.credentials, request.uri, request.client)
-            found = await self._grants.find(visitor, request)
+            visitor, request, found = await self._authoriser.authorise(visitor, request)
         if found.source is Source.STALE:
             raise Unreachable("Cloudreve does not answer at the moment.")
         return Granted(visitor.identity, request.uri, found, self._grants.remaining_s(found.grant))
 
     async def _show(self, visitor: Visitor, request: ThumbRequest) -> Answer:
-        found = await self._grants.find(visitor, request)
+        authorised = await self._authoriser.authorise(visitor, request)
         try:
-            return await self._answer(visitor, request, found)
+            return await self._answer(authorised)
         except GrantRejected:
             # The file was replaced or the signature ran out since: one new grant tells which.
-            await self._grants.forget(visitor, request)
-            return await self._answer(visitor, request, await self._grants.find(visitor, request))
+            await self._grants.forget(authorised.visitor, authorised.request)
+            return await self._answer(await self._authoriser.authorise(visitor, request))
 
-    async def _answer(self, visitor: Visitor, request: ThumbRequest, found: FoundGrant) -> Answer:
+    async def _answer(self, authorised: Authorised) -> Answer:
+        visitor, request, found = authorised
+
         async def note(grant: Grant, version: str) -> None:
             await self._grants.note(visitor, request, grant, version)
 
