@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from proxy.coalesce.deadline import deadline
 from proxy.domain.client import client_of
 from proxy.domain.errors import GrantRejected, Unreachable
 from proxy.domain.model import Grant, PictureRequest, Source, ThumbRequest, Visitor
+from proxy.domain.storage_errors import NotStored
 from proxy.grants.authorise import Authorised, Authoriser
 from proxy.grants.lookup import Granted, Grants
 from proxy.identity.identify import Identifier
 from proxy.pictures.respond import Answer, Answers
+
+STORED_AFTER_S = (0.0, 0.2, 0.5, 1.0, 2.0)
+"""The pauses before a picture is asked for that was just granted: its storage may not have it yet."""
 
 
 class Gateway:
@@ -53,7 +58,20 @@ class Gateway:
         except GrantRejected:
             # The file was replaced or the signature ran out since: one new grant tells which.
             await self._grants.forget(authorised.visitor, authorised.request)
-            return await self._answer(await self._authoriser.authorise(visitor, request))
+            return await self._answer_new(await self._authoriser.authorise(visitor, request))
+
+    async def _answer_new(self, authorised: Authorised) -> Answer:
+        """Wait for a picture that has just been granted: its storage may not have it yet (CONTRACT: storage)."""
+        error: GrantRejected = NotStored()
+        for pause_s in STORED_AFTER_S:
+            await asyncio.sleep(pause_s)
+            try:
+                return await self._answer(authorised)
+            except GrantRejected as rejected:
+                error = rejected
+            if not isinstance(error, NotStored):
+                break
+        raise self._answers.refused(authorised.found.grant, error) from error
 
     async def _answer(self, authorised: Authorised) -> Answer:
         visitor, request, found = authorised
