@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 
 EXAMPLES = 3
-EVENTS = 6
+EVENTS = 12
 
 
 @dataclass

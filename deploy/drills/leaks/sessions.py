@@ -18,6 +18,8 @@ COOKIE = "thumb_session"
 HOLDS_S = 2.0
 """How long after a 204 every process refuses."""
 SLACK_S = 0.3
+ALONE_S = 2 * HOLDS_S
+"""How long after a sign-out another replica may not have read of it, with Redis in trouble."""
 KEPT = 40
 """So many sessions of before are still tried."""
 
@@ -33,11 +35,14 @@ class Session:
     """When somebody first tried to end it."""
     ended_at: float = 0.0
     """When this was first said to hold everywhere."""
+    told: int = -1
+    """The replica that has said so."""
 
     @property
     def story(self) -> str:
         """Tell it to people."""
-        ended = f" that ended {time.monotonic() - self.ended_at:.2f} s ago" if self.ended_at else ""
+        ago_s = time.monotonic() - self.ended_at
+        ended = f" that ended {ago_s:.2f} s ago at replica {self.told}" if self.ended_at else ""
         return f"session of {self.user}{ended}"
 
     def is_over(self, replica: int, window: Window) -> bool:
@@ -77,14 +82,27 @@ class Sessions:
     async def restart(self) -> None:
         """Exchange a replica: what it alone remembered is lost, what Redis has kept is not."""
         replica = self._random.randrange(REPLICAS)
-        for session in self.all:
-            session.over_from[replica] = math.inf
-        self._findings.note("replica killed")
+        known = self._doubt(replica)
+        self._findings.note(f"replica {replica} killed")
         await self._stage.restart(replica)
         self._findings.note(f"replica {replica} started")
-        for session in self.all:
+        for session, other in known:
             if session.ended_at > max(self._findings.lost_at, time.monotonic() if self._findings.state else 0.0):
-                session.over_from[replica] = time.monotonic() + HOLDS_S + SLACK_S
+                session.over_from[other] = time.monotonic() + HOLDS_S + SLACK_S
+
+    def _doubt(self, replica: int) -> list[tuple[Session, int]]:
+        """Expect nothing of a replica that is about to end; where it alone has been told, of none.
+
+        A sign-out is lost when Redis and the replica that was told lose it before another has read it.
+        """
+        now, doubted = time.monotonic(), []
+        for session in self.all:
+            is_alone = session.told == replica and now < session.ended_at + ALONE_S
+            for other in range(REPLICAS) if is_alone else (replica,):
+                if session.over_from[other] < math.inf:
+                    doubted.append((session, other))
+                    session.over_from[other] = math.inf
+        return doubted
 
     def any(self) -> Session | None:
         """Choose one to ask with."""
@@ -108,7 +126,8 @@ class Sessions:
         if reply.status in (204, 503) and self._stage.terms.workers == 1:  # the process that was told refuses at once
             self._refuses_from(session, replica, window.end)
         if reply.status == 204:  # noqa: PLR2004 - no content: it holds everywhere
-            session.ended_at = session.ended_at or window.end
+            if not session.ended_at:
+                session.ended_at, session.told = window.end, replica
             for other in range(REPLICAS):
                 self._refuses_from(session, other, window.end + HOLDS_S + SLACK_S)
         elif reply.status not in (0, 503):
