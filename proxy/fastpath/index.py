@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from email.utils import formatdate
 from functools import lru_cache, partial
 from weakref import ref
 
@@ -25,6 +24,7 @@ from proxy.domain.freshness import renew_at
 from proxy.domain.model import Picture, SessionRef, Source
 from proxy.domain.response_fields import Handling
 from proxy.fastpath.asked import EVIDENCE, Wire
+from proxy.fastpath.date_field import DateField
 from proxy.fastpath.entry import (
     Finished,
     Recalled,
@@ -79,7 +79,7 @@ class HitPath:
         self._is_narrated = settings.log.level in ("debug", "info")
         self._line = lru_cache(KINDS)(partial(refrain, "proxy.http", "request"))
         self._way = lru_cache(KINDS)(self._new_way)
-        self._date = (-1, b"")
+        self._today = DateField(clock.ours)
         self._finished: dict[Key, Finished] = {}
         self._recalled: LRUCache[str, int] = LRUCache(RECALLED)
         """The memory tier's version when a picture was last recalled, by its key."""
@@ -246,11 +246,3 @@ class HitPath:
     def _drop(self, key: Key) -> None:
         self._finished.pop(key, None)
         self._eviction.discard(key)
-
-    def _today(self) -> bytes:
-        """Give the value of `Date`."""
-        second, text = self._date
-        if second != (now := int(self._clock.ours())):
-            text = formatdate(now, usegmt=True).encode()
-            self._date = (now, text)
-        return text
