@@ -57,7 +57,7 @@ class Gateway:
             return await self._answer_new(visitor, request, await self._grants.find(visitor, request))
 
     async def _answer_new(self, visitor: Visitor, request: ThumbRequest, found: FoundGrant) -> Answer:
-        """Wait for a picture that has just been granted: its storage may not have it yet (CONTRACT: storage)."""
+        """Wait for a picture just granted: it may not be stored yet (docs/cloudreve.md, Storage elsewhere)."""
         error: GrantRejected = NotStored()
         for pause_s in STORED_AFTER_S:
             await asyncio.sleep(pause_s)
