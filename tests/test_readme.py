@@ -1,4 +1,4 @@
-"""What the README says exists, and what exists it says."""
+"""All that the documents name exists, and all that exists is in them."""
 
 from __future__ import annotations
 
@@ -15,29 +15,60 @@ from proxy.observe.metrics import Metrics
 from proxy.settings import KEYS, LISTS, Settings
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+SETTINGS, OPERATION = (ROOT / "docs" / name for name in ("settings.md", "operation.md"))
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("deploy/*.md"))]
+TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in DOCUMENTS}
+EVERYTHING = "\n".join(TEXTS.values())
+LINKS = [
+    (name, target)
+    for name, text in TEXTS.items()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text)
+    if not target.startswith("https://")
+]
+README_BYTES = 10_000
+PATH = re.compile(r"(?<![\w./-])(?:deploy|config|docs|proxy|tests)/[\w./@-]*\w/?")
 NAMED_IN_CODE = re.compile(r"metrics\.watch\(\s*\"(\w+)\"")
 
 
-def section(title: str) -> str:
+def section(path: Path, title: str) -> str:
     """Give the text under a heading."""
-    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return path.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-def first_cells(title: str) -> list[str]:
+def first_cells(path: Path, title: str) -> list[str]:
     """List the code in the first cells of a section's table."""
-    return re.findall(r"^\| `(?:\[\[)?([\w.]+)(?:\]\])?`", section(title), re.MULTILINE)
+    return re.findall(r"^\| `(?:\[\[)?([\w.]+)(?:\]\])?`", section(path, title), re.MULTILINE)
+
+
+def anchors(path: Path) -> set[str]:
+    """List the anchors that a document's headings have where it is shown."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_is_short() -> None:
+    """Everything else is in docs/."""
+    assert len(TEXTS["README.md"].encode()) < README_BYTES
+
+
+@pytest.mark.parametrize(("name", "target"), LINKS)
+def test_every_link_leads_somewhere(name: str, target: str) -> None:
+    """To a file, and to a heading of it."""
+    path, _, anchor = target.partition("#")
+    there = (ROOT / name).parent / path if path else ROOT / name
+    assert there.exists()
+    assert not anchor or anchor in anchors(there)
 
 
 def test_every_setting_has_a_row_in_the_order_of_the_code() -> None:
     """And no row is about a setting that does not exist."""
-    assert first_cells("Settings") == [*KEYS, *LISTS]
+    assert first_cells(SETTINGS, "Every key") == [*KEYS, *LISTS]
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_setting_has_the_default_that_the_table_says(key: str) -> None:
     """What has none is `not set`, or required."""
-    cell = re.search(rf"^\| `{re.escape(key)}` \| (.*?) \|", README, re.MULTILINE)
+    cell = re.search(rf"^\| `{re.escape(key)}` \| (.*?) \|", TEXTS["docs/settings.md"], re.MULTILINE)
     assert cell is not None
     shown = cell[1]
     if shown in ("not set", "required"):
@@ -53,7 +84,7 @@ def test_every_metric_has_a_row() -> None:
     watched = {
         f"thumb_proxy_{name}" for file in ROOT.glob("proxy/**/*.py") for name in NAMED_IN_CODE.findall(file.read_text())
     }
-    named = {name.removesuffix("_total") for name in first_cells("Metrics")}
+    named = {name.removesuffix("_total") for name in first_cells(OPERATION, "Metrics")}
     assert named == counted | watched
 
 
@@ -64,13 +95,13 @@ def test_every_status_is_explained() -> None:
     explained = {
         int(number)
         for number in re.findall(
-            r"\b\d{3}\b", " ".join(re.findall(r"^\|([ 0-9,]+)\|", section("Status"), re.MULTILINE))
+            r"\b\d{3}\b", " ".join(re.findall(r"^\|([ 0-9,]+)\|", section(OPERATION, "Status"), re.MULTILINE))
         )
     }
     assert explained == {200, 206, 304} | {int(status) for status in statuses} - {HTTPStatus.INTERNAL_SERVER_ERROR}
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\b(?:deploy|config|proxy|tests)/[\w./-]*\w/?", README))))
+@pytest.mark.parametrize("path", sorted(set(PATH.findall(EVERYTHING))))
 def test_every_file_that_is_named_is_there(path: str) -> None:
     """`config/local.toml` is the reader's own."""
     assert path == "config/local.toml" or (ROOT / path).exists()
@@ -82,10 +113,10 @@ def test_every_variable_that_is_named_counts() -> None:
         "THUMB_PROXY_CONFIG",
         "THUMB_PROXY_SECRETS_DIR",
     }
-    assert set(re.findall(r"THUMB_PROXY_\w+[A-Z]", README)) <= known
+    assert set(re.findall(r"THUMB_PROXY_\w+[A-Z]", EVERYTHING)) <= known
 
 
-@pytest.mark.parametrize("block", re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
+@pytest.mark.parametrize("block", re.findall(r"```toml\n(.*?)```", EVERYTHING, re.DOTALL))
 def test_every_piece_of_configuration_is_one(block: str, tmp_path: Path) -> None:
     """It is accepted as it stands, but for the secret's file."""
     secret = tmp_path / "secret"

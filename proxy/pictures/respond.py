@@ -6,10 +6,24 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cachetools import TTLCache
+
 from proxy.domain.client import Client
+from proxy.domain.errors import GrantRejected, ProxyError, UpstreamError
 from proxy.domain.keys import etag, picture_key
-from proxy.domain.model import Grant, Identity, Picture, PictureHead, PictureRequest, SessionCookie, SessionRef, Source
+from proxy.domain.model import (
+    Grant,
+    Identity,
+    Picture,
+    PictureHead,
+    PictureId,
+    PictureRequest,
+    SessionCookie,
+    SessionRef,
+    Source,
+)
 from proxy.domain.response_fields import Handling, matches
+from proxy.domain.storage_errors import NotStored, StorageBusy
 from proxy.domain.variant import ORIGINAL, Variant
 from proxy.grants.lookup import FoundGrant
 from proxy.pictures.lookup import Pictures
@@ -54,6 +68,11 @@ class Answer:
         return picture_key(body.id) if isinstance(body, Picture) else ""
 
 
+REFUSED_S = 5.0
+"""How long a picture that was just granted and could not be fetched is not fetched again."""
+REFUSED_PICTURES = 10_000
+
+
 class _Found(NamedTuple):
     """What is to be shown, and how it came about."""
 
@@ -71,6 +90,18 @@ class Answers:
         self._pictures = pictures
         self._variants = variants
         self._clock = clock
+        self._refused: TTLCache[PictureId, bool] = TTLCache(REFUSED_PICTURES, REFUSED_S, timer=clock.timer)
+        """Whether the picture may still come, of those that are granted and cannot be fetched."""
+
+    def refused(self, grant: Grant, error: GrantRejected) -> ProxyError:
+        """Remember for seconds that this picture is granted and cannot be fetched; return the error that says so."""
+        self._refused[grant.picture] = isinstance(error, NotStored)
+        return self._refusal(grant)
+
+    def _refusal(self, grant: Grant) -> ProxyError:
+        if self._refused.get(grant.picture):
+            return StorageBusy(REFUSED_S, "The picture is granted, but its storage does not give it (yet).")
+        return UpstreamError("Cloudreve grants an image URL that is not honoured; is its clock right?")
 
     async def give(self, identity: Identity, found: FoundGrant, request: PictureRequest, note: Note) -> Answer:
         """Answer with a picture or 304; raise GrantRejected when upstream no longer honours the grant."""
@@ -94,6 +125,8 @@ class Answers:
         known = None if variant.is_original else await self._variants.find(grant, variant)
         if known is not None and isinstance(known.entry, Picture):
             return _Found(known.entry, known.source, collapsed=False, variant=variant)
+        if grant.picture in self._refused:
+            raise self._refusal(grant)
         is_new = found.source is Source.UPSTREAM
         body, source, collapsed = await self._pictures.find(grant, request.client, is_new=is_new)
         if variant.is_original or known is not None:

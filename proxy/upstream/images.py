@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
-from proxy.domain.errors import GrantRejected, UpstreamError
+from proxy.domain.errors import GrantRejected, Unreachable, UpstreamError
 from proxy.domain.ssrf import Origins, Target, is_public_address
+from proxy.domain.storage_errors import NotStored, StorageBusy
 from proxy.settings import CloudreveSettings
 from proxy.upstream.answers import is_rejection
 from proxy.upstream.cloudreve import translated
+from proxy.upstream.decoding import decoded
+from proxy.upstream.host_pauses import HostPauses, host_time, retry_after_s
 
 MAX_REDIRECTS = 3
 CHUNK_BYTES = 64 * 1024
 REJECTION_BYTES = 4096
 """How much of a JSON body is read to learn why there is no picture."""
 
+_PAUSING = frozenset({429, 503})
+_FAILING = frozenset({500, 502, 504})
+_ABSENT = frozenset({403, 404})
+_VOID = frozenset({401, 410})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -51,20 +58,26 @@ class Images:
         self._trusted = trusted
         self._guarded = guarded
         self._origins = origins
+        self._pauses = HostPauses()
         self._timeout = aiohttp.ClientTimeout(total=settings.fetch_timeout_s, sock_connect=settings.connect_timeout_s)
 
     @asynccontextmanager
     async def fetch(self, url: str, etag: str) -> AsyncIterator[Arrival | None]:
         """Open the image; None when it is still the one that `etag` names.
 
-        Raises GrantRejected when the URL is no longer honoured and UpstreamError when what comes is no image answer.
+        Raises GrantRejected when the URL is no longer honoured, StorageBusy while its host wants to be left alone,
+        Unreachable when the host fails, and UpstreamError when what comes is no image answer.
         """
         target = self._origins.target(url)
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                async with self._get(target, etag) as response:
-                    if response.status not in _REDIRECTS:
-                        yield await _arrival(response, etag)
+                async with AsyncExitStack() as stack:
+                    with self._pauses.request(target.url.authority):
+                        response = await stack.enter_async_context(self._get(target, etag))
+                        is_redirect = response.status in _REDIRECTS
+                        arrival = None if is_redirect else await _arrival(response, etag)
+                    if not is_redirect:
+                        yield arrival
                         return
                     target = self._origins.follow(target, response.headers.get("Location", ""))
         except (TimeoutError, aiohttp.ClientError) as error:
@@ -92,20 +105,28 @@ def public_socket(address: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's Ad
 async def _arrival(response: aiohttp.ClientResponse, etag: str) -> Arrival | None:
     if response.status == 304 and etag:  # noqa: PLR2004
         return None
+    if response.status in _PAUSING:
+        now = host_time(response.headers.get("Date"))
+        raise StorageBusy(retry_after_s(response.headers.get("Retry-After"), now))
+    if response.status in _FAILING:
+        raise Unreachable("The picture's storage does not answer properly at the moment.")
     if response.content_type == "application/json" or response.status >= 400:  # noqa: PLR2004
         raise await _no_picture(response)
     if response.status != 200:  # noqa: PLR2004
         raise UpstreamError("The image URL answered with an unexpected status.")
-    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-    if response.content_length is None and not chunked:
-        raise UpstreamError("The image's length is not known, so that nobody could tell whether it arrived whole.")
-    chunks = response.content.iter_chunked(CHUNK_BYTES)
-    return Arrival(response.content_length, response.headers.get("ETag", ""), chunks)
+    chunks: AsyncIterator[bytes] = response.content.iter_chunked(CHUNK_BYTES)
+    length = response.content_length
+    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        chunks, length = decoded(coding, chunks), None
+    return Arrival(length, response.headers.get("ETag", ""), chunks)
 
 
 async def _no_picture(response: aiohttp.ClientResponse) -> UpstreamError:
     body = await response.content.read(REJECTION_BYTES)
-    if is_rejection(body) or response.status in (401, 403, 404, 410):
+    if response.status in _ABSENT:
+        return NotStored("The picture's storage does not give it.")
+    if is_rejection(body) or response.status in _VOID:
         return GrantRejected("The image URL is no longer honoured.")
     return UpstreamError("The image URL answered with something that is not a picture.")
 

@@ -34,7 +34,7 @@ from proxy.identity.identify import Identifier
 from proxy.identity.published import PublishedFolder
 from proxy.identity.whoami import Whoami
 from proxy.observe.metrics import Metrics
-from proxy.passthrough.client import Passage
+from proxy.passthrough.client import MAX_HEAD_BYTES, Passage
 from proxy.passthrough.cross_origin import SiteCors
 from proxy.pictures.encoders import Encoders
 from proxy.pictures.lookup import Pictures
@@ -174,6 +174,8 @@ class Parts:
                 auto_decompress=False,
                 headers={"User-Agent": "thumb-proxy"},
                 request_class=WaryRequest,
+                max_line_size=MAX_HEAD_BYTES,
+                max_field_size=MAX_HEAD_BYTES,
             )
         )
 

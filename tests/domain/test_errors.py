@@ -22,6 +22,7 @@ from proxy.domain.errors import (
     UpstreamError,
 )
 from proxy.domain.model import Generating, Refusal, RefusalKind
+from proxy.domain.storage_errors import StorageBusy
 from proxy.upstream.answers import read_thumb
 
 
@@ -38,6 +39,8 @@ def made(kind: type[ProxyError]) -> list[ProxyError]:
         return [Refused(Refusal(refusal, 40016)) for refusal in RefusalKind]
     if issubclass(kind, StillGenerating):
         return [StillGenerating(Generating(40073, "id"))]
+    if issubclass(kind, StorageBusy):
+        return [StorageBusy(37.0)]
     if issubclass(kind, MethodNotAllowed):
         return [MethodNotAllowed("GET, HEAD")]
     return [kind("What was wrong.")]
@@ -130,6 +133,6 @@ def test_an_error_without_a_detail_has_an_empty_one() -> None:
     assert (ProxyError().detail, str(ProxyError())) == ("", "")
 
 
-def test_the_whole_tree_is_in_one_module() -> None:
+def test_the_whole_tree_is_in_the_domain() -> None:
     """Where it can be read at a glance."""
     assert {kind.__module__ for kind in classes()} == {errors.__name__}

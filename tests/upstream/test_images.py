@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -12,6 +13,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from proxy.domain.errors import GrantRejected, ProxyError, TooSlow, Unreachable, UpstreamError
 from proxy.domain.ssrf import Origins
+from proxy.domain.storage_errors import NotStored, StorageBusy
 from proxy.settings import CloudreveSettings
 from proxy.upstream.images import MAX_REDIRECTS, ForbiddenAddress, Images, public_socket
 
@@ -179,9 +181,10 @@ async def test_a_validator_is_sent_back_as_it_came_and_304_means_still_the_same(
     assert b'If-None-Match: W/"x y"\r\n' in host.heads[0]
 
 
+GZIP = "Content-Encoding: gzip"
+GZIPPED = gzip.compress(bytes(range(256)) * 1000)
 ENDS: dict[str, tuple[Answer, type[ProxyError]]] = {
     "304 that nobody asked for": (said("304 Not Modified"), UpstreamError),
-    "no length and no chunks": (said("200 OK", body=b"abc"), UpstreamError),
     "a length that is no number": (said("200 OK", "Content-Length: x", body=b"abc"), UpstreamError),
     "two lengths": (said("200 OK", "Content-Length: 3", "Content-Length: 4", body=b"abc"), UpstreamError),
     "fewer bytes than announced": (said("200 OK", "Content-Length: 9", body=b"abc"), UpstreamError),
@@ -192,9 +195,16 @@ ENDS: dict[str, tuple[Answer, type[ProxyError]]] = {
     "no HTTP": (lambda _: b"SSH-2.0-OpenSSH\r\n", UpstreamError),
     "a head without end": (lambda _: b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000, UpstreamError),
     "401": (said("401 Unauthorized", "Content-Length: 0"), GrantRejected),
-    "403": (said("403 Forbidden", "Content-Length: 0"), GrantRejected),
+    "403": (said("403 Forbidden", "Content-Length: 0"), NotStored),
+    "404": (said("404 Not Found", "Content-Length: 0"), NotStored),
     "410": (said("410 Gone", "Content-Length: 0"), GrantRejected),
-    "500": (said("500 Internal Server Error", "Content-Length: 0"), UpstreamError),
+    "500": (said("500 Internal Server Error", "Content-Length: 0"), Unreachable),
+    "502": (said("502 Bad Gateway", "Content-Length: 0"), Unreachable),
+    "429": (said("429 Too Many Requests", "Content-Length: 0"), StorageBusy),
+    "503": (said("503 Slow Down", "Content-Length: 0"), StorageBusy),
+    "brotli": (said("200 OK", "Content-Encoding: br", "Content-Length: 3", body=b"abc"), UpstreamError),
+    "gzip that breaks off": (said("200 OK", GZIP, "Content-Length: 12", body=GZIPPED[:12]), UpstreamError),
+    "gzip that is none": (said("200 OK", GZIP, "Content-Length: 12", body=b"\x1f\x8b" + bytes(10)), UpstreamError),
     "JSON that rejects": (
         said("200 OK", "Content-Type: application/json", "Content-Length: 14", body=b'{"code":40005}'),
         GrantRejected,

@@ -1,0 +1,28 @@
+"""Errors of the storage that keeps a picture."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from proxy.domain.errors import GrantRejected, ProxyError
+
+
+class StorageBusy(ProxyError):
+    """The image's host wants to be left alone for a time (429, 503), or a thumbnail just granted is not there yet."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    category = "storage_busy"
+    title = "Storage busy"
+
+    def __init__(
+        self, after_s: float, detail: str = "The picture's storage asks to be left alone for a while."
+    ) -> None:
+        super().__init__(detail)
+        self.after_s = after_s
+        self.retry_after_s = -int(-after_s // 1)  # rounded up
+
+
+class NotStored(GrantRejected):
+    """The image's storage says 403 or 404: of a thumbnail just made it may not have the bytes yet."""
+
+    category = "not_stored"

@@ -1,0 +1,80 @@
+"""Image hosts that have asked to be left alone for a time, by 429 or 503."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from cachetools import LRUCache
+
+from proxy.domain.storage_errors import StorageBusy
+
+DEFAULT_PAUSE_S = 1.0
+"""For a host that names no time."""
+LONGEST_PAUSE_S = 3600.0
+KNOWN_HOSTS = 1000
+
+
+@dataclass(slots=True)
+class _Pause:
+    """Until when a host is left alone, by the loop's clock, and whether a request is trying it since."""
+
+    until: float
+    is_probed: bool = False
+
+
+class HostPauses:
+    """Refuses requests to a paused host; when its time is over one goes through, and tells for all how it is."""
+
+    def __init__(self) -> None:
+        self._pauses: LRUCache[str, _Pause] = LRUCache(KNOWN_HOSTS)
+
+    @contextmanager
+    def request(self, host: str) -> Iterator[None]:
+        """Make one request; raise StorageBusy while the host is paused. StorageBusy from inside pauses it."""
+        pause = self._pauses.get(host)
+        if pause is not None:
+            self._check(pause)
+            pause.is_probed = True
+        try:
+            yield
+        except StorageBusy as busy:
+            self._pauses[host] = _Pause(asyncio.get_running_loop().time() + busy.after_s)
+            raise
+        except BaseException:
+            if pause is not None:
+                pause.is_probed = False  # it has not told; the next request tries again
+            raise
+        if self._pauses.get(host) is pause:
+            self._pauses.pop(host, None)
+
+    def _check(self, pause: _Pause) -> None:
+        left_s = pause.until - asyncio.get_running_loop().time()
+        if left_s > 0 or pause.is_probed:
+            raise StorageBusy(max(left_s, DEFAULT_PAUSE_S))
+
+
+def retry_after_s(value: str | None, now: float) -> float:
+    """Read `Retry-After` (RFC 9110 §10.2.3): seconds or a date; `now` is Unix time on the host's own clock."""
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return _bounded(float(text))
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return DEFAULT_PAUSE_S
+    return _bounded((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
+
+
+def host_time(date: str | None) -> float:
+    """Read a host's own clock from its `Date`; ours where it says none."""
+    return parsedate_to_datetime(date).timestamp() if date else datetime.now(UTC).timestamp()
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, DEFAULT_PAUSE_S), LONGEST_PAUSE_S) if math.isfinite(seconds) else LONGEST_PAUSE_S

@@ -1,0 +1,113 @@
+"""Storage that answers otherwise: busy, compressed, with long heads, without a length, or not yet."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from contextlib import suppress
+
+import pytest
+from aiohttp import web
+
+from proxy import gateway
+from proxy.pictures.respond import REFUSED_S
+from proxy.standin import faults
+from proxy.standin.faults import Exchange, Fault, Says
+from proxy.standin.standin import StandIn
+from tests.harness.gateways import CUT_OFF, Front, Hours, House, in_share, statuses
+
+PNG = "image/png"
+
+
+class Answers(Fault):
+    """The proper picture, with a status and fields of the test's choice."""
+
+    def __init__(self, status: int = 200, **fields: str) -> None:
+        self.status = status
+        self.fields = {name.replace("_", "-"): value for name, value in fields.items()}
+
+    async def play(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer."""
+        return web.Response(status=self.status, body=exchange.body, headers={"Content-Type": PNG, **self.fields})
+
+
+class WithoutLength(Fault):
+    """The proper picture as HTTP/1.0 sends what it does not know the length of: its end is the connection's."""
+
+    async def play(self, exchange: Exchange) -> web.StreamResponse:
+        """Answer with raw bytes."""
+        transport = exchange.request.transport
+        assert transport is not None
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(b"HTTP/1.0 200 OK\r\nContent-Type: image/png\r\n\r\n" + exchange.body)
+        transport.close()
+        return web.Response()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_busy_storage_is_left_alone_for_the_time_it_names(
+    cloudreve: StandIn, front: Front, status: int
+) -> None:
+    """Ten requests make one fetch; each visitor is told when to come again."""
+    cloudreve.fail("fetch", Answers(status, Retry_After="37"))
+    replies = [await front.ask(in_share(cloudreve)) for _ in range(10)]
+    assert statuses(replies) == [503] * 10
+    assert {reply.headers["Retry-After"] for reply in replies} <= {"35", "36", "37"}
+    assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
+
+
+async def test_a_compressed_picture_is_decoded(cloudreve: StandIn, front: Front) -> None:
+    """The visitor gets the picture, without the coding."""
+    plain = await front.ask(in_share(cloudreve, "two.png"))
+    cloudreve.fail("fetch", faults.Encoded(real=True))
+    reply = await front.ask(in_share(cloudreve))
+    assert (reply.status, reply.headers["Content-Type"]) == (200, PNG)
+    assert reply.body.startswith(plain.body[:8])
+    assert "Content-Encoding" not in reply.headers
+
+
+async def test_a_compressed_bomb_is_stopped(cloudreve: StandIn, house: House) -> None:
+    """At `pictures.max_bytes`, long before it is decoded."""
+    front = await house.open(pictures={"max_bytes": 100_000})
+    bomb = gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(50_000_000))
+    cloudreve.fail("fetch", Says(bomb, PNG, headers={"Content-Encoding": "gzip"}))
+    with suppress(*CUT_OFF):
+        assert (await front.ask(in_share(cloudreve))).status == 502
+
+
+async def test_a_long_head_is_read(cloudreve: StandIn, front: Front) -> None:
+    """Pass-through reads as much."""
+    cloudreve.fail("fetch", Answers(X_Policy="x" * 11_000))
+    assert (await front.ask(in_share(cloudreve))).status == 200
+
+
+async def test_a_picture_without_a_length_is_taken(cloudreve: StandIn, front: Front) -> None:
+    """Its bytes prove that it is whole."""
+    cloudreve.fail("fetch", WithoutLength())
+    reply = await front.ask(in_share(cloudreve))
+    assert (reply.status, reply.headers["Content-Type"]) == (200, PNG)
+    assert (await front.ask(in_share(cloudreve))).is_hit
+
+
+async def test_a_refused_fetch_is_remembered_for_seconds(
+    cloudreve: StandIn, front: Front, hours: Hours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a storage that wants a Referer, say: ten requests cost two resolves and a few fetches."""
+    monkeypatch.setattr(gateway, "STORED_AFTER_S", (0.0, 0.0))
+    cloudreve.fail("fetch", faults.error_page(403))
+    replies = [await front.ask(in_share(cloudreve)) for _ in range(10)]
+    assert statuses(replies) == [503] * 10
+    assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 3)
+    cloudreve.mend()
+    hours.pass_by(REFUSED_S + 1)
+    assert (await front.ask(in_share(cloudreve))).status == 200
+
+
+async def test_a_picture_that_is_stored_late_is_waited_for(
+    cloudreve: StandIn, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cloudreve grants it while its storage still takes it in: nobody hears of that."""
+    monkeypatch.setattr(gateway, "STORED_AFTER_S", (0.0, 0.01, 0.01, 0.01))
+    cloudreve.fail("fetch", faults.error_page(404), times=4)
+    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 5)

@@ -1,0 +1,67 @@
+"""An image host that asks to be left alone is; when its time is over one request tells for all how it is."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from proxy.domain.errors import UpstreamError
+from proxy.domain.storage_errors import StorageBusy
+from proxy.upstream.host_pauses import LONGEST_PAUSE_S, HostPauses, retry_after_s
+
+NOW = 1_795_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("37", 37.0),
+        (" 5 ", 5.0),
+        ("0", 1.0),
+        ("99999999999", LONGEST_PAUSE_S),
+        ("9" * 400, LONGEST_PAUSE_S),
+        ("Wed, 18 Nov 2026 11:07:40 GMT", 60.0),
+        ("Wed, 18 Nov 2020 11:07:40 GMT", 1.0),
+        ("-3", 1.0),
+        ("soon", 1.0),
+        ("", 1.0),
+        (None, 1.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float) -> None:
+    """A date counts on the host's own clock; what cannot be read is a second, and nothing is for ever."""
+    assert retry_after_s(value, NOW) == seconds
+
+
+def pause(pauses: HostPauses, host: str, seconds: float) -> None:
+    """Let a host ask to be left alone."""
+    with suppress(StorageBusy), pauses.request(host):
+        raise StorageBusy(seconds)
+
+
+async def test_a_paused_host_is_asked_for_nothing_and_others_go_on() -> None:
+    """The refusal tells how long it will be."""
+    pauses = HostPauses()
+    pause(pauses, "one", 37.0)
+    with pytest.raises(StorageBusy) as refusal, pauses.request("one"):
+        pytest.fail("the host was asked")
+    assert refusal.value.retry_after_s in (36, 37)
+    with pauses.request("two"):
+        pass
+
+
+@pytest.mark.parametrize("error", [None, UpstreamError("x"), StorageBusy(0.0)])
+async def test_one_request_probes_when_the_pause_is_over(error: Exception | None) -> None:
+    """Others are refused meanwhile. A good end opens the host, any other lets the next request probe."""
+    pauses = HostPauses()
+    pause(pauses, "one", 0.0)
+    with suppress(StorageBusy, UpstreamError), pauses.request("one"):
+        with pytest.raises(StorageBusy), pauses.request("one"):
+            pytest.fail("two requests probe")
+        if error is not None:
+            raise error
+    await asyncio.sleep(0)
+    with pauses.request("one"):
+        pass
