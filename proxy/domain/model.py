@@ -22,7 +22,7 @@ class FileUri:
     @property
     def is_absolute(self) -> bool:
         """Whether it names the same file whoever asks: a share does, and somebody's files by the owner's id."""
-        authority = self.text.partition("?")[0].split("/", 3)[2]
+        authority = self.text.split("/", 3)[2]
         return self.filesystem == "share" or (self.filesystem == "my" and "@" in authority)
 
     def __str__(self) -> str:

@@ -45,7 +45,7 @@ def _folder(text: str) -> str:
         uri = parse(text, MAX_FOLDER_BYTES)
     except BadRequest as error:
         raise ValueError(error.detail) from None
-    if "?" in uri.text:
+    if "?" in text.partition("#")[0]:
         raise ValueError("a folder has no query")
     return uri.text
 
