@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy import __version__
-from proxy.domain import errors
+from proxy.domain import errors, protocol_errors
 from proxy.domain.model import RefusalKind
 from proxy.observe.metrics import Metrics
 from proxy.settings import KEYS, LISTS, Settings
@@ -101,7 +101,8 @@ def test_every_metric_has_a_row() -> None:
 
 def test_every_status_is_explained() -> None:
     """Of the errors that there are, by whatever class."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ProxyError)]
+    named = {**vars(errors), **vars(protocol_errors)}
+    kinds = [kind for kind in named.values() if isinstance(kind, type) and issubclass(kind, errors.ProxyError)]
     statuses = {kind.status for kind in kinds} | {errors.REFUSALS[kind][0] for kind in RefusalKind}
     explained = {
         int(number)

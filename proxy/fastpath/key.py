@@ -9,6 +9,7 @@ from typing import NamedTuple
 from proxy.domain.variant import Format
 from proxy.fastpath.head import Head, HeadReader, Value
 from proxy.http.embedding_rule import OWN_SITE, page_of
+from proxy.http.framing import HOST
 from proxy.http.request_origin import FORWARDED, Front
 from proxy.http.sealed_urls import PREFIX
 from proxy.http.variant_rules import negotiated
@@ -118,6 +119,8 @@ class Keys:
             host,
             said,
         )
+        if circumstances is None:
+            return None
         if target.startswith(_SEALED):
             return Key(target, circumstances, exact)
         cookie, name = None, circumstances.cookie_name
@@ -134,7 +137,9 @@ class Keys:
         referer: Value,
         host: Value,
         forwarded: tuple[Value, ...],
-    ) -> Circumstances:
+    ) -> Circumstances | None:
+        if host is None or not HOST.fullmatch(host.strip(b" \t")):
+            return None
         headers = {
             name: text
             for name, value in (("Origin", origin), ("Sec-Fetch-Site", site), ("Referer", referer))

@@ -5,14 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from proxy.domain.errors import (
-    BadRequest,
-    CodingNotImplemented,
-    HeadTooLarge,
-    MethodNotAllowed,
-    TargetTooLong,
-    VersionNotSupported,
-)
+from proxy.domain.errors import BadRequest, MethodNotAllowed
+from proxy.domain.protocol_errors import CodingNotImplemented, HeadTooLarge, TargetTooLong, VersionNotSupported
 
 ALLOWED = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 """For `Allow` where no route decides."""
@@ -180,7 +174,7 @@ def _chunk_line(data: bytes, place: int) -> tuple[bytes, int]:
     end = data.find(b"\n", place, place + CHUNK_LINE_BYTES)
     if end < 0 and len(data) - place < CHUNK_LINE_BYTES:
         return b"", place
-    if end < 1 or data[end - 1] != 0x0D or end == place:
+    if end < 1 or data[end - 1 : end] != b"\r" or end == place:
         raise BadRequest("A line of a chunk is too long, or does not end with CR LF.")
     return data[place : end - 1], end + 1
 
@@ -231,4 +225,3 @@ def _check_codings(lines: list[bytes], *, is_old: bool) -> None:
         raise CodingNotImplemented("`Transfer-Encoding` must be `chunked`.")
     if codings and (is_old or codings != [b"chunked"]):
         raise BadRequest("`Transfer-Encoding` must be `chunked`, once, and HTTP/1.1.")
-
