@@ -61,7 +61,7 @@ class Gateway:
             return await self._answer_new(await self._authoriser.authorise(visitor, request))
 
     async def _answer_new(self, authorised: Authorised) -> Answer:
-        """Wait for a picture that has just been granted: its storage may not have it yet (CONTRACT: storage)."""
+        """Wait for a picture just granted: it may not be stored yet (docs/cloudreve.md, Storage elsewhere)."""
         error: GrantRejected = NotStored()
         for pause_s in STORED_AFTER_S:
             await asyncio.sleep(pause_s)

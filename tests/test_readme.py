@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from proxy import __version__
 from proxy.domain import errors
 from proxy.domain.model import RefusalKind
 from proxy.observe.metrics import Metrics
 from proxy.settings import KEYS, LISTS, Settings
+from tests.harness.cloudreve_targets import NAMES
 
 ROOT = Path(__file__).parent.parent
 SETTINGS, OPERATION = (ROOT / "docs" / name for name in ("settings.md", "operation.md"))
@@ -25,6 +27,15 @@ LINKS = [
     for target in re.findall(r"\]\(([^)\s]+)\)", text)
     if not target.startswith("https://")
 ]
+CITATION = re.compile(r"docs/cloudreve\.md, (.+?)\)")
+CITATIONS = sorted(
+    {
+        (str(path.relative_to(ROOT)), heading)
+        for folder in ("proxy", "tests", "deploy")
+        for path in ROOT.glob(f"{folder}/**/*.py")
+        for heading in CITATION.findall(path.read_text(encoding="utf-8"))
+    }
+)
 README_BYTES = 10_000
 PATH = re.compile(r"(?<![\w./-])(?:deploy|config|docs|proxy|tests)/[\w./@-]*\w/?")
 NAMED_IN_CODE = re.compile(r"metrics\.watch\(\s*\"(\w+)\"")
@@ -99,6 +110,42 @@ def test_every_status_is_explained() -> None:
         )
     }
     assert explained == {200, 206, 304} | {int(status) for status in statuses} - {HTTPStatus.INTERNAL_SERVER_ERROR}
+
+
+def test_the_changelog_has_the_version() -> None:
+    """Below what has not been released."""
+    versions = re.findall(r"^## \[(.+)\]", TEXTS["CHANGELOG.md"], re.MULTILINE)
+    assert versions[:2] == ["Unreleased", __version__]
+
+
+def test_every_room_is_in_the_architecture() -> None:
+    """In one sentence; and no room that is gone."""
+    told = re.findall(r"^\| `proxy/([\w.]+)/?` \|", TEXTS["docs/architecture.md"], re.MULTILINE)
+    rooms = {
+        path.name for path in (ROOT / "proxy").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert sorted(told) == sorted(rooms - {"__init__.py", "__main__.py"})
+
+
+def test_every_name_of_a_real_cloudreve_is_explained() -> None:
+    """Those that the contract tests read."""
+    cells = re.findall(r"^\| (`[A-Z_`, ]+`) \|", TEXTS["CONTRIBUTING.md"], re.MULTILINE)
+    named = set(re.findall(r"[A-Z_]+", " ".join(cells)))
+    assert named == {"CLOUDREVE_URL", "OAUTH_CLIENT", "OAUTH_SECRET", *NAMES}
+
+
+@pytest.mark.parametrize(("name", "heading"), CITATIONS)
+def test_every_fact_that_is_cited_has_its_heading(name: str, heading: str) -> None:
+    """In the document about Cloudreve's behaviour."""
+    assert f"\n## {heading}\n" in TEXTS["docs/cloudreve.md"], name
+
+
+def test_facts_are_cited_by_their_headings_alone() -> None:
+    """A mention of the document without one would not be tested."""
+    for folder in ("proxy", "tests", "deploy"):
+        for path in set(ROOT.glob(f"{folder}/**/*.py")) - {Path(__file__)}:
+            text = path.read_text(encoding="utf-8")
+            assert text.count("docs/cloudreve.md") == len(CITATION.findall(text)), path
 
 
 @pytest.mark.parametrize("path", sorted(set(PATH.findall(EVERYTHING))))

@@ -25,7 +25,7 @@ from proxy.upstream.images import Images
 
 ATTEMPTS = 10
 PAUSE_S = 0.5
-"""A small picture takes 0.5 to 1.2 s to generate (CONTRACT: resolve)."""
+"""A small picture takes 0.5 to 1.2 s to generate (docs/cloudreve.md, Generating)."""
 
 _OWN_PATH = "/api/v4/file/content/"
 

@@ -1,4 +1,4 @@
-"""The File URI: all spellings that Cloudreve takes for one file become one text (CONTRACT: File URIs)."""
+"""The File URI: all spellings that Cloudreve takes for one file become one text (docs/cloudreve.md, File URIs)."""
 
 from __future__ import annotations
 

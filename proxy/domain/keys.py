@@ -16,7 +16,7 @@ _DIGEST_BYTES = 20
 """Finding two inputs with one digest takes 2^80 tries; whoever may see a picture hangs on that."""
 
 _OWN_PATH = re.compile(r"/api/v4/file/content/([A-Za-z0-9]+)/\d+/[^/]+")
-"""`/{entity id}/{speed}/{name}`: of these only the entity id is stable (CONTRACT: resolve)."""
+"""`/{entity id}/{speed}/{name}`: of these only the entity id is stable (docs/cloudreve.md, resolve)."""
 
 _OWN_QUERY = frozenset({"sign", "thumb", "download"})
 

@@ -1,4 +1,4 @@
-"""Answers resolve: from a File URI to a signed image URL (CONTRACT: resolve)."""
+"""Answers resolve: from a File URI to a signed image URL (docs/cloudreve.md, resolve)."""
 
 from __future__ import annotations
 

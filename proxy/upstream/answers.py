@@ -18,10 +18,10 @@ UPLOAD_FAILED_CODES = frozenset({40004, 50004})
 
 GENERATING_CODES = frozenset({409, 40073}) | UPLOAD_FAILED_CODES
 """Object conflict, lock conflict and failed upload: what a call meets while the file is moved, or while another call
-generates the same thumbnail (CONTRACT: resolve; 409 measured on 4.14.0)."""
+generates the same thumbnail (docs/cloudreve.md, Generating)."""
 
 GRANT_REJECTED_CODES = frozenset({403, 40005, 40071, 40077})
-"""What an image URL answers when its signature or its entity is no longer honoured (CONTRACT: fetch)."""
+"""What an image URL answers when its signature or its entity is no longer honoured (docs/cloudreve.md, fetch)."""
 
 _KINDS: dict[int, RefusalKind] = {
     -1: RefusalKind.NOT_FOUND,  # generation failed; 40077 from the next call on
@@ -98,7 +98,7 @@ def read_thumb(body: bytes) -> Link | Refusal | Generating:
     if envelope.code != 0:
         return _refusal(envelope)
     data = _decode(envelope.data, _Data)
-    if not data.url:  # OneDrive has no thumbnail for this file (CONTRACT: resolve)
+    if not data.url:  # OneDrive has no thumbnail for this file (docs/cloudreve.md, resolve)
         return Refusal(RefusalKind.NOT_FOUND, 0, "")
     return Link(data.url, data.expires.timestamp() if data.expires else None, data.obfuscated)
 

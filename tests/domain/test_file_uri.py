@@ -324,7 +324,7 @@ def plainly(file: File) -> str:
 
 @given(st.data(), files())
 def test_every_spelling_of_a_file_becomes_its_canonical_text(data: st.DataObject, file: File) -> None:
-    """Of any file, in any of the ways that CONTRACT calls equal."""
+    """Of any file, in any of the ways that are equal (docs/cloudreve.md, File URIs)."""
     assert canonical(data.draw(spellings(file))) == plainly(file)
 
 
