@@ -73,6 +73,7 @@ class ServerSettings(Section):
     max_connections: Count = 10_000
     drain_s: SecondsOrZero = 0.0
     shutdown_s: Seconds = 30.0
+    fast_path: Switch = True
     passthrough: Switch = False
     trusted_proxies: NetworkList = ("127.0.0.0/8", "::1/128")
     public_origin: Annotated[

@@ -12,7 +12,11 @@ import msgspec
 from proxy.domain.errors import UpstreamError
 from proxy.domain.model import Generating, Refusal, RefusalKind
 
-GENERATING_CODES = frozenset({409, 40073, 50004})
+UPLOAD_FAILED_CODES = frozenset({40004, 50004})
+"""The thumbnail could not be stored: another call generates it, or its storage does not take it, for ever perhaps
+(CONTRACT: storage elsewhere)."""
+
+GENERATING_CODES = frozenset({409, 40073}) | UPLOAD_FAILED_CODES
 """Object conflict, lock conflict and failed upload: what a call meets while the file is moved, or while another call
 generates the same thumbnail (docs/cloudreve.md, Generating)."""
 

@@ -19,6 +19,7 @@ from proxy.domain.seal import Sealer
 from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.domain.ssrf import Origins
 from proxy.fastpath.index import HitPath
+from proxy.fastpath.key import Keys
 from proxy.fastpath.protocol import HitRunner
 from proxy.gateway import Gateway
 from proxy.grants.authorise import Authoriser
@@ -152,8 +153,9 @@ class _Composer:
         gateway = Gateway(identifier, authoriser, grants, answers, settings.server.deadline_s)
         sealed = Sealed(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
         front = Front(settings.server)
-        hits = HitPath(tiers, front.trusts, sign_outs.has_ended, self.parts.clock, self.parts.metrics, settings)
         jar = Jar(settings.session.cookie, front)
+        keys = Keys(front, jar, settings)
+        hits = HitPath(tiers, front.trusts, sign_outs.has_ended, self.parts.clock, self.parts.metrics, settings, keys)
         rule = embedding(settings.embed, settings.session)
         embed = Embed(rule, front)
         passthrough, site_cors = None, None
