@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.distributed_singleflight import Alone, Cluster
@@ -107,7 +108,7 @@ class Pictures:
             return await self._load(grant, stale, download, client)
 
         try:
-            with self._limit.admitted(client, grant.picture):
+            with self._limit.admitted(client, grant.picture, _storage(grant)):
                 picture = await self._cluster.share(key, find, load, _told, keep)
             download.finish(picture)
             await download.tell()
@@ -155,6 +156,11 @@ class Pictures:
 
     def _ttl_s(self, _: Entry) -> float:
         return self._settings.ttl_s
+
+
+def _storage(grant: Grant) -> str:
+    """Name the host that keeps a picture; empty where Cloudreve sends it, whichever storage may be behind."""
+    return "" if grant.own else urlsplit(grant.url).netloc.lower()
 
 
 def _is_seen(grant: Grant, picture: Picture) -> bool:
