@@ -38,6 +38,7 @@ CITATIONS = sorted(
         for heading in CITATION.findall(path.read_text(encoding="utf-8"))
     }
 )
+CLOUDREVE, ANSWERS = ROOT / "docs" / "cloudreve.md", ROOT / "proxy" / "upstream" / "answers.py"
 README_BYTES = 10_000
 PATH = re.compile(r"(?<![\w./-])(?:deploy|config|docs|proxy|tests)/[\w./@-]*\w/?")
 NAMED_IN_CODE = re.compile(r"metrics\.watch\(\s*\"(\w+)\"")
@@ -140,6 +141,14 @@ def test_every_name_of_a_real_cloudreve_is_explained() -> None:
 def test_every_fact_that_is_cited_has_its_heading(name: str, heading: str) -> None:
     """In the document about Cloudreve's behaviour."""
     assert f"\n## {heading}\n" in TEXTS["docs/cloudreve.md"], name
+
+
+def test_every_code_that_is_read_is_explained() -> None:
+    """Of Cloudreve's answers."""
+    read = set(re.findall(r"\b\d{3,5}\b(?=: RefusalKind|, \d{5}|\})", ANSWERS.read_text(encoding="utf-8")))
+    table = " ".join(re.findall(r"^\| ([-\d, ]+) \|", section(CLOUDREVE, "Codes"), re.MULTILINE))
+    assert len(read) > 20
+    assert read <= set(re.findall(r"\d+", table))
 
 
 def test_facts_are_cited_by_their_headings_alone() -> None:
