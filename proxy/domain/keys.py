@@ -71,8 +71,10 @@ _SCHEMES = (
     _scheme("sign", shape=r"[\w-]{43}=:\d+\Z"),  # Cloudreve's other nodes and content proxies: digest, deadline
     _scheme("sig sv se", "st sp sr spr sip skoid sktid skt ske sks skv sdd saoid suoid scid ss srt si"),  # Azure
 )
-"""As Cloudreve's storage drivers sign (*source*). Nothing here selects content: `x-oss-process`, `x-image-process`,
-`imageMogr2/...`, `response-content-type`, `versionId` stay in the name."""
+"""As Cloudreve's storage drivers sign (docs/cloudreve.md, Storage elsewhere).
+
+Nothing here selects content: `x-oss-process`, `x-image-process`, `imageMogr2/...`, `response-content-type`, `versionId`
+stay in the name."""
 
 
 def grant_key(identity: Identity, uri: FileUri) -> str:

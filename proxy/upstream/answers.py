@@ -32,7 +32,7 @@ _KINDS: dict[int, RefusalKind] = {
     403: RefusalKind.FORBIDDEN,
     404: RefusalKind.NOT_FOUND,
     40001: RefusalKind.BAD_REQUEST,
-    40006: RefusalKind.FORBIDDEN,  # not allowed by the storage policy (*source*, as all below without "measured")
+    40006: RefusalKind.FORBIDDEN,  # not allowed by the storage policy (docs/cloudreve.md, Codes)
     40007: RefusalKind.FORBIDDEN,  # not allowed to the user's group
     40008: RefusalKind.FORBIDDEN,  # for administrators
     40016: RefusalKind.NOT_FOUND,
@@ -55,7 +55,7 @@ _KINDS: dict[int, RefusalKind] = {
 
 _NO_USER = (50001, "failed to get login user")
 """What every call gets with a token whose user is banned or deleted, and with any token while the database is away
-(measured on 4.14.0; source: middleware/auth.go)."""
+(docs/cloudreve.md, Codes)."""
 
 MAX_MESSAGE_CHARS = 200
 """How much of a refusal's wording is kept; Cloudreve's are a few words."""

@@ -127,7 +127,7 @@ class Parts:
         settings = self.settings
         limit = self._limit(settings.cloudreve.max_resolves, SLOW)
         resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
-        # Leaving while Cloudreve generates a thumbnail may lock the file for a day (seen once on 4.14.0).
+        # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
         flights = await self._flights(Flights[Grant | Refusal](), self.leaving)
         return Grants(tiers, resolver, self.clock, self.metrics, flights, cluster, changes, settings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -42,7 +43,7 @@ def test_the_sdist_has_the_documents_and_no_file_that_git_does_not_know(dist: Pa
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
-    made = {name for name in names if "egg-info/" in name} | {"PKG-INFO", "setup.cfg"}
+    made = {name for name in names if "egg-info/" in name} | {"PKG-INFO", "setup.cfg", "proxy/commit.txt"}
     assert names - made <= tracked
     assert names >= {name for name in tracked if name.startswith(("config/", "docs/", "deploy/", "proxy/", "tests/"))}
     assert names >= {"README.md", "CHANGELOG.md", "LICENSE"}
@@ -53,7 +54,7 @@ def test_the_wheel_has_every_module_and_the_page_of_the_demo(dist: Path, tracked
     (path,) = dist.glob("*.whl")
     names = {name for name in zipfile.ZipFile(path).namelist() if ".dist-info/" not in name}
     package = {name for name in tracked if name.startswith("proxy/")}
-    assert names == {name for name in package if not name.endswith(".png")}
+    assert names == {name for name in package if not name.endswith(".png")} | {"proxy/commit.txt"}
 
 
 def test_a_fresh_environment_runs_the_wheel(dist: Path, tmp_path: Path) -> None:
@@ -66,6 +67,8 @@ def test_a_fresh_environment_runs_the_wheel(dist: Path, tmp_path: Path) -> None:
     packages = Path(output(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
 
-    assert output(tmp_path / "bin" / "thumb-proxy", "--version") == f"thumb-proxy {__version__}\n"
+    commit = output("git", "rev-parse", "--short=12", "HEAD").strip()
+    shown = output(tmp_path / "bin" / "thumb-proxy", "--version")
+    assert re.fullmatch(rf"thumb-proxy {re.escape(__version__)} \({commit}(-dirty)?\)\n", shown)
     assert output(python, "-P", "-c", "import proxy; print(proxy.__file__)").startswith(str(packages))
     assert "--uri" in output(tmp_path / "bin" / "thumb-proxy", "check", "--help")
