@@ -9,20 +9,27 @@ from proxy.coalesce.deadline import deadline
 from proxy.domain.client import client_of
 from proxy.domain.errors import GrantRejected, Unreachable
 from proxy.domain.model import Grant, PictureRequest, Source, ThumbRequest, Visitor
-from proxy.domain.storage_errors import NotStored
-from proxy.grants.lookup import FoundGrant, Granted, Grants
+from proxy.domain.storage_errors import NotMade, NotStored
+from proxy.grants.authorise import Authorised, Authoriser
+from proxy.grants.lookup import Granted, Grants
 from proxy.identity.identify import Identifier
 from proxy.pictures.respond import Answer, Answers
 
 STORED_AFTER_S = (0.0, 0.2, 0.5, 1.0, 2.0)
 """The pauses before a picture is asked for that was just granted: its storage may not have it yet."""
 
+MADE_AGAIN = 2
+"""How often a picture that could not be made is asked for again under a new grant."""
+
 
 class Gateway:
     """Answers a request for a thumbnail within the deadline."""
 
-    def __init__(self, identifier: Identifier, grants: Grants, answers: Answers, deadline_s: float) -> None:
+    def __init__(
+        self, identifier: Identifier, authoriser: Authoriser, grants: Grants, answers: Answers, deadline_s: float
+    ) -> None:
         self._identifier = identifier
+        self._authoriser = authoriser
         self._grants = grants
         self._answers = answers
         self._deadline_s = deadline_s
@@ -42,34 +49,36 @@ class Gateway:
         """Give Cloudreve's leave alone, to be used later; a bridge over an outage is none."""
         async with deadline(self._deadline_s):
             visitor = await self._identifier.identify(request.credentials, request.uri, request.client)
-            found = await self._grants.find(visitor, request)
+            visitor, request, found = await self._authoriser.authorise(visitor, request)
         if found.source is Source.STALE:
             raise Unreachable("Cloudreve does not answer at the moment.")
         return Granted(visitor.identity, request.uri, found, self._grants.remaining_s(found.grant))
 
     async def _show(self, visitor: Visitor, request: ThumbRequest) -> Answer:
-        found = await self._grants.find(visitor, request)
+        authorised = await self._authoriser.authorise(visitor, request)
         try:
-            return await self._answer(visitor, request, found)
+            return await self._answer(authorised)
         except GrantRejected:
             # The file was replaced or the signature ran out since: one new grant tells which.
-            await self._grants.forget(visitor, request)
-            return await self._answer_new(visitor, request, await self._grants.find(visitor, request))
+            await self._grants.forget(authorised.visitor, authorised.request)
+            return await self._answer_new(await self._authoriser.authorise(visitor, request))
 
-    async def _answer_new(self, visitor: Visitor, request: ThumbRequest, found: FoundGrant) -> Answer:
-        """Wait for a picture that has just been granted: its storage may not have it yet (CONTRACT: storage)."""
+    async def _answer_new(self, authorised: Authorised) -> Answer:
+        """Wait for a picture just granted: it may not be stored or made yet (docs/cloudreve.md, Storage elsewhere)."""
         error: GrantRejected = NotStored()
-        for pause_s in STORED_AFTER_S:
+        for times, pause_s in enumerate(STORED_AFTER_S, start=1):
             await asyncio.sleep(pause_s)
             try:
-                return await self._answer(visitor, request, found)
+                return await self._answer(authorised)
             except GrantRejected as rejected:
                 error = rejected
-            if not isinstance(error, NotStored):
+            if not isinstance(error, NotStored | NotMade) or (isinstance(error, NotMade) and times >= MADE_AGAIN):
                 break
-        raise self._answers.refused(found.grant, error) from error
+        raise self._answers.refused(authorised.found.grant, error) from error
 
-    async def _answer(self, visitor: Visitor, request: ThumbRequest, found: FoundGrant) -> Answer:
+    async def _answer(self, authorised: Authorised) -> Answer:
+        visitor, request, found = authorised
+
         async def note(grant: Grant, version: str) -> None:
             await self._grants.note(visitor, request, grant, version)
 

@@ -68,6 +68,12 @@ def test_the_version_is_shown() -> None:
     assert run("--version").output == f"thumb-proxy {__version__}\n"
 
 
+def test_the_package_runs_as_the_command() -> None:
+    """By `python -m proxy`."""
+    shown = subprocess.run([sys.executable, "-m", "proxy", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == f"thumb-proxy {__version__}\n"
+
+
 @pytest.mark.parametrize("command", ["serve", "check"])
 def test_a_configuration_that_cannot_be_used_exits_with_2(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each problem is named; nothing else is printed."""

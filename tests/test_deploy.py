@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 PINS = sorted(DEPLOY.glob("requirements*.txt"))
-SCRIPTS = [DEPLOY / "run", DEPLOY / "test", DEPLOY / "lock", ROOT / ".ci" / "run"]
+SCRIPTS = [DEPLOY / "run", DEPLOY / "test", DEPLOY / "lock", DEPLOY / "build", ROOT / ".ci" / "run"]
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -42,7 +42,7 @@ def test_what_the_project_names_is_pinned_for_its_purpose() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_can_be_run(script: Path) -> None:
-    """The README calls them by their names alone."""
+    """The documents call them by their names alone."""
     assert script.stat().st_mode & 0o111
 
 

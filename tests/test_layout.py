@@ -13,6 +13,7 @@ PROXY = Path(__file__).parent.parent / "proxy"
 MODULES = sorted(PROXY.rglob("*.py"))
 
 FLOORS = (
+    {"__main__"},
     {"cli"},
     {"demo", "doctor"},
     {"workers"},

@@ -1,4 +1,4 @@
-"""What the README says exists, and what exists it says."""
+"""All that the documents name exists, and all that exists is in them."""
 
 from __future__ import annotations
 
@@ -8,36 +8,80 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from proxy import __version__, cli
 from proxy.domain import errors
 from proxy.domain.model import RefusalKind
 from proxy.observe.metrics import Metrics
 from proxy.settings import KEYS, LISTS, Settings
+from tests.harness.cloudreve_targets import NAMES
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+SETTINGS, OPERATION = (ROOT / "docs" / name for name in ("settings.md", "operation.md"))
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("deploy/*.md"))]
+TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in DOCUMENTS}
+EVERYTHING = "\n".join(TEXTS.values())
+LINKS = [
+    (name, target)
+    for name, text in TEXTS.items()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text)
+    if not target.startswith("https://")
+]
+COMMAND = re.compile(r"(?:deploy/run|thumb-proxy) ([a-z]+)\b([^`\n#]*)")
+CITATION = re.compile(r"docs/cloudreve\.md, (.+?)\)")
+CITATIONS = sorted(
+    {
+        (str(path.relative_to(ROOT)), heading)
+        for folder in ("proxy", "tests", "deploy")
+        for path in ROOT.glob(f"{folder}/**/*.py")
+        for heading in CITATION.findall(path.read_text(encoding="utf-8"))
+    }
+)
+README_BYTES = 10_000
+PATH = re.compile(r"(?<![\w./-])(?:deploy|config|docs|proxy|tests)/[\w./@-]*\w/?")
 NAMED_IN_CODE = re.compile(r"metrics\.watch\(\s*\"(\w+)\"")
 
 
-def section(title: str) -> str:
+def section(path: Path, title: str) -> str:
     """Give the text under a heading."""
-    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return path.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-def first_cells(title: str) -> list[str]:
+def first_cells(path: Path, title: str) -> list[str]:
     """List the code in the first cells of a section's table."""
-    return re.findall(r"^\| `(?:\[\[)?([\w.]+)(?:\]\])?`", section(title), re.MULTILINE)
+    return re.findall(r"^\| `(?:\[\[)?([\w.]+)(?:\]\])?`", section(path, title), re.MULTILINE)
+
+
+def anchors(path: Path) -> set[str]:
+    """List the anchors that a document's headings have where it is shown."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_is_short() -> None:
+    """Everything else is in docs/."""
+    assert len(TEXTS["README.md"].encode()) < README_BYTES
+
+
+@pytest.mark.parametrize(("name", "target"), LINKS)
+def test_every_link_leads_somewhere(name: str, target: str) -> None:
+    """To a file, and to a heading of it."""
+    path, _, anchor = target.partition("#")
+    there = (ROOT / name).parent / path if path else ROOT / name
+    assert there.exists()
+    assert not anchor or anchor in anchors(there)
 
 
 def test_every_setting_has_a_row_in_the_order_of_the_code() -> None:
     """And no row is about a setting that does not exist."""
-    assert first_cells("Settings") == [*KEYS, *LISTS]
+    assert first_cells(SETTINGS, "Every key") == [*KEYS, *LISTS]
 
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_setting_has_the_default_that_the_table_says(key: str) -> None:
     """What has none is `not set`, or required."""
-    cell = re.search(rf"^\| `{re.escape(key)}` \| (.*?) \|", README, re.MULTILINE)
+    cell = re.search(rf"^\| `{re.escape(key)}` \| (.*?) \|", TEXTS["docs/settings.md"], re.MULTILINE)
     assert cell is not None
     shown = cell[1]
     if shown in ("not set", "required"):
@@ -53,7 +97,7 @@ def test_every_metric_has_a_row() -> None:
     watched = {
         f"thumb_proxy_{name}" for file in ROOT.glob("proxy/**/*.py") for name in NAMED_IN_CODE.findall(file.read_text())
     }
-    named = {name.removesuffix("_total") for name in first_cells("Metrics")}
+    named = {name.removesuffix("_total") for name in first_cells(OPERATION, "Metrics")}
     assert named == counted | watched
 
 
@@ -64,16 +108,60 @@ def test_every_status_is_explained() -> None:
     explained = {
         int(number)
         for number in re.findall(
-            r"\b\d{3}\b", " ".join(re.findall(r"^\|([ 0-9,]+)\|", section("Status"), re.MULTILINE))
+            r"\b\d{3}\b", " ".join(re.findall(r"^\|([ 0-9,]+)\|", section(OPERATION, "Status"), re.MULTILINE))
         )
     }
     assert explained == {200, 206, 304} | {int(status) for status in statuses} - {HTTPStatus.INTERNAL_SERVER_ERROR}
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\b(?:deploy|config|proxy|tests)/[\w./-]*\w/?", README))))
+def test_the_changelog_has_the_version() -> None:
+    """Below what has not been released."""
+    versions = re.findall(r"^## \[(.+)\]", TEXTS["CHANGELOG.md"], re.MULTILINE)
+    assert versions[:2] == ["Unreleased", __version__]
+
+
+def test_every_room_is_in_the_architecture() -> None:
+    """In one sentence; and no room that is gone."""
+    told = re.findall(r"^\| `proxy/([\w.]+)/?` \|", TEXTS["docs/architecture.md"], re.MULTILINE)
+    rooms = {
+        path.name for path in (ROOT / "proxy").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert sorted(told) == sorted(rooms - {"__init__.py", "__main__.py"})
+
+
+def test_every_name_of_a_real_cloudreve_is_explained() -> None:
+    """Those that the contract tests read."""
+    cells = re.findall(r"^\| (`[A-Z_`, ]+`) \|", TEXTS["CONTRIBUTING.md"], re.MULTILINE)
+    named = set(re.findall(r"[A-Z_]+", " ".join(cells)))
+    assert named == {"CLOUDREVE_URL", "OAUTH_CLIENT", "OAUTH_SECRET", *NAMES}
+
+
+@pytest.mark.parametrize(("name", "heading"), CITATIONS)
+def test_every_fact_that_is_cited_has_its_heading(name: str, heading: str) -> None:
+    """In the document about Cloudreve's behaviour."""
+    assert f"\n## {heading}\n" in TEXTS["docs/cloudreve.md"], name
+
+
+def test_facts_are_cited_by_their_headings_alone() -> None:
+    """A mention of the document without one would not be tested."""
+    for folder in ("proxy", "tests", "deploy"):
+        for path in set(ROOT.glob(f"{folder}/**/*.py")) - {Path(__file__)}:
+            text = path.read_text(encoding="utf-8")
+            assert text.count("docs/cloudreve.md") == len(CITATION.findall(text)), path
+
+
+@pytest.mark.parametrize("path", sorted(set(PATH.findall(EVERYTHING))))
 def test_every_file_that_is_named_is_there(path: str) -> None:
     """`config/local.toml` is the reader's own."""
     assert path == "config/local.toml" or (ROOT / path).exists()
+
+
+@pytest.mark.parametrize(("command", "rest"), sorted(set(COMMAND.findall(EVERYTHING))))
+def test_every_command_and_flag_that_is_named_is_known(command: str, rest: str) -> None:
+    """By the program itself."""
+    shown = CliRunner().invoke(cli._cli, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})  # noqa: SLF001
+    assert shown.exit_code == 0
+    assert set(re.findall(r"--[a-z-]+", rest)) <= set(re.findall(r"--[a-z-]+", shown.output))
 
 
 def test_every_variable_that_is_named_counts() -> None:
@@ -82,10 +170,10 @@ def test_every_variable_that_is_named_counts() -> None:
         "THUMB_PROXY_CONFIG",
         "THUMB_PROXY_SECRETS_DIR",
     }
-    assert set(re.findall(r"THUMB_PROXY_\w+[A-Z]", README)) <= known
+    assert set(re.findall(r"THUMB_PROXY_\w+[A-Z]", EVERYTHING)) <= known
 
 
-@pytest.mark.parametrize("block", re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
+@pytest.mark.parametrize("block", re.findall(r"```toml\n(.*?)```", EVERYTHING, re.DOTALL))
 def test_every_piece_of_configuration_is_one(block: str, tmp_path: Path) -> None:
     """It is accepted as it stands, but for the secret's file."""
     secret = tmp_path / "secret"

@@ -25,7 +25,7 @@ from proxy.upstream.images import Images
 
 ATTEMPTS = 10
 PAUSE_S = 0.5
-"""A small picture takes 0.5 to 1.2 s to generate (CONTRACT: resolve)."""
+"""A small picture takes 0.5 to 1.2 s to generate (docs/cloudreve.md, Generating)."""
 
 _OWN_PATH = "/api/v4/file/content/"
 
@@ -112,7 +112,7 @@ def _unknown_origin(origin: str, way: Way, *, is_fetched: bool) -> Finding:
 
 def _foreign(target: Target, origin: str, url: URL, way: Way, *, is_fetched: bool) -> Finding:
     if not target.guarded:
-        return Finding(Verdict.OK, "image URL", f"It is on {origin}, which cloudreve.image_hosts lists.")
+        return Finding(Verdict.OK, "image URL", f"It is on {origin}, which the configuration names.")
     if is_fetched:
         return Finding(Verdict.OK, "image URL", f"It is on {origin}, at a public address.")
     hosts = [*way.settings.cloudreve.image_hosts, url.raw_authority]

@@ -1,4 +1,4 @@
-"""The File URI: all spellings that Cloudreve takes for one file become one text (CONTRACT: File URIs)."""
+"""The File URI: all spellings that Cloudreve takes for one file become one text (docs/cloudreve.md, File URIs)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ ESCAPED_BYTES = 3
 """How many bytes percent-encoding makes of one."""
 _SCHEME = b"cloudreve://"
 _FILESYSTEMS = frozenset({b"my", b"share", b"shared_with_me", b"trash"})
+_OWNED = frozenset({"my", "share"})
+"""Where the id says whose file it is; the others are the asking user's, whatever id they carry (measured on 4.14.0)."""
 _UNESCAPED = "-_.!~*'()"
 """Beside letters and digits: what encodeURIComponent leaves alone, so that our form is that of Cloudreve's own page."""
-_QUERY_UNESCAPED = "".join(map(chr, range(0x21, 0x7F)))
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -29,23 +30,42 @@ def parse(text: str, max_bytes: int) -> FileUri:
     Raise `BadRequest` for what Cloudreve would not understand and for more than `max_bytes`
     once percent-encoding is undone: a name in another script takes three times as much encoded.
     The parts are cut in the order of Go's net/url, which Cloudreve uses: fragment, query, authority, path.
+    What Cloudreve ignores is left out: fragment, query, a password outside of shares, an id but in `my` and shares.
     """
     raw = _encoded(text, max_bytes)
     raw, _, fragment = raw.partition(b"#")
     _decoded(fragment)  # it means nothing, but a broken one makes Cloudreve refuse the whole
-    raw, _, query = raw.partition(b"?")
+    raw = raw.partition(b"?")[0]  # a search in a folder, and nothing to a thumbnail (measured on 4.14.0)
     if raw[: len(_SCHEME)].lower() != _SCHEME:
         raise BadRequest(f"The File URI does not start with cloudreve://; {_ACCEPTED}.")
     authority, _, path = raw[len(_SCHEME) :].partition(b"/")
     userinfo, at, host = authority.rpartition(b"@")
     filesystem = _filesystem(host)
-    owner = _owner(userinfo) if at else ""
+    owner = _owner(userinfo, filesystem) if at else ""
     if filesystem == "share" and not owner:
         raise BadRequest("The File URI names no share; accepted is cloudreve://id[:password]@share/path.")
-    canonical = f"cloudreve://{owner}{filesystem}{_path(path)}{_query(query)}"
+    canonical = f"cloudreve://{owner}{filesystem}{_path(path)}"
     if len(unquote_to_bytes(canonical)) > max_bytes:
         raise _too_long(max_bytes)
     return FileUri(canonical, filesystem)
+
+
+def root(uri: FileUri) -> str:
+    """Return the file system that a file is in, without the share's password."""
+    userinfo, at, filesystem = _authority(uri).rpartition("@")
+    return f"cloudreve://{userinfo.partition(':')[0]}{at}{filesystem}"
+
+
+def without_password(uri: FileUri) -> FileUri:
+    """Return the same file for those who need no password."""
+    authority = _authority(uri)
+    if ":" not in authority:
+        return uri
+    return FileUri(root(uri) + uri.text.removeprefix(f"cloudreve://{authority}"), uri.filesystem)
+
+
+def _authority(uri: FileUri) -> str:
+    return uri.text.split("/", 3)[2]
 
 
 def _too_long(max_bytes: int) -> BadRequest:
@@ -83,7 +103,7 @@ def _filesystem(host: bytes) -> str:
     return name.decode()
 
 
-def _owner(userinfo: bytes) -> str:
+def _owner(userinfo: bytes, filesystem: str) -> str:
     """Return `id@` or `id:password@`; an empty password is none, but an empty id is not the asking user's."""
     if not _USERINFO.fullmatch(userinfo):
         raise BadRequest("The File URI's id or password contains a raw special character; accepted is it encoded.")
@@ -91,7 +111,9 @@ def _owner(userinfo: bytes) -> str:
     if not name:
         raise BadRequest(f"The File URI has an empty id before the @; {_ACCEPTED}.")
     name_text, password_text = (quote(_decoded(part), safe=_UNESCAPED) for part in (name, password))
-    return f"{name_text}:{password_text}@" if password_text else f"{name_text}@"
+    if filesystem not in _OWNED:
+        return ""
+    return f"{name_text}:{password_text}@" if password_text and filesystem == "share" else f"{name_text}@"
 
 
 def _path(path: bytes) -> str:
@@ -103,8 +125,3 @@ def _path(path: bytes) -> str:
         elif segment not in (b"", b"."):
             segments.append(segment)
     return "".join("/" + quote(segment, safe=_UNESCAPED) for segment in segments)
-
-
-def _query(query: bytes) -> str:
-    """Return the query as it was: its order and escapes may matter. Only what must not stand raw is encoded."""
-    return "?" + quote(query, safe=_QUERY_UNESCAPED) if query else ""

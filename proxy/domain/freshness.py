@@ -26,8 +26,8 @@ def renew_at(grant: Grant, renew_s: float) -> float:
 def skew(date: str | None, received_at: float) -> float | None:
     """Tell by how many seconds Cloudreve's clock is ahead of ours; None without a usable `Date`.
 
-    `Date` is set when the answer leaves, which may be minutes after the question (CONTRACT: resolve), so only the time
-    of receipt says something about it.
+    `Date` is set when the answer leaves, which may be minutes after the question (docs/cloudreve.md, Generating), so
+    only the time of receipt says something about it.
     """
     if date is None:
         return None
@@ -61,8 +61,8 @@ def is_final(refusal: Refusal) -> bool:
 def backoff_s(attempt: int, jitter: float) -> float:
     """Tell how many seconds to wait before asking again for a thumbnail that is being generated.
 
-    `attempt` counts from 0, `jitter` is in [0, 1). A small picture takes 0.5 to 1.2 s (CONTRACT: resolve), so the wait
-    grows from about 0.1 s to 1 s and stays there; half of it is random, so that waiters spread out.
+    `attempt` counts from 0, `jitter` is in [0, 1). A small picture takes 0.5 to 1.2 s (docs/cloudreve.md, Generating),
+    so the wait grows from about 0.1 s to 1 s and stays there; half of it is random, so that waiters spread out.
     """
     ceiling_s = min(0.1 * 2.0 ** min(attempt, 4), 1.0)
     return ceiling_s * (0.5 + jitter / 2)

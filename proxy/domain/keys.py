@@ -16,7 +16,11 @@ _DIGEST_BYTES = 20
 """Finding two inputs with one digest takes 2^80 tries; whoever may see a picture hangs on that."""
 
 _OWN_PATH = re.compile(r"/api/v4/file/content/([A-Za-z0-9]+)/\d+/[^/]+")
-"""`/{entity id}/{speed}/{name}`: of these only the entity id is stable (CONTRACT: resolve)."""
+"""`/{entity id}/{speed}/{name}`: of these only the entity id is stable (docs/cloudreve.md, resolve)."""
+
+_SLAVE_CONTENT = re.compile(r"(/api/v4/slave/file/content/\d+/[^/]+/)\d+/[^/]+")
+"""`/{number}/{base64 path}/{speed}/{name}` at another node of the site: the name is the file's at the moment
+(docs/cloudreve.md, Storage elsewhere)."""
 
 _OWN_QUERY = frozenset({"sign", "thumb", "download"})
 
@@ -156,7 +160,9 @@ def _name(url: URL, internal: bool) -> PictureName:
     if entity is not None:
         return PictureName(_digest(b"own", *entity), own=True)
     place = (url.scheme, url.raw_user or "", url.raw_password or "", (url.raw_host or "").lower(), str(url.port))
-    return PictureName(_digest(b"foreign", *place, url.raw_path, _unsigned(url.raw_query_string)), own=False)
+    query = _unsigned(url.raw_query_string)
+    node = _SLAVE_CONTENT.fullmatch(url.raw_path) if query != url.raw_query_string else None
+    return PictureName(_digest(b"foreign", *place, node[1] if node else url.raw_path, query), own=False)
 
 
 def _own_entity(url: URL) -> tuple[str, str] | None:

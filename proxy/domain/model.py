@@ -22,7 +22,7 @@ class FileUri:
     @property
     def is_absolute(self) -> bool:
         """Whether it names the same file whoever asks: a share does, and somebody's files by the owner's id."""
-        authority = self.text.partition("?")[0].split("/", 3)[2]
+        authority = self.text.split("/", 3)[2]
         return self.filesystem == "share" or (self.filesystem == "my" and "@" in authority)
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class Identity:
     client: str = ""
     """OAuth client id; empty for a token from signing in."""
     scopes: tuple[str, ...] = ()
-    """OAuth scopes, sorted: two tokens of one user may have different rights (CONTRACT: whoami)."""
+    """OAuth scopes, sorted: two tokens of one user may have different rights (docs/cloudreve.md, whoami)."""
     ticket: str = ""
     """Digest of the purchase ticket; empty without one."""
 
@@ -160,7 +160,7 @@ class Refusal:
 
     kind: RefusalKind
     code: int
-    """Cloudreve's own code (CONTRACT: resolve)."""
+    """Cloudreve's own code (docs/cloudreve.md, Codes)."""
     correlation_id: str = ""
     """Names the call in Cloudreve's log; empty when it gave none."""
     message: str = field(default="", repr=False)

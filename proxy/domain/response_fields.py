@@ -10,13 +10,14 @@ import msgspec
 
 from proxy.domain.errors import InvalidToken, MethodNotAllowed, ProxyError, RangeNotSatisfiable
 from proxy.domain.model import Identity, Source
+from proxy.domain.request_fields import Vary, vary
 
 Fields = tuple[tuple[str, str], ...]
 
 CACHE_NAME = "thumb-proxy"
-VARY_PUBLIC = "Authorization, X-Cr-Purchase-Ticket"
+VARY_PUBLIC = vary(Vary.ALL)
 """For public answers: they do not depend on cookies, which would give each visitor a cache entry of their own."""
-VARY = f"{VARY_PUBLIC}, Cookie"
+VARY = vary(Vary.ALL, Vary.PRIVATE)
 """For private answers: a browser must not show them to the next person who signs in there."""
 
 INTERIM_S = 5.0

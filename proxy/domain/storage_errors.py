@@ -22,6 +22,12 @@ class StorageBusy(ProxyError):
         self.retry_after_s = -int(-after_s // 1)  # rounded up
 
 
+class NotMade(GrantRejected):
+    """Another node of the site could not make the thumbnail; it cannot either while others ask for the same."""
+
+    category = "not_made"
+
+
 class NotStored(GrantRejected):
     """The image's storage says 403 or 404: of a thumbnail just made it may not have the bytes yet."""
 

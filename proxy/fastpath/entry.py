@@ -13,6 +13,8 @@ from aiohttp import web
 
 from proxy.domain.model import Grant, Picture, PictureHead, SessionRef, Source
 from proxy.domain.response_fields import Handling, cache_status
+from proxy.fastpath.key import Key
+from proxy.http.sealed_urls import ROUTE as SEALED_ROUTE
 from proxy.observe.metrics import Tally
 from proxy.pictures.respond import Answer
 
@@ -36,12 +38,10 @@ class Way(NamedTuple):
 class Finished:
     """One answer. The bytes of its picture are the tiers'."""
 
-    raw: bytes
+    key: Key
     """The request."""
     subject: str
     """Whose grant it rests on: Cloudreve's user id, or nothing."""
-    is_trusted: bool
-    """Whether what the request said of its way here was believed."""
     session: SessionRef | None
     """The session that it was given to, if any."""
     grant: Grant
@@ -74,7 +74,7 @@ class Finished:
     @property
     def size_bytes(self) -> int:
         """Estimate what it takes."""
-        return _OBJECT_BYTES + len(self.raw) + 2 * len(self.fixed) + len(self.grant.url)
+        return _OBJECT_BYTES + self.key.size_bytes + 2 * len(self.fixed) + len(self.grant.url)
 
     def show(self, picture: Picture) -> bool:
         """Take bytes from a tier, if they are those that were shown."""
@@ -124,18 +124,24 @@ def fixed(response: web.StreamResponse) -> bytes:
     return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}".encode("utf-8", "surrogateescape")
 
 
-def is_repeatable(request: web.Request, response: web.StreamResponse, raw: bytes) -> bool:
+def is_repeatable(request: web.Request, response: web.StreamResponse, key: Key) -> bool:
     """Tell whether nothing about this answer was for this once only."""
     return (
         request.method == "GET"
         and request.version == (1, 1)
         and response.keep_alive is not False
         and "Expect" not in request.headers
-        and raw.split(b" ", 2)[1] == request.raw_path.encode("utf-8", "surrogateescape")
+        and key.target == request.raw_path.encode("utf-8", "surrogateescape")
+        and key.is_sealed is (route_of(request) == SEALED_ROUTE)
         and response.status in (200, 304)
         and "Set-Cookie" not in response.headers
         and not response.cookies
     )
+
+
+def route_of(request: web.Request) -> str:
+    """Name the route of a request."""
+    return str(getattr(request.match_info.route.resource, "canonical", ""))
 
 
 def is_at_hand(answer: Answer) -> bool:

@@ -1,7 +1,7 @@
-"""The hit path: a request that reads byte for byte like one just answered is answered without being read again.
+"""The hit path: a request that means the same as one just answered is answered without aiohttp.
 
-Everything that an answer depends on is in the bytes of the request and in whether its sender is a trusted proxy, so
-that equal bytes may have equal answers. What can change meanwhile is looked at on every hit: neither the grant nor the
+Everything in a request that its answer depends on is in its `Key`, so that equal keys have equal answers, whichever
+browsers ask. What can change meanwhile is looked at on every hit: neither the grant nor the
 belief in the token may have ended, no renewal may be due, no other grant may have come, and the bytes must be those
 that were shown, from the memory tier or, a little later, from Redis. As long as the memory tier's version stays the
 same it need not be asked; it is each second, which also keeps what is hot from being driven out.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from email.utils import formatdate
 from functools import lru_cache, partial
 from weakref import ref
 
@@ -24,24 +23,35 @@ from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
 from proxy.domain.model import Picture, SessionRef, Source
 from proxy.domain.response_fields import Handling
-from proxy.fastpath.asked import EVIDENCE, Asked, Wire, is_first
-from proxy.fastpath.entry import Finished, Recalled, Way, caching, counting, fixed, found_in, is_at_hand, is_repeatable
+from proxy.fastpath.asked import EVIDENCE, Wire
+from proxy.fastpath.date_field import DateField
+from proxy.fastpath.entry import (
+    Finished,
+    Recalled,
+    Way,
+    caching,
+    counting,
+    fixed,
+    found_in,
+    is_at_hand,
+    is_repeatable,
+    route_of,
+)
+from proxy.fastpath.key import Asked, Key, Keys
 from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
 from proxy.pictures.respond import Answer
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 
-MAX_RAW_BYTES = 4096
-"""Requests that are longer go the long way."""
-KNOWN_ONCE = 16_384
-"""So many requests are known to have come once, and so many pictures; only what comes again is worth remembering."""
+RECALLED = 16_384
+"""So many pictures are known to have been recalled."""
 KINDS = 64
 """So many kinds of answers and of lines there are about."""
 
 
 class HitPath:
-    """Knows finished answers by the bytes of their requests."""
+    """Knows finished answers by the keys of their requests."""
 
     def __init__(
         self,
@@ -51,7 +61,10 @@ class HitPath:
         clock: Clock,
         metrics: Metrics,
         settings: Settings,
+        keys: Keys,
     ) -> None:
+        self.key = keys.key
+        self.max_head_bytes = keys.max_bytes
         self.trusts = trusts
         self._has_ended = has_ended
         self._epoch = 0
@@ -66,26 +79,25 @@ class HitPath:
         self._is_narrated = settings.log.level in ("debug", "info")
         self._line = lru_cache(KINDS)(partial(refrain, "proxy.http", "request"))
         self._way = lru_cache(KINDS)(self._new_way)
-        self._date = (-1, b"")
-        self._once: LRUCache[int, None] = LRUCache(KNOWN_ONCE)
-        self._finished: dict[bytes, Finished] = {}
-        self._recalled: LRUCache[str, int] = LRUCache(KNOWN_ONCE)
+        self._today = DateField(clock.ours)
+        self._finished: dict[Key, Finished] = {}
+        self._recalled: LRUCache[str, int] = LRUCache(RECALLED)
         """The memory tier's version when a picture was last recalled, by its key."""
-        self._eviction: FairEviction[bytes] = FairEviction(clock.timer)
+        self._eviction: FairEviction[Key] = FairEviction(clock.timer)
 
     @property
     def size_bytes(self) -> int:
         """Tell what is kept takes, as estimated, without the pictures."""
         return int(self._eviction.total)
 
-    def asked(self, raw: bytes, *, is_trusted: bool) -> Asked:
+    def asked(self, key: Key) -> Asked:
         """Take note of a request that has just come."""
-        return Asked(raw, is_trusted, self._epoch, self._tiers.forgotten)
+        return Asked(key, self._epoch, self._tiers.forgotten)
 
-    def answer(self, raw: bytes, *, is_trusted: bool) -> Wire | None:
-        """Give the answer to the bytes of a request, or None when it cannot be given at once."""
-        known = self._finished.get(raw)
-        if known is None or known.is_trusted is not is_trusted:
+    def answer(self, key: Key) -> Wire | None:
+        """Give the answer to a request, or None when it cannot be given at once."""
+        known = self._finished.get(key)
+        if known is None:
             return None
         body = b""
         if known.shown is not None:
@@ -103,21 +115,20 @@ class HitPath:
             known.narrate(0.0)
         return known.head, body
 
-    def knows(self, raw: bytes, *, is_trusted: bool) -> Finished | None:
+    def knows(self, key: Key) -> Finished | None:
         """Give what was known last of a request that asks for a picture, wherever that may be now."""
-        known = self._finished.get(raw)
-        is_it = known is not None and known.shown is not None and known.is_trusted is is_trusted
-        return known if is_it else None
+        known = self._finished.get(key)
+        return known if known is not None and known.shown is not None else None
 
     async def recall(self, known: Finished) -> Recalled | None:
         """Bring the picture of such a request, or None when it has to go the long way."""
         started, key = time.perf_counter(), known.picture_key
         ttl_s = self._ttl_s if self._comes_again(key) else 0.0
         found = await self._tiers.find(key, (Picture,), lambda _: ttl_s)
-        if self._finished.get(known.raw) is not known or not self._stands(known, self._now()):
+        if self._finished.get(known.key) is not known or not self._stands(known, self._now()):
             return None
         if found is None or not known.show(found[0]):
-            self._drop(known.raw)
+            self._drop(known.key)
             return None
         way = known.far if found[1] is Source.REDIS else known.near
         return Recalled(known, found[0], way, time.perf_counter() - started)
@@ -141,13 +152,13 @@ class HitPath:
         sessions = {known.session for known in self._finished.values() if known.session is not None}
         ended = {session for session in sessions if self._has_ended(session)}
         for known in [known for known in self._finished.values() if known.session in ended]:
-            self._drop(known.raw)
+            self._drop(known.key)
 
     def forget_of(self, subject: str) -> None:
         """Forget a user's answers, and those of requests under way: the user has changed files."""
         self._epoch += 1
         for known in [known for known in self._finished.values() if known.subject == subject]:
-            self._drop(known.raw)
+            self._drop(known.key)
 
     async def offer(self, request: web.Request, response: web.StreamResponse) -> None:
         """Remember an answer that is about to leave, if the next equal request may have it too."""
@@ -156,7 +167,7 @@ class HitPath:
             return
         if answer.session is not None and self._has_ended(answer.session):
             return
-        if is_first(asked.raw, self._once) or not is_repeatable(request, response, asked.raw):
+        if not is_repeatable(request, response, asked.key):
             return
         until = min(answer.found.sure_until, renew_at(answer.found.grant, self._renew_s))
         if self._now() < until:
@@ -172,9 +183,9 @@ class HitPath:
             if not isinstance(picture, Picture):
                 return False
             if not known.show(picture):
-                self._drop(known.raw)
+                self._drop(known.key)
                 return False
-        self._eviction.touch(known.raw)
+        self._eviction.touch(known.key)
         known.version = version
         known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.until)
         known.head = known.head_for(now, self._today(), known.near)
@@ -186,7 +197,7 @@ class HitPath:
         is_the_same = held == known.grant or (held is None and self._tiers.forgotten == known.forgotten)
         if now < known.until and is_the_same:
             return True
-        self._drop(known.raw)
+        self._drop(known.key)
         return False
 
     def _comes_again(self, key: str) -> bool:
@@ -203,12 +214,10 @@ class HitPath:
     ) -> Finished:
         shown, outcome = answer.shown, "not_modified" if answer.shown is None else "hit"
         near, far = (found_in(tier, answer.handling) for tier in (Source.MEMORY, Source.REDIS))
-        route = str(getattr(request.match_info.route.resource, "canonical", ""))
-        told = {"method": "GET", "route": route, "status": response.status, "outcome": outcome}
+        told = {"method": "GET", "route": route_of(request), "status": response.status, "outcome": outcome}
         return Finished(
-            raw=asked.raw,
+            key=asked.key,
             subject=answer.identity.subject,
-            is_trusted=asked.is_trusted,
             session=answer.session,
             grant=answer.found.grant,
             grant_key=answer.found.key,
@@ -228,20 +237,12 @@ class HitPath:
         return Way(counting(caching, handling), tally)
 
     def _keep(self, known: Finished, client: Client) -> None:
-        self._drop(known.raw)
-        self._finished[known.raw] = known
-        self._eviction.add(known.raw, client, known.size_bytes)
+        self._drop(known.key)
+        self._finished[known.key] = known
+        self._eviction.add(known.key, client, known.size_bytes)
         while self.size_bytes > self._max_bytes:
             self._drop(self._eviction.victim(client))
 
-    def _drop(self, raw: bytes) -> None:
-        self._finished.pop(raw, None)
-        self._eviction.discard(raw)
-
-    def _today(self) -> bytes:
-        """Give the value of `Date`."""
-        second, text = self._date
-        if second != (now := int(self._clock.ours())):
-            text = formatdate(now, usegmt=True).encode()
-            self._date = (now, text)
-        return text
+    def _drop(self, key: Key) -> None:
+        self._finished.pop(key, None)
+        self._eviction.discard(key)

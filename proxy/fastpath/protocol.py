@@ -10,9 +10,10 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
-from proxy.fastpath.asked import Asked, Wire
+from proxy.fastpath.asked import Wire
 from proxy.fastpath.entry import Finished
-from proxy.fastpath.index import MAX_RAW_BYTES, HitPath
+from proxy.fastpath.index import HitPath
+from proxy.fastpath.key import Asked, Key
 from proxy.http.aiohttp_private import Connection
 from proxy.http.connection_limits import Crowd
 
@@ -68,18 +69,25 @@ class HitProtocol(Connection):
         waits = self._waiter is not None and not self._waiter.done()
         is_between = waits or (self._answered == self._request_count and not self._close)
         if is_between and not self._held and not self._paused and self.transport is not None:
-            answer = self._hits.answer(data, is_trusted=self._is_trusted) if waits else None
-            if answer is not None:
-                self._touch()
-                write(self.transport, answer)
-                return
-            known = self._hits.knows(data, is_trusted=self._is_trusted)
-            if known is not None:
-                self._touch()
-                self._awaited = data
-                self._task = self._loop.create_task(self._answer_later(data, known))
+            key = self._hits.key(data, is_trusted=self._is_trusted)
+            if key is not None and self._answer(data, key, may_write=waits):
                 return
         self._parse(data)
+
+    def _answer(self, data: bytes, key: Key, *, may_write: bool) -> bool:
+        """Answer a request, now or when Redis has replied; tell whether that is done."""
+        answer = self._hits.answer(key) if may_write else None
+        if answer is not None and self.transport is not None:
+            self._touch()
+            write(self.transport, answer)
+            return True
+        known = self._hits.knows(key)
+        if known is None:
+            return False
+        self._touch()
+        self._awaited = data
+        self._task = self._loop.create_task(self._answer_later(data, known))
+        return True
 
     def close(self) -> None:
         """Close now, or behind the request under way."""
@@ -127,10 +135,9 @@ class HitProtocol(Connection):
         whole = self._held + data
         is_head = begun == 1 and _is_one_head(whole)
         is_alone = self._answered == before
-        is_short = len(whole) <= MAX_RAW_BYTES
-        self.asked = None
-        if is_head and is_alone and is_short:
-            self.asked = self._hits.asked(whole, is_trusted=self._is_trusted)
+        is_short = len(whole) <= self._hits.max_head_bytes
+        key = self._hits.key(whole, is_trusted=self._is_trusted) if is_head and is_alone else None
+        self.asked = self._hits.asked(key) if key is not None else None
         if is_head:
             self._held = b""
         else:

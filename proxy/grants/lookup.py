@@ -249,5 +249,5 @@ def _ended_by(changed: Change, grant: Grant) -> Grant:
 
 
 def _is_anonymous(resolution: Grant | Refusal) -> bool:
-    """Tell whether Cloudreve asks for a sign-in: it takes a token that has just expired for none (CONTRACT: whoami)."""
+    """Tell whether Cloudreve asks for a sign-in: it takes an expired token for none (docs/cloudreve.md, whoami)."""
     return isinstance(resolution, Refusal) and resolution.kind is RefusalKind.UNAUTHENTICATED

@@ -8,14 +8,14 @@ from aiohttp import web
 
 from proxy.domain.errors import NotEmbeddable, ProxyError
 from proxy.domain.model import Identity
+from proxy.domain.request_fields import Preflight, preflight
 from proxy.domain.response_fields import Fields, joined
 from proxy.http.embedding_rule import Embedding, page_of, wants_picture
 from proxy.http.problems import Handler, is_problem, problem_of
 from proxy.http.request_origin import Front
 
-_PUBLIC = "If-Match, If-None-Match, If-Range, Range, X-Cr-Context-Hint"
-"""Header fields that change nobody's answer."""
-_PRIVATE = f"Authorization, X-Cr-Purchase-Ticket, {_PUBLIC}"
+_PUBLIC = preflight(Preflight.PUBLIC)
+_PRIVATE = preflight(Preflight.PRIVATE, Preflight.PUBLIC)
 _PREFLIGHT = (("Access-Control-Allow-Methods", "GET, HEAD"), ("Access-Control-Max-Age", "600"))
 
 

@@ -7,11 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from proxy.domain.request_fields import Vary, vary
 from proxy.domain.response_fields import Fields
 from proxy.settings import EmbedSettings, SessionSettings
 
 ANY = "*"
-VARY = "Origin, Sec-Fetch-Site, Referer"
+VARY = vary(Vary.PAGE)
 """What tells one page from another: a shared cache must not hand to one what was said to another."""
 OWN_SITE = frozenset({"same-origin", "same-site", "none"})
 """Values of `Sec-Fetch-Site`: a request from a page of this site, or from the visitor's own hand."""

@@ -69,8 +69,10 @@ class Proxies:
         Some proxies set X-Forwarded-*, others `Forwarded`, and each passes on what a visitor sent of the other kind:
         where both are there and differ, nothing is believed.
         """
-        if not self.trusts(peer):
-            return Seen(peer)
+        return self.told(peer, fields) if self.trusts(peer) else Seen(peer)
+
+    def told(self, peer: str, fields: Fields) -> Seen:
+        """Tell it where the peer is trusted."""
         told = {self._told(peer, hops) for hops in (_customary(fields), _standard(fields)) if hops}
         if len(told) != 1:
             return Seen(peer)

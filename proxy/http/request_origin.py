@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from proxy.domain.client import Client, client_at
 from proxy.http.forwarded import Proxies, Seen
 from proxy.settings import ServerSettings
 
-_SAID = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
+FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
+"""Fields in which proxies say how a visitor reached them."""
 _SEEN = web.RequestKey("seen", Seen)
 
 
@@ -27,7 +30,7 @@ class Front:
         seen = request.get(_SEEN)
         if seen is None:
             headers, peer = request.headers, request.remote or ""
-            says = any(name in headers for name in _SAID)
+            says = any(name in headers for name in FORWARDED)
             seen = self._proxies.seen(peer, lambda name: headers.getall(name, ())) if says else Seen(peer)
             request[_SEEN] = seen
         return seen
@@ -43,6 +46,16 @@ class Front:
     def own_origin(self, request: web.Request) -> str:
         """Give the origin for comparing; where it is not known, what the request itself says (`Host`)."""
         return self._origin(request) or f"{request.scheme}://{request.host}"
+
+    def origin_by(self, host: str, forwarded: Mapping[str, str]) -> str:
+        """Give the own origin for a request's `Host` and `FORWARDED`, as far as a trusted proxy has sent it."""
+        if self._public_origin:
+            return self._public_origin
+        told = None
+        if forwarded:
+            lines = {"Host": host, **forwarded}
+            told = self._proxies.told("", lambda name: (lines[name],) if name in lines else ()).origin
+        return told or f"http://{host}"
 
     def _origin(self, request: web.Request) -> str:
         return self._public_origin or self.seen(request).origin or ""

@@ -13,6 +13,7 @@ from proxy.http.sealed_access import Sealed
 from proxy.http.thumb import write
 
 PREFIX = "/thumb/s/"
+ROUTE = PREFIX + "{sealed}"
 
 
 class SealedUrls:
@@ -29,8 +30,7 @@ class SealedUrls:
 
     def routes(self) -> list[web.RouteDef]:
         """Make the routes; HEAD comes with GET."""
-        path = PREFIX + "{sealed}"
-        return [web.get(path, self._embed.telling(self._show)), web.options(path, self._preflight)]
+        return [web.get(ROUTE, self._embed.telling(self._show)), web.options(ROUTE, self._preflight)]
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
         validators = request.headers.getall("If-None-Match", ())

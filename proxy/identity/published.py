@@ -19,10 +19,9 @@ class PublishedFolder:
     def holds(self, uri: FileUri) -> bool:
         """Tell whether a URI lies below the folder.
 
-        Both are canonical, so that no other spelling of host, case, dots or slashes can lead out of it. A query may
-        mean anything to Cloudreve, and is left out.
+        Both are canonical, so that no other spelling of host, case, dots or slashes can lead out of it.
         """
-        return "?" not in uri.text and uri.text.startswith(f"{self.prefix.text}/")
+        return uri.text.startswith(f"{self.prefix.text}/")
 
 
 def account_for(uri: FileUri, folders: Sequence[PublishedFolder]) -> int | None:

@@ -92,7 +92,7 @@ def landing(texts: Sequence[str], session_path: str, origins: Collection[str] = 
 
 
 def authorize_url(site_origin: str, client_id: str, redirect_uri: str, scopes: str, attempt: Attempt) -> str:
-    """Name Cloudreve's consent page for an attempt (CONTRACT: whoami)."""
+    """Name Cloudreve's consent page for an attempt (docs/cloudreve.md, Sign-in)."""
     query = {
         "client_id": client_id,
         "redirect_uri": redirect_uri,

@@ -40,6 +40,10 @@ class Jar:
         """Find the session's cookie, where the request may use it."""
         return self._found(request, self._session) if may_use_cookie(request.headers) else None
 
+    def session_name(self, own_origin: str) -> str:
+        """Give the session cookie's full name, where the gateway is known by this origin."""
+        return cookie_name(self._session, is_secure=own_origin.startswith("https:"), path=self._front.path or "/")
+
     def attempt(self, request: web.Request, states: Sequence[str]) -> str | None:
         """Find the cookie of the sign-in of this state. Cloudreve's page, often of another site, leads back to it."""
         name = self._attempt_of(states[0]) if len(states) == 1 and _STATE.fullmatch(states[0]) else None

@@ -19,7 +19,7 @@ RENEW_S = 60.0
 """How long before its end an access token is renewed, or a tenth of its life where that is less."""
 SPENT_S = 5 * DATE_PRECISION_S
 """How long before its end an access token is used no more, or a fiftieth of its life where that is less. Cloudreve's
-clock is known to a second or two, and it silently takes a token that has run out for none (CONTRACT: whoami)."""
+clock is known to a second or two, and it silently takes an expired token for none (docs/cloudreve.md, whoami)."""
 MAX_LIFE_S = 400 * 86400.0
 """Browsers keep no cookie for longer (RFC 6265bis §5.5)."""
 MAX_PAYLOAD_BYTES = 2980

@@ -45,7 +45,7 @@ def _folder(text: str) -> str:
         uri = parse(text, MAX_FOLDER_BYTES)
     except BadRequest as error:
         raise ValueError(error.detail) from None
-    if "?" in uri.text:
+    if "?" in text.partition("#")[0]:
         raise ValueError("a folder has no query")
     return uri.text
 
@@ -73,6 +73,7 @@ class ServerSettings(Section):
     max_connections: Count = 10_000
     drain_s: SecondsOrZero = 0.0
     shutdown_s: Seconds = 30.0
+    fast_path: Switch = True
     passthrough: Switch = False
     trusted_proxies: NetworkList = ("127.0.0.0/8", "::1/128")
     public_origin: Annotated[

@@ -1,4 +1,4 @@
-"""Cloudreve's answers: HTTP 200 whatever happens, and the truth in `code` (CONTRACT: resolve)."""
+"""Cloudreve's answers: HTTP 200 whatever happens, and the truth in `code` (docs/cloudreve.md, Codes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers fetch: the bytes behind a signed image URL (CONTRACT: fetch)."""
+"""Answers fetch: the bytes behind a signed image URL (docs/cloudreve.md, fetch)."""
 
 from __future__ import annotations
 

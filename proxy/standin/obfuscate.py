@@ -1,4 +1,4 @@
-"""The encoder of Cloudreve Pro's obfuscated URLs (CONTRACT: obfuscation)."""
+"""The encoder of Cloudreve Pro's obfuscated URLs (docs/cloudreve.md, Obfuscation)."""
 
 from __future__ import annotations
 

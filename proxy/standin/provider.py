@@ -1,4 +1,4 @@
-"""A storage provider of its own host: presigned URLs, true types, XML errors (CONTRACT: resolve)."""
+"""A storage provider of its own host: presigned URLs, true types, XML errors (docs/cloudreve.md, Storage elsewhere)."""
 
 from __future__ import annotations
 

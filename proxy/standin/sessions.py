@@ -1,4 +1,4 @@
-"""Answers whoami, sign-in and refresh (CONTRACT: whoami)."""
+"""Answers whoami, sign-in and refresh (docs/cloudreve.md, whoami)."""
 
 from __future__ import annotations
 

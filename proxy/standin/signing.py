@@ -13,7 +13,7 @@ _DIGESTS = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.s
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The claims of a JSON web token (CONTRACT: whoami)."""
+    """The claims of a JSON web token (docs/cloudreve.md, whoami)."""
 
     kind: str
     """`access` or `refresh`."""

@@ -23,8 +23,8 @@ _log = structlog.get_logger("proxy.upstream.breaker")
 class Breaker:
     """Closed while Cloudreve answers. Open, every call fails at once; pings alone decide when it closes again.
 
-    A call may rightly take minutes (CONTRACT: resolve), so that slowness alone never opens it, not even a time-out: it
-    makes Cloudreve be pinged, as any failure does, and only pings that fail say that it hangs.
+    A call may rightly take minutes (docs/cloudreve.md, Generating), so that slowness alone never opens it, not even a
+    time-out: it makes Cloudreve be pinged, as any failure does, and only pings that fail say that it hangs.
     """
 
     def __init__(self, ping: Callable[[], Awaitable[None]], interval_s: float) -> None:

@@ -47,7 +47,7 @@ class Cloudreve:
         self.breaker = Breaker(self.ping, cloudreve.probe_s)
 
     async def resolve(self, uri: FileUri, credentials: Credentials) -> Resolution:
-        """Ask for the signed thumbnail URL (CONTRACT: resolve).
+        """Ask for the signed thumbnail URL (docs/cloudreve.md, resolve).
 
         Not cancelled at a visitor's deadline: of a caller that leaves while a thumbnail is generated Cloudreve closes
         the original under the generator (*source*), or keeps the file locked for a day (seen once on 4.14.0). The
@@ -70,7 +70,7 @@ class Cloudreve:
             return resolution
 
     async def whoami(self, bearer: str) -> str | None:
-        """Ask whose token this is: the user's id, or None when Cloudreve does not accept it (CONTRACT: whoami).
+        """Ask whose token this is: the user's id; None when Cloudreve does not accept it (docs/cloudreve.md, whoami).
 
         Raises Refused for the token of a user who is banned or deleted.
         """

@@ -1,4 +1,4 @@
-"""The obfuscated image URL of Cloudreve Pro, made readable on receipt (CONTRACT: obfuscation)."""
+"""The obfuscated image URL of Cloudreve Pro, made readable on receipt (docs/cloudreve.md, Obfuscation)."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ import aiohttp
 
 from proxy.domain.errors import GrantRejected, Unreachable, UpstreamError
 from proxy.domain.ssrf import Origins, Target, is_public_address
-from proxy.domain.storage_errors import NotStored, StorageBusy
+from proxy.domain.storage_errors import NotMade, NotStored, StorageBusy
 from proxy.settings import CloudreveSettings
-from proxy.upstream.answers import is_rejection
+from proxy.upstream.answers import is_failure, is_rejection
 from proxy.upstream.cloudreve import translated
 from proxy.upstream.decoding import decoded
 from proxy.upstream.host_pauses import HostPauses, host_time, retry_after_s
@@ -28,6 +28,10 @@ _PAUSING = frozenset({429, 503})
 _FAILING = frozenset({500, 502, 504})
 _ABSENT = frozenset({403, 404})
 _VOID = frozenset({401, 410})
+_NODE = "/api/v4/slave/"
+"""Before the paths of another node of the site, whose ETag is the same for different pictures
+(docs/cloudreve.md, Storage elsewhere)."""
+_NODE_THUMB = f"{_NODE}file/thumb/"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -69,6 +73,8 @@ class Images:
         Unreachable when the host fails, and UpstreamError when what comes is no image answer.
         """
         target = self._origins.target(url)
+        if target.url.raw_path.startswith(_NODE):
+            etag = ""
         try:
             for _ in range(MAX_REDIRECTS + 1):
                 async with AsyncExitStack() as stack:
@@ -119,13 +125,16 @@ async def _arrival(response: aiohttp.ClientResponse, etag: str) -> Arrival | Non
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
         chunks, length = decoded(coding, chunks), None
-    return Arrival(length, response.headers.get("ETag", ""), chunks)
+    version = "" if response.url.raw_path.startswith(_NODE) else response.headers.get("ETag", "")
+    return Arrival(length, version, chunks)
 
 
 async def _no_picture(response: aiohttp.ClientResponse) -> UpstreamError:
     body = await response.content.read(REJECTION_BYTES)
     if response.status in _ABSENT:
         return NotStored("The picture's storage does not give it.")
+    if response.url.raw_path.startswith(_NODE_THUMB) and is_failure(body):
+        return NotMade("The site's other node could not make this thumbnail.")
     if is_rejection(body) or response.status in _VOID:
         return GrantRejected("The image URL is no longer honoured.")
     return UpstreamError("The image URL answered with something that is not a picture.")

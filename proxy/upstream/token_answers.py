@@ -44,7 +44,7 @@ class _SignedIn(msgspec.Struct):
 def read_exchange(body: bytes) -> Tokens | None:
     """Read the tokens that a code was exchanged for; None where Cloudreve does not accept the code, or the client.
 
-    Raises UpstreamError when it is not of the contract's shape. The two answers share no key (CONTRACT: whoami).
+    Raises UpstreamError when it has another shape. The two answers share no key (docs/cloudreve.md, Sign-in).
     """
     try:
         return _tokens(_decode(body, _Pair))

@@ -19,8 +19,10 @@ from proxy.domain.seal import Sealer
 from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.domain.ssrf import Origins
 from proxy.fastpath.index import HitPath
+from proxy.fastpath.key import Keys
 from proxy.fastpath.protocol import HitRunner
 from proxy.gateway import Gateway
+from proxy.grants.authorise import Authoriser
 from proxy.grants.invalidation import Changes
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Site
@@ -147,11 +149,13 @@ class _Composer:
         sign_outs = await self.parts.sign_outs(tiers.redis)
         sessions = await self.parts.sessions(sealer, oauth, notes, sign_outs, cluster)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
-        gateway = Gateway(identifier, grants, answers, settings.server.deadline_s)
+        authoriser = Authoriser(grants, self.parts.clock.timer)
+        gateway = Gateway(identifier, authoriser, grants, answers, settings.server.deadline_s)
         sealed = Sealed(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
         front = Front(settings.server)
-        hits = HitPath(tiers, front.trusts, sign_outs.has_ended, self.parts.clock, self.parts.metrics, settings)
         jar = Jar(settings.session.cookie, front)
+        keys = Keys(front, jar, settings)
+        hits = HitPath(tiers, front.trusts, sign_outs.has_ended, self.parts.clock, self.parts.metrics, settings, keys)
         rule = embedding(settings.embed, settings.session)
         embed = Embed(rule, front)
         passthrough, site_cors = None, None

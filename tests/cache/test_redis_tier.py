@@ -21,7 +21,7 @@ from tests.cache.conftest import MakeTier
 from tests.conftest import StartRedis
 from tests.harness.redis_server import RedisServer
 
-README = Path(__file__).parent.parent.parent / "README.md"
+DEPLOYMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)
 
 
@@ -130,9 +130,9 @@ async def test_a_key_that_holds_no_string_is_a_miss(make_tier: MakeTier, redis_s
 
 
 async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redis: StartRedis) -> None:
-    """With no more rights than the README asks for."""
+    """With no more rights than the documents ask for."""
     server = start_redis()
-    [rules] = re.findall(r"ACL SETUSER thumbs on >secret ([^`]*)`", README.read_text(encoding="utf-8"))
+    [rules] = re.findall(r"ACL SETUSER thumbs on >secret ([^`]*)`", DEPLOYMENT.read_text(encoding="utf-8"))
     server.command("ACL", "SETUSER", "thumbs", "on", ">p@ss/word", *rules.split())
     server.command("ACL", "SETUSER", "default", "off")
     watched = make_tier(f"redis://thumbs:p%40ss%2Fword@127.0.0.1:{server.port}/0")

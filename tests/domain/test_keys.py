@@ -113,7 +113,7 @@ def test_cloudreve_s_own_picture_is_named_by_its_entity_alone(again: str) -> Non
 
 
 def test_another_entity_and_a_native_thumbnail_are_other_pictures() -> None:
-    """`thumb=true` carries the original's entity id, so the flag is part of the name (CONTRACT: resolve)."""
+    """`thumb=true` carries the original's entity id, so the flag is part of the name (docs/cloudreve.md, resolve)."""
     names = [own(), own(entity="PLXi"), own(query=f"sign={SIGN}&thumb=true"), own(query="thumb=&sign=x")]
     ids = [picture_of(url, internal=True).id for url in names]
     assert len(set(ids)) == 3

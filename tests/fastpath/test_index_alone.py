@@ -21,9 +21,12 @@ from proxy.domain.model import ANONYMOUS, Grant, Picture, Refusal, RefusalKind, 
 from proxy.domain.response_fields import Handling
 from proxy.fastpath.asked import EVIDENCE, Wire
 from proxy.fastpath.index import HitPath
+from proxy.fastpath.key import Key, Keys
 from proxy.grants.lookup import FoundGrant
+from proxy.http.request_origin import Front
 from proxy.observe.metrics import Metrics
 from proxy.pictures.respond import Answer, Shown
+from proxy.sessions.cookies import Jar
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 
@@ -78,10 +81,15 @@ class Stage:
         """Give the tier."""
         return self.tiers.memory
 
-    async def answered(self, answer: Answer, *, times: int = 2, raw: bytes = RAW) -> None:
+    def key(self, raw: bytes) -> Key:
+        """Read a request."""
+        key = self.hits.key(raw, is_trusted=False)
+        assert key is not None
+        return key
+
+    async def answered(self, answer: Answer, *, raw: bytes = RAW) -> None:
         """Let a request be answered the long way, so often that it is known."""
-        for _ in range(times):
-            await self.offer(answer, self.hits.asked(raw, is_trusted=False))
+        await self.offer(answer, self.hits.asked(self.key(raw)))
 
     async def offer(self, answer: Answer, asked: object) -> None:
         """Let one answer leave."""
@@ -95,11 +103,11 @@ class Stage:
 
     def ask(self) -> Wire | None:
         """Ask for an answer at once."""
-        return self.hits.answer(RAW, is_trusted=False)
+        return self.hits.answer(self.key(RAW))
 
     async def recall(self, raw: bytes = RAW) -> Wire | None:
         """Ask for an answer a little later."""
-        known = self.hits.knows(raw, is_trusted=False)
+        known = self.hits.knows(self.key(raw))
         recalled = await self.hits.recall(known) if known is not None else None
         return self.hits.give(recalled) if recalled is not None else None
 
@@ -113,7 +121,10 @@ def stage() -> Stage:
     tiers = Tiers(memory, cast("RedisTier", shelf))
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}, "grants": {"renew_s": 0.0}})
     clock = Clock(lambda: now[0], lambda: now[0])
-    stage = Stage(HitPath(tiers, lambda _: False, lambda _: False, clock, Metrics(), settings), tiers, now, shelf)
+    front = Front(settings.server)
+    keys = Keys(front, Jar("session", front), settings)
+    hits = HitPath(tiers, front.trusts, lambda _: False, clock, Metrics(), settings, keys)
+    stage = Stage(hits, tiers, now, shelf)
     memory.keep(KEY, GRANT, 1000.0)
     memory.keep(picture_key("ab12"), picture(), 1000.0)
     return stage
@@ -142,7 +153,7 @@ async def test_what_stands_is_given(stage: Stage) -> None:
 async def test_what_came_from_elsewhere_is_not_remembered(stage: Stage, grant: Source, picture: Source) -> None:
     """Nothing watches over a grant that no tier has given, and a bridge over an outage is to be looked at each time."""
     given = replace(answer(stage.picture), handling=Handling(grant, picture))
-    await stage.answered(given, times=3)
+    await stage.answered(given)
     assert stage.ask() is None
 
 
@@ -249,7 +260,7 @@ async def test_what_is_asked_for_again_comes_back_to_memory(stage: Stage) -> Non
 
 async def test_a_picture_comes_back_whoever_asks_for_it(stage: Stage) -> None:
     """Two visitors are two times."""
-    theirs = RAW.replace(b"Host: x", b"Host: x\r\nX-Who: 2")
+    theirs = RAW.replace(b"Host: x", b"Host: x\r\nIf-None-Match: 2")
     await stage.answered(answer(stage.picture), raw=theirs)
     await shelved(stage)
     for raw in (RAW, theirs):
@@ -301,10 +312,9 @@ async def test_a_grant_that_was_driven_out_counts_until_anything_is_forgotten(st
 
 async def test_a_grant_that_is_forgotten_while_it_is_used_is_not_remembered_by_it(stage: Stage) -> None:
     """The answer was under way; the next one goes the long way."""
-    asked = stage.hits.asked(RAW, is_trusted=False)
+    asked = stage.hits.asked(stage.key(RAW))
     await stage.tiers.forget(KEY)
-    for _ in range(2):
-        await stage.offer(answer(), asked)
+    await stage.offer(answer(), asked)
     assert stage.ask() is None
 
 
@@ -313,8 +323,7 @@ async def test_an_answer_under_way_when_somebody_signs_out_or_changes_files_is_n
     stage: Stage, end: End
 ) -> None:
     """It may be theirs."""
-    asked = stage.hits.asked(RAW, is_trusted=False)
-    await stage.answered(answer(), times=1)
+    asked = stage.hits.asked(stage.key(RAW))
     await end(stage)
     await stage.offer(answer(), asked)
     assert stage.ask() is None

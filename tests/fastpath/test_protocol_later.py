@@ -11,9 +11,10 @@ from typing import cast
 import pytest
 from aiohttp import web
 
-from proxy.fastpath.asked import Asked, Wire
+from proxy.fastpath.asked import Wire
 from proxy.fastpath.entry import Finished, Recalled
 from proxy.fastpath.index import HitPath
+from proxy.fastpath.key import Asked, Circumstances, Key
 from proxy.fastpath.protocol import HitProtocol, HitRunner
 from proxy.http.aiohttp_private import Connection
 from proxy.http.connection_limits import Crowd
@@ -26,26 +27,31 @@ OTHER = b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n"
 FOUND = (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"found")
 
 
+SOMEWHERE = Circumstances(None, None, None, "http://x", None)
+
+
 class Far(HitPath):
     """Has one answer in Redis, which answers when it is told to."""
 
     def __init__(self) -> None:
         self.trusts = lambda _: False
+        self.max_head_bytes = 1000
+        self.key = lambda data, *, is_trusted: Key(data, SOMEWHERE, ())  # noqa: ARG005
         self.asked_for = self.given = 0
         self.replies: asyncio.Queue[Wire | Exception | None] = asyncio.Queue()
         self.changed = asyncio.Condition()
 
-    def asked(self, raw: bytes, *, is_trusted: bool) -> Asked:
+    def asked(self, key: Key) -> Asked:
         """Remember nothing."""
-        return Asked(raw, is_trusted, 0, 0)
+        return Asked(key, 0, 0)
 
-    def answer(self, raw: bytes, *, is_trusted: bool) -> Wire | None:  # noqa: ARG002 - as it is called
+    def answer(self, key: Key) -> Wire | None:  # noqa: ARG002 - as it is called
         """Have nothing in memory."""
         return None
 
-    def knows(self, raw: bytes, *, is_trusted: bool) -> Finished | None:  # noqa: ARG002 - as it is called
+    def knows(self, key: Key) -> Finished | None:
         """Know one request."""
-        return cast("Finished", raw) if raw == KNOWN else None
+        return cast("Finished", key) if key.target == KNOWN else None
 
     async def recall(self, known: Finished) -> Recalled | None:  # noqa: ARG002 - there is but one
         """Wait for Redis."""

@@ -84,7 +84,8 @@ async def test_one_resolve_per_identity_one_after_the_other(
     cloudreve: StandIn, fronts: list[Front], redis_server: RedisServer
 ) -> None:
     """Four identities at three replicas: none of them meets another at Cloudreve while the thumbnail is being made."""
-    visitors = [{"token": cloudreve.token("alice")}, {"token": cloudreve.token("bob")}, {}, {"ticket": "a-ticket"}]
+    app = cloudreve.token("bob", client="app", scopes=("Files.Read", "openid"))
+    visitors = [{"token": cloudreve.token("alice")}, {"token": cloudreve.token("bob")}, {}, {"token": app}]
     cloudreve.workshop.gate = asyncio.Event()
     uri = in_share(cloudreve)
     asked = [asyncio.create_task(ask_all(fronts, uri, 15, **visitor)) for visitor in visitors]

@@ -72,14 +72,15 @@ async def test_each_identity_resolves_for_itself_and_all_share_one_fetch(
     cloudreve: StandIn, front: Front, gate: asyncio.Event
 ) -> None:
     """One after the other while the thumbnail is being generated, so that none of them meets a lock."""
-    tickets = [f"ticket-{number}" for number in range(5)]
-    tasks = [asyncio.create_task(front.ask(in_share(cloudreve), ticket=ticket)) for ticket in tickets * 4]
-    await until(lambda: front.count("collapsed_total", flight="grant") >= len(tasks) - len(tickets))
+    tokens = [cloudreve.token("alice"), cloudreve.token("bob"), None]
+    tasks = [asyncio.create_task(front.ask(in_share(cloudreve), token)) for token in tokens * 4]
+    await until(lambda: front.count("collapsed_total", flight="grant") >= len(tasks) - len(tokens))
     await cloudreve.calls.arrived("resolve")
     assert cloudreve.calls.count("resolve") == 1
     gate.set()
     assert statuses(await asyncio.gather(*tasks)) == [200] * len(tasks)
-    assert sorted(call.ticket for call in cloudreve.calls.of("resolve")) == tickets
+    users = {cloudreve.library.alice.id, cloudreve.library.bob.id, "anonymous"}
+    assert sorted(call.identity for call in cloudreve.calls.of("resolve")) == sorted(users)
     assert {call.code for call in cloudreve.calls.of("resolve")} == {0}
     assert cloudreve.calls.count("fetch") == 1
 

@@ -104,14 +104,16 @@ async def test_a_share_for_members_only_stays_so(cloudreve: StandIn, front: Fron
 
 async def test_cloudreve_is_asked_in_the_name_of_the_one_who_asks(cloudreve: StandIn, front: Front) -> None:
     """Each resolve carries the credentials of its visitor alone; context hint, cookie and address stay here."""
-    alice = cloudreve.token("alice")
+    bob = cloudreve.token("bob")
     hint = "11111111-2222-4333-8444-555555555555"
-    await front.ask(ONE, alice, ticket="hers", hint=hint)
+    sold = cloudreve.library.publish(cloudreve.library.alice, "/album", ticket="his")
+    await front.ask(f"cloudreve://{sold.id}@share/one.png", bob, ticket="his", hint=hint)
     await front.ask(in_share(cloudreve), hint=hint, Cookie="session=x", X_Forwarded_For="1.2.3.4")
-    hers, nobodys = (call.headers for call in cloudreve.calls.of("resolve"))
-    assert (hers["authorization"], hers["x-cr-purchase-ticket"]) == (f"Bearer {alice}", "hers")
+    without, his, nobodys = (call.headers for call in cloudreve.calls.of("resolve"))
+    assert (his["authorization"], his["x-cr-purchase-ticket"]) == (f"Bearer {bob}", "his")
     constant = {"host", "accept", "accept-encoding", "user-agent"}
-    assert constant | {"authorization", "x-cr-purchase-ticket"} == set(hers)
+    assert constant | {"authorization"} == set(without)
+    assert constant | {"authorization", "x-cr-purchase-ticket"} == set(his)
     assert constant == set(nobodys)
 
 

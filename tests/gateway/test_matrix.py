@@ -60,7 +60,14 @@ ROWS = (
     Row("an unknown file system", "cloudreve://x:secret@nofs/a", 400, "alice"),
     Row("a non-ASCII name, raw", "cloudreve://my/日落 (1).png", 200, "alice"),
     Row("a non-ASCII name, encoded", "cloudreve://my/%E6%97%A5%E8%90%BD%20%281%29.png", 200, "alice"),
-    Row("a garbage ticket", "cloudreve://{share}@share/one.png", 200, headers={"X-Cr-Purchase-Ticket": "garbage"}),
+    Row(
+        "a superfluous ticket",
+        "cloudreve://{share}@share/one.png",
+        200,
+        sharing="public",
+        headers={"X-Cr-Purchase-Ticket": "garbage"},
+    ),
+    Row("a superfluous password", "cloudreve://{share}:any@share/one.png", 200, sharing="public"),
     Row("a hint that is none", ONE, 200, "alice", headers={"X-Cr-Context-Hint": "not a UUID"}),
     Row("another validator", ONE, 200, "alice", headers={"If-None-Match": '"another"'}),
     Row("a validator and no right", ONE, 401, "", frozenset({401}), headers={"If-None-Match": "*"}),
@@ -68,6 +75,7 @@ ROWS = (
 )
 
 SPELLINGS = (
+    "cloudreve://my/album/one.png?name=foo&type=folder",
     "CLOUDREVE://MY/album/one.png",
     "cloudreve://my//album/./one.png",
     "cloudreve://my/x/../album/one.png/",

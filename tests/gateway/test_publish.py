@@ -43,7 +43,6 @@ ESCAPES = [
     "cloudreve://my/ album/one.png",
     "cloudreve://my/album /one.png",
     "cloudreve://my/x/album/one.png",
-    "cloudreve://my/album/one.png?x=1",
     "cloudreve://share/album/one.png",
     "cloudreve://trash/album/one.png",
     "cloudreve://shared_with_me/album/one.png",

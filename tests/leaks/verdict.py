@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -82,10 +82,15 @@ class Court:
         assert given.is_public or not is_for_all(reply), "shared caches would keep what is somebody's own"
 
     def covers(self, whose: Collection[Who], address: Address | None, now: float, begun: float) -> list[Leave]:
-        """List the leaves that still count, or have been given for this very request."""
-        leaves = self._witness.leaves
+        """List the leaves that still count, or have been given for this very request.
+
+        One that was given without a password counts for whoever brings one.
+        """
+        addresses = (address, address and replace(address, password=""))
         return [
-            leave for leave in leaves if leave.who in whose and leave.address == address and leave.holds(now, begun)
+            leave
+            for leave in self._witness.leaves
+            if leave.who in whose and leave.address in addresses and leave.holds(now, begun)
         ]
 
     def _check_fields(self, reply: Reply, covers: Sequence[Leave], now: float) -> None:

@@ -141,7 +141,7 @@ class Ask:
         if self._is_published():
             return Allowed(frozenset({Who(site.library.alice.id)}), private)
         if self.ticket:
-            return Allowed(private=private | {Who(ticket=self.ticket)})
+            private |= {Who(ticket=self.ticket)}
         return Allowed(frozenset({ANYBODY}), private)
 
     def _is_published(self) -> bool:
@@ -152,10 +152,11 @@ class Ask:
 
 
 def _with(who: Who | None, ticket: str, *, is_shaky: bool) -> frozenset[Who]:
-    """Name somebody with their ticket; to Cloudreve, who brings a token that is not good any more is nobody."""
+    """Name somebody with their ticket and without; to Cloudreve a token that is not good any more is nobody's."""
     if who is None:
         return frozenset()
-    return frozenset({who._replace(ticket=ticket), *([Who(ticket=ticket)] if is_shaky else [])})
+    names = {who, *([ANYBODY] if is_shaky else [])}
+    return frozenset(each._replace(ticket=brought) for each in names for brought in ("", ticket))
 
 
 def written(method: str, target: str, fields: Iterator[tuple[str, str]]) -> bytes:

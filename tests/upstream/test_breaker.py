@@ -109,7 +109,7 @@ async def test_any_answer_between_them_says_that_it_is_up(breaker: Breaker, answ
 
 @pytest.mark.parametrize("error", [UpstreamError("garbage"), TooSlow("a big picture")])
 async def test_neither_garbage_nor_slowness_opens_it(breaker: Breaker, error: ProxyError) -> None:
-    """A thumbnail may take five minutes (CONTRACT: resolve), and three of them may run out of time together."""
+    """A thumbnail may take five minutes (docs/cloudreve.md, Generating), and three may run out of time together."""
     fail(breaker, error, 10 * TRIPPED_BY)
     assert not breaker.is_open
 

@@ -91,7 +91,7 @@ async def test_a_refusal_is_a_value_with_code_and_correlation_id(site: StandIn, 
     assert refusal.correlation_id
 
 
-@pytest.mark.parametrize("code", [409, 40073, 50004])
+@pytest.mark.parametrize("code", [409, 40004, 40073, 50004])
 async def test_generating_is_neither(site: StandIn, cloudreve: Cloudreve, code: int) -> None:
     """Nothing of it may be kept."""
     site.fail("resolve", json_body(f'{{"code":{code},"correlation_id":"x-1"}}'))

@@ -20,7 +20,7 @@ NOW = 1_795_438_287.5
 
 
 def obfuscate(url: str, at: float) -> str:
-    """Do what the server does (CONTRACT: obfuscation), one character after the other."""
+    """Do what the server does (docs/cloudreve.md, Obfuscation), one character after the other."""
     key = int(at // 1000)
     digits = [int(digit) for digit in str(key)][::-1]
     made: list[str] = []

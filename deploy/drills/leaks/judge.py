@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from deploy.drills.leaks.findings import Findings
 from deploy.drills.leaks.pictures import NotWhole, number_of
+from deploy.drills.leaks.site import BROKEN
 from deploy.drills.leaks.truth import PUBLIC, Target, Truth, Window
 from deploy.drills.leaks.wire import Reply
 
@@ -67,6 +68,8 @@ class Judge:
                 self._check_fields(asked, version)
         elif reply.status in _LASTING:
             await self._check_refused(asked)
+        elif reply.status == 502 and await self._is_broken(asked):  # noqa: PLR2004 - bad gateway
+            self._findings.count("a thumbnail that is broken at Cloudreve itself")
         elif reply.status not in _PASSING:
             self._findings.violate(f"status {reply.status}", f"{asked.story}: {reply.body[:300]!r}")
 
@@ -86,10 +89,16 @@ class Judge:
         """Hold what Cloudreve itself has shown against what is believed of it."""
         self._findings.count("questions to Cloudreve itself")
         (who,) = asked.people
+        if version == BROKEN:
+            self._findings.count("a thumbnail that is broken at Cloudreve itself")
+            return
         if version and version not in self._truth.shown(who, asked.target, asked.window):
             self._learn(who, asked, version)
         if not version and self._truth.surely_shown(who, asked.target, asked.window):
             self._findings.violate("the drill's rule is wrong: refused", asked.story)
+
+    async def _is_broken(self, asked: Asked) -> bool:
+        return BROKEN in [await self._see(who, asked.uri) for who in asked.people]
 
     def _version(self, asked: Asked) -> int | None:
         """Tell which version an answer shows or stands for; None where that cannot be told."""
@@ -135,7 +144,7 @@ class Judge:
             return
         (who,) = asked.people
         window = Window(asked.window.begin - REFUSAL_S, asked.window.end)
-        if self._truth.surely_shown(who, asked.target, window) and await self._see(who, asked.uri):
+        if self._truth.surely_shown(who, asked.target, window) and await self._see(who, asked.uri) > 0:
             self._findings.violate(f"{asked.reply.status} for what is granted", asked.story)
 
     def _check_fields(self, asked: Asked, version: int) -> None:

@@ -11,7 +11,7 @@ import aiohttp
 
 from deploy.drills.leaks.findings import Findings
 from deploy.drills.leaks.pictures import draw
-from deploy.drills.leaks.site import NotDone, see, uri_of
+from deploy.drills.leaks.site import BROKEN, NotDone, see, uri_of
 from deploy.drills.leaks.stage import PUBLISHED, REPLICAS, Stage
 from deploy.drills.leaks.truth import Change, Share, Target, Truth
 
@@ -120,7 +120,7 @@ class Owner:
         """Wait for the thumbnail: while it is being made for one version, Cloudreve keeps it for the next as well."""
         target, begun = Target("my", "", path), time.monotonic()
         seen = await see(stage.http, stage.site, self.name, uri_of(target, stage.site.users))
-        if seen not in (0, version):
+        if seen not in (0, BROKEN, version):
             self._findings.count("an old version at Cloudreve itself")
             self._truth.learn(self.name, target, seen, begun)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
@@ -12,11 +13,13 @@ from uuid import uuid4
 import aiohttp
 from yarl import URL
 
-from deploy.drills.leaks.pictures import number_of
+from deploy.drills.leaks.pictures import NotWhole, number_of
 from deploy.drills.leaks.truth import PUBLIC, Share, Target
 
 BUSY = frozenset({-1, 40004, 40073, 50004})
 """Codes that pass: somebody else has locked the file, or its thumbnail is being made."""
+BROKEN = -1
+"""Stands for what Cloudreve grants and cannot show: a thumbnail whose bytes are gone after a change in its making."""
 _TRIES = 40
 _PAUSE_S = 0.25
 
@@ -73,7 +76,7 @@ def uri_of(target: Target, users: dict[str, User]) -> str:
 
 
 async def see(http: aiohttp.ClientSession, site: Site, who: str, uri: str) -> int:
-    """Ask Cloudreve itself; give the version that it shows to somebody, 0 for none."""
+    """Ask Cloudreve itself; give the version that it shows to somebody, 0 for none, or BROKEN."""
     fields = {"Authorization": f"Bearer {site.users[who].token}"} if who != PUBLIC else {}
     where = URL(f"{site.url}/api/v4/file/thumb?uri={quote(uri, safe='')}", encoded=True)
     for _ in range(_TRIES):
@@ -86,7 +89,9 @@ async def see(http: aiohttp.ClientSession, site: Site, who: str, uri: str) -> in
         return 0
     async with http.get(URL(answer["data"]["url"], encoded=True)) as response:
         body = await response.read()
-    return 0 if body.startswith(b"{") else number_of(body)
+    with suppress(NotWhole):
+        return 0 if body.startswith(b"{") else number_of(body)
+    return BROKEN
 
 
 class RealSite:

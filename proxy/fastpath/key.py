@@ -1,0 +1,186 @@
+"""What a request means: all of it that can change its answer, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from proxy.domain.variant import Format
+from proxy.fastpath.head import Head, HeadReader, Value
+from proxy.http.embedding_rule import OWN_SITE, page_of
+from proxy.http.request_origin import FORWARDED, Front
+from proxy.http.sealed_urls import PREFIX
+from proxy.http.variant_rules import negotiated
+from proxy.sessions.cookie_syntax import read_cookie
+from proxy.sessions.cookies import Jar
+from proxy.sessions.session import may_use_cookie
+from proxy.settings import Settings
+
+MAX_HEAD_BYTES = 8192
+"""Longer heads go the long way."""
+CIRCUMSTANCES = 4096
+"""So many combinations of host, page and accepted formats are remembered as they were judged."""
+
+_BEGINNING = b"GET /thumb"
+_SEALED = PREFIX.encode()
+_OWN_SITE = frozenset(site.encode() for site in OWN_SITE)
+_WEB = (b"http://", b"https://")
+_SCHEME = b"bearer"
+
+
+class Circumstances(NamedTuple):
+    """What rules make of a request's fields, apart from its credentials."""
+
+    format: Format | None
+    """What `Accept` is negotiated to."""
+    page: str | None
+    """The origin of another site's page that asks."""
+    origin: str | None
+    """The asking script's `Origin`."""
+    own_origin: str
+    """The gateway's origin as the visitor knows it."""
+    cookie_name: str | None
+    """The name of the session's cookie; None where the request may not use it."""
+
+
+class Key(NamedTuple):
+    """Names a finished answer. Requests with equal keys have equal answers."""
+
+    target: bytes
+    circumstances: Circumstances
+    exact: tuple[Value, ...]
+    """The fields that count as received."""
+    bearer: Value = None
+    cookie: str | None = None
+    """The session's cookie, sealed as received."""
+
+    @property
+    def is_sealed(self) -> bool:
+        """Tell whether it names a sealed URL, at which credentials do not count."""
+        return self.target.startswith(_SEALED)
+
+    @property
+    def size_bytes(self) -> int:
+        """Estimate what its texts take."""
+        texts = (self.target, self.bearer, self.cookie, *self.exact)
+        return sum(len(text) for text in texts if text is not None)
+
+
+class Asked(NamedTuple):
+    """The one request that a connection is answering."""
+
+    key: Key
+    epoch: int
+    """Of the hit path, when it came."""
+    forgotten: int
+    """How often the tiers had been told to forget something by then."""
+
+
+class Keys:
+    """Makes the keys of requests."""
+
+    def __init__(self, front: Front, jar: Jar, settings: Settings) -> None:
+        self._front = front
+        self._jar = jar
+        self._formats = settings.pictures.formats
+        self._is_on = settings.server.fast_path
+        self._reader = HeadReader(min(MAX_HEAD_BYTES, settings.server.max_header_bytes))
+        self._judged = lru_cache(CIRCUMSTANCES)(self._judge)
+
+    @property
+    def max_bytes(self) -> int:
+        """Tell how long a head may be."""
+        return self._reader.max_bytes
+
+    def key(self, data: bytes, *, is_trusted: bool) -> Key | None:
+        """Read a request; None where it has to go the long way. `is_trusted`: its sender is a trusted proxy."""
+        if not self._is_on or not data.startswith(_BEGINNING):
+            return None
+        head = self._reader.read(data)
+        return self._key(head, is_trusted=is_trusted) if head is not None else None
+
+    def _key(self, head: Head, *, is_trusted: bool) -> Key | None:
+        target, exact, decisive = head
+        authorization, cookies, accept, origin, site, referer, host, *forwarded = decisive
+        if referer is not None and (origin is not None or site in _OWN_SITE):
+            referer = None
+        elif referer is not None:
+            referer = _without_path(referer)
+        said = _said(forwarded) if is_trusted else ()
+        if said is None:
+            return None
+        circumstances = self._judged(
+            accept if self._formats else None,
+            origin,
+            site,
+            referer,
+            host,
+            said,
+        )
+        if target.startswith(_SEALED):
+            return Key(target, circumstances, exact)
+        cookie, name = None, circumstances.cookie_name
+        if cookies is not None and name is not None:
+            text = cookies.decode("utf-8", "surrogateescape")
+            cookie = read_cookie((text,), name) if name in text else None
+        return Key(target, circumstances, exact, _bearer(authorization), cookie)
+
+    def _judge(
+        self,
+        accept: Value,
+        origin: Value,
+        site: Value,
+        referer: Value,
+        host: Value,
+        forwarded: tuple[Value, ...],
+    ) -> Circumstances:
+        headers = {
+            name: text
+            for name, value in (("Origin", origin), ("Sec-Fetch-Site", site), ("Referer", referer))
+            if (text := _text(value)) is not None
+        }
+        own_origin = self._front.origin_by(_text(host) or "", _lines(forwarded))
+        return Circumstances(
+            format=negotiated((_text(accept) or "",), self._formats),
+            page=page_of(headers, own_origin),
+            origin=headers.get("Origin"),
+            own_origin=own_origin,
+            cookie_name=self._jar.session_name(own_origin) if may_use_cookie(headers) else None,
+        )
+
+
+def _text(value: Value) -> str | None:
+    """Decode a value as aiohttp does."""
+    return value.strip(b" \t").decode("utf-8", "surrogateescape") if value is not None else None
+
+
+def _bearer(authorization: Value) -> Value:
+    """Give what may be a bearer token; other schemes are not looked at (`http.thumb_request.bearer`)."""
+    if authorization is None or authorization[:6].lower() == _SCHEME or not authorization[:1].isalpha():
+        return authorization
+    return None
+
+
+def _without_path(referer: bytes) -> bytes:
+    """Cut a page's address behind its host: a page is judged by its origin."""
+    end = referer.find(b"/", 8) if referer.startswith(_WEB) else -1
+    return referer if end < 0 else referer[:end]
+
+
+def _said(forwarded: list[Value]) -> tuple[Value, ...] | None:
+    """Give what decides about scheme and host of what a trusted proxy says; None where that takes a longer look.
+
+    One value of these holds for every hop: whichever of them are trusted, the outcome is the same, and their addresses
+    do not count. Where X-Forwarded-* and `Forwarded` are both there, it depends on addresses whether they agree.
+    """
+    addresses, scheme, host, standard = forwarded
+    if standard is not None:
+        return (None, None, None, standard) if addresses is scheme is host is None else None
+    is_one = (scheme is None or b"," not in scheme) and (host is None or b"," not in host)
+    return (None if is_one else addresses, scheme, host, None)
+
+
+def _lines(forwarded: Sequence[Value]) -> dict[str, str]:
+    lines = zip(FORWARDED, forwarded, strict=False)
+    return {name: text for name, value in lines if (text := _text(value)) is not None}
