@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from proxy.domain.value_seal import ValueSeal
 from proxy.redis.leases import KEPT, TOLD, Held, Lease, Leases
 from proxy.redis.pubsub import News
 
@@ -26,10 +27,11 @@ def _nothing(_: object) -> tuple[bytes, float]:
 class Cluster:
     """Shares work among the replicas of one Redis. While that is in trouble each does its own."""
 
-    def __init__(self, leases: Leases, news: News, name_of: Callable[[str], str]) -> None:
+    def __init__(self, leases: Leases, news: News, name_of: Callable[[str], str], seal: ValueSeal) -> None:
         self._leases = leases
         self._news = news
         self._name_of = name_of
+        self._seal = seal
 
     async def share(
         self,
@@ -48,21 +50,31 @@ class Cluster:
         `turn` names the turn that `load` is going to take, so that it costs no way to Redis of its own.
         """
         name = self._name_of(key)
+
+        def sealed(landed: T) -> tuple[bytes, float]:
+            entry, ttl_s = keep(landed)
+            return self._seal.seal(name, entry) if entry else entry, ttl_s
+
+        def message_of(landed: T) -> bytes:
+            return self._seal.seal(_message_name(name), tell(landed))
+
         while True:
             with self._news.reader(name) as message:
                 async with self._attempt(name, turn) as lease:
                     if lease.held is Held.MINE:
-                        return await _lead(lease, find, load, tell, keep)
+                        lease.found = self._seal.open(name, lease.found) or b""
+                        return await _lead(lease, find, load, message_of, sealed)
                 if lease.held is Held.UNKNOWN:
                     break
                 heard = await self._next(name, message)
-            told = await find(heard[1:]) if heard else None
+            text = self._seal.open(_message_name(name), heard[1:]) if heard else None
+            told = await find(text) if text is not None else None
             if told is not None:
                 return told
-            if heard.startswith(TOLD):
+            if heard.startswith(TOLD) and text is not None:
                 break
         landed = await load()
-        self._leases.leave(name, *keep(landed))
+        self._leases.leave(name, *sealed(landed))
         return landed
 
     async def take_turns(self, key: str, work: Callable[[], Awaitable[T]], opens: Callable[[T], bool]) -> T:
@@ -102,6 +114,11 @@ class Cluster:
                 await asyncio.wait({message}, timeout=GRACE_S)
                 return message.result() if message.done() else b""
             wait_s = min(self._news.poll_s, left_s)
+
+
+def _message_name(name: str) -> str:
+    """Name a message about an entry: it opens as nothing else."""
+    return f"{name} message"
 
 
 async def _lead(

@@ -19,6 +19,8 @@ LOOK_S = 2.0
 """How long a user is believed not to have changed anything at another replica."""
 SLACK_S = 2 * DATE_PRECISION_S
 """What is granted so soon after a change at another replica may be older than it: they agree on the time no better."""
+FUTURE_S = 60.0
+"""How far ahead another replica's time may be: two that know Cloudreve's clock differ by less."""
 KNOWN_USERS = 10_000
 
 
@@ -65,9 +67,14 @@ class Changes:
             key, sure_until = changed_key(identity.subject), self._clock.now() + LOOK_S
             shared = await self._notes.shared(key)
             own = self._notes.lookup(key)  # after what takes time
-            at = _time(own) if shared == own else max(_time(own), _time(shared) + SLACK_S)
+            at = _time(own) if shared == own else max(_time(own), self._heard(shared))
             known = self._known[identity.subject] = Change(at, sure_until)
         return known
+
+    def _heard(self, text: str | None) -> float:
+        """Read another replica's time; one far in the future, which none of ours tells, counts for nothing."""
+        at = _time(text)
+        return at + SLACK_S if at <= self._clock.now() + FUTURE_S else NEVER.at
 
 
 def _time(text: str | None) -> float:

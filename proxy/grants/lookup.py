@@ -29,11 +29,14 @@ from proxy.domain.model import (
     ThumbRequest,
     Visitor,
 )
-from proxy.grants.invalidation import NEVER, Change, Changes
+from proxy.grants.invalidation import NEVER, SLACK_S, Change, Changes
 from proxy.grants.resolve import Resolver
 from proxy.observe.metrics import Metrics
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
+
+UNKNOWN_CLOCK_S = 86_400.0
+"""How far Cloudreve's clock may be ahead of ours before it has told its time."""
 
 
 class FoundGrant(NamedTuple):
@@ -160,7 +163,17 @@ class Grants:
 
     def _counts(self, entry: Grant | Refusal, changed: Change) -> bool:
         is_alive = isinstance(entry, Refusal) or self.remaining_s(entry) > 0
-        return is_alive and not _is_older(entry, changed)
+        return is_alive and self._is_plausible(entry) and not _is_older(entry, changed)
+
+    def _is_plausible(self, entry: Grant | Refusal) -> bool:
+        """Tell whether this gateway's rules allow such an entry: what Redis holds may be written by others.
+
+        Until Cloudreve's clock is known ours may be wrong by hours.
+        """
+        now = self._clock.now() + (SLACK_S if self._clock.is_set else UNKNOWN_CLOCK_S)
+        asked_at = entry.granted_at if isinstance(entry, Grant) else entry.asked_at
+        lasts_s = self._settings.grants.max_ttl_s
+        return asked_at <= now and not (isinstance(entry, Grant) and entry.fresh_until > now + lasts_s)
 
     def _promotion_s(self, entry: Entry) -> float:
         """Tell how long what Redis held may stay in memory.

@@ -32,7 +32,7 @@ class Replica:
     def __init__(self, tier: RedisTier, news: News) -> None:
         self.tier = tier
         self.news = news
-        self.cluster = Cluster(Leases(tier.lines, news, "thumb-proxy"), news, tier.build_key)
+        self.cluster = Cluster(Leases(tier.lines, news, "thumb-proxy"), news, tier.build_key, tier.seal)
         self.loads = 0
         self.looks: list[bytes] = []
         self.outcome: str | Exception = "outcome"

@@ -113,10 +113,10 @@ async def test_a_note_about_a_refused_grant_brings_nothing_back_when_the_refusal
 
 
 async def test_a_note_about_a_grant_that_was_renewed_meanwhile_changes_nothing(taken: Steps) -> None:
-    """The new one lasts longer, and is checked for itself."""
+    """The new one is another, and is checked for itself."""
     visitor, request = taken.visitor(), taken.request()
     old = (await taken.grants.find(visitor, request)).grant
-    new = replace(old, url=old.url + "&new", fresh_until=old.fresh_until + 100)
+    new = replace(old, url=old.url + "&new", fresh_until=old.fresh_until - 100)
     await taken.tiers.keep(grant_key(visitor.identity, request.uri), new, 1000.0)
     await taken.grants.note(visitor, request, old, '"v1"')
     assert (await taken.grants.find(visitor, request)).grant == new
