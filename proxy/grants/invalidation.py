@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from cachetools import TLRUCache
@@ -12,7 +13,7 @@ from proxy.cache.shared_values import Notes
 from proxy.coalesce.singleflight import Flights
 from proxy.domain.freshness import DATE_PRECISION_S
 from proxy.domain.keys import changed_key
-from proxy.domain.model import Identity, IdentityKind
+from proxy.domain.model import Grant, Identity, IdentityKind, Refusal
 from proxy.upstream.clock import Clock
 
 LOOK_S = 2.0
@@ -82,3 +83,15 @@ def _time(text: str | None) -> float:
         at = float(text or "")
         return at if math.isfinite(at) else NEVER.at
     return NEVER.at
+
+
+def is_older(entry: Grant | Refusal, changed: Change) -> bool:
+    """Tell whether Cloudreve was asked before a change, of which its answer cannot know then."""
+    asked_at = entry.granted_at if isinstance(entry, Grant) else entry.asked_at
+    return asked_at <= changed.at
+
+
+def ended_by(changed: Change, grant: Grant) -> Grant:
+    """Let a grant from before a change be over since then."""
+    is_over = is_older(grant, changed)
+    return replace(grant, fresh_until=min(grant.fresh_until, changed.at)) if is_over else grant

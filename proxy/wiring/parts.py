@@ -159,7 +159,8 @@ class Parts:
         await _try_out(redis)
         news = News(redis.lines, redis.namespace)
         await self.background(news.listen())
-        cluster = Cluster(Leases(redis.lines, news, settings.redis.namespace), news, redis.build_key, seal)
+        leases, patience_s = Leases(redis.lines, news, settings.redis.namespace), settings.server.deadline_s / 4
+        cluster = Cluster(leases, news, redis.build_key, seal, patience_s)
         return Tiers(memory, redis), cluster, Notes(redis, self.clock.now)
 
     async def site_cors(self, way: Passage) -> SiteCors:
