@@ -14,9 +14,7 @@ class StorageBusy(ProxyError):
     category = "storage_busy"
     title = "Storage busy"
 
-    def __init__(
-        self, after_s: float, detail: str = "The picture's storage asks to be left alone for a while."
-    ) -> None:
+    def __init__(self, after_s: float, detail: str = "The picture's storage is left alone for a while.") -> None:
         super().__init__(detail)
         self.after_s = after_s
         self.retry_after_s = -int(-after_s // 1)  # rounded up

@@ -54,7 +54,8 @@ class Resolver:
 
     def admitted(self, visitor: Visitor, request: ThumbRequest) -> AbstractContextManager[None]:
         """Take a place among those who wait, or raise Busy; to be held while resolving."""
-        return self._limit.admitted(client_of(visitor.identity, request.client), _name(visitor, request))
+        client = client_of(visitor.identity, request.client)
+        return self._limit.admitted(client, _name(visitor, request), _folder(visitor, request))
 
     def hurry(self, visitor: Visitor, request: ThumbRequest) -> None:
         """Let a resolve that another was admitted for have its turn as if this visitor had asked first."""
@@ -121,6 +122,12 @@ def _is_shared(request: ThumbRequest) -> bool:
 
 def _name(visitor: Visitor, request: ThumbRequest) -> str:
     return turn_key("" if _is_shared(request) else visitor.identity.subject, request.uri)
+
+
+def _folder(visitor: Visitor, request: ThumbRequest) -> str:
+    """Name the folder below the root in which the file is: what is in it is kept by one storage, as a rule."""
+    parents = request.uri.text.split("/")[:-1]
+    return "/".join(("" if _is_shared(request) else visitor.identity.subject, *parents[2:4]))
 
 
 def _is_grant(resolution: Resolution) -> bool:

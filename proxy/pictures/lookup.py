@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.distributed_singleflight import Alone, Cluster
@@ -110,7 +111,7 @@ class Pictures:
             return await self._load(grant, stale, download, client)
 
         try:
-            with self._limit.admitted(client, grant.picture):
+            with self._limit.admitted(client, grant.picture, _storage(grant)):
                 picture = await self._cluster.share(key, find, load, _told, keep)
             download.finish(picture)
             await download.tell()
@@ -162,6 +163,11 @@ class Pictures:
     def _fits(self, picture: Picture) -> bool:
         """Tell whether a picture from a tier is one that would be accepted from upstream."""
         return len(picture.body) <= self._settings.max_bytes
+
+
+def _storage(grant: Grant) -> str:
+    """Name the host that keeps a picture; empty where Cloudreve sends it, whichever storage may be behind."""
+    return "" if grant.own else urlsplit(grant.url).netloc.lower()
 
 
 def _is_seen(grant: Grant, picture: Picture) -> bool:

@@ -78,17 +78,19 @@ class Images:
         try:
             for _ in range(MAX_REDIRECTS + 1):
                 async with AsyncExitStack() as stack:
-                    with self._pauses.request(target.url.authority):
+                    with self._pauses.request(_place(target)):
                         response = await stack.enter_async_context(self._get(target, etag))
                         is_redirect = response.status in _REDIRECTS
                         arrival = None if is_redirect else await _arrival(response, etag)
                     if not is_redirect:
                         yield arrival
+                        self._pauses.hear(_place(target))
                         return
                     target = self._origins.follow(target, response.headers.get("Location", ""))
         except (TimeoutError, aiohttp.ClientError) as error:
             if _is_forbidden(error):
                 raise UpstreamError("The image URL leads to an address that is not public.") from error
+            self._pauses.fail(_place(target))
             raise translated(error) from error
         raise UpstreamError("The image URL redirects too often.")
 
@@ -98,6 +100,11 @@ class Images:
         if etag:
             headers["If-None-Match"] = etag
         return session.get(target.url, headers=headers, timeout=self._timeout, allow_redirects=False)
+
+
+def _place(target: Target) -> str:
+    """Name what is left alone when it is busy: a host, but of Cloudreve one picture, whose storage may be another."""
+    return f"{target.url.authority}{target.url.raw_path if target.internal else ''}"
 
 
 def public_socket(address: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's AddrInfoType

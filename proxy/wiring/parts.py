@@ -54,6 +54,8 @@ from proxy.upstream.oauth import OAuth
 
 T = TypeVar("T")
 
+SLOW = 7
+"""So many times the slots is what slow work may take beside them."""
 WHOAMI_CALLS = 16
 """How many whoami calls are under way at once, at most; each takes Cloudreve milliseconds."""
 
@@ -124,7 +126,7 @@ class Parts:
     ) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
-        limit = self._limit(settings.cloudreve.max_resolves)
+        limit = self._limit(settings.cloudreve.max_resolves, SLOW)
         resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
         flights = await self._flights(Flights[Grant | Refusal](), self.leaving)
@@ -133,7 +135,7 @@ class Parts:
     async def pictures(self, images: Images, tiers: Tiers, cluster: Cluster | Alone) -> Pictures:
         """Make who looks pictures up, or fetches them."""
         settings = self.settings
-        limit = self._limit(settings.cloudreve.max_fetches)
+        limit = self._limit(settings.cloudreve.max_fetches, SLOW)
         flights = await self._flights(Flights[None]())
         return Pictures(tiers, images, self.metrics, flights, cluster, limit, settings.pictures)
 
@@ -182,10 +184,10 @@ class Parts:
             )
         )
 
-    def _limit(self, slots: int) -> FairLimit:
+    def _limit(self, slots: int, slow: int = 0) -> FairLimit:
         """Make a fair queue: of its places one client has a quarter at most, and less while others want some."""
         places = self.settings.cloudreve.max_waiting
-        return FairLimit(slots, max(places // 4, 1), places)
+        return FairLimit(slots, max(places // 4, 1), places, slow * slots)
 
     async def _flights(self, flights: Flights[T], patience: Countdown | None = None) -> Flights[T]:
         async def close() -> None:
