@@ -75,6 +75,7 @@ class Pictures:
             kept = (entry, Source.MEMORY) if isinstance(entry, Picture) else None
         else:
             kept = await self._tiers.find(key, (Picture,), self._ttl_s, client)
+            kept = kept if kept is not None and self._fits(kept[0]) else None
         if kept is not None and (_is_seen(grant, kept[0]) or self._revalidation.is_current(holder, kept[0])):
             found = FoundPicture(kept[0], kept[1], collapsed=False)
         elif kept is not None and self._revalidation.may_bridge(holder, kept[0]):
@@ -118,7 +119,9 @@ class Pictures:
         async def find(left: bytes) -> Picture | None:
             message = b"" if left.startswith(_SEEN) else left
             picture = await self._tiers.find_shared(key, self._ttl_s, message, client)
-            if not isinstance(picture, Picture) or not (_is_seen(grant, picture) or _told(picture) == left):
+            if not isinstance(picture, Picture) or not self._fits(picture):
+                return None
+            if not _is_seen(grant, picture) and _told(picture) != left:
                 return None
             download.source = Source.REDIS
             self._revalidation.note(picture)
@@ -178,8 +181,12 @@ class Pictures:
         if size_bytes > self._settings.max_bytes:
             raise UpstreamError("The picture is larger than this gateway accepts.")
 
-    def _ttl_s(self, _: Entry) -> float:
-        return self._settings.ttl_s
+    def _ttl_s(self, entry: Entry) -> float:
+        return self._settings.ttl_s if isinstance(entry, Picture) and self._fits(entry) else 0.0
+
+    def _fits(self, picture: Picture) -> bool:
+        """Tell whether a picture from a tier is one that would be accepted from upstream."""
+        return len(picture.body) <= self._settings.max_bytes
 
 
 def _storage(grant: Grant) -> str:

@@ -25,6 +25,7 @@ from proxy.domain.keys import site_digest
 from proxy.domain.model import Grant, NoVariant, Picture, Refusal
 from proxy.domain.response_fields import Fields
 from proxy.domain.seal import Sealer
+from proxy.domain.value_seal import ValueSeal
 from proxy.grants.invalidation import Changes
 from proxy.grants.lookup import Grants
 from proxy.grants.resolve import Resolver
@@ -156,13 +157,15 @@ class Parts:
         self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
         if settings.redis.url is None:
             return Tiers(memory, None), Alone(), Notes(None, self.clock.now)
-        redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble)
+        seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
+        redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble, seal=seal)
         self.stack.push_async_callback(redis.aclose)
         self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
         await _try_out(redis)
         news = News(redis.lines, redis.namespace)
         await self.background(news.listen())
-        cluster = Cluster(Leases(redis.lines, news, settings.redis.namespace), news, redis.build_key)
+        leases, patience_s = Leases(redis.lines, news, settings.redis.namespace), settings.server.deadline_s / 4
+        cluster = Cluster(leases, news, redis.build_key, seal, patience_s)
         return Tiers(memory, redis), cluster, Notes(redis, self.clock.now)
 
     async def site_cors(self, way: Passage) -> SiteCors:
