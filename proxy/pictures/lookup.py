@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.distributed_singleflight import Alone, Cluster
@@ -70,6 +71,7 @@ class Pictures:
             kept = (entry, Source.MEMORY) if isinstance(entry, Picture) else None
         else:
             kept = await self._tiers.find(key, (Picture,), self._ttl_s, client)
+            kept = kept if kept is not None and self._fits(kept[0]) else None
         if kept is not None and _is_seen(grant, kept[0]):
             found = FoundPicture(kept[0], kept[1], collapsed=False)
         else:
@@ -95,7 +97,9 @@ class Pictures:
         async def find(left: bytes) -> Picture | None:
             message = b"" if left.startswith(_SEEN) else left
             picture = await self._tiers.find_shared(key, self._ttl_s, message, client)
-            if not isinstance(picture, Picture) or not (_is_seen(grant, picture) or _told(picture) == left):
+            if not isinstance(picture, Picture) or not self._fits(picture):
+                return None
+            if not _is_seen(grant, picture) and _told(picture) != left:
                 return None
             download.source = Source.REDIS
             return picture
@@ -107,7 +111,7 @@ class Pictures:
             return await self._load(grant, stale, download, client)
 
         try:
-            with self._limit.admitted(client, grant.picture):
+            with self._limit.admitted(client, grant.picture, _storage(grant)):
                 picture = await self._cluster.share(key, find, load, _told, keep)
             download.finish(picture)
             await download.tell()
@@ -153,8 +157,17 @@ class Pictures:
         if size_bytes > self._settings.max_bytes:
             raise UpstreamError("The picture is larger than this gateway accepts.")
 
-    def _ttl_s(self, _: Entry) -> float:
-        return self._settings.ttl_s
+    def _ttl_s(self, entry: Entry) -> float:
+        return self._settings.ttl_s if isinstance(entry, Picture) and self._fits(entry) else 0.0
+
+    def _fits(self, picture: Picture) -> bool:
+        """Tell whether a picture from a tier is one that would be accepted from upstream."""
+        return len(picture.body) <= self._settings.max_bytes
+
+
+def _storage(grant: Grant) -> str:
+    """Name the host that keeps a picture; empty where Cloudreve sends it, whichever storage may be behind."""
+    return "" if grant.own else urlsplit(grant.url).netloc.lower()
 
 
 def _is_seen(grant: Grant, picture: Picture) -> bool:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cachetools import TTLCache
 
 from proxy.domain.client import Client
-from proxy.domain.errors import GrantRejected, ProxyError, UpstreamError
+from proxy.domain.errors import GrantRejected, ProxyError, Refused, UpstreamError
 from proxy.domain.keys import etag, picture_key
 from proxy.domain.model import (
     Grant,
@@ -18,17 +18,20 @@ from proxy.domain.model import (
     PictureHead,
     PictureId,
     PictureRequest,
+    Refusal,
+    RefusalKind,
     SessionCookie,
     SessionRef,
     Source,
 )
 from proxy.domain.response_fields import Handling, matches
-from proxy.domain.storage_errors import NotStored, StorageBusy
+from proxy.domain.storage_errors import NotMade, NotStored, StorageBusy
 from proxy.domain.variant import ORIGINAL, Variant
 from proxy.grants.lookup import FoundGrant
 from proxy.pictures.lookup import Pictures
 from proxy.pictures.stream_buffer import Download
 from proxy.pictures.variants import Variants
+from proxy.upstream.answers import FAILED_CODE
 from proxy.upstream.clock import Clock
 
 Note = Callable[[Grant, str], Awaitable[None]]
@@ -90,16 +93,21 @@ class Answers:
         self._pictures = pictures
         self._variants = variants
         self._clock = clock
-        self._refused: TTLCache[PictureId, bool] = TTLCache(REFUSED_PICTURES, REFUSED_S, timer=clock.timer)
-        """Whether the picture may still come, of those that are granted and cannot be fetched."""
+        self._refused: TTLCache[PictureId, type[GrantRejected]] = TTLCache(
+            REFUSED_PICTURES, REFUSED_S, timer=clock.timer
+        )
+        """Why pictures that are granted cannot be fetched."""
 
     def refused(self, grant: Grant, error: GrantRejected) -> ProxyError:
         """Remember for seconds that this picture is granted and cannot be fetched; return the error that says so."""
-        self._refused[grant.picture] = isinstance(error, NotStored)
+        self._refused[grant.picture] = type(error)
         return self._refusal(grant)
 
     def _refusal(self, grant: Grant) -> ProxyError:
-        if self._refused.get(grant.picture):
+        reason = self._refused.get(grant.picture)
+        if reason is NotMade:
+            return Refused(Refusal(RefusalKind.NOT_FOUND, FAILED_CODE))
+        if reason is NotStored:
             return StorageBusy(REFUSED_S, "The picture is granted, but its storage does not give it (yet).")
         return UpstreamError("Cloudreve grants an image URL that is not honoured; is its clock right?")
 

@@ -14,6 +14,7 @@ from proxy.pictures.respond import REFUSED_S
 from proxy.standin import faults
 from proxy.standin.faults import Exchange, Fault, Says
 from proxy.standin.standin import StandIn
+from proxy.upstream.host_pauses import FAILURES
 from tests.harness.gateways import CUT_OFF, Front, Hours, House, in_share, statuses
 
 PNG = "image/png"
@@ -111,3 +112,27 @@ async def test_a_picture_that_is_stored_late_is_waited_for(
     cloudreve.fail("fetch", faults.error_page(404), times=4)
     assert (await front.ask(in_share(cloudreve))).status == 200
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 5)
+
+
+async def test_a_host_that_breaks_off_is_left_alone(cloudreve: StandIn, house: House) -> None:
+    """After three fetches visitors are told at once; pictures that Cloudreve sends itself come as ever."""
+    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"]})
+    _, uris = cloudreve.library.gallery(10)
+    cloudreve.foreign = True
+    cloudreve.fail("fetch", faults.Reset())
+    replies = [await front.ask(uri) for uri in uris]
+    assert statuses(replies) == [503] * 10
+    assert front.count("upstream_calls_total", verb="fetch", outcome="unreachable") == FAILURES
+    assert replies[-1].headers["Retry-After"] == "5"
+    cloudreve.foreign = False
+    cloudreve.mend()
+    assert (await front.ask(in_share(cloudreve))).status == 200
+
+
+async def test_one_busy_storage_behind_cloudreve_is_no_busy_cloudreve(cloudreve: StandIn, front: Front) -> None:
+    """Cloudreve passes on what one of its storages says of one picture."""
+    cloudreve.fail("fetch", Answers(503, Retry_After="37"), times=1)
+    assert (await front.ask(in_share(cloudreve))).status == 503
+    assert (await front.ask(in_share(cloudreve, "two.png"))).status == 200
+    assert (await front.ask(in_share(cloudreve))).status == 503
+    assert cloudreve.calls.count("fetch") == 2
