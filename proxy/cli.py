@@ -25,6 +25,7 @@ BAD_CONFIGURATION = 2
 """Exit code: the configuration or the command line cannot be used."""
 
 _STDERR = 2
+_COMMIT = Path(__file__).with_name("commit.txt")
 
 Config = Annotated[
     Path | None,
@@ -60,8 +61,16 @@ def _occupy_standard_streams() -> None:
 
 def _show_version(is_wanted: bool) -> None:
     if is_wanted:
-        typer.echo(f"thumb-proxy {__version__}")
+        typer.echo(f"thumb-proxy {__version__}{_commit()}")
         raise typer.Exit
+
+
+def _commit() -> str:
+    """Name the commit that `deploy/build` has built; nothing in a work tree."""
+    try:
+        return f" ({_COMMIT.read_text(encoding='ascii').strip()})"
+    except OSError:
+        return ""
 
 
 @_cli.callback(epilog="Exit codes: 0 all is well, 1 problems were found, 2 the configuration cannot be used.")

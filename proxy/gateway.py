@@ -9,7 +9,7 @@ from proxy.coalesce.deadline import deadline
 from proxy.domain.client import client_of
 from proxy.domain.errors import GrantRejected, Unreachable
 from proxy.domain.model import Grant, PictureRequest, Source, ThumbRequest, Visitor
-from proxy.domain.storage_errors import NotStored
+from proxy.domain.storage_errors import NotMade, NotStored
 from proxy.grants.authorise import Authorised, Authoriser
 from proxy.grants.lookup import Granted, Grants
 from proxy.identity.identify import Identifier
@@ -17,6 +17,9 @@ from proxy.pictures.respond import Answer, Answers
 
 STORED_AFTER_S = (0.0, 0.2, 0.5, 1.0, 2.0)
 """The pauses before a picture is asked for that was just granted: its storage may not have it yet."""
+
+MADE_AGAIN = 2
+"""How often a picture that could not be made is asked for again under a new grant."""
 
 
 class Gateway:
@@ -61,15 +64,15 @@ class Gateway:
             return await self._answer_new(await self._authoriser.authorise(visitor, request))
 
     async def _answer_new(self, authorised: Authorised) -> Answer:
-        """Wait for a picture just granted: it may not be stored yet (docs/cloudreve.md, Storage elsewhere)."""
+        """Wait for a picture just granted: it may not be stored or made yet (docs/cloudreve.md, Storage elsewhere)."""
         error: GrantRejected = NotStored()
-        for pause_s in STORED_AFTER_S:
+        for times, pause_s in enumerate(STORED_AFTER_S, start=1):
             await asyncio.sleep(pause_s)
             try:
                 return await self._answer(authorised)
             except GrantRejected as rejected:
                 error = rejected
-            if not isinstance(error, NotStored):
+            if not isinstance(error, NotStored | NotMade) or (isinstance(error, NotMade) and times >= MADE_AGAIN):
                 break
         raise self._answers.refused(authorised.found.grant, error) from error
 

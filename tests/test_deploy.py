@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 PINS = sorted(DEPLOY.glob("requirements*.txt"))
-SCRIPTS = [DEPLOY / "run", DEPLOY / "test", DEPLOY / "lock", ROOT / ".ci" / "run"]
+SCRIPTS = [DEPLOY / "run", DEPLOY / "test", DEPLOY / "lock", DEPLOY / "build", ROOT / ".ci" / "run"]
 
 
 def pins(path: Path) -> dict[str, str]:

@@ -8,8 +8,9 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from proxy import __version__
+from proxy import __version__, cli
 from proxy.domain import errors, protocol_errors
 from proxy.domain.model import RefusalKind
 from proxy.observe.metrics import Metrics
@@ -27,6 +28,7 @@ LINKS = [
     for target in re.findall(r"\]\(([^)\s]+)\)", text)
     if not target.startswith("https://")
 ]
+COMMAND = re.compile(r"(?:deploy/run|thumb-proxy) ([a-z]+)\b([^`\n#]*)")
 CITATION = re.compile(r"docs/cloudreve\.md, (.+?)\)")
 CITATIONS = sorted(
     {
@@ -36,6 +38,7 @@ CITATIONS = sorted(
         for heading in CITATION.findall(path.read_text(encoding="utf-8"))
     }
 )
+CLOUDREVE, ANSWERS = ROOT / "docs" / "cloudreve.md", ROOT / "proxy" / "upstream" / "answers.py"
 README_BYTES = 10_000
 PATH = re.compile(r"(?<![\w./-])(?:deploy|config|docs|proxy|tests)/[\w./@-]*\w/?")
 NAMED_IN_CODE = re.compile(r"metrics\.watch\(\s*\"(\w+)\"")
@@ -141,6 +144,14 @@ def test_every_fact_that_is_cited_has_its_heading(name: str, heading: str) -> No
     assert f"\n## {heading}\n" in TEXTS["docs/cloudreve.md"], name
 
 
+def test_every_code_that_is_read_is_explained() -> None:
+    """Of Cloudreve's answers."""
+    read = set(re.findall(r"\b\d{3,5}\b(?=: RefusalKind|, \d{5}|\})", ANSWERS.read_text(encoding="utf-8")))
+    table = " ".join(re.findall(r"^\| ([-\d, ]+) \|", section(CLOUDREVE, "Codes"), re.MULTILINE))
+    assert len(read) > 20
+    assert read <= set(re.findall(r"\d+", table))
+
+
 def test_facts_are_cited_by_their_headings_alone() -> None:
     """A mention of the document without one would not be tested."""
     for folder in ("proxy", "tests", "deploy"):
@@ -153,6 +164,14 @@ def test_facts_are_cited_by_their_headings_alone() -> None:
 def test_every_file_that_is_named_is_there(path: str) -> None:
     """`config/local.toml` is the reader's own."""
     assert path == "config/local.toml" or (ROOT / path).exists()
+
+
+@pytest.mark.parametrize(("command", "rest"), sorted(set(COMMAND.findall(EVERYTHING))))
+def test_every_command_and_flag_that_is_named_is_known(command: str, rest: str) -> None:
+    """By the program itself."""
+    shown = CliRunner().invoke(cli._cli, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})  # noqa: SLF001
+    assert shown.exit_code == 0
+    assert set(re.findall(r"--[a-z-]+", rest)) <= set(re.findall(r"--[a-z-]+", shown.output))
 
 
 def test_every_variable_that_is_named_counts() -> None:

@@ -17,11 +17,14 @@ from proxy.cache import DEFAULT_TTL_S
 from proxy.domain import codec
 from proxy.domain.keys import site_digest
 from proxy.domain.model import Entry
+from proxy.domain.value_seal import ValueSeal
 from proxy.redis.circuit_breaker import State
 from proxy.redis.connect import Lines, lines_to
 from proxy.redis.failures import Trouble, trouble_of
 from proxy.settings import RedisSettings
 
+PLAIN = ValueSeal()
+"""Leaves values as they are."""
 _MAX_TTL_MS = 366 * 86400 * 1000
 _SCAN_COUNT = 500
 
@@ -46,7 +49,12 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
     """
 
     def __init__(
-        self, lines: Lines, namespace: str, site: str, observe: Callable[[Trouble], None] = lambda _: None
+        self,
+        lines: Lines,
+        namespace: str,
+        site: str,
+        observe: Callable[[Trouble], None] = lambda _: None,
+        seal: ValueSeal = PLAIN,
     ) -> None:
         # RedisBackend's own constructor is left out: it insists on building a client. aiocache's timeout stays off: it
         # cancels commands that are under way.
@@ -57,6 +65,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
             ttl=DEFAULT_TTL_S,
         )
         self.lines = lines
+        self.seal = seal
         self._observe = observe
 
     @classmethod
@@ -66,6 +75,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         site: str,
         observe: Callable[[Trouble], None] = lambda _: None,
         timer: Callable[[], float] = time.monotonic,
+        seal: ValueSeal = PLAIN,
     ) -> Self:
         """Build the tier of one Cloudreve site, named by its internal URL; raise ValueError for a bad Redis URL.
 
@@ -73,7 +83,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         """
         if settings.url is None:
             raise ValueError("redis.url is not set")
-        return cls(lines_to(settings.url, settings, timer, observe), settings.namespace, site, observe)
+        return cls(lines_to(settings.url, settings, timer, observe), settings.namespace, site, observe, seal)
 
     def __repr__(self) -> str:
         return f"RedisTier({self.namespace}, {self.state.value})"
@@ -90,8 +100,10 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
 
     async def find(self, key: str) -> Entry | None:
         """Give the entry, or None when there is none or Redis is in trouble."""
-        raw = await self.lines.read(self.build_key(key))
-        entry = None if raw is None else codec.decode(raw)
+        name = self.build_key(key)
+        raw = await self.lines.read(name)
+        opened = None if raw is None else self.seal.open(name, raw)
+        entry = None if opened is None else codec.decode(opened)
         if raw is not None and entry is None:
             self._observe(Trouble.GARBAGE)
         return entry
@@ -99,7 +111,9 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
     async def keep(self, key: str, entry: Entry, ttl_s: float) -> bool:
         """Keep an entry for `ttl_s` seconds, unless that is not positive or Redis is in trouble; tell whether it is."""
         name = self.build_key(key)
-        return ttl_s > 0 and self.lines.is_open(name) and await self._set(name, codec.encode(entry), ttl_s)
+        if ttl_s <= 0 or not self.lines.is_open(name):
+            return False
+        return await self._set(name, self.seal.seal(name, codec.encode(entry)), ttl_s)
 
     async def forget(self, key: str) -> None:
         """Drop an entry, unless Redis is in trouble."""

@@ -45,12 +45,15 @@ class Notes:
         """Give what Redis has."""
         if self._redis is None:
             return None
-        raw = await self._redis.lines.read(self._redis.build_key(key))
-        return raw.decode("ascii", "replace") if raw is not None else None
+        name = self._redis.build_key(key)
+        raw = await self._redis.lines.read(name)
+        opened = None if raw is None else self._redis.seal.open(name, raw)
+        return opened.decode("ascii", "replace") if opened is not None else None
 
     async def keep(self, key: str, text: str, ttl_s: float) -> None:
         """Write for `ttl_s` seconds: here at once, in Redis by the end."""
         self.remember(key, text, ttl_s)
         if self._redis is not None and ttl_s > 0:
             name, ttl_ms = self._redis.build_key(key), max(int(ttl_s * 1000), 1)
-            await self._redis.lines.ask(False, name, "SET", name, text, "PX", ttl_ms)
+            value = self._redis.seal.seal(name, text.encode())
+            await self._redis.lines.ask(False, name, "SET", name, value, "PX", ttl_ms)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from proxy.domain.value_seal import ValueSeal
 from proxy.redis.leases import KEPT, TOLD, Held, Lease, Leases
 from proxy.redis.pubsub import News
 
@@ -14,6 +15,9 @@ T = TypeVar("T")
 
 GRACE_S = 0.02
 """How long a message may still be on its way when its lease has gone already."""
+
+PATIENCE_S = 15.0
+"""How long others are waited for altogether: whoever can write to Redis can renew a lease for ever."""
 
 _OPEN = KEPT + b"open"
 
@@ -26,10 +30,19 @@ def _nothing(_: object) -> tuple[bytes, float]:
 class Cluster:
     """Shares work among the replicas of one Redis. While that is in trouble each does its own."""
 
-    def __init__(self, leases: Leases, news: News, name_of: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        leases: Leases,
+        news: News,
+        name_of: Callable[[str], str],
+        seal: ValueSeal,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._leases = leases
         self._news = news
         self._name_of = name_of
+        self._seal = seal
+        self._patience_s = patience_s
 
     async def share(
         self,
@@ -45,38 +58,53 @@ class Cluster:
         `find` is given what Redis holds under the key, or the message that `tell` wrote, or nothing: then it looks
         itself. What `keep` gives, bytes and for how many seconds, stands under the key before anybody hears of it, and
         nobody here waits for that. A leader that dies is succeeded when its lease runs out; one that fails, at once.
-        `turn` names the turn that `load` is going to take, so that it costs no way to Redis of its own.
+        After `patience_s` everybody loads, whatever others say. `turn` names the turn that `load` is going to take, so
+        that it costs no way to Redis of its own.
         """
-        name = self._name_of(key)
-        while True:
+        name, until = self._name_of(key), self._gives_up_at()
+
+        def sealed(landed: T) -> tuple[bytes, float]:
+            entry, ttl_s = keep(landed)
+            return self._seal.seal(name, entry) if entry else entry, ttl_s
+
+        def message_of(landed: T) -> bytes:
+            return self._seal.seal(_message_name(name), tell(landed))
+
+        while _now() < until:
             with self._news.reader(name) as message:
                 async with self._attempt(name, turn) as lease:
                     if lease.held is Held.MINE:
-                        return await _lead(lease, find, load, tell, keep)
+                        lease.found = self._seal.open(name, lease.found) or b""
+                        return await _lead(lease, find, load, message_of, sealed)
                 if lease.held is Held.UNKNOWN:
                     break
-                heard = await self._next(name, message)
-            told = await find(heard[1:]) if heard else None
+                heard = await self._next(name, message, until)
+            text = self._seal.open(_message_name(name), heard[1:]) if heard else None
+            told = await find(text) if text is not None else None
             if told is not None:
                 return told
-            if heard.startswith(TOLD):
+            if heard.startswith(TOLD) and text is not None:
                 break
         landed = await load()
-        self._leases.leave(name, *keep(landed))
+        self._leases.leave(name, *sealed(landed))
         return landed
 
     async def take_turns(self, key: str, work: Callable[[], Awaitable[T]], opens: Callable[[T], bool]) -> T:
         """Do work while no other replica does it, until an outcome that `opens` the way for all at once."""
-        name = self._name_of(key)
-        while True:
+        name, until = self._name_of(key), self._gives_up_at()
+        while _now() < until:
             with self._news.reader(name) as message:
                 async with self._leases.attempt(name) as lease:
                     if lease.held is Held.MINE:
                         outcome = await work()
                         lease.message = b"open" if opens(outcome) else None
                         return outcome
-                if lease.held is Held.UNKNOWN or await self._next(name, message) == _OPEN:
-                    return await work()
+                if lease.held is Held.UNKNOWN or await self._next(name, message, until) == _OPEN:
+                    break
+        return await work()
+
+    def _gives_up_at(self) -> float:
+        return _now() + self._patience_s
 
     @asynccontextmanager
     async def _attempt(self, name: str, turn: str | None) -> AsyncIterator[Lease]:
@@ -90,18 +118,30 @@ class Cluster:
             if turn is not None:
                 self._leases.disregard(self._name_of(turn))
 
-    async def _next(self, name: str, message: asyncio.Future[bytes]) -> bytes:
-        """Wait until the leader has told how it ended; give nothing when it failed, or has gone without a word."""
-        wait_s = self._news.poll_s
+    async def _next(self, name: str, message: asyncio.Future[bytes], until: float) -> bytes:
+        """Wait until the leader has told how it ended; give nothing when it failed, or has gone without a word.
+
+        So too when `until` has come.
+        """
+        wait_s = min(self._news.poll_s, max(until - _now(), 0.0))
         while True:
             await asyncio.wait({message}, timeout=wait_s)
             if message.done():
                 return message.result()
-            left_s = await self._leases.left_s(name)
-            if not left_s:
+            left_s = min(await self._leases.left_s(name), until - _now())
+            if left_s <= 0:
                 await asyncio.wait({message}, timeout=GRACE_S)
                 return message.result() if message.done() else b""
             wait_s = min(self._news.poll_s, left_s)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _message_name(name: str) -> str:
+    """Name a message about an entry: it opens as nothing else."""
+    return f"{name} message"
 
 
 async def _lead(

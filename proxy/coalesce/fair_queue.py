@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from proxy.coalesce.slots import Slots, Work
 from proxy.domain.client import Client
 from proxy.domain.errors import Busy
 
-RESERVED = 8
-"""One slot in this many is kept free of any single client, whose work may take minutes."""
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """A turn to come: the slot that it brings."""
+
+    group: str
+    slot: asyncio.Future[Work]
 
 
 @dataclass(slots=True)
 class _Wish:
-    """What is wanted, by which clients, and its turns that have not come yet."""
+    """What is wanted, of which group, by which clients, and its turns that have not come yet."""
 
+    group: str = ""
     admissions: int = 0
     clients: dict[Client, None] = field(default_factory=dict)
-    turns: set[asyncio.Future[Client]] = field(default_factory=set)
+    turns: set[_Turn] = field(default_factory=set)
 
 
 @dataclass(slots=True, eq=False)
@@ -38,28 +45,27 @@ class _Admission:
 class FairLimit:
     """At most `slots` at work at once; clients that wait are served round robin, each its oldest wish first.
 
+    With `slow`, work that takes longer gives its slot to others (`Slots`); work of one storage is of one group then.
     One client has at most `bound_per_client` places, and one slot in `RESERVED` is never its. When all `places` are
     taken, the client with the most of them loses its youngest to the newcomer, if it has more than that would have.
     Work in a slot is never given up, nor is what several clients want. What several clients want has its turn as soon
     as it would for any of them.
     """
 
-    def __init__(self, slots: int, bound_per_client: int, places: int | None = None) -> None:
-        self._free = slots
-        self._most = slots - slots // RESERVED
+    def __init__(self, slots: int, bound_per_client: int, places: int | None = None, slow: int = 0) -> None:
+        self._slots = Slots(slots, slow, self._serve)
         self._bound_per_client = bound_per_client
         self._places = places
         self._taken = 0
-        self._busy: Counter[Client] = Counter()
         self._working: set[asyncio.Task[Any] | None] = set()
         self._admitted: dict[Client, dict[_Admission, None]] = {}
         self._wishes: dict[str, _Wish] = {}
-        self._queues: OrderedDict[Client, deque[asyncio.Future[Client]]] = OrderedDict()
+        self._queues: OrderedDict[Client, deque[_Turn]] = OrderedDict()
 
     @contextmanager
-    def admitted(self, client: Client, name: str) -> Iterator[None]:
+    def admitted(self, client: Client, name: str, group: str = "") -> Iterator[None]:
         """Take a place for some work of the current task, or raise Busy; also when it is lost to another client."""
-        admission = self._admit(client, name)
+        admission = self._admit(client, name, group)
         self.hurry(client, name)
         try:
             yield
@@ -87,17 +93,14 @@ class FairLimit:
     async def slot(self, name: str) -> AsyncIterator[None]:
         """Wait for the turn of work that has been admitted, and do it."""
         wish, task = self._wishes[name], asyncio.current_task()
-        client = next((each for each in wish.clients if self._may_work(each)), None)
-        if client is not None:
-            self._begin(client)
-        else:
-            client = await self._turn(wish)
+        client = next((each for each in wish.clients if self._slots.may_begin(each, wish.group)), None)
+        work = self._slots.begin(client, wish.group) if client is not None else await self._turn(wish)
         self._working.add(task)
         try:
             yield
         finally:
             self._working.discard(task)
-            self._end(client)
+            self._slots.end(work)
 
     @asynccontextmanager
     async def turn(self, client: Client, name: str) -> AsyncIterator[None]:
@@ -106,13 +109,13 @@ class FairLimit:
             async with self.slot(name):
                 yield
 
-    def _admit(self, client: Client, name: str) -> _Admission:
+    def _admit(self, client: Client, name: str, group: str) -> _Admission:
         own = self._admitted.get(client, {})
         if len(own) >= self._bound_per_client:
             raise Busy("You are waiting for too many thumbnails already.")
         if self._places is not None and self._taken >= self._places:
             self._evict_for(len(own) + 1)
-        admission = _Admission(client, self._wishes.setdefault(name, _Wish()), asyncio.current_task())
+        admission = _Admission(client, self._wishes.setdefault(name, _Wish(group)), asyncio.current_task())
         admission.wish.admissions += 1
         self._admitted.setdefault(client, {})[admission] = None
         self._taken += 1
@@ -141,38 +144,24 @@ class FairLimit:
         if not admissions:
             del self._admitted[admission.client]
 
-    def _may_work(self, client: Client) -> bool:
-        return self._free > 0 and self._busy[client] < self._most
-
-    def _begin(self, client: Client) -> None:
-        self._free -= 1
-        self._busy[client] += 1
-
-    def _end(self, client: Client) -> None:
-        self._free += 1
-        self._busy[client] -= 1
-        if not self._busy[client]:
-            del self._busy[client]
-        self._serve()
-
-    async def _turn(self, wish: _Wish) -> Client:
-        """Wait for a slot; give the client whose it is."""
-        turn: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
+    async def _turn(self, wish: _Wish) -> Work:
+        """Wait for a slot."""
+        turn = _Turn(wish.group, asyncio.get_running_loop().create_future())
         wish.turns.add(turn)
         for client in wish.clients:
             self._queues.setdefault(client, deque()).append(turn)
         try:
-            return await turn
+            return await turn.slot
         except asyncio.CancelledError:
-            if not turn.cancelled():
-                self._end(turn.result())  # the slot was handed over in the very step of the cancellation
+            if not turn.slot.cancelled():
+                self._slots.end(turn.slot.result())  # it was handed over in the very step of the cancellation
             raise
         finally:
             wish.turns.discard(turn)
             for client in wish.clients:
                 self._leave_queue(client, turn)
 
-    def _leave_queue(self, client: Client, turn: asyncio.Future[Client]) -> None:
+    def _leave_queue(self, client: Client, turn: _Turn) -> None:
         queue = self._queues.get(client)
         if queue is not None and turn in queue:
             queue.remove(turn)
@@ -181,24 +170,17 @@ class FairLimit:
 
     def _serve(self) -> None:
         """Hand free slots to the clients whose turn it is, each of which then queues up behind all others."""
-        for client in tuple(self._queues) if self._free > 0 else ():
-            if not self._may_work(client):
+        for client in tuple(self._queues) if self._slots.are_free else ():
+            turn = self._next_of(client)
+            if turn is None:
                 continue
-            queue = self._queues.pop(client)
-            turn = _first_of(queue)
-            if queue:
-                self._queues[client] = queue
-            if turn is not None:
-                self._begin(client)
-                turn.set_result(client)
-                if not self._free:
-                    return
+            self._queues.move_to_end(client)
+            self._leave_queue(client, turn)
+            turn.slot.set_result(self._slots.begin(client, turn.group))
+            if not self._slots.are_free:
+                return
 
-
-def _first_of(queue: deque[asyncio.Future[Client]]) -> asyncio.Future[Client] | None:
-    """Take the next turn out; one that is done was served for another client, or its work was cancelled just now."""
-    while queue:
-        turn = queue.popleft()
-        if not turn.done():
-            return turn
-    return None
+    def _next_of(self, client: Client) -> _Turn | None:
+        """Find the oldest turn that may come; one that is done was served for another client, or was cancelled."""
+        turns = (turn for turn in self._queues[client] if not turn.slot.done())
+        return next((turn for turn in turns if self._slots.may_begin(client, turn.group)), None)

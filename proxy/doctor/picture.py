@@ -112,7 +112,7 @@ def _unknown_origin(origin: str, way: Way, *, is_fetched: bool) -> Finding:
 
 def _foreign(target: Target, origin: str, url: URL, way: Way, *, is_fetched: bool) -> Finding:
     if not target.guarded:
-        return Finding(Verdict.OK, "image URL", f"It is on {origin}, which cloudreve.image_hosts lists.")
+        return Finding(Verdict.OK, "image URL", f"It is on {origin}, which the configuration names.")
     if is_fetched:
         return Finding(Verdict.OK, "image URL", f"It is on {origin}, at a public address.")
     hosts = [*way.settings.cloudreve.image_hosts, url.raw_authority]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TypeAlias, assert_never
 
 import msgspec
 
 from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal, RefusalKind
+from proxy.domain.sniff import MEDIA_TYPES
 
+MAX_TEXT_CHARS = 200
+"""How long a refusal's texts are at most."""
 VERSION = 3
 """Raise it with every change of shape: replicas of two versions then share no entry instead of misreading one."""
 
@@ -68,12 +72,26 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(raw: bytes) -> Entry | None:
-    """Read an entry; None for anything that this version did not write: garbage, truncated, another shape."""
+    """Read an entry; None for anything that no gateway of this version writes: garbage, another shape, no picture."""
     try:
-        written = _decoder.decode(raw)
-        return _entry(written)
+        entry = _entry(_decoder.decode(raw))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    return entry if _is_sound(entry) else None
+
+
+def _is_sound(entry: Entry) -> bool:
+    """Tell whether a gateway may have written this: others may write to the store as well."""
+    match entry:
+        case Grant():
+            return isfinite(entry.fresh_until) and isfinite(entry.granted_at)
+        case Refusal():
+            is_short = max(len(entry.message), len(entry.correlation_id)) <= MAX_TEXT_CHARS
+            return isfinite(entry.asked_at) and is_short and entry.correlation_id.isprintable()
+        case Picture():
+            return entry.media_type in MEDIA_TYPES
+        case NoVariant():
+            return True
 
 
 def _entry(written: _Written) -> Entry:

@@ -14,7 +14,7 @@ ESCAPED_BYTES = 3
 _SCHEME = b"cloudreve://"
 _FILESYSTEMS = frozenset({b"my", b"share", b"shared_with_me", b"trash"})
 _OWNED = frozenset({"my", "share"})
-"""Where the id says whose file it is; the others are the asking user's, whatever id they carry (measured on 4.14.0)."""
+"""Where the id says whose file it is; elsewhere it means nothing (docs/cloudreve.md, File URIs)."""
 _UNESCAPED = "-_.!~*'()"
 """Beside letters and digits: what encodeURIComponent leaves alone, so that our form is that of Cloudreve's own page."""
 
@@ -35,7 +35,7 @@ def parse(text: str, max_bytes: int) -> FileUri:
     raw = _encoded(text, max_bytes)
     raw, _, fragment = raw.partition(b"#")
     _decoded(fragment)  # it means nothing, but a broken one makes Cloudreve refuse the whole
-    raw = raw.partition(b"?")[0]  # a search in a folder, and nothing to a thumbnail (measured on 4.14.0)
+    raw = raw.partition(b"?")[0]  # a search in a folder, and nothing to a thumbnail (docs/cloudreve.md, File URIs)
     if raw[: len(_SCHEME)].lower() != _SCHEME:
         raise BadRequest(f"The File URI does not start with cloudreve://; {_ACCEPTED}.")
     authority, _, path = raw[len(_SCHEME) :].partition(b"/")

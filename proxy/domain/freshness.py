@@ -58,6 +58,17 @@ def is_final(refusal: Refusal) -> bool:
     return refusal_ttl_s(refusal, not_found_s=1.0, denied_s=1.0) > 0
 
 
+def is_plausible(entry: Grant | Refusal, now: float, *, slack_s: float, max_ttl_s: float, refused_s: float) -> bool:
+    """Tell whether the rules of this gateway allow such an entry now: what a store holds may be written by others.
+
+    `slack_s` is how far clocks may differ, `refused_s` how long after it was asked for a refusal is kept at most.
+    """
+    latest = now + slack_s
+    if isinstance(entry, Grant):
+        return entry.granted_at <= latest and entry.fresh_until <= latest + max_ttl_s
+    return now - slack_s - refused_s < entry.asked_at <= latest
+
+
 def backoff_s(attempt: int, jitter: float) -> float:
     """Tell how many seconds to wait before asking again for a thumbnail that is being generated.
 

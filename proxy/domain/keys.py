@@ -18,6 +18,10 @@ _DIGEST_BYTES = 20
 _OWN_PATH = re.compile(r"/api/v4/file/content/([A-Za-z0-9]+)/\d+/[^/]+")
 """`/{entity id}/{speed}/{name}`: of these only the entity id is stable (docs/cloudreve.md, resolve)."""
 
+_SLAVE_CONTENT = re.compile(r"(/api/v4/slave/file/content/\d+/[^/]+/)\d+/[^/]+")
+"""`/{number}/{base64 path}/{speed}/{name}` at another node of the site: the name is the file's at the moment
+(docs/cloudreve.md, Storage elsewhere)."""
+
 _OWN_QUERY = frozenset({"sign", "thumb", "download"})
 
 
@@ -67,8 +71,10 @@ _SCHEMES = (
     _scheme("sign", shape=r"[\w-]{43}=:\d+\Z"),  # Cloudreve's other nodes and content proxies: digest, deadline
     _scheme("sig sv se", "st sp sr spr sip skoid sktid skt ske sks skv sdd saoid suoid scid ss srt si"),  # Azure
 )
-"""As Cloudreve's storage drivers sign (*source*). Nothing here selects content: `x-oss-process`, `x-image-process`,
-`imageMogr2/...`, `response-content-type`, `versionId` stay in the name."""
+"""As Cloudreve's storage drivers sign (docs/cloudreve.md, Storage elsewhere).
+
+Nothing here selects content: `x-oss-process`, `x-image-process`, `imageMogr2/...`, `response-content-type`, `versionId`
+stay in the name."""
 
 
 def grant_key(identity: Identity, uri: FileUri) -> str:
@@ -156,7 +162,9 @@ def _name(url: URL, internal: bool) -> PictureName:
     if entity is not None:
         return PictureName(_digest(b"own", *entity), own=True)
     place = (url.scheme, url.raw_user or "", url.raw_password or "", (url.raw_host or "").lower(), str(url.port))
-    return PictureName(_digest(b"foreign", *place, url.raw_path, _unsigned(url.raw_query_string)), own=False)
+    query = _unsigned(url.raw_query_string)
+    node = _SLAVE_CONTENT.fullmatch(url.raw_path) if query != url.raw_query_string else None
+    return PictureName(_digest(b"foreign", *place, node[1] if node else url.raw_path, query), own=False)
 
 
 def _own_entity(url: URL) -> tuple[str, str] | None:

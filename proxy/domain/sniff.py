@@ -17,6 +17,10 @@ _BMP_HEADERS = frozenset(pack("<I", size) for size in (12, 16, 40, 52, 56, 64, 1
 _AVIF = frozenset({b"avif", b"avis"})
 _HEIC = frozenset({b"heic", b"heix", b"hevc", b"hevx"})
 _HEIF = frozenset({b"mif1", b"msf1"})
+MEDIA_TYPES = frozenset(
+    {*_SIGNATURES.values(), "image/webp", "image/bmp", "image/x-icon", "image/avif", "image/heic", "image/heif"}
+)
+"""All that `media_type` returns."""
 
 
 def media_type(head: bytes) -> str | None:

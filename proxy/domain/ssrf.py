@@ -87,7 +87,7 @@ class Target:
 
     url: URL = field(repr=False)
     internal: bool
-    """The site itself, at its internal address."""
+    """Cloudreve itself, at its internal address."""
     guarded: bool
     """Neither the site nor listed, so that only a public address will do."""
 
@@ -139,9 +139,10 @@ class Origins:
             origin, rest = _split(url)
         except ValueError as error:
             raise UpstreamError(f"The image URL {error}.") from None
-        internal = origin in self._own
+        is_own = origin in self._own
+        internal = origin == self._base or (is_own and rest.startswith(_OWN_PATHS))
         place = self._base if internal else origin
-        return Target(URL(f"{place}{rest}", encoded=True), internal, not internal and not self._is_listed(origin))
+        return Target(URL(f"{place}{rest}", encoded=True), internal, not is_own and not self._is_listed(origin))
 
     def follow(self, base: Target, location: str) -> Target:
         """Return where a redirect from `base` leads; `UpstreamError` where it must not be followed."""
@@ -160,6 +161,8 @@ class Origins:
         return not exact.isdisjoint(self._listed) or origin.host.endswith(self._suffixes)
 
 
+_OWN_PATHS = ("/api/", "/f/")
+"""What Cloudreve answers itself; below another path of its public address a proxy may have storage."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_PORT = 65535
 _MAX_NAME = 253

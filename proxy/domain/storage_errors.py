@@ -14,12 +14,16 @@ class StorageBusy(ProxyError):
     category = "storage_busy"
     title = "Storage busy"
 
-    def __init__(
-        self, after_s: float, detail: str = "The picture's storage asks to be left alone for a while."
-    ) -> None:
+    def __init__(self, after_s: float, detail: str = "The picture's storage is left alone for a while.") -> None:
         super().__init__(detail)
         self.after_s = after_s
         self.retry_after_s = -int(-after_s // 1)  # rounded up
+
+
+class NotMade(GrantRejected):
+    """Another node of the site could not make the thumbnail; it cannot either while others ask for the same."""
+
+    category = "not_made"
 
 
 class NotStored(GrantRejected):

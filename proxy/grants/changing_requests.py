@@ -5,10 +5,10 @@ from __future__ import annotations
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FILES = "/api/v4/file"
 _UPLOADED = "/api/v4/callback/"
-"""Here the page says, with a GET for some kinds of storage, that it has sent a file to storage itself (*source*:
-routers/router.go of 4.14.0)."""
+"""Here the page says, with a GET for some kinds of storage, that it has sent a file to storage itself
+(docs/cloudreve.md, Changes)."""
 _HARMLESS = tuple(f"{_FILES}/{name}" for name in ("url", "pin", "lock", "viewerSession", "wopi"))
-"""They read, write what no picture shows, or are called by office servers, who have no token (*source*: the same)."""
+"""They change no picture, or are called by office servers, which have no token (docs/cloudreve.md, Changes)."""
 
 
 def changes_files(method: str, path: str) -> bool:

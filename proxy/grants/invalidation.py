@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from cachetools import TLRUCache
@@ -12,13 +13,15 @@ from proxy.cache.shared_values import Notes
 from proxy.coalesce.singleflight import Flights
 from proxy.domain.freshness import DATE_PRECISION_S
 from proxy.domain.keys import changed_key
-from proxy.domain.model import Identity, IdentityKind
+from proxy.domain.model import Grant, Identity, IdentityKind, Refusal
 from proxy.upstream.clock import Clock
 
 LOOK_S = 2.0
 """How long a user is believed not to have changed anything at another replica."""
 SLACK_S = 2 * DATE_PRECISION_S
 """What is granted so soon after a change at another replica may be older than it: they agree on the time no better."""
+FUTURE_S = 60.0
+"""How far ahead another replica's time may be: two that know Cloudreve's clock differ by less."""
 KNOWN_USERS = 10_000
 
 
@@ -65,9 +68,14 @@ class Changes:
             key, sure_until = changed_key(identity.subject), self._clock.now() + LOOK_S
             shared = await self._notes.shared(key)
             own = self._notes.lookup(key)  # after what takes time
-            at = _time(own) if shared == own else max(_time(own), _time(shared) + SLACK_S)
+            at = _time(own) if shared == own else max(_time(own), self._heard(shared))
             known = self._known[identity.subject] = Change(at, sure_until)
         return known
+
+    def _heard(self, text: str | None) -> float:
+        """Read another replica's time; one far in the future, which none of ours tells, counts for nothing."""
+        at = _time(text)
+        return at + SLACK_S if at <= self._clock.now() + FUTURE_S else NEVER.at
 
 
 def _time(text: str | None) -> float:
@@ -75,3 +83,15 @@ def _time(text: str | None) -> float:
         at = float(text or "")
         return at if math.isfinite(at) else NEVER.at
     return NEVER.at
+
+
+def is_older(entry: Grant | Refusal, changed: Change) -> bool:
+    """Tell whether Cloudreve was asked before a change, of which its answer cannot know then."""
+    asked_at = entry.granted_at if isinstance(entry, Grant) else entry.asked_at
+    return asked_at <= changed.at
+
+
+def ended_by(changed: Change, grant: Grant) -> Grant:
+    """Let a grant from before a change be over since then."""
+    is_over = is_older(grant, changed)
+    return replace(grant, fresh_until=min(grant.fresh_until, changed.at)) if is_over else grant

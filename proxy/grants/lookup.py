@@ -14,7 +14,7 @@ from proxy.coalesce.singleflight import Flights
 from proxy.domain.client import Client, client_of
 from proxy.domain.codec import encode
 from proxy.domain.errors import AccountFailed, Busy, InvalidToken, Refused, StillGenerating, TooSlow, Unreachable
-from proxy.domain.freshness import is_final, refusal_ttl_s, renew_at
+from proxy.domain.freshness import is_final, is_plausible, refusal_ttl_s, renew_at
 from proxy.domain.keys import grant_key
 from proxy.domain.model import (
     Entry,
@@ -29,11 +29,14 @@ from proxy.domain.model import (
     ThumbRequest,
     Visitor,
 )
-from proxy.grants.invalidation import NEVER, Change, Changes
+from proxy.grants.invalidation import NEVER, SLACK_S, Change, Changes, ended_by, is_older
 from proxy.grants.resolve import Resolver
 from proxy.observe.metrics import Metrics
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
+
+UNKNOWN_CLOCK_S = 86_400.0
+"""How far Cloudreve's clock may be ahead of ours before it has told its time."""
 
 
 class FoundGrant(NamedTuple):
@@ -85,6 +88,7 @@ class Grants:
         """Give a live grant; raise Refused when Cloudreve said no, StillGenerating when it took too long."""
         key, changed = grant_key(visitor.identity, request.uri), await self._last_change(visitor)
         kept = await self._tiers.find(key, (Grant, Refusal), self._promotion_s, _client(visitor, request))
+        kept = kept if kept is not None and self._is_plausible(kept[0]) else None
         if kept is not None and self._counts(kept[0], changed):
             sure_until = min(visitor.sure_until, changed.sure_until)
             found = FoundGrant(self._allowed(kept[0]), kept[1], collapsed=False, key=key, sure_until=sure_until)
@@ -118,7 +122,7 @@ class Grants:
         try:
             entry, collapsed = await self._flown(key, visitor, request, changed)
         except (Unreachable, TooSlow):
-            ended = _ended_by(changed, old) if isinstance(old, Grant) else None
+            ended = ended_by(changed, old) if isinstance(old, Grant) else None
             if ended is None or self.remaining_s(ended) <= -self._settings.grants.stale_if_error_s:
                 raise
             return FoundGrant(ended, Source.STALE, collapsed=False)
@@ -142,7 +146,7 @@ class Grants:
                 if not collapsed:
                     raise
             else:
-                if not collapsed or not _is_older(entry, changed):
+                if not collapsed or not is_older(entry, changed):
                     return entry, collapsed
                 changed = NEVER  # the next one sets out after the visitor has come
 
@@ -160,14 +164,24 @@ class Grants:
 
     def _counts(self, entry: Grant | Refusal, changed: Change) -> bool:
         is_alive = isinstance(entry, Refusal) or self.remaining_s(entry) > 0
-        return is_alive and not _is_older(entry, changed)
+        return is_alive and not is_older(entry, changed)
+
+    def _is_plausible(self, entry: Entry) -> bool:
+        """Tell whether a gateway may have written this. Until Cloudreve's clock is known ours may be wrong by hours."""
+        if not isinstance(entry, (Grant, Refusal)):
+            return False
+        slack_s = SLACK_S if self._clock.is_set else UNKNOWN_CLOCK_S
+        refused_s = self._settings.cloudreve.resolve_timeout_s + max(self._remaining_s(entry), 0.0)
+        max_ttl_s = self._settings.grants.max_ttl_s
+        return is_plausible(entry, self._clock.now(), slack_s=slack_s, max_ttl_s=max_ttl_s, refused_s=refused_s)
 
     def _promotion_s(self, entry: Entry) -> float:
         """Tell how long what Redis held may stay in memory.
 
         Not at all where only Redis can tell when it ends: a refusal, and a grant until Cloudreve's clock is known.
         """
-        return self._kept_s(entry) if isinstance(entry, Grant) and self._clock.is_set else 0.0
+        is_known = isinstance(entry, Grant) and self._clock.is_set and self._is_plausible(entry)
+        return self._kept_s(entry) if isinstance(entry, Grant) and is_known else 0.0
 
     def _remaining_s(self, entry: Grant | Refusal) -> float:
         if isinstance(entry, Grant):
@@ -187,7 +201,9 @@ class Grants:
         async def find(left: bytes) -> Grant | Refusal | None:
             entry = await self._tiers.find_shared(key, self._promotion_s, left, _client(visitor, request))
             changed = await self._last_change(visitor)
-            if isinstance(entry, Refusal) and not _is_older(entry, changed):
+            if entry is None or not self._is_plausible(entry):
+                return None
+            if isinstance(entry, Refusal) and not is_older(entry, changed):
                 self._tiers.forget_here(key)  # the grant of before, which would bridge an outage
                 return entry
             return entry if self._lasts(entry, after, changed) else None
@@ -221,18 +237,6 @@ class Grants:
 
 def _client(visitor: Visitor, request: ThumbRequest) -> Client:
     return client_of(visitor.identity, request.client)
-
-
-def _is_older(entry: Grant | Refusal, changed: Change) -> bool:
-    """Tell whether Cloudreve was asked before a change, of which its answer cannot know then."""
-    asked_at = entry.granted_at if isinstance(entry, Grant) else entry.asked_at
-    return asked_at <= changed.at
-
-
-def _ended_by(changed: Change, grant: Grant) -> Grant:
-    """Let a grant from before a change be over since then."""
-    is_over = _is_older(grant, changed)
-    return replace(grant, fresh_until=min(grant.fresh_until, changed.at)) if is_over else grant
 
 
 def _is_anonymous(resolution: Grant | Refusal) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from weakref import WeakValueDictionary
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from proxy.coalesce.distributed_singleflight import Alone, Cluster
 from proxy.coalesce.fair_queue import FairLimit
@@ -16,10 +16,19 @@ from proxy.domain.client import client_of
 from proxy.domain.freshness import backoff_s
 from proxy.domain.keys import turn_key
 from proxy.domain.model import Generating, Grant, Resolution, ThumbRequest, Visitor
+from proxy.upstream.answers import UPLOAD_FAILED_CODES
 from proxy.upstream.cloudreve import Cloudreve
 
 GENERATED_NAMES = 100_000
 """How many files are remembered as having a thumbnail already, so that their resolves need no turns."""
+
+UPLOADS = 5
+"""How often a thumbnail that Cloudreve could not store is asked for, which is generated anew each time."""
+UPLOAD_PAUSE_S = 0.25
+"""Before the second time; twice as long before each further one, so that all of them take some five seconds."""
+FAILED_S = 5.0
+"""How long nobody asks for a thumbnail after that."""
+FAILED_NAMES = 10_000
 
 
 class Resolver:
@@ -41,10 +50,12 @@ class Resolver:
         self._sleep = sleep
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._generated: LRUCache[str, None] = LRUCache(GENERATED_NAMES)
+        self._failed: TTLCache[str, Generating] = TTLCache(FAILED_NAMES, FAILED_S)
 
     def admitted(self, visitor: Visitor, request: ThumbRequest) -> AbstractContextManager[None]:
         """Take a place among those who wait, or raise Busy; to be held while resolving."""
-        return self._limit.admitted(client_of(visitor.identity, request.client), _name(visitor, request))
+        client = client_of(visitor.identity, request.client)
+        return self._limit.admitted(client, _name(visitor, request), _folder(visitor, request))
 
     def hurry(self, visitor: Visitor, request: ThumbRequest) -> None:
         """Let a resolve that another was admitted for have its turn as if this visitor had asked first."""
@@ -73,19 +84,35 @@ class Resolver:
         return await work()
 
     async def _patiently(self, name: str, visitor: Visitor, request: ThumbRequest) -> Resolution:
-        """Ask again while the thumbnail is being generated for somebody else."""
-        started, attempt = asyncio.get_running_loop().time(), 0
+        """Ask again while the thumbnail is being generated for somebody else, and a few times where that fails."""
+        failed = self._failed.get(name)
+        if failed is not None:
+            return failed
+        started, attempt, failures = asyncio.get_running_loop().time(), 0, 0
         while True:
             async with self._limit.slot(name):
                 resolution = await self._cloudreve.resolve(request.uri, visitor.credentials)
             if isinstance(resolution, Grant):
                 self._generated[name] = None
-            pause_s = backoff_s(attempt, random.random())  # noqa: S311 - jitter is no secret
+            failures = failures + 1 if _has_failed(resolution) else 0
+            if isinstance(resolution, Generating) and failures >= UPLOADS:
+                self._failed[name] = resolution
+                return resolution
+            pause_s = backoff_s(attempt, random.random()) + _upload_pause_s(failures)  # noqa: S311 - jitter is no secret
             elapsed_s = asyncio.get_running_loop().time() - started
             if not isinstance(resolution, Generating) or elapsed_s + pause_s >= self._deadline_s:
                 return resolution
             attempt += 1
             await self._sleep(pause_s)
+
+
+def _has_failed(resolution: Resolution) -> bool:
+    """Tell whether the thumbnail could not be stored; during a race that is so for those who lose it."""
+    return isinstance(resolution, Generating) and resolution.code in UPLOAD_FAILED_CODES
+
+
+def _upload_pause_s(failures: int) -> float:
+    return UPLOAD_PAUSE_S * 2 ** (failures - 1) if failures else 0.0
 
 
 def _is_shared(request: ThumbRequest) -> bool:
@@ -95,6 +122,12 @@ def _is_shared(request: ThumbRequest) -> bool:
 
 def _name(visitor: Visitor, request: ThumbRequest) -> str:
     return turn_key("" if _is_shared(request) else visitor.identity.subject, request.uri)
+
+
+def _folder(visitor: Visitor, request: ThumbRequest) -> str:
+    """Name the folder below the root in which the file is: what is in it is kept by one storage, as a rule."""
+    parents = request.uri.text.split("/")[:-1]
+    return "/".join(("" if _is_shared(request) else visitor.identity.subject, *parents[2:4]))
 
 
 def _is_grant(resolution: Resolution) -> bool:

@@ -53,8 +53,8 @@ def no(error: ProxyError, *, for_anybody: bool) -> Reply:
     has its true status beside the same body, so that clients try again and Cloudreve's page shows an icon.
 
     A bad token is refused here, while Cloudreve treats it as anonymous. `code` 401 under status 200 makes its page sign
-    the user out (*source*), so that it is used only where anonymous visitors can see nothing; `for_anybody` says that
-    they might see this URI, and then the status is 401 too.
+    the user out (docs/cloudreve.md, Sign-in), so that it is used only where anonymous visitors can see nothing;
+    `for_anybody` says that they might see this URI, and then the status is 401 too.
     """
     if isinstance(error, Refused):
         refusal = error.refusal

@@ -73,8 +73,11 @@ class Sealed:
 
     async def _as_seen(self, grant: Grant) -> Grant:
         """Give the grant with the version of a foreign picture that was last seen under it, if it is known."""
-        kept = None if grant.own else await self._tiers.find(seen_key(grant.url), (Grant,), self._remaining_s)
-        return replace(grant, version=kept[0].version) if kept else grant
+        if grant.own:
+            return grant
+        kept = await self._tiers.find(seen_key(grant.url), (Grant,), lambda _: self._remaining_s(grant))
+        is_it = kept is not None and replace(kept[0], version="") == replace(grant, version="")
+        return kept[0] if kept is not None and is_it else grant
 
     async def _note(self, grant: Grant, version: str) -> None:
         """Note it apart from the identity's own grant, which may be a newer one by now."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cachetools import TTLCache
 
 from proxy.domain.client import Client
-from proxy.domain.errors import GrantRejected, ProxyError, UpstreamError
+from proxy.domain.errors import GrantRejected, ProxyError, Refused, UpstreamError
 from proxy.domain.keys import etag, picture_key
 from proxy.domain.model import (
     Grant,
@@ -18,17 +18,20 @@ from proxy.domain.model import (
     PictureHead,
     PictureId,
     PictureRequest,
+    Refusal,
+    RefusalKind,
     SessionCookie,
     SessionRef,
     Source,
 )
 from proxy.domain.response_fields import Handling, matches
-from proxy.domain.storage_errors import NotStored, StorageBusy
+from proxy.domain.storage_errors import NotMade, NotStored, StorageBusy
 from proxy.domain.variant import ORIGINAL, Variant
 from proxy.grants.lookup import FoundGrant
 from proxy.pictures.lookup import Pictures
 from proxy.pictures.stream_buffer import Download
 from proxy.pictures.variants import Variants
+from proxy.upstream.answers import FAILED_CODE
 from proxy.upstream.clock import Clock
 
 Note = Callable[[Grant, str], Awaitable[None]]
@@ -90,16 +93,21 @@ class Answers:
         self._pictures = pictures
         self._variants = variants
         self._clock = clock
-        self._refused: TTLCache[PictureId, bool] = TTLCache(REFUSED_PICTURES, REFUSED_S, timer=clock.timer)
-        """Whether the picture may still come, of those that are granted and cannot be fetched."""
+        self._refused: TTLCache[PictureId, type[GrantRejected]] = TTLCache(
+            REFUSED_PICTURES, REFUSED_S, timer=clock.timer
+        )
+        """Why pictures that are granted cannot be fetched."""
 
     def refused(self, grant: Grant, error: GrantRejected) -> ProxyError:
         """Remember for seconds that this picture is granted and cannot be fetched; return the error that says so."""
-        self._refused[grant.picture] = isinstance(error, NotStored)
+        self._refused[grant.picture] = type(error)
         return self._refusal(grant)
 
     def _refusal(self, grant: Grant) -> ProxyError:
-        if self._refused.get(grant.picture):
+        reason = self._refused.get(grant.picture)
+        if reason is NotMade:
+            return Refused(Refusal(RefusalKind.NOT_FOUND, FAILED_CODE))
+        if reason is NotStored:
             return StorageBusy(REFUSED_S, "The picture is granted, but its storage does not give it (yet).")
         return UpstreamError("Cloudreve grants an image URL that is not honoured; is its clock right?")
 
@@ -109,10 +117,11 @@ class Answers:
         if tag and matches(request.if_none_match, tag):
             handling = Handling(found.source, None, found.collapsed)
             return Answer(identity, tag, self._remaining_s(grant), handling, None, found, request.client)
+        note = self._noting(found, note)
         shown = await self._found(found, request, note)
         head = shown.body.head if isinstance(shown.body, Picture) else await shown.body.opened()
         source = shown.body.source if isinstance(shown.body, Download) else shown.source
-        await _note_version(found, shown.body, head, note)
+        await _note_version(found, shown.body, head, source, note)
         tag = _etag(grant, head.version, shown.variant)
         is_known = bool(tag) and matches(request.if_none_match, tag or "")
         handling = Handling(found.source, source, found.collapsed or shown.collapsed, is_interim=shown.is_interim)
@@ -128,25 +137,35 @@ class Answers:
         if grant.picture in self._refused:
             raise self._refusal(grant)
         is_new = found.source is Source.UPSTREAM
-        body, source, collapsed = await self._pictures.find(grant, request.client, is_new=is_new)
+        body, source, collapsed = await self._pictures.find(grant, request.client, found.key, is_new=is_new)
+        is_stale = source is Source.STALE
         if variant.is_original or known is not None:
-            return _Found(body, source, collapsed, ORIGINAL)
+            return _Found(body, source, collapsed, ORIGINAL, is_stale)
         whole = await body.whole() if isinstance(body, Download) else body
         source = body.source if isinstance(body, Download) else source
-        await _note_version(found, whole, whole.head, note)
+        await _note_version(found, whole, whole.head, source, note)
         made = await self._variants.make(whole, variant, request.client)
         if isinstance(made, Picture):
-            return _Found(made, source, collapsed, variant)
-        return _Found(whole, source, collapsed, ORIGINAL, is_interim=made is None)
+            return _Found(made, source, collapsed, variant, is_stale)
+        return _Found(whole, source, collapsed, ORIGINAL, is_interim=is_stale or made is None)
+
+    def _noting(self, found: FoundGrant, note: Note) -> Note:
+        async def noted(grant: Grant, version: str) -> None:
+            self._pictures.show(found.key, grant.picture, version)
+            await note(grant, version)
+
+        return noted
 
     def _remaining_s(self, grant: Grant) -> float:
         return grant.fresh_until - self._clock.now()
 
 
-async def _note_version(found: FoundGrant, body: Picture | Download, head: PictureHead, note: Note) -> None:
+async def _note_version(
+    found: FoundGrant, body: Picture | Download, head: PictureHead, source: Source, note: Note
+) -> None:
     """Take note of the version of a foreign picture, with its last byte where it is not known before."""
     grant = found.grant
-    if grant.own:
+    if grant.own or source is Source.STALE:
         return
     if head.version not in ("", grant.version):
         await note(grant, head.version)

@@ -61,7 +61,7 @@ class Variants:
             return None
         key = picture_key(variant_id(grant.picture, variant))
         kept = await self._tiers.find(key, (Picture, NoVariant), self._ttl_s)
-        if kept is None or not (grant.own or kept[0].version == grant.version):
+        if kept is None or not self._fits(kept[0]) or not (grant.own or kept[0].version == grant.version):
             return None
         return FoundVariant(*kept)
 
@@ -85,8 +85,9 @@ class Variants:
 
         async def find(left: bytes) -> Picture | NoVariant | None:
             entry = await self._tiers.find_shared(key, self._ttl_s, left)
-            is_it = isinstance(entry, (Picture, NoVariant)) and entry.version == original.version
-            return entry if is_it and isinstance(entry, (Picture, NoVariant)) else None
+            if not isinstance(entry, (Picture, NoVariant)) or not self._fits(entry):
+                return None
+            return entry if entry.version == original.version else None
 
         def keep(entry: Picture | NoVariant) -> tuple[bytes, float]:
             return encode(entry), self._ttl_s(entry)
@@ -115,6 +116,11 @@ class Variants:
         self._metrics.saved(len(original.body), len(body))
         return Picture(name, kind, original.version, body)
 
+    def _fits(self, entry: Picture | NoVariant) -> bool:
+        return isinstance(entry, NoVariant) or len(entry.body) <= self._settings.max_bytes
+
     def _ttl_s(self, entry: Entry) -> float:
+        if not isinstance(entry, (Picture, NoVariant)) or not self._fits(entry):
+            return 0.0
         is_final = not isinstance(entry, NoVariant) or entry.is_final
         return self._settings.ttl_s if is_final else min(RETRY_S, self._settings.ttl_s)

@@ -23,8 +23,8 @@ TOLD = b"-"
 
 _LEASE_MS = int(LEASE_S * 1000)
 _TAKE = """
-local holder = redis.call('get', KEYS[1])
-if not holder then
+local holder, left = redis.call('get', KEYS[1]), redis.call('pttl', KEYS[1])
+if not holder or left < 0 or left > tonumber(ARGV[2]) then
   redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
   local entry = redis.pcall('get', KEYS[2])
   return {1, type(entry) == 'string' and entry or ''}
@@ -32,7 +32,9 @@ end
 if string.sub(holder, -1) ~= '!' then redis.call('append', KEYS[1], '!') end
 return {0, ''}
 """
-"""Gives what stands under the key together with the lease; a mark on the lease says that somebody waits for news."""
+"""Gives what stands under the key together with the lease; a mark on the lease says that somebody waits for news.
+
+A lease without an end, or with a later one than ours ever have, is none of ours: it would be waited for in vain."""
 _RENEW = """
 local holder = redis.call('get', KEYS[1])
 if holder ~= ARGV[1] and holder ~= ARGV[1] .. '!' then return 0 end

@@ -15,7 +15,7 @@ from proxy.domain.seal import Purpose, Sealer
 from proxy.sessions.pkce import METHOD, challenge_of
 
 ATTEMPT_S = 900.0
-"""How long signing in may take; Cloudreve's code is good for ten minutes of it (*source*)."""
+"""How long signing in may take; Cloudreve's code is good for ten minutes of it (docs/cloudreve.md, Sign-in)."""
 MAX_LANDING_CHARS = 1024
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")

@@ -27,7 +27,7 @@ OVER = "over"
 ENDED = "ended"
 """Stands for the end of a session that its visitor has ended."""
 OVER_S = 60.0
-"""How long that is believed: Cloudreve's refusal may also mean that its database was away (*source*)."""
+"""How long that is believed: a refusal may also mean that its database was away (docs/cloudreve.md, Sign-in)."""
 REVOKE_S = 3.0
 """How long who signs out waits for Cloudreve to hear of it."""
 _HOPS = 2

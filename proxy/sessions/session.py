@@ -23,7 +23,7 @@ clock is known to a second or two, and it silently takes an expired token for no
 MAX_LIFE_S = 400 * 86400.0
 """Browsers keep no cookie for longer (RFC 6265bis §5.5)."""
 MAX_PAYLOAD_BYTES = 2980
-"""Sealed and with its name it is a cookie of 4096 bytes at most. Cloudreve's tokens take 840 (measured)."""
+"""Sealed and with its name it is a cookie of 4096 bytes at most; tokens take 840 (docs/cloudreve.md, Sign-in)."""
 
 
 @dataclass(frozen=True, slots=True)

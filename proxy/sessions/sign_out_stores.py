@@ -57,16 +57,21 @@ class RedisStore:
     def __init__(self, redis: RedisTier, settle_s: float) -> None:
         self.settle_s = settle_s
         self._lines = redis.lines
+        self._seal = redis.seal
         self._key = redis.build_key(KEY)
 
     async def get(self, known: bytes) -> bytes | None:
         """Give the value, read by a script: it is sent only when it has changed."""
         reply = await self._eval(_GET, known)
-        return reply if isinstance(reply, bytes) else None
+        if not isinstance(reply, bytes):
+            return None
+        # What does not open keeps its tag, so that it is replaced: it counts as nothing then.
+        return reply[:TAG_BYTES] + (self._seal.open(self._key, reply[TAG_BYTES:]) or b"")
 
     async def set(self, known: bytes, value: bytes) -> bool:
         """Replace the value."""
-        return await self._eval(_SET, known, value, LASTS_S * 1000) == 1
+        sealed = value[:TAG_BYTES] + self._seal.seal(self._key, value[TAG_BYTES:])
+        return await self._eval(_SET, known, sealed, LASTS_S * 1000) == 1
 
     async def _eval(self, script: str, *arguments: bytes | int) -> bytes | int:
         reply: bytes | int | None = await self._lines.ask(None, self._key, "EVAL", script, 1, self._key, *arguments)

@@ -1,4 +1,4 @@
-"""What Cloudreve answers to scripts of other origins where its configuration has `[CORS]` (recorded on 4.14.0)."""
+"""Cloudreve's answers to scripts of other origins where its configuration has `[CORS]` (docs/cloudreve.md, Changes)."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
+from typing import Literal
 
 from aiohttp import web
 
@@ -60,6 +61,8 @@ class Site:
         """These ETags are weak."""
         self.foreign_chunked = False
         """The storage provider announces no length."""
+        self.node: Literal["", "thumb", "content"] = ""
+        """What image URLs name at another node of the site; empty where it has none. Thumbnails are made there."""
         self.cors_origins: tuple[str, ...] = ()
         """Origins whose scripts may read answers (`[CORS]` of Cloudreve's configuration); others get 403 then."""
         self.library = Library(self.now(), size)

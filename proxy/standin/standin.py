@@ -15,6 +15,8 @@ from proxy.standin.consent import Consent
 from proxy.standin.contents import Contents
 from proxy.standin.cors import Handler, cors, let_read
 from proxy.standin.desk import counted
+from proxy.standin.node import ROUTES as NODE_ROUTES
+from proxy.standin.node import Node
 from proxy.standin.provider import Provider
 from proxy.standin.sessions import Sessions
 from proxy.standin.site import Site
@@ -43,8 +45,9 @@ class StandIn(Site):
         self.own_url = await self._listen(self._routes(), self._port)
         self._port = int(self.own_url.rpartition(":")[2])
         provider = Provider(self)
-        handler = counted(self, "fetch", provider.fetch)
-        self.foreign_url = await self._listen([web.get("/bucket/{entity}/{name}", handler)], 0)
+        handler, node = counted(self, "fetch", provider.fetch), counted(self, "fetch", Node(self).fetch)
+        routes = [web.get("/bucket/{entity}/{name}", handler), *(web.get(path, node) for path in NODE_ROUTES)]
+        self.foreign_url = await self._listen(routes, 0)
 
     async def stop(self) -> None:
         """Close everything and drop all work; `start` listens on the same port again."""

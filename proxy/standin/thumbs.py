@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from proxy.standin import gourl, provider, signing
+from proxy.standin import gourl, node, provider, signing
 from proxy.standin.answer import Refused, go_time, success
 from proxy.standin.calls import Call
 from proxy.standin.library import Account, Entity, File
@@ -53,7 +53,9 @@ class Thumbs:
     def _signed(self, entity: Entity, name: str) -> dict[str, object]:
         site, now = self._site, self._site.now()
         expires = now + site.url_life_s
-        if site.foreign:
+        if site.node:
+            url = node.sign(site, entity, name, expires)
+        elif site.foreign:
             url = provider.presign(site, entity, expires)
         else:
             path = f"{FETCH_PATH}/{entity.id}/0/{name}"

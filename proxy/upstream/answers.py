@@ -12,20 +12,27 @@ import msgspec
 from proxy.domain.errors import UpstreamError
 from proxy.domain.model import Generating, Refusal, RefusalKind
 
-GENERATING_CODES = frozenset({409, 40073, 50004})
+UPLOAD_FAILED_CODES = frozenset({40004, 50004})
+"""The thumbnail could not be stored: another call generates it, or its storage does not take it, for ever perhaps
+(docs/cloudreve.md, Storage elsewhere)."""
+
+GENERATING_CODES = frozenset({409, 40073}) | UPLOAD_FAILED_CODES
 """Object conflict, lock conflict and failed upload: what a call meets while the file is moved, or while another call
 generates the same thumbnail (docs/cloudreve.md, Generating)."""
+
+FAILED_CODE = -1
+"""Anything that has no code of its own; of a thumbnail, that it could not be made."""
 
 GRANT_REJECTED_CODES = frozenset({403, 40005, 40071, 40077})
 """What an image URL answers when its signature or its entity is no longer honoured (docs/cloudreve.md, fetch)."""
 
 _KINDS: dict[int, RefusalKind] = {
-    -1: RefusalKind.NOT_FOUND,  # generation failed; 40077 from the next call on
+    FAILED_CODE: RefusalKind.NOT_FOUND,  # generation failed; 40077 from the next call on
     401: RefusalKind.UNAUTHENTICATED,
     403: RefusalKind.FORBIDDEN,
     404: RefusalKind.NOT_FOUND,
     40001: RefusalKind.BAD_REQUEST,
-    40006: RefusalKind.FORBIDDEN,  # not allowed by the storage policy (*source*, as all below without "measured")
+    40006: RefusalKind.FORBIDDEN,  # not allowed by the storage policy (docs/cloudreve.md, Codes)
     40007: RefusalKind.FORBIDDEN,  # not allowed to the user's group
     40008: RefusalKind.FORBIDDEN,  # for administrators
     40016: RefusalKind.NOT_FOUND,
@@ -48,7 +55,7 @@ _KINDS: dict[int, RefusalKind] = {
 
 _NO_USER = (50001, "failed to get login user")
 """What every call gets with a token whose user is banned or deleted, and with any token while the database is away
-(measured on 4.14.0; source: middleware/auth.go)."""
+(docs/cloudreve.md, Codes)."""
 
 MAX_MESSAGE_CHARS = 200
 """How much of a refusal's wording is kept; Cloudreve's are a few words."""
@@ -122,6 +129,14 @@ def is_rejection(body: bytes) -> bool:
     """Tell whether JSON in place of a picture says that the image URL is no longer honoured."""
     try:
         return _decode(body, _Envelope).code in GRANT_REJECTED_CODES
+    except UpstreamError:
+        return False
+
+
+def is_failure(body: bytes) -> bool:
+    """Tell whether JSON in place of a picture says that the thumbnail could not be made."""
+    try:
+        return _decode(body, _Envelope).code == FAILED_CODE
     except UpstreamError:
         return False
 

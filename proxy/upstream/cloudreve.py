@@ -50,12 +50,12 @@ class Cloudreve:
         """Ask for the signed thumbnail URL (docs/cloudreve.md, resolve).
 
         Not cancelled at a visitor's deadline: of a caller that leaves while a thumbnail is generated Cloudreve closes
-        the original under the generator (*source*), or keeps the file locked for a day (seen once on 4.14.0). The
+        the original under the generator, or keeps the file locked for a day (docs/cloudreve.md, Generating). The
         caller's flight outlives its visitors for this reason.
 
         Everything that is sent is in the grant's key or constant. `X-Cr-Context-Hint` is not sent: with it Cloudreve
-        answers from a folder tree of up to five minutes ago (measured on 4.14.0), so that a file that was moved out of
-        a published folder would be granted to everybody.
+        answers from a folder tree of up to five minutes ago (docs/cloudreve.md, Context hint), so that a file moved out
+        of a published folder would be granted to everybody.
         """
         target = URL(f"{self._base}/api/v4/file/thumb?uri={quote(uri.text, safe='')}", encoded=True)
         headers = _headers(credentials)

@@ -1,4 +1,4 @@
-"""Image hosts that have asked to be left alone for a time, by 429 or 503."""
+"""Image hosts that are left alone for a time: they have asked for it, by 429 or 503, or they do not answer."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from proxy.domain.storage_errors import StorageBusy
 DEFAULT_PAUSE_S = 1.0
 """For a host that names no time."""
 LONGEST_PAUSE_S = 3600.0
+FAILURES = 3
+"""So many requests in a row without a whole answer pause a host."""
+FAILED_PAUSE_S = 5.0
 KNOWN_HOSTS = 1000
 
 
@@ -33,6 +36,7 @@ class HostPauses:
 
     def __init__(self) -> None:
         self._pauses: LRUCache[str, _Pause] = LRUCache(KNOWN_HOSTS)
+        self._failures: LRUCache[str, int] = LRUCache(KNOWN_HOSTS)
 
     @contextmanager
     def request(self, host: str) -> Iterator[None]:
@@ -44,7 +48,7 @@ class HostPauses:
         try:
             yield
         except StorageBusy as busy:
-            self._pauses[host] = _Pause(asyncio.get_running_loop().time() + busy.after_s)
+            self._pause(host, busy.after_s)
             raise
         except BaseException:
             if pause is not None:
@@ -52,6 +56,19 @@ class HostPauses:
             raise
         if self._pauses.get(host) is pause:
             self._pauses.pop(host, None)
+
+    def fail(self, host: str) -> None:
+        """Take note that a request got no whole answer."""
+        self._failures[host] = self._failures.get(host, 0) + 1
+        if self._failures[host] >= FAILURES:
+            self._pause(host, FAILED_PAUSE_S)
+
+    def hear(self, host: str) -> None:
+        """Take note of a whole answer."""
+        self._failures.pop(host, None)
+
+    def _pause(self, host: str, seconds: float) -> None:
+        self._pauses[host] = _Pause(asyncio.get_running_loop().time() + seconds)
 
     def _check(self, pause: _Pause) -> None:
         left_s = pause.until - asyncio.get_running_loop().time()

@@ -12,9 +12,9 @@ import aiohttp
 
 from proxy.domain.errors import GrantRejected, Unreachable, UpstreamError
 from proxy.domain.ssrf import Origins, Target, is_public_address
-from proxy.domain.storage_errors import NotStored, StorageBusy
+from proxy.domain.storage_errors import NotMade, NotStored, StorageBusy
 from proxy.settings import CloudreveSettings
-from proxy.upstream.answers import is_rejection
+from proxy.upstream.answers import is_failure, is_rejection
 from proxy.upstream.cloudreve import translated
 from proxy.upstream.decoding import decoded
 from proxy.upstream.host_pauses import HostPauses, host_time, retry_after_s
@@ -28,6 +28,10 @@ _PAUSING = frozenset({429, 503})
 _FAILING = frozenset({500, 502, 504})
 _ABSENT = frozenset({403, 404})
 _VOID = frozenset({401, 410})
+_NODE = "/api/v4/slave/"
+"""Before the paths of another node of the site, whose ETag is the same for different pictures
+(docs/cloudreve.md, Storage elsewhere)."""
+_NODE_THUMB = f"{_NODE}file/thumb/"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -69,20 +73,24 @@ class Images:
         Unreachable when the host fails, and UpstreamError when what comes is no image answer.
         """
         target = self._origins.target(url)
+        if target.url.raw_path.startswith(_NODE):
+            etag = ""
         try:
             for _ in range(MAX_REDIRECTS + 1):
                 async with AsyncExitStack() as stack:
-                    with self._pauses.request(target.url.authority):
+                    with self._pauses.request(_place(target)):
                         response = await stack.enter_async_context(self._get(target, etag))
                         is_redirect = response.status in _REDIRECTS
                         arrival = None if is_redirect else await _arrival(response, etag)
                     if not is_redirect:
                         yield arrival
+                        self._pauses.hear(_place(target))
                         return
                     target = self._origins.follow(target, response.headers.get("Location", ""))
         except (TimeoutError, aiohttp.ClientError) as error:
             if _is_forbidden(error):
                 raise UpstreamError("The image URL leads to an address that is not public.") from error
+            self._pauses.fail(_place(target))
             raise translated(error) from error
         raise UpstreamError("The image URL redirects too often.")
 
@@ -92,6 +100,11 @@ class Images:
         if etag:
             headers["If-None-Match"] = etag
         return session.get(target.url, headers=headers, timeout=self._timeout, allow_redirects=False)
+
+
+def _place(target: Target) -> str:
+    """Name what is left alone when it is busy: a host, but of Cloudreve one picture, whose storage may be another."""
+    return f"{target.url.authority}{target.url.raw_path if target.internal else ''}"
 
 
 def public_socket(address: Any) -> socket.socket:  # noqa: ANN401 - aiohttp's AddrInfoType
@@ -119,13 +132,16 @@ async def _arrival(response: aiohttp.ClientResponse, etag: str) -> Arrival | Non
     coding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
         chunks, length = decoded(coding, chunks), None
-    return Arrival(length, response.headers.get("ETag", ""), chunks)
+    version = "" if response.url.raw_path.startswith(_NODE) else response.headers.get("ETag", "")
+    return Arrival(length, version, chunks)
 
 
 async def _no_picture(response: aiohttp.ClientResponse) -> UpstreamError:
     body = await response.content.read(REJECTION_BYTES)
     if response.status in _ABSENT:
         return NotStored("The picture's storage does not give it.")
+    if response.url.raw_path.startswith(_NODE_THUMB) and is_failure(body):
+        return NotMade("The site's other node could not make this thumbnail.")
     if is_rejection(body) or response.status in _VOID:
         return GrantRejected("The image URL is no longer honoured.")
     return UpstreamError("The image URL answered with something that is not a picture.")

@@ -43,7 +43,7 @@ class OAuth:
     async def refresh(self, refresh_token: str) -> Tokens | None:
         """Give a new pair; None when Cloudreve says that there will be none any more.
 
-        The old token remains good (measured), and either ends with the session that both come from.
+        The old token remains good; either ends with the session of both (docs/cloudreve.md, Sign-in).
         """
         with self._metrics.upstream("refresh") as call:
             body = await self._cloudreve.send("POST", "/api/v4/session/token/refresh", _body(refresh_token), JSON)
@@ -52,7 +52,7 @@ class OAuth:
             return tokens
 
     async def revoke(self, refresh_token: str) -> None:
-        """End the session that a refresh token comes from; access tokens live on until they run out (measured)."""
+        """End the session of a refresh token; access tokens live on until they run out (docs/cloudreve.md, Sign-in)."""
         with self._metrics.upstream("revoke") as call:
             await self._cloudreve.send("DELETE", "/api/v4/session/token", _body(refresh_token), JSON)
             call.outcome = "ok"

@@ -10,7 +10,7 @@ import msgspec
 from proxy.domain.errors import UpstreamError
 
 _OVER_CODE = 40020
-"""Every reason for not renewing has this one code: revoked, password changed, user or OAuth client gone (measured)."""
+"""The code of every reason for not renewing (docs/cloudreve.md, Sign-in)."""
 
 T = TypeVar("T")
 

@@ -25,6 +25,7 @@ from proxy.domain.keys import site_digest
 from proxy.domain.model import Grant, NoVariant, Picture, Refusal
 from proxy.domain.response_fields import Fields
 from proxy.domain.seal import Sealer
+from proxy.domain.value_seal import ValueSeal
 from proxy.grants.invalidation import Changes
 from proxy.grants.lookup import Grants
 from proxy.grants.resolve import Resolver
@@ -38,6 +39,7 @@ from proxy.passthrough.client import MAX_HEAD_BYTES, Passage
 from proxy.passthrough.cross_origin import SiteCors
 from proxy.pictures.encoders import Encoders
 from proxy.pictures.lookup import Pictures
+from proxy.pictures.revalidation import Revalidation
 from proxy.pictures.variants import Variants
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import News
@@ -53,6 +55,8 @@ from proxy.upstream.oauth import OAuth
 
 T = TypeVar("T")
 
+SLOW = 7
+"""So many times the slots is what slow work may take beside them."""
 WHOAMI_CALLS = 16
 """How many whoami calls are under way at once, at most; each takes Cloudreve milliseconds."""
 
@@ -123,18 +127,20 @@ class Parts:
     ) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
-        limit = self._limit(settings.cloudreve.max_resolves)
+        limit = self._limit(settings.cloudreve.max_resolves, SLOW)
         resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
-        # Leaving while Cloudreve generates a thumbnail may lock the file for a day (seen once on 4.14.0).
+        # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
         flights = await self._flights(Flights[Grant | Refusal](), self.leaving)
         return Grants(tiers, resolver, self.clock, self.metrics, flights, cluster, changes, settings)
 
     async def pictures(self, images: Images, tiers: Tiers, cluster: Cluster | Alone) -> Pictures:
         """Make who looks pictures up, or fetches them."""
         settings = self.settings
-        limit = self._limit(settings.cloudreve.max_fetches)
+        limit = self._limit(settings.cloudreve.max_fetches, SLOW)
         flights = await self._flights(Flights[None]())
-        return Pictures(tiers, images, self.metrics, flights, cluster, limit, settings.pictures)
+        pictures = settings.pictures
+        revalidation = Revalidation(pictures.recheck_s, pictures.stale_if_error_s, self.clock.timer)
+        return Pictures(tiers, images, self.metrics, flights, cluster, limit, pictures, revalidation)
 
     async def variants(self, tiers: Tiers, cluster: Cluster | Alone) -> Variants:
         """Make the variants and the processes that encode them."""
@@ -151,13 +157,15 @@ class Parts:
         self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
         if settings.redis.url is None:
             return Tiers(memory, None), Alone(), Notes(None, self.clock.now)
-        redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble)
+        seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
+        redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble, seal=seal)
         self.stack.push_async_callback(redis.aclose)
         self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
         await _try_out(redis)
         news = News(redis.lines, redis.namespace)
         await self.background(news.listen())
-        cluster = Cluster(Leases(redis.lines, news, settings.redis.namespace), news, redis.build_key)
+        leases, patience_s = Leases(redis.lines, news, settings.redis.namespace), settings.server.deadline_s / 4
+        cluster = Cluster(leases, news, redis.build_key, seal, patience_s)
         return Tiers(memory, redis), cluster, Notes(redis, self.clock.now)
 
     async def site_cors(self, way: Passage) -> SiteCors:
@@ -179,10 +187,10 @@ class Parts:
             )
         )
 
-    def _limit(self, slots: int) -> FairLimit:
+    def _limit(self, slots: int, slow: int = 0) -> FairLimit:
         """Make a fair queue: of its places one client has a quarter at most, and less while others want some."""
         places = self.settings.cloudreve.max_waiting
-        return FairLimit(slots, max(places // 4, 1), places)
+        return FairLimit(slots, max(places // 4, 1), places, slow * slots)
 
     async def _flights(self, flights: Flights[T], patience: Countdown | None = None) -> Flights[T]:
         async def close() -> None:

@@ -230,7 +230,7 @@ async def test_leases_and_news_work_across_servers(make_tier: MakeTier, sharded:
         listening.append(asyncio.create_task(news.listen()))
         while not news.is_heard:  # noqa: ASYNC110 - the subscription says so in its own time
             await asyncio.sleep(0.001)
-        clusters.append(Cluster(Leases(tier.lines, news, "thumb-proxy"), news, tier.build_key))
+        clusters.append(Cluster(Leases(tier.lines, news, "thumb-proxy"), news, tier.build_key, tier.seal))
     loads: list[str] = []
     opened = asyncio.Event()
 

@@ -20,7 +20,7 @@ GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=Tr
 OTHER_GRANT = Grant("https://cloud.example.com/x?sign=z", 1795003600.5, "ab12", own=False, version='W/"\udcff"')
 REFUSAL = Refusal(RefusalKind.NOT_FOUND, 40016, "0d3cbb4c")
 PICTURE = Picture("ab12", "image/png", '"v1"', bytes(range(256)))
-ENTRIES: list[Entry] = [GRANT, OTHER_GRANT, REFUSAL, PICTURE, Picture("", "", "", b"")]
+ENTRIES: list[Entry] = [GRANT, OTHER_GRANT, REFUSAL, PICTURE, Picture("", "image/png", "", b"")]
 
 
 @dataclass(frozen=True)

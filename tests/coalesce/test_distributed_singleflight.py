@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from proxy.cache.redis_tier import RedisTier
 from proxy.coalesce.distributed_singleflight import Alone, Cluster
+from proxy.domain.value_seal import ValueSeal
 from proxy.redis import leases as lease_module
 from proxy.redis import pubsub as news_module
 from proxy.redis.leases import Leases
@@ -32,7 +33,7 @@ class Replica:
     def __init__(self, tier: RedisTier, news: News) -> None:
         self.tier = tier
         self.news = news
-        self.cluster = Cluster(Leases(tier.lines, news, "thumb-proxy"), news, tier.build_key)
+        self.cluster = Cluster(Leases(tier.lines, news, "thumb-proxy"), news, tier.build_key, tier.seal)
         self.loads = 0
         self.looks: list[bytes] = []
         self.outcome: str | Exception = "outcome"
@@ -480,3 +481,28 @@ async def test_alone_there_is_nobody_to_share_with() -> None:
 def test_looking_often_enough_is_part_of_the_promise() -> None:
     """A takeover within three seconds, at the latest."""
     assert lease_module.LEASE_S + news_module.POLL_S < 3.0
+
+
+@pytest.mark.parametrize("noise", [b"", b"+junk", b"-"])
+async def test_a_lease_that_a_stranger_renews_for_ever_is_waited_for_so_long_and_no_longer(
+    redis_server: RedisServer, noise: bytes
+) -> None:
+    """Whatever is told meanwhile; then everybody does the work."""
+    async with replica(redis_server.url) as one:
+        one.cluster = Cluster(
+            Leases(one.tier.lines, one.news, "thumb-proxy"), one.news, one.tier.build_key, ValueSeal(["k" * 32]), 0.5
+        )
+        await until(lambda: one.news.is_heard)
+        name = one.tier.build_key(KEY)
+        task = one.share()
+        while not task.done():
+            redis_server.command("SET", f"thumb-proxy:lease:{{{name}}}", "somebody", "PX", 2000)
+            if noise:
+                redis_server.command("PUBLISH", one.news.channel, name.encode() + b" " + noise)
+            await asyncio.sleep(0)
+        assert (await task)[0] == "outcome"
+        turn = asyncio.create_task(one.cluster.take_turns(KEY, one.load, bool))
+        while not turn.done():
+            redis_server.command("SET", f"thumb-proxy:lease:{{{name}}}", "somebody", "PX", 2000)
+            await asyncio.sleep(0)
+        assert await turn == "outcome"

@@ -13,7 +13,8 @@ from proxy.coalesce.fair_queue import FairLimit
 from proxy.domain.errors import Busy
 
 GREEDY, MODEST = "192.0.2.1", "192.0.2.2"
-LEFTOVERS = ("_admitted", "_wishes", "_queues", "_busy", "_working", "_taken")
+LEFTOVERS = ("_admitted", "_wishes", "_queues", "_working", "_taken")
+TAKEN = ("_holding", "_busy", "_slow", "_groups", "_slow_groups")
 
 
 async def some_steps() -> None:
@@ -76,7 +77,8 @@ class Desk:
     def is_empty(self) -> bool:
         """Tell whether the limit remembers nobody, and has all of its slots."""
         inside = vars(self.limit)
-        return inside["_free"] == self.slots and not any(inside[name] for name in LEFTOVERS)
+        slots = vars(inside["_slots"])
+        return not any(inside[name] for name in LEFTOVERS) and not any(slots[name] for name in TAKEN)
 
 
 async def test_no_more_than_the_slots_work_at_once() -> None:

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from proxy.domain.codec import VERSION, decode, encode
 from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind
+from proxy.domain.sniff import MEDIA_TYPES
 
 texts = st.text(max_size=40)
+names = st.from_regex(r"[A-Za-z0-9-]{0,64}", fullmatch=True)
 etags = st.text(st.characters(exclude_categories=()), max_size=40)
-floats = st.floats(allow_nan=False)
+floats = st.floats(allow_nan=False, allow_infinity=False)
 grants = st.builds(Grant, texts, floats, texts, st.booleans(), etags, floats)
-refusals = st.builds(Refusal, st.sampled_from(RefusalKind), st.integers(-(2**63), 2**63 - 1), texts, texts, floats)
-pictures = st.builds(Picture, texts, texts, etags, st.binary(max_size=300))
+refusals = st.builds(Refusal, st.sampled_from(RefusalKind), st.integers(-(2**63), 2**63 - 1), names, texts, floats)
+pictures = st.builds(Picture, texts, st.sampled_from(sorted(MEDIA_TYPES)), etags, st.binary(max_size=300))
 entries: st.SearchStrategy[Entry] = st.one_of(grants, refusals, pictures)
 
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=False, version='"v1"', granted_at=1.5)

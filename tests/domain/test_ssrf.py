@@ -173,32 +173,29 @@ def test_nothing_is_public_that_the_standard_library_calls_private(address: IPv4
         assert not address.is_private or isinstance(address, IPv6Address)
 
 
-@pytest.mark.parametrize(
-    "origin",
-    [
-        "https://cloud.example.com",
-        "HTTPS://Cloud.Example.COM",
-        "https://cloud.example.com:443",
-        "https://cloud.example.com.",
-        "https://cloud.example.com.:443",
-        "http://[2001:db8::1]:8080",
-        "http://[2001:db8:0:0::0001]:8080",
-        "http://127.0.0.1:5212",
-    ],
-)
+OWN_ORIGINS = [
+    "https://cloud.example.com",
+    "HTTPS://Cloud.Example.COM",
+    "https://cloud.example.com:443",
+    "https://cloud.example.com.",
+    "https://cloud.example.com.:443",
+    "http://[2001:db8::1]:8080",
+    "http://[2001:db8:0:0::0001]:8080",
+    "http://127.0.0.1:5212",
+]
+
+
+@pytest.mark.parametrize("origin", OWN_ORIGINS)
 @pytest.mark.parametrize(
     ("rest", "expected"),
     [
         (SIGNED, SIGNED),
-        ("", "/"),
-        ("/", "/"),
-        ("?x=1", "/?x=1"),
         (SIGNED + "#fragment", SIGNED),
-        ("/a%2fb/%E6%97%a5/../c//d?x=%3d&y=+&z=a/b?c", "/a%2fb/%E6%97%a5/../c//d?x=%3d&y=+&z=a/b?c"),
-        ("//evil.example/x", "//evil.example/x"),
-        ("/@evil.example/x", "/@evil.example/x"),
-        ("/a;b=c,d|e^f'(g)[h]{i}", "/a;b=c,d|e^f'(g)[h]{i}"),
-        ("/%zz?%", "/%zz?%"),
+        ("/f/3acW/one.png", "/f/3acW/one.png"),
+        ("/api/a%2fb/%E6%97%a5/../c//d?x=%3d&y=+&z=a/b?c", "/api/a%2fb/%E6%97%a5/../c//d?x=%3d&y=+&z=a/b?c"),
+        ("/api/@evil.example/x", "/api/@evil.example/x"),
+        ("/api/a;b=c,d|e^f'(g)[h]{i}", "/api/a;b=c,d|e^f'(g)[h]{i}"),
+        ("/api/%zz?%", "/api/%zz?%"),
     ],
 )
 def test_the_sites_own_urls_lead_to_its_internal_address(origin: str, rest: str, expected: str) -> None:
@@ -207,6 +204,27 @@ def test_the_sites_own_urls_lead_to_its_internal_address(origin: str, rest: str,
     assert target.internal
     assert not target.guarded
     assert str(target.url.origin()) == INTERNAL
+    assert target.url.raw_path_qs == expected
+
+
+@pytest.mark.parametrize("origin", OWN_ORIGINS)
+@pytest.mark.parametrize(
+    ("rest", "expected"),
+    [
+        ("", "/"),
+        ("/", "/"),
+        ("?x=1", "/?x=1"),
+        ("/pics/one.png?X-Amz-Signature=a%2fb", "/pics/one.png?X-Amz-Signature=a%2fb"),
+        ("/apis/x", "/apis/x"),
+        ("//evil.example/x", "//evil.example/x"),
+        ("/@evil.example/x", "/@evil.example/x"),
+    ],
+)
+def test_storage_below_the_sites_public_address_is_fetched_there(origin: str, rest: str, expected: str) -> None:
+    """Cloudreve at its internal address knows nothing of it; the site is trusted like a listed host."""
+    target, is_base = ORIGINS.target(origin + rest), origin == INTERNAL
+    assert (target.internal, target.guarded) == (is_base, False)
+    assert (str(target.url.origin()) == INTERNAL) == is_base
     assert target.url.raw_path_qs == expected
 
 
@@ -467,7 +485,9 @@ PLAIN = ORIGINS.target("http://bucket.s3.example/a/b")
     [
         (SITE, "/other?sign=%3d", f"{INTERNAL}/other?sign=%3d", False),
         (SITE, "?sign=y", f"{INTERNAL}/api/v4/file/content/3acW/0/sunset.jpg.jpg?sign=y", False),
-        (SITE, "https://cloud.example.com/x//%2f", f"{INTERNAL}/x//%2f", False),
+        (SITE, "https://cloud.example.com/api/x//%2f", f"{INTERNAL}/api/x//%2f", False),
+        (SITE, "https://cloud.example.com/x//%2f", "https://cloud.example.com/x//%2f", False),
+        (FOREIGN, "https://cloud.example.com/pics/x", "https://cloud.example.com/pics/x", False),
         (SITE, "//127.0.0.1:5212/x", f"{INTERNAL}/x", False),
         (SITE, "http://bucket.s3.example/x", "http://bucket.s3.example/x", True),
         (SITE, "http://127.0.0.1:6379/", "http://127.0.0.1:6379/", True),

@@ -40,6 +40,12 @@ async def test_a_listed_host_is_fetched_from_once(storage: StandIn, listed: Fron
     assert storage.calls.count("fetch") == 1
 
 
+async def test_storage_below_the_sites_own_address_is_fetched_there(storage: StandIn, house: House) -> None:
+    """As where nginx shows it under a path of the site; Cloudreve's internal address knows nothing of it."""
+    front = await house.open(cloudreve={"public_origins": [storage.foreign_url]})
+    assert (await front.ask(in_share(storage))).status == 200
+
+
 async def test_no_credential_leaves_for_the_image_host(storage: StandIn, listed: Front) -> None:
     """Neither token nor ticket nor hint nor address goes there."""
     hint = "11111111-2222-4333-8444-555555555555"

@@ -30,7 +30,7 @@ STATUSES = {
 }
 NOT_KEPT = {-1: 404, 12345: 502, 50001: 502, 50005: 502}
 """Generation that failed may succeed, and nobody knows what an unknown code is about."""
-GENERATING = (409, 40073, 50004)
+GENERATING = (409, 40004, 40073, 50004)
 
 
 def no(code: int) -> str:

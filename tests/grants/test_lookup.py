@@ -95,7 +95,7 @@ async def test_a_note_about_a_grant_that_was_refused_meanwhile_changes_nothing(t
     """The picture took so long that its renewal came first, and Cloudreve said no: that counts."""
     visitor, request = taken.visitor(), taken.request()
     found = await taken.grants.find(visitor, request)
-    refusal = Refusal(RefusalKind.NOT_FOUND, 404)
+    refusal = Refusal(RefusalKind.NOT_FOUND, 404, asked_at=taken.clock.now())
     await taken.tiers.keep(grant_key(visitor.identity, request.uri), refusal, 1000.0)
     await taken.grants.note(visitor, request, found.grant, '"v1"')
     with pytest.raises(Refused):
@@ -106,17 +106,18 @@ async def test_a_note_about_a_refused_grant_brings_nothing_back_when_the_refusal
     """The picture took longer than the refusal was kept: Cloudreve is asked again."""
     visitor, request = taken.visitor(), taken.request()
     found = await taken.grants.find(visitor, request)
-    await taken.tiers.keep(grant_key(visitor.identity, request.uri), Refusal(RefusalKind.NOT_FOUND, 404), 2.0)
+    refusal = Refusal(RefusalKind.NOT_FOUND, 404, asked_at=taken.clock.now())
+    await taken.tiers.keep(grant_key(visitor.identity, request.uri), refusal, 2.0)
     taken.hours.pass_by(3)
     await taken.grants.note(visitor, request, found.grant, '"v1"')
     assert (await taken.grants.find(visitor, request)).source is Source.UPSTREAM
 
 
 async def test_a_note_about_a_grant_that_was_renewed_meanwhile_changes_nothing(taken: Steps) -> None:
-    """The new one lasts longer, and is checked for itself."""
+    """The new one is another, and is checked for itself."""
     visitor, request = taken.visitor(), taken.request()
     old = (await taken.grants.find(visitor, request)).grant
-    new = replace(old, url=old.url + "&new", fresh_until=old.fresh_until + 100)
+    new = replace(old, url=old.url + "&new", fresh_until=old.fresh_until - 100)
     await taken.tiers.keep(grant_key(visitor.identity, request.uri), new, 1000.0)
     await taken.grants.note(visitor, request, old, '"v1"')
     assert (await taken.grants.find(visitor, request)).grant == new

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import math
 from collections import deque
+from itertools import pairwise
 from typing import cast
 
 import pytest
@@ -27,7 +28,7 @@ from proxy.domain.model import (
     ThumbRequest,
     Visitor,
 )
-from proxy.grants.resolve import Resolver
+from proxy.grants.resolve import UPLOADS, Resolver
 from proxy.upstream.cloudreve import Cloudreve
 
 GRANT = Grant("https://cloud.example.com/x", 2e9, "ab12", own=True)
@@ -254,3 +255,24 @@ async def test_turns_that_nobody_needs_any_more_are_forgotten(resolver: Resolver
     gc.collect()
     assert len(vars(resolver)["_turns"]) == 0
     assert len(vars(resolver)["_generated"]) == 0
+
+
+@pytest.mark.parametrize("code", [40004, 50004])
+async def test_a_thumbnail_that_cannot_be_stored_is_asked_for_a_few_times_and_then_left_alone(
+    resolver: Resolver, cloudreve: FakeCloudreve, pauses: list[float], code: int
+) -> None:
+    """Each time generates it anew; within the seconds after that nobody asks, by whichever identity."""
+    cloudreve.answers.extend([Generating(code)] * 100)
+    assert await resolved(resolver, ALICE, SHARED) == Generating(code)
+    assert len(cloudreve.calls) == UPLOADS
+    assert all(later > earlier for earlier, later in pairwise(pauses))
+    assert 3 < sum(pauses) < 8
+    assert await resolved(resolver, BOB, SHARED) == Generating(code)
+    assert len(cloudreve.calls) == UPLOADS
+
+
+async def test_a_lost_race_at_storage_is_asked_again(resolver: Resolver, cloudreve: FakeCloudreve) -> None:
+    """Failed uploads between lock conflicts are another call's success."""
+    cloudreve.answers.extend(Generating(code) for code in (*(40004,) * 4, 40073, *(50004,) * 4))
+    assert await resolved(resolver, ALICE, SHARED) == GRANT
+    assert len(cloudreve.calls) == 10

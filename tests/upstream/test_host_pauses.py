@@ -9,7 +9,7 @@ import pytest
 
 from proxy.domain.errors import UpstreamError
 from proxy.domain.storage_errors import StorageBusy
-from proxy.upstream.host_pauses import LONGEST_PAUSE_S, HostPauses, retry_after_s
+from proxy.upstream.host_pauses import FAILURES, LONGEST_PAUSE_S, HostPauses, retry_after_s
 
 NOW = 1_795_000_000.0
 
@@ -64,4 +64,21 @@ async def test_one_request_probes_when_the_pause_is_over(error: Exception | None
             raise error
     await asyncio.sleep(0)
     with pauses.request("one"):
+        pass
+
+
+async def test_a_host_that_does_not_answer_is_left_alone() -> None:
+    """After three requests in a row; a whole answer in between begins the count anew."""
+    pauses = HostPauses()
+    for _ in range(FAILURES - 1):
+        pauses.fail("one")
+    pauses.hear("one")
+    for _ in range(FAILURES - 1):
+        pauses.fail("one")
+    with pauses.request("one"):
+        pass
+    pauses.fail("one")
+    with pytest.raises(StorageBusy), pauses.request("one"):
+        pytest.fail("the host was asked")
+    with pauses.request("two"):
         pass
