@@ -130,10 +130,11 @@ class Answers:
         if tag and matches(request.if_none_match, tag):
             handling = Handling(found.source, None, found.collapsed)
             return Answer(identity, tag, self._remaining_s(grant), handling, None, found, request.client)
+        note = self._noting(found, note)
         shown = await self._found(found, request, note)
         head = shown.body.head if isinstance(shown.body, Picture) else await shown.body.opened()
         source = shown.body.source if isinstance(shown.body, Download) else shown.source
-        await _note_version(found, shown.body, head, note)
+        await _note_version(found, shown.body, head, source, note)
         tag = _etag(grant, head.version, shown.variant)
         is_known = bool(tag) and matches(request.if_none_match, tag or "")
         handling = Handling(found.source, source, found.collapsed or shown.collapsed, is_interim=shown.is_interim)
@@ -148,25 +149,35 @@ class Answers:
             return _Found(known.entry, known.source, collapsed=False, variant=variant)
         self._check_refused(grant)
         is_new = found.source is Source.UPSTREAM
-        body, source, collapsed = await self._pictures.find(grant, request.client, is_new=is_new)
+        body, source, collapsed = await self._pictures.find(grant, request.client, found.key, is_new=is_new)
+        is_stale = source is Source.STALE
         if variant.is_original or known is not None:
-            return _Found(body, source, collapsed, ORIGINAL)
+            return _Found(body, source, collapsed, ORIGINAL, is_stale)
         whole = await body.whole() if isinstance(body, Download) else body
         source = body.source if isinstance(body, Download) else source
-        await _note_version(found, whole, whole.head, note)
+        await _note_version(found, whole, whole.head, source, note)
         made = await self._variants.make(whole, variant, request.client)
         if isinstance(made, Picture):
-            return _Found(made, source, collapsed, variant)
-        return _Found(whole, source, collapsed, ORIGINAL, is_interim=made is None)
+            return _Found(made, source, collapsed, variant, is_stale)
+        return _Found(whole, source, collapsed, ORIGINAL, is_interim=is_stale or made is None)
+
+    def _noting(self, found: FoundGrant, note: Note) -> Note:
+        async def noted(grant: Grant, version: str) -> None:
+            self._pictures.show(found.key, grant.picture, version)
+            await note(grant, version)
+
+        return noted
 
     def _remaining_s(self, grant: Grant) -> float:
         return grant.fresh_until - self._clock.now()
 
 
-async def _note_version(found: FoundGrant, body: Picture | Download, head: PictureHead, note: Note) -> None:
+async def _note_version(
+    found: FoundGrant, body: Picture | Download, head: PictureHead, source: Source, note: Note
+) -> None:
     """Take note of the version of a foreign picture, with its last byte where it is not known before."""
     grant = found.grant
-    if grant.own:
+    if grant.own or source is Source.STALE:
         return
     if head.version not in ("", grant.version):
         await note(grant, head.version)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from proxy.fastpath.asked import Wire
 from proxy.fastpath.index import HitPath
-from proxy.fastpath.key import Circumstances, Key
+from proxy.fastpath.key import Circumstances, Key, Meaning
 from proxy.fastpath.protocol import HitProtocol, HitRunner
 from proxy.http.connection_limits import Crowd
 from proxy.observe.metrics import Metrics
@@ -330,7 +330,7 @@ async def test_who_does_not_read_is_not_written_to_for_ever(
 MANY = 200
 
 
-SOMEWHERE = Circumstances(None, None, None, "http://x", None)
+SOMEWHERE = Meaning(Circumstances(None, None, None, "http://x", None), ())
 
 
 class Known(HitPath):
@@ -339,7 +339,7 @@ class Known(HitPath):
     def __init__(self) -> None:
         self.trusts = lambda _: False
         self.max_head_bytes = 1000
-        self.key = lambda data, *, is_trusted: Key(data, SOMEWHERE, ()) if data == PING else None  # noqa: ARG005
+        self.key = lambda data, *, is_trusted: Key(data, SOMEWHERE) if data == PING else None  # noqa: ARG005
 
     def answer(self, key: Key) -> Wire | None:  # noqa: ARG002 - there is but one
         """Answer a ping."""
