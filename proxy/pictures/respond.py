@@ -76,6 +76,13 @@ REFUSED_S = 5.0
 REFUSED_PICTURES = 10_000
 
 
+class _NotFetched(NamedTuple):
+    """Why a picture could not be fetched, and when it was granted then."""
+
+    reason: type[GrantRejected]
+    granted_at: float
+
+
 class _Found(NamedTuple):
     """What is to be shown, and how it came about."""
 
@@ -93,18 +100,24 @@ class Answers:
         self._pictures = pictures
         self._variants = variants
         self._clock = clock
-        self._refused: TTLCache[PictureId, type[GrantRejected]] = TTLCache(
-            REFUSED_PICTURES, REFUSED_S, timer=clock.timer
-        )
+        self._refused: TTLCache[PictureId, _NotFetched] = TTLCache(REFUSED_PICTURES, REFUSED_S, timer=clock.timer)
         """Why pictures that are granted cannot be fetched."""
 
     def refused(self, grant: Grant, error: GrantRejected) -> ProxyError:
         """Remember for seconds that this picture is granted and cannot be fetched; return the error that says so."""
-        self._refused[grant.picture] = type(error)
-        return self._refusal(grant)
+        self._refused[grant.picture] = known = _NotFetched(type(error), grant.granted_at)
+        return self._refusal(known.reason)
 
-    def _refusal(self, grant: Grant) -> ProxyError:
-        reason = self._refused.get(grant.picture)
+    def _check_refused(self, grant: Grant) -> None:
+        """Raise what is known of a picture that cannot be fetched; an older grant may name one that was replaced."""
+        known = self._refused.get(grant.picture)
+        if known is None:
+            return
+        if grant.granted_at < known.granted_at:
+            raise GrantRejected("The image URL is older than one that is no longer honoured.")
+        raise self._refusal(known.reason)
+
+    def _refusal(self, reason: type[GrantRejected]) -> ProxyError:
         if reason is NotMade:
             return Refused(Refusal(RefusalKind.NOT_FOUND, FAILED_CODE))
         if reason is NotStored:
@@ -134,8 +147,7 @@ class Answers:
         known = None if variant.is_original else await self._variants.find(grant, variant)
         if known is not None and isinstance(known.entry, Picture):
             return _Found(known.entry, known.source, collapsed=False, variant=variant)
-        if grant.picture in self._refused:
-            raise self._refusal(grant)
+        self._check_refused(grant)
         is_new = found.source is Source.UPSTREAM
         body, source, collapsed = await self._pictures.find(grant, request.client, found.key, is_new=is_new)
         is_stale = source is Source.STALE
