@@ -9,6 +9,7 @@ from typing import NamedTuple
 from proxy.domain.variant import Format
 from proxy.fastpath.head import LineReader, Lines, Value
 from proxy.http.embedding_rule import OWN_SITE, page_of
+from proxy.http.framing import HOST
 from proxy.http.request_origin import FORWARDED, Front
 from proxy.http.sealed_urls import PREFIX
 from proxy.http.variant_rules import negotiated
@@ -152,7 +153,9 @@ class Keys:
         referer: Value,
         host: Value,
         forwarded: tuple[Value, ...],
-    ) -> Circumstances:
+    ) -> Circumstances | None:
+        if host is None or not HOST.fullmatch(host.strip(b" \t")):
+            return None
         headers = {
             name: text
             for name, value in (("Origin", origin), ("Sec-Fetch-Site", site), ("Referer", referer))
