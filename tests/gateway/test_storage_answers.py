@@ -219,3 +219,15 @@ async def test_a_picture_that_has_changed_is_shown_once_storage_answers(
     hours.pass_by(10)
     changed = await short.ask(uri)
     assert (changed.status, changed.etag == first.etag) == (200, False)
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+async def test_an_error_of_storage_is_asked_about_once_more(cloudreve: StandIn, front: Front, status: int) -> None:
+    """Most are gone a moment later; one that stays is 503 with a time to come again."""
+    cloudreve.fail("fetch", Answers(status), times=1)
+    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert cloudreve.calls.count("fetch") == 2
+    cloudreve.fail("fetch", Answers(status))
+    reply = await front.ask(in_share(cloudreve, "two.png"))
+    assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
+    assert cloudreve.calls.count("fetch") == 4
