@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from proxy import __version__, cli
-from proxy.domain import errors
+from proxy.domain import errors, protocol_errors
 from proxy.domain.model import RefusalKind
 from proxy.observe.metrics import Metrics
 from proxy.settings import KEYS, LISTS, Settings
@@ -104,7 +104,8 @@ def test_every_metric_has_a_row() -> None:
 
 def test_every_status_is_explained() -> None:
     """Of the errors that there are, by whatever class."""
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ProxyError)]
+    named = {**vars(errors), **vars(protocol_errors)}
+    kinds = [kind for kind in named.values() if isinstance(kind, type) and issubclass(kind, errors.ProxyError)]
     statuses = {kind.status for kind in kinds} | {errors.REFUSALS[kind][0] for kind in RefusalKind}
     explained = {
         int(number)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import count
 from typing import cast
 
 from yarl import URL
@@ -26,15 +25,15 @@ async def put_on(
     seconds: float,
     connections: int,
     delay_ms: int,
-    is_fresh: bool,
+    browsers: Sequence[str],
 ) -> Measured:
     """Ask for these paths at random."""
     loop, place = asyncio.get_running_loop(), URL(url)
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    raws = [f"GET {path} HTTP/1.1\r\nHost: {place.authority}\r\n{lines}\r\n".encode() for path in paths]
+    raws = [f"GET {path} HTTP/1.1\r\nHost: {place.authority}\r\n{lines}".encode() for path in paths]
     until = loop.time() + seconds
-    numbers = count() if is_fresh else None
-    askers = [_Asker(loop, raws, until, delay_ms / 1000, numbers) for _ in range(connections)]
+    ends = [f"{lines}\r\n".encode() for lines in browsers or ("",)]
+    askers = [_Asker(loop, raws, until, delay_ms / 1000, ends) for _ in range(connections)]
     begun = loop.time()
     for asker in askers:
         await loop.create_connection(partial(_same, asker), place.host or "", place.port or 80)
@@ -63,10 +62,10 @@ class _Asker(asyncio.Protocol):
         raws: list[bytes],
         until: float,
         delay_s: float,
-        numbers: Iterator[int] | None,
+        ends: list[bytes],
     ) -> None:
         self._loop = loop
-        self._numbers = numbers
+        self._ends = ends
         self._raws = raws
         self._until = until
         self._delay_s = delay_s
@@ -120,7 +119,4 @@ class _Asker(asyncio.Protocol):
     def _ask(self) -> None:
         self._begun = self._loop.time()
         if not self._transport.is_closing():
-            raw = random.choice(self._raws)  # noqa: S311 - not a secret
-            if self._numbers is not None:
-                raw = raw.replace(b"\r\n", b"\r\nX-Number: %d\r\n" % next(self._numbers), 1)
-            self._transport.write(raw)
+            self._transport.write(random.choice(self._raws) + random.choice(self._ends))  # noqa: S311 - not a secret

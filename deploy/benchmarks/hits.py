@@ -8,6 +8,7 @@ from math import ceil
 
 from redis.asyncio import Redis
 
+from deploy.benchmarks.browsers import COUNT, header_lines
 from deploy.benchmarks.contest import Contest, Side
 from deploy.benchmarks.load import Load
 from deploy.benchmarks.measured import Measured
@@ -15,6 +16,8 @@ from deploy.benchmarks.stage import Server, Stage, WrongAnswerError
 from deploy.benchmarks.table import Row
 
 SIZES_KB = (2, 20, 100)
+PAGE_SIZES_KB = (10, 20)
+PICTURES = 40
 DELAY_MS = 10
 TINY_BYTES = 1024 * 1024
 TIMES = 6
@@ -35,30 +38,48 @@ class Hits:
 
     async def rows(self) -> AsyncIterator[Row]:
         """Measure hits of memory."""
+        async for row in self._of_browsers():
+            yield row
         sides = {size: await self._sides(size) for size in SIZES_KB}
         for size, (here, there) in sides.items():
             goal = 0.5 if size == 20 else None  # noqa: PLR2004
-            yield await self._fought(Contest(f"memory hit, {size} kB", here, there, goal))
+            yield await self._fought(Contest(f"memory hit, {size} kB, alike", here, there, goal))
         here, there = sides[20]
-        fresh = replace(self.load, is_fresh=True)
-        contest = Contest("memory hit, 20 kB, each request with another header", here, there)
-        yield await contest.fought(self.stage.session, fresh, self.rounds)
         mine = {"Authorization": f"Bearer {self.stage.token}"}
         private = replace(here, paths=[here.exhibits[0].private], headers=mine)
         guarded = replace(there, paths=[there.paths[0].replace("/plain/", "/private/")], headers=mine)
-        yield await self._fought(Contest("memory hit, private, 20 kB (nginx: auth_request)", private, guarded, 1.0))
-        contest = Contest("304", await self._known(here), await self._known(there), 0.4)
+        yield await self._fought(
+            Contest("memory hit, private, 20 kB, alike (nginx: auth_request)", private, guarded, 1.0)
+        )
+        contest = Contest("304, alike", await self._known(here), await self._known(there), 0.4)
         yield await self._fought(contest)
-        contest = Contest("304, private (nginx: auth_request)", await self._known(private), await self._known(guarded))
+        contest = Contest(
+            "304, private, alike (nginx: auth_request)", await self._known(private), await self._known(guarded)
+        )
         yield await self._fought(contest)
         for row in await self._latencies(here, there):
             yield row
 
+    async def _of_browsers(self) -> AsyncIterator[Row]:
+        """Measure what 5,000 browsers see, each of which says other things about itself."""
+        for size_kb in PAGE_SIZES_KB:
+            here, there = await self._sides(size_kb, PICTURES)
+            for where, is_proxied in (("direct", False), ("behind a proxy", True)):
+                load = replace(self.load, browsers=header_lines(is_proxied=is_proxied))
+                contest = Contest(
+                    f"memory hit, {PICTURES} pictures of {size_kb} kB, {COUNT:,} browsers, {where}", here, there, 1.0
+                )
+                yield await contest.fought(self.stage.session, load, self.rounds)
+        here, there = await self._sides(PAGE_SIZES_KB[0], 1)
+        load = replace(self.load, browsers=header_lines(is_proxied=False))
+        here, there = await self._known(here), await self._known(there)
+        yield await Contest(f"304, {COUNT:,} browsers", here, there, 1.0).fought(self.stage.session, load, self.rounds)
+
     async def _fought(self, contest: Contest) -> Row:
         return await contest.fought(self.stage.session, self.load, self.rounds)
 
-    async def _sides(self, size_kb: int) -> tuple[Side, Side]:
-        share, exhibits = await self.stage.hang(f"hot-{size_kb}", 1, size_kb * 1000)
+    async def _sides(self, size_kb: int, count: int = 1) -> tuple[Side, Side]:
+        share, exhibits = await self.stage.hang(f"hot-{size_kb}-{count}", count, size_kb * 1000)
         here = Side(self.gateway, [exhibit.public(share) for exhibit in exhibits], exhibits)
         return here, Side(self.nginx, [exhibit.plain for exhibit in exhibits], exhibits)
 
@@ -122,11 +143,11 @@ class RedisHits:
         await self.stage.fill(here.server.url, here.paths)
         yield self._asked("calls per 1,000 hits of Redis", await self._counted(before, self.count))
         what = f"Redis hit over {self.count:,} pictures, 20 kB"
-        fresh = replace(self.load, is_fresh=True)
-        contest = Contest(f"{what}, each request with another header", here, there)
-        yield await contest.fought(self.stage.session, fresh, self.rounds)
+        browsers = replace(self.load, browsers=header_lines(is_proxied=False))
         await self._until_known(here)
-        yield await Contest(what, here, there, 0.2).fought(self.stage.session, self.load, self.rounds)
+        contest = Contest(f"{what}, {COUNT:,} browsers", here, there, 0.4)
+        yield await contest.fought(self.stage.session, browsers, self.rounds)
+        yield await Contest(f"{what}, alike", here, there, 0.2).fought(self.stage.session, self.load, self.rounds)
         if any((await self.stage.calls()).values()):
             raise WrongAnswerError("Cloudreve was asked for what Redis has")
 

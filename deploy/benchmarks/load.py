@@ -17,13 +17,13 @@ class Load:
     seconds: float
     connections: int = 32
     delay_ms: int = 0
-    is_fresh: bool = False
-    """Whether each request differs from all others in a header, as those of different browsers do."""
+    browsers: Sequence[str] = ()
+    """The header lines of different browsers, one of which asks each time."""
 
     async def put_on(self, url: str, paths: Sequence[str], headers: Mapping[str, str] | None = None) -> Measured:
         """Ask for these paths, in no order."""
         put = wrk.put_on if shutil.which("wrk") and self.seconds >= 1 else asker.put_on
-        return await put(url, paths, headers or {}, self.seconds, self.connections, self.delay_ms, self.is_fresh)
+        return await put(url, paths, headers or {}, self.seconds, self.connections, self.delay_ms, self.browsers)
 
 
 def tool() -> str:

@@ -16,12 +16,12 @@ if #paths > 1 then
   function request() return wire[math.random(#wire)] end
 end
 """
-_FRESH = """
-local number = 0
-function request()
-  number = number + 1
-  return (wire[math.random(#wire)]:gsub("\\r\\n", "\\r\\nX-Number: " .. number .. "\\r\\n", 1))
+_MANY = """
+local browsers = {}
+for lines in io.open("%(folder)s/browsers", "rb"):read("*a"):gmatch("([^%%z]+)%%z") do
+  browsers[#browsers + 1] = lines .. "\\r\\n"
 end
+function request() return wire[math.random(#wire)]:sub(1, -3) .. browsers[math.random(#browsers)] end
 """
 _SCRIPT = """
 local paths, wire = {}, {}
@@ -50,24 +50,24 @@ async def put_on(
     seconds: float,
     connections: int,
     delay_ms: int,
-    is_fresh: bool,
+    browsers: Sequence[str],
 ) -> Measured:
     """Ask for these paths at random; raise RuntimeError when wrk fails."""
     with TemporaryDirectory(prefix="thumb-proxy-load-") as folder:
-        script = _script(Path(folder), paths, delay_ms, is_fresh=is_fresh)
+        script = _script(Path(folder), paths, delay_ms, browsers)
         options = ["-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout=10s", "-s", script]
         fields = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
         await _run([*options, *fields, url + paths[0]])
         return _told(Path(folder))
 
 
-def _script(folder: Path, paths: Sequence[str], delay_ms: int, *, is_fresh: bool) -> str:
+def _script(folder: Path, paths: Sequence[str], delay_ms: int, browsers: Sequence[str]) -> str:
     """Write what wrk is to do."""
     (folder / "paths").write_text("\n".join(paths))
+    (folder / "browsers").write_bytes("".join(f"{lines}\0" for lines in browsers).encode())
     delay = f"function delay() return math.random({delay_ms // 2}, {delay_ms * 3 // 2}) end" if delay_ms else ""
-    (folder / "script.lua").write_text(
-        _SCRIPT % {"folder": folder, "delay": delay, "request": _FRESH if is_fresh else _SAME}
-    )
+    request = _MANY % {"folder": folder} if browsers else _SAME
+    (folder / "script.lua").write_text(_SCRIPT % {"folder": folder, "delay": delay, "request": request})
     return str(folder / "script.lua")
 
 

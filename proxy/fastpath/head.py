@@ -1,8 +1,9 @@
-"""The head of a request, read once with httptools: strictly, and of its fields those that can change the answer."""
+"""The header lines of a request, read with httptools: strictly, and of the fields those that can change the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -20,14 +21,15 @@ END = b"\r\n\r\n"
 Value = bytes | None
 """Of a field; None where the request has none of that name."""
 
+_REQUEST_LINE = b"GET / HTTP/1.1\r\n"
+"""Before the lines: what they mean depends on them alone."""
 _ABSENT = b""
 """The name that no field has."""
 
 
-class Head(NamedTuple):
-    """One GET without a body."""
+class Lines(NamedTuple):
+    """The header lines of one GET without a body."""
 
-    target: bytes
     exact: tuple[Value, ...]
     """The values of the fields that count as received."""
     decisive: tuple[Value, ...]
@@ -42,52 +44,41 @@ class _Plan(NamedTuple):
     connection: bytes
 
 
-class HeadReader:
-    """Reads complete heads one by one. What is unusual in any way is not read: aiohttp has the last word on it.
+class LineReader:
+    """Reads header lines. What is unusual in any way is not read: aiohttp has the last word on it.
 
     The parser hands every field to a method of a dict, and no Python runs for it: a name that comes twice is seen by
     the count. Which names matter is found out once for all heads with the same names in the same order.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self._targets: list[bytes] = []
-        self._fields: dict[bytes, Value] = {_ABSENT: None}
+    def __init__(self) -> None:
+        self._fields: dict[bytes, Value] = {}
         self._is_whole = False
-        self._events = _Events(self._targets.append, self._fields.setdefault, self._end)
+        self._events = _Events(self._fields.setdefault, self._end)
         self._parser = httptools.HttpRequestParser(self._events)
         self._plan = lru_cache(SHAPES)(_plan)
 
-    def read(self, data: bytes) -> Head | None:
-        """Read a piece that is one head from its first byte to its last; None for anything else."""
-        size = len(data)
-        if size > self.max_bytes or data.find(END) != size - len(END):
+    def read(self, lines: bytes) -> Lines | None:
+        """Read all lines behind the first, and the empty one; None for anything else."""
+        if lines.find(END) != len(lines) - len(END):
             return None
-        try:
-            self._parser.feed_data(data)
-            if self._is_whole and self._parser.get_http_version() == "1.1":
-                return self._head(data.count(b"\r\n") - 1)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._is_whole = False
-        finally:
-            if not self._is_whole:
-                self._parser = httptools.HttpRequestParser(self._events)
-            self._is_whole = False
-            self._targets.clear()
-            self._fields.clear()
-            self._fields[_ABSENT] = None
-        return None
+        self._is_whole = False
+        self._fields.clear()
+        self._fields[_ABSENT] = None
+        with suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._parser.feed_data(_REQUEST_LINE + lines)
+        found = self._found(lines.count(b"\r\n")) if self._is_whole else None
+        if found is None:  # a parser that was not content takes no more
+            self._parser = httptools.HttpRequestParser(self._events)
+        return found
 
-    def _head(self, lines: int) -> Head | None:
-        """Take out what matters. `lines` is one more than there are fields, and so are the names with `_ABSENT`."""
+    def _found(self, count: int) -> Lines | None:
+        """Take out what matters. With the empty one there is a line for each field and for `_ABSENT`."""
         fields = self._fields
-        plan = self._plan(tuple(fields)) if len(fields) == lines else None
-        if plan is None:
+        plan = self._plan(tuple(fields)) if len(fields) == count else None
+        if plan is None or fields[plan.connection] not in _KEPT:
             return None
-        if fields[plan.connection] not in _KEPT:
-            self._is_whole = False  # such a parser takes no more
-            return None
-        return Head(self._targets[0], plan.exact(fields), plan.decisive(fields))
+        return Lines(plan.exact(fields), plan.decisive(fields))
 
     def _end(self) -> None:
         self._is_whole = True
@@ -96,8 +87,7 @@ class HeadReader:
 class _Events:
     """Where httptools puts what it reads."""
 
-    def __init__(self, on_url: Any, on_header: Any, on_message_complete: Any) -> None:  # noqa: ANN401 - httptools'
-        self.on_url = on_url
+    def __init__(self, on_header: Any, on_message_complete: Any) -> None:  # noqa: ANN401 - httptools'
         self.on_header = on_header
         self.on_message_complete = on_message_complete
 

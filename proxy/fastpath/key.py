@@ -7,8 +7,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from proxy.domain.variant import Format
-from proxy.fastpath.head import Head, HeadReader, Value
+from proxy.fastpath.head import LineReader, Lines, Value
 from proxy.http.embedding_rule import OWN_SITE, page_of
+from proxy.http.framing import HOST
 from proxy.http.request_origin import FORWARDED, Front
 from proxy.http.sealed_urls import PREFIX
 from proxy.http.variant_rules import negotiated
@@ -21,7 +22,12 @@ MAX_HEAD_BYTES = 8192
 """Longer heads go the long way."""
 CIRCUMSTANCES = 4096
 """So many combinations of host, page and accepted formats are remembered as they were judged."""
+BROWSERS = 8192
+"""The lines of so many browsers are remembered."""
+SHORT_BYTES = 2048
+"""Longer ones are read each time."""
 
+_METHOD, _VERSION = b"GET ", b" HTTP/1.1"
 _BEGINNING = b"GET /thumb"
 _SEALED = PREFIX.encode()
 _OWN_SITE = frozenset(site.encode() for site in OWN_SITE)
@@ -44,16 +50,22 @@ class Circumstances(NamedTuple):
     """The name of the session's cookie; None where the request may not use it."""
 
 
-class Key(NamedTuple):
-    """Names a finished answer. Requests with equal keys have equal answers."""
+class Meaning(NamedTuple):
+    """What header lines mean."""
 
-    target: bytes
     circumstances: Circumstances
     exact: tuple[Value, ...]
     """The fields that count as received."""
     bearer: Value = None
     cookie: str | None = None
     """The session's cookie, sealed as received."""
+
+
+class Key(NamedTuple):
+    """Names a finished answer. Requests with equal keys have equal answers."""
+
+    target: bytes
+    meaning: Meaning
 
     @property
     def is_sealed(self) -> bool:
@@ -63,7 +75,7 @@ class Key(NamedTuple):
     @property
     def size_bytes(self) -> int:
         """Estimate what its texts take."""
-        texts = (self.target, self.bearer, self.cookie, *self.exact)
+        texts = (self.target, self.meaning.bearer, self.meaning.cookie, *self.meaning.exact)
         return sum(len(text) for text in texts if text is not None)
 
 
@@ -78,53 +90,60 @@ class Asked(NamedTuple):
 
 
 class Keys:
-    """Makes the keys of requests."""
+    """Makes the keys of requests.
+
+    A browser sends the same lines with every picture of a page: what they mean is found out once, and remembered.
+    """
 
     def __init__(self, front: Front, jar: Jar, settings: Settings) -> None:
         self._front = front
         self._jar = jar
         self._formats = settings.pictures.formats
         self._is_on = settings.server.fast_path
-        self._reader = HeadReader(min(MAX_HEAD_BYTES, settings.server.max_header_bytes))
+        self.max_bytes = min(MAX_HEAD_BYTES, settings.server.max_header_bytes)
+        self._reader = LineReader()
         self._judged = lru_cache(CIRCUMSTANCES)(self._judge)
-
-    @property
-    def max_bytes(self) -> int:
-        """Tell how long a head may be."""
-        return self._reader.max_bytes
+        self._known = lru_cache(BROWSERS)(self._meanings)
+        self._one = lru_cache(BROWSERS)(_same)
 
     def key(self, data: bytes, *, is_trusted: bool) -> Key | None:
-        """Read a request; None where it has to go the long way. `is_trusted`: its sender is a trusted proxy."""
-        if not self._is_on or not data.startswith(_BEGINNING):
-            return None
-        head = self._reader.read(data)
-        return self._key(head, is_trusted=is_trusted) if head is not None else None
+        """Read a request; None where it has to go the long way. `is_trusted`: its sender is a trusted proxy.
 
-    def _key(self, head: Head, *, is_trusted: bool) -> Key | None:
-        target, exact, decisive = head
-        authorization, cookies, accept, origin, site, referer, host, *forwarded = decisive
-        if referer is not None and (origin is not None or site in _OWN_SITE):
-            referer = None
-        elif referer is not None:
-            referer = _without_path(referer)
-        said = _said(forwarded) if is_trusted else ()
-        if said is None:
+        Its target is not looked at: a finished answer has one that aiohttp has read.
+        """
+        if not data.startswith(_BEGINNING) or not self._is_on or len(data) > self.max_bytes:
             return None
-        circumstances = self._judged(
-            accept if self._formats else None,
-            origin,
-            site,
-            referer,
-            host,
-            said,
-        )
-        if target.startswith(_SEALED):
-            return Key(target, circumstances, exact)
+        line, _, lines = data.partition(b"\r\n")
+        if not line.endswith(_VERSION):
+            return None
+        meanings = (self._known if len(lines) <= SHORT_BYTES else self._meanings)(lines, is_trusted)
+        if meanings is None:
+            return None
+        target = line[len(_METHOD) : -len(_VERSION)]
+        return Key(target, meanings[target.startswith(_SEALED)])
+
+    def _meanings(self, data: bytes, is_trusted: bool) -> tuple[Meaning, Meaning] | None:
+        """Tell what lines mean, and what they mean to sealed URLs, at which credentials do not count."""
+        lines = self._reader.read(data)
+        circumstances = self._circumstances(lines, is_trusted=is_trusted) if lines is not None else None
+        if lines is None or circumstances is None:
+            return None
+        authorization, cookies, *_ = lines.decisive
         cookie, name = None, circumstances.cookie_name
         if cookies is not None and name is not None:
             text = cookies.decode("utf-8", "surrogateescape")
             cookie = read_cookie((text,), name) if name in text else None
-        return Key(target, circumstances, exact, _bearer(authorization), cookie)
+        bare = self._one(Meaning(circumstances, lines.exact))
+        return self._one(Meaning(circumstances, lines.exact, _bearer(authorization), cookie)), bare
+
+    def _circumstances(self, lines: Lines, *, is_trusted: bool) -> Circumstances | None:
+        _, _, accept, origin, site, referer, host, *forwarded = lines.decisive
+        said = _said(forwarded) if is_trusted else ()
+        if said is None:
+            return None
+        if referer is not None:
+            referer = None if origin is not None or site in _OWN_SITE else _without_path(referer)
+        return self._judged(accept if self._formats else None, origin, site, referer, host, said)
 
     def _judge(
         self,
@@ -134,7 +153,9 @@ class Keys:
         referer: Value,
         host: Value,
         forwarded: tuple[Value, ...],
-    ) -> Circumstances:
+    ) -> Circumstances | None:
+        if host is None or not HOST.fullmatch(host.strip(b" \t")):
+            return None
         headers = {
             name: text
             for name, value in (("Origin", origin), ("Sec-Fetch-Site", site), ("Referer", referer))
@@ -148,6 +169,11 @@ class Keys:
             own_origin=own_origin,
             cookie_name=self._jar.session_name(own_origin) if may_use_cookie(headers) else None,
         )
+
+
+def _same(meaning: Meaning) -> Meaning:
+    """Give it back: remembered by `lru_cache`, equal meanings are one, and are compared at once."""
+    return meaning
 
 
 def _text(value: Value) -> str | None:

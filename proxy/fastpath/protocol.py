@@ -15,41 +15,34 @@ from proxy.fastpath.entry import Finished
 from proxy.fastpath.index import HitPath
 from proxy.fastpath.key import Asked, Key
 from proxy.http.aiohttp_private import Connection
+from proxy.http.aiohttp_server import ConnectionServer, Runner
 from proxy.http.connection_limits import Crowd
 
-_END = b"\r\n\r\n"
 _SMALL_BYTES = 8192
-_LOST = b"lost"
-"""In place of what the parser holds back, once that is not known."""
 
 
 class HitProtocol(Connection):
     """One connection. Answers by itself where it is certain that aiohttp has nothing to say before.
 
-    That is between requests, and only as long as everything that came so far was requests without a body, each piece
-    that arrived ending one at most: aiohttp's parser then holds nothing back but the head that `_held` says. A piece
-    that comes while a request is being answered leaves that request without its bytes, so that no answer is ever
-    remembered for another request than its own.
+    That is between requests, when nothing is held back. aiohttp is given one request at a time, so that no answer is
+    ever remembered for another request than its own.
 
     While Redis is asked for a picture aiohttp knows nothing of the request. When more comes meanwhile, or the
     connection is to close, it is told (`_hand_over`), and goes on as if the request had just come.
     """
 
-    __slots__ = ("_answered", "_awaited", "_held", "_hits", "_is_trusted", "_task", "asked")
+    __slots__ = ("_awaited", "_hits", "_is_trusted", "_task", "asked")
 
     def __init__(self, hits: HitPath, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
         super().__init__(server, **options)
         self._hits = hits
-        self._held = b""
-        self._answered = 0
-        """How many requests aiohttp has done with."""
         self._awaited: bytes | None = None
         """The request for whose picture Redis is being asked."""
         self._task: asyncio.Task[None] | None = None
         """Who answers it then."""
         self._is_trusted = False
         self.asked: Asked | None = None
-        """The one request that is being answered; None where that is not certain."""
+        """The request that is being answered; None where its answer is not remembered."""
 
     @property
     def idle_since(self) -> float:
@@ -67,12 +60,12 @@ class HitProtocol(Connection):
         if self._awaited is not None:
             self._hand_over(self._awaited)
         waits = self._waiter is not None and not self._waiter.done()
-        is_between = waits or (self._answered == self._request_count and not self._close)
+        is_between = waits or (self._is_between and not self._close and not self.is_deaf)
         if is_between and not self._held and not self._paused and self.transport is not None:
             key = self._hits.key(data, is_trusted=self._is_trusted)
             if key is not None and self._answer(data, key, may_write=waits):
                 return
-        self._parse(data)
+        super().data_received(data)
 
     def _answer(self, data: bytes, key: Key, *, may_write: bool) -> bool:
         """Answer a request, now or when Redis has replied; tell whether that is done."""
@@ -111,37 +104,16 @@ class HitProtocol(Connection):
     def _hand_over(self, raw: bytes) -> None:
         """Have aiohttp answer what Redis is being asked for."""
         self._awaited = self._task = None
-        self._parse(raw)
+        super().data_received(raw)
 
     def _touch(self) -> None:
         """Take note that the connection is in use."""
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 
-    async def _handle_request(self, *work: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
-        """Answer one request, to the last byte of the answer."""
-        try:
-            return await super()._handle_request(*work)
-        finally:
-            self._answered += 1
-
-    def _parse(self, data: bytes) -> None:
-        """Hand over, and keep account of what is asked and what is held back."""
-        before = self._request_count
-        super().data_received(data)
-        begun = self._request_count - before
-        if self._held is _LOST or (not data and not begun):  # aiohttp itself calls with no data, to go on
-            self.asked = None
-            return
-        whole = self._held + data
-        is_head = begun == 1 and _is_one_head(whole)
-        is_alone = self._answered == before
-        is_short = len(whole) <= self._hits.max_head_bytes
-        key = self._hits.key(whole, is_trusted=self._is_trusted) if is_head and is_alone else None
+    def _note(self, raw: bytes) -> None:
+        """Take note of the request, for its answer to be remembered."""
+        key = self._hits.key(raw, is_trusted=self._is_trusted)
         self.asked = self._hits.asked(key) if key is not None else None
-        if is_head:
-            self._held = b""
-        else:
-            self._held = whole if not begun and is_short and _END not in whole else _LOST
 
 
 def write(transport: asyncio.WriteTransport, wire: Wire) -> None:
@@ -153,7 +125,7 @@ def write(transport: asyncio.WriteTransport, wire: Wire) -> None:
         transport.writelines(wire)
 
 
-class HitRunner(web.AppRunner):
+class HitRunner(Runner):
     """Runs an application with the hit path in front."""
 
     __slots__ = ("_crowd", "_hits")
@@ -163,21 +135,15 @@ class HitRunner(web.AppRunner):
         self._hits = hits
         self._crowd = crowd
 
-    async def _make_server(self) -> Server:
-        server = await super()._make_server()
+    def _served_by(self, server: Server) -> Server:
         return _HitServer(server, self._hits, self._crowd)
 
 
-class _HitServer(Server):
+class _HitServer(ConnectionServer):
     def __init__(self, server: Server, hits: HitPath, crowd: Crowd) -> None:
+        super().__init__(server)
         self._hits = hits
         self._crowd = crowd
-        super().__init__(
-            server.request_handler,
-            request_factory=server.request_factory,
-            handler_cancellation=server.handler_cancellation,
-            **server._kwargs,  # noqa: SLF001 - aiohttp offers no other way to its own settings
-        )
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Let a visitor in."""
@@ -193,11 +159,3 @@ class _HitServer(Server):
 
     def __call__(self) -> RequestHandler:
         return HitProtocol(self._hits, self, loop=self._loop, **self._kwargs)
-
-
-def _is_one_head(data: bytes) -> bool:
-    """Tell whether these bytes are one GET or HEAD without a body, from its first byte to its last."""
-    if not data.startswith((b"GET /", b"HEAD /")) or data.find(_END) != len(data) - len(_END):
-        return False
-    folded = data.lower()
-    return b"\ncontent-length" not in folded and b"\ntransfer-encoding" not in folded and b"\nupgrade" not in folded

@@ -1,50 +1,36 @@
-"""aiohttp's connection to a visitor, with five faults of aiohttp 3.14 mended.
+"""aiohttp's connection to a visitor, with two more faults of aiohttp 3.14 mended (see `aiohttp_pipeline`).
 
-1. A chunk that breaks HTTP, in the body of a request that is being handled already, becomes an error of the *next*
-   request, and whoever reads the body waits for ever.
-2. The last trailer of a chunked body turns up among the fields of the next request, which behind a load balancer may be
-   another visitor's.
-3. A connection that is accepted while the server shuts down is told to close before it begins to wait for a request. It
+1. A connection that is accepted while the server shuts down is told to close before it begins to wait for a request. It
    waits all the same, and holds up the shutdown until `server.shutdown_s` is over.
-4. The answer to a request that breaks HTTP quotes it, tokens included.
-5. Heads are bounded line by line only: with 128 lines one takes two megabytes, for as long as its sender likes.
+2. The answer to a request that breaks HTTP quotes it, tokens included.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from http import HTTPStatus
 from typing import Any, cast
 
-from aiohttp import web
-from aiohttp.http import RawRequestMessage
-from aiohttp.http_exceptions import BadHttpMessage
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp import HttpVersion11, web
 from aiohttp.web_server import Server
 
 from proxy.domain.errors import BadRequest, ProxyError
 from proxy.domain.response_fields import problem, problem_fields
+from proxy.http.aiohttp_pipeline import Pipeline
 from proxy.http.reset import reset
 
-LINES = 2
-"""A head may be as large as this many lines of the greatest length (`server.max_header_bytes`)."""
 _AT_ONCE_S = 0.01
 _SERVER_SIDE = 500
-_CLIENT_SIDE = 400
 
 
-class Connection(RequestHandler):
+class Connection(Pipeline):
     """Mends these faults, and tells `Crowd` how long the visitor has been idle, or too slow in sending or reading."""
 
-    __slots__ = ("_body", "_head_bytes", "_head_since", "_is_deaf", "_unread", "_untouched", "_wire")
+    __slots__ = ("_unread", "_untouched", "_wire")
 
     def __init__(self, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
         super().__init__(server, **options)
-        self._body: StreamReader = EMPTY_PAYLOAD
-        self._head_bytes = 0
-        self._head_since: float | None = None
-        self._is_deaf = False
         self._unread = (0, 0.0)
         self._untouched = 0.0
         self._wire: asyncio.Transport | None = None
@@ -122,79 +108,24 @@ class Connection(RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it quotes the request
     ) -> web.StreamResponse:
         """Answer what is no HTTP, or what nobody caught; the connection ends with it."""
-        super().handle_error(request, status, exc)
         error = ProxyError("The gateway failed on this request.")
-        if status < _SERVER_SIDE:
-            error = BadRequest("The request breaks HTTP, or its head is too long.")
-        fields = {**dict(problem_fields(error)), "Server": "thumb-proxy"}
+        if isinstance(exc, ProxyError):
+            error = exc
+        elif status < _SERVER_SIDE:
+            error = BadRequest("The request breaks HTTP.")
+        else:
+            super().handle_error(request, status, exc)
+        fields = {**dict(problem_fields(error)), "Server": "thumb-proxy", "Connection": "close"}
         response = web.Response(status=error.status, headers=fields, body=problem(error))
         response.force_close()
         return response
 
-    def data_received(self, data: bytes) -> None:
-        """Parse what has come; after a request that breaks HTTP nothing more is read."""
-        if self._is_deaf:
-            return
-        before, was_in_body = self._request_count, self._is_in_body()
-        super().data_received(data)
-        self._weigh(data, self._request_count - before, was_in_body=was_in_body)
-        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
-            self._is_deaf = True
-            self._give_up(self._messages[-1][0])
 
-    def _give_up(self, error: _ErrInfo) -> None:
-        """Raise an error in whoever reads the body that breaks HTTP, if it was a body that did."""
-        error.exc.__traceback__ = None  # it leads back to what holds it, and keeps for long all that has come
-        waiting, current = [payload for _, payload in self._messages][:-1], self._current_request
-        body = waiting[-1] if waiting else current.content if current is not None else None
-        if body is not None and not body.is_eof():
-            body.set_exception(web.RequestPayloadError("The body breaks HTTP."))
-
-    def _weigh(self, data: bytes, begun: int, *, was_in_body: bool) -> None:
-        """Count the bytes of a head that is not complete yet, and refuse one that is too large."""
-        if self._close or self._force_close:
-            return
-        if self._messages:
-            self._body = self._messages[-1][1]
-        come_bytes = self._head_bytes + len(data)
-        if begun or was_in_body or self._upgraded or self._is_in_body():
-            self._head_bytes, self._head_since = 0, None
-            if begun and come_bytes > LINES * self.max_field_size:
-                self._check_heads(begun)
-        elif data:
-            self._head_bytes, self._head_since = come_bytes, self._head_since or self._loop.time()
-            if come_bytes > LINES * self.max_field_size:
-                self._refuse_head()
-
-    def _is_in_body(self) -> bool:
-        request = self._current_request
-        return not self._body.is_eof() or (request is not None and not request.content.is_eof())
-
-    def _check_heads(self, begun: int) -> None:
-        """Refuse the first too large one of the complete heads that have just come, and all requests behind it."""
-        place = max(len(self._messages) - begun, 0)
-        for number in range(place, len(self._messages)):
-            message = self._messages[number][0]
-            if isinstance(message, RawRequestMessage) and _size_bytes(message) > LINES * self.max_field_size:
-                while len(self._messages) > number:
-                    self._messages.pop()
-                return self._refuse_head()
-        return None
-
-    def _refuse_head(self) -> None:
-        """Answer with an error behind what is under way, and read no more."""
-        error = _ErrInfo(_CLIENT_SIDE, BadHttpMessage("The head is too large."), "")
-        self._messages.append((error, EMPTY_PAYLOAD))
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
-def _size_bytes(message: RawRequestMessage) -> int:
-    return len(message.path) + sum(len(name) + len(value) for name, value in message.raw_headers)
-
-
-async def close_behind_chunks(request: web.Request, response: web.StreamResponse) -> None:
-    """Let a chunked request be the last of its connection; for `on_response_prepare`."""
-    if "Transfer-Encoding" in request.headers:
+async def announce_end(request: web.Request, response: web.StreamResponse) -> None:
+    """Say with an answer that it is the last of its connection; for `on_response_prepare`."""
+    is_old = request.version < HttpVersion11 and "Connection" not in response.headers
+    if is_old or getattr(request.protocol, "is_deaf", False):
         response.force_close()
-        response.headers["Connection"] = "close"
+    if not response.keep_alive and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+        upgrade = ", Upgrade" if "Upgrade" in response.headers else ""
+        response.headers["Connection"] = f"close{upgrade}"

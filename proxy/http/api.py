@@ -38,9 +38,9 @@ class ThumbApi:
         self._max_uri_bytes = max_uri_bytes
 
     def routes(self) -> list[web.RouteDef]:
-        """Make the routes; Cloudreve has no HEAD here either."""
+        """Make the routes; HEAD comes with GET."""
         path = "/api/v4/file/thumb"
-        return [web.get(path, self._thumb, allow_head=False), web.options(path, self._cross_origin.preflight)]
+        return [web.get(path, self._thumb), web.options(path, self._cross_origin.preflight)]
 
     async def _thumb(self, request: web.Request) -> web.Response:
         response = await self._answer(request)

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from proxy.fastpath.index import KINDS, HitPath
-from proxy.http.aiohttp_private import close_behind_chunks
+from proxy.http.aiohttp_private import announce_end
 from proxy.http.embed import Fallback
 from proxy.http.health import Health
 from proxy.http.problems import LEFT, OUTCOME, Handler, problems
@@ -90,7 +90,7 @@ class Site:
 def _application(routes: Iterable[web.RouteDef], *middlewares: Middleware) -> web.Application:
     app = web.Application(middlewares=[*middlewares, problems])
     app.add_routes(routes)
-    app.on_response_prepare.extend((_sign, leave_bare, close_behind_chunks))
+    app.on_response_prepare.extend((_sign, leave_bare, announce_end))
     return app
 
 

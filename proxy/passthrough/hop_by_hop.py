@@ -43,9 +43,10 @@ _ABOUT_THE_VISITOR = frozenset(
 _VERSIONS = frozenset({"1.0", "1.1"})
 _TARGET = re.compile(r"/[!\"$-~]*")
 _DOTS = re.compile(r"(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\]|%2f|%5c|$)", re.IGNORECASE)
-_HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_NO_TEXT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+_LIMITED = frozenset({"OPTIONS", "TRACE"})
+"""The methods for which `Max-Forwards` counts."""
 _PREFIX = re.compile(r"^__(?:Host|Secure)-", re.IGNORECASE)
 
 
@@ -93,8 +94,8 @@ def check(head: Head) -> None:
         raise BadRequest("The request line must be a method, a path that begins with /, and HTTP/1.1.")
     if _DOTS.search(head.target.partition("?")[0]):
         raise BadRequest("The path must not have `.` or `..` for a segment.")
-    if any(_NO_TEXT.search(value) for _, value in head.fields):
-        raise BadRequest("A header field holds control characters, or is no UTF-8.")
+    if any(_CONTROL.search(value) for _, value in head.fields):
+        raise BadRequest("A header field holds control characters.")
     hosts = head.all("host")
     if len(hosts) > 1 or (head.version == "1.1" and not hosts) or not all(map(_HOST.fullmatch, hosts)):
         raise BadRequest("Exactly one `Host` is needed, with a name or an address.")
@@ -130,11 +131,19 @@ def onward(head: Head, seen: Seen, peer: str, own_cookies: Collection[str]) -> F
     }
     if head.wants_websocket:
         added |= {"Connection": "Upgrade", "Upgrade": "websocket"}
-    return (*_kept(head, host, own_cookies), *((name, value) for name, value in added.items() if value))
+    more = ((name, value) for name, value in added.items() if value)
+    return _combined((*_kept(head, host, own_cookies), *more))
 
 
-def back(fields: Fields, *, switched: bool = False) -> Fields:
-    """Make the fields for the visitor from those of an HTTP/1.1 answer; `switched` is one that says 101.
+def answers_here(head: Head) -> bool:
+    """Tell whether a request is for the first intermediary that it meets (RFC 9110 §7.6.2)."""
+    return head.method in _LIMITED and head.all("max-forwards") == ["0"]
+
+
+def back(fields: Fields, *, switched: bool = False, upgrade: str = "") -> Fields:
+    """Make the fields for the visitor from those of an HTTP/1.1 answer.
+
+    `switched` is one that says 101, and `upgrade` what another asks for, with 426.
 
     Raises UpstreamError for a field that would not end where it should.
     """
@@ -143,8 +152,31 @@ def back(fields: Fields, *, switched: bool = False) -> Fields:
     dropped = _of_this_hop(fields)
     if any(name.lower() == "transfer-encoding" for name, _ in fields):
         dropped |= {"content-length"}
-    upgrade = (("Connection", "Upgrade"), ("Upgrade", "websocket")) if switched else ()
-    return (*(pair for pair in fields if pair[0].lower() not in dropped), ("Via", f"1.1 {CACHE_NAME}"), *upgrade)
+    protocol = "websocket" if switched else upgrade
+    switch = (("Connection", "Upgrade"), ("Upgrade", protocol)) if protocol else ()
+    return (*(pair for pair in fields if pair[0].lower() not in dropped), ("Via", f"1.1 {CACHE_NAME}"), *switch)
+
+
+def upgrade_of(fields: Fields) -> str:
+    """Give the protocols that an answer asks for."""
+    return ", ".join(value for name, value in fields if name.lower() == "upgrade")
+
+
+def _combined(fields: Iterable[tuple[str, str]]) -> Fields:
+    """Give fields of one name one spelling, and join the lines of `Cookie` (RFC 9110 §5.3, RFC 6265 §5.4).
+
+    The client library keeps of two spellings the last only.
+    """
+    spelled: dict[str, str] = {}
+    lines: list[tuple[str, str]] = []
+    for name, value in fields:
+        plain = name.lower()
+        place = next((place for place, line in enumerate(lines) if plain == "cookie" == line[0].lower()), None)
+        if place is None:
+            lines.append((spelled.setdefault(plain, name), value))
+        else:
+            lines[place] = (lines[place][0], f"{lines[place][1]}; {value}")
+    return tuple(lines)
 
 
 def _of_this_hop(fields: Fields) -> frozenset[str]:
@@ -168,6 +200,8 @@ def _kept(head: Head, host: str, own_cookies: Collection[str]) -> Iterator[tuple
         if plain in dropped or plain.startswith("x-forwarded-") or is_imitation:
             continue
         kept = _without(own_cookies, value) if plain == "cookie" else value
+        if plain == "max-forwards" and head.method in _LIMITED and value.isascii() and value.isdigit():
+            kept = str(int(value[:9]) - 1)
         if kept or not value:
             yield name, kept
 

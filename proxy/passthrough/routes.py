@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import Any, cast
 
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
-from proxy.domain.errors import BadRequest, ProxyError, UpstreamError
+from proxy.domain.errors import BadRequest, MethodNotAllowed, ProxyError, UpstreamError
 from proxy.domain.model import Credentials
 from proxy.fastpath.index import HitPath
 from proxy.grants.changing_requests import changes_files
 from proxy.grants.invalidation import Changes
+from proxy.http.framing import ALLOWED
 from proxy.http.problems import OUTCOME
 from proxy.http.request_origin import Front
 from proxy.http.reset import reset
 from proxy.http.thumb_request import bearer
 from proxy.identity.identify import Identifier
 from proxy.passthrough.client import Passage, Question, Reply
-from proxy.passthrough.hop_by_hop import Head, back, check, fields_of, onward
+from proxy.passthrough.hop_by_hop import Head, answers_here, back, check, fields_of, onward, upgrade_of
 from proxy.passthrough.tunnel import FarEnd, Wire
 from proxy.passthrough.upload import at_once
 
@@ -65,6 +67,8 @@ class Passthrough:
         request[OUTCOME] = "pass"
         head = _head(request)
         check(head)
+        if answers_here(head):
+            return _own_answer(head)
         async with self._passage.ask(self._question(request, head)) as reply:
             if changes_files(request.method, request.path):
                 await self._note_change(request)
@@ -172,8 +176,16 @@ async def _body(request: web.Request) -> AsyncIterator[bytes]:
         raise BadRequest("The body breaks off, or breaks HTTP.") from error
 
 
+def _own_answer(head: Head) -> web.Response:
+    """Answer in place of Cloudreve to a request that is to go no farther."""
+    if head.method != "OPTIONS":
+        raise MethodNotAllowed(ALLOWED)
+    return web.Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": ALLOWED})
+
+
 def _response(reply: Reply, *, switched: bool = False) -> web.StreamResponse:
-    fields = CIMultiDict(back(reply.fields, switched=switched))
+    upgrade = upgrade_of(reply.fields) if reply.status == HTTPStatus.UPGRADE_REQUIRED else ""
+    fields = CIMultiDict(back(reply.fields, switched=switched, upgrade=upgrade))
     response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=fields)
     response[PASSED] = frozenset(name.lower() for name in fields)
     return response

@@ -8,8 +8,10 @@ from typing import TypeAlias
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.connector import Connection
 
 from proxy.domain.errors import ProxyError
+from proxy.http.aiohttp_server import is_ascii, keep_bytes
 from proxy.upstream.kept_connections import WaryRequest
 
 Proceed: TypeAlias = Callable[[], Awaitable[None]]
@@ -64,6 +66,20 @@ class Upload(aiohttp.Payload):
 
 class ImpatientRequest(WaryRequest):
     """A request that waits for `100 Continue` for CONTINUE_S only: some servers never send it (RFC 9110 §10.1.1)."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Send it by `write_bytes` where a field value is not ASCII, since aiohttp drops bytes that are not UTF-8."""
+        if self._continue is None and not is_ascii(self.headers):
+            self._continue = self.loop.create_future()
+            self._continue.set_result(True)
+        return await super().send(conn)
+
+    async def write_bytes(
+        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+    ) -> None:
+        """Write the head with the bytes of its field values, and the body."""
+        keep_bytes(writer, self.headers)
+        await super().write_bytes(writer, conn, content_length)
 
     def update_expect_continue(self, expect: bool = False) -> None:
         """End the waiting after CONTINUE_S."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -12,22 +14,22 @@ from proxy.coalesce.fair_queue import FairLimit
 from proxy.coalesce.singleflight import Flights
 from proxy.domain.client import Client
 from proxy.domain.codec import encode
-from proxy.domain.errors import ProxyError, UpstreamError
+from proxy.domain.errors import Busy, ProxyError, TooSlow, Unreachable, UpstreamError
 from proxy.domain.keys import picture_key
-from proxy.domain.model import Entry, Grant, Picture, PictureHead, PictureId, Source
+from proxy.domain.model import Entry, Grant, Picture, PictureId, Source
 from proxy.domain.picture_version import etag_in, version_of
-from proxy.domain.sniff import SNIFF_BYTES, media_type
+from proxy.domain.storage_errors import StorageBusy
 from proxy.observe.metrics import Metrics
-from proxy.pictures.proof.body import Body
-from proxy.pictures.proof.proof import Proof
+from proxy.pictures.receipt import Receipt
+from proxy.pictures.revalidation import Revalidation
 from proxy.pictures.stream_buffer import Download
 from proxy.settings import PictureSettings
 from proxy.upstream.images import Arrival, Images
 
 _SEEN = b"seen "
 """Before a version in a message; no entry begins like this."""
-HELD_BYTES = 64
-"""So many bytes of the end are held back until the whole is proven: without them no transfer looks complete."""
+REVALIDATE_S = 1.0
+"""How long a visitor waits to hear whether a picture at hand has changed."""
 
 
 class FoundPicture(NamedTuple):
@@ -50,18 +52,20 @@ class Pictures:
         cluster: Cluster | Alone,
         limit: FairLimit,
         settings: PictureSettings,
+        revalidation: Revalidation,
     ) -> None:
         self._tiers = tiers
         self._images = images
         self._metrics = metrics
         self._flights = flights
         self._settings = settings
+        self._revalidation = revalidation
         self._cluster = cluster
         self._limit = limit
         self._downloads: dict[PictureId, Download] = {}
 
-    async def find(self, grant: Grant, client: Client, *, is_new: bool = False) -> FoundPicture:
-        """Give the picture, complete or arriving. Whoever calls holds a live grant that names it.
+    async def find(self, grant: Grant, client: Client, holder: str = "", *, is_new: bool = False) -> FoundPicture:
+        """Give the picture, complete or arriving. Whoever calls holds a live grant that names it, kept under `holder`.
 
         With a new grant Redis is asked but once: for the picture and for the lead in fetching it.
         """
@@ -72,12 +76,30 @@ class Pictures:
         else:
             kept = await self._tiers.find(key, (Picture,), self._ttl_s, client)
             kept = kept if kept is not None and self._fits(kept[0]) else None
-        if kept is not None and _is_seen(grant, kept[0]):
+        if kept is not None and (_is_seen(grant, kept[0]) or self._revalidation.is_current(holder, kept[0])):
             found = FoundPicture(kept[0], kept[1], collapsed=False)
+        elif kept is not None and self._revalidation.may_bridge(holder, kept[0]):
+            found = await self._revalidated(grant, kept[0], client)
         else:
             found = self._download(grant, kept[0] if kept else None, client)
         self._metrics.found("picture", found.source)
         return found
+
+    def show(self, holder: str, picture: PictureId, version: str) -> None:
+        """Take note of which version of a foreign picture the holder of a grant is shown."""
+        self._revalidation.show(holder, picture, version)
+
+    async def _revalidated(self, grant: Grant, known: Picture, client: Client) -> FoundPicture:
+        """Ask whether it has changed; show what is known where storage fails or takes its time."""
+        if not self._revalidation.has_failed(known):
+            with suppress(TimeoutError, Unreachable, TooSlow, StorageBusy, Busy):
+                async with asyncio.timeout(REVALIDATE_S):
+                    found = self._download(grant, known, client)
+                    if isinstance(found.picture, Download):
+                        await found.picture.opened()
+                return found
+            self._revalidation.fail(known)
+        return FoundPicture(known, Source.STALE, collapsed=False)
 
     def _download(self, grant: Grant, stale: Picture | None, client: Client) -> FoundPicture:
         def load() -> Coroutine[Any, Any, None]:
@@ -102,6 +124,7 @@ class Pictures:
             if not _is_seen(grant, picture) and _told(picture) != left:
                 return None
             download.source = Source.REDIS
+            self._revalidation.note(picture)
             return picture
 
         def keep(picture: Picture) -> tuple[bytes, float]:
@@ -132,6 +155,7 @@ class Pictures:
                 picture = await self._fetch(grant, stale, download)
                 call.outcome = "revalidated" if picture is stale else "picture"
         download.finish(picture)
+        self._revalidation.note(picture)
         self._tiers.keep_here(picture_key(picture.id), picture, self._settings.ttl_s, client)
         return picture
 
@@ -145,7 +169,7 @@ class Pictures:
     async def _receive(self, name: PictureId, arrival: Arrival, download: Download) -> Picture:
         """Take the bytes in, on to the readers as soon as they prove to be a picture, but for the last of them."""
         self._check_size(arrival.length_bytes or 0)
-        receipt = _Receipt(arrival, download, self._settings.max_pixels)
+        receipt = Receipt(arrival, download, self._settings.max_pixels)
         async for chunk in arrival.chunks:
             self._metrics.fetched(len(chunk))
             self._check_size(receipt.size_bytes + len(chunk))
@@ -178,57 +202,3 @@ def _is_seen(grant: Grant, picture: Picture) -> bool:
 def _told(picture: Picture) -> bytes:
     """Say to the other replicas which version has just been seen."""
     return _SEEN + picture.version.encode("utf-8", "surrogatepass")
-
-
-def _proven(head: bytes) -> str:
-    kind = media_type(head)
-    if kind is None:
-        raise UpstreamError("What came from the image URL is not a picture.")
-    return kind
-
-
-class _Receipt:
-    """A picture that arrives: proven step by step, and handed on but for its end."""
-
-    def __init__(self, arrival: Arrival, download: Download, max_pixels: int) -> None:
-        self._arrival = arrival
-        self._download = download
-        self._max_pixels = max_pixels
-        self._body = Body()
-        self._kind = ""
-        self._proof: Proof | None = None
-        self._sent_bytes = 0
-
-    @property
-    def size_bytes(self) -> int:
-        """Tell how much has come."""
-        return len(self._body.data)
-
-    def take(self, chunk: bytes) -> None:
-        """Add bytes; readers hear of the picture once its kind and size are known."""
-        self._body.data += chunk
-        if self._proof is None and self.size_bytes >= SNIFF_BYTES:
-            self._proof = self._begin()
-        if self._proof is not None:
-            self._proof.advance()
-            if self._proof.is_measured:
-                self._hand_on()
-
-    def finish(self) -> tuple[str, bytes]:
-        """Give kind and bytes of the whole; raise UpstreamError where it is none."""
-        proof = self._proof or self._begin()
-        proof.finish()
-        return self._kind, bytes(self._body.data)
-
-    def _begin(self) -> Proof:
-        self._kind = _proven(bytes(self._body.data[:SNIFF_BYTES]))
-        return Proof(self._kind, self._body, self._max_pixels)
-
-    def _hand_on(self) -> None:
-        length = self._arrival.length_bytes
-        upto = min(self.size_bytes, (length or self.size_bytes) - HELD_BYTES)
-        if upto > self._sent_bytes:
-            if not self._sent_bytes:
-                self._download.begin(PictureHead(self._kind, self._arrival.etag, length))
-            self._download.feed(bytes(self._body.data[self._sent_bytes : upto]))
-            self._sent_bytes = upto

@@ -76,6 +76,13 @@ REFUSED_S = 5.0
 REFUSED_PICTURES = 10_000
 
 
+class _NotFetched(NamedTuple):
+    """Why a picture could not be fetched, and when it was granted then."""
+
+    reason: type[GrantRejected]
+    granted_at: float
+
+
 class _Found(NamedTuple):
     """What is to be shown, and how it came about."""
 
@@ -93,18 +100,24 @@ class Answers:
         self._pictures = pictures
         self._variants = variants
         self._clock = clock
-        self._refused: TTLCache[PictureId, type[GrantRejected]] = TTLCache(
-            REFUSED_PICTURES, REFUSED_S, timer=clock.timer
-        )
+        self._refused: TTLCache[PictureId, _NotFetched] = TTLCache(REFUSED_PICTURES, REFUSED_S, timer=clock.timer)
         """Why pictures that are granted cannot be fetched."""
 
     def refused(self, grant: Grant, error: GrantRejected) -> ProxyError:
         """Remember for seconds that this picture is granted and cannot be fetched; return the error that says so."""
-        self._refused[grant.picture] = type(error)
-        return self._refusal(grant)
+        self._refused[grant.picture] = known = _NotFetched(type(error), grant.granted_at)
+        return self._refusal(known.reason)
 
-    def _refusal(self, grant: Grant) -> ProxyError:
-        reason = self._refused.get(grant.picture)
+    def _check_refused(self, grant: Grant) -> None:
+        """Raise what is known of a picture that cannot be fetched; an older grant may name one that was replaced."""
+        known = self._refused.get(grant.picture)
+        if known is None:
+            return
+        if grant.granted_at < known.granted_at:
+            raise GrantRejected("The image URL is older than one that is no longer honoured.")
+        raise self._refusal(known.reason)
+
+    def _refusal(self, reason: type[GrantRejected]) -> ProxyError:
         if reason is NotMade:
             return Refused(Refusal(RefusalKind.NOT_FOUND, FAILED_CODE))
         if reason is NotStored:
@@ -117,10 +130,11 @@ class Answers:
         if tag and matches(request.if_none_match, tag):
             handling = Handling(found.source, None, found.collapsed)
             return Answer(identity, tag, self._remaining_s(grant), handling, None, found, request.client)
+        note = self._noting(found, note)
         shown = await self._found(found, request, note)
         head = shown.body.head if isinstance(shown.body, Picture) else await shown.body.opened()
         source = shown.body.source if isinstance(shown.body, Download) else shown.source
-        await _note_version(found, shown.body, head, note)
+        await _note_version(found, shown.body, head, source, note)
         tag = _etag(grant, head.version, shown.variant)
         is_known = bool(tag) and matches(request.if_none_match, tag or "")
         handling = Handling(found.source, source, found.collapsed or shown.collapsed, is_interim=shown.is_interim)
@@ -133,28 +147,37 @@ class Answers:
         known = None if variant.is_original else await self._variants.find(grant, variant)
         if known is not None and isinstance(known.entry, Picture):
             return _Found(known.entry, known.source, collapsed=False, variant=variant)
-        if grant.picture in self._refused:
-            raise self._refusal(grant)
+        self._check_refused(grant)
         is_new = found.source is Source.UPSTREAM
-        body, source, collapsed = await self._pictures.find(grant, request.client, is_new=is_new)
+        body, source, collapsed = await self._pictures.find(grant, request.client, found.key, is_new=is_new)
+        is_stale = source is Source.STALE
         if variant.is_original or known is not None:
-            return _Found(body, source, collapsed, ORIGINAL)
+            return _Found(body, source, collapsed, ORIGINAL, is_stale)
         whole = await body.whole() if isinstance(body, Download) else body
         source = body.source if isinstance(body, Download) else source
-        await _note_version(found, whole, whole.head, note)
+        await _note_version(found, whole, whole.head, source, note)
         made = await self._variants.make(whole, variant, request.client)
         if isinstance(made, Picture):
-            return _Found(made, source, collapsed, variant)
-        return _Found(whole, source, collapsed, ORIGINAL, is_interim=made is None)
+            return _Found(made, source, collapsed, variant, is_stale)
+        return _Found(whole, source, collapsed, ORIGINAL, is_interim=is_stale or made is None)
+
+    def _noting(self, found: FoundGrant, note: Note) -> Note:
+        async def noted(grant: Grant, version: str) -> None:
+            self._pictures.show(found.key, grant.picture, version)
+            await note(grant, version)
+
+        return noted
 
     def _remaining_s(self, grant: Grant) -> float:
         return grant.fresh_until - self._clock.now()
 
 
-async def _note_version(found: FoundGrant, body: Picture | Download, head: PictureHead, note: Note) -> None:
+async def _note_version(
+    found: FoundGrant, body: Picture | Download, head: PictureHead, source: Source, note: Note
+) -> None:
     """Take note of the version of a foreign picture, with its last byte where it is not known before."""
     grant = found.grant
-    if grant.own:
+    if grant.own or source is Source.STALE:
         return
     if head.version not in ("", grant.version):
         await note(grant, head.version)

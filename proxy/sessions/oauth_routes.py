@@ -85,7 +85,7 @@ class SignIn:
         """Make the routes; where no client is configured, both answer that."""
         login, callback = (self._login, self._callback) if self._client_id else (_not_configured, _not_configured)
         return [
-            web.get(f"{self._path}/login", login, allow_head=False),
+            web.get(f"{self._path}/login", login),
             web.get(f"{self._path}/callback", callback, allow_head=False),
         ]
 

@@ -147,6 +147,8 @@ class PictureSettings(Section):
     max_bytes: Bytes = 10 * 1024 * 1024
     max_pixels: Count = 50_000_000
     ttl_s: Seconds = 86400.0
+    recheck_s: SecondsOrZero = 60.0
+    stale_if_error_s: SecondsOrZero = 3600.0
     formats: Formats = (Format.WEBP,)
     sizes: Sizes = (100, 200, 300, 400, 600, 800, 1200, 1600)
     webp_quality: Quality = 80

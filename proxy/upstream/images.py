@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,6 +25,9 @@ MAX_REDIRECTS = 3
 CHUNK_BYTES = 64 * 1024
 REJECTION_BYTES = 4096
 """How much of a JSON body is read to learn why there is no picture."""
+
+RETRY_S = 0.2
+"""After about this a picture is asked for once more whose storage answered with an error of its own."""
 
 _PAUSING = frozenset({429, 503})
 _FAILING = frozenset({500, 502, 504})
@@ -79,7 +84,7 @@ class Images:
             for _ in range(MAX_REDIRECTS + 1):
                 async with AsyncExitStack() as stack:
                     with self._pauses.request(_place(target)):
-                        response = await stack.enter_async_context(self._get(target, etag))
+                        response = await self._opened(stack, target, etag)
                         is_redirect = response.status in _REDIRECTS
                         arrival = None if is_redirect else await _arrival(response, etag)
                     if not is_redirect:
@@ -93,6 +98,16 @@ class Images:
             self._pauses.fail(_place(target))
             raise translated(error) from error
         raise UpstreamError("The image URL redirects too often.")
+
+    async def _opened(self, stack: AsyncExitStack, target: Target, etag: str) -> aiohttp.ClientResponse:
+        """Ask for an image, once more where storage answers with an error of its own."""
+        response: aiohttp.ClientResponse = await stack.enter_async_context(self._get(target, etag))
+        if response.status not in _FAILING:
+            return response
+        response.close()
+        await asyncio.sleep(RETRY_S * (0.5 + random.random()))  # noqa: S311 - jitter is no secret
+        again: aiohttp.ClientResponse = await stack.enter_async_context(self._get(target, etag))
+        return again
 
     def _get(self, target: Target, etag: str) -> Any:  # noqa: ANN401 - aiohttp's own context manager
         session = self._guarded if target.guarded else self._trusted

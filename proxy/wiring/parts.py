@@ -39,6 +39,7 @@ from proxy.passthrough.client import MAX_HEAD_BYTES, Passage
 from proxy.passthrough.cross_origin import SiteCors
 from proxy.pictures.encoders import Encoders
 from proxy.pictures.lookup import Pictures
+from proxy.pictures.revalidation import Revalidation
 from proxy.pictures.variants import Variants
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import News
@@ -137,7 +138,9 @@ class Parts:
         settings = self.settings
         limit = self._limit(settings.cloudreve.max_fetches, SLOW)
         flights = await self._flights(Flights[None]())
-        return Pictures(tiers, images, self.metrics, flights, cluster, limit, settings.pictures)
+        pictures = settings.pictures
+        revalidation = Revalidation(pictures.recheck_s, pictures.stale_if_error_s, self.clock.timer)
+        return Pictures(tiers, images, self.metrics, flights, cluster, limit, pictures, revalidation)
 
     async def variants(self, tiers: Tiers, cluster: Cluster | Alone) -> Variants:
         """Make the variants and the processes that encode them."""

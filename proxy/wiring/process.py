@@ -24,6 +24,7 @@ from proxy.fastpath.protocol import HitRunner
 from proxy.gateway import Gateway
 from proxy.grants.authorise import Authoriser
 from proxy.grants.invalidation import Changes
+from proxy.http.aiohttp_server import Runner
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Site
 from proxy.http.connection_limits import Crowd
@@ -109,7 +110,7 @@ async def running(
         # The admin port closes last, so that /readyz says why until the end.
         admin_port = 0
         if sockets is None:
-            admin_port = await composer.listen(web.AppRunner, site.admin_application(), settings.admin)
+            admin_port = await composer.listen(Runner, site.admin_application(), settings.admin)
         crowd = Crowd(room_for(settings.server.max_connections), settings.server, parts.metrics)
         await parts.background(crowd.watch())
         runner = partial(HitRunner, hits=site.hits, crowd=crowd)

@@ -18,6 +18,7 @@ from aiohttp import web
 from msgspec.structs import replace
 from pydantic import SecretStr
 
+from proxy.http.aiohttp_server import Runner
 from proxy.settings import SealSettings, ServerSettings, Settings
 from proxy.workers.admin_port import Overview
 from proxy.workers.channel import Channel, Report
@@ -196,7 +197,7 @@ def _with_one_seal(settings: Settings) -> Settings:
 
 
 async def _listen(overview: Overview, settings: Settings, stack: AsyncExitStack) -> int:
-    runner = web.AppRunner(overview.application(), access_log=None, handler_cancellation=True)
+    runner = Runner(overview.application(), access_log=None, handler_cancellation=True)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, settings.admin.host, settings.admin.port).start()

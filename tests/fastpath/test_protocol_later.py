@@ -14,7 +14,7 @@ from aiohttp import web
 from proxy.fastpath.asked import Wire
 from proxy.fastpath.entry import Finished, Recalled
 from proxy.fastpath.index import HitPath
-from proxy.fastpath.key import Asked, Circumstances, Key
+from proxy.fastpath.key import Asked, Circumstances, Key, Meaning
 from proxy.fastpath.protocol import HitProtocol, HitRunner
 from proxy.http.aiohttp_private import Connection
 from proxy.http.connection_limits import Crowd
@@ -27,7 +27,7 @@ OTHER = b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n"
 FOUND = (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"found")
 
 
-SOMEWHERE = Circumstances(None, None, None, "http://x", None)
+SOMEWHERE = Meaning(Circumstances(None, None, None, "http://x", None), ())
 
 
 class Far(HitPath):
@@ -36,7 +36,7 @@ class Far(HitPath):
     def __init__(self) -> None:
         self.trusts = lambda _: False
         self.max_head_bytes = 1000
-        self.key = lambda data, *, is_trusted: Key(data, SOMEWHERE, ())  # noqa: ARG005
+        self.key = lambda data, *, is_trusted: Key(data, SOMEWHERE)  # noqa: ARG005
         self.asked_for = self.given = 0
         self.replies: asyncio.Queue[Wire | Exception | None] = asyncio.Queue()
         self.changed = asyncio.Condition()

@@ -7,8 +7,8 @@ import gc
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from aiohttp.http_exceptions import HttpProcessingError
 
+from proxy.domain.protocol_errors import HeadTooLarge
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import Front, House, in_share, until
 from tests.harness.raw_client import Caller, bearer, calling, request
@@ -124,8 +124,7 @@ async def test_a_head_may_be_twice_as_long_as_a_line(caller: Caller, cut: Callab
     assert (await caller.read()).status == 401
     await caller.pieces(cut(large(LIMIT + 2000)))
     answer = await caller.read()
-    assert answer.status == 400
-    assert b"its head is too long" in answer.body
+    assert answer.status == 431
     assert await caller.rest() == b""
 
 
@@ -133,7 +132,7 @@ async def test_what_was_asked_before_a_head_that_is_too_large_is_answered(cloudr
     """In its turn; what comes after it is not."""
     hot = request(in_share(cloudreve))
     caller.writer.write(hot + hot + large(LIMIT + 2000) + hot)
-    assert [(await caller.read()).status for _ in range(3)] == [200, 200, 400]
+    assert [(await caller.read()).status for _ in range(3)] == [200, 200, 431]
     assert await caller.rest() == b""
 
 
@@ -144,7 +143,7 @@ async def test_a_head_cannot_grow_behind_a_request_that_takes_its_time(cloudreve
     await cloudreve.calls.arrived("resolve")
     await caller.pieces([b"GET / HTTP/1.1\r\n", *[FIELD.encode() + b"\r\n"] * 100])
     gate.set()
-    assert [(await caller.read()).status for _ in range(2)] == [200, 400]
+    assert [(await caller.read()).status for _ in range(2)] == [200, 431]
 
 
 async def test_a_body_is_no_head(cloudreve: StandIn, house: House) -> None:
@@ -177,9 +176,9 @@ async def test_nothing_of_a_request_that_breaks_http_is_kept(front: Front) -> No
         for _ in range(5):
             async with calling(front) as caller:
                 await caller.pieces([b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 1_000_000])
-                assert (await caller.read()).status == 400
+                assert (await caller.read()).status == 431
         await until(lambda: not front.count("connections"))
-        errors = [found for found in gc.get_objects() if isinstance(found, HttpProcessingError)]
+        errors = [found for found in gc.get_objects() if isinstance(found, HeadTooLarge)]
         assert [error.__traceback__ for error in errors] == [None] * len(errors)
     finally:
         gc.enable()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.standin.faults import json_body
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import ONE, Front, Hours, House, in_share
 
@@ -59,6 +60,18 @@ async def test_a_grant_that_is_no_longer_honoured_is_asked_for_once_more(cloudre
     assert first.body != second.body
     assert [call.code for call in cloudreve.calls.of("fetch")] == [0, 40077, 0]
     assert cloudreve.calls.count("resolve") == 2
+
+
+async def test_what_one_could_not_be_shown_is_asked_for_once_more_by_another(cloudreve: StandIn, house: House) -> None:
+    """Another's grant is older than the one that was not honoured, and the file may have been replaced since."""
+    cloudreve.native_thumbs = True
+    front = await house.open(memory={"max_bytes": 8000})  # room for grants, none for the picture
+    uri, token = in_share(cloudreve), cloudreve.token()
+    assert [(await front.ask(uri)).status, (await front.ask(uri, token)).status] == [200, 200]
+    cloudreve.fail("fetch", json_body('{"code":40077}'), times=2)
+    assert (await front.ask(uri)).status == 502
+    cloudreve.library.put(cloudreve.library.alice, "/album/one.png")
+    assert (await front.ask(uri, token)).status == 200
 
 
 @pytest.mark.parametrize("ahead_s", [TWENTY_MINUTES_S, -TWENTY_MINUTES_S])

@@ -10,9 +10,12 @@ import pytest
 from aiohttp import web
 
 from proxy import gateway
+from proxy.domain.response_fields import INTERIM_S
+from proxy.pictures import lookup
 from proxy.pictures.respond import REFUSED_S
 from proxy.standin import faults
-from proxy.standin.faults import Exchange, Fault, Says
+from proxy.standin.faults import Exchange, Fault, Hang, Says
+from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from proxy.upstream.host_pauses import FAILURES
 from tests.harness.gateways import CUT_OFF, Front, Hours, House, in_share, statuses
@@ -136,3 +139,95 @@ async def test_one_busy_storage_behind_cloudreve_is_no_busy_cloudreve(cloudreve:
     assert (await front.ask(in_share(cloudreve, "two.png"))).status == 200
     assert (await front.ask(in_share(cloudreve))).status == 503
     assert cloudreve.calls.count("fetch") == 2
+
+
+@pytest.fixture
+async def short(cloudreve: StandIn, house: House) -> Front:
+    """Run a gateway before a storage of its own host, with grants of a minute and a half."""
+    cloudreve.foreign = True
+    return await house.open(cloudreve={"image_hosts": ["127.0.0.1"]}, grants={"max_ttl_s": 90.0, "margin_s": 0.0})
+
+
+class Never(Hang):
+    """Nothing."""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faults.Reset(), Answers(503, Retry_After="37"), Answers(500), Answers(429), Never()],
+    ids=["reset", "503", "500", "429", "hang"],
+)
+async def test_bytes_at_hand_are_shown_while_their_storage_is_away(
+    cloudreve: StandIn, short: Front, hours: Hours, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    """Under a new grant, to be asked again soon; storage is asked once, and after a bounded time it is an error."""
+    monkeypatch.setattr(lookup, "REVALIDATE_S", 0.05)
+    first = await short.ask(in_share(cloudreve))
+    hours.pass_by(100)
+    cloudreve.fail("fetch", fault)
+    shown = [await short.ask(in_share(cloudreve)) for _ in range(5)]
+    assert {(reply.status, reply.body, reply.etag) for reply in shown} == {(200, first.body, first.etag)}
+    assert all("detail=stale" in reply.headers["Cache-Status"] for reply in shown[1:])
+    assert max(reply.max_age_s for reply in shown) <= INTERIM_S
+    assert short.count("upstream_calls_total", verb="resolve", outcome="grant") == 2
+    assert cloudreve.calls.count("fetch") <= 3
+    assert (await short.ask(in_share(cloudreve), etag=first.etag)).status == 304
+    if isinstance(fault, Hang):
+        fault.until.set()
+        return
+    hours.pass_by(3601)
+    assert (await short.ask(in_share(cloudreve))).status == 503
+
+
+async def test_bytes_at_hand_are_shown_to_nobody_without_a_grant(
+    cloudreve: StandIn, short: Front, hours: Hours
+) -> None:
+    """Storage away or not."""
+    assert (await short.ask(in_share(cloudreve))).status == 200
+    hours.pass_by(100)
+    cloudreve.fail("fetch", faults.Reset())
+    cloudreve.library.share.members_only = True
+    assert (await short.ask(in_share(cloudreve))).status == 401
+    assert (await short.ask(in_share(cloudreve), cloudreve.token("bob"))).status == 503, (
+        "bob has never seen these bytes"
+    )
+
+
+async def test_short_grants_do_not_ask_storage_each_time(cloudreve: StandIn, house: House, hours: Hours) -> None:
+    """What a visitor was shown counts as unchanged for `pictures.recheck_s`; another visitor's grant is checked."""
+    cloudreve.foreign, uri = True, in_share(cloudreve)
+    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"]}, grants={"max_ttl_s": 20.0, "margin_s": 0.0})
+    for fetches in (1, 1, 1, 2):
+        assert (await front.ask(uri)).status == 200
+        assert cloudreve.calls.count("fetch") == fetches
+        hours.pass_by(25)
+    assert (await front.ask(uri, cloudreve.token("bob"))).status == 200
+    assert cloudreve.calls.count("fetch") == 3
+
+
+async def test_a_picture_that_has_changed_is_shown_once_storage_answers(
+    cloudreve: StandIn, short: Front, hours: Hours
+) -> None:
+    """What was shown meanwhile is not believed to be the granted one."""
+    uri = in_share(cloudreve)
+    first = await short.ask(uri)
+    hours.pass_by(100)
+    cloudreve.fail("fetch", faults.Reset())
+    assert (await short.ask(uri)).etag == first.etag
+    cloudreve.mend()
+    cloudreve.library.repaint(cloudreve.library.file("/album/one.png"), paint(99, 40, 30))
+    hours.pass_by(10)
+    changed = await short.ask(uri)
+    assert (changed.status, changed.etag == first.etag) == (200, False)
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+async def test_an_error_of_storage_is_asked_about_once_more(cloudreve: StandIn, front: Front, status: int) -> None:
+    """Most are gone a moment later; one that stays is 503 with a time to come again."""
+    cloudreve.fail("fetch", Answers(status), times=1)
+    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert cloudreve.calls.count("fetch") == 2
+    cloudreve.fail("fetch", Answers(status))
+    reply = await front.ask(in_share(cloudreve, "two.png"))
+    assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
+    assert cloudreve.calls.count("fetch") == 4

@@ -81,7 +81,7 @@ class Call(Line):
     def fields(self) -> dict[str, list[str]]:
         """Give the header fields by their names as they came."""
         found: dict[str, list[str]] = {}
-        for line in self.head.decode().split("\r\n")[1:-2]:
+        for line in self.head.decode("utf-8", "surrogateescape").split("\r\n")[1:-2]:
             name, _, value = line.partition(": ")
             found.setdefault(name, []).append(value)
         return found

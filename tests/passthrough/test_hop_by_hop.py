@@ -160,9 +160,9 @@ def test_the_old_version_needs_no_host() -> None:
     assert "X-Forwarded-Host" not in sent(head(host=False, version="1.0"))
 
 
-@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\x00b", "a\x01b", "a\x7fb", "a\udce9b"])
+@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\x00b", "a\x01b", "a\x7fb"])
 def test_a_field_that_would_not_arrive_as_it_is_is_refused(value: str) -> None:
-    """Control characters end lines somewhere, and bytes that are no UTF-8 would be lost on the way."""
+    """Control characters end lines somewhere."""
     assert refused(head(("X-Note", value))) == "bad_request"
 
 

@@ -345,7 +345,7 @@ class Visitor:
 def ends(answer: Answer) -> bool:
     """Tell whether an answer says that it is the last of its connection."""
     connection = answer.fields.get("Connection", [])
-    return connection == ["close"] or (answer.head.startswith(b"HTTP/1.0") and connection != ["keep-alive"])
+    return connection == ["close"]
 
 
 def may_end(turn: Turn) -> bool:
@@ -353,7 +353,7 @@ def may_end(turn: Turn) -> bool:
     asked, said = turn.asked, turn.said
     is_early = said is not None and said.moment != "last" and bool(asked.size)
     is_old = asked.version == "1.0"
-    return asked.connection == "close" or is_old or bool(asked.chunk) or is_early
+    return asked.connection == "close" or is_old or is_early
 
 
 def compare(number: int, turn: Turn, answer: Answer) -> None:
@@ -368,7 +368,7 @@ def compare(number: int, turn: Turn, answer: Answer) -> None:
         return
     fields, body, _ = told(number, turn)
     lines = answer.head.decode().split("\r\n")[:-2]
-    assert lines[0] == f"HTTP/{turn.asked.version} {turn.said.status} Status-{number}"
+    assert lines[0] == f"HTTP/1.1 {turn.said.status} Status-{number}"
     assert [line for line in lines[1:] if line.split(":")[0] not in {"Connection", "Transfer-Encoding"}] == fields
     assert answer.body == body
 

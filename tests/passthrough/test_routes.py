@@ -176,7 +176,8 @@ async def test_the_old_version_is_answered_in_its_own_way(house: House) -> None:
     assert call.line == "GET /a HTTP/1.1"
     assert call.fields["Host"] == [house.far.url.removeprefix("http://")]
     assert call.fields["Via"] == ["1.0 thumb-proxy"]
-    assert answer.startswith(b"HTTP/1.0 200 OK\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nConnection: close\r\n" in answer
     assert answer.endswith(b"\r\n\r\nabc")
 
 

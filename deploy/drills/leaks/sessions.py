@@ -84,22 +84,24 @@ class Sessions:
     async def restart(self) -> None:
         """Exchange a replica: what it alone remembered is lost, what Redis has kept is not."""
         replica = self._random.randrange(REPLICAS)
-        known = self._doubt(replica)
+        since = time.monotonic() - ALONE_S
+        known = self._doubt(replica, since)
         self._findings.note(f"replica {replica} killed")
         await self._stage.restart(replica)
         self._findings.note(f"replica {replica} started")
+        known += self._doubt(replica, since)  # workers of a killed replica go on for a moment
         for session, other in known:
             if session.ended_at > max(self._findings.lost_at, time.monotonic() if self._findings.state else 0.0):
                 session.over_from[other] = time.monotonic() + HOLDS_S + SLACK_S
 
-    def _doubt(self, replica: int) -> list[tuple[Session, int]]:
+    def _doubt(self, replica: int, since: float) -> list[tuple[Session, int]]:
         """Expect nothing of a replica that is about to end; where it alone has been told, of none.
 
         A sign-out is lost when Redis and the replica that was told lose it before another has read it.
         """
-        now, doubted = time.monotonic(), []
+        doubted = []
         for session in self.all:
-            is_alone = session.told == replica and now < session.ended_at + ALONE_S
+            is_alone = session.told == replica and session.ended_at > since
             for other in range(REPLICAS) if is_alone else (replica,):
                 if session.over_from[other] < math.inf:
                     doubted.append((session, other))
