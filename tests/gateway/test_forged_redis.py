@@ -189,7 +189,7 @@ async def test_with_keys_redis_holds_and_hears_nothing_that_is_worth_reading(sea
         gate.set()
         replies = await asyncio.gather(*tasks)
         heard: list[bytes] = []
-        while not heard:  # noqa: ASYNC110 - what is waited for happens in another process
+        while not heard:
             heard += _messages(pubsub)
             await asyncio.sleep(0)
     secrets = [b"sign=", b"http", b"file/content", b"\x89PNG", b"IHDR", b"eyJ", b"grant/", b"picture/", b"image/"]
