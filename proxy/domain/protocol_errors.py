@@ -11,6 +11,7 @@ class TargetTooLong(BadRequest):
     """The request line is longer than is read."""
 
     status = HTTPStatus.REQUEST_URI_TOO_LONG
+    category = "target_too_long"
     title = "URI too long"
 
 
@@ -18,6 +19,7 @@ class HeadTooLarge(BadRequest):
     """The head, or one of its fields, is larger than is read."""
 
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    category = "head_too_large"
     title = "Request header fields too large"
 
 
@@ -25,6 +27,7 @@ class CodingNotImplemented(BadRequest):
     """The body comes in a transfer coding that is not known."""
 
     status = HTTPStatus.NOT_IMPLEMENTED
+    category = "coding_not_implemented"
     title = "Not implemented"
 
 
@@ -32,6 +35,7 @@ class VersionNotSupported(BadRequest):
     """The request is of another major version of HTTP."""
 
     status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+    category = "version_not_supported"
     title = "HTTP version not supported"
 
 
@@ -39,4 +43,5 @@ class ExpectationFailed(BadRequest):
     """The request expects something other than `100-continue`."""
 
     status = HTTPStatus.EXPECTATION_FAILED
+    category = "expectation_failed"
     title = "Expectation failed"

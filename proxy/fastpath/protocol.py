@@ -19,6 +19,8 @@ from proxy.http.aiohttp_server import ConnectionServer, Runner
 from proxy.http.connection_limits import Crowd
 
 _SMALL_BYTES = 8192
+_JOINING = asyncio.WriteTransport.writelines
+"""Until Python 3.11 asyncio's own transports copy all buffers into one: a copy of the picture for each slow reader."""
 
 
 class HitProtocol(Connection):
@@ -121,6 +123,9 @@ def write(transport: asyncio.WriteTransport, wire: Wire) -> None:
     head, body = wire
     if len(body) <= _SMALL_BYTES:
         transport.write(head + body)
+    elif type(transport).writelines is _JOINING:
+        transport.write(head)
+        transport.write(body)
     else:
         transport.writelines(wire)
 

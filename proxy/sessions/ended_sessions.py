@@ -19,6 +19,7 @@ MAX_SESSIONS = 16
 """How many ended sessions of one user are listed."""
 SLACK_S = 60.0
 """How much longer than its cookie an ended session is remembered: replicas know Cloudreve's time to a second or two."""
+FUTURE_S = 86_400.0
 TAG_BYTES = 16
 _NEVER = -1.0
 
@@ -79,6 +80,19 @@ def merged(ours: Users, theirs: Users, now: float) -> dict[str, EndedOfUser]:
         for user in {**ours, **theirs}
     }
     return {user: ended for user, ended in both.items() if ended != NOBODY}
+
+
+def plausible(users: Users, now: float) -> dict[str, EndedOfUser]:
+    """Leave out users whose sessions are said to have begun in the future: that would end those that begin till then.
+
+    None of ours writes that; a clock that is put back may make it seem so, by less than `FUTURE_S`.
+    """
+    latest = now + FUTURE_S
+    return {
+        user: ended
+        for user, ended in users.items()
+        if max([ended.before, *(session.started for session in ended.sessions)]) <= latest
+    }
 
 
 class Kept(NamedTuple):

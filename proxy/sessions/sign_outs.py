@@ -21,13 +21,24 @@ import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 
 import structlog
 
 from proxy.domain.errors import SessionUnknown, SignOutPending
 from proxy.domain.keys import ended_session, ended_user
 from proxy.domain.model import SessionRef
-from proxy.sessions.ended_sessions import NOBODY, TAG_BYTES, EndedOfUser, EndedSession, Kept, decode, encode, merged
+from proxy.sessions.ended_sessions import (
+    NOBODY,
+    TAG_BYTES,
+    EndedOfUser,
+    EndedSession,
+    Kept,
+    decode,
+    encode,
+    merged,
+    plausible,
+)
 from proxy.sessions.sign_out_stores import Store, StoreFailed
 from proxy.upstream.clock import Clock
 
@@ -179,7 +190,7 @@ class SignOuts:
         known = copy.generation
         copy.tag = value[:TAG_BYTES]
         copy.generation, copy.is_settled = (kept.generation, kept.is_settled) if kept else ("", False)
-        copy.users = dict(kept.users) if kept else {}
+        copy.users = plausible(kept.users, self._clock.now() if self._clock.is_set else inf) if kept else {}
         copy.changes = -1
         if copy.generation != known or not copy.generation:
             copy.settled_at = self._clock.timer() + copy.store.settle_s

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.sessions.ended_sessions import (
+    FUTURE_S,
     MAX_SESSIONS,
     NOBODY,
     SLACK_S,
@@ -18,6 +19,7 @@ from proxy.sessions.ended_sessions import (
     decode,
     encode,
     merged,
+    plausible,
 )
 
 EARLY = 1_000_000.0
@@ -106,3 +108,14 @@ def test_times_that_are_none_count_for_nothing(time: float) -> None:
         read = decode(encode(Kept({"u": ended}, "g", is_settled=True)))
         assert read is not None
         assert read.users == {}
+
+
+@pytest.mark.parametrize("ahead_s", [FUTURE_S + 1, 1e18])
+def test_the_end_of_sessions_that_have_not_begun_counts_for_nothing(ahead_s: float) -> None:
+    """Whoever can write to the store would otherwise sign a user out for ever; a clock that is put back is allowed."""
+    forged = {
+        "listed": EndedOfUser((EndedSession(EARLY + ahead_s, "s", 1e18),)),
+        "before": EndedOfUser((), EARLY + ahead_s, 1e18),
+    }
+    true = {"a": one(0), "b": EndedOfUser((), EARLY + FUTURE_S - 1, LATE)}
+    assert plausible({**forged, **true}, EARLY) == true
