@@ -70,8 +70,15 @@ class Hits:
                     f"memory hit, {PICTURES} pictures of {size_kb} kB, {COUNT:,} browsers, {where}", here, there, 1.0
                 )
                 yield await contest.fought(self.stage.session, load, self.rounds)
-        here, there = await self._sides(PAGE_SIZES_KB[0], 1)
         load = replace(self.load, browsers=header_lines(is_proxied=False))
+        size_kb = PAGE_SIZES_KB[0]
+        here, there = await self._sides(size_kb, PICTURES)
+        mine = {"Authorization": f"Bearer {self.stage.token}"}
+        private = replace(here, paths=[exhibit.private for exhibit in here.exhibits], headers=mine)
+        guarded = replace(there, paths=[path.replace("/plain/", "/private/") for path in there.paths], headers=mine)
+        what = f"memory hit, private, {PICTURES} pictures of {size_kb} kB, {COUNT:,} browsers (nginx: auth_request)"
+        yield await Contest(what, private, guarded, 1.2).fought(self.stage.session, load, self.rounds)
+        here, there = await self._sides(size_kb)
         here, there = await self._known(here), await self._known(there)
         yield await Contest(f"304, {COUNT:,} browsers", here, there, 1.0).fought(self.stage.session, load, self.rounds)
 

@@ -62,6 +62,8 @@ class Finished:
     far: Way
     """Where it comes from Redis."""
     narrate: Callable[[float], object] | None
+    tail: bytes = b""
+    """The body where it is no picture."""
     picture: ReferenceType[Picture] | None = None
     """The picture as the memory tier held it."""
     head: bytes = b""
@@ -74,7 +76,7 @@ class Finished:
     @property
     def size_bytes(self) -> int:
         """Estimate what it takes."""
-        return _OBJECT_BYTES + self.key.size_bytes + 2 * len(self.fixed) + len(self.grant.url)
+        return _OBJECT_BYTES + self.key.size_bytes + 2 * (len(self.fixed) + len(self.tail)) + len(self.grant.url)
 
     def show(self, picture: Picture) -> bool:
         """Take bytes from a tier, if they are those that were shown."""
@@ -83,10 +85,14 @@ class Finished:
         self.picture = ref(picture)
         return True
 
+    def way(self, source: Source) -> Way:
+        """Give what is said where the picture comes from there."""
+        return self.far if source is Source.REDIS else self.near
+
     def head_for(self, now: float, date: bytes, way: Way) -> bytes:
         """Make the head for this moment."""
         left = b"%d" % (self.grant.fresh_until - now)
-        return b"%b%bDate: %b\r\n\r\n" % (self.fixed, left.join(way.counting), date)
+        return b"%b%bDate: %b\r\n\r\n%b" % (self.fixed, left.join(way.counting), date, self.tail)
 
 
 class Recalled(NamedTuple):
@@ -137,6 +143,12 @@ def is_repeatable(request: web.Request, response: web.StreamResponse, key: Key) 
         and "Set-Cookie" not in response.headers
         and not response.cookies
     )
+
+
+def tail_of(answer: Answer, response: web.StreamResponse) -> bytes:
+    """Give the body of an answer that shows no picture."""
+    body = response.body if answer.shown is None and isinstance(response, web.Response) else None
+    return body if isinstance(body, bytes) else b""
 
 
 def route_of(request: web.Request) -> str:

@@ -36,8 +36,10 @@ from proxy.fastpath.entry import (
     is_at_hand,
     is_repeatable,
     route_of,
+    tail_of,
 )
 from proxy.fastpath.key import Asked, Key, Keys
+from proxy.http.problems import OUTCOME
 from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
 from proxy.pictures.respond import Answer
@@ -130,8 +132,7 @@ class HitPath:
         if found is None or not known.show(found[0]):
             self._drop(known.key)
             return None
-        way = known.far if found[1] is Source.REDIS else known.near
-        return Recalled(known, found[0], way, time.perf_counter() - started)
+        return Recalled(known, found[0], known.way(found[1]), time.perf_counter() - started)
 
     def give(self, recalled: Recalled) -> Wire:
         """Make an answer of what was brought, and count it."""
@@ -165,9 +166,8 @@ class HitPath:
         answer, asked = request.get(EVIDENCE), getattr(request.protocol, "asked", None)
         if answer is None or asked is None or asked.epoch != self._epoch or not is_at_hand(answer):
             return
-        if answer.session is not None and self._has_ended(answer.session):
-            return
-        if not is_repeatable(request, response, asked.key):
+        has_ended = answer.session is not None and self._has_ended(answer.session)
+        if has_ended or not is_repeatable(request, response, asked.key):
             return
         until = min(answer.found.sure_until, renew_at(answer.found.grant, self._renew_s))
         if self._now() < until:
@@ -212,7 +212,7 @@ class HitPath:
     def _finished_by(
         self, asked: Asked, answer: Answer, request: web.Request, response: web.StreamResponse, until: float
     ) -> Finished:
-        shown, outcome = answer.shown, "not_modified" if answer.shown is None else "hit"
+        shown, outcome = answer.shown, str(request[OUTCOME])
         near, far = (found_in(tier, answer.handling) for tier in (Source.MEMORY, Source.REDIS))
         told = {"method": "GET", "route": route_of(request), "status": response.status, "outcome": outcome}
         return Finished(
@@ -229,6 +229,7 @@ class HitPath:
             near=self._way(outcome, caching(response), near),
             far=self._way(outcome, caching(response), far),
             narrate=self._line(**told) if self._is_narrated else None,
+            tail=tail_of(answer, response),
             picture=ref(shown.body) if shown is not None and isinstance(shown.body, Picture) else None,
         )
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from proxy.domain.variant import Format
 from proxy.fastpath.head import LineReader, Lines, Value
+from proxy.http.api import PATH as API_PATH
 from proxy.http.embedding_rule import OWN_SITE, page_of
 from proxy.http.framing import HOST
 from proxy.http.request_origin import FORWARDED, Front
@@ -28,8 +29,10 @@ SHORT_BYTES = 2048
 """Longer ones are read each time."""
 
 _METHOD, _VERSION = b"GET ", b" HTTP/1.1"
-_BEGINNING = b"GET /thumb"
-_SEALED = PREFIX.encode()
+_SEALED, _OF_API = PREFIX.encode(), API_PATH.encode()
+_BEGINNINGS = (b"GET /thumb", _METHOD + _OF_API)
+_FULL, _BARE, _API = range(3)
+"""The places of what lines mean."""
 _OWN_SITE = frozenset(site.encode() for site in OWN_SITE)
 _WEB = (b"http://", b"https://")
 _SCHEME = b"bearer"
@@ -45,7 +48,9 @@ class Circumstances(NamedTuple):
     origin: str | None
     """The asking script's `Origin`."""
     own_origin: str
-    """The gateway's origin as the visitor knows it."""
+    """The gateway's origin for comparing."""
+    base: str
+    """The origin with which URLs begin; empty where it is not known."""
     cookie_name: str | None
     """The name of the session's cookie; None where the request may not use it."""
 
@@ -111,7 +116,7 @@ class Keys:
 
         Its target is not looked at: a finished answer has one that aiohttp has read.
         """
-        if not data.startswith(_BEGINNING) or not self._is_on or len(data) > self.max_bytes:
+        if not data.startswith(_BEGINNINGS) or not self._is_on or len(data) > self.max_bytes:
             return None
         line, _, lines = data.partition(b"\r\n")
         if not line.endswith(_VERSION):
@@ -120,10 +125,14 @@ class Keys:
         if meanings is None:
             return None
         target = line[len(_METHOD) : -len(_VERSION)]
-        return Key(target, meanings[target.startswith(_SEALED)])
+        meaning = meanings[_BARE if target.startswith(_SEALED) else _API if target.startswith(_OF_API) else _FULL]
+        return Key(target, meaning) if meaning is not None else None
 
-    def _meanings(self, data: bytes, is_trusted: bool) -> tuple[Meaning, Meaning] | None:
-        """Tell what lines mean, and what they mean to sealed URLs, at which credentials do not count."""
+    def _meanings(self, data: bytes, is_trusted: bool) -> tuple[Meaning | None, ...] | None:
+        """Tell what lines mean: to `/thumb`, to sealed URLs, where credentials do not count, and to the API.
+
+        There cookies do not count, and what a script of another origin is told may change with Cloudreve's settings.
+        """
         lines = self._reader.read(data)
         circumstances = self._circumstances(lines, is_trusted=is_trusted) if lines is not None else None
         if lines is None or circumstances is None:
@@ -133,8 +142,10 @@ class Keys:
         if cookies is not None and name is not None:
             text = cookies.decode("utf-8", "surrogateescape")
             cookie = read_cookie((text,), name) if name in text else None
+        bearer, is_own = _bearer(authorization), circumstances.origin in (None, circumstances.own_origin)
+        full = self._one(Meaning(circumstances, lines.exact, bearer, cookie))
         bare = self._one(Meaning(circumstances, lines.exact))
-        return self._one(Meaning(circumstances, lines.exact, _bearer(authorization), cookie)), bare
+        return full, bare, self._one(Meaning(circumstances, lines.exact, bearer)) if is_own else None
 
     def _circumstances(self, lines: Lines, *, is_trusted: bool) -> Circumstances | None:
         _, _, accept, origin, site, referer, host, *forwarded = lines.decisive
@@ -161,12 +172,14 @@ class Keys:
             for name, value in (("Origin", origin), ("Sec-Fetch-Site", site), ("Referer", referer))
             if (text := _text(value)) is not None
         }
-        own_origin = self._front.origin_by(_text(host) or "", _lines(forwarded))
+        base = self._front.origin_by(_text(host) or "", _lines(forwarded))
+        own_origin = base or f"http://{_text(host)}"
         return Circumstances(
             format=negotiated((_text(accept) or "",), self._formats),
             page=page_of(headers, own_origin),
             origin=headers.get("Origin"),
             own_origin=own_origin,
+            base=base,
             cookie_name=self._jar.session_name(own_origin) if may_use_cookie(headers) else None,
         )
 

@@ -48,14 +48,11 @@ class Front:
         return self._origin(request) or f"{request.scheme}://{request.host}"
 
     def origin_by(self, host: str, forwarded: Mapping[str, str]) -> str:
-        """Give the own origin for a request's `Host` and `FORWARDED`, as far as a trusted proxy has sent it."""
-        if self._public_origin:
+        """Give the origin for a request's `Host` and `FORWARDED`, as far as a trusted proxy has sent it; as `base`."""
+        if self._public_origin or not forwarded:
             return self._public_origin
-        told = None
-        if forwarded:
-            lines = {"Host": host, **forwarded}
-            told = self._proxies.told("", lambda name: (lines[name],) if name in lines else ()).origin
-        return told or f"http://{host}"
+        lines = {"Host": host, **forwarded}
+        return self._proxies.told("", lambda name: (lines[name],) if name in lines else ()).origin or ""
 
     def _origin(self, request: web.Request) -> str:
         return self._public_origin or self.seen(request).origin or ""

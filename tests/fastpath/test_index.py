@@ -469,3 +469,40 @@ async def test_one_visitor_s_requests_drive_no_answer_of_another_s_out(
             await heat(flood, at_once, raw)
         assert (await at_once.during(modest, hot))[1]
     assert front.gateway.hits.size_bytes <= 60_000
+
+
+async def test_the_api_s_answer_is_given_at_once_too(
+    cloudreve: StandIn, front: Front, caller: Caller, at_once: AtOnce, narrated: list[Any]
+) -> None:
+    """As long as the grant is the same; cookies do not count there."""
+    path = f"/api/v4/file/thumb?uri={in_share(cloudreve).replace('/', '%2F')}"
+    raw = f"GET {path} HTTP/1.1\r\nHost: x\r\nCookie: a=1\r\n\r\n".encode()
+    long = [await caller.ask(raw) for _ in range(2)][-1]
+    short, is_at_once = await at_once.during(caller, raw.replace(b"a=1", b"b=2"))
+    assert is_at_once
+    assert (short.status, short.body, short.lasting) == (200, long.body, long.lasting)
+    assert front.count("requests_total", outcome="granted") == 3
+    assert front.count("lookups_total", entry="grant", source="memory") == 2
+    assert [entry["route"] for entry in narrated if entry.get("outcome") == "granted"] == ["/api/v4/file/thumb"] * 3
+
+
+async def test_the_api_s_answer_ends_with_the_grant(cloudreve: StandIn, house: House, at_once: AtOnce) -> None:
+    """A new one has another URL."""
+    front = await house.open()
+    path = f"/api/v4/file/thumb?uri={in_share(cloudreve).replace('/', '%2F')}"
+    raw = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    async with calling(front) as caller:
+        old = await heat(caller, at_once, raw)
+        house.hours.pass_by(3601)
+        new, is_at_once = await at_once.during(caller, raw)
+    assert not is_at_once
+    assert new.body != old.body
+
+
+async def test_a_script_of_another_origin_asks_the_api_the_long_way(
+    cloudreve: StandIn, front: Front, caller: Caller, at_once: AtOnce
+) -> None:
+    """What Cloudreve lets it read may change."""
+    path = f"/api/v4/file/thumb?uri={in_share(cloudreve).replace('/', '%2F')}"
+    raw = f"GET {path} HTTP/1.1\r\nHost: x\r\nOrigin: https://other.example\r\n\r\n".encode()
+    assert [(await at_once.during(caller, raw))[1] for _ in range(4)] == [False] * 4

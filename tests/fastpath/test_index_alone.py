@@ -23,6 +23,7 @@ from proxy.fastpath.asked import EVIDENCE, Wire
 from proxy.fastpath.index import HitPath
 from proxy.fastpath.key import Key, Keys
 from proxy.grants.lookup import FoundGrant
+from proxy.http.problems import OUTCOME
 from proxy.http.request_origin import Front
 from proxy.observe.metrics import Metrics
 from proxy.pictures.respond import Answer, Shown
@@ -96,6 +97,7 @@ class Stage:
         protocol = Mock(asked=asked)
         request = make_mocked_request("GET", "/thumb?uri=x", {"Host": "x"}, protocol=protocol)
         request[EVIDENCE] = answer
+        request[OUTCOME] = "hit" if answer.shown is not None else "not_modified"
         headers = {"Cache-Control": "public, max-age=9", "Cache-Status": "x", "ETag": '"1"'}
         shown = answer.shown.body if answer.shown is not None else None
         body = shown.body if isinstance(shown, Picture) else None

@@ -333,7 +333,7 @@ async def test_who_does_not_read_is_not_written_to_for_ever(
 MANY = 200
 
 
-SOMEWHERE = Meaning(Circumstances(None, None, None, "http://x", None), ())
+SOMEWHERE = Meaning(Circumstances(None, None, None, "http://x", "", None), ())
 
 
 class Known(HitPath):

@@ -27,7 +27,7 @@ OTHER = b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n"
 FOUND = (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"found")
 
 
-SOMEWHERE = Meaning(Circumstances(None, None, None, "http://x", None), ())
+SOMEWHERE = Meaning(Circumstances(None, None, None, "http://x", "", None), ())
 
 
 class Far(HitPath):
