@@ -41,6 +41,8 @@ class Echo:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
+                if b"\r\nexpect: 100-continue\r\n" in head.lower():
+                    writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 body = await _body(head, reader)
                 writer.write(PONG if head.startswith(PING) else _said(head, body))
                 await writer.drain()
