@@ -94,6 +94,12 @@ class Asked:
         is_old = b" http/1.0\r\n" in head + b"\r\n" and b"connection: keep-alive" not in head
         return b"connection: close" in head or is_old
 
+    @property
+    def may_end(self) -> bool:
+        """Tell whether its answer has no other end than that of the connection, to HTTP/1.0."""
+        line = self.raw.lstrip(b"\r\n").partition(b"\r\n")[0]
+        return line.endswith(b"HTTP/1.0") and b"/chunks" in line
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -344,6 +350,8 @@ def compare(asked: Sequence[Asked], ours: Sequence[Answer], theirs: Sequence[Ans
         assert number < len(theirs), f"nginx does not answer {told}"
         assert number < len(ours), f"no answer to {told}"
         assert ours[number] == theirs[number], told
+        if each.may_end and number + 1 in (len(ours), len(theirs)):
+            return
         if each.is_last or ours[number].status >= 400:
             assert len(ours) == number + 1, f"answers behind the end, {told}"
             return
@@ -362,6 +370,7 @@ async def play(where: Beside, asked: Sequence[Asked], cuts: Sequence[int]) -> No
     compare(asked, answers(ours, asked), expected)
 
 
+@pytest.mark.timeout(60 + SECONDS)
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
 @pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
 def test_answers_are_those_of_nginx(loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path) -> None:
