@@ -71,13 +71,13 @@ class HeadReader:
     def _check(self, data: bytes, size: int) -> None:
         """Look through what is new in the first `size` bytes."""
         limits, seen = self._limits, max(self._seen - 1, 0)
+        if _is_broken(data[seen:size] if seen or size < len(data) else data):
+            raise BadRequest("The head holds control characters, or lines that do not end with CR LF.")
         line = data.find(b"\r\n", 0, size)
         if (line if line >= 0 else size) > limits.line_bytes:
             raise TargetTooLong("The request line is too long.")
         if line >= seen:
             _request_line(data[:line])
-        if _is_broken(data[seen:size] if seen or size < len(data) else data):
-            raise BadRequest("The head holds control characters, or lines that do not end with CR LF.")
         if size > limits.head_bytes:
             raise HeadTooLarge("The head is too large.")
         if size > limits.line_bytes and max(map(len, data[:size].split(b"\r\n"))) > limits.line_bytes:

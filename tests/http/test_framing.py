@@ -38,6 +38,7 @@ REFUSED = {
     b"GET /a HTTP/1.1\r\n" + b"X: a\r\n" * 7: 431,
     b"GET /a HTTP/1.1\r\n" + (b"X: " + b"a" * 90 + b"\r\n") * 2: 431,
     b"GET /a HTTP/1.1\nHost: x\n\n": 400,
+    b"GET /a HTTP/1.1\nHost: x\n\nGET /" + b"a" * 100 + b" HTTP/1.1\r\n" + REST: 400,
     b"GET /a HTTP/1.1\r\nX: a\rb": 400,
     b"\x16\x03\x01\x02\x00": 400,
     b"GET /a HTTP/1.1\r\nX: a\x00": 400,
