@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
 from random import Random
-
-import aiohttp
 
 from deploy.drills.leaks.findings import Findings
 from deploy.drills.leaks.pictures import draw
@@ -131,12 +128,12 @@ class Owner:
         self._done(change)
 
     async def _send(self, stage: Stage, change: Callable[[str], Awaitable[None]]) -> None:
-        """Make a change through some door; where that is cut by a replica's end, once more at Cloudreve itself."""
-        try:
-            await change(self._door(stage))
-        except aiohttp.ClientError:
-            with suppress(NotDone):  # it has been made before the cut
-                await change(stage.site.url)
+        """Make a change, with pass-through half of them by way of a replica."""
+        if stage.terms.has_passthrough and self._random.random() < 0.5:  # noqa: PLR2004
+            async with stage.steady:
+                await change(stage.door(self._random.randrange(REPLICAS)))
+        else:
+            await change(stage.site.url)
 
     def _done(self, change: Change) -> None:
         change.done(time.monotonic())
@@ -147,9 +144,3 @@ class Owner:
 
     def _open(self) -> set[str]:
         return {share.id for share in self.shares if share.fact.is_until > time.monotonic()}
-
-    def _door(self, stage: Stage) -> str:
-        """Choose how a change goes to Cloudreve: by itself, or through a replica."""
-        if stage.terms.has_passthrough and self._random.random() < 0.5:  # noqa: PLR2004 - half of them
-            return stage.door(self._random.randrange(REPLICAS))
-        return stage.site.url

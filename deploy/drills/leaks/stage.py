@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -43,6 +43,8 @@ class Stage:
     redis: RedisProcess
     gateways: list[Gateway]
     terms: Terms
+    steady: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a change goes through a replica, and while one is exchanged: a change that is cut is in doubt."""
 
     def door(self, replica: int) -> str:
         """Give the address of a replica."""
@@ -51,9 +53,10 @@ class Stage:
     async def restart(self, replica: int) -> None:
         """Kill a replica and start another in its place."""
         gateway = self.gateways[replica]
-        gateway.kill()
-        await _is_silent(gateway.port)
-        await gateway.start(ports=(gateway.port, gateway.admin_port))
+        async with self.steady:
+            gateway.kill()
+            await _is_silent(gateway.port)
+            await gateway.start(ports=(gateway.port, gateway.admin_port))
 
 
 @asynccontextmanager
