@@ -16,13 +16,14 @@ from proxy.domain.errors import Busy
 from proxy.domain.keys import picture_key, variant_id
 from proxy.domain.model import Entry, Grant, NoVariant, Picture, Source
 from proxy.domain.sniff import SNIFF_BYTES, media_type
-from proxy.domain.variant import Variant
+from proxy.domain.variant import Fit, Variant
 from proxy.observe.metrics import Metrics
 from proxy.pictures.encoders import EncodeFailed, Encoders
 from proxy.settings import PictureSettings
 
 WORTH = 0.9
-"""A variant of the original's size is kept where it takes at most this part of the original's bytes."""
+"""A variant of the original's size is kept where it takes at most this part of the original's bytes; one that is
+scaled down, where it takes no more than the original; one that is cut, always."""
 RETRY_S = 600.0
 """How long a picture that could not be encoded is not tried again."""
 
@@ -110,7 +111,8 @@ class Variants:
             _log.info("shown as it came", media_type=original.media_type, reason=str(error))
             return NoVariant(name, original.version, is_final=False)
         kind = media_type(body[:SNIFF_BYTES])
-        is_worth = variant.is_resized or len(body) <= WORTH * len(original.body)
+        most = len(original.body) if variant.is_resized else WORTH * len(original.body)
+        is_worth = variant.fit is Fit.COVER or len(body) <= most
         if kind is None or not is_worth:
             return NoVariant(name, original.version, is_final=True)
         self._metrics.saved(len(original.body), len(body))

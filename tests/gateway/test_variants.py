@@ -141,6 +141,20 @@ async def test_a_variant_that_is_hardly_smaller_is_not_kept(
     assert front.count("encodes_total", format="webp", outcome="done") == 1
 
 
+async def test_a_scaled_variant_never_takes_more_than_the_original(
+    cloudreve: StandIn, front: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The original is shown then; a picture that is cut to a shape keeps its shape."""
+
+    async def large(_: Encoders, body: bytes, *__: object) -> bytes:
+        return body + bytes(1)
+
+    monkeypatch.setattr(Encoders, "encode", large)
+    png, path = await front.ask(in_share(cloudreve)), thumb(in_share(cloudreve))
+    assert (await front.send("GET", f"{path}&w=1600", {"Accept": CHROMIUM})).etag == png.etag
+    assert (await front.send("GET", f"{path}&w=100&h=100&fit=cover", {"Accept": CHROMIUM})).etag != png.etag
+
+
 async def test_no_formats_keep_every_picture_as_it_is(cloudreve: StandIn, house: House) -> None:
     """And answers do not vary by `Accept`."""
     front = await house.open(pictures={"formats": []})
