@@ -1,4 +1,4 @@
-"""The second tier, shared by replicas. It fails open: trouble with Redis is a miss or a dropped write, never slow."""
+"""The farthest tier, shared by replicas. It fails open: trouble with Redis is a miss or a dropped write, never slow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from proxy.cache import DEFAULT_TTL_S
 from proxy.domain import codec
 from proxy.domain.keys import site_digest
-from proxy.domain.model import Entry
+from proxy.domain.model import Entry, Source
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis.circuit_breaker import State
 from proxy.redis.connect import Lines, lines_to
@@ -47,6 +47,8 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
 
     `find`, `keep` and `forget` are what the gateway uses; the aiocache interface does the same for everybody else.
     """
+
+    source = Source.REDIS
 
     def __init__(
         self,

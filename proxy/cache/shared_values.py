@@ -1,4 +1,4 @@
-"""Short texts that every replica of one Redis may read: sealed, for what is worth hiding."""
+"""Short texts that every process of one disk, and every replica of one Redis, may read: sealed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cachetools import TLRUCache
 
+from proxy.cache.disk_tier import DiskTier
 from proxy.cache.redis_tier import RedisTier
 
 MAX_NOTES = 20_000
@@ -19,10 +20,11 @@ class _Note(NamedTuple):
 
 
 class Notes:
-    """Texts by key, each for a time of its own. Without Redis, or while it is in trouble, a process has its own."""
+    """Texts by key, each for a time of its own. While neither disk nor Redis serves, a process has its own."""
 
-    def __init__(self, redis: RedisTier | None, timer: Callable[[], float]) -> None:
+    def __init__(self, redis: RedisTier | None, timer: Callable[[], float], disk: DiskTier | None = None) -> None:
         self._redis = redis
+        self._disk = disk
         self._timer = timer
         self._kept: TLRUCache[str, _Note] = TLRUCache(MAX_NOTES, ttu=lambda _, note, __: note.until, timer=timer)
 
@@ -37,12 +39,17 @@ class Notes:
             self._kept[key] = _Note(text, self._timer() + ttl_s)
 
     async def find(self, key: str) -> str | None:
-        """Give what any replica has written. What Redis has is not kept here: its reader knows how long it counts."""
+        """Give what anybody has written. What others wrote is not kept here: its reader knows how long it counts."""
         own = self.lookup(key)
-        return own if own is not None else await self.shared(key)
+        return own if own is not None else next(iter(await self.shared(key)), None)
 
-    async def shared(self, key: str) -> str | None:
-        """Give what Redis has."""
+    async def shared(self, key: str) -> tuple[str, ...]:
+        """Give what Redis has, and what the disk has: while Redis was away they may have become different."""
+        near = await self._disk.find_text(key) if self._disk is not None else None
+        far = await self._in_redis(key)
+        return tuple(text for text in dict.fromkeys((far, near)) if text is not None)
+
+    async def _in_redis(self, key: str) -> str | None:
         if self._redis is None:
             return None
         name = self._redis.build_key(key)
@@ -51,8 +58,10 @@ class Notes:
         return opened.decode("ascii", "replace") if opened is not None else None
 
     async def keep(self, key: str, text: str, ttl_s: float) -> None:
-        """Write for `ttl_s` seconds: here at once, in Redis by the end."""
+        """Write for `ttl_s` seconds: here at once, on disk and in Redis by the end."""
         self.remember(key, text, ttl_s)
+        if self._disk is not None:
+            await self._disk.keep_text(key, text, ttl_s)
         if self._redis is not None and ttl_s > 0:
             name, ttl_ms = self._redis.build_key(key), max(int(ttl_s * 1000), 1)
             value = self._redis.seal.seal(name, text.encode())

@@ -1,10 +1,11 @@
-"""Memory, then Redis."""
+"""Memory, the disk, Redis."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
+from proxy.cache.disk_tier import DiskTier
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
 from proxy.domain.client import Client
@@ -16,12 +17,29 @@ A = TypeVar("A", bound=Entry)
 B = TypeVar("B", bound=Entry)
 
 
-class Tiers:
-    """Looks entries up, the nearest tier first, and keeps them in both. Without Redis memory serves alone."""
+class Tier(Protocol):
+    """A tier beyond memory. Trouble with it is a miss or a dropped write."""
 
-    def __init__(self, memory: MemoryTier, redis: RedisTier | None) -> None:
+    source: Source
+
+    async def find(self, key: str) -> Entry | None:
+        """Give the entry, or None."""
+
+    async def keep(self, key: str, entry: Entry, ttl_s: float) -> bool:
+        """Keep an entry for `ttl_s` seconds, unless that is not positive; tell whether it is."""
+
+    async def forget(self, key: str) -> None:
+        """Drop an entry."""
+
+
+class Tiers:
+    """Looks entries up, the nearest tier first, and keeps them in all. Without others memory serves alone."""
+
+    def __init__(self, memory: MemoryTier, redis: RedisTier | None, disk: DiskTier | None = None) -> None:
         self._memory = memory
+        self._disk = disk
         self._redis = redis
+        self._farther: tuple[Tier, ...] = tuple(tier for tier in (disk, redis) if tier is not None)
         self._forgotten = 0
 
     @property
@@ -31,8 +49,13 @@ class Tiers:
 
     @property
     def redis(self) -> RedisTier | None:
-        """The shared tier, if there is one."""
+        """The tier shared by replicas, if there is one."""
         return self._redis
+
+    @property
+    def farthest(self) -> Source:
+        """Name the tier that most processes share."""
+        return self._farther[-1].source if self._farther else Source.MEMORY
 
     @property
     def forgotten(self) -> int:
@@ -58,56 +81,90 @@ class Tiers:
     ) -> tuple[Any, Source] | None:
         """Give an entry of one of the expected types and where it was; an entry of another type is a miss.
 
-        What Redis held is kept in memory too, for as many seconds as `ttl_of` says are left of it.
+        What a farther tier held is kept in the nearer ones too, for as many seconds as `ttl_of` says are left of it.
         """
+        return await self._find(key, expect, ttl_of, client, self._farther)
+
+    async def find_here(
+        self, key: str, expect: tuple[type[A]], ttl_of: Callable[[A], float], client: Client = ""
+    ) -> tuple[A, Source] | None:
+        """Give an entry that this machine holds."""
+        return await self._find(key, expect, ttl_of, client, (self._disk,) if self._disk is not None else ())
+
+    async def _find(
+        self,
+        key: str,
+        expect: tuple[type[Any], ...],
+        ttl_of: Callable[..., float],
+        client: Client,
+        farther: tuple[Tier, ...],
+    ) -> tuple[Any, Source] | None:
         entry = self._memory.lookup(key)
         if isinstance(entry, expect):
             return entry, Source.MEMORY
-        if self._redis is None:
-            return None
         forgotten = self._forgotten
-        entry = await self._redis.find(key)
-        if not isinstance(entry, expect) or not _belongs(entry, key):
-            return None
-        # Meanwhile the entry may have been forgotten, or replaced by a newer one: what was read then is too old.
-        ttl_s = ttl_of(entry)
-        if ttl_s > 0 and forgotten == self._forgotten and self._memory.lookup(key) is None:
-            self._memory.keep(key, entry, ttl_s, client)
-        return entry, Source.REDIS
+        for tier in farther:
+            entry = await tier.find(key)
+            if not isinstance(entry, expect) or not _belongs(entry, key):
+                continue
+            # Meanwhile the entry may have been forgotten, or replaced by a newer one: what was read then is too old.
+            ttl_s = ttl_of(entry)
+            if ttl_s > 0 and forgotten == self._forgotten and self._memory.lookup(key) is None:
+                self._promote(key, entry, ttl_s, client, tier.source)
+            return entry, tier.source
+        return None
 
     async def find_shared(
         self, key: str, ttl_of: Callable[[Entry], float], left: bytes = b"", client: Client = ""
     ) -> Entry | None:
-        """Look past memory: give what another replica has left, or what Redis holds, and keep it in memory too."""
+        """Look past memory: give what another replica has left, or what a tier holds, and keep it in nearer ones too.
+
+        The farthest tier first: who else has loaded it will have kept it there.
+        """
         forgotten, before = self._forgotten, self._memory.lookup(key)
-        entry = decode(left) if left else None
-        if entry is None and self._redis is not None:
-            entry = await self._redis.find(key)
+        entry, source = decode(left) if left else None, self.farthest
+        for tier in reversed(self._farther):
+            if entry is None:
+                entry, source = await tier.find(key), tier.source
         if entry is not None and not _belongs(entry, key):
             return None
         if entry is not None and forgotten == self._forgotten and self._memory.lookup(key) is before:
-            self._memory.keep(key, entry, ttl_of(entry), client)
+            self._promote(key, entry, ttl_of(entry), client, source)
         return entry
 
+    def _promote(self, key: str, entry: Entry, ttl_s: float, client: Client, source: Source) -> None:
+        """Keep an entry in the tiers that are nearer than the one that held it."""
+        self._memory.keep(key, entry, ttl_s, client)
+        if self._disk is not None and source is not Source.DISK:
+            self._disk.keep_soon(key, entry, ttl_s)
+
     async def keep(self, key: str, entry: Entry, ttl_s: float, client: Client = "") -> None:
-        """Keep an entry for `ttl_s` seconds: in memory at once, in Redis by the end."""
+        """Keep an entry for `ttl_s` seconds: in memory at once, on disk soon, in Redis by the end."""
         self.keep_here(key, entry, ttl_s, client)
         if self._redis is not None:
             await self._redis.keep(key, entry, ttl_s)
 
     def keep_here(self, key: str, entry: Entry, ttl_s: float, client: Client = "") -> None:
-        """Keep an entry in memory alone, for the client for which it came."""
+        """Keep an entry on this machine alone: in memory at once, for the client for which it came, on disk soon."""
         self._memory.keep(key, entry, ttl_s, client)
+        if self._disk is not None:
+            self._disk.keep_soon(key, entry, ttl_s)
 
     async def forget(self, key: str) -> None:
-        """Drop an entry from memory at once, from Redis by the end."""
-        self.forget_here(key)
-        if self._redis is not None:
-            await self._redis.forget(key)
-            self.forget_here(key)  # a find may have read it from Redis before it was gone from there
+        """Drop an entry from memory at once, from all tiers by the end."""
+        self._forget_memory(key)
+        for tier in self._farther:
+            await tier.forget(key)
+        if self._farther:
+            self._forget_memory(key)  # a find may have read it from there before it was gone
 
     def forget_here(self, key: str) -> None:
-        """Drop an entry from memory alone."""
+        """Drop an entry from this machine alone; other processes find it on disk for a moment."""
+        self._forget_memory(key)
+        if self._disk is not None:
+            self._disk.forget_soon(key)
+
+    def _forget_memory(self, key: str) -> None:
         self._forgotten += 1
         self._memory.forget(key)
 

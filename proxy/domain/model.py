@@ -227,6 +227,7 @@ class Source(StrEnum):
     """Where a step found its value."""
 
     MEMORY = "memory"
+    DISK = "disk"
     REDIS = "redis"
     UPSTREAM = "upstream"
     STALE = "stale"

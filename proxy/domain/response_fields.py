@@ -26,7 +26,7 @@ SAFETY: Fields = (
     ("X-Content-Type-Options", "nosniff"),
     ("Content-Security-Policy", "default-src 'none'; sandbox"),
 )
-_FARTHEST_FIRST = (Source.STALE, Source.REDIS, Source.MEMORY, Source.SEALED)
+_FARTHEST_FIRST = (Source.STALE, Source.REDIS, Source.DISK, Source.MEMORY, Source.SEALED)
 _PHRASES = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
     HTTPStatus.REQUEST_URI_TOO_LONG: "URI Too Long",

@@ -23,7 +23,8 @@ _OBJECT_BYTES = 1500
 CPython 3.11 (`tests/fastpath/test_index.py` measures again)."""
 _SOME_SECONDS = 1_234_567_890
 _MAX_AGE = re.compile(r"max-age=\d+")
-_NEAR = frozenset({Source.MEMORY, Source.REDIS, Source.SEALED})
+TIERS = (Source.MEMORY, Source.DISK, Source.REDIS)
+_NEAR = frozenset({*TIERS, Source.SEALED})
 
 
 class Way(NamedTuple):
@@ -32,6 +33,15 @@ class Way(NamedTuple):
     counting: tuple[bytes, ...]
     """The fields that count seconds, cut where a number of seconds stands."""
     tally: Tally
+
+
+class Ways(NamedTuple):
+    """What is said, depending on the tier that the picture comes from."""
+
+    near: Way
+    """Memory, or where none is shown."""
+    disk: Way
+    redis: Way
 
 
 @dataclass(slots=True)
@@ -57,10 +67,7 @@ class Finished:
     """How often the tiers had been told to forget something when this was made."""
     fixed: bytes
     """The head without the fields that tell seconds."""
-    near: Way
-    """Where the picture comes from memory, or none is shown."""
-    far: Way
-    """Where it comes from Redis."""
+    ways: Ways
     narrate: Callable[[float], object] | None
     tail: bytes = b""
     """The body where it is no picture."""
@@ -87,7 +94,7 @@ class Finished:
 
     def way(self, source: Source) -> Way:
         """Give what is said where the picture comes from there."""
-        return self.far if source is Source.REDIS else self.near
+        return {Source.DISK: self.ways.disk, Source.REDIS: self.ways.redis}.get(source, self.ways.near)
 
     def head_for(self, now: float, date: bytes, way: Way) -> bytes:
         """Make the head for this moment."""

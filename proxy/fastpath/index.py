@@ -21,14 +21,16 @@ from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
 from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
-from proxy.domain.model import Picture, SessionRef, Source
+from proxy.domain.model import Picture, SessionRef
 from proxy.domain.response_fields import Handling
 from proxy.fastpath.asked import EVIDENCE, Wire
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.entry import (
+    TIERS,
     Finished,
     Recalled,
     Way,
+    Ways,
     caching,
     counting,
     fixed,
@@ -111,8 +113,8 @@ class HitPath:
         is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
         if not is_sure and not self._renew(known, now):
             return None
-        known.near.tally.count += 1
-        known.near.tally.sent_bytes += len(body)
+        known.ways.near.tally.count += 1
+        known.ways.near.tally.sent_bytes += len(body)
         if known.narrate is not None:
             known.narrate(0.0)
         return known.head, body
@@ -188,7 +190,7 @@ class HitPath:
         self._eviction.touch(known.key)
         known.version = version
         known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.until)
-        known.head = known.head_for(now, self._today(), known.near)
+        known.head = known.head_for(now, self._today(), known.ways.near)
         return True
 
     def _stands(self, known: Finished, now: float) -> bool:
@@ -213,7 +215,6 @@ class HitPath:
         self, asked: Asked, answer: Answer, request: web.Request, response: web.StreamResponse, until: float
     ) -> Finished:
         shown, outcome = answer.shown, str(request[OUTCOME])
-        near, far = (found_in(tier, answer.handling) for tier in (Source.MEMORY, Source.REDIS))
         told = {"method": "GET", "route": route_of(request), "status": response.status, "outcome": outcome}
         return Finished(
             key=asked.key,
@@ -226,8 +227,7 @@ class HitPath:
             until=until,
             forgotten=asked.forgotten,
             fixed=fixed(response),
-            near=self._way(outcome, caching(response), near),
-            far=self._way(outcome, caching(response), far),
+            ways=Ways(*(self._way(outcome, caching(response), found_in(x, answer.handling)) for x in TIERS)),
             narrate=self._line(**told) if self._is_narrated else None,
             tail=tail_of(answer, response),
             picture=ref(shown.body) if shown is not None and isinstance(shown.body, Picture) else None,

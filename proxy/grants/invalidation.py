@@ -38,7 +38,7 @@ NEVER = Change()
 
 
 class Changes:
-    """Each user's last change, told to all replicas of one Redis within `LOOK_S`, and here at once."""
+    """Each user's last change, told to all processes of one disk or Redis within `LOOK_S`, and here at once."""
 
     def __init__(self, notes: Notes, clock: Clock, flights: Flights[None], lasts_s: float) -> None:
         self._notes = notes
@@ -68,7 +68,7 @@ class Changes:
             key, sure_until = changed_key(identity.subject), self._clock.now() + LOOK_S
             shared = await self._notes.shared(key)
             own = self._notes.lookup(key)  # after what takes time
-            at = _time(own) if shared == own else max(_time(own), self._heard(shared))
+            at = max([_time(own), *(self._heard(text) for text in shared if text != own)])
             known = self._known[identity.subject] = Change(at, sure_until)
         return known
 

@@ -70,12 +70,9 @@ class Pictures:
         With a new grant Redis is asked but once: for the picture and for the lead in fetching it.
         """
         key = picture_key(grant.picture)
-        if is_new and grant.own:
-            entry = self._tiers.lookup(key)
-            kept = (entry, Source.MEMORY) if isinstance(entry, Picture) else None
-        else:
-            kept = await self._tiers.find(key, (Picture,), self._ttl_s, client)
-            kept = kept if kept is not None and self._fits(kept[0]) else None
+        find = self._tiers.find_here if is_new and grant.own else self._tiers.find
+        kept = await find(key, (Picture,), self._ttl_s, client)
+        kept = kept if kept is not None and self._fits(kept[0]) else None
         if kept is not None and (_is_seen(grant, kept[0]) or self._revalidation.is_current(holder, kept[0])):
             found = FoundPicture(kept[0], kept[1], collapsed=False)
         elif kept is not None and self._revalidation.may_bridge(holder, kept[0]):
@@ -123,7 +120,7 @@ class Pictures:
                 return None
             if not _is_seen(grant, picture) and _told(picture) != left:
                 return None
-            download.source = Source.REDIS
+            download.source = self._tiers.farthest
             self._revalidation.note(picture)
             return picture
 

@@ -1,6 +1,7 @@
 """The configuration, checked once. `config/default.toml` documents every key; `sources` says where values come from."""
 
 from proxy.settings.root import ENV_PREFIX, KEYS, LISTS, Settings
+from proxy.settings.section import Section
 from proxy.settings.sections import (
     MAX_FOLDER_BYTES,
     AdminSettings,
@@ -9,17 +10,16 @@ from proxy.settings.sections import (
     GrantSettings,
     IdentitySettings,
     LogSettings,
-    MemorySettings,
     PictureSettings,
     PublishSettings,
-    RedisSettings,
     RefusalSettings,
     SealSettings,
-    Section,
     ServerSettings,
     SessionSettings,
     SignInSettings,
+    TemporarySeal,
 )
+from proxy.settings.stores import DiskSettings, MemorySettings, RedisSettings
 
 __all__ = [
     "ENV_PREFIX",
@@ -28,6 +28,7 @@ __all__ = [
     "MAX_FOLDER_BYTES",
     "AdminSettings",
     "CloudreveSettings",
+    "DiskSettings",
     "EmbedSettings",
     "GrantSettings",
     "IdentitySettings",
@@ -43,4 +44,5 @@ __all__ = [
     "SessionSettings",
     "Settings",
     "SignInSettings",
+    "TemporarySeal",
 ]

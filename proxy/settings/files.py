@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 MAX_FALLBACK_BYTES = 1024 * 1024
 MAX_SECRET_BYTES = 64 * 1024
 
-_KEYS = (("embed", "fallback"), ("publish", "secret_file"), ("session", "state_path"))
+_KEYS = (("disk", "path"), ("embed", "fallback"), ("publish", "secret_file"), ("session", "state_path"))
 """Table and key of every setting that names a file."""
 
 
@@ -54,6 +55,23 @@ def _state(path: Path) -> Path:
     return path
 
 
+def own_folder(path: Path) -> Path:
+    """Return the path of a directory that may be there already or still has to be made."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        if not path.absolute().parent.is_dir():
+            raise ValueError("the directory above it is not there") from None
+        return path
+    except OSError as error:
+        raise ValueError(f"the directory cannot be used: {error.strerror}") from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise ValueError("this is no directory")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ValueError("others than its owner may write to this directory")
+    return path
+
+
 def _read(path: Path, max_bytes: int) -> bytes:
     """Return the bytes of a file; ValueError says why it cannot be used."""
     try:
@@ -70,4 +88,5 @@ def _read(path: Path, max_bytes: int) -> bytes:
 
 PictureFile: TypeAlias = Annotated[Path, AfterValidator(_picture)]
 StateFile: TypeAlias = Annotated[Path, AfterValidator(_state)]
+CacheFolder: TypeAlias = Annotated[Path, AfterValidator(own_folder)]
 SecretFile: TypeAlias = Annotated[Path, AfterValidator(_secret)]

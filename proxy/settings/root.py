@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self, cast
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from proxy.settings.section import Section
 from proxy.settings.sections import (
     AdminSettings,
     CloudreveSettings,
@@ -14,17 +15,15 @@ from proxy.settings.sections import (
     GrantSettings,
     IdentitySettings,
     LogSettings,
-    MemorySettings,
     PictureSettings,
     PublishSettings,
-    RedisSettings,
     RefusalSettings,
     SealSettings,
-    Section,
     ServerSettings,
     SessionSettings,
     SignInSettings,
 )
+from proxy.settings.stores import DiskSettings, MemorySettings, RedisSettings
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -55,6 +54,7 @@ class Settings(BaseSettings):
     refusals: RefusalSettings = RefusalSettings()
     pictures: PictureSettings = PictureSettings()
     memory: MemorySettings = MemorySettings()
+    disk: DiskSettings = DiskSettings()
     redis: RedisSettings = RedisSettings()
     seal: SealSettings = SealSettings()
     session: SessionSettings = SessionSettings()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from proxy.domain.errors import BadRequest
 from proxy.domain.file_uri import parse
@@ -18,13 +18,11 @@ from proxy.settings.fields import (
     Host,
     HostList,
     MinuteAtMost,
-    Namespace,
     NetworkList,
     Origin,
     OriginList,
     Port,
     PublicAddress,
-    RedisUrl,
     Scopes,
     SealKeys,
     Seconds,
@@ -36,7 +34,7 @@ from proxy.settings.fields import (
 )
 from proxy.settings.files import PictureFile, SecretFile, StateFile
 from proxy.settings.picture_fields import AvifSpeed, EncoderMemory, Formats, Quality, Sizes, WebpEffort
-from proxy.settings.redis_url import ACCEPTED
+from proxy.settings.section import Section
 
 
 def _folder(text: str) -> str:
@@ -51,12 +49,6 @@ def _folder(text: str) -> str:
 
 
 MAX_FOLDER_BYTES = 4096
-
-
-class Section(BaseModel):
-    """A table of the file; a key that nobody reads is an error, not a comment."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class ServerSettings(Section):
@@ -161,27 +153,14 @@ class PictureSettings(Section):
     encode_timeout_s: Seconds = 5.0
 
 
-class MemorySettings(Section):
-    """The memory tier of one process."""
-
-    max_bytes: Bytes = 256 * 1024 * 1024
-    max_answers_bytes: Bytes = 16 * 1024 * 1024
-
-
-class RedisSettings(Section):
-    """The second tier, shared by replicas; none without a URL."""
-
-    url: Annotated[RedisUrl | None, Field(description=ACCEPTED)] = None
-    namespace: Namespace = "thumb-proxy"
-    timeout_s: Seconds = 0.25
-    pause_s: Seconds = 1.0
-    max_connections: Count = 8
-
-
 class SealSettings(Section):
     """The keys of sealed URLs and cookies; without any, each process takes a random one."""
 
     keys: SealKeys = ()
+
+
+class TemporarySeal(SealSettings):
+    """Keys that nobody has configured: they end with the process that made them."""
 
 
 class SessionSettings(Section):

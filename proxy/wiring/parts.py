@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import aiohttp
 import structlog
 
+from proxy.cache.disk_file import Unusable
+from proxy.cache.disk_tier import DiskTier
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
 from proxy.cache.shared_values import Notes
@@ -155,8 +157,9 @@ class Parts:
         settings = self.settings
         memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
         self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
+        disk = await self._disk()
         if settings.redis.url is None:
-            return Tiers(memory, None), Alone(), Notes(None, self.clock.now)
+            return Tiers(memory, None, disk), Alone(), Notes(None, self.clock.now, disk)
         seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
         redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble, seal=seal)
         self.stack.push_async_callback(redis.aclose)
@@ -166,7 +169,21 @@ class Parts:
         await self.background(news.listen())
         leases, patience_s = Leases(redis.lines, news, settings.redis.namespace), settings.server.deadline_s / 4
         cluster = Cluster(leases, news, redis.build_key, seal, patience_s)
-        return Tiers(memory, redis), cluster, Notes(redis, self.clock.now)
+        return Tiers(memory, redis, disk), cluster, Notes(redis, self.clock.now, disk)
+
+    async def _disk(self) -> DiskTier | None:
+        """Open the tier on disk, if there is one that can be used."""
+        if self.settings.disk.path is None:
+            return None
+        try:
+            disk = await asyncio.to_thread(DiskTier.from_settings, self.settings, self.clock.ours)
+        except Unusable as error:
+            _log.warning("no disk tier", reason=str(error))
+            return None
+        self.stack.push_async_callback(disk.aclose)
+        self.metrics.watch("disk_bytes", "Bytes that the entries of the disk tier take", lambda: disk.size_bytes)
+        self.metrics.watch("disk_up", "1 while the disk is used, 0 after trouble", lambda: float(disk.is_up))
+        return disk
 
     async def site_cors(self, way: Passage) -> SiteCors:
         """Make who asks Cloudreve which scripts it allows."""

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 
 from proxy.http.aiohttp_server import Runner
-from proxy.settings import SealSettings, ServerSettings, Settings
+from proxy.settings import ServerSettings, Settings, TemporarySeal
 from proxy.workers.admin_port import Overview
 from proxy.workers.channel import Channel, Report
 from proxy.workers.listen_socket import Door
@@ -193,7 +193,7 @@ def _with_one_seal(settings: Settings) -> Settings:
     if settings.seal.keys:
         return settings
     _log.warning("no seal.keys: sealed URLs and cookies open in these workers only, and not after a restart")
-    return settings.model_copy(update={"seal": SealSettings(keys=(SecretStr(secrets.token_urlsafe(32)),))})
+    return settings.model_copy(update={"seal": TemporarySeal(keys=(SecretStr(secrets.token_urlsafe(32)),))})
 
 
 async def _listen(overview: Overview, settings: Settings, stack: AsyncExitStack) -> int:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from proxy.cache.disk_tier import DiskTier
 from proxy.cache.redis_tier import RedisTier
 from proxy.redis.failures import Trouble
-from proxy.settings import RedisSettings
+from proxy.settings import RedisSettings, Settings
 
 SITE = "http://cloudreve:5212"
 
 MakeTier = Callable[..., "Watched"]
+OpenDisk = Callable[..., DiskTier]
+MIB = 1024 * 1024
 
 
 class Clock:
@@ -56,3 +61,25 @@ async def make_tier() -> AsyncIterator[MakeTier]:
     yield make
     for watched in made:
         await watched.tier.aclose()
+
+
+@pytest.fixture
+async def open_disk(tmp_path: Path) -> AsyncIterator[OpenDisk]:
+    """Give a function that opens the disk tier in a directory of the test, closed at the end."""
+    opened: list[DiskTier] = []
+
+    def open_tier(
+        folder: Path = tmp_path / "cache",
+        max_bytes: int = 256 * MIB,
+        keys: tuple[str, ...] = (),
+        now: Callable[[], float] = time.time,
+        site: str = SITE,
+    ) -> DiskTier:
+        disk = {"path": str(folder), "max_bytes": max_bytes}
+        given = {"cloudreve": {"url": site}, "disk": disk, "seal": {"keys": keys}}
+        opened.append(DiskTier.from_settings(Settings.model_validate(given), now))
+        return opened[-1]
+
+    yield open_tier
+    for tier in opened:
+        await tier.aclose()

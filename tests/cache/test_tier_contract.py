@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from proxy.cache.disk_tier import DiskTier
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
 from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind
@@ -31,11 +32,13 @@ class Subject:
     run_out: Callable[[str], Awaitable[None]]
 
 
-@pytest.fixture(params=["memory", "redis", "redis over a unix socket"])
+@pytest.fixture(params=["memory", "disk", "redis", "redis over a unix socket"])
 def subject(request: pytest.FixtureRequest, clock: Clock) -> Subject:
     """Give each kind of tier in turn."""
     if request.param == "memory":
         return memory_subject(clock)
+    if request.param == "disk":
+        return disk_subject(request.getfixturevalue("open_disk")(now=clock), clock)
     server: RedisServer = request.getfixturevalue("redis_server")
     make_tier: MakeTier = request.getfixturevalue("make_tier")
     url = server.unix_url if "unix" in request.param else server.url
@@ -49,6 +52,15 @@ def memory_subject(clock: Clock) -> Subject:
         clock.now += 61.0
 
     return Subject(MemoryTier(64 * 1024 * 1024, timer=clock), run_out)
+
+
+def disk_subject(tier: DiskTier, clock: Clock) -> Subject:
+    """Let time pass on the disk tier's clock."""
+
+    async def run_out(_: str) -> None:
+        clock.now += 61.0
+
+    return Subject(tier, run_out)
 
 
 def redis_subject(tier: RedisTier, server: RedisServer) -> Subject:

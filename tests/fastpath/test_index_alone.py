@@ -46,6 +46,8 @@ def picture(version: str = '"1"', body: bytes = BODY) -> Picture:
 class Shelf:
     """Has one picture, as Redis may."""
 
+    source = Source.REDIS
+
     def __init__(self) -> None:
         self.entry: Picture | None = None
         self.meanwhile: Callable[[], Awaitable[None]] | None = None

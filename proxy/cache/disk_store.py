@@ -1,0 +1,245 @@
+"""Records on disk, bounded: what was not used for long goes first. Calls wait for the disk, so threads make them."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum, auto
+from itertools import islice
+from struct import Struct
+from typing import NamedTuple, TypeAlias
+
+import lmdb
+import structlog
+
+from proxy.cache.disk_file import OpenFile
+
+KEY_BYTES = 20
+LARGEST_SHARE = 16
+"""A record larger than this fraction of the bound is not kept."""
+TOUCH_S = 300.0
+"""How exactly it is known when a record was used last."""
+
+_FULL = 0.75
+"""The part of the bound that live records may take: LMDB writes a page anew before it frees the old one."""
+_HALF = 0.5
+_SAMPLE = 64
+_ROUNDS = 500
+_PINNED = 0xFFFFFFFF
+_USE = Struct("<dI")
+"""When a record ends, and when it was used last; seconds of Unix time."""
+_PAGE_BYTES = 4096
+
+_log = structlog.get_logger("proxy.cache.disk_tier")
+
+
+class Put(NamedTuple):
+    """Write a record."""
+
+    value: bytes
+    expires: float
+    is_pinned: bool = False
+    """Whether it stays until it ends, whatever has to go."""
+
+
+class Mark(Enum):
+    """What else may be done with a record."""
+
+    DELETE = auto()
+    TOUCH = auto()
+    """Note that it was used."""
+
+
+Change: TypeAlias = Put | Mark
+
+
+class Held(NamedTuple):
+    """A record as it was read."""
+
+    value: bytes
+    is_due: bool
+    """Whether it should be noted that it was used."""
+
+
+class DiskStore:
+    """Reads and changes the records of one file. After trouble that could bring back what was deleted it holds none."""
+
+    def __init__(self, file: OpenFile, max_bytes: int, now: Callable[[], float]) -> None:
+        self._file = file
+        self._max_bytes = max_bytes
+        self._now = now
+        self._is_up = True
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether the file is used."""
+        return self._is_up
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the records take."""
+        if not self._is_up:
+            return 0
+        with self._file.env.begin() as txn:
+            return self._live_bytes(txn)
+
+    def read(self, key: bytes) -> Held | None:
+        """Give a record; None when there is none, or the disk is in trouble."""
+        if not self._is_current():
+            return None
+        try:
+            with self._file.env.begin() as txn:
+                value = txn.get(key, db=self._file.entries)
+                use = txn.get(key, db=self._file.uses) if value is not None else None
+        except lmdb.Error as error:
+            self.abandon(str(error))
+            return None
+        if value is None or use is None or len(use) != _USE.size:
+            return None
+        used = _USE.unpack(use)[1]
+        return Held(value, is_due=used != _PINNED and self._now() - used > TOUCH_S)
+
+    def write(self, changes: Mapping[bytes, Change]) -> None:
+        """Make changes; what finds no room drops its predecessor. The file is given up where even that fails."""
+        if not self._is_current():
+            return
+        try:
+            for part in self._parts(changes):
+                self._write(part)
+        except (lmdb.Error, OSError) as error:
+            self.abandon(str(error))
+
+    def abandon(self, reason: str) -> None:
+        """Use the file no more, and let no other process, now or later, find in it what should have been deleted."""
+        if not self._is_up:
+            return
+        self._is_up = False
+        _log.warning("disk tier given up until the next start", reason=reason)
+        try:
+            self._file.path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.error("the disk tier's file cannot be removed: do so before the next start", reason=str(error))
+
+    def clear(self) -> None:
+        """Drop all records."""
+        if not self._is_current():
+            return
+        try:
+            with self._file.env.begin(write=True) as txn:
+                txn.drop(self._file.entries, delete=False)
+                txn.drop(self._file.uses, delete=False)
+        except lmdb.Error as error:
+            self.abandon(str(error))
+
+    def close(self) -> None:
+        """Close the file; nobody reads or writes any more."""
+        self._is_up = False
+        self._file.close()
+
+    def _is_current(self) -> bool:
+        """Tell whether the file is used, and is still the one that others use."""
+        if not self._is_up:
+            return False
+        try:
+            is_same = os.stat(self._file.path).st_ino == self._file.inode  # noqa: PTH116 - the hot path
+        except OSError:
+            is_same = False
+        if not is_same:
+            self._is_up = False
+            _log.warning("disk tier given up until the next start", reason="the file has been removed or replaced")
+        return is_same
+
+    def _parts(self, changes: Mapping[bytes, Change]) -> Iterator[dict[bytes, Change]]:
+        """Give the changes in transactions that the room between live records and the bound can hold."""
+        part: dict[bytes, Change] = {}
+        size = 0
+        for key, change in changes.items():
+            taken = _taken_bytes(change)
+            if part and size + taken > self._max_bytes // LARGEST_SHARE:
+                yield part
+                part, size = {}, 0
+            is_too_large = isinstance(change, Put) and len(change.value) > self._max_bytes // LARGEST_SHARE
+            part[key] = Mark.DELETE if is_too_large else change
+            size += 0 if is_too_large else taken
+        if part:
+            yield part
+
+    def _write(self, part: Mapping[bytes, Change]) -> None:
+        try:
+            self._commit(part, _FULL)
+        except lmdb.MapFullError:
+            self._commit({}, _HALF)  # pages that are scattered, or held by a slow reader
+            self._commit_or_drop(part)
+        except lmdb.Error:
+            self._drop(part)
+
+    def _commit_or_drop(self, part: Mapping[bytes, Change]) -> None:
+        try:
+            self._commit(part, _FULL)
+        except lmdb.Error:
+            self._drop(part)
+
+    def _drop(self, part: Mapping[bytes, Change]) -> None:
+        """Drop the predecessors of what cannot be written; pinned records are never done without."""
+        if any(isinstance(change, Put) and change.is_pinned for change in part.values()):
+            raise lmdb.Error("a record that has to be kept cannot be written")
+        self._file.env.reader_check()
+        self._commit({key: Mark.DELETE for key, change in part.items() if change is not Mark.TOUCH}, 1.0)
+
+    def _commit(self, part: Mapping[bytes, Change], most: float) -> None:
+        file, now = self._file, int(self._now())
+        with file.env.begin(write=True) as txn:
+            self._make_room(txn, int(self._max_bytes * most) - sum(map(_taken_bytes, part.values())))
+            for key, change in part.items():
+                if change is Mark.TOUCH:
+                    self._touch(txn, key, now)
+                    continue
+                # Never replaced in place: a shorter value would keep its predecessor's pages, which the check takes
+                # for damage.
+                txn.delete(key, db=file.entries)
+                txn.delete(key, db=file.uses)
+                if isinstance(change, Put):
+                    txn.put(key, change.value, db=file.entries)
+                    used = _PINNED if change.is_pinned else now
+                    txn.put(key, _USE.pack(change.expires, used), db=file.uses)
+
+    def _touch(self, txn: lmdb.Transaction[bytes], key: bytes, now: int) -> None:
+        use = txn.get(key, db=self._file.uses)
+        if use is not None:
+            txn.put(key, _USE.pack(_USE.unpack(use)[0], now), db=self._file.uses)
+
+    def _make_room(self, txn: lmdb.Transaction[bytes], most: int) -> None:
+        """Drop records until the live ones take so many bytes at most, as far as a bounded effort goes."""
+        for _ in range(_ROUNDS):
+            if self._live_bytes(txn) <= most:
+                return
+            for key in self._oldest(txn):
+                txn.delete(key, db=self._file.entries)
+                txn.delete(key, db=self._file.uses)
+                if self._live_bytes(txn) <= most:
+                    return
+
+    def _oldest(self, txn: lmdb.Transaction[bytes]) -> list[bytes]:
+        """Give the half of a sample that is over or was used longest ago; keys are digests, so any place is random."""
+        now = self._now()
+        with txn.cursor(db=self._file.uses) as cursor:
+            start = random.randbytes(KEY_BYTES)  # noqa: S311 - a sample is no secret
+            if not cursor.set_range(start):
+                cursor.first()
+            sample = [(*_USE.unpack(use), key) for key, use in islice(cursor.iternext(), _SAMPLE)]
+        loose = [(expires > now, used, key) for expires, used, key in sample if used != _PINNED or expires <= now]
+        return [key for _, _, key in sorted(loose)[: (len(loose) + 1) // 2]]
+
+    def _live_bytes(self, txn: lmdb.Transaction[bytes]) -> int:
+        pages = 0
+        for database in (self._file.entries, self._file.uses):
+            told = txn.stat(database)
+            pages += told["branch_pages"] + told["leaf_pages"] + told["overflow_pages"]
+        return pages * _PAGE_BYTES
+
+
+def _taken_bytes(change: Change) -> int:
+    """Estimate the pages that a change takes."""
+    value = len(change.value) if isinstance(change, Put) else 0
+    return (value // _PAGE_BYTES + 2) * _PAGE_BYTES if value else _PAGE_BYTES // 8
