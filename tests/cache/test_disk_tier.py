@@ -1,0 +1,399 @@
+"""The tier on disk: shared by processes, bounded, and never a wrong byte."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import resource
+import stat
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import pytest
+from pydantic import ValidationError
+from structlog.testing import capture_logs
+
+from proxy.cache import disk_file, disk_tier
+from proxy.cache.disk_file import Unusable
+from proxy.cache.disk_tier import DiskTier
+from proxy.cache.memory_tier import MemoryTier
+from proxy.cache.tiers import Tiers
+from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind, Source
+from tests.cache.conftest import MIB, Clock, OpenDisk
+
+GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)
+NEWER = Grant("https://cloud.example.com/x?sign=z", 1795003600.5, "ab12", own=True)
+REFUSAL = Refusal(RefusalKind.NOT_FOUND, 40016, "0d3cbb4c")
+KEYS = ("0123456789abcdef" * 4,)
+OTHER_KEYS = ("fedcba9876543210" * 4,)
+BODY = b"\x89PNG picture bytes " * 800
+
+
+def picture(number: int, size: int = 15_000) -> Picture:
+    """Make one whose bytes tell which it is."""
+    return Picture(f"{number}", "image/png", '"v1"', (b"%08d" % number) * (size // 8))
+
+
+def minute(_: Entry) -> float:
+    """Give every entry a minute."""
+    return 60.0
+
+
+async def reopened(tier: DiskTier, open_disk: OpenDisk, **settings: Any) -> DiskTier:  # noqa: ANN401 - of any kind
+    """Close a tier and open its file anew."""
+    await tier.aclose()
+    return open_disk(**settings)
+
+
+async def test_entries_outlive_a_restart(open_disk: OpenDisk) -> None:
+    """Of every kind, without a word in the log."""
+    tier = open_disk()
+    await tier.multi_set([("g:1", GRANT), ("g:2", REFUSAL), ("p:7", picture(7))], ttl=60.0)
+    with capture_logs() as told:
+        again = await reopened(tier, open_disk)
+    assert await again.multi_get(["g:1", "g:2", "p:7"]) == [GRANT, REFUSAL, picture(7)]
+    assert told == []
+
+
+async def test_what_waits_is_written_before_the_end(open_disk: OpenDisk) -> None:
+    """Though nobody has waited for it."""
+    tier = open_disk()
+    tier.keep_soon("g:1", GRANT, 60.0)
+    assert await (await reopened(tier, open_disk)).find("g:1") == GRANT
+
+
+async def test_a_clock_that_moves_ends_entries_after_a_restart_too(open_disk: OpenDisk, clock: Clock) -> None:
+    """The end stands in the file."""
+    tier = open_disk(now=clock)
+    await tier.set("g:1", GRANT, ttl=60.0)
+    clock.now += 61.0
+    assert await (await reopened(tier, open_disk, now=clock)).find("g:1") is None
+
+
+async def test_what_is_kept_or_forgotten_counts_before_it_is_written(open_disk: OpenDisk) -> None:
+    """In this process; the last change of several wins."""
+    tier = open_disk()
+    tier.keep_soon("g:1", GRANT, 60.0)
+    tier.keep_soon("g:1", NEWER, 60.0)
+    assert await tier.find("g:1") == NEWER
+    tier.forget_soon("g:1")
+    assert await tier.find("g:1") is None
+    await tier.settle()
+    assert await tier.find("g:1") is None
+
+
+async def test_a_read_under_way_does_not_bring_back_what_is_forgotten_meanwhile(
+    open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes were read before, and arrive after."""
+    tier = open_disk()
+    await tier.set("g:1", GRANT, ttl=60.0)
+    read, loop, has_read, go_on = tier._read, asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()  # noqa: SLF001
+
+    def slow(key: str) -> Any:  # noqa: ANN401
+        found = read(key)
+        loop.call_soon_threadsafe(has_read.set)
+        asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
+        return found
+
+    monkeypatch.setattr(tier, "_read", slow)
+    tiers = Tiers(MemoryTier(MIB), None, tier)
+    reading = asyncio.create_task(tiers.find("g:1", (Grant, Refusal), minute))
+    await has_read.wait()
+    tiers.forget_here("g:1")
+    go_on.set()
+    assert await reading is None
+    assert tiers.lookup("g:1") is None
+
+
+async def test_tiers_find_on_disk_what_memory_has_lost(open_disk: OpenDisk) -> None:
+    """And keep it in memory from then on."""
+    disk = open_disk()
+    await Tiers(MemoryTier(MIB), None, disk).keep("p:7", picture(7), 60.0)
+    tiers = Tiers(MemoryTier(MIB), None, disk)
+    assert await tiers.find("p:7", (Picture,), minute) == (picture(7), Source.DISK)
+    assert await tiers.find("p:7", (Picture,), minute) == (picture(7), Source.MEMORY)
+    await tiers.forget("p:7")
+    assert await Tiers(MemoryTier(MIB), None, disk).find("p:7", (Picture,), minute) is None
+
+
+async def test_a_picture_under_another_s_name_on_disk_is_none(open_disk: OpenDisk) -> None:
+    """Whoever has confused two."""
+    disk = open_disk()
+    await disk.set("p:8", picture(7), ttl=60.0)
+    assert await Tiers(MemoryTier(MIB), None, disk).find("p:8", (Picture,), minute) is None
+
+
+async def test_sites_do_not_share_entries(open_disk: OpenDisk) -> None:
+    """Though they share a file, one after the other."""
+    tier = open_disk()
+    await tier.set("g:1", GRANT, ttl=60.0)
+    other = await reopened(tier, open_disk, site="http://elsewhere:5212")
+    assert await other.find("g:1") is None
+
+
+async def test_it_stays_within_its_bound_and_what_was_used_lately_stays(open_disk: OpenDisk, clock: Clock) -> None:
+    """Four times as many pictures as there is room for; one of them is asked for all along."""
+    tier = open_disk(max_bytes=16 * MIB, now=clock)
+    await tier.set("p:0", picture(0), ttl=1e6)
+    for number in range(1, 4000):
+        tier.keep_soon(f"p:{number}", picture(number), 1e6)
+        if number % 50 == 0:
+            await tier.settle()
+            clock.now += 600.0
+            assert await tier.find("p:0") == picture(0)
+    await tier.settle()
+    assert tier.is_up
+    assert 6 * MIB < tier.size_bytes <= 12 * MIB
+    found = [number for number in range(4000) if await tier.find(f"p:{number}") is not None]
+    assert 300 < len(found) < 900
+    assert sum(found) / len(found) > 3000, "old ones went first"
+
+
+async def test_pictures_of_every_size_fill_it_without_an_error(open_disk: OpenDisk) -> None:
+    """Free pages lie scattered then, while a picture needs them in a row."""
+    sizes, tier = random.Random(5), open_disk(max_bytes=16 * MIB)  # noqa: S311
+    for number in range(1500):
+        tier.keep_soon(f"p:{number}", picture(number, sizes.choice([300, 4000, 15_000, 90_000, 400_000])), 1e6)
+        if number % 20 == 0:
+            await tier.settle()
+    await tier.settle()
+    assert tier.is_up
+    assert sum([await tier.find(f"p:{number}") is not None for number in range(1400, 1500)]) > 20
+
+
+async def test_what_is_too_large_drops_its_predecessor(open_disk: OpenDisk) -> None:
+    """An old one is no substitute."""
+    tier = open_disk(max_bytes=16 * MIB)
+    await tier.set("p:7", picture(7), ttl=60.0)
+    await tier.set("p:7", picture(7, 2 * MIB), ttl=60.0)
+    assert await tier.find("p:7") is None
+
+
+async def test_texts_stay_whatever_has_to_go(open_disk: OpenDisk, clock: Clock) -> None:
+    """They say since when grants count no more."""
+    tier = open_disk(max_bytes=16 * MIB, now=clock)
+    await tier.keep_text("c:1", "1795000000.5", 1e7)
+    for number in range(3000):
+        clock.now += 10.0
+        tier.keep_soon(f"p:{number}", picture(number), 1e7)
+        if number % 50 == 0:
+            await tier.settle()
+    assert await tier.find_text("c:1") == "1795000000.5"
+    assert await tier.find("c:1") is None, "a text is no entry"
+
+
+async def test_nothing_is_to_be_read_without_the_key(open_disk: OpenDisk, tmp_path: Path) -> None:
+    """No URL, no picture, no text; another key opens nothing, and a former one does."""
+    tier = open_disk(keys=KEYS)
+    await tier.set("g:1", GRANT, ttl=600.0)
+    await tier.set("p:ab12", Picture("ab12", "image/png", '"version"', BODY), ttl=600.0)
+    await tier.keep_text("s:1", "a session's renewal", 600.0)
+    await tier.aclose()
+    for path in (tmp_path / "cache").iterdir():
+        raw = path.read_bytes()
+        for secret in (b"cloud.example.com", b"sign=", b"picture bytes", b"ab12", b"version", b"renewal", b"g:1"):
+            assert secret not in raw
+    assert await open_disk(keys=OTHER_KEYS, folder=tmp_path / "cache").find("g:1") is None
+
+
+async def test_a_former_key_still_opens(open_disk: OpenDisk) -> None:
+    """Until it is taken out of the list."""
+    tier = open_disk(keys=KEYS)
+    await tier.set("g:1", GRANT, ttl=60.0)
+    tier = await reopened(tier, open_disk, keys=OTHER_KEYS + KEYS)
+    assert await tier.find("g:1") == GRANT
+    assert await (await reopened(tier, open_disk, keys=OTHER_KEYS)).find("g:1") is None
+
+
+async def test_files_are_the_owner_s_alone(open_disk: OpenDisk, tmp_path: Path) -> None:
+    """And so is the directory, where the gateway has made it."""
+    await open_disk().set("g:1", GRANT, ttl=60.0)
+    folder = tmp_path / "cache"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
+def test_a_directory_that_others_may_write_to_is_refused(open_disk: OpenDisk, tmp_path: Path, mode: int) -> None:
+    """By the settings at start, and by the tier."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(ValidationError, match="others than its owner may write"):
+        open_disk()
+    with pytest.raises(Unusable, match="others than its owner may write"):
+        disk_file.open_file(folder, 16 * MIB)
+
+
+@pytest.mark.parametrize("there", ["a file", "nothing above"])
+def test_a_path_that_can_be_no_directory_is_refused(open_disk: OpenDisk, tmp_path: Path, there: str) -> None:
+    """With a reason."""
+    (tmp_path / "file").write_bytes(b"")
+    folder = tmp_path / "file" if there == "a file" else tmp_path / "no" / "cache"
+    with pytest.raises(ValidationError, match="no directory" if there == "a file" else "not there"):
+        open_disk(folder=folder)
+
+
+@pytest.mark.parametrize("what", ["writable by others", "a link"])
+async def test_a_file_that_others_may_have_written_is_begun_anew(
+    open_disk: OpenDisk, tmp_path: Path, what: str
+) -> None:
+    """What a link leads to stays as it is."""
+    tier = open_disk()
+    await tier.set("g:1", GRANT, ttl=60.0)
+    await tier.aclose()
+    path, elsewhere = tmp_path / "cache" / "entries.mdb", tmp_path / "elsewhere"
+    if what == "a link":
+        path.rename(elsewhere)
+        path.symlink_to(elsewhere)
+    else:
+        path.chmod(0o666)
+    before = elsewhere.read_bytes() if elsewhere.exists() else b""
+    tier = open_disk()
+    assert await tier.find("g:1") is None
+    assert tier.is_up
+    assert (elsewhere.read_bytes() if elsewhere.exists() else b"") == before
+
+
+async def test_a_file_of_another_version_is_begun_anew(open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether older or newer."""
+    tier = open_disk()
+    await tier.set("g:1", GRANT, ttl=60.0)
+    monkeypatch.setattr(disk_file, "FORMAT", b"thumb-proxy/2")
+    again = await reopened(tier, open_disk)
+    assert await again.find("g:1") is None
+    assert await again.set("g:1", GRANT, ttl=60.0)
+
+
+async def test_a_file_that_is_larger_than_the_bound_is_begun_anew(open_disk: OpenDisk) -> None:
+    """After the setting has been lowered."""
+    tier = open_disk(max_bytes=64 * MIB)
+    for number in range(60):
+        await tier.set(f"p:{number}", picture(number, 400_000), ttl=60.0)
+    again = await reopened(tier, open_disk, max_bytes=16 * MIB)
+    assert again.size_bytes == 0
+    assert await again.set("g:1", GRANT, ttl=60.0)
+
+
+def damaged(raw: bytes, kind: str, chance: random.Random) -> bytes:
+    """Do to a file what disks, and people, do."""
+    pages = len(raw) // 4096
+    body = bytearray(raw)
+    match kind:
+        case "cut":
+            return raw[: chance.randrange(len(raw))]
+        case "foreign":
+            return chance.randbytes(len(raw))
+        case "bits":
+            for _ in range(200):
+                body[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
+        case "a page":
+            start = chance.randrange(pages) * 4096
+            body[start : start + 4096] = chance.randbytes(4096)
+        case "pages swapped":
+            one, two = (chance.randrange(pages) * 4096 for _ in range(2))
+            body[one : one + 4096], body[two : two + 4096] = raw[two : two + 4096], raw[one : one + 4096]
+        case "heads of pages":
+            for _ in range(20):
+                body[chance.randrange(pages) * 4096 + chance.randrange(64)] = chance.randrange(256)
+    return bytes(body)
+
+
+@pytest.mark.parametrize("kind", ["cut", "foreign", "bits", "a page", "pages swapped", "heads of pages"])
+@pytest.mark.parametrize("keys", [(), KEYS], ids=["plain", "sealed"])
+async def test_a_damaged_file_is_a_miss_and_never_a_wrong_byte(
+    open_disk: OpenDisk, tmp_path: Path, kind: str, keys: tuple[str, ...]
+) -> None:
+    """It is read and written all over afterwards."""
+    chance = random.Random(f"{kind} {keys}")  # noqa: S311
+    tier = open_disk(max_bytes=16 * MIB, keys=keys)
+    for number in range(120):
+        await tier.set(f"p:{number}", picture(number, chance.choice([300, 15_000])), ttl=600.0)
+    wanted = await tier.multi_get([f"p:{number}" for number in range(120)])
+    await tier.aclose()
+    path = tmp_path / "cache" / "entries.mdb"
+    raw = path.read_bytes()
+    for _ in range(12):
+        path.write_bytes(damaged(raw, kind, chance))
+        tier = open_disk(max_bytes=16 * MIB, keys=keys)
+        found = await tier.multi_get([f"p:{number}" for number in range(120)])
+        assert all(entry in (None, right) for entry, right in zip(found, wanted, strict=True))
+        await tier.multi_set([(f"p:{number}", picture(number)) for number in range(200)], ttl=600.0)
+        found = await tier.multi_get([f"p:{number}" for number in range(200)])
+        assert all(entry in (None, picture(number)) for number, entry in enumerate(found))
+        await tier.aclose()
+
+
+@pytest.mark.parametrize("what", ["the lock of LMDB", "our lock"])
+async def test_other_files_of_the_directory_may_hold_anything(open_disk: OpenDisk, tmp_path: Path, what: str) -> None:
+    """They are only there to be locked."""
+    tier = open_disk()
+    await tier.set("g:1", GRANT, ttl=60.0)
+    await tier.aclose()
+    (tmp_path / "cache" / ("entries.mdb-lock" if "LMDB" in what else "lock")).write_bytes(os.urandom(8192))
+    assert await open_disk().find("g:1") == GRANT
+
+
+async def test_a_full_disk_is_a_miss(open_disk: OpenDisk, tmp_path: Path) -> None:
+    """What was kept before stays or goes; nothing old comes back, and later writes work again."""
+    tier = open_disk(max_bytes=64 * MIB)
+    await tier.multi_set([(f"g:{number}", GRANT) for number in range(50)], ttl=600.0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "cache" / "entries.mdb").stat().st_size + 65_536, hard))
+    try:
+        for number in range(50):
+            await tier.set(f"p:{number}", picture(number), ttl=600.0)
+            await tier.set(f"g:{number}", NEWER, ttl=600.0)
+        found = await tier.multi_get([f"g:{number}" for number in range(50)])
+        pictures = await tier.multi_get([f"p:{number}" for number in range(50)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert all(entry in (None, NEWER) for entry in found)
+    assert None in pictures
+    assert all(entry in (None, picture(number)) for number, entry in enumerate(pictures))
+    again = await reopened(tier, open_disk, max_bytes=64 * MIB)
+    assert all(entry in (None, NEWER) for entry in await again.multi_get([f"g:{n}" for n in range(50)]))
+    assert await again.set("p:7", picture(7), ttl=60.0)
+    assert await again.find("p:7") == picture(7)
+
+
+async def test_a_disk_that_cannot_forget_is_given_up(open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was to be forgotten does not come back, here or after a restart."""
+    tier = open_disk()
+    await tier.set("g:1", GRANT, ttl=600.0)
+
+    def fail(*_: object) -> None:
+        raise lmdb.DiskError("no space")
+
+    monkeypatch.setattr(tier._store, "_commit", fail)  # noqa: SLF001
+    with capture_logs() as told:
+        await tier.forget("g:1")
+    assert not tier.is_up
+    assert [entry["log_level"] for entry in told] == ["warning"]
+    assert await tier.find("g:1") is None
+    assert await (await reopened(tier, open_disk)).find("g:1") is None
+
+
+async def test_a_disk_that_takes_too_long_to_forget_is_given_up(
+    open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with another process that was stopped in the middle of a write."""
+    monkeypatch.setattr(disk_tier, "FORGET_S", 0.05)
+    tier = open_disk()
+    await tier.set("g:1", GRANT, ttl=600.0)
+    with tier._store._file.env.begin(write=True):  # noqa: SLF001 - nobody else writes meanwhile
+        await tier.forget("g:1")
+        assert not tier.is_up
+    assert await (await reopened(tier, open_disk)).find("g:1") is None
+
+
+async def test_a_file_that_is_removed_is_given_up(open_disk: OpenDisk, tmp_path: Path) -> None:
+    """As another process does that cannot forget: nobody goes on reading what it held."""
+    tier = open_disk()
+    await tier.set("g:1", GRANT, ttl=600.0)
+    (tmp_path / "cache" / "entries.mdb").unlink()
+    assert await tier.find("g:1") is None
+    assert not tier.is_up
