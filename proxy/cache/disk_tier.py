@@ -61,6 +61,7 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         self._written: asyncio.Future[None] | None = None
         """Of what waits."""
         self._round: asyncio.Task[None] | None = None
+        self._rounds = 0
         self._is_closed = False
 
     @classmethod
@@ -139,11 +140,11 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         self._store.close()
 
     async def _found(self, key: str) -> Value | None:
-        change = self._pending(key)
-        if change is None:
+        while (change := self._pending(key)) is None:
+            rounds = self._rounds
             found, is_due = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, key)
-            change = self._pending(key)  # meanwhile
-            if change is None:
+            # What was written in the meantime is not pending any more, and what was read may be from before it.
+            if rounds == self._rounds and self._pending(key) is None:
                 if is_due and key not in self._waiting:
                     self._change(key, Mark.TOUCH)
                 return found
@@ -182,6 +183,7 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
                 written, self._written = self._written, None
                 await asyncio.get_running_loop().run_in_executor(self._writer, self._commit, self._writing)
                 self._writing = {}
+                self._rounds += 1
                 if written is not None and not written.done():
                     written.set_result(None)
         finally:

@@ -84,8 +84,9 @@ async def test_what_is_kept_or_forgotten_counts_before_it_is_written(open_disk: 
     assert await tier.find("g:1") is None
 
 
+@pytest.mark.parametrize("how_far", ["waiting", "written"])
 async def test_a_read_under_way_does_not_bring_back_what_is_forgotten_meanwhile(
-    open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch
+    open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch, how_far: str
 ) -> None:
     """The bytes were read before, and arrive after."""
     tier = open_disk()
@@ -103,6 +104,8 @@ async def test_a_read_under_way_does_not_bring_back_what_is_forgotten_meanwhile(
     reading = asyncio.create_task(tiers.find("g:1", (Grant, Refusal), minute))
     await has_read.wait()
     tiers.forget_here("g:1")
+    if how_far == "written":
+        await tier.settle()
     go_on.set()
     assert await reading is None
     assert tiers.lookup("g:1") is None
@@ -170,6 +173,18 @@ async def test_what_is_too_large_drops_its_predecessor(open_disk: OpenDisk) -> N
     await tier.set("p:7", picture(7), ttl=60.0)
     await tier.set("p:7", picture(7, 2 * MIB), ttl=60.0)
     assert await tier.find("p:7") is None
+
+
+async def test_a_shorter_entry_in_the_place_of_a_longer_one_is_no_damage(open_disk: OpenDisk) -> None:
+    """To the check at the next start."""
+    tier = open_disk()
+    for number in range(40):
+        await tier.set(f"p:{number}", picture(number), ttl=60.0)
+        await tier.set(f"p:{number}", picture(number, 2400), ttl=60.0)
+    with capture_logs() as told:
+        again = await reopened(tier, open_disk)
+    assert [await again.find(f"p:{number}") for number in range(40)] == [picture(n, 2400) for n in range(40)]
+    assert told == []
 
 
 async def test_texts_stay_whatever_has_to_go(open_disk: OpenDisk, clock: Clock) -> None:
@@ -345,8 +360,7 @@ async def test_a_full_disk_is_a_miss(open_disk: OpenDisk, tmp_path: Path) -> Non
     resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "cache" / "entries.mdb").stat().st_size + 65_536, hard))
     try:
         for number in range(50):
-            await tier.set(f"p:{number}", picture(number), ttl=600.0)
-            await tier.set(f"g:{number}", NEWER, ttl=600.0)
+            await tier.multi_set([(f"p:{number}", picture(number)), (f"g:{number}", NEWER)], ttl=600.0)
         found = await tier.multi_get([f"g:{number}" for number in range(50)])
         pictures = await tier.multi_get([f"p:{number}" for number in range(50)])
     finally:
