@@ -131,13 +131,14 @@ def _why_unsound(path: Path, max_bytes: int) -> str:
     return problems[0] if problems else ""
 
 
-def _environment(path: Path, max_bytes: int) -> lmdb.Environment:
+def _environment(path: Path, max_bytes: int, *, is_there: bool = False) -> lmdb.Environment:
     """Open with writes that the system may do later: a crash of the machine costs entries, and the check finds out."""
     return lmdb.open(
         str(path),
         map_size=max_bytes,
         subdir=False,
         mode=0o600,
+        create=not is_there,
         max_dbs=3,
         max_readers=_MAX_READERS,
         max_spare_txns=4,
@@ -160,7 +161,7 @@ def _stamp(env: lmdb.Environment) -> None:
 
 
 def _opened(path: Path, max_bytes: int, lock: int) -> OpenFile:
-    env = _environment(path, max_bytes)
+    env = _environment(path, max_bytes, is_there=True)
     try:
         version = _version(env)
         env.reader_check()

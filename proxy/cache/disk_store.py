@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
 from itertools import islice
@@ -23,7 +24,7 @@ TOUCH_S = 300.0
 
 _FULL = 0.75
 """The part of the bound that live records may take: LMDB writes a page anew before it frees the old one."""
-_HALF = 0.5
+_PAUSES_S = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 _SAMPLE = 64
 _ROUNDS = 500
 _PINNED = 0xFFFFFFFF
@@ -166,26 +167,25 @@ class DiskStore:
             yield part
 
     def _write(self, part: Mapping[bytes, Change]) -> None:
-        try:
-            self._commit(part, _FULL)
-        except lmdb.MapFullError:
-            self._commit({}, _HALF)  # pages that are scattered, or held by a slow reader
-            self._commit_or_drop(part)
-        except lmdb.Error:
-            self._drop(part)
-
-    def _commit_or_drop(self, part: Mapping[bytes, Change]) -> None:
-        try:
-            self._commit(part, _FULL)
-        except lmdb.Error:
-            self._drop(part)
+        """Commit a part. While another reads, what was replaced since keeps its place: a full map may soon be none."""
+        for pause_s in _PAUSES_S:
+            try:
+                return self._commit(part, _FULL)
+            except lmdb.MapFullError:
+                self._file.env.reader_check()  # some may be dead
+                time.sleep(pause_s)
+            except lmdb.Error:
+                break
+        return self._drop(part)
 
     def _drop(self, part: Mapping[bytes, Change]) -> None:
         """Drop the predecessors of what cannot be written; pinned records are never done without."""
         if any(isinstance(change, Put) and change.is_pinned for change in part.values()):
             raise lmdb.Error("a record that has to be kept cannot be written")
-        self._file.env.reader_check()
-        self._commit({key: Mark.DELETE for key, change in part.items() if change is not Mark.TOUCH}, 1.0)
+        with self._file.env.begin(db=self._file.entries) as txn:
+            there = [key for key, change in part.items() if change is not Mark.TOUCH and txn.get(key) is not None]
+        if there:
+            self._commit(dict.fromkeys(there, Mark.DELETE), 1.0)
 
     def _commit(self, part: Mapping[bytes, Change], most: float) -> None:
         file, now = self._file, int(self._now())
@@ -195,14 +195,15 @@ class DiskStore:
                 if change is Mark.TOUCH:
                     self._touch(txn, key, now)
                     continue
-                # Never replaced in place: a shorter value would keep its predecessor's pages, which the check takes
-                # for damage.
-                txn.delete(key, db=file.entries)
-                txn.delete(key, db=file.uses)
+                # Each key once in a transaction: else a shorter value would keep its predecessor's pages, which the
+                # check at the next start takes for damage.
                 if isinstance(change, Put):
-                    txn.put(key, change.value, db=file.entries)
                     used = _PINNED if change.is_pinned else now
+                    txn.put(key, change.value, db=file.entries)
                     txn.put(key, _USE.pack(change.expires, used), db=file.uses)
+                else:
+                    txn.delete(key, db=file.entries)
+                    txn.delete(key, db=file.uses)
 
     def _touch(self, txn: lmdb.Transaction[bytes], key: bytes, now: int) -> None:
         use = txn.get(key, db=self._file.uses)
