@@ -24,6 +24,8 @@ TOUCH_S = 300.0
 
 _FULL = 0.75
 """The part of the bound that live records may take: LMDB writes a page anew before it frees the old one."""
+_HALF = 0.5
+_SCATTERED = 2  # attempts, after which the free pages may be scattered and half of the records go
 _PAUSES_S = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 _SAMPLE = 64
 _ROUNDS = 500
@@ -70,17 +72,13 @@ class DiskStore:
         self._file = file
         self._max_bytes = max_bytes
         self._now = now
-        self._is_up = True
-
-    @property
-    def is_up(self) -> bool:
-        """Tell whether the file is used."""
-        return self._is_up
+        self.is_up = True
+        """Whether the file is used."""
 
     @property
     def size_bytes(self) -> int:
         """How many bytes the records take."""
-        if not self._is_up:
+        if not self.is_up:
             return 0
         with self._file.env.begin() as txn:
             return self._live_bytes(txn)
@@ -113,9 +111,9 @@ class DiskStore:
 
     def abandon(self, reason: str) -> None:
         """Use the file no more, and let no other process, now or later, find in it what should have been deleted."""
-        if not self._is_up:
+        if not self.is_up:
             return
-        self._is_up = False
+        self.is_up = False
         _log.warning("disk tier given up until the next start", reason=reason)
         try:
             self._file.path.unlink(missing_ok=True)
@@ -135,19 +133,19 @@ class DiskStore:
 
     def close(self) -> None:
         """Close the file; nobody reads or writes any more."""
-        self._is_up = False
+        self.is_up = False
         self._file.close()
 
     def _is_current(self) -> bool:
         """Tell whether the file is used, and is still the one that others use."""
-        if not self._is_up:
+        if not self.is_up:
             return False
         try:
             is_same = os.stat(self._file.path).st_ino == self._file.inode  # noqa: PTH116 - the hot path
         except OSError:
             is_same = False
         if not is_same:
-            self._is_up = False
+            self.is_up = False
             _log.warning("disk tier given up until the next start", reason="the file has been removed or replaced")
         return is_same
 
@@ -168,15 +166,17 @@ class DiskStore:
 
     def _write(self, part: Mapping[bytes, Change]) -> None:
         """Commit a part. While another reads, what was replaced since keeps its place: a full map may soon be none."""
-        for pause_s in _PAUSES_S:
+        for attempt, pause_s in enumerate(_PAUSES_S):
             try:
-                return self._commit(part, _FULL)
+                self._commit(part, _FULL if attempt < _SCATTERED else _HALF)
             except lmdb.MapFullError:
                 self._file.env.reader_check()  # some may be dead
                 time.sleep(pause_s)
             except lmdb.Error:
                 break
-        return self._drop(part)
+            else:
+                return
+        self._drop(part)
 
     def _drop(self, part: Mapping[bytes, Change]) -> None:
         """Drop the predecessors of what cannot be written; pinned records are never done without."""

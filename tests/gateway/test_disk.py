@@ -1,0 +1,35 @@
+"""Gateways with a tier on disk and no Redis: what was there before a restart is there afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from proxy.standin.standin import StandIn
+from tests.gateway.test_changes import SITE, upload
+from tests.harness.gateways import ONE, Hours, front_of, in_share
+
+
+async def test_a_restart_costs_no_call_until_grants_end(cloudreve: StandIn, hours: Hours, tmp_path: Path) -> None:
+    """Each picture is shown from disk; then one resolve each, and no picture is fetched again."""
+    disk, names = {"path": str(tmp_path / "cache")}, ("one.png", "two.png")
+    async with front_of(cloudreve.own_url, disk=disk) as front:
+        before = [await front.ask(in_share(cloudreve, name)) for name in names]
+    cloudreve.calls.forget()
+    async with front_of(cloudreve.own_url, disk=disk) as front:
+        after = [await front.ask(in_share(cloudreve, name)) for name in names]
+        assert [front.count("lookups_total", entry=entry, source="disk") for entry in ("grant", "picture")] == [2, 2]
+    assert [reply.body for reply in after] == [reply.body for reply in before]
+    assert {reply.headers["Cache-Status"].partition("detail=")[2] for reply in after} == {"disk"}
+    assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (0, 0)
+
+
+async def test_a_change_outlives_a_restart(cloudreve: StandIn, tmp_path: Path) -> None:
+    """What was granted before it counts no more."""
+    sections: dict[str, Any] = {"server": SITE, "disk": {"path": str(tmp_path / "cache")}}
+    async with front_of(cloudreve.own_url, **sections) as front:
+        before = await front.ask(ONE, cloudreve.token())
+        await upload(front, cloudreve.token())
+    async with front_of(cloudreve.own_url, **sections) as front:
+        after = await front.ask(ONE, cloudreve.token())
+    assert after.etag != before.etag
