@@ -38,6 +38,7 @@ PURE = {
     *("http/framing", "http/sealed_grant", "http/thumb_request", "http/variant_rules"),
     *("identity/claims", "identity/published", "passthrough/hop_by_hop"),
     *(f"pictures/proof/{name}" for name in ("bitmap", "body", "gif", "heif", "jpeg", "png", "proof", "webp")),
+    "passthrough/route_patterns",
     *("sessions/authorization", "sessions/cookie_syntax", "sessions/pkce", "sessions/session"),
     *("settings/redis_url", "upstream/answers", "upstream/deobfuscate", "upstream/token_answers"),
 }

@@ -8,6 +8,10 @@ from proxy.domain.model import Generating, Refusal, RefusalKind
 
 RETRY_AFTER_S = 2
 """How long a client is asked to wait when trying again is likely to help."""
+RUN_CHECK = "run `thumb-proxy check`"
+"""What to do about a failure that the configuration may have caused."""
+CORRECT_ACCOUNT = "correct the secret of this account's [[publish]]"
+_FAILURES = frozenset({500, 502, 503, 504, 508})
 
 
 class ProxyError(Exception):
@@ -19,10 +23,17 @@ class ProxyError(Exception):
     retry_after_s: int | None = None
     code: int | None = None
     correlation_id: str = ""
+    advice = ""
+    """What the operator may do about it; for the log alone."""
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail)
         self.detail = detail
+
+    @property
+    def is_failure(self) -> bool:
+        """Tell whether this side has failed, and not the visitor."""
+        return self.status in _FAILURES
 
 
 class BadRequest(ProxyError):
@@ -81,14 +92,6 @@ class NotSignedIn(ProxyError):
     title = "Not signed in"
 
 
-class SignInFailed(ProxyError):
-    """A sign-in that cannot be brought to its end: it has to begin again."""
-
-    status = HTTPStatus.BAD_REQUEST
-    category = "sign_in_failed"
-    title = "Sign-in failed"
-
-
 class CrossSite(ProxyError):
     """A request that only the site's own pages may make, made by another site's."""
 
@@ -119,12 +122,14 @@ class Looping(ProxyError):
     status = HTTPStatus.LOOP_DETECTED
     category = "loop"
     title = "Loop detected"
+    advice = RUN_CHECK
 
 
 class Refused(ProxyError):
     """Cloudreve said no."""
 
     category = "refused"
+    advice = "look for the correlation id in Cloudreve's log"
 
     def __init__(self, refusal: Refusal) -> None:
         self.status, self.title, detail = REFUSALS[refusal.kind]
@@ -151,6 +156,7 @@ class UpstreamError(ProxyError):
     status = HTTPStatus.BAD_GATEWAY
     category = "upstream"
     title = "Bad answer from upstream"
+    advice = RUN_CHECK
 
 
 class GrantRejected(UpstreamError):
@@ -166,6 +172,7 @@ class Unreachable(ProxyError):
     category = "unreachable"
     title = "Upstream unreachable"
     retry_after_s = RETRY_AFTER_S
+    advice = RUN_CHECK
 
 
 class SessionUnknown(ProxyError):
@@ -193,6 +200,7 @@ class AccountFailed(ProxyError):
     category = "account_failed"
     title = "Account unavailable"
     retry_after_s = RETRY_AFTER_S
+    advice = CORRECT_ACCOUNT
 
 
 class NotEmbeddable(ProxyError):

@@ -148,7 +148,7 @@ def phrase(status: HTTPStatus) -> str:
     return _PHRASES.get(status, status.phrase)
 
 
-def problem(error: ProxyError) -> bytes:
+def problem(error: ProxyError, request_id: str = "") -> bytes:
     """Make the body of an error (RFC 9457), with Cloudreve's code and correlation id where it gave them.
 
     The title of `about:blank` is the status' own phrase (§4.2.1); `detail` says what was the matter.
@@ -159,4 +159,6 @@ def problem(error: ProxyError) -> bytes:
         members["code"] = error.code
     if error.correlation_id:
         members["correlation_id"] = error.correlation_id
+    if request_id:
+        members["request_id"] = request_id
     return msgspec.json.encode(members)

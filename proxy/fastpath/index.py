@@ -80,7 +80,7 @@ class HitPath:
         self._max_bytes = settings.memory.max_answers_bytes
         self._ttl_s = settings.pictures.ttl_s
         self._renew_s = settings.grants.renew_s
-        self._is_narrated = settings.log.level in ("debug", "info")
+        self._is_narrated = settings.log.level in ("debug", "info") and settings.log.requests == "all"
         self._line = lru_cache(KINDS)(partial(refrain, "proxy.http", "request"))
         self._way = lru_cache(KINDS)(self._new_way)
         self._today = DateField(clock.ours)

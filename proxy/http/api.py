@@ -13,7 +13,7 @@ from proxy.grants.lookup import Granted
 from proxy.http.api_envelope import Reply, link, no
 from proxy.http.cross_origin import CrossOrigin
 from proxy.http.negotiation import Negotiation, size_query
-from proxy.http.problems import OUTCOME
+from proxy.http.problems import OUTCOME, REQUEST_ID, note, request_id
 from proxy.http.request_origin import Front
 from proxy.http.sealed_access import Sealed
 from proxy.http.sealed_urls import PREFIX
@@ -61,8 +61,10 @@ class ThumbApi:
             granted = await self._gateway.grant(asked)
             url = self._front.base(request) + PREFIX + self._sealed.seal(granted) + size_query(size)
         except ProxyError as error:
-            request[OUTCOME] = error.category
-            return _response(no(error, for_anybody=asked is None or asked.uri.filesystem == "share"))
+            note(request, error)
+            response = _response(no(error, for_anybody=asked is None or asked.uri.filesystem == "share"))
+            response.headers[REQUEST_ID] = request_id(request)
+            return response
         request[OUTCOME] = "granted"
         request[EVIDENCE] = _answer_of(granted, asked.client)
         response = _response(link(url, granted.found.grant.fresh_until))

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from functools import lru_cache, partial
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from proxy.fastpath.index import KINDS, HitPath
+from proxy.fastpath.index import HitPath
 from proxy.http.aiohttp_private import announce_end
 from proxy.http.embed import Fallback
 from proxy.http.health import Health
 from proxy.http.problems import LEFT, OUTCOME, Handler, problems
+from proxy.http.request_log import RequestLog
 from proxy.observe.metrics import Metrics
-from proxy.observe.prerendered import refrain
 from proxy.passthrough.routes import PASSED, Passthrough, leave_bare
 from proxy.sessions.cookies import Jar
 
@@ -28,6 +27,7 @@ class Site:
     def __init__(
         self,
         metrics: Metrics,
+        log: RequestLog,
         health: Health,
         hits: HitPath,
         jar: Jar,
@@ -42,7 +42,7 @@ class Site:
         self._metrics = metrics
         self._health = health
         self._routes = list(routes)
-        self._line = lru_cache(KINDS)(partial(refrain, "proxy.http", "request"))
+        self._log = log
 
     def application(self) -> web.Application:
         """Make the visitors' side."""
@@ -84,7 +84,7 @@ class Site:
         sent_bytes = response.content_length if response is not None and is_sent else None
         self._metrics.request(outcome, seconds, sent_bytes or 0)
         status = response.status if response is not None and outcome != LEFT else None
-        self._line(method=request.method, route=_route(request), status=status, outcome=outcome)(seconds * 1000)
+        self._log.tell(request, outcome, status, seconds)
 
 
 def _application(routes: Iterable[web.RouteDef], *middlewares: Middleware) -> web.Application:
@@ -97,9 +97,3 @@ def _application(routes: Iterable[web.RouteDef], *middlewares: Middleware) -> we
 async def _sign(_: web.Request, response: web.StreamResponse) -> None:
     if "server" not in response.get(PASSED, ()):
         response.headers["Server"] = "thumb-proxy"
-
-
-def _route(request: web.Request) -> str:
-    """Name the route, not the path: a path may hold what nobody is to read."""
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "none"

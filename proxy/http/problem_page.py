@@ -32,14 +32,15 @@ def prefers_page(accept: Sequence[str]) -> bool:
     return html > 0 and html >= max(weights.get(name, 0.0) for name in _JSON)
 
 
-def page(error: ProxyError, link: Link | None = None) -> bytes:
+def page(error: ProxyError, link: Link | None = None, request_id: str = "") -> bytes:
     """Write the page: what problem+json says, and a link where there is a way on."""
     title = escape(f"{int(error.status)} {phrase(error.status)}")
     way_on = f'<p><a href="{escape(link.href)}">{escape(link.text)}</a></p>\n' if link else ""
+    named = f"<p><small>Request {escape(request_id)}</small></p>\n" if request_id else ""
     return (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width">\n<title>{title}</title>\n'
-        f"<h1>{title}</h1>\n<p>{escape(error.detail or error.title)}</p>\n{way_on}</html>\n"
+        f"<h1>{title}</h1>\n<p>{escape(error.detail or error.title)}</p>\n{way_on}{named}</html>\n"
     ).encode()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -15,6 +16,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 OUTCOME = web.RequestKey("outcome", str)
 """How a request ended, in the vocabulary of the metrics."""
+ERROR = web.RequestKey("error", ProxyError)
+"""The error that it ended in."""
+REQUEST_ID = "X-Request-Id"
+_ID = web.RequestKey("request_id", str)
 LEFT = "left"
 """The visitor did not wait for the answer, or not for all of it."""
 
@@ -39,18 +44,32 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         request[OUTCOME] = LEFT
         return answer
     except Exception:  # noqa: BLE001 - the border: whatever it was, the visitor gets an answer
-        _log.exception("a request ended unexpectedly")
+        _log.exception("a request ended unexpectedly", request_id=request_id(request))
         return problem_of(request, ProxyError("The gateway failed on this request."))
 
 
 def problem_of(request: web.Request, error: ProxyError, link: Link | None = None) -> web.Response:
     """Make the answer that tells of an error: problem+json, or a page with a link where a person's browser asks."""
-    request[OUTCOME] = error.category
+    note(request, error)
+    named = request_id(request)
+    told = (*problem_fields(error), (REQUEST_ID, named))
     if prefers_page(request.headers.getall("Accept", ())):
-        return web.Response(
-            status=error.status, headers=dict(joined(problem_fields(error), FIELDS)), body=page(error, link)
-        )
-    return web.Response(status=error.status, headers=dict(problem_fields(error)), body=problem(error))
+        return web.Response(status=error.status, headers=dict(joined(told, FIELDS)), body=page(error, link, named))
+    return web.Response(status=error.status, headers=dict(told), body=problem(error, named))
+
+
+def note(request: web.Request, error: ProxyError) -> None:
+    """Note that a request has ended in an error, for metrics and log."""
+    request[OUTCOME] = error.category
+    request[ERROR] = error
+
+
+def request_id(request: web.Request) -> str:
+    """Name a request that has ended in an error: its answer and the log have the same name for it."""
+    named = request.get(_ID)
+    if named is None:
+        named = request[_ID] = secrets.token_hex(8)
+    return named
 
 
 def is_problem(response: web.StreamResponse) -> bool:

@@ -16,7 +16,7 @@ from proxy.fastpath.asked import EVIDENCE
 from proxy.gateway import Gateway
 from proxy.http.embed import Embed
 from proxy.http.negotiation import Negotiation
-from proxy.http.problems import OUTCOME
+from proxy.http.problems import OUTCOME, note
 from proxy.http.request_origin import Front
 from proxy.http.reset import reset
 from proxy.http.thumb_request import thumb_request
@@ -127,7 +127,7 @@ async def _stream(request: web.Request, response: web.StreamResponse, download: 
             await response.write(chunk)
         await response.write_eof()
     except ProxyError as error:
-        request[OUTCOME] = error.category
+        note(request, error)
         reset(request.transport)
     except BaseException:
         reset(request.transport)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import structlog
 
 from proxy.coalesce.singleflight import Flights
-from proxy.domain.errors import AccountFailed, ProxyError
+from proxy.domain.errors import CORRECT_ACCOUNT, AccountFailed, ProxyError
 from proxy.domain.model import Credentials, FileUri, Identity, IdentityKind, Visitor
 from proxy.identity.claims import read_claims
 from proxy.identity.published import PublishedFolder, account_for
@@ -79,7 +79,9 @@ class Account:
             tokens, reason = None, "secret_file cannot be read"
         if tokens is None or not self._take(tokens):
             self._failed_until = self._clock.now() + RETRY_S
-            _log.warning("account failed", account=self.number + 1, is_up=self.is_up, reason=reason)
+            _log.warning(
+                "account failed", account=self.number + 1, is_up=self.is_up, reason=reason, advice=CORRECT_ACCOUNT
+            )
 
     async def _tokens(self) -> Tokens | None:
         tokens = await self._oauth.refresh(self._refresh) if self._refresh else None

@@ -74,6 +74,13 @@ class Identifier:
         nobody = await self._nobody(credentials, uri)
         return nobody if nobody.sure_until == sure_until else replace(nobody, sure_until=sure_until)
 
+    def known_user(self, credentials: Credentials) -> str:
+        """Name the user whose credentials these are, as far as that is known without asking; else empty."""
+        if credentials.bearer is not None:
+            known = self._known.get(token_digest(credentials.bearer))
+            return known.identity.subject if known is not None else ""
+        return self._sessions.user_of(credentials.cookie) if credentials.cookie is not None else ""
+
     async def _by_cookie(
         self, credentials: Credentials, cookie: str, uri: FileUri | None, client: Client
     ) -> Visitor | None:

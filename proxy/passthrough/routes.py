@@ -17,7 +17,7 @@ from proxy.fastpath.index import HitPath
 from proxy.grants.changing_requests import changes_files
 from proxy.grants.invalidation import Changes
 from proxy.http.framing import ALLOWED
-from proxy.http.problems import OUTCOME
+from proxy.http.problems import OUTCOME, note
 from proxy.http.request_origin import Front
 from proxy.http.reset import reset
 from proxy.http.thumb_request import bearer
@@ -29,6 +29,9 @@ from proxy.passthrough.upload import at_once
 
 PASSED = web.ResponseKey("passed", frozenset)
 """The names, in lower case, of the fields that an answer of Cloudreve's came with; other answers have no such key."""
+
+ROUTE = "/{rest}"
+"""The route's name in the application."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -116,7 +119,7 @@ class Passthrough:
                     await response.write(chunk)
                 await response.write_eof()
         except ProxyError as error:
-            request[OUTCOME] = error.category
+            note(request, error)
             reset(request.transport)
         except ConnectionError:
             reset(request.transport)  # the visitor has left

@@ -81,6 +81,9 @@ class _NotFetched(NamedTuple):
 
     reason: type[GrantRejected]
     granted_at: float
+    code: int | None
+    """Cloudreve's, where it answered in place of the picture."""
+    correlation_id: str
 
 
 class _Found(NamedTuple):
@@ -105,8 +108,9 @@ class Answers:
 
     def refused(self, grant: Grant, error: GrantRejected) -> ProxyError:
         """Remember for seconds that this picture is granted and cannot be fetched; return the error that says so."""
-        self._refused[grant.picture] = known = _NotFetched(type(error), grant.granted_at)
-        return self._refusal(known.reason)
+        known = _NotFetched(type(error), grant.granted_at, error.code, error.correlation_id)
+        self._refused[grant.picture] = known
+        return self._refusal(known)
 
     def _check_refused(self, grant: Grant) -> None:
         """Raise what is known of a picture that cannot be fetched; an older grant may name one that was replaced."""
@@ -115,14 +119,16 @@ class Answers:
             return
         if grant.granted_at < known.granted_at:
             raise GrantRejected("The image URL is older than one that is no longer honoured.")
-        raise self._refusal(known.reason)
+        raise self._refusal(known)
 
-    def _refusal(self, reason: type[GrantRejected]) -> ProxyError:
-        if reason is NotMade:
+    def _refusal(self, known: _NotFetched) -> ProxyError:
+        if known.reason is NotMade:
             return Refused(Refusal(RefusalKind.NOT_FOUND, FAILED_CODE))
-        if reason is NotStored:
+        if known.reason is NotStored:
             return StorageBusy(REFUSED_S, "The picture is granted, but its storage does not give it (yet).")
-        return UpstreamError("Cloudreve grants an image URL that is not honoured; is its clock right?")
+        error = UpstreamError("Cloudreve grants an image URL that is not honoured; is its clock right?")
+        error.code, error.correlation_id = known.code, known.correlation_id
+        return error
 
     async def give(self, identity: Identity, found: FoundGrant, request: PictureRequest, note: Note) -> Answer:
         """Answer with a picture or 304; raise GrantRejected when upstream no longer honours the grant."""

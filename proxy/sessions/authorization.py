@@ -10,8 +10,9 @@ from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
-from proxy.domain.errors import BadRequest, BadSeal, SignInFailed
+from proxy.domain.errors import BadRequest, BadSeal
 from proxy.domain.seal import Purpose, Sealer
+from proxy.domain.sign_in_errors import SignInFailed
 from proxy.sessions.pkce import METHOD, challenge_of
 
 ATTEMPT_S = 900.0

@@ -127,6 +127,11 @@ class Sessions:
             told.set_exception(error)
         return Ending(told, is_new)
 
+    def user_of(self, cookie: str) -> str:
+        """Name the user whose cookie it is, whether its session has ended or not; empty for no cookie of ours."""
+        session = self._opened(cookie)
+        return session.ref.user if session is not None else ""
+
     def _opened(self, text: str) -> Session | None:
         return open_session(self._sealer, text, self._site, self._clock.now())
 

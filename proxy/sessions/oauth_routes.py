@@ -11,11 +11,12 @@ from aiohttp import web
 from proxy.coalesce.deadline import deadline
 from proxy.coalesce.fair_queue import FairLimit
 from proxy.domain.client import Client
-from proxy.domain.errors import CrossSite, InvalidToken, NoSuchRoute, ProxyError, SignInFailed
+from proxy.domain.errors import CrossSite, InvalidToken, NoSuchRoute, ProxyError
 from proxy.domain.keys import site_digest
 from proxy.domain.model import Credentials, SessionCookie
 from proxy.domain.response_fields import SAFETY, Fields
 from proxy.domain.seal import Sealer
+from proxy.domain.sign_in_errors import CodeRefused, SignInFailed
 from proxy.http.problem_page import Link
 from proxy.http.problems import OUTCOME, problem_of
 from proxy.http.request_origin import Front
@@ -133,7 +134,7 @@ class SignIn:
     async def _redeemed(self, code: str, verifier: str, client: Client) -> SessionCookie:
         tokens = await self._oauth.exchange(code, verifier)
         if tokens is None:
-            raise SignInFailed(
+            raise CodeRefused(
                 "Cloudreve does not honour its answer (any more), or does not know this gateway's client."
             )
         try:

@@ -1,5 +1,6 @@
 """The configuration, checked once. `config/default.toml` documents every key; `sources` says where values come from."""
 
+from proxy.settings.log_settings import LogSettings
 from proxy.settings.root import ENV_PREFIX, KEYS, LISTS, Settings
 from proxy.settings.section import Section
 from proxy.settings.sections import (
@@ -9,7 +10,6 @@ from proxy.settings.sections import (
     EmbedSettings,
     GrantSettings,
     IdentitySettings,
-    LogSettings,
     PictureSettings,
     PublishSettings,
     RefusalSettings,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self, cast
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from proxy.settings.log_settings import LogSettings
 from proxy.settings.section import Section
 from proxy.settings.sections import (
     AdminSettings,
@@ -14,7 +15,6 @@ from proxy.settings.sections import (
     EmbedSettings,
     GrantSettings,
     IdentitySettings,
-    LogSettings,
     PictureSettings,
     PublishSettings,
     RefusalSettings,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -217,12 +217,3 @@ class EmbedSettings(Section):
         PictureFile | None,
         Field(description="the path of a picture (PNG, JPEG, GIF, WebP ...) of 1 MiB at most"),
     ] = None
-
-
-class LogSettings(Section):
-    """What is written to stderr."""
-
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description='"debug", "info", "warning" or "error"')
-    ] = "info"
-    format: Annotated[Literal["json", "console"], Field(description='"json" or "console"')] = "json"

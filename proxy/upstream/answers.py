@@ -133,6 +133,15 @@ def is_rejection(body: bytes) -> bool:
         return False
 
 
+def told(body: bytes) -> tuple[int | None, str]:
+    """Read code and correlation id out of JSON in place of a picture; none out of anything else."""
+    try:
+        envelope = _decode(body, _Envelope)
+    except UpstreamError:
+        return None, ""
+    return envelope.code, _printable(envelope.correlation_id or "")
+
+
 def is_failure(body: bytes) -> bool:
     """Tell whether JSON in place of a picture says that the thumbnail could not be made."""
     try:

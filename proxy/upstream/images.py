@@ -16,7 +16,7 @@ from proxy.domain.errors import GrantRejected, Unreachable, UpstreamError
 from proxy.domain.ssrf import Origins, Target, is_public_address
 from proxy.domain.storage_errors import NotMade, NotStored, StorageBusy
 from proxy.settings import CloudreveSettings
-from proxy.upstream.answers import is_failure, is_rejection
+from proxy.upstream.answers import is_failure, is_rejection, told
 from proxy.upstream.cloudreve import translated
 from proxy.upstream.decoding import decoded
 from proxy.upstream.host_pauses import HostPauses, host_time, retry_after_s
@@ -153,6 +153,12 @@ async def _arrival(response: aiohttp.ClientResponse, etag: str) -> Arrival | Non
 
 async def _no_picture(response: aiohttp.ClientResponse) -> UpstreamError:
     body = await response.content.read(REJECTION_BYTES)
+    error = _reason(response, body)
+    error.code, error.correlation_id = told(body)
+    return error
+
+
+def _reason(response: aiohttp.ClientResponse, body: bytes) -> UpstreamError:
     if response.status in _ABSENT:
         return NotStored("The picture's storage does not give it.")
     if response.url.raw_path.startswith(_NODE_THUMB) and is_failure(body):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from proxy.coalesce.singleflight import Flights
 from proxy.domain.errors import ProxyError
 from proxy.domain.file_uri import parse
 from proxy.domain.keys import site_digest
+from proxy.domain.log_digests import digests_for
 from proxy.domain.model import Grant, NoVariant, Picture, Refusal
 from proxy.domain.response_fields import Fields
 from proxy.domain.seal import Sealer
@@ -32,10 +34,13 @@ from proxy.grants.invalidation import Changes
 from proxy.grants.lookup import Grants
 from proxy.grants.resolve import Resolver
 from proxy.http.health import Health
+from proxy.http.request_log import RequestLog
+from proxy.http.request_origin import Front
 from proxy.identity.accounts import Account, Accounts
 from proxy.identity.identify import Identifier
 from proxy.identity.published import PublishedFolder
 from proxy.identity.whoami import Whoami
+from proxy.observe.failures import Failures
 from proxy.observe.metrics import Metrics
 from proxy.passthrough.client import MAX_HEAD_BYTES, Passage
 from proxy.passthrough.cross_origin import SiteCors
@@ -45,6 +50,7 @@ from proxy.pictures.revalidation import Revalidation
 from proxy.pictures.variants import Variants
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import News
+from proxy.sessions.cookies import Jar
 from proxy.sessions.lifecycle import Sessions
 from proxy.sessions.sign_out_stores import FileStore, RedisStore, Store
 from proxy.sessions.sign_outs import SETTLE_S, SignOuts
@@ -190,6 +196,15 @@ class Parts:
         flights = await self._flights(Flights[Fields](self.settings.cloudreve.max_waiting))
         return SiteCors(way, flights, self.clock.timer)
 
+    def request_log(self, identifier: Identifier, jar: Jar, front: Front) -> RequestLog:
+        """Make who tells of requests; what it has still to say is said at the end."""
+        settings = self.settings
+        keys = [key.get_secret_value() for key in settings.seal.keys]
+        failures = Failures(asyncio.get_running_loop().call_later)
+        self.stack.callback(failures.close)
+        digests = digests_for(keys, settings.site, fallback=secrets.token_urlsafe(32))
+        return RequestLog(identifier.known_user, jar.session, front, digests, failures, settings)
+
     async def session(self, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
         """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""
         return await self.stack.enter_async_context(
@@ -242,4 +257,5 @@ async def greet(cloudreve: Cloudreve) -> None:
     try:
         await cloudreve.ping()
     except ProxyError as error:
-        _log.warning("Cloudreve does not answer yet", category=error.category)
+        reason = {"category": error.category, "reason": error.detail, "advice": error.advice}
+        _log.warning("Cloudreve does not answer yet", **reason)

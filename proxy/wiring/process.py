@@ -174,7 +174,8 @@ class _Composer:
             *ThumbApi(gateway, sealed, front, cross_origin, negotiation, settings.server.max_uri_bytes).routes(),
             *more,
         ]
-        return Site(self.parts.metrics, self.parts.health, hits, jar, passthrough, self._fallback(), routes)
+        log = self.parts.request_log(identifier, jar, front)
+        return Site(self.parts.metrics, log, self.parts.health, hits, jar, passthrough, self._fallback(), routes)
 
     def _passthrough(
         self, way: Passage, front: Front, jar: Jar, identifier: Identifier, changes: Changes, hits: HitPath

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.domain import errors, protocol_errors, storage_errors
+from proxy.domain import errors, protocol_errors, sign_in_errors, storage_errors
 from proxy.domain.errors import (
     BadRequest,
     Busy,
@@ -136,5 +136,5 @@ def test_an_error_without_a_detail_has_an_empty_one() -> None:
 def test_the_whole_tree_is_in_the_domain() -> None:
     """Where it can be read at a glance."""
     assert {kind.__module__ for kind in classes()} == {
-        module.__name__ for module in (errors, protocol_errors, storage_errors)
+        module.__name__ for module in (errors, protocol_errors, sign_in_errors, storage_errors)
     }

@@ -37,6 +37,7 @@ VARYING = (
     (re.compile(rb"\r\nDate: [^\r]*"), b""),
     (re.compile(rb'/thumb/s/[^"?]*|"expires":"[^"]*"'), b"?"),  # each gateway has a grant of its own
     (re.compile(rb'"correlation_id":"[^"]*"'), b""),
+    (re.compile(rb'\r\nX-Request-Id: [^\r]*|"request_id":"[^"]*"|Request [0-9a-f]{16}'), b""),
 )
 HEAD = re.compile(rb"(?s)HTTP/1\.1 \d{3} .*?\r\n\r\n")
 """The order of fields says nothing."""

@@ -49,7 +49,8 @@ async def test_a_refusal_is_told_truly_and_kept_for_its_seconds(
     assert "secret" not in first.body.decode()
     assert (first.status == 401) == (first.headers.get("WWW-Authenticate") == 'Bearer realm="cloudreve"')
     hours.pass_by(SECONDS_KEPT[status] - 0.5)
-    assert (await front.ask(in_share(cloudreve))).problem == first.problem
+    again = (await front.ask(in_share(cloudreve))).problem
+    assert again | {"request_id": ""} == first.problem | {"request_id": ""}
     assert cloudreve.calls.count("resolve") == 1
     hours.pass_by(1)
     cloudreve.mend()

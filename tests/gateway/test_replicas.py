@@ -83,7 +83,7 @@ async def test_refusals_are_shared_for_their_seconds(
     uri = in_share(cloudreve, "nope.png")
     one, other = await first.ask(uri), await second.ask(uri)
     assert one.status == other.status == 404
-    assert one.problem == other.problem
+    assert one.problem | {"request_id": ""} == other.problem | {"request_id": ""}
     assert cloudreve.calls.count("resolve") == 1
     [key] = kept(redis_server, "g")
     assert 0 < int(str(redis_server.command("PTTL", key))) <= 5000

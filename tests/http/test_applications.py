@@ -62,13 +62,19 @@ async def test_requests_are_counted_by_how_they_ended(cloudreve: StandIn, front:
 async def test_each_request_has_one_line_that_holds_nothing_of_it(
     cloudreve: StandIn, front: Front, narrated: list[dict[str, object]]
 ) -> None:
-    """Method, route, status, outcome and time; health checks have none."""
+    """Method, route, status, outcome and time, and of errors an id and digests; health checks have none."""
     await front.ask(in_share(cloudreve))
     await front.ask(ONE, method="HEAD")
     await front.send("GET", "/not/there?secret")
     await front.send("GET", "/healthz")
     lines = [entry for entry in narrated if entry["event"] == "request"]
     assert [line.pop("ms") is not None for line in lines] == [True] * 3
+    told = [{name for name in ("request_id", "file", "visitor") if line.pop(name, None)} for line in lines]
+    assert told == [set(), {"request_id", "file", "visitor"}, {"request_id", "visitor"}]
+    assert [line.pop("code", None) for line in lines] == [None, 401, None]
+    for line in lines:
+        line.pop("correlation_id", None)
+        line.pop("client", None)
     common = {"event": "request", "log_level": "info"}
     assert lines == [
         {"method": "GET", "route": "/thumb", "status": 200, "outcome": "miss", **common},

@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
-from proxy.domain.errors import BadRequest, SignInFailed
+from proxy.domain.errors import BadRequest
 from proxy.domain.seal import Purpose, Sealer
+from proxy.domain.sign_in_errors import SignInFailed
 from proxy.sessions.authorization import (
     MAX_LANDING_CHARS,
     Attempt,

@@ -1,0 +1,100 @@
+"""Warnings of requests that failed: the first of a kind at once, its repetitions summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+SUMMARY_S = 30.0
+"""How long repetitions of a failure are counted before one line tells of all of them."""
+KINDS = 256
+"""So many kinds of failures are told apart; reasons of more are left out."""
+
+_log = structlog.get_logger("proxy.http")
+
+
+class Handle(Protocol):
+    """A call that is due later."""
+
+    def cancel(self) -> None:
+        """Call nothing."""
+
+
+Later = Callable[[float, Callable[[], None]], Handle]
+"""Calls a function in so many seconds, as a loop's `call_later` does."""
+
+
+class Kind(NamedTuple):
+    """What makes failures equal."""
+
+    category: str
+    reason: str
+    code: int | None
+    """Cloudreve's."""
+    advice: str
+
+
+class Facts(NamedTuple):
+    """What the log tells of the one request; digests of file and visitor."""
+
+    request_id: str | None = None
+    route: str | None = None
+    status: int | None = None
+    correlation_id: str | None = None
+    file: str | None = None
+    visitor: str | None = None
+    client: str | None = None
+
+
+@dataclass(slots=True)
+class _Repeated:
+    due: Handle
+    count: int = 0
+    last: Facts = field(default_factory=Facts)
+
+
+class Failures:
+    """Warns of failures. A storm of equal ones costs a line at once and one each `SUMMARY_S`."""
+
+    def __init__(self, later: Later) -> None:
+        self._later = later
+        self._repeated: dict[Kind, _Repeated] = {}
+
+    def tell(self, kind: Kind, facts: Facts) -> None:
+        """Tell of a failure, now or in the next summary of its kind."""
+        if kind not in self._repeated and len(self._repeated) >= KINDS:
+            kind = Kind(kind.category, "", None, kind.advice)
+        repeated = self._repeated.get(kind)
+        if repeated is None:
+            self._await(kind)
+            _warn(kind, facts)
+        else:
+            repeated.count += 1
+            repeated.last = facts
+
+    def close(self) -> None:
+        """Tell what has not been told."""
+        for kind, repeated in self._repeated.items():
+            repeated.due.cancel()
+            if repeated.count:
+                _warn(kind, repeated.last, count=repeated.count)
+        self._repeated.clear()
+
+    def _await(self, kind: Kind) -> None:
+        self._repeated[kind] = _Repeated(self._later(SUMMARY_S, lambda: self._sum_up(kind)))
+
+    def _sum_up(self, kind: Kind) -> None:
+        repeated = self._repeated.pop(kind)
+        if repeated.count:
+            self._await(kind)
+            _warn(kind, repeated.last, count=repeated.count, over_s=int(SUMMARY_S))
+
+
+def _warn(kind: Kind, facts: Facts, **counted: int) -> None:
+    told: dict[str, Any] = kind._asdict() | facts._asdict() | counted
+    advice = told.pop("advice")
+    shown = {name: value for name, value in told.items() if value not in (None, "")}
+    _log.warning("request failed", **shown, **({"advice": advice} if advice else {}))
