@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 import aiohttp
 import structlog
 
-from proxy.cache.disk_file import Unusable
-from proxy.cache.disk_tier import DiskTier
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
 from proxy.cache.shared_values import Notes
@@ -60,6 +58,7 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images
 from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
+from proxy.wiring.disk import open_disk
 
 T = TypeVar("T")
 
@@ -163,7 +162,7 @@ class Parts:
         settings = self.settings
         memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
         self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
-        disk = await self._disk()
+        disk = await open_disk(settings, self.clock, self.metrics, self.stack)
         if settings.redis.url is None:
             return Tiers(memory, None, disk), Alone(), Notes(None, self.clock.now, disk)
         seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
@@ -176,20 +175,6 @@ class Parts:
         leases, patience_s = Leases(redis.lines, news, settings.redis.namespace), settings.server.deadline_s / 4
         cluster = Cluster(leases, news, redis.build_key, seal, patience_s)
         return Tiers(memory, redis, disk), cluster, Notes(redis, self.clock.now, disk)
-
-    async def _disk(self) -> DiskTier | None:
-        """Open the tier on disk, if there is one that can be used."""
-        if self.settings.disk.path is None:
-            return None
-        try:
-            disk = await asyncio.to_thread(DiskTier.from_settings, self.settings, self.clock.ours)
-        except Unusable as error:
-            _log.warning("no disk tier", reason=str(error))
-            return None
-        self.stack.push_async_callback(disk.aclose)
-        self.metrics.watch("disk_bytes", "Bytes that the entries of the disk tier take", lambda: disk.size_bytes)
-        self.metrics.watch("disk_up", "1 while the disk is used, 0 after trouble", lambda: float(disk.is_up))
-        return disk
 
     async def site_cors(self, way: Passage) -> SiteCors:
         """Make who asks Cloudreve which scripts it allows."""
