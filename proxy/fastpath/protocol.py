@@ -13,7 +13,7 @@ from aiohttp.web_server import Server
 from proxy.fastpath.asked import Wire
 from proxy.fastpath.entry import Finished
 from proxy.fastpath.index import HitPath
-from proxy.fastpath.key import Asked, Key
+from proxy.fastpath.key import SHORT_BYTES, Asked, Key
 from proxy.http.aiohttp_private import Connection
 from proxy.http.aiohttp_server import ConnectionServer, Runner
 from proxy.http.connection_limits import Crowd
@@ -33,7 +33,7 @@ class HitProtocol(Connection):
     connection is to close, it is told (`_hand_over`), and goes on as if the request had just come.
     """
 
-    __slots__ = ("_awaited", "_hits", "_is_trusted", "_task", "asked")
+    __slots__ = ("_awaited", "_hits", "_is_trusted", "_last", "_task", "asked")
 
     def __init__(self, hits: HitPath, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
         super().__init__(server, **options)
@@ -43,6 +43,8 @@ class HitProtocol(Connection):
         self._task: asyncio.Task[None] | None = None
         """Who answers it then."""
         self._is_trusted = False
+        self._last: tuple[bytes, Key] | None = None
+        """The last request that was read here, and what it means: clients that repeat it are spared the reading."""
         self.asked: Asked | None = None
         """The request that is being answered; None where its answer is not remembered."""
 
@@ -64,10 +66,20 @@ class HitProtocol(Connection):
         waits = self._waiter is not None and not self._waiter.done()
         is_between = waits or (self._is_between and not self._close and not self.is_deaf)
         if is_between and not self._held and not self._paused and self.transport is not None:
-            key = self._hits.key(data, is_trusted=self._is_trusted)
+            key = self._key(data)
             if key is not None and self._answer(data, key, may_write=waits):
                 return
         super().data_received(data)
+
+    def _key(self, data: bytes) -> Key | None:
+        """Tell what a request means, which depends on its bytes and its sender alone."""
+        last = self._last
+        if last is not None and last[0] == data:
+            return last[1]
+        key = self._hits.key(data, is_trusted=self._is_trusted)
+        if key is not None and len(data) <= SHORT_BYTES:
+            self._last = data, key
+        return key
 
     def _answer(self, data: bytes, key: Key, *, may_write: bool) -> bool:
         """Answer a request, now or when Redis has replied; tell whether that is done."""
