@@ -66,16 +66,14 @@ class HitProtocol(Connection):
         waits = self._waiter is not None and not self._waiter.done()
         is_between = waits or (self._is_between and not self._close and not self.is_deaf)
         if is_between and not self._held and not self._paused and self.transport is not None:
-            key = self._key(data)
+            last = self._last
+            key = last[1] if last is not None and last[0] == data else self._key(data)
             if key is not None and self._answer(data, key, may_write=waits):
                 return
         super().data_received(data)
 
     def _key(self, data: bytes) -> Key | None:
         """Tell what a request means, which depends on its bytes and its sender alone."""
-        last = self._last
-        if last is not None and last[0] == data:
-            return last[1]
         key = self._hits.key(data, is_trusted=self._is_trusted)
         if key is not None and len(data) <= SHORT_BYTES:
             self._last = data, key
