@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import assert_never
 
+from proxy.domain.http_date import http_date
 from proxy.domain.model import Grant, Refusal, RefusalKind
 
 DATE_PRECISION_S = 1.0
@@ -29,15 +28,8 @@ def skew(date: str | None, received_at: float) -> float | None:
     `Date` is set when the answer leaves, which may be minutes after the question (docs/cloudreve.md, Generating), so
     only the time of receipt says something about it.
     """
-    if date is None:
-        return None
-    try:
-        theirs = parsedate_to_datetime(date)
-        theirs = theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)  # the obsolete form (RFC 9110 §5.6.7) has none
-        seconds = theirs.timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return seconds + DATE_PRECISION_S / 2 - received_at
+    seconds = http_date(date)
+    return None if seconds is None else seconds + DATE_PRECISION_S / 2 - received_at
 
 
 def refusal_ttl_s(refusal: Refusal, *, not_found_s: float, denied_s: float) -> float:

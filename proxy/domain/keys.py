@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from yarl import URL
 
+from proxy.domain.digest import digest
 from proxy.domain.model import FileUri, Identity, PictureId
 from proxy.domain.variant import ORIGINAL, Variant
 
@@ -195,10 +196,5 @@ def _pairs(query: str) -> list[tuple[str, str]]:
 
 
 def _digest(purpose: bytes, *fields: str) -> str:
-    """Digest a list of texts for one purpose; lengths go in, so that no two lists make the same bytes."""
-    state = blake2b(digest_size=_DIGEST_BYTES, person=purpose)
-    for text in fields:
-        raw = text.encode("utf-8", "surrogatepass")  # headers may hold bytes that are no UTF-8
-        state.update(len(raw).to_bytes(8, "big"))
-        state.update(raw)
-    return state.hexdigest()
+    """Digest a list of texts for one purpose."""
+    return digest(blake2b(digest_size=_DIGEST_BYTES, person=purpose), *fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from proxy.domain.digest import digest
 from proxy.domain.model import FileUri
 
 _DIGEST_BYTES = 6
@@ -30,12 +31,7 @@ class LogDigests:
         return self._digest("address", client)
 
     def _digest(self, *fields: str) -> str:
-        state = blake2b(digest_size=_DIGEST_BYTES, key=self._key)
-        for text in fields:
-            raw = text.encode("utf-8", "surrogatepass")  # headers may hold bytes that are no UTF-8
-            state.update(len(raw).to_bytes(8, "big"))
-            state.update(raw)
-        return state.hexdigest()
+        return digest(blake2b(digest_size=_DIGEST_BYTES, key=self._key), *fields)
 
 
 def digests_for(keys: Sequence[str], site: str, fallback: str) -> LogDigests:

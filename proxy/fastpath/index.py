@@ -68,7 +68,6 @@ class HitPath:
         keys: Keys,
     ) -> None:
         self.key = keys.key
-        self.max_head_bytes = keys.max_bytes
         self.trusts = trusts
         self._has_ended = has_ended
         self._epoch = 0

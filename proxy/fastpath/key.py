@@ -105,7 +105,7 @@ class Keys:
         self._jar = jar
         self._formats = settings.pictures.formats
         self._is_on = settings.server.fast_path
-        self.max_bytes = min(MAX_HEAD_BYTES, settings.server.max_header_bytes)
+        self._max_bytes = min(MAX_HEAD_BYTES, settings.server.max_header_bytes)
         self._reader = LineReader()
         self._judged = lru_cache(CIRCUMSTANCES)(self._judge)
         self._known = lru_cache(BROWSERS)(self._meanings)
@@ -116,7 +116,7 @@ class Keys:
 
         Its target is not looked at: a finished answer has one that aiohttp has read.
         """
-        if not data.startswith(_BEGINNINGS) or not self._is_on or len(data) > self.max_bytes:
+        if not data.startswith(_BEGINNINGS) or not self._is_on or len(data) > self._max_bytes:
             return None
         line, _, lines = data.partition(b"\r\n")
         if not line.endswith(_VERSION):

@@ -24,6 +24,12 @@ _AT_ONCE_S = 0.01
 _SERVER_SIDE = 500
 
 
+class HeadFirst(web.Response):
+    """A response whose head is sent by itself, so that visitors who read slowly share one copy of the body."""
+
+    _send_headers_immediately = True
+
+
 class Connection(Pipeline):
     """Mends these faults, and tells `Crowd` how long the visitor has been idle, or too slow in sending or reading."""
 

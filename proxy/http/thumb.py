@@ -14,6 +14,7 @@ from proxy.domain.response_fields import joined, picture_fields
 from proxy.domain.variant import Variant
 from proxy.fastpath.asked import EVIDENCE
 from proxy.gateway import Gateway
+from proxy.http.aiohttp_private import HeadFirst
 from proxy.http.embed import Embed
 from proxy.http.negotiation import Negotiation
 from proxy.http.problems import OUTCOME, note
@@ -100,16 +101,10 @@ async def _part(request: web.Request, body: Picture | Download, fields: CIMultiD
     return web.Response(status=HTTPStatus.PARTIAL_CONTENT, body=whole[part.start : part.end], headers=fields)
 
 
-class _Large(web.Response):
-    """A response whose head is sent by itself, so that visitors who read slowly share one copy of the body."""
-
-    _send_headers_immediately = True
-
-
 async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) -> web.StreamResponse:
     if isinstance(shown.body, Picture):
         body = shown.body.body
-        return (_Large if len(body) > LARGE_BYTES else web.Response)(body=body, headers=fields)
+        return (HeadFirst if len(body) > LARGE_BYTES else web.Response)(body=body, headers=fields)
     if shown.head.length_bytes is None and request.version < HttpVersion11 and request.method != "HEAD":
         return web.Response(body=(await shown.body.whole()).body, headers=fields)
     response = web.StreamResponse(headers=fields)

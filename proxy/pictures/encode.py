@@ -7,7 +7,7 @@ from io import BytesIO
 
 from PIL import Image, ImageCms, ImageOps
 
-from proxy.domain.variant import Fit, Format, Variant
+from proxy.domain.variant import Fit, Variant
 
 DECODERS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "BMP")
 """Formats that are decoded; anything else stays as it is."""
@@ -103,6 +103,3 @@ def _saved(image: Image.Image, kind: str, quality: Quality) -> bytes:
         case _:
             image.save(out, kind, optimize=False)
     return out.getvalue()
-
-
-__all__ = ["Format", "NotEncodable", "Quality", "encode"]

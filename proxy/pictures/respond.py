@@ -150,7 +150,7 @@ class Answers:
     async def _found(self, found: FoundGrant, request: PictureRequest, note: Note) -> _Found:
         """Find the variant; the original where there is none, or none yet."""
         grant, variant = found.grant, request.variant
-        known = None if variant.is_original else await self._variants.find(grant, variant)
+        known = None if variant.is_original else await self._variants.find(grant, variant, request.client)
         if known is not None and isinstance(known.entry, Picture):
             return _Found(known.entry, known.source, collapsed=False, variant=variant)
         self._check_refused(grant)

@@ -56,12 +56,12 @@ class Variants:
         self._metrics = metrics
         self._settings = settings
 
-    async def find(self, grant: Grant, variant: Variant) -> FoundVariant | None:
+    async def find(self, grant: Grant, variant: Variant, client: Client) -> FoundVariant | None:
         """Give the variant of the very version that the grant names, where a tier holds it."""
         if not grant.own and not grant.version:
             return None
         key = picture_key(variant_id(grant.picture, variant))
-        kept = await self._tiers.find(key, (Picture, NoVariant), self._ttl_s)
+        kept = await self._tiers.find(key, (Picture, NoVariant), self._ttl_s, client)
         if kept is None or not self._fits(kept[0]) or not (grant.own or kept[0].version == grant.version):
             return None
         return FoundVariant(*kept)
@@ -85,7 +85,7 @@ class Variants:
         key = picture_key(name)
 
         async def find(left: bytes) -> Picture | NoVariant | None:
-            entry = await self._tiers.find_shared(key, self._ttl_s, left)
+            entry = await self._tiers.find_shared(key, self._ttl_s, left, client)
             if not isinstance(entry, (Picture, NoVariant)) or not self._fits(entry):
                 return None
             return entry if entry.version == original.version else None
@@ -98,7 +98,7 @@ class Variants:
 
         async def load() -> Picture | NoVariant:
             entry = await self._encoded(original, variant, client)
-            self._tiers.keep_here(key, entry, self._ttl_s(entry))
+            self._tiers.keep_here(key, entry, self._ttl_s(entry), client)
             return entry
 
         return await self._cluster.share(key, find, load, tell, keep)

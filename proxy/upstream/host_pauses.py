@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from cachetools import LRUCache
 
+from proxy.domain.http_date import http_date
 from proxy.domain.storage_errors import StorageBusy
 
 DEFAULT_PAUSE_S = 1.0
@@ -81,16 +81,14 @@ def retry_after_s(value: str | None, now: float) -> float:
     text = (value or "").strip()
     if text.isascii() and text.isdigit():
         return _bounded(float(text))
-    try:
-        date = parsedate_to_datetime(text)
-    except ValueError:
-        return DEFAULT_PAUSE_S
-    return _bounded((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
+    date = http_date(text)
+    return DEFAULT_PAUSE_S if date is None else _bounded(date - now)
 
 
 def host_time(date: str | None) -> float:
-    """Read a host's own clock from its `Date`; ours where it says none."""
-    return parsedate_to_datetime(date).timestamp() if date else datetime.now(UTC).timestamp()
+    """Read a host's own clock from its `Date`; ours where it says none that can be read."""
+    seconds = http_date(date)
+    return time.time() if seconds is None else seconds
 
 
 def _bounded(seconds: float) -> float:

@@ -1,7 +1,20 @@
-"""Fixtures of the fast path: a stand-in for Cloudreve and gateways in front of it."""
+"""Fixtures of the fast path: a stand-in for Cloudreve, gateways in front of it, and a connection to one."""
 
 from __future__ import annotations
 
-from tests.harness.fixtures import cloudreve, hours, house, narrated, site
+from collections.abc import AsyncIterator
 
-__all__ = ["cloudreve", "hours", "house", "narrated", "site"]
+import pytest
+
+from tests.harness.fixtures import cloudreve, front, hours, house, narrated, site
+from tests.harness.gateways import Front
+from tests.harness.raw_client import Caller, calling
+
+__all__ = ["cloudreve", "front", "hours", "house", "narrated", "site"]
+
+
+@pytest.fixture
+async def caller(front: Front) -> AsyncIterator[Caller]:
+    """Open a connection."""
+    async with calling(front) as opened:
+        yield opened

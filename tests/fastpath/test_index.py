@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -48,19 +47,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> AtOnce:
 
     monkeypatch.setattr(HitPath, "answer", watched)
     return watch
-
-
-@pytest.fixture
-async def front(house: House) -> Front:
-    """Run a gateway."""
-    return await house.open()
-
-
-@pytest.fixture
-async def caller(front: Front) -> AsyncIterator[Caller]:
-    """Open a connection."""
-    async with calling(front) as opened:
-        yield opened
 
 
 async def heat(caller: Caller, at_once: AtOnce, raw: bytes) -> Answer:

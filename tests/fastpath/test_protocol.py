@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
@@ -38,19 +37,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
     monkeypatch.setattr(HitPath, "answer", watched)
     return answered
-
-
-@pytest.fixture
-async def front(house: House) -> Front:
-    """Run a gateway."""
-    return await house.open()
-
-
-@pytest.fixture
-async def caller(front: Front) -> AsyncIterator[Caller]:
-    """Open a connection."""
-    async with calling(front) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -341,7 +327,6 @@ class Known(HitPath):
 
     def __init__(self) -> None:
         self.trusts = lambda _: False
-        self.max_head_bytes = 1000
         self.key = lambda data, *, is_trusted: Key(data, SOMEWHERE) if data == PING else None  # noqa: ARG005
 
     def answer(self, key: Key) -> Wire | None:  # noqa: ARG002 - there is but one

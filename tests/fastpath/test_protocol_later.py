@@ -35,7 +35,6 @@ class Far(HitPath):
 
     def __init__(self) -> None:
         self.trusts = lambda _: False
-        self.max_head_bytes = 1000
         self.key = lambda data, *, is_trusted: Key(data, SOMEWHERE)  # noqa: ARG005
         self.asked_for = self.given = 0
         self.replies: asyncio.Queue[Wire | Exception | None] = asyncio.Queue()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 
 import pytest
 
 from proxy.domain.errors import UpstreamError
 from proxy.domain.storage_errors import StorageBusy
-from proxy.upstream.host_pauses import FAILURES, LONGEST_PAUSE_S, HostPauses, retry_after_s
+from proxy.upstream.host_pauses import FAILURES, LONGEST_PAUSE_S, HostPauses, host_time, retry_after_s
 
 NOW = 1_795_000_000.0
 
@@ -33,6 +34,13 @@ NOW = 1_795_000_000.0
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float) -> None:
     """A date counts on the host's own clock; what cannot be read is a second, and nothing is for ever."""
     assert retry_after_s(value, NOW) == seconds
+
+
+@pytest.mark.parametrize("date", [None, "", "garbage"])
+def test_a_host_without_a_readable_date_has_our_clock(date: str | None) -> None:
+    """No answer of a storage is an error of the gateway's."""
+    assert abs(host_time(date) - time.time()) < 60
+    assert host_time("Wed, 18 Nov 2026 11:06:40 GMT") == NOW
 
 
 def pause(pauses: HostPauses, host: str, seconds: float) -> None:
