@@ -126,6 +126,23 @@ class PictureRequest:
     """The client at the visitor's address; only for sharing the work fairly."""
 
 
+class GrantStamp(NamedTuple):
+    """What was known of changes when Cloudreve was asked. It says what came first without comparing clocks."""
+
+    origin: bytes = b""
+    """The process that asked."""
+    heard: int = 0
+    """How many changes that process had heard of."""
+    log: str = ""
+    """The log of changes that it follows; empty for none."""
+    position: int = 0
+    """How far it had read it."""
+
+
+UNSTAMPED = GrantStamp()
+"""Of what was never asked of Cloudreve: any change that is known ends it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """Cloudreve's leave for one identity to see one File URI, and the picture it names."""
@@ -141,6 +158,7 @@ class Grant:
     """Which version of a foreign picture has been seen under this very grant; empty before, and for `own`."""
     granted_at: float = 0.0
     """When Cloudreve was asked for it, on the clock of `fresh_until`."""
+    stamp: GrantStamp = UNSTAMPED
 
 
 class RefusalKind(StrEnum):
@@ -167,6 +185,7 @@ class Refusal:
     """Cloudreve's own words, for those who read its JSON; shown to nobody but the asker."""
     asked_at: float = 0.0
     """Unix time in seconds on Cloudreve's clock at which it was asked."""
+    stamp: GrantStamp = UNSTAMPED
 
 
 @dataclass(frozen=True, slots=True)

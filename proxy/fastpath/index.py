@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from weakref import ref
 
@@ -21,7 +22,7 @@ from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
 from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
-from proxy.domain.model import Picture, SessionRef
+from proxy.domain.model import Grant, Picture
 from proxy.domain.response_fields import Handling
 from proxy.fastpath.asked import EVIDENCE, Wire
 from proxy.fastpath.date_field import DateField
@@ -41,6 +42,8 @@ from proxy.fastpath.entry import (
     tail_of,
 )
 from proxy.fastpath.key import Key, Keys, PendingRequest
+from proxy.grants.invalidation import Invalidations
+from proxy.grants.validity import Decision, is_valid
 from proxy.http.problems import OUTCOME
 from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
@@ -61,7 +64,7 @@ class FastPath:
         self,
         tiers: Tiers,
         trusts: Callable[[str], bool],
-        has_ended: Callable[[SessionRef], bool],
+        invalidations: Invalidations,
         clock: Clock,
         metrics: Metrics,
         settings: Settings,
@@ -69,7 +72,7 @@ class FastPath:
     ) -> None:
         self.key = keys.key
         self.trusts = trusts
-        self._has_ended = has_ended
+        self._invalidations = invalidations
         self._epoch = 0
         self._tiers = tiers
         self._memory = tiers.memory
@@ -149,30 +152,17 @@ class FastPath:
         self._finished.clear()
         self._eviction.clear()
 
-    def forget_ended(self) -> None:
-        """Forget the answers given to sessions that have ended; `offer` keeps none of them."""
-        sessions = {known.session for known in self._finished.values() if known.session is not None}
-        ended = {session for session in sessions if self._has_ended(session)}
-        for known in [known for known in self._finished.values() if known.session in ended]:
-            self._drop(known.key)
-
-    def forget_of(self, subject: str) -> None:
-        """Forget a user's answers, and those of requests under way: the user has changed files."""
-        self._epoch += 1
-        for known in [known for known in self._finished.values() if known.subject == subject]:
-            self._drop(known.key)
-
     async def offer(self, request: web.Request, response: web.StreamResponse) -> None:
         """Remember an answer that is about to leave, if the next equal request may have it too."""
         answer, asked = request.get(EVIDENCE), getattr(request.protocol, "asked", None)
         if answer is None or asked is None or asked.epoch != self._epoch or not is_at_hand(answer):
             return
-        has_ended = answer.session is not None and self._has_ended(answer.session)
-        if has_ended or not is_repeatable(request, response, asked.key):
+        if not is_repeatable(request, response, asked.key):
             return
-        until = min(answer.found.sure_until, renew_at(answer.found.grant, self._renew_s))
-        if self._now() < until:
-            self._keep(self._finished_by(asked, answer, request, response, until), answer.client)
+        until = min(answer.found.decision.valid_until, renew_at(answer.found.grant, self._renew_s))
+        decision = replace(answer.found.decision, valid_until=until, session=answer.session)
+        if is_valid(decision, self._now(), self._invalidations):
+            self._keep(self._finished_by(asked, answer, request, response, decision), answer.client)
 
     def _renew(self, known: FinishedAnswer, now: float) -> bool:
         """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
@@ -188,15 +178,16 @@ class FastPath:
                 return False
         self._eviction.touch(known.key)
         known.version = version
-        known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.until)
+        known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.decision.valid_until)
         known.head = known.head_for(now, self._today(), known.provenances.near)
         return True
 
     def _stands(self, known: FinishedAnswer, now: float) -> bool:
         """Tell whether the grant still counts. Being driven out of memory does not end it, being forgotten does."""
-        held = self._memory.lookup(known.grant_key) if known.grant_key else known.grant
-        is_the_same = held == known.grant or (held is None and self._tiers.forgotten == known.forgotten)
-        if now < known.until and is_the_same:
+        grant = known.decision.grant
+        held = self._memory.lookup(known.grant_key) if known.grant_key else grant
+        is_the_same = held == grant or (held is None and self._tiers.forgotten == known.forgotten)
+        if is_the_same and is_valid(known.decision, now, self._invalidations):
             return True
         self._drop(known.key)
         return False
@@ -211,19 +202,21 @@ class FastPath:
         return before is not None and version - before <= self._memory.count
 
     def _finished_by(
-        self, asked: PendingRequest, answer: Answer, request: web.Request, response: web.StreamResponse, until: float
+        self,
+        asked: PendingRequest,
+        answer: Answer,
+        request: web.Request,
+        response: web.StreamResponse,
+        decision: Decision[Grant],
     ) -> FinishedAnswer:
         shown, outcome, said = answer.shown, str(request[OUTCOME]), caching(response)
         told = {"method": "GET", "route": route_of(request), "status": response.status, "outcome": outcome}
         return FinishedAnswer(
             key=asked.key,
-            subject=answer.identity.subject,
-            session=answer.session,
-            grant=answer.found.grant,
+            decision=decision,
             grant_key=answer.found.key,
             shown=shown.head if shown is not None else None,
             picture_key=answer.picture_key,
-            until=until,
             forgotten=asked.forgotten,
             fixed=fixed(response),
             provenances=Provenances(*(self._way(outcome, said, found_in(x, answer.handling)) for x in TIERS)),

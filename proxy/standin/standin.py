@@ -9,7 +9,7 @@ from typing import Self
 
 from aiohttp import web
 
-from proxy.standin.answer import not_found, success
+from proxy.standin.answer import Refused, not_found, success
 from proxy.standin.calls import Call
 from proxy.standin.consent import Consent
 from proxy.standin.contents import Contents
@@ -76,6 +76,7 @@ class StandIn(Site):
             web.put("/api/v4/file/content", counted(self, "upload", uploads.put)),
             web.delete("/api/v4/file", counted(self, "upload", uploads.delete)),
             web.patch("/api/v4/file/metadata", counted(self, "upload", uploads.mark)),
+            web.get("/api/v4/share/info/{share}", counted(self, "share", self._share), allow_head=False),
             web.get("/api/v4/session/oauth/userinfo", counted(self, "whoami", sessions.whoami), allow_head=False),
             web.post("/api/v4/session/token", counted(self, "sign-in", sessions.sign_in)),
             web.post("/api/v4/session/token/refresh", counted(self, "refresh", sessions.refresh)),
@@ -112,6 +113,13 @@ class StandIn(Site):
     async def _ping(self, request: web.Request, _call: Call) -> web.Response:
         self.bearer(request)
         return success(VERSION)
+
+    async def _share(self, request: web.Request, _call: Call) -> web.Response:
+        """Tell everybody whose a share is, whatever it takes to open it (docs/cloudreve.md, Changes)."""
+        share = self.library.shares.get(request.match_info["share"])
+        if share is None:
+            raise Refused(404, "Shared file does not exist")
+        return success({"id": share.id, "owner": {"id": share.owner.id, "nickname": share.owner.name}})
 
     async def _options(self, _request: web.Request) -> web.Response:
         return web.Response(headers={"Cache-Control": "private, no-cache"})

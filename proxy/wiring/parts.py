@@ -27,9 +27,13 @@ from proxy.domain.model import Grant, NoVariant, Picture, Refusal
 from proxy.domain.response_fields import Fields
 from proxy.domain.seal import Sealer
 from proxy.domain.value_seal import ValueSeal
-from proxy.grants.invalidation import Changes
+from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.change_log import ChangeLog
 from proxy.grants.lookup import Grants
+from proxy.grants.redis_log import RedisLog
 from proxy.grants.resolve import Resolver
+from proxy.grants.share_owners import ShareOwners
+from proxy.grants.terms import Terms
 from proxy.http.health import Health
 from proxy.http.request_log import RequestLog
 from proxy.http.request_origin import RequestOrigin
@@ -57,6 +61,7 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images
 from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
+from proxy.wiring.changes import change_feed, file_log
 from proxy.wiring.disk import open_disk
 from proxy.wiring.first_contact import try_out
 
@@ -82,16 +87,16 @@ class Parts:
     leaving: Countdown
     """What is left of `server.shutdown_s`."""
 
-    async def sign_outs(self, redis: RedisTier | None) -> SignOuts:
+    async def sign_outs(self, tiers: Tiers) -> SignOuts:
         """Make the list of sessions that have ended, shared and kept wherever there is a place for it."""
         stores: list[Store] = []
-        if redis is not None:
-            stores.append(RedisStore(redis, self.settings.redis.pause_s + SETTLE_S))
+        if tiers.redis is not None:
+            stores.append(RedisStore(tiers.redis, self.settings.redis.pause_s + SETTLE_S))
         if self.settings.session.state_path is not None:
             stores.append(FileStore(self.settings.session.state_path))
         if not stores and self.settings.seal.keys:
             _log.warning("no redis.url and no session.state_path: a restart forgets sign-outs that its cookies outlive")
-        sign_outs = SignOuts(stores, self.clock)
+        sign_outs = SignOuts(stores, self.clock, tiers.memory.touch)
         await self.background(sign_outs.follow())
         return sign_outs
 
@@ -128,26 +133,37 @@ class Parts:
             self.health.troubles = lambda: [f"publish {number + 1} fails: no token" for number in accounts.failing]
         return accounts
 
-    async def changes(self, shared_values: SharedValues) -> Changes:
-        """Make who knows when users have changed files, for as long as a grant of before may be kept."""
-        grants = self.settings.grants
-        singleflight = await self._singleflight(Singleflight[None]())  # each belongs to a request under way
-        return Changes(shared_values, self.clock, singleflight, grants.max_ttl_s + grants.stale_if_error_s)
+    async def changes(self, tiers: Tiers, log: ChangeLog | None, sign_outs: SignOuts) -> ChangeFeed:
+        """Make who hears of changes and tells them; what was told before is known before the first visitor comes."""
+        changed, has_ended = tiers.memory.touch, sign_outs.has_ended
+        feed = change_feed(self.settings, self.clock, self.metrics, changed, log, has_ended)
+        await feed.catch_up()
+        await self.background(feed.follow())
+        return feed
+
+    async def owners(self, cloudreve: Cloudreve, shared_values: SharedValues) -> ShareOwners:
+        """Make who knows whose shares are whose."""
+        return ShareOwners(cloudreve, shared_values, await self._singleflight(Singleflight[str]()))
 
     async def grants(
         self,
         cloudreve: Cloudreve,
         tiers: Tiers,
         distributed: MaybeDistributed,
-        changes: Changes | None,
+        feed: ChangeFeed,
+        owners: ShareOwners,
     ) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
         limit = self._limit(settings.cloudreve.max_resolves, SLOW)
-        resolver = Resolver(cloudreve, distributed, limit, settings.server.deadline_s)
+        resolver = Resolver(
+            cloudreve, distributed, limit, settings.server.deadline_s, stamp=lambda: feed.invalidations.stamp
+        )
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
         singleflight = await self._singleflight(Singleflight[Grant | Refusal](), self.leaving)
-        return Grants(tiers, resolver, self.clock, self.metrics, singleflight, distributed, changes, settings)
+        return Grants(
+            tiers, resolver, Terms(self.clock, settings), self.metrics, singleflight, distributed, feed, owners
+        )
 
     async def pictures(self, images: Images, tiers: Tiers, distributed: MaybeDistributed) -> Pictures:
         """Make who looks pictures up, or fetches them."""
@@ -166,14 +182,15 @@ class Parts:
         singleflight = await self._singleflight(Singleflight[Picture | NoVariant](self.settings.cloudreve.max_waiting))
         return Variants(tiers, encoders, singleflight, distributed, self.metrics, settings)
 
-    async def tiers(self) -> tuple[Tiers, MaybeDistributed, SharedValues]:
+    async def tiers(self) -> tuple[Tiers, MaybeDistributed, SharedValues, ChangeLog | None]:
         """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""
         settings = self.settings
         memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
         self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
         disk = await open_disk(settings, self.clock, self.metrics, self.stack)
         if settings.redis.url is None:
-            return Tiers(memory, None, disk), LocalSingleflight(), SharedValues(None, self.clock.now, disk)
+            alone = Tiers(memory, None, disk), LocalSingleflight(), SharedValues(None, self.clock.now, disk)
+            return *alone, file_log(settings)
         seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
         redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble, seal=seal)
         self.stack.push_async_callback(redis.aclose)
@@ -183,7 +200,8 @@ class Parts:
         await self.background(pubsub.listen())
         leases, patience_s = Leases(redis.lines, pubsub, settings.redis.namespace), settings.server.deadline_s / 4
         distributed = DistributedSingleflight(leases, pubsub, redis.build_key, seal, patience_s)
-        return Tiers(memory, redis, disk), distributed, SharedValues(redis, self.clock.now, disk)
+        shared_values = SharedValues(redis, self.clock.now, disk)
+        return Tiers(memory, redis, disk), distributed, shared_values, RedisLog(redis, pubsub)
 
     async def site_cors(self, way: UpstreamClient) -> SiteCors:
         """Make who asks Cloudreve which scripts it allows."""

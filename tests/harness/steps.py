@@ -62,17 +62,19 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
     trusted = await parts.session()
     cloudreve = Cloudreve(trusted, clock, origins, metrics, settings.cloudreve, settings.grants)
     await greet(cloudreve)
-    tiers, cluster, shared_values = await parts.tiers()
+    tiers, cluster, shared_values, log = await parts.tiers()
     images = Images(trusted, await parts.session(socket_factory=public_socket), origins, settings.cloudreve)
     oauth = OAuth(cloudreve, metrics, settings.sign_in)
+    sign_outs = await parts.sign_outs(tiers)
+    feed, owners = await parts.changes(tiers, log, sign_outs), await parts.owners(cloudreve, shared_values)
     sessions = await parts.sessions(
         Sealer(["a key that is long enough for tests"]),
         oauth,
         shared_values,
-        await parts.sign_outs(tiers.redis),
+        sign_outs,
         cluster,
     )
     identifier = await parts.identifier(cloudreve, sessions, await parts.accounts(oauth))
-    grants = await parts.grants(cloudreve, tiers, cluster, None)
+    grants = await parts.grants(cloudreve, tiers, cluster, feed, owners)
     pictures = await parts.pictures(images, tiers, cluster)
     return Steps(site, hours, clock, metrics, tiers, identifier, grants, pictures)
