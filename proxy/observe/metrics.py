@@ -15,7 +15,6 @@ from prometheus_client.registry import Collector
 
 from proxy.domain.errors import ProxyError
 from proxy.domain.model import Source
-from proxy.domain.variant import Variant
 
 _REQUEST_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ENCODE_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -147,9 +146,8 @@ class Metrics:
         """Count where a grant or a picture was found."""
         self._lookup(entry, source).inc()
 
-    def encoded(self, outcome: str, variant: Variant, seconds: float) -> None:
-        """Count an encode: `done` or `failed`."""
-        kind = variant.format or "original"
+    def encoded(self, outcome: str, kind: str, seconds: float) -> None:
+        """Count a job of an encoder process, `done` or `failed`, by the format or `look`."""
         self._encodes.labels(kind, outcome).inc()
         self._encode_s.labels(kind).observe(seconds)
 

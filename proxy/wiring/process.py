@@ -33,6 +33,7 @@ from proxy.http.embed import Embed, Fallback
 from proxy.http.embedding_rule import embedding
 from proxy.http.file_descriptors import room_for
 from proxy.http.health import Health
+from proxy.http.info import ThumbInfo
 from proxy.http.negotiation import Negotiation
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
@@ -52,6 +53,7 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
 from proxy.wiring.first_contact import greet
+from proxy.wiring.infos import info_search, infos
 from proxy.wiring.parts import Parts
 
 BACKLOG = 1024
@@ -145,14 +147,16 @@ class _Composer:
         changes = await self.parts.changes(shared_values) if settings.server.passthrough else None
         grants = await self.parts.grants(cloudreve, tiers, distributed, changes)
         pictures = await self.parts.pictures(images, tiers, distributed)
-        answers = Answers(pictures, await self.parts.variants(tiers, distributed), self.parts.clock)
+        encoders = self.parts.encoders()
+        answers = Answers(pictures, await self.parts.variants(tiers, encoders, distributed), self.parts.clock)
+        known = await infos(self.parts, answers, tiers, encoders, distributed)
         negotiation = Negotiation(settings.pictures)
         sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.metrics, settings.sign_in)
         sign_outs = await self.parts.sign_outs(tiers.redis)
         sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         authoriser = Authoriser(grants, self.parts.clock.timer)
-        gateway = Gateway(identifier, authoriser, grants, answers, settings.server.deadline_s)
+        gateway = Gateway(identifier, authoriser, grants, answers, known, settings.server.deadline_s)
         sealed = SealedAccess(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
         request_origin = RequestOrigin(settings.server)
         cookies = SessionCookies(settings.session.cookie, request_origin)
@@ -171,14 +175,14 @@ class _Composer:
         cross_origin = CrossOrigin(
             rule.private_origins, request_origin, site_cors.fields if site_cors else None, handle
         )
+        search, max_uri_bytes = await info_search(self.parts, gateway), settings.server.max_uri_bytes
         routes = [
-            *Thumbs(gateway, cookies, request_origin, embed, negotiation, settings.server.max_uri_bytes).routes(),
+            *Thumbs(gateway, cookies, request_origin, embed, negotiation, max_uri_bytes).routes(),
+            *ThumbInfo(search, cookies, request_origin, embed, negotiation, max_uri_bytes).routes(),
             *SessionApi(sessions, identifier, cookies, request_origin, hits, settings, handle).routes(),
             *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, cookies, request_origin, settings).routes(),
             *SealedUrls(sealed, request_origin, embed, cross_origin, negotiation).routes(),
-            *ThumbApi(
-                gateway, sealed, request_origin, cross_origin, negotiation, settings.server.max_uri_bytes
-            ).routes(),
+            *ThumbApi(gateway, sealed, request_origin, cross_origin, negotiation, max_uri_bytes).routes(),
             *more,
         ]
         log = self.parts.request_log(identifier, cookies, request_origin)
