@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias, TypeVar
 
+from proxy.coalesce.machine_singleflight import MachineSingleflight
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis.leases import KEPT, TOLD, Lease, LeaseHolder, Leases
 from proxy.redis.pubsub import PubSubChannel
@@ -161,7 +162,7 @@ async def _lead(
 
 
 class LocalSingleflight:
-    """Stands in where there is no Redis: this process loads for itself."""
+    """Stands in where there is neither Redis nor a disk tier: this process loads for itself."""
 
     async def share(
         self,
@@ -180,5 +181,5 @@ class LocalSingleflight:
         return await work()
 
 
-MaybeDistributed: TypeAlias = DistributedSingleflight | LocalSingleflight
-"""Whether there is a Redis is the configuration's affair, not that of the steps that load."""
+MaybeDistributed: TypeAlias = DistributedSingleflight | MachineSingleflight | LocalSingleflight
+"""Whether there is a Redis or a disk tier is the configuration's affair, not that of the steps that load."""
