@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -69,6 +69,10 @@ class MachineSingleflight:
             landed = found if found is not None else await load()
             lead.message = tell(landed)
             return landed
+
+    def claim(self, _key: str, _turn: str | None = None) -> AbstractContextManager[None]:
+        """Claim nothing: a lock costs no way that a look at the disk could share."""
+        return nullcontext()
 
     async def take_turns(self, key: str, work: Callable[[], Awaitable[T]], opens: Callable[[T], bool]) -> T:
         """Do work while no other process does it, until an outcome that `opens` the way for all at once."""
