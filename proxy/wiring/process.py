@@ -24,7 +24,7 @@ from proxy.fastpath.protocol import HitRunner
 from proxy.gateway import Gateway
 from proxy.grants.authorise import Authoriser
 from proxy.grants.invalidation import Changes
-from proxy.http.aiohttp_server import Runner
+from proxy.http import aiohttp_trial
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Site
 from proxy.http.connection_limits import Crowd
@@ -37,8 +37,10 @@ from proxy.http.negotiation import Negotiation
 from proxy.http.request_origin import Front
 from proxy.http.sealed_access import Sealed
 from proxy.http.sealed_urls import SealedUrls
+from proxy.http.server import Runner
 from proxy.http.thumb import Thumbs
 from proxy.identity.identify import Identifier
+from proxy.observe import prometheus_private
 from proxy.observe.metrics import Metrics
 from proxy.passthrough.client import HELD_BYTES, Passage, passage
 from proxy.passthrough.routes import Passthrough
@@ -109,11 +111,12 @@ async def running(
         site = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         admin_port = 0
+        plain = await _without_private_names()
         if sockets is None:
-            admin_port = await composer.listen(Runner, site.admin_application(), settings.admin)
+            admin_port = await composer.listen(plain or Runner, site.admin_application(), settings.admin)
         crowd = Crowd(room_for(settings.server.max_connections), settings.server, parts.metrics)
         await parts.background(crowd.watch())
-        runner = partial(HitRunner, hits=site.hits, crowd=crowd)
+        runner = plain or partial(HitRunner, hits=site.hits, crowd=crowd)
         port = await composer.listen(runner, site.application(), settings.server, sockets)
         parts.health.is_ready = True
         try:
@@ -121,6 +124,16 @@ async def running(
         finally:
             parts.health.is_ready = False
             leaving.begin()
+
+
+async def _without_private_names() -> type[web.AppRunner] | None:
+    """Give aiohttp's own runner where the private names that the gateway's runners use do not hold."""
+    reason = await aiohttp_trial.fault() or prometheus_private.fault()
+    if reason is None:
+        return None
+    advice = "Install the versions of deploy/requirements.txt."
+    _log.warning("fast path, connection limits and pipelining are off", reason=reason, advice=advice)
+    return web.AppRunner
 
 
 @dataclass(frozen=True, slots=True)

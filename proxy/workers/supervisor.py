@@ -18,7 +18,7 @@ from aiohttp import web
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from proxy.http.aiohttp_server import Runner
+from proxy.http.server import Runner
 from proxy.settings import ServerSettings, Settings, TemporarySeal
 from proxy.workers.admin_port import Overview
 from proxy.workers.channel import Channel, Report
