@@ -25,7 +25,7 @@ _SERVER_SIDE = 500
 
 
 class Connection(Pipeline):
-    """Mends these faults, and tells `ConnectionLimits` how long the visitor has been idle, or too slow in sending or reading."""
+    """Mends these faults, and tells how long the visitor has been idle, or too slow in sending or reading."""
 
     __slots__ = ("_unread", "_untouched", "_wire")
 
