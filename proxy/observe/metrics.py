@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from proxy.domain.errors import ProxyError
 from proxy.domain.model import Source
+from proxy.observe.prometheus_private import observe_many
 
 _REQUEST_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ENCODE_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -181,8 +182,6 @@ class Metrics:
                 self._lookup("picture", picture).inc(number)
             requests.inc(number)
             tally.others[0] += tally.count
-            for bucket, count in zip(request_s._buckets, tally.others, strict=True):  # noqa: SLF001 - no other way to count many
-                bucket.inc(count)
-            request_s._sum.inc(tally.spent_s)  # noqa: SLF001 - as above
+            observe_many(request_s, tally.others, tally.spent_s)
             self._sent.inc(tally.sent_bytes)
             tally.clear()

@@ -17,7 +17,7 @@ from proxy.cache.redis_tier import RedisTier
 from proxy.cache.shared_values import SharedValues
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.deadline import Countdown
-from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight, MaybeDistributed
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight, MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.file_uri import parse
@@ -57,7 +57,7 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images
 from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
-from proxy.wiring.disk import open_disk
+from proxy.wiring.disk import open_disk, share_work
 from proxy.wiring.first_contact import try_out
 
 T = TypeVar("T")
@@ -90,7 +90,9 @@ class Parts:
         if self.settings.session.state_path is not None:
             stores.append(FileStore(self.settings.session.state_path))
         if not stores and self.settings.seal.keys:
-            _log.warning("no redis.url and no session.state_path: a restart forgets sign-outs that its cookies outlive")
+            _log.warning(
+                "no redis.url, session.state_path or disk.path: a restart forgets sign-outs that its cookies outlive"
+            )
         sign_outs = SignOuts(stores, self.clock)
         await self.background(sign_outs.follow())
         return sign_outs
@@ -171,13 +173,14 @@ class Parts:
         return Variants(tiers, encoders, singleflight, distributed, self.metrics, self.settings.pictures)
 
     async def tiers(self) -> tuple[Tiers, MaybeDistributed, SharedValues]:
-        """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""
+        """Build what is kept, and the singleflight of all replicas of one Redis, or of all processes of one disk."""
         settings = self.settings
         memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
         self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
         disk = await open_disk(settings, self.clock, self.metrics, self.stack)
         if settings.redis.url is None:
-            return Tiers(memory, None, disk), LocalSingleflight(), SharedValues(None, self.clock.now, disk)
+            work = share_work(settings, disk, self.stack)
+            return Tiers(memory, None, disk), work, SharedValues(None, self.clock.now, disk)
         seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
         redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble, seal=seal)
         self.stack.push_async_callback(redis.aclose)
