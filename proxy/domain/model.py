@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from proxy.domain.grant_stamp import UNSTAMPED, GrantStamp
+from proxy.domain.picture_info import PictureInfo
 from proxy.domain.variant import ORIGINAL, Variant
 
 PictureId: TypeAlias = str
@@ -126,23 +128,6 @@ class PictureRequest:
     """The client at the visitor's address; only for sharing the work fairly."""
 
 
-class GrantStamp(NamedTuple):
-    """What was known of changes when Cloudreve was asked. It says what came first without comparing clocks."""
-
-    origin: bytes = b""
-    """The process that asked."""
-    heard: int = 0
-    """How many changes that process had heard of."""
-    log: str = ""
-    """The log of changes that it follows; empty for none."""
-    position: int = 0
-    """How far it had read it."""
-
-
-UNSTAMPED = GrantStamp()
-"""Of what was never asked of Cloudreve: any change that is known ends it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Grant:
     """Cloudreve's leave for one identity to see one File URI, and the picture it names."""
@@ -238,7 +223,7 @@ class NoVariant:
     """Whether it stays so: an encoder that failed is tried again later."""
 
 
-Entry: TypeAlias = Grant | Refusal | Picture | NoVariant
+Entry: TypeAlias = Grant | Refusal | Picture | NoVariant | PictureInfo
 """What a tier may hold."""
 
 

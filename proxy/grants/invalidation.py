@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from proxy.domain.model import GrantStamp, SessionRef
+from proxy.domain.grant_stamp import GrantStamp
+from proxy.domain.model import SessionRef
 from proxy.domain.tags import EVERYTHING, Tag
 
 MAX_TAGS = 100_000

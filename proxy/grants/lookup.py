@@ -89,13 +89,15 @@ class Grants:
         """Give a live grant; raise Refused when Cloudreve said no, StillGenerating when it took too long."""
         await self._feed.ready()
         key, place = grant_key(visitor.identity, request.uri), await self._place(visitor, request)
-        kept = await self._tiers.find(key, (Grant, Refusal), self._terms.promoted_s, _client(visitor, request))
-        kept = kept if kept is not None and self._terms.is_plausible(kept[0]) else None
-        if kept is not None and self._counts(kept[0], visitor, place):
-            found = FoundGrant(_decided(_allowed(kept[0]), visitor, place), kept[1], collapsed=False, key=key)
-            self._renew_in_time(key, found.grant, visitor, request)
-        else:
-            found = await self._loaded(key, visitor, request, kept[0] if kept else None)
+        with self._distributed.claim(key, self._resolver.next_turn(visitor, request)) as claim:
+            client = _client(visitor, request)
+            kept = await self._tiers.find(key, (Grant, Refusal), self._terms.promoted_s, client, claim)
+            kept = kept if kept is not None and self._terms.is_plausible(kept[0]) else None
+            if kept is not None and self._counts(kept[0], visitor, place):
+                found = FoundGrant(_decided(_allowed(kept[0]), visitor, place), kept[1], collapsed=False, key=key)
+                self._renew_in_time(key, found.grant, visitor, request)
+            else:
+                found = await self._loaded(key, visitor, request, kept[0] if kept else None)
         self._metrics.found("grant", found.source)
         return found
 

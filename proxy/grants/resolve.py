@@ -15,8 +15,9 @@ from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.client import client_of
 from proxy.domain.freshness import backoff_s
+from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.keys import turn_key
-from proxy.domain.model import Generating, Grant, GrantStamp, Resolution, ThumbRequest, Visitor
+from proxy.domain.model import Generating, Grant, Resolution, ThumbRequest, Visitor
 from proxy.upstream.answers import UPLOAD_FAILED_CODES
 from proxy.upstream.cloudreve import Cloudreve
 

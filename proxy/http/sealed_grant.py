@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.keys import grant_key
-from proxy.domain.model import FileUri, Grant, GrantStamp, Identity, IdentityKind
+from proxy.domain.model import FileUri, Grant, Identity, IdentityKind
 from proxy.domain.tags import TAG_BYTES, Tag
 
 VERSION = 2

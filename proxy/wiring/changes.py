@@ -1,49 +1,34 @@
-"""Opens the log of changes, and follows it."""
+"""Builds who hears of changes, and who tells them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
-from proxy.domain.model import SessionRef
+from proxy.cache.shared_values import SharedValues
+from proxy.cache.tiers import Tiers
+from proxy.coalesce.singleflight import Singleflight
 from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.change_log import ChangeLog
-from proxy.grants.file_log import FileLog
 from proxy.grants.invalidation import Invalidations
-from proxy.observe.metrics import Metrics
-from proxy.settings import Settings
-from proxy.upstream.clock import Clock
+from proxy.grants.share_owners import ShareOwners
+from proxy.sessions.sign_outs import SignOuts
+from proxy.upstream.cloudreve import Cloudreve
+from proxy.wiring.parts import Parts
 
-FILE = "changes"
 
-
-def change_feed(
-    settings: Settings,
-    clock: Clock,
-    metrics: Metrics,
-    changed: Callable[[], None],
-    log: ChangeLog | None,
-    session_has_ended: Callable[[SessionRef], bool],
-) -> ChangeFeed:
-    """Build the feed; `changed` is called whenever a grant may have ended."""
-    lasts_s = settings.grants.max_ttl_s + settings.grants.stale_if_error_s
-    name = log.name if log is not None else ""
-    invalidations = Invalidations(clock.now, lasts_s, name, changed, session_has_ended)
-    feed = ChangeFeed(log, invalidations, clock.timer)
-    metrics.watch("changes_heard", "Changes that this process has heard of", lambda: invalidations.stamp.heard)
-    metrics.watch("changes_waiting", "Changes that other processes have not been told of yet", lambda: feed.waiting)
-    metrics.watch("changes_up", "1 while changes are shared, 0 while they cannot be", lambda: float(not feed.is_behind))
+async def change_feed(parts: Parts, tiers: Tiers, log: ChangeLog | None, sign_outs: SignOuts) -> ChangeFeed:
+    """Make who hears of changes and tells them; what was told before is known before the first visitor comes."""
+    grants, name = parts.settings.grants, log.name if log is not None else ""
+    lasts_s = grants.max_ttl_s + grants.stale_if_error_s
+    invalidations = Invalidations(parts.clock.now, lasts_s, name, tiers.memory.touch, sign_outs.has_ended)
+    feed = ChangeFeed(log, invalidations, parts.clock.timer)
+    watch = parts.metrics.watch
+    watch("changes_heard", "Changes that this process has heard of", lambda: invalidations.stamp.heard)
+    watch("changes_waiting", "Changes that other processes have not been told of yet", lambda: feed.waiting)
+    watch("changes_up", "1 while changes are shared, 0 while they cannot be", lambda: float(not feed.is_behind))
+    await feed.catch_up()
+    await parts.background(feed.follow())
     return feed
 
 
-def file_log(settings: Settings) -> ChangeLog | None:
-    """Give the log of all processes of one machine; None where there is no file that they share."""
-    path = _path(settings)
-    return FileLog(path) if path is not None else None
-
-
-def _path(settings: Settings) -> Path | None:
-    if settings.disk.path is not None:
-        return settings.disk.path / FILE
-    state = settings.session.state_path
-    return state.with_name(f"{state.name}.{FILE}") if state is not None else None
+async def share_owners(parts: Parts, cloudreve: Cloudreve, shared_values: SharedValues) -> ShareOwners:
+    """Make who knows whose shares are whose."""
+    return ShareOwners(cloudreve, shared_values, await parts.singleflight(Singleflight[str]()))

@@ -17,7 +17,7 @@ from proxy.cache.redis_tier import RedisTier
 from proxy.cache.shared_values import SharedValues
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.deadline import Countdown
-from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight, MaybeDistributed
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight, MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.file_uri import parse
@@ -61,8 +61,7 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images
 from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
-from proxy.wiring.changes import change_feed, file_log
-from proxy.wiring.disk import open_disk
+from proxy.wiring.disk import file_log, open_disk, share_work
 from proxy.wiring.first_contact import try_out
 
 T = TypeVar("T")
@@ -95,7 +94,9 @@ class Parts:
         if self.settings.session.state_path is not None:
             stores.append(FileStore(self.settings.session.state_path))
         if not stores and self.settings.seal.keys:
-            _log.warning("no redis.url and no session.state_path: a restart forgets sign-outs that its cookies outlive")
+            _log.warning(
+                "no redis.url, session.state_path or disk.path: a restart forgets sign-outs that its cookies outlive"
+            )
         sign_outs = SignOuts(stores, self.clock, tiers.memory.touch)
         await self.background(sign_outs.follow())
         return sign_outs
@@ -109,7 +110,7 @@ class Parts:
         distributed: MaybeDistributed,
     ) -> Sessions:
         """Make who opens cookies."""
-        singleflight = await self._singleflight(Singleflight[str](self.settings.cloudreve.max_waiting))
+        singleflight = await self.singleflight(Singleflight[str](self.settings.cloudreve.max_waiting))
         site = site_digest(self.settings.site)
         return Sessions(sealer, oauth, shared_values, sign_outs, distributed, self.clock, singleflight, site)
 
@@ -117,8 +118,8 @@ class Parts:
         """Make who names visitors."""
         secret = self.settings.cloudreve.secret_key
         secret_key = secret.get_secret_value().encode() if secret else None
-        singleflight = await self._singleflight(Singleflight[str | None]())
-        whoami = Whoami(cloudreve, self.clock, self.metrics, singleflight, self._limit(WHOAMI_CALLS))
+        singleflight = await self.singleflight(Singleflight[str | None]())
+        whoami = Whoami(cloudreve, self.clock, self.metrics, singleflight, self.fair_queue(WHOAMI_CALLS))
         return Identifier(whoami, self.clock, self.settings.identity, secret_key, sessions, accounts)
 
     async def accounts(self, oauth: OAuth) -> Accounts:
@@ -133,18 +134,6 @@ class Parts:
             self.health.troubles = lambda: [f"publish {number + 1} fails: no token" for number in accounts.failing]
         return accounts
 
-    async def changes(self, tiers: Tiers, log: ChangeLog | None, sign_outs: SignOuts) -> ChangeFeed:
-        """Make who hears of changes and tells them; what was told before is known before the first visitor comes."""
-        changed, has_ended = tiers.memory.touch, sign_outs.has_ended
-        feed = change_feed(self.settings, self.clock, self.metrics, changed, log, has_ended)
-        await feed.catch_up()
-        await self.background(feed.follow())
-        return feed
-
-    async def owners(self, cloudreve: Cloudreve, shared_values: SharedValues) -> ShareOwners:
-        """Make who knows whose shares are whose."""
-        return ShareOwners(cloudreve, shared_values, await self._singleflight(Singleflight[str]()))
-
     async def grants(
         self,
         cloudreve: Cloudreve,
@@ -155,42 +144,44 @@ class Parts:
     ) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
-        limit = self._limit(settings.cloudreve.max_resolves, SLOW)
-        resolver = Resolver(
-            cloudreve, distributed, limit, settings.server.deadline_s, stamp=lambda: feed.invalidations.stamp
-        )
+        limit = self.fair_queue(settings.cloudreve.max_resolves, SLOW)
+        deadline_s, changes = settings.server.deadline_s, feed.invalidations
+        resolver = Resolver(cloudreve, distributed, limit, deadline_s, stamp=lambda: changes.stamp)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
-        singleflight = await self._singleflight(Singleflight[Grant | Refusal](), self.leaving)
-        return Grants(
-            tiers, resolver, Terms(self.clock, settings), self.metrics, singleflight, distributed, feed, owners
-        )
+        singleflight = await self.singleflight(Singleflight[Grant | Refusal](), self.leaving)
+        terms = Terms(self.clock, settings)
+        return Grants(tiers, resolver, terms, self.metrics, singleflight, distributed, feed, owners)
 
     async def pictures(self, images: Images, tiers: Tiers, distributed: MaybeDistributed) -> Pictures:
         """Make who looks pictures up, or fetches them."""
         settings = self.settings
-        limit = self._limit(settings.cloudreve.max_fetches, SLOW)
-        singleflight = await self._singleflight(Singleflight[None]())
+        limit = self.fair_queue(settings.cloudreve.max_fetches, SLOW)
+        singleflight = await self.singleflight(Singleflight[None]())
         pictures = settings.pictures
         revalidation = Revalidation(pictures.recheck_s, pictures.stale_if_error_s, self.clock.timer)
         return Pictures(tiers, images, self.metrics, singleflight, distributed, limit, pictures, revalidation)
 
-    async def variants(self, tiers: Tiers, distributed: MaybeDistributed) -> Variants:
-        """Make the variants and the processes that encode them."""
+    def encoders(self) -> Encoders:
+        """Make the encoder processes."""
         settings = self.settings.pictures
-        encoders = Encoders(self._limit(settings.encoders), settings, self.metrics)
+        encoders = Encoders(self.fair_queue(settings.encoders), settings, self.metrics)
         self.stack.push_async_callback(encoders.aclose)
-        singleflight = await self._singleflight(Singleflight[Picture | NoVariant](self.settings.cloudreve.max_waiting))
-        return Variants(tiers, encoders, singleflight, distributed, self.metrics, settings)
+        return encoders
+
+    async def variants(self, tiers: Tiers, encoders: Encoders, distributed: MaybeDistributed) -> Variants:
+        """Make the variants."""
+        singleflight = await self.singleflight(Singleflight[Picture | NoVariant](self.settings.cloudreve.max_waiting))
+        return Variants(tiers, encoders, singleflight, distributed, self.metrics, self.settings.pictures)
 
     async def tiers(self) -> tuple[Tiers, MaybeDistributed, SharedValues, ChangeLog | None]:
-        """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""
+        """Build what is kept, and the singleflight of all replicas of one Redis, or of all processes of one disk."""
         settings = self.settings
         memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
         self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
         disk = await open_disk(settings, self.clock, self.metrics, self.stack)
         if settings.redis.url is None:
-            alone = Tiers(memory, None, disk), LocalSingleflight(), SharedValues(None, self.clock.now, disk)
-            return *alone, file_log(settings)
+            work = share_work(settings, disk, self.stack)
+            return Tiers(memory, None, disk), work, SharedValues(None, self.clock.now, disk), file_log(settings)
         seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
         redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble, seal=seal)
         self.stack.push_async_callback(redis.aclose)
@@ -205,7 +196,7 @@ class Parts:
 
     async def site_cors(self, way: UpstreamClient) -> SiteCors:
         """Make who asks Cloudreve which scripts it allows."""
-        singleflight = await self._singleflight(Singleflight[Fields](self.settings.cloudreve.max_waiting))
+        singleflight = await self.singleflight(Singleflight[Fields](self.settings.cloudreve.max_waiting))
         return SiteCors(way, singleflight, self.clock.timer)
 
     def request_log(self, identifier: Identifier, cookies: SessionCookies, request_origin: RequestOrigin) -> RequestLog:
@@ -231,12 +222,14 @@ class Parts:
             )
         )
 
-    def _limit(self, slots: int, slow: int = 0) -> FairQueue:
+    def fair_queue(self, slots: int, slow: int = 0) -> FairQueue:
         """Make a fair queue: of its places one client has a quarter at most, and less while others want some."""
         places = self.settings.cloudreve.max_waiting
         return FairQueue(slots, max(places // 4, 1), places, slow * slots)
 
-    async def _singleflight(self, singleflight: Singleflight[T], patience: Countdown | None = None) -> Singleflight[T]:
+    async def singleflight(self, singleflight: Singleflight[T], patience: Countdown | None = None) -> Singleflight[T]:
+        """Have loads ended at the end."""
+
         async def close() -> None:
             await singleflight.aclose(patience.left_s if patience is not None else 0.0)
 

@@ -91,7 +91,7 @@ def ends(tags: Iterable[Tag], uri: str, subject: str = "alice", owner: str = "al
     return bool({*tags} & {*fixed_tags(ANONYMOUS), *place_tags(parse(uri, 4096), subject, owner)})
 
 
-def of_body(kind: Kind, subject: str = "alice", **body: object) -> tuple[Tag, ...]:
+def of_body(kind: Kind, body: object, subject: str = "alice") -> tuple[Tag, ...]:
     """Give the tags of a change that a body describes."""
     uris, _ = named_uris("", json.dumps(body).encode())
     return tags_of_files(uris, kind, subject, OWNERS.get)
@@ -114,7 +114,7 @@ def test_a_file_s_new_bytes_end_that_file_for_all() -> None:
 
 def test_what_may_be_a_folder_ends_what_is_below_and_the_owner_s_shares() -> None:
     """A share may lie anywhere below it."""
-    tags = of_body(Kind.FILES, uris=["cloudreve://my/album"])
+    tags = of_body(Kind.FILES, {"uris": ["cloudreve://my/album"]})
     assert ends(tags, "cloudreve://my/album/deep/one.png")
     assert ends(tags, "cloudreve://AEUa@share/any.png", "")
     assert not ends(tags, "cloudreve://my/albums/one.png")
@@ -131,22 +131,22 @@ def test_what_may_be_a_folder_ends_what_is_below_and_the_owner_s_shares() -> Non
 )
 def test_the_place_to_which_something_is_moved_ends_too(body: dict[str, object], target: str) -> None:
     """There may have been another file."""
-    tags = of_body(Kind.FILES, **body)
+    tags = of_body(Kind.FILES, body)
     assert ends(tags, "cloudreve://my/a/one.png")
     assert ends(tags, target)
 
 
 def test_what_is_restored_may_lie_anywhere() -> None:
     """The request names its place in the trash only."""
-    assert ends(of_body(Kind.FILES, uris=["cloudreve://trash/one.png"]), "cloudreve://my/album/one.png")
+    assert ends(of_body(Kind.FILES, {"uris": ["cloudreve://trash/one.png"]}), "cloudreve://my/album/one.png")
 
 
 def test_a_change_by_way_of_a_share_ends_all_of_its_owner_s() -> None:
     """Where in the owner's files it lies is not known; where the owner is not, everything ends."""
-    tags = of_body(Kind.CONTENT, "bob", uri="cloudreve://AEUa:pw@share/one.png")
+    tags = of_body(Kind.CONTENT, {"uri": "cloudreve://AEUa:pw@share/one.png"}, "bob")
     assert ends(tags, "cloudreve://my/album/one.png")
     assert not ends(tags, "cloudreve://my/album/one.png", "bob")
-    assert of_body(Kind.CONTENT, "bob", uri="cloudreve://BEUa@share/one.png") == (EVERYTHING,)
+    assert of_body(Kind.CONTENT, {"uri": "cloudreve://BEUa@share/one.png"}, "bob") == (EVERYTHING,)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"uris": 1}', b'{"uris": ["http://x"]}', b"\xff"])

@@ -22,6 +22,7 @@ from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
+from proxy.wiring.changes import change_feed, share_owners
 from proxy.wiring.first_contact import greet
 from proxy.wiring.parts import Parts
 from tests.harness.gateways import Hours, settings_for
@@ -66,7 +67,8 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
     images = Images(trusted, await parts.session(socket_factory=public_socket), origins, settings.cloudreve)
     oauth = OAuth(cloudreve, metrics, settings.sign_in)
     sign_outs = await parts.sign_outs(tiers)
-    feed, owners = await parts.changes(tiers, log, sign_outs), await parts.owners(cloudreve, shared_values)
+    feed = await change_feed(parts, tiers, log, sign_outs)
+    owners = await share_owners(parts, cloudreve, shared_values)
     sessions = await parts.sessions(
         Sealer(["a key that is long enough for tests"]),
         oauth,

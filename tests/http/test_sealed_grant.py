@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.keys import grant_key
-from proxy.domain.model import ANONYMOUS, FileUri, Grant, GrantStamp, Identity, IdentityKind
+from proxy.domain.model import ANONYMOUS, FileUri, Grant, Identity, IdentityKind
 from proxy.domain.tags import EVERYTHING, SHARES
 from proxy.http.sealed_grant import VERSION, SealedGrant, decode, encode, sealed_grant
 
