@@ -32,6 +32,7 @@ from proxy.http.cross_origin import CrossOrigin
 from proxy.http.embed import Embed, Fallback
 from proxy.http.embedding_rule import embedding
 from proxy.http.file_descriptors import room_for
+from proxy.http.greeting import Greeting
 from proxy.http.health import Health
 from proxy.http.negotiation import Negotiation
 from proxy.http.request_origin import Front
@@ -173,9 +174,14 @@ class _Composer:
             *SealedUrls(sealed, front, embed, cross_origin, negotiation).routes(),
             *ThumbApi(gateway, sealed, front, cross_origin, negotiation, settings.server.max_uri_bytes).routes(),
             *more,
+            *([] if passthrough else self._greeting(more)),
         ]
         log = self.parts.request_log(identifier, jar, front)
         return Site(self.parts.metrics, log, self.parts.health, hits, jar, passthrough, self._fallback(), routes)
+
+    def _greeting(self, more: Sequence[web.RouteDef]) -> list[web.RouteDef]:
+        site = next(iter(self.parts.settings.cloudreve.public_origins), None)
+        return [] if any(route.path == "/" for route in more) else Greeting(site).routes()
 
     def _passthrough(
         self, way: Passage, front: Front, jar: Jar, identifier: Identifier, changes: Changes, hits: HitPath
