@@ -17,7 +17,7 @@ from rich.console import Console
 from deploy.benchmarks.footprint import Footprint, Soak
 from deploy.benchmarks.hits import Hits, RedisHits
 from deploy.benchmarks.load import Load, tool
-from deploy.benchmarks.misses import Cluster, Misses
+from deploy.benchmarks.misses import DistributedSingleflight, Misses
 from deploy.benchmarks.real import Real
 from deploy.benchmarks.stage import Stage
 from deploy.benchmarks.table import Report, Row
@@ -83,7 +83,7 @@ async def _rows(asked: Namespace, stage: Stage) -> AsyncIterator[Row]:
     async for row in RedisHits(stage, nginx, load, asked.rounds, many).rows():
         yield row
     replicas = [await stage.start_gateway(redis__url=stage.redis_url) for _ in range(REPLICAS)]
-    async for row in Cluster(stage, replicas, 5 if asked.quick else 200).rows():
+    async for row in DistributedSingleflight(stage, replicas, 5 if asked.quick else 200).rows():
         yield row
     async for row in Footprint(stage, many).rows():
         yield row

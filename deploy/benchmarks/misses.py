@@ -68,7 +68,7 @@ async def _timed(stage: Stage, url: str, exhibit: Exhibit, started: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class DistributedSingleflight:
     """Several gateways on one Redis, all asked for the same picture at once."""
 
     stage: Stage
@@ -78,11 +78,11 @@ class Cluster:
     async def rows(self) -> AsyncIterator[Row]:
         """Measure how often Cloudreve is asked, and how late those hear who wait for another replica."""
         await self.stage.generation(GENERATION_S)
-        yield await self._crowd()
+        yield await self._connection_limits()
         yield await self._waiters()
         await self.stage.generation(0.0)
 
-    async def _crowd(self) -> Row:
+    async def _connection_limits(self) -> Row:
         share, (exhibit,) = await self.stage.hang("crowd", 1, 20_000)
         await self.stage.calls()
         urls = [self.gateways[number % len(self.gateways)].url + exhibit.public(share) for number in range(CROWD)]

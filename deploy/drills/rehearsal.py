@@ -52,7 +52,7 @@ class Stage:
     """What a trouble has measured; the last time counts."""
 
 
-Trouble: TypeAlias = Callable[[Stage, int], AbstractAsyncContextManager[None]]
+RedisFailure: TypeAlias = Callable[[Stage, int], AbstractAsyncContextManager[None]]
 """Begins a trouble of some size, and ends it."""
 
 
@@ -61,7 +61,7 @@ class Drill:
     """A trouble, how large it is in earnest and in a test, and what it needs of the gateway."""
 
     name: str
-    trouble: Trouble
+    trouble: RedisFailure
     many: int = 1
     few: int = 1
     is_garbled: bool = False

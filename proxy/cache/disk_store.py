@@ -57,7 +57,7 @@ class Mark(Enum):
 Change: TypeAlias = Put | Mark
 
 
-class Held(NamedTuple):
+class StoredRecord(NamedTuple):
     """A record as it was read."""
 
     value: bytes
@@ -83,7 +83,7 @@ class DiskStore:
         with self._file.env.begin() as txn:
             return self._live_bytes(txn)
 
-    def read(self, key: bytes) -> Held | None:
+    def read(self, key: bytes) -> StoredRecord | None:
         """Give a record; None when there is none, or the disk is in trouble."""
         if not self._is_current():
             return None
@@ -97,7 +97,7 @@ class DiskStore:
         if value is None or use is None or len(use) != _USE.size:
             return None
         used = _USE.unpack(use)[1]
-        return Held(value, is_due=used != _PINNED and self._now() - used > TOUCH_S)
+        return StoredRecord(value, is_due=used != _PINNED and self._now() - used > TOUCH_S)
 
     def write(self, changes: Mapping[bytes, Change]) -> None:
         """Make changes; what finds no room drops its predecessor. The file is given up where even that fails."""

@@ -19,8 +19,8 @@ from proxy.domain.keys import site_digest
 from proxy.domain.model import Entry, Source
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis.circuit_breaker import State
-from proxy.redis.connect import Lines, lines_to
-from proxy.redis.failures import Trouble, trouble_of
+from proxy.redis.connect import Lines, connections_to
+from proxy.redis.failures import RedisFailure, redis_failure_of
 from proxy.settings import RedisSettings
 
 PLAIN = ValueSeal()
@@ -55,7 +55,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         lines: Lines,
         namespace: str,
         site: str,
-        observe: Callable[[Trouble], None] = lambda _: None,
+        observe: Callable[[RedisFailure], None] = lambda _: None,
         seal: ValueSeal = PLAIN,
     ) -> None:
         # RedisBackend's own constructor is left out: it insists on building a client. aiocache's timeout stays off: it
@@ -75,7 +75,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         cls,
         settings: RedisSettings,
         site: str,
-        observe: Callable[[Trouble], None] = lambda _: None,
+        observe: Callable[[RedisFailure], None] = lambda _: None,
         timer: Callable[[], float] = time.monotonic,
         seal: ValueSeal = PLAIN,
     ) -> Self:
@@ -85,7 +85,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         """
         if settings.url is None:
             raise ValueError("redis.url is not set")
-        return cls(lines_to(settings.url, settings, timer, observe), settings.namespace, site, observe, seal)
+        return cls(connections_to(settings.url, settings, timer, observe), settings.namespace, site, observe, seal)
 
     def __repr__(self) -> str:
         return f"RedisTier({self.namespace}, {self.state.value})"
@@ -107,7 +107,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         opened = None if raw is None else self.seal.open(name, raw)
         entry = None if opened is None else codec.decode(opened)
         if raw is not None and entry is None:
-            self._observe(Trouble.GARBAGE)
+            self._observe(RedisFailure.GARBAGE)
         return entry
 
     async def keep(self, key: str, entry: Entry, ttl_s: float) -> bool:
@@ -167,7 +167,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
             async for key in client.scan_iter(match=pattern, count=_SCAN_COUNT):
                 await client.unlink(key)
         except (RedisError, OSError) as error:
-            self._observe(trouble_of(error))
+            self._observe(redis_failure_of(error))
             return False
         return True
 

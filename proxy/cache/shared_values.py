@@ -10,23 +10,23 @@ from cachetools import TLRUCache
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.redis_tier import RedisTier
 
-MAX_NOTES = 20_000
+MAX_VALUES = 20_000
 """How many this process remembers by itself; one of a session takes a kilobyte or two."""
 
 
-class _Note(NamedTuple):
+class _Value(NamedTuple):
     text: str
     until: float
 
 
-class Notes:
+class SharedValues:
     """Texts by key, each for a time of its own. While neither disk nor Redis serves, a process has its own."""
 
     def __init__(self, redis: RedisTier | None, timer: Callable[[], float], disk: DiskTier | None = None) -> None:
         self._redis = redis
         self._disk = disk
         self._timer = timer
-        self._kept: TLRUCache[str, _Note] = TLRUCache(MAX_NOTES, ttu=lambda _, note, __: note.until, timer=timer)
+        self._kept: TLRUCache[str, _Value] = TLRUCache(MAX_VALUES, ttu=lambda _, note, __: note.until, timer=timer)
 
     def lookup(self, key: str) -> str | None:
         """Give what this process has read or written."""
@@ -36,7 +36,7 @@ class Notes:
     def remember(self, key: str, text: str, ttl_s: float) -> None:
         """Write here alone."""
         if ttl_s > 0:
-            self._kept[key] = _Note(text, self._timer() + ttl_s)
+            self._kept[key] = _Value(text, self._timer() + ttl_s)
 
     async def find(self, key: str) -> str | None:
         """Give what anybody has written. What others wrote is not kept here: its reader knows how long it counts."""

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from proxy.domain.value_seal import ValueSeal
-from proxy.redis.leases import KEPT, TOLD, Held, Lease, Leases
-from proxy.redis.pubsub import News
+from proxy.redis.leases import KEPT, TOLD, Lease, LeaseHolder, Leases
+from proxy.redis.pubsub import PubSubChannel
 
 T = TypeVar("T")
 
@@ -27,19 +27,19 @@ def _nothing(_: object) -> tuple[bytes, float]:
     return b"", 0.0
 
 
-class Cluster:
+class DistributedSingleflight:
     """Shares work among the replicas of one Redis. While that is in trouble each does its own."""
 
     def __init__(
         self,
         leases: Leases,
-        news: News,
+        pubsub: PubSubChannel,
         name_of: Callable[[str], str],
         seal: ValueSeal,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._leases = leases
-        self._news = news
+        self._pubsub = pubsub
         self._name_of = name_of
         self._seal = seal
         self._patience_s = patience_s
@@ -71,12 +71,12 @@ class Cluster:
             return self._seal.seal(_message_name(name), tell(landed))
 
         while _now() < until:
-            with self._news.reader(name) as message:
+            with self._pubsub.reader(name) as message:
                 async with self._attempt(name, turn) as lease:
-                    if lease.held is Held.MINE:
+                    if lease.held is LeaseHolder.MINE:
                         lease.found = self._seal.open(name, lease.found) or b""
                         return await _lead(lease, find, load, message_of, sealed)
-                if lease.held is Held.UNKNOWN:
+                if lease.held is LeaseHolder.UNKNOWN:
                     break
                 heard = await self._next(name, message, until)
             text = self._seal.open(_message_name(name), heard[1:]) if heard else None
@@ -93,13 +93,13 @@ class Cluster:
         """Do work while no other replica does it, until an outcome that `opens` the way for all at once."""
         name, until = self._name_of(key), self._gives_up_at()
         while _now() < until:
-            with self._news.reader(name) as message:
+            with self._pubsub.reader(name) as message:
                 async with self._leases.attempt(name) as lease:
-                    if lease.held is Held.MINE:
+                    if lease.held is LeaseHolder.MINE:
                         outcome = await work()
                         lease.message = b"open" if opens(outcome) else None
                         return outcome
-                if lease.held is Held.UNKNOWN or await self._next(name, message, until) == _OPEN:
+                if lease.held is LeaseHolder.UNKNOWN or await self._next(name, message, until) == _OPEN:
                     break
         return await work()
 
@@ -123,7 +123,7 @@ class Cluster:
 
         So too when `until` has come.
         """
-        wait_s = min(self._news.poll_s, max(until - _now(), 0.0))
+        wait_s = min(self._pubsub.poll_s, max(until - _now(), 0.0))
         while True:
             await asyncio.wait({message}, timeout=wait_s)
             if message.done():
@@ -132,7 +132,7 @@ class Cluster:
             if left_s <= 0:
                 await asyncio.wait({message}, timeout=GRACE_S)
                 return message.result() if message.done() else b""
-            wait_s = min(self._news.poll_s, left_s)
+            wait_s = min(self._pubsub.poll_s, left_s)
 
 
 def _now() -> float:
@@ -160,7 +160,7 @@ async def _lead(
     return landed
 
 
-class Alone:
+class LocalSingleflight:
     """A cluster of one: there is no Redis."""
 
     async def share(

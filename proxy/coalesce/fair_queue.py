@@ -23,7 +23,7 @@ class _Turn:
 
 
 @dataclass(slots=True)
-class _Wish:
+class _Job:
     """What is wanted, of which group, by which clients, and its turns that have not come yet."""
 
     group: str = ""
@@ -37,12 +37,12 @@ class _Admission:
     """One place: of a client, for a wish, taken by a task."""
 
     client: Client
-    wish: _Wish
+    job: _Job
     task: asyncio.Task[Any] | None
     is_evicted: bool = False
 
 
-class FairLimit:
+class FairQueue:
     """At most `slots` at work at once; clients that wait are served round robin, each its oldest wish first.
 
     With `slow`, work that takes longer gives its slot to others (`Slots`); work of one storage is of one group then.
@@ -59,7 +59,7 @@ class FairLimit:
         self._taken = 0
         self._working: set[asyncio.Task[Any] | None] = set()
         self._admitted: dict[Client, dict[_Admission, None]] = {}
-        self._wishes: dict[str, _Wish] = {}
+        self._jobs: dict[str, _Job] = {}
         self._queues: OrderedDict[Client, deque[_Turn]] = OrderedDict()
 
     @contextmanager
@@ -74,27 +74,27 @@ class FairLimit:
                 raise Busy("Others have their turn before so many requests of one client.") from None
             raise
         finally:
-            admission.wish.admissions -= 1
-            if not admission.wish.admissions:
-                del self._wishes[name]
+            admission.job.admissions -= 1
+            if not admission.job.admissions:
+                del self._jobs[name]
             if not admission.is_evicted:
                 self._leave_place(admission)
 
     def hurry(self, client: Client, name: str) -> None:
         """Let work that another was admitted for count as this client's too."""
-        wish = self._wishes.get(name)
-        if wish is not None and client not in wish.clients:
-            wish.clients[client] = None
-            for turn in wish.turns:
+        job = self._jobs.get(name)
+        if job is not None and client not in job.clients:
+            job.clients[client] = None
+            for turn in job.turns:
                 self._queues.setdefault(client, deque()).append(turn)
             self._serve()
 
     @asynccontextmanager
     async def slot(self, name: str) -> AsyncIterator[None]:
         """Wait for the turn of work that has been admitted, and do it."""
-        wish, task = self._wishes[name], asyncio.current_task()
-        client = next((each for each in wish.clients if self._slots.may_begin(each, wish.group)), None)
-        work = self._slots.begin(client, wish.group) if client is not None else await self._turn(wish)
+        job, task = self._jobs[name], asyncio.current_task()
+        client = next((each for each in job.clients if self._slots.may_begin(each, job.group)), None)
+        work = self._slots.begin(client, job.group) if client is not None else await self._turn(job)
         self._working.add(task)
         try:
             yield
@@ -115,8 +115,8 @@ class FairLimit:
             raise Busy("You are waiting for too many thumbnails already.")
         if self._places is not None and self._taken >= self._places:
             self._evict_for(len(own) + 1)
-        admission = _Admission(client, self._wishes.setdefault(name, _Wish(group)), asyncio.current_task())
-        admission.wish.admissions += 1
+        admission = _Admission(client, self._jobs.setdefault(name, _Job(group)), asyncio.current_task())
+        admission.job.admissions += 1
         self._admitted.setdefault(client, {})[admission] = None
         self._taken += 1
         return admission
@@ -135,7 +135,7 @@ class FairLimit:
         raise Busy("Too many thumbnails are being loaded already.")
 
     def _is_evictable(self, admission: _Admission) -> bool:
-        return admission.task not in self._working and set(admission.wish.clients) <= {admission.client}
+        return admission.task not in self._working and set(admission.job.clients) <= {admission.client}
 
     def _leave_place(self, admission: _Admission) -> None:
         self._taken -= 1
@@ -144,11 +144,11 @@ class FairLimit:
         if not admissions:
             del self._admitted[admission.client]
 
-    async def _turn(self, wish: _Wish) -> Work:
+    async def _turn(self, job: _Job) -> Work:
         """Wait for a slot."""
-        turn = _Turn(wish.group, asyncio.get_running_loop().create_future())
-        wish.turns.add(turn)
-        for client in wish.clients:
+        turn = _Turn(job.group, asyncio.get_running_loop().create_future())
+        job.turns.add(turn)
+        for client in job.clients:
             self._queues.setdefault(client, deque()).append(turn)
         try:
             return await turn.slot
@@ -157,8 +157,8 @@ class FairLimit:
                 self._slots.end(turn.slot.result())  # it was handed over in the very step of the cancellation
             raise
         finally:
-            wish.turns.discard(turn)
-            for client in wish.clients:
+            job.turns.discard(turn)
+            for client in job.clients:
                 self._leave_queue(client, turn)
 
     def _leave_queue(self, client: Client, turn: _Turn) -> None:

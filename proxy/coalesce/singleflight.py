@@ -12,7 +12,7 @@ from proxy.domain.errors import Busy
 T = TypeVar("T")
 
 
-class Flights(Generic[T]):
+class Singleflight(Generic[T]):
     """Loads under way, by key.
 
     A flight is a detached task: it outlives the client that started it. Its failure is shared by those who wait and

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import aiohttp
 
 from proxy.doctor.finding import Finding, Verdict, has_problems
-from proxy.doctor.picture import Way, examine_picture
+from proxy.doctor.picture import ThumbnailSteps, examine_picture
 from proxy.doctor.site import examine_site
 from proxy.doctor.store import examine_redis
 from proxy.domain.ssrf import Origins
@@ -44,7 +44,7 @@ async def _examine_way(
     origins = Origins(site.url, site.public_origins, site.image_hosts)
     cloudreve = Cloudreve(trusted, clock, origins, Metrics(), site, settings.grants)
     images = Images(trusted, guarded, origins, site)
-    return await examine_picture(uri, Way(settings, clock, origins, cloudreve, images))
+    return await examine_picture(uri, ThumbnailSteps(settings, clock, origins, cloudreve, images))
 
 
 def _session(connector: aiohttp.TCPConnector | None = None) -> aiohttp.ClientSession:

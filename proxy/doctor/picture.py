@@ -31,7 +31,7 @@ _OWN_PATH = "/api/v4/file/content/"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ThumbnailSteps:
     """The objects that resolve and fetch a thumbnail, built as the gateway builds them."""
 
     settings: Settings
@@ -41,7 +41,7 @@ class Way:
     images: Images
 
 
-async def examine_picture(text: str, way: Way) -> list[Finding]:
+async def examine_picture(text: str, way: ThumbnailSteps) -> list[Finding]:
     """Resolve a File URI, look where its picture is, and fetch it."""
     try:
         uri = parse(text, way.settings.server.max_uri_bytes)
@@ -63,7 +63,7 @@ async def examine_picture(text: str, way: Way) -> list[Finding]:
     return [*findings, _place(grant, way, is_fetched=fetched.verdict is Verdict.OK), fetched]
 
 
-async def _resolve(uri: FileUri, way: Way) -> Grant:
+async def _resolve(uri: FileUri, way: ThumbnailSteps) -> Grant:
     answer: Resolution = Generating(0)
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -82,7 +82,7 @@ async def _resolve(uri: FileUri, way: Way) -> Grant:
             assert_never(answer)
 
 
-def _granted(grant: Grant, seconds: float, way: Way) -> Finding:
+def _granted(grant: Grant, seconds: float, way: ThumbnailSteps) -> Finding:
     left_s = grant.fresh_until - way.clock.now()
     text = f"Cloudreve grants it in {seconds * 1000:.0f} ms"
     if left_s > 0:
@@ -91,7 +91,7 @@ def _granted(grant: Grant, seconds: float, way: Way) -> Finding:
     return Finding(Verdict.ADVICE, "resolve", f"{text}, but too short to be kept: {advice}")
 
 
-def _place(grant: Grant, way: Way, *, is_fetched: bool) -> Finding:
+def _place(grant: Grant, way: ThumbnailSteps, *, is_fetched: bool) -> Finding:
     """Say whether the configuration knows the origin of the image URL, and what to add if not."""
     target, url = way.origins.target(grant.url), URL(grant.url, encoded=True)
     origin = str(url.origin())
@@ -102,7 +102,7 @@ def _place(grant: Grant, way: Way, *, is_fetched: bool) -> Finding:
     return _foreign(target, origin, url, way, is_fetched=is_fetched)
 
 
-def _unknown_origin(origin: str, way: Way, *, is_fetched: bool) -> Finding:
+def _unknown_origin(origin: str, way: ThumbnailSteps, *, is_fetched: bool) -> Finding:
     """Report image URLs of the site itself under an address that the configuration does not name."""
     origins = [*way.settings.cloudreve.public_origins, origin]
     text = f"It is on {origin}. That seems to be Cloudreve itself, but cloudreve.public_origins does not name it."
@@ -110,7 +110,7 @@ def _unknown_origin(origin: str, way: Way, *, is_fetched: bool) -> Finding:
     return Finding(verdict, "image URL", text, f"[cloudreve]\npublic_origins = {json.dumps(origins)}")
 
 
-def _foreign(target: Target, origin: str, url: URL, way: Way, *, is_fetched: bool) -> Finding:
+def _foreign(target: Target, origin: str, url: URL, way: ThumbnailSteps, *, is_fetched: bool) -> Finding:
     if not target.guarded:
         return Finding(Verdict.OK, "image URL", f"It is on {origin}, which the configuration names.")
     if is_fetched:
@@ -120,7 +120,7 @@ def _foreign(target: Target, origin: str, url: URL, way: Way, *, is_fetched: boo
     return Finding(Verdict.PROBLEM, "image URL", text, f"[cloudreve]\nimage_hosts = {json.dumps(hosts)}")
 
 
-async def _fetch(grant: Grant, way: Way) -> Finding:
+async def _fetch(grant: Grant, way: ThumbnailSteps) -> Finding:
     limit, body, started = way.settings.pictures.max_bytes, bytearray(), time.perf_counter()
     async with way.images.fetch(grant.url, "") as arrival:
         if arrival is None:

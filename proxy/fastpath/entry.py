@@ -27,7 +27,7 @@ TIERS = (Source.MEMORY, Source.DISK, Source.REDIS)
 _NEAR = frozenset({*TIERS, Source.SEALED})
 
 
-class Way(NamedTuple):
+class Provenance(NamedTuple):
     """What an answer says of where it came from, and where that is counted."""
 
     counting: tuple[bytes, ...]
@@ -35,17 +35,17 @@ class Way(NamedTuple):
     tally: Tally
 
 
-class Ways(NamedTuple):
+class Provenances(NamedTuple):
     """What is said, depending on the tier that the picture comes from."""
 
-    near: Way
+    near: Provenance
     """Memory, or where none is shown."""
-    disk: Way
-    redis: Way
+    disk: Provenance
+    redis: Provenance
 
 
 @dataclass(slots=True)
-class Finished:
+class FinishedAnswer:
     """One answer. The bytes of its picture are the tiers'."""
 
     key: Key
@@ -67,7 +67,7 @@ class Finished:
     """How often the tiers had been told to forget something when this was made."""
     fixed: bytes
     """The head without the fields that tell seconds."""
-    ways: Ways
+    provenances: Provenances
     narrate: Callable[[float], object] | None
     tail: bytes = b""
     """The body where it is no picture."""
@@ -92,22 +92,24 @@ class Finished:
         self.picture = ref(picture)
         return True
 
-    def way(self, source: Source) -> Way:
+    def provenance(self, source: Source) -> Provenance:
         """Give what is said where the picture comes from there."""
-        return {Source.DISK: self.ways.disk, Source.REDIS: self.ways.redis}.get(source, self.ways.near)
+        return {Source.DISK: self.provenances.disk, Source.REDIS: self.provenances.redis}.get(
+            source, self.provenances.near
+        )
 
-    def head_for(self, now: float, date: bytes, way: Way) -> bytes:
+    def head_for(self, now: float, date: bytes, provenance: Provenance) -> bytes:
         """Make the head for this moment."""
         left = b"%d" % (self.grant.fresh_until - now)
-        return b"%b%bDate: %b\r\n\r\n%b" % (self.fixed, left.join(way.counting), date, self.tail)
+        return b"%b%bDate: %b\r\n\r\n%b" % (self.fixed, left.join(provenance.counting), date, self.tail)
 
 
 class Recalled(NamedTuple):
     """The picture for a known request."""
 
-    known: Finished
+    known: FinishedAnswer
     picture: Picture
-    way: Way
+    provenance: Provenance
     """Where it came from."""
     seconds: float
     """How long that took."""

@@ -27,10 +27,10 @@ from proxy.fastpath.asked import EVIDENCE, Wire
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.entry import (
     TIERS,
-    Finished,
+    FinishedAnswer,
+    Provenance,
+    Provenances,
     Recalled,
-    Way,
-    Ways,
     caching,
     counting,
     fixed,
@@ -40,7 +40,7 @@ from proxy.fastpath.entry import (
     route_of,
     tail_of,
 )
-from proxy.fastpath.key import Asked, Key, Keys
+from proxy.fastpath.key import Key, Keys, PendingRequest
 from proxy.http.problems import OUTCOME
 from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
@@ -54,7 +54,7 @@ KINDS = 64
 """So many kinds of answers and of lines there are about."""
 
 
-class HitPath:
+class FastPath:
     """Knows finished answers by the keys of their requests."""
 
     def __init__(
@@ -83,7 +83,7 @@ class HitPath:
         self._line = lru_cache(KINDS)(partial(refrain, "proxy.http", "request"))
         self._way = lru_cache(KINDS)(self._new_way)
         self._today = DateField(clock.ours)
-        self._finished: dict[Key, Finished] = {}
+        self._finished: dict[Key, FinishedAnswer] = {}
         self._recalled: LRUCache[str, int] = LRUCache(RECALLED)
         """The memory tier's version when a picture was last recalled, by its key."""
         self._eviction: FairEviction[Key] = FairEviction(clock.timer)
@@ -93,9 +93,9 @@ class HitPath:
         """Tell what is kept takes, as estimated, without the pictures."""
         return int(self._eviction.total)
 
-    def asked(self, key: Key) -> Asked:
+    def asked(self, key: Key) -> PendingRequest:
         """Take note of a request that has just come."""
-        return Asked(key, self._epoch, self._tiers.forgotten)
+        return PendingRequest(key, self._epoch, self._tiers.forgotten)
 
     def answer(self, key: Key) -> Wire | None:
         """Give the answer to a request, or None when it cannot be given at once."""
@@ -112,18 +112,18 @@ class HitPath:
         is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
         if not is_sure and not self._renew(known, now):
             return None
-        known.ways.near.tally.count += 1
-        known.ways.near.tally.sent_bytes += len(body)
+        known.provenances.near.tally.count += 1
+        known.provenances.near.tally.sent_bytes += len(body)
         if known.narrate is not None:
             known.narrate(0.0)
         return known.head, body
 
-    def knows(self, key: Key) -> Finished | None:
+    def knows(self, key: Key) -> FinishedAnswer | None:
         """Give what was known last of a request that asks for a picture, wherever that may be now."""
         known = self._finished.get(key)
         return known if known is not None and known.shown is not None else None
 
-    async def recall(self, known: Finished) -> Recalled | None:
+    async def recall(self, known: FinishedAnswer) -> Recalled | None:
         """Bring the picture of such a request, or None when it has to go the long way."""
         started, key = time.perf_counter(), known.picture_key
         ttl_s = self._ttl_s if self._comes_again(key) else 0.0
@@ -133,15 +133,15 @@ class HitPath:
         if found is None or not known.show(found[0]):
             self._drop(known.key)
             return None
-        return Recalled(known, found[0], known.way(found[1]), time.perf_counter() - started)
+        return Recalled(known, found[0], known.provenance(found[1]), time.perf_counter() - started)
 
     def give(self, recalled: Recalled) -> Wire:
         """Make an answer of what was brought, and count it."""
-        known, picture, way, seconds = recalled
-        way.tally.add(seconds, len(picture.body))
+        known, picture, provenance, seconds = recalled
+        provenance.tally.add(seconds, len(picture.body))
         if known.narrate is not None:
             known.narrate(seconds * 1000)
-        return known.head_for(self._now(), self._today(), way), picture.body
+        return known.head_for(self._now(), self._today(), provenance), picture.body
 
     def forget(self) -> None:
         """Forget all, that of requests under way too: visitors are to go elsewhere."""
@@ -174,7 +174,7 @@ class HitPath:
         if self._now() < until:
             self._keep(self._finished_by(asked, answer, request, response, until), answer.client)
 
-    def _renew(self, known: Finished, now: float) -> bool:
+    def _renew(self, known: FinishedAnswer, now: float) -> bool:
         """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
         version = self._memory.version
         if not self._stands(known, now):
@@ -189,10 +189,10 @@ class HitPath:
         self._eviction.touch(known.key)
         known.version = version
         known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.until)
-        known.head = known.head_for(now, self._today(), known.ways.near)
+        known.head = known.head_for(now, self._today(), known.provenances.near)
         return True
 
-    def _stands(self, known: Finished, now: float) -> bool:
+    def _stands(self, known: FinishedAnswer, now: float) -> bool:
         """Tell whether the grant still counts. Being driven out of memory does not end it, being forgotten does."""
         held = self._memory.lookup(known.grant_key) if known.grant_key else known.grant
         is_the_same = held == known.grant or (held is None and self._tiers.forgotten == known.forgotten)
@@ -211,11 +211,11 @@ class HitPath:
         return before is not None and version - before <= self._memory.count
 
     def _finished_by(
-        self, asked: Asked, answer: Answer, request: web.Request, response: web.StreamResponse, until: float
-    ) -> Finished:
+        self, asked: PendingRequest, answer: Answer, request: web.Request, response: web.StreamResponse, until: float
+    ) -> FinishedAnswer:
         shown, outcome = answer.shown, str(request[OUTCOME])
         told = {"method": "GET", "route": route_of(request), "status": response.status, "outcome": outcome}
-        return Finished(
+        return FinishedAnswer(
             key=asked.key,
             subject=answer.identity.subject,
             session=answer.session,
@@ -226,17 +226,19 @@ class HitPath:
             until=until,
             forgotten=asked.forgotten,
             fixed=fixed(response),
-            ways=Ways(*(self._way(outcome, caching(response), found_in(x, answer.handling)) for x in TIERS)),
+            provenances=Provenances(
+                *(self._way(outcome, caching(response), found_in(x, answer.handling)) for x in TIERS)
+            ),
             narrate=self._line(**told) if self._is_narrated else None,
             tail=tail_of(answer, response),
             picture=ref(shown.body) if shown is not None and isinstance(shown.body, Picture) else None,
         )
 
-    def _new_way(self, outcome: str, caching: str, handling: Handling) -> Way:
+    def _new_way(self, outcome: str, caching: str, handling: Handling) -> Provenance:
         tally = self._metrics.tally(outcome, handling.grant, handling.picture)
-        return Way(counting(caching, handling), tally)
+        return Provenance(counting(caching, handling), tally)
 
-    def _keep(self, known: Finished, client: Client) -> None:
+    def _keep(self, known: FinishedAnswer, client: Client) -> None:
         self._drop(known.key)
         self._finished[known.key] = known
         self._eviction.add(known.key, client, known.size_bytes)

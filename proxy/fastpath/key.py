@@ -7,15 +7,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from proxy.domain.variant import Format
-from proxy.fastpath.head import LineReader, Lines, Value
+from proxy.fastpath.head import FieldReader, Fields, Value
 from proxy.http.api import PATH as API_PATH
 from proxy.http.embedding_rule import OWN_SITE, page_of
 from proxy.http.framing import HOST
-from proxy.http.request_origin import FORWARDED, Front
+from proxy.http.request_origin import FORWARDED, RequestOrigin
 from proxy.http.sealed_urls import PREFIX
 from proxy.http.variant_rules import negotiated
 from proxy.sessions.cookie_syntax import read_cookie
-from proxy.sessions.cookies import Jar
+from proxy.sessions.cookies import SessionCookies
 from proxy.sessions.session import may_use_cookie
 from proxy.settings import Settings
 
@@ -84,7 +84,7 @@ class Key(NamedTuple):
         return sum(len(text) for text in texts if text is not None)
 
 
-class Asked(NamedTuple):
+class PendingRequest(NamedTuple):
     """The one request that a connection is answering."""
 
     key: Key
@@ -100,13 +100,13 @@ class Keys:
     A browser sends the same lines with every picture of a page: what they mean is found out once, and remembered.
     """
 
-    def __init__(self, front: Front, jar: Jar, settings: Settings) -> None:
-        self._front = front
-        self._jar = jar
+    def __init__(self, request_origin: RequestOrigin, cookies: SessionCookies, settings: Settings) -> None:
+        self._request_origin = request_origin
+        self._cookies = cookies
         self._formats = settings.pictures.formats
         self._is_on = settings.server.fast_path
         self._max_bytes = min(MAX_HEAD_BYTES, settings.server.max_header_bytes)
-        self._reader = LineReader()
+        self._reader = FieldReader()
         self._judged = lru_cache(CIRCUMSTANCES)(self._judge)
         self._known = lru_cache(BROWSERS)(self._meanings)
         self._one = lru_cache(BROWSERS)(_same)
@@ -147,7 +147,7 @@ class Keys:
         bare = self._one(Meaning(circumstances, lines.exact))
         return full, bare, self._one(Meaning(circumstances, lines.exact, bearer)) if is_own else None
 
-    def _circumstances(self, lines: Lines, *, is_trusted: bool) -> Circumstances | None:
+    def _circumstances(self, lines: Fields, *, is_trusted: bool) -> Circumstances | None:
         _, _, accept, origin, site, referer, host, *forwarded = lines.decisive
         said = _said(forwarded) if is_trusted else ()
         if said is None:
@@ -172,7 +172,7 @@ class Keys:
             for name, value in (("Origin", origin), ("Sec-Fetch-Site", site), ("Referer", referer))
             if (text := _text(value)) is not None
         }
-        base = self._front.origin_by(_text(host) or "", _lines(forwarded))
+        base = self._request_origin.origin_by(_text(host) or "", _lines(forwarded))
         own_origin = base or f"http://{_text(host)}"
         return Circumstances(
             format=negotiated((_text(accept) or "",), self._formats),
@@ -180,7 +180,7 @@ class Keys:
             origin=headers.get("Origin"),
             own_origin=own_origin,
             base=base,
-            cookie_name=self._jar.session_name(own_origin) if may_use_cookie(headers) else None,
+            cookie_name=self._cookies.session_name(own_origin) if may_use_cookie(headers) else None,
         )
 
 

@@ -11,19 +11,19 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
 from proxy.fastpath.asked import Wire
-from proxy.fastpath.entry import Finished
-from proxy.fastpath.index import HitPath
-from proxy.fastpath.key import SHORT_BYTES, Asked, Key
+from proxy.fastpath.entry import FinishedAnswer
+from proxy.fastpath.index import FastPath
+from proxy.fastpath.key import SHORT_BYTES, Key, PendingRequest
 from proxy.http.aiohttp_private import Connection
 from proxy.http.aiohttp_server import ConnectionServer, Runner
-from proxy.http.connection_limits import Crowd
+from proxy.http.connection_limits import ConnectionLimits
 
 _SMALL_BYTES = 8192
 _JOINING = asyncio.WriteTransport.writelines
 """Until Python 3.11 asyncio's own transports copy all buffers into one: a copy of the picture for each slow reader."""
 
 
-class HitProtocol(Connection):
+class FastPathProtocol(Connection):
     """One connection. Answers by itself where it is certain that aiohttp has nothing to say before.
 
     That is between requests, when nothing is held back. aiohttp is given one request at a time, so that no answer is
@@ -35,7 +35,7 @@ class HitProtocol(Connection):
 
     __slots__ = ("_awaited", "_hits", "_is_trusted", "_last", "_task", "asked")
 
-    def __init__(self, hits: HitPath, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
+    def __init__(self, hits: FastPath, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
         super().__init__(server, **options)
         self._hits = hits
         self._awaited: bytes | None = None
@@ -45,7 +45,7 @@ class HitProtocol(Connection):
         self._is_trusted = False
         self._last: tuple[bytes, Key] | None = None
         """The last request that was read here, and what it means: clients that repeat it are spared the reading."""
-        self.asked: Asked | None = None
+        self.asked: PendingRequest | None = None
         """The request that is being answered; None where its answer is not remembered."""
 
     @property
@@ -100,7 +100,7 @@ class HitProtocol(Connection):
             self._hand_over(self._awaited)
         super().close()
 
-    async def _answer_later(self, raw: bytes, known: Finished) -> None:
+    async def _answer_later(self, raw: bytes, known: FinishedAnswer) -> None:
         recalled = None
         try:
             recalled = await self._hits.recall(known)
@@ -140,37 +140,39 @@ def write(transport: asyncio.WriteTransport, wire: Wire) -> None:
         transport.writelines(wire)
 
 
-class HitRunner(Runner):
+class FastPathRunner(Runner):
     """Runs an application with the hit path in front."""
 
-    __slots__ = ("_crowd", "_hits")
+    __slots__ = ("_connection_limits", "_hits")
 
-    def __init__(self, app: web.Application, hits: HitPath, crowd: Crowd, **options: Any) -> None:  # noqa: ANN401 - aiohttp's
+    def __init__(
+        self, app: web.Application, hits: FastPath, connection_limits: ConnectionLimits, **options: Any
+    ) -> None:  # noqa: ANN401 - aiohttp's
         super().__init__(app, **options)
         self._hits = hits
-        self._crowd = crowd
+        self._connection_limits = connection_limits
 
     def _served_by(self, server: Server) -> Server:
-        return _HitServer(server, self._hits, self._crowd)
+        return _FastPathServer(server, self._hits, self._connection_limits)
 
 
-class _HitServer(ConnectionServer):
-    def __init__(self, server: Server, hits: HitPath, crowd: Crowd) -> None:
+class _FastPathServer(ConnectionServer):
+    def __init__(self, server: Server, hits: FastPath, connection_limits: ConnectionLimits) -> None:
         super().__init__(server)
         self._hits = hits
-        self._crowd = crowd
+        self._connection_limits = connection_limits
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Let a visitor in."""
         super().connection_made(handler, transport)
         if isinstance(handler, Connection):
-            self._crowd.enter(handler)
+            self._connection_limits.enter(handler)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """See a visitor out."""
         super().connection_lost(handler, exc)
         if isinstance(handler, Connection):
-            self._crowd.leave(handler)
+            self._connection_limits.leave(handler)
 
     def __call__(self) -> RequestHandler:
-        return HitProtocol(self._hits, self, loop=self._loop, **self._kwargs)
+        return FastPathProtocol(self._hits, self, loop=self._loop, **self._kwargs)

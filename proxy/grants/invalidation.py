@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from cachetools import TLRUCache
 
-from proxy.cache.shared_values import Notes
-from proxy.coalesce.singleflight import Flights
+from proxy.cache.shared_values import SharedValues
+from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.freshness import DATE_PRECISION_S
 from proxy.domain.keys import changed_key
 from proxy.domain.model import Grant, Identity, IdentityKind, Refusal
@@ -40,10 +40,12 @@ NEVER = Change()
 class Changes:
     """Each user's last change, told to all processes of one disk or Redis within `LOOK_S`, and here at once."""
 
-    def __init__(self, notes: Notes, clock: Clock, flights: Flights[None], lasts_s: float) -> None:
-        self._notes = notes
+    def __init__(
+        self, shared_values: SharedValues, clock: Clock, singleflight: Singleflight[None], lasts_s: float
+    ) -> None:
+        self._shared_values = shared_values
         self._clock = clock
-        self._flights = flights
+        self._singleflight = singleflight
         self._lasts_s = lasts_s
         self._known: TLRUCache[str, Change] = TLRUCache(
             KNOWN_USERS, ttu=lambda _, change, __: change.sure_until, timer=clock.now
@@ -54,9 +56,9 @@ class Changes:
         if identity.kind is not IdentityKind.USER:
             return
         key, at = changed_key(identity.subject), repr(self._clock.now())
-        self._notes.remember(key, at, self._lasts_s)
+        self._shared_values.remember(key, at, self._lasts_s)
         self._known.pop(identity.subject, None)
-        outcome, _ = self._flights.join(f"{key} {at}", lambda: self._notes.keep(key, at, self._lasts_s))
+        outcome, _ = self._singleflight.join(f"{key} {at}", lambda: self._shared_values.keep(key, at, self._lasts_s))
         await outcome
 
     async def last(self, identity: Identity) -> Change:
@@ -66,8 +68,8 @@ class Changes:
         known = self._known.get(identity.subject)
         if known is None:
             key, sure_until = changed_key(identity.subject), self._clock.now() + LOOK_S
-            shared = await self._notes.shared(key)
-            own = self._notes.lookup(key)  # after what takes time
+            shared = await self._shared_values.shared(key)
+            own = self._shared_values.lookup(key)  # after what takes time
             at = max([_time(own), *(self._heard(text) for text in shared if text != own)])
             known = self._known[identity.subject] = Change(at, sure_until)
         return known

@@ -9,8 +9,8 @@ from functools import partial
 from typing import NamedTuple, TypeGuard
 
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.distributed_singleflight import Alone, Cluster
-from proxy.coalesce.singleflight import Flights
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.client import Client, client_of
 from proxy.domain.codec import encode
 from proxy.domain.errors import AccountFailed, Busy, InvalidToken, Refused, StillGenerating, TooSlow, Unreachable
@@ -70,8 +70,8 @@ class Grants:
         resolver: Resolver,
         clock: Clock,
         metrics: Metrics,
-        flights: Flights[Grant | Refusal],
-        cluster: Cluster | Alone,
+        singleflight: Singleflight[Grant | Refusal],
+        distributed: DistributedSingleflight | LocalSingleflight,
         changes: Changes | None,
         settings: Settings,
     ) -> None:
@@ -79,8 +79,8 @@ class Grants:
         self._resolver = resolver
         self._clock = clock
         self._metrics = metrics
-        self._flights = flights
-        self._cluster = cluster
+        self._singleflight = singleflight
+        self._distributed = distributed
         self._changes = changes
         self._settings = settings
 
@@ -136,7 +136,7 @@ class Grants:
         So too when one had set out before the visitor's last change.
         """
         while True:
-            outcome, collapsed = self._flights.join(key, lambda: self._load(key, visitor, request, 0.0))
+            outcome, collapsed = self._singleflight.join(key, lambda: self._load(key, visitor, request, 0.0))
             if collapsed:
                 self._metrics.collapsed("grant")
                 self._resolver.hurry(visitor, request)
@@ -155,7 +155,7 @@ class Grants:
         is_due = self._clock.now() >= renew_at(grant, self._settings.grants.renew_s)
         if is_due and not self._resolver.breaker.is_open:
             with suppress(Busy):
-                self._flights.join(key, lambda: self._load(key, visitor, request, grant.fresh_until))
+                self._singleflight.join(key, lambda: self._load(key, visitor, request, grant.fresh_until))
 
     def _allowed(self, entry: Grant | Refusal) -> Grant:
         if isinstance(entry, Refusal):
@@ -215,7 +215,7 @@ class Grants:
         with self._resolver.admitted(visitor, request):
             turn = self._resolver.next_turn(visitor, request)
             load = partial(self._resolve, key, visitor, request)
-            return await self._cluster.share(key, find, load, encode, keep, turn)
+            return await self._distributed.share(key, find, load, encode, keep, turn)
 
     def _lasts(self, entry: Entry | None, after: float, changed: Change) -> TypeGuard[Grant]:
         return isinstance(entry, Grant) and self._counts(entry, changed) and entry.fresh_until > after

@@ -10,8 +10,8 @@ from weakref import WeakValueDictionary
 
 from cachetools import LRUCache, TTLCache
 
-from proxy.coalesce.distributed_singleflight import Alone, Cluster
-from proxy.coalesce.fair_queue import FairLimit
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.client import client_of
 from proxy.domain.freshness import backoff_s
 from proxy.domain.keys import turn_key
@@ -37,14 +37,14 @@ class Resolver:
     def __init__(
         self,
         cloudreve: Cloudreve,
-        cluster: Cluster | Alone,
-        limit: FairLimit,
+        distributed: DistributedSingleflight | LocalSingleflight,
+        limit: FairQueue,
         deadline_s: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.breaker = cloudreve.breaker
         self._cloudreve = cloudreve
-        self._cluster = cluster
+        self._distributed = distributed
         self._limit = limit
         self._deadline_s = deadline_s
         self._sleep = sleep
@@ -80,7 +80,7 @@ class Resolver:
         turn = self._turns.setdefault(name, asyncio.Lock())
         async with turn:
             if name not in self._generated:
-                return await (self._cluster.take_turns(name, work, _is_grant) if is_shared else work())
+                return await (self._distributed.take_turns(name, work, _is_grant) if is_shared else work())
         return await work()
 
     async def _patiently(self, name: str, visitor: Visitor, request: ThumbRequest) -> Resolution:

@@ -10,12 +10,12 @@ from proxy.domain.response_fields import Handling, cache_status, joined
 from proxy.fastpath.asked import EVIDENCE
 from proxy.gateway import Gateway
 from proxy.grants.lookup import Granted
-from proxy.http.api_envelope import Reply, link, no
+from proxy.http.api_envelope import ApiAnswer, link, no
 from proxy.http.cross_origin import CrossOrigin
 from proxy.http.negotiation import Negotiation, size_query
 from proxy.http.problems import OUTCOME, REQUEST_ID, note, request_id
-from proxy.http.request_origin import Front
-from proxy.http.sealed_access import Sealed
+from proxy.http.request_origin import RequestOrigin
+from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import PREFIX
 from proxy.http.thumb import question
 from proxy.pictures.respond import Answer
@@ -29,8 +29,8 @@ class ThumbApi:
     def __init__(
         self,
         gateway: Gateway,
-        sealed: Sealed,
-        front: Front,
+        sealed: SealedAccess,
+        request_origin: RequestOrigin,
         cross_origin: CrossOrigin,
         negotiation: Negotiation,
         max_uri_bytes: int,
@@ -39,7 +39,7 @@ class ThumbApi:
         self._cross_origin = cross_origin
         self._gateway = gateway
         self._sealed = sealed
-        self._front = front
+        self._request_origin = request_origin
         self._max_uri_bytes = max_uri_bytes
 
     def routes(self) -> list[web.RouteDef]:
@@ -57,9 +57,9 @@ class ThumbApi:
         try:
             # Cookies do not count here: clients of this API send tokens, and a page without one is signed out.
             size = self._negotiation.size(request)
-            asked = question(request, self._front, size, self._max_uri_bytes)
+            asked = question(request, self._request_origin, size, self._max_uri_bytes)
             granted = await self._gateway.grant(asked)
-            url = self._front.base(request) + PREFIX + self._sealed.seal(granted) + size_query(size)
+            url = self._request_origin.base(request) + PREFIX + self._sealed.seal(granted) + size_query(size)
         except ProxyError as error:
             note(request, error)
             response = _response(no(error, for_anybody=asked is None or asked.uri.filesystem == "share"))
@@ -72,7 +72,7 @@ class ThumbApi:
         return response
 
 
-def _response(reply: Reply) -> web.Response:
+def _response(reply: ApiAnswer) -> web.Response:
     return web.Response(status=reply.status, headers=dict(reply.fields), body=reply.body)
 
 

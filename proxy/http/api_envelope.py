@@ -21,7 +21,7 @@ _NO_THUMBNAIL = 40077
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ApiAnswer:
     """An HTTP answer in Cloudreve's shape."""
 
     status: HTTPStatus
@@ -41,12 +41,12 @@ class _Envelope(msgspec.Struct, omit_defaults=True):
     correlation_id: str = ""
 
 
-def link(url: str, expires: float) -> Reply:
+def link(url: str, expires: float) -> ApiAnswer:
     """Give a thumbnail's URL, and until when it may be used: unix time in seconds."""
     return _said(_Envelope(0, _Link(url, datetime.fromtimestamp(expires, UTC)), ""))
 
 
-def no(error: ProxyError, *, for_anybody: bool) -> Reply:
+def no(error: ProxyError, *, for_anybody: bool) -> ApiAnswer:
     """Give the reason why there is no URL.
 
     What Cloudreve refuses, or would refuse, is answered its way: status 200, with the reason in `code`. Any other error
@@ -65,11 +65,13 @@ def no(error: ProxyError, *, for_anybody: bool) -> Reply:
         return _said(_Envelope(_LOGIN_REQUIRED, None, "Login required"))
     code = _LOGIN_REQUIRED if isinstance(error, InvalidToken) else error.code or int(error.status)
     fields = (_TYPE, *(field for field in problem_fields(error) if field[0] != _TYPE[0]))
-    return Reply(error.status, fields, _body(_Envelope(code, None, error.detail or error.title, error.correlation_id)))
+    return ApiAnswer(
+        error.status, fields, _body(_Envelope(code, None, error.detail or error.title, error.correlation_id))
+    )
 
 
-def _said(envelope: _Envelope) -> Reply:
-    return Reply(HTTPStatus.OK, (_TYPE, _CACHING, ("Vary", VARY_PUBLIC), *SAFETY), _body(envelope))
+def _said(envelope: _Envelope) -> ApiAnswer:
+    return ApiAnswer(HTTPStatus.OK, (_TYPE, _CACHING, ("Vary", VARY_PUBLIC), *SAFETY), _body(envelope))
 
 
 def _body(envelope: _Envelope) -> bytes:

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from proxy.fastpath.index import HitPath
+from proxy.fastpath.index import FastPath
 from proxy.http.aiohttp_private import announce_end
 from proxy.http.embed import Fallback
 from proxy.http.health import Health
@@ -18,10 +18,10 @@ from proxy.http.problems import LEFT, OUTCOME, Handler, problems
 from proxy.http.request_log import RequestLog
 from proxy.observe.metrics import Metrics
 from proxy.passthrough.routes import PASSED, Passthrough, leave_bare
-from proxy.sessions.cookies import Jar
+from proxy.sessions.cookies import SessionCookies
 
 
-class Site:
+class Applications:
     """Builds both applications, and counts and logs every request."""
 
     def __init__(
@@ -29,14 +29,14 @@ class Site:
         metrics: Metrics,
         log: RequestLog,
         health: Health,
-        hits: HitPath,
-        jar: Jar,
+        hits: FastPath,
+        cookies: SessionCookies,
         passthrough: Passthrough | None,
         fallback: Fallback | None,
         routes: Iterable[web.RouteDef],
     ) -> None:
         self.hits = hits
-        self._jar = jar
+        self._cookies = cookies
         self._passthrough = passthrough
         self._fallback = fallback
         self._metrics = metrics
@@ -51,7 +51,7 @@ class Site:
         if self._passthrough is not None:
             app.add_routes(self._passthrough.routes())
             app.on_shutdown.append(self._passthrough.hang_up)
-        app.on_response_prepare.append(self._jar.renew)
+        app.on_response_prepare.append(self._cookies.renew)
         app.on_response_prepare.append(self._health.let_go)
         app.on_response_prepare.append(self.hits.offer)  # last, when nothing more is added to the head
         return app

@@ -20,7 +20,7 @@ ONE_IN = 8
 """When room is needed, one connection in this many is closed at once."""
 
 
-class Crowd:
+class ConnectionLimits:
     """The visitors' connections of one process, `most` at once.
 
     A visitor may take `server.header_timeout_s` for the head of a request, counted from the connection's opening or

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from proxy.domain.response_fields import Fields
 from proxy.http.problems import Handler
-from proxy.http.request_origin import Front
+from proxy.http.request_origin import RequestOrigin
 
 VARY: Fields = (("Vary", "Origin"),)
 _PREFLIGHT: Fields = (
@@ -31,17 +31,21 @@ class CrossOrigin:
     """Scripts of the origins that the configuration lists, and with pass-through those that Cloudreve allows."""
 
     def __init__(
-        self, origins: Collection[str], front: Front, site_fields: SiteFields | None, site: Handler | None
+        self,
+        origins: Collection[str],
+        request_origin: RequestOrigin,
+        site_fields: SiteFields | None,
+        site: Handler | None,
     ) -> None:
         self._origins = origins
-        self._front = front
+        self._request_origin = request_origin
         self._site_fields = site_fields
         self._site = site
 
     async def fields(self, request: web.Request) -> Fields:
         """Make the fields that go with an answer."""
         origin = request.headers.get("Origin")
-        if origin is None or origin == self._front.own_origin(request):
+        if origin is None or origin == self._request_origin.own_origin(request):
             return VARY
         if origin in self._origins:
             return (("Access-Control-Allow-Origin", origin), ("Access-Control-Allow-Credentials", "true"), *VARY)
@@ -51,7 +55,7 @@ class CrossOrigin:
         """Give what Cloudreve says to scripts of an origin; nothing without pass-through."""
         if self._site_fields is None:
             return ()
-        return await self._site_fields(origin, urlsplit(self._front.own_origin(request)).netloc)
+        return await self._site_fields(origin, urlsplit(self._request_origin.own_origin(request)).netloc)
 
     async def preflight(self, request: web.Request) -> web.StreamResponse:
         """Tell a script whether it may ask: by the configuration, else with pass-through as Cloudreve does."""

@@ -12,7 +12,7 @@ from proxy.domain.request_fields import Preflight, preflight
 from proxy.domain.response_fields import Fields, joined
 from proxy.http.embedding_rule import Embedding, page_of, wants_picture
 from proxy.http.problems import Handler, is_problem, problem_of
-from proxy.http.request_origin import Front
+from proxy.http.request_origin import RequestOrigin
 
 _PUBLIC = preflight(Preflight.PUBLIC)
 _PRIVATE = preflight(Preflight.PRIVATE, Preflight.PUBLIC)
@@ -22,13 +22,13 @@ _PREFLIGHT = (("Access-Control-Allow-Methods", "GET, HEAD"), ("Access-Control-Ma
 class Embed:
     """Decides whether the page that a request comes from may show a picture, and tells its browser."""
 
-    def __init__(self, embedding: Embedding, front: Front) -> None:
+    def __init__(self, embedding: Embedding, request_origin: RequestOrigin) -> None:
         self._embedding = embedding
-        self._front = front
+        self._request_origin = request_origin
 
     def fields(self, request: web.Request, identity: Identity) -> Fields:
         """Make the fields that go with a picture; raise NotEmbeddable when the asking page may not show it."""
-        own_origin = self._front.own_origin(request)
+        own_origin = self._request_origin.own_origin(request)
         refusal = self._embedding.refusal(request.headers, own_origin, is_public=identity.is_public)
         if refusal is not None:
             raise NotEmbeddable(refusal)
@@ -36,11 +36,11 @@ class Embed:
 
     def opened_to(self, origin: str) -> Embed:
         """Give the same for one more origin."""
-        return Embed(self._embedding.opened_to(origin), self._front)
+        return Embed(self._embedding.opened_to(origin), self._request_origin)
 
     def other_page(self, request: web.Request) -> str | None:
         """Name the origin of the other site's page that a request comes from, unless it is listed."""
-        page = page_of(request.headers, self._front.own_origin(request))
+        page = page_of(request.headers, self._request_origin.own_origin(request))
         return None if page in self._embedding.private_origins else page
 
     async def preflight(self, request: web.Request) -> web.Response:

@@ -25,7 +25,7 @@ _PAIR = re.compile(r'\s*([A-Za-z]+)=("[^"]*"|[^\s"]+)\s*')
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ForwardedFor:
     """How a visitor reached us, as far as it can be believed."""
 
     client: str
@@ -63,19 +63,19 @@ class Proxies:
         parsed = _address(address)
         return parsed is not None and any(parsed in network for network in self._networks)
 
-    def seen(self, peer: str, fields: Fields) -> Seen:
+    def seen(self, peer: str, fields: Fields) -> ForwardedFor:
         """Tell how a visitor reached us, going back from the peer of our connection for as long as there is trust.
 
         Some proxies set X-Forwarded-*, others `Forwarded`, and each passes on what a visitor sent of the other kind:
         where both are there and differ, nothing is believed.
         """
-        return self.told(peer, fields) if self.trusts(peer) else Seen(peer)
+        return self.told(peer, fields) if self.trusts(peer) else ForwardedFor(peer)
 
-    def told(self, peer: str, fields: Fields) -> Seen:
+    def told(self, peer: str, fields: Fields) -> ForwardedFor:
         """Tell it where the peer is trusted."""
         told = {self._told(peer, hops) for hops in (_customary(fields), _standard(fields)) if hops}
         if len(told) != 1:
-            return Seen(peer)
+            return ForwardedFor(peer)
         hop = told.pop()
         return _seen(hop.client, hop.scheme.lower(), (hop.host or ",".join(fields("Host"))).lower())
 
@@ -121,12 +121,12 @@ def _hop(element: str) -> _Hop | None:
     return _Hop(said.get("for", ""), said.get("proto", ""), said.get("host", "")) if all(pairs) else None
 
 
-def _seen(client: str, scheme: str, host: str) -> Seen:
+def _seen(client: str, scheme: str, host: str) -> ForwardedFor:
     """Keep scheme and host only where they can be part of an origin."""
     if scheme not in _DEFAULT_PORTS:
-        return Seen(client)
+        return ForwardedFor(client)
     host = host.removesuffix(_DEFAULT_PORTS[scheme])
-    return Seen(client, scheme, host if _HOST.fullmatch(host) else None)
+    return ForwardedFor(client, scheme, host if _HOST.fullmatch(host) else None)
 
 
 def _node(text: str) -> str:

@@ -34,7 +34,7 @@ class Limits(NamedTuple):
     fields: int
 
 
-class Taken(NamedTuple):
+class ReceivedHead(NamedTuple):
     """The first request of what has come, as far as it is there."""
 
     raw: bytes
@@ -54,7 +54,7 @@ class HeadReader:
         self._seen = 0
         """How much of the incomplete head has been looked through."""
 
-    def take(self, data: bytes) -> Taken:
+    def take(self, data: bytes) -> ReceivedHead:
         """Take the next head. Raises a ProxyError as soon as it is certain that none comes that can be answered."""
         if data.startswith(b"\r\n"):
             data = data[_EMPTY_LINES.match(data).end() :]  # type: ignore[union-attr]  # it matches nothing, too
@@ -63,10 +63,10 @@ class HeadReader:
         self._check(data, size)
         if end < 0:
             self._seen = size
-            return Taken(b"", b"", data)
+            return ReceivedHead(b"", b"", data)
         self._seen = 0
         raw = data[:size]
-        return Taken(raw, _in_one_form(raw), data[size:])
+        return ReceivedHead(raw, _in_one_form(raw), data[size:])
 
     def _check(self, data: bytes, size: int) -> None:
         """Look through what is new in the first `size` bytes."""

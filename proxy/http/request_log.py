@@ -14,7 +14,7 @@ from proxy.domain.file_uri import parse
 from proxy.domain.log_digests import LogDigests
 from proxy.domain.model import Credentials, FileUri
 from proxy.http.problems import ERROR, LEFT, request_id
-from proxy.http.request_origin import Front
+from proxy.http.request_origin import RequestOrigin
 from proxy.http.thumb_request import bearer
 from proxy.observe.failures import Facts, Failures, Kind
 from proxy.observe.prerendered import refrain
@@ -38,14 +38,14 @@ class RequestLog:
         self,
         known_user: Callable[[Credentials], str],
         cookie: Callable[[web.Request], str | None],
-        front: Front,
+        request_origin: RequestOrigin,
         digests: LogDigests,
         failures: Failures,
         settings: Settings,
     ) -> None:
         self._known_user = known_user
         self._cookie = cookie
-        self._front = front
+        self._request_origin = request_origin
         self._digests = digests
         self._failures = failures
         self._max_uri_bytes = settings.server.max_uri_bytes
@@ -86,7 +86,7 @@ class RequestLog:
             self._failures.tell(kind, facts._replace(correlation_id=correlation_id))
 
     def _facts(self, request: web.Request, route: str, status: int | None) -> Facts:
-        user, uri, client = self._user(request), self._uri(request), self._front.client(request)
+        user, uri, client = self._user(request), self._uri(request), self._request_origin.client(request)
         visitor = self._digests.user(user) if user else self._digests.address(client) if client else None
         return Facts(
             request_id=request_id(request),
@@ -94,7 +94,7 @@ class RequestLog:
             status=status,
             file=self._digests.file(uri, user) if uri is not None else None,
             visitor=visitor,
-            client=self._front.seen(request).client or None if self._tells_address else None,
+            client=self._request_origin.seen(request).client or None if self._tells_address else None,
         )
 
     def _user(self, request: web.Request) -> str:

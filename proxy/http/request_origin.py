@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from proxy.domain.client import Client, client_at
-from proxy.http.forwarded import Proxies, Seen
+from proxy.http.forwarded import ForwardedFor, Proxies
 from proxy.settings import ServerSettings
 
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
 """Fields in which proxies say how a visitor reached them."""
-_SEEN = web.RequestKey("seen", Seen)
+_SEEN = web.RequestKey("seen", ForwardedFor)
 
 
-class Front:
+class RequestOrigin:
     """Tells visitors' addresses and the gateway's own origin, by the configuration and by trusted proxies."""
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -25,13 +25,13 @@ class Front:
         self._public_origin, self.path = _split(settings.public_origin or "")
         """The path is what a proxy in front strips; empty where it strips none."""
 
-    def seen(self, request: web.Request) -> Seen:
+    def seen(self, request: web.Request) -> ForwardedFor:
         """Give the visitor's address, and the scheme and host it has used, as trusted proxies tell them."""
         seen = request.get(_SEEN)
         if seen is None:
             headers, peer = request.headers, request.remote or ""
             says = any(name in headers for name in FORWARDED)
-            seen = self._proxies.seen(peer, lambda name: headers.getall(name, ())) if says else Seen(peer)
+            seen = self._proxies.seen(peer, lambda name: headers.getall(name, ())) if says else ForwardedFor(peer)
             request[_SEEN] = seen
         return seen
 

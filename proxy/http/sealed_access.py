@@ -18,7 +18,7 @@ from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 
 
-class Sealed:
+class SealedAccess:
     """Needs no identity and no tier to answer: the grant comes with the request, sealed."""
 
     def __init__(

@@ -8,8 +8,8 @@ from proxy.domain.model import PictureRequest
 from proxy.http.cross_origin import CrossOrigin
 from proxy.http.embed import Embed
 from proxy.http.negotiation import Negotiation
-from proxy.http.request_origin import Front
-from proxy.http.sealed_access import Sealed
+from proxy.http.request_origin import RequestOrigin
+from proxy.http.sealed_access import SealedAccess
 from proxy.http.thumb import write
 
 PREFIX = "/thumb/s/"
@@ -20,13 +20,18 @@ class SealedUrls:
     """Shows pictures to those who were given their URLs. Other credentials in the request are ignored."""
 
     def __init__(
-        self, sealed: Sealed, front: Front, embed: Embed, cross_origin: CrossOrigin, negotiation: Negotiation
+        self,
+        sealed: SealedAccess,
+        request_origin: RequestOrigin,
+        embed: Embed,
+        cross_origin: CrossOrigin,
+        negotiation: Negotiation,
     ) -> None:
         self._negotiation = negotiation
         self._embed = embed
         self._cross_origin = cross_origin
         self._sealed = sealed
-        self._front = front
+        self._request_origin = request_origin
 
     def routes(self) -> list[web.RouteDef]:
         """Make the routes; HEAD comes with GET."""
@@ -35,7 +40,7 @@ class SealedUrls:
     async def _show(self, request: web.Request) -> web.StreamResponse:
         validators = request.headers.getall("If-None-Match", ())
         if_none_match = ", ".join(validators) if validators else None
-        wanted = PictureRequest(self._negotiation.variant(request), if_none_match, self._front.client(request))
+        wanted = PictureRequest(self._negotiation.variant(request), if_none_match, self._request_origin.client(request))
         answer = await self._sealed.answer(request.match_info["sealed"], wanted)
         return await write(request, answer, await self._embed_for(request), self._negotiation)
 

@@ -18,12 +18,12 @@ from proxy.http.aiohttp_private import HeadFirst
 from proxy.http.embed import Embed
 from proxy.http.negotiation import Negotiation
 from proxy.http.problems import OUTCOME, note
-from proxy.http.request_origin import Front
+from proxy.http.request_origin import RequestOrigin
 from proxy.http.reset import reset
 from proxy.http.thumb_request import thumb_request
 from proxy.pictures.respond import Answer, Shown
-from proxy.pictures.stream_buffer import Download
-from proxy.sessions.cookies import Jar
+from proxy.pictures.stream_buffer import StreamBuffer
+from proxy.sessions.cookies import SessionCookies
 
 LARGE_BYTES = 16 * 1024
 """The head of a larger body is sent apart from it: sent together, they are copied for each visitor."""
@@ -33,13 +33,19 @@ class Thumbs:
     """Shows pictures to those who may see them."""
 
     def __init__(
-        self, gateway: Gateway, jar: Jar, front: Front, embed: Embed, negotiation: Negotiation, max_uri_bytes: int
+        self,
+        gateway: Gateway,
+        cookies: SessionCookies,
+        request_origin: RequestOrigin,
+        embed: Embed,
+        negotiation: Negotiation,
+        max_uri_bytes: int,
     ) -> None:
         self._embed = embed
         self._negotiation = negotiation
         self._gateway = gateway
-        self._jar = jar
-        self._front = front
+        self._cookies = cookies
+        self._request_origin = request_origin
         self._max_uri_bytes = max_uri_bytes
 
     def routes(self) -> list[web.RouteDef]:
@@ -48,12 +54,12 @@ class Thumbs:
 
     async def _thumb(self, request: web.Request) -> web.StreamResponse:
         variant = self._negotiation.variant(request)
-        asked = question(request, self._front, variant, self._max_uri_bytes, self._jar.session(request))
+        asked = question(request, self._request_origin, variant, self._max_uri_bytes, self._cookies.session(request))
         return await write(request, await self._gateway.answer(asked), self._embed, self._negotiation)
 
 
 def question(
-    request: web.Request, front: Front, variant: Variant, max_uri_bytes: int, cookie: str | None = None
+    request: web.Request, request_origin: RequestOrigin, variant: Variant, max_uri_bytes: int, cookie: str | None = None
 ) -> ThumbRequest:
     """Read what the visitor asks for; raise BadRequest or InvalidToken when that cannot be told."""
     return thumb_request(
@@ -62,7 +68,7 @@ def question(
         ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
         if_none_match=request.headers.getall("If-None-Match", ()),
         variant=variant,
-        client=front.client(request),
+        client=request_origin.client(request),
         cookie=cookie,
         max_uri_bytes=max_uri_bytes,
     )
@@ -91,7 +97,7 @@ def _is_range(request: web.Request, etag: str | None) -> bool:
     return request.method == "GET" and is_wanted(ranges, if_range, etag)
 
 
-async def _part(request: web.Request, body: Picture | Download, fields: CIMultiDict[str]) -> web.StreamResponse:
+async def _part(request: web.Request, body: Picture | StreamBuffer, fields: CIMultiDict[str]) -> web.StreamResponse:
     """Send one range of the complete picture: one that arrives is waited for."""
     whole = (body if isinstance(body, Picture) else await body.whole()).body
     part = byte_range(request.headers["Range"], len(whole))
@@ -115,7 +121,7 @@ async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) ->
     return await _stream(request, response, shown.body)
 
 
-async def _stream(request: web.Request, response: web.StreamResponse, download: Download) -> web.StreamResponse:
+async def _stream(request: web.Request, response: web.StreamResponse, download: StreamBuffer) -> web.StreamResponse:
     """Send what arrives; a picture that breaks off must not look complete, so its connection is reset."""
     try:
         async for chunk in download.chunks():

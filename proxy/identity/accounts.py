@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from proxy.coalesce.singleflight import Flights
+from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import CORRECT_ACCOUNT, AccountFailed, ProxyError
 from proxy.domain.model import Credentials, FileUri, Identity, IdentityKind, Visitor
 from proxy.identity.claims import read_claims
@@ -33,7 +33,7 @@ class Account:
         self._settings = settings
         self._oauth = oauth
         self._clock = clock
-        self._flights: Flights[None] = Flights(1)
+        self._singleflight: Singleflight[None] = Singleflight(1)
         self._refresh = "" if settings.email else settings.secret_text
         self._visitor: Visitor | None = None
         self._due_at = 0.0
@@ -62,12 +62,12 @@ class Account:
     async def renew(self) -> None:
         """Get a new token, in one flight, unless that has just failed."""
         if self._clock.now() >= self._failed_until:
-            flight, _ = self._flights.join("", self._sign_in)
+            flight, _ = self._singleflight.join("", self._sign_in)
             await flight
 
     async def aclose(self) -> None:
         """End what is under way."""
-        await self._flights.aclose()
+        await self._singleflight.aclose()
 
     async def _sign_in(self) -> None:
         reason = f"Cloudreve does not accept the {'email and password' if self._settings.email else 'refresh token'}"

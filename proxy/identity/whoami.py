@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cachetools import LRUCache, TTLCache
 
-from proxy.coalesce.fair_queue import FairLimit
-from proxy.coalesce.singleflight import Flights
+from proxy.coalesce.fair_queue import FairQueue
+from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.client import Client
 from proxy.domain.errors import Busy, Refused
 from proxy.domain.keys import token_digest
@@ -27,12 +27,17 @@ class Whoami:
     """Asks Cloudreve whose a token is. A token that cannot be one of Cloudreve's is refused without a call."""
 
     def __init__(
-        self, cloudreve: Cloudreve, clock: Clock, metrics: Metrics, flights: Flights[str | None], limit: FairLimit
+        self,
+        cloudreve: Cloudreve,
+        clock: Clock,
+        metrics: Metrics,
+        singleflight: Singleflight[str | None],
+        limit: FairQueue,
     ) -> None:
         self._cloudreve = cloudreve
         self._clock = clock
         self._metrics = metrics
-        self._flights = flights
+        self._singleflight = singleflight
         self._limit = limit
         self._refused: LRUCache[Client, TTLCache[str, Refusal | None]] = LRUCache(REFUSED_CLIENTS)
 
@@ -46,7 +51,7 @@ class Whoami:
         digest = token_digest(token)
         while digest not in self._refused_of(client):
             self._check(client)
-            outcome, collapsed = self._flights.join(digest, lambda: self._ask(token, digest, client))
+            outcome, collapsed = self._singleflight.join(digest, lambda: self._ask(token, digest, client))
             if collapsed:
                 self._metrics.collapsed("identity")
                 self._limit.hurry(client, digest)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 import msgspec
 import structlog
 
-from proxy.observe.log_writer import LineWriter
-from proxy.observe.redaction import Told, harmless, place, told, words
-from proxy.observe.timestamp import Stamp
+from proxy.observe.log_writer import LogWriter
+from proxy.observe.redaction import Told, described, place, redacted, words
+from proxy.observe.timestamp import Timestamp
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,12 +31,12 @@ _LEVELS = {"warn": "warning", "exception": "error", "msg": "info"}
 _NUMBERS = frozenset({bool, int, float})
 
 
-def configure(settings: LogSettings, worker: int | None = None) -> LineWriter:
+def configure(settings: LogSettings, worker: int | None = None) -> LogWriter:
     """Log to stderr what this process logs, warns of or leaves unhandled; the caller closes the writer at the end.
 
     One of several workers is named in each of its lines.
     """
-    writer = LineWriter(_stderr_fd())
+    writer = LogWriter(_stderr_fd())
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     _configure_structlog(settings, level, writer, worker)
     logging.basicConfig(level=level, handlers=[_LibraryRecords()], force=True)
@@ -64,7 +64,7 @@ def _stderr_fd() -> int | None:
         return None
 
 
-def _configure_structlog(settings: LogSettings, level: int, writer: LineWriter, worker: int | None) -> None:
+def _configure_structlog(settings: LogSettings, level: int, writer: LogWriter, worker: int | None) -> None:
     def sign(_: object, __: str, event: EventDict) -> EventDict:
         if worker is not None:
             event["worker"] = worker
@@ -72,20 +72,20 @@ def _configure_structlog(settings: LogSettings, level: int, writer: LineWriter, 
             event["lines_dropped"] = writer.dropped
         return event
 
-    stamp = Stamp()
+    stamp = Timestamp()
     render: Processor = _json if settings.format == "json" else _console()
     structlog.configure(
         processors=[_shape, sign, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda name="proxy": Lines(name, writer, stamp),
+        logger_factory=lambda name="proxy": LogOutput(name, writer, stamp),
         cache_logger_on_first_use=False,
     )
 
 
-class Lines:
+class LogOutput:
     """What structlog hands its rendered lines to."""
 
-    def __init__(self, name: str, writer: LineWriter, stamp: Stamp) -> None:
+    def __init__(self, name: str, writer: LogWriter, stamp: Timestamp) -> None:
         self.name = name
         self.stamp = stamp
         self.writer = writer
@@ -132,7 +132,7 @@ def on_warning(
     _log.warning("python warning", category=category.__name__, where=f"{place(filename)}:{lineno}")
 
 
-def _shape(logger: Lines, level: str, event: EventDict) -> EventDict:
+def _shape(logger: LogOutput, level: str, event: EventDict) -> EventDict:
     """Put the fields in order and make each of them harmless."""
     error = event.pop("exc_info", None)
     if error is True or level == "exception":
@@ -143,8 +143,8 @@ def _shape(logger: Lines, level: str, event: EventDict) -> EventDict:
         if type(value) in _NUMBERS:
             shaped[name] = value
         elif value is not None:
-            shaped[name] = harmless(value)
-    return shaped | {"exception": list(told(error))} if isinstance(error, BaseException) else shaped
+            shaped[name] = redacted(value)
+    return shaped | {"exception": list(described(error))} if isinstance(error, BaseException) else shaped
 
 
 def _json(_: object, __: str, event: EventDict) -> str:
@@ -154,7 +154,7 @@ def _json(_: object, __: str, event: EventDict) -> str:
 def _console() -> Processor:
     render = structlog.dev.ConsoleRenderer(colors=_is_terminal(), timestamp_key="time", sort_keys=False)
 
-    def console(logger: Lines, level: str, event: EventDict) -> str:
+    def console(logger: LogOutput, level: str, event: EventDict) -> str:
         errors = event.pop("exception", ())
         lines = [str(render(logger, level, event))]
         for error in errors:

@@ -16,7 +16,7 @@ _GATHERING_S = 0.02
 """How long lines may wait for others to be written with: waking the thread for each would cost more than the line."""
 
 
-class LineWriter:
+class LogWriter:
     """Writes lines from a thread of its own: a pipe that nobody reads stops this thread and not the event loop."""
 
     def __init__(self, fd: int | None, max_waiting: int = MAX_WAITING_LINES) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from proxy.observe.log import Lines
+from proxy.observe.log import LogOutput
 from proxy.observe.timestamp import SOME_TIME
 
 _SOME_MS = 123456.75
@@ -18,7 +18,7 @@ def refrain(logger: str, event: str, **fields: str | int | None) -> Callable[[fl
     """Return a function that logs this event at level info with the milliseconds it is given; structlog is slower."""
     log, config = structlog.get_logger(logger).bind(), structlog.get_config()
     lines = config["logger_factory"](logger)
-    if not isinstance(lines, Lines) or not log.is_enabled_for(logging.INFO):
+    if not isinstance(lines, LogOutput) or not log.is_enabled_for(logging.INFO):
         return lambda ms: log.info(event, **fields, ms=round(ms, 2))
     line: Any = {"event": event, "time": SOME_TIME, **fields, "ms": _SOME_MS}
     for process in config["processors"]:

@@ -19,7 +19,7 @@ Told: TypeAlias = dict[str, Any]
 """An exception as the log tells it."""
 
 
-def harmless(value: object) -> object:
+def redacted(value: object) -> object:
     """Return numbers and printable text as they are; of anything else, which may print its contents, the type alone."""
     if isinstance(value, bool | int | float):
         return value
@@ -27,11 +27,11 @@ def harmless(value: object) -> object:
         text = value if value.isprintable() else value.encode("unicode_escape").decode()
         return text[:_MAX_TEXT]
     if isinstance(value, list | tuple):
-        return [harmless(item) for item in value]
+        return [redacted(item) for item in value]
     return f"<{type(value).__name__}>"
 
 
-def told(error: BaseException) -> Iterator[Told]:
+def described(error: BaseException) -> Iterator[Told]:
     """Tell an exception and those behind it, the outermost first."""
     waiting, seen = [error], 0
     while waiting and seen < _MAX_EXCEPTIONS:

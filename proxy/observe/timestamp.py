@@ -10,7 +10,7 @@ SOME_TIME = "0000-00-00T00:00:00.000+00:00"
 """Stands for a time that is not known yet."""
 
 
-class Stamp:
+class Timestamp:
     """Writes the time in UTC, and of a text that it has written keeps what has not changed since."""
 
     def __init__(self, timer: Callable[[], float] = time.time) -> None:

@@ -18,7 +18,7 @@ from proxy.domain.errors import ProxyError, UpstreamError
 from proxy.domain.response_fields import Fields
 from proxy.observe.metrics import Metrics
 from proxy.passthrough.hop_by_hop import fields_of
-from proxy.passthrough.tunnel import FarEnd
+from proxy.passthrough.tunnel import TunnelEnd
 from proxy.passthrough.upload import ImpatientRequest, Proceed, Upload, at_once
 from proxy.settings import CloudreveSettings
 from proxy.upstream.cloudreve import translated
@@ -38,7 +38,7 @@ _NEVER_ADDED = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class UpstreamRequest:
     """A request to be passed."""
 
     method: str
@@ -52,7 +52,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class UpstreamAnswer:
     """An answer whose body is still to come."""
 
     status: int
@@ -60,11 +60,11 @@ class Reply:
     fields: Fields = field(repr=False)
     chunks: AsyncIterator[bytes]
     """Ends where the body does; raises a ProxyError when it breaks off."""
-    far: FarEnd | None
+    far: TunnelEnd | None
     """What the connection has become; only with 101."""
 
 
-class Passage:
+class UpstreamClient:
     """Takes requests to Cloudreve and brings back what it answers, whatever that is.
 
     A GET goes over connections that are kept; when one turns out to be closed, aiohttp takes another. What changes
@@ -80,7 +80,7 @@ class Passage:
         self._site = URL(settings.url)
 
     @asynccontextmanager
-    async def ask(self, question: Question) -> AsyncIterator[Reply]:
+    async def ask(self, question: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
         """Pass a request; raise a ProxyError when no answer comes. Leaving early ends the request on both its ways."""
         body = None if question.body is None else Upload(question.body, question.proceed)
         async with await self._answer(question, body) as response:
@@ -88,7 +88,7 @@ class Passage:
                 body.watch(response)
             yield _reply(response, _chunks(response, body))
 
-    async def _answer(self, question: Question, body: Upload | None) -> aiohttp.ClientResponse:
+    async def _answer(self, question: UpstreamRequest, body: Upload | None) -> aiohttp.ClientResponse:
         """Send the question and wait for the head of the answer; the body may still be on its way then."""
         is_repeatable = question.method in _REPEATABLE and body is None
         session = self._kept if is_repeatable else self._single
@@ -106,12 +106,12 @@ class Passage:
 
 
 @asynccontextmanager
-async def passage(settings: CloudreveSettings, metrics: Metrics) -> AsyncIterator[Passage]:
+async def passage(settings: CloudreveSettings, metrics: Metrics) -> AsyncIterator[UpstreamClient]:
     """Open the way, with connections of its own."""
     async with AsyncExitStack() as stack:
         kept = await stack.enter_async_context(_session(settings))
         single = await stack.enter_async_context(_session(settings, force_close=True, middlewares=(_once,)))
-        yield Passage(kept, single, settings, metrics)
+        yield UpstreamClient(kept, single, settings, metrics)
 
 
 def _session(
@@ -163,13 +163,13 @@ def _translating(body: Upload | None) -> Iterator[None]:
         raise error if isinstance(error, ProxyError) else translated(error) from error
 
 
-def _reply(response: aiohttp.ClientResponse, chunks: AsyncIterator[bytes]) -> Reply:
+def _reply(response: aiohttp.ClientResponse, chunks: AsyncIterator[bytes]) -> UpstreamAnswer:
     has_switched = response.status == HTTPStatus.SWITCHING_PROTOCOLS
     if response.status < HTTPStatus.OK and not has_switched:
         raise UpstreamError("Cloudreve answered with an interim status only.")
     reason = response.reason if response.reason and response.reason.isprintable() else ""
-    far = FarEnd(response.connection) if has_switched else None
-    return Reply(response.status, reason, fields_of(response.raw_headers), chunks, far)
+    far = TunnelEnd(response.connection) if has_switched else None
+    return UpstreamAnswer(response.status, reason, fields_of(response.raw_headers), chunks, far)
 
 
 async def _chunks(response: aiohttp.ClientResponse, body: Upload | None) -> AsyncIterator[bytes]:

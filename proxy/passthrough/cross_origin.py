@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from cachetools import TLRUCache
 
-from proxy.coalesce.singleflight import Flights
+from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import ProxyError
 from proxy.domain.response_fields import Fields
-from proxy.passthrough.client import Passage, Question
+from proxy.passthrough.client import UpstreamClient, UpstreamRequest
 
 KNOWN_ORIGINS = 1000
 TTL_S = 60.0
@@ -33,9 +33,9 @@ class _Known(NamedTuple):
 class SiteCors:
     """Asks the cheapest question of Cloudreve's API with an origin, and remembers what its answer allows."""
 
-    def __init__(self, passage: Passage, flights: Flights[Fields], timer: Callable[[], float]) -> None:
+    def __init__(self, passage: UpstreamClient, singleflight: Singleflight[Fields], timer: Callable[[], float]) -> None:
         self._passage = passage
-        self._flights = flights
+        self._singleflight = singleflight
         self._timer = timer
         self._known: TLRUCache[tuple[str, str], _Known] = TLRUCache(
             KNOWN_ORIGINS, ttu=lambda _, known, __: known.until, timer=timer
@@ -51,10 +51,10 @@ class SiteCors:
         known = self._known.get((origin, host))
         if known is not None:
             return known.fields
-        return await self._flights.join(f"{origin} {host}", lambda: self._ask(origin, host))[0]
+        return await self._singleflight.join(f"{origin} {host}", lambda: self._ask(origin, host))[0]
 
     async def _ask(self, origin: str, host: str) -> Fields:
-        question = Question("GET", _PING, (("Host", host), ("Origin", origin), ("Accept", "application/json")))
+        question = UpstreamRequest("GET", _PING, (("Host", host), ("Origin", origin), ("Accept", "application/json")))
         try:
             async with asyncio.timeout(WAIT_S), self._passage.ask(question) as reply:
                 fields = tuple(field for field in reply.fields if _is_cors(*field))

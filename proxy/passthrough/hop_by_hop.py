@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from proxy.domain.errors import BadRequest, Looping, UpstreamError
 from proxy.domain.response_fields import CACHE_NAME, Fields
-from proxy.http.forwarded import Seen
+from proxy.http.forwarded import ForwardedFor
 
 _OF_ONE_HOP = frozenset(
     {
@@ -113,7 +113,7 @@ def _check_framing(head: Head) -> None:
         raise BadRequest("`Content-Length` must be one number.")
 
 
-def onward(head: Head, seen: Seen, peer: str, own_cookies: Collection[str]) -> Fields:
+def onward(head: Head, seen: ForwardedFor, peer: str, own_cookies: Collection[str]) -> Fields:
     """Make the fields for Cloudreve; `peer` is the address that our connection comes from, "" where it has none.
 
     The cookies named in `own_cookies`, without `__Host-`, are removed, and those whose names go on with `_`. `Host` is
@@ -206,7 +206,7 @@ def _kept(head: Head, host: str, own_cookies: Collection[str]) -> Iterator[tuple
             yield name, kept
 
 
-def _host(head: Head, seen: Seen) -> str:
+def _host(head: Head, seen: ForwardedFor) -> str:
     """Give the host as the visitor wrote it, unless a trusted proxy has told of another."""
     written = "".join(head.all("host"))
     plain = written.lower()

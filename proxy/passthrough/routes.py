@@ -13,18 +13,18 @@ from multidict import CIMultiDict
 
 from proxy.domain.errors import BadRequest, MethodNotAllowed, ProxyError, UpstreamError
 from proxy.domain.model import Credentials
-from proxy.fastpath.index import HitPath
+from proxy.fastpath.index import FastPath
 from proxy.grants.changing_requests import changes_files
 from proxy.grants.invalidation import Changes
 from proxy.http.framing import ALLOWED
 from proxy.http.problems import OUTCOME, note
-from proxy.http.request_origin import Front
+from proxy.http.request_origin import RequestOrigin
 from proxy.http.reset import reset
 from proxy.http.thumb_request import bearer
 from proxy.identity.identify import Identifier
-from proxy.passthrough.client import Passage, Question, Reply
+from proxy.passthrough.client import UpstreamAnswer, UpstreamClient, UpstreamRequest
 from proxy.passthrough.hop_by_hop import Head, answers_here, back, check, fields_of, onward, upgrade_of
-from proxy.passthrough.tunnel import FarEnd, Wire
+from proxy.passthrough.tunnel import ReceiveBuffer, TunnelEnd
 from proxy.passthrough.upload import at_once
 
 PASSED = web.ResponseKey("passed", frozenset)
@@ -41,15 +41,15 @@ class Passthrough:
 
     def __init__(
         self,
-        passage: Passage,
-        front: Front,
+        passage: UpstreamClient,
+        request_origin: RequestOrigin,
         identifier: Identifier,
         changes: Changes,
-        hits: HitPath,
+        hits: FastPath,
         own_cookies: Collection[str],
     ) -> None:
         self._passage = passage
-        self._front = front
+        self._request_origin = request_origin
         self._identifier = identifier
         self._changes = changes
         self._hits = hits
@@ -81,15 +81,15 @@ class Passthrough:
                 raise UpstreamError("Cloudreve switched to another protocol unasked.")
             return await self._connect(request, reply, reply.far)
 
-    def _question(self, request: web.Request, head: Head) -> Question:
+    def _question(self, request: web.Request, head: Head) -> UpstreamRequest:
         async def proceed() -> None:
             await request.writer.write(_CONTINUE)
             request.writer.output_size = 0  # nothing of the answer itself has been sent
 
-        return Question(
+        return UpstreamRequest(
             request.method,
             head.target,
-            onward(head, self._front.seen(request), request.remote or "", self._own_cookies),
+            onward(head, self._request_origin.seen(request), request.remote or "", self._own_cookies),
             _body(request) if head.has_body else None,
             proceed if head.expects_continue else at_once,
         )
@@ -99,12 +99,12 @@ class Passthrough:
         with suppress(ProxyError):
             token = bearer(request.headers.getall("Authorization", ()))
             if token is not None:
-                client = self._front.client(request)
+                client = self._request_origin.client(request)
                 identity = (await self._identifier.identify(Credentials(token), client=client)).identity
                 self._hits.forget_of(identity.subject)
                 await self._changes.note(identity)
 
-    async def _relay(self, request: web.Request, reply: Reply) -> web.StreamResponse:
+    async def _relay(self, request: web.Request, reply: UpstreamAnswer) -> web.StreamResponse:
         """Send what arrives; what breaks off must not look complete, so its connection is reset."""
         response = _response(reply)
         if not request.content.is_eof():
@@ -129,14 +129,14 @@ class Passthrough:
             raise
         return response
 
-    async def _connect(self, request: web.Request, reply: Reply, far: FarEnd) -> web.StreamResponse:
+    async def _connect(self, request: web.Request, reply: UpstreamAnswer, far: TunnelEnd) -> web.StreamResponse:
         """Answer 101, then carry bytes both ways until either side is gone."""
         response = _response(reply, switched=True)
         response.force_close()
         await response.prepare(request)
         if request.transport is None:
             return response
-        near = Wire(request.transport)
+        near = ReceiveBuffer(request.transport)
         request.protocol.set_parser(cast("Any", near))
         ways = [
             asyncio.ensure_future(_carry(near.chunks(), far.write)),
@@ -186,7 +186,7 @@ def _own_answer(head: Head) -> web.Response:
     return web.Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": ALLOWED})
 
 
-def _response(reply: Reply, *, switched: bool = False) -> web.StreamResponse:
+def _response(reply: UpstreamAnswer, *, switched: bool = False) -> web.StreamResponse:
     upgrade = upgrade_of(reply.fields) if reply.status == HTTPStatus.UPGRADE_REQUIRED else ""
     fields = CIMultiDict(back(reply.fields, switched=switched, upgrade=upgrade))
     response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=fields)

@@ -12,7 +12,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from proxy.coalesce.fair_queue import FairLimit
+from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.client import Client
 from proxy.domain.variant import Variant
 from proxy.observe.metrics import Metrics
@@ -33,7 +33,7 @@ class Encoders:
     """Encodes variants in `pictures.encoders` processes, for all clients in turn."""
 
     def __init__(
-        self, limit: FairLimit, settings: PictureSettings, metrics: Metrics, program: Sequence[str] = PROGRAM
+        self, limit: FairQueue, settings: PictureSettings, metrics: Metrics, program: Sequence[str] = PROGRAM
     ) -> None:
         quality = Quality(settings.webp_quality, settings.webp_effort, settings.avif_quality, settings.avif_speed)
         limits = Limits(quality, settings.max_pixels, settings.encoder_memory_bytes)

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.distributed_singleflight import Alone, Cluster
-from proxy.coalesce.fair_queue import FairLimit
-from proxy.coalesce.singleflight import Flights
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.fair_queue import FairQueue
+from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.client import Client
 from proxy.domain.codec import encode
 from proxy.domain.errors import Busy, ProxyError, TooSlow, Unreachable, UpstreamError
@@ -22,7 +22,7 @@ from proxy.domain.storage_errors import StorageBusy
 from proxy.observe.metrics import Metrics
 from proxy.pictures.receipt import Receipt
 from proxy.pictures.revalidation import Revalidation
-from proxy.pictures.stream_buffer import Download
+from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.settings import PictureSettings
 from proxy.upstream.images import Arrival, Images
 
@@ -35,7 +35,7 @@ REVALIDATE_S = 1.0
 class FoundPicture(NamedTuple):
     """A picture, or the download that brings it; where it came from; whether another had started the download."""
 
-    picture: Picture | Download
+    picture: Picture | StreamBuffer
     source: Source
     collapsed: bool
 
@@ -48,21 +48,21 @@ class Pictures:
         tiers: Tiers,
         images: Images,
         metrics: Metrics,
-        flights: Flights[None],
-        cluster: Cluster | Alone,
-        limit: FairLimit,
+        singleflight: Singleflight[None],
+        distributed: DistributedSingleflight | LocalSingleflight,
+        limit: FairQueue,
         settings: PictureSettings,
         revalidation: Revalidation,
     ) -> None:
         self._tiers = tiers
         self._images = images
         self._metrics = metrics
-        self._flights = flights
+        self._singleflight = singleflight
         self._settings = settings
         self._revalidation = revalidation
-        self._cluster = cluster
+        self._distributed = distributed
         self._limit = limit
-        self._downloads: dict[PictureId, Download] = {}
+        self._downloads: dict[PictureId, StreamBuffer] = {}
 
     async def find(self, grant: Grant, client: Client, holder: str = "", *, is_new: bool = False) -> FoundPicture:
         """Give the picture, complete or arriving. Whoever calls holds a live grant that names it, kept under `holder`.
@@ -92,7 +92,7 @@ class Pictures:
             with suppress(TimeoutError, Unreachable, TooSlow, StorageBusy, Busy):
                 async with asyncio.timeout(REVALIDATE_S):
                     found = self._download(grant, known, client)
-                    if isinstance(found.picture, Download):
+                    if isinstance(found.picture, StreamBuffer):
                         await found.picture.opened()
                 return found
             self._revalidation.fail(known)
@@ -100,16 +100,16 @@ class Pictures:
 
     def _download(self, grant: Grant, stale: Picture | None, client: Client) -> FoundPicture:
         def load() -> Coroutine[Any, Any, None]:
-            download = self._downloads[grant.picture] = Download()
+            download = self._downloads[grant.picture] = StreamBuffer()
             return self._bring(grant, stale, download, client)
 
-        _, collapsed = self._flights.join(grant.picture, load)
+        _, collapsed = self._singleflight.join(grant.picture, load)
         if collapsed:
             self._metrics.collapsed("picture")
             self._limit.hurry(client, grant.picture)
         return FoundPicture(self._downloads[grant.picture], Source.UPSTREAM, collapsed)
 
-    async def _bring(self, grant: Grant, stale: Picture | None, download: Download, client: Client) -> None:
+    async def _bring(self, grant: Grant, stale: Picture | None, download: StreamBuffer, client: Client) -> None:
         """Carry one download to its end, good or bad."""
         key = picture_key(grant.picture)
 
@@ -132,7 +132,7 @@ class Pictures:
 
         try:
             with self._limit.admitted(client, grant.picture, _storage(grant)):
-                picture = await self._cluster.share(key, find, load, _told, keep)
+                picture = await self._distributed.share(key, find, load, _told, keep)
             download.finish(picture)
             await download.tell()
         except ProxyError as error:
@@ -145,7 +145,7 @@ class Pictures:
         finally:
             del self._downloads[grant.picture]
 
-    async def _load(self, grant: Grant, stale: Picture | None, download: Download, client: Client) -> Picture:
+    async def _load(self, grant: Grant, stale: Picture | None, download: StreamBuffer, client: Client) -> Picture:
         """Fetch and keep; readers are told before Redis is."""
         async with self._limit.slot(grant.picture):
             with self._metrics.upstream("fetch") as call:
@@ -156,14 +156,14 @@ class Pictures:
         self._tiers.keep_here(picture_key(picture.id), picture, self._settings.ttl_s, client)
         return picture
 
-    async def _fetch(self, grant: Grant, stale: Picture | None, download: Download) -> Picture:
+    async def _fetch(self, grant: Grant, stale: Picture | None, download: StreamBuffer) -> Picture:
         async with self._images.fetch(grant.url, etag_in(stale.version) if stale else "") as arrival:
             if arrival is None:
                 assert stale is not None  # noqa: S101 - only a validator brings 304
                 return stale
             return await self._receive(grant.picture, arrival, download)
 
-    async def _receive(self, name: PictureId, arrival: Arrival, download: Download) -> Picture:
+    async def _receive(self, name: PictureId, arrival: Arrival, download: StreamBuffer) -> Picture:
         """Take the bytes in, on to the readers as soon as they prove to be a picture, but for the last of them."""
         self._check_size(arrival.length_bytes or 0)
         receipt = Receipt(arrival, download, self._settings.max_pixels)

@@ -7,7 +7,7 @@ from proxy.domain.model import PictureHead
 from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.pictures.proof.body import Body
 from proxy.pictures.proof.proof import Proof
-from proxy.pictures.stream_buffer import Download
+from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.upstream.images import Arrival
 
 HELD_BYTES = 64
@@ -17,7 +17,7 @@ HELD_BYTES = 64
 class Receipt:
     """A picture that arrives: proven step by step, and handed on but for its end."""
 
-    def __init__(self, arrival: Arrival, download: Download, max_pixels: int) -> None:
+    def __init__(self, arrival: Arrival, download: StreamBuffer, max_pixels: int) -> None:
         self._arrival = arrival
         self._download = download
         self._max_pixels = max_pixels

@@ -29,7 +29,7 @@ from proxy.domain.storage_errors import NotMade, NotStored, StorageBusy
 from proxy.domain.variant import ORIGINAL, Variant
 from proxy.grants.lookup import FoundGrant
 from proxy.pictures.lookup import Pictures
-from proxy.pictures.stream_buffer import Download
+from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.pictures.variants import Variants
 from proxy.upstream.answers import FAILED_CODE
 from proxy.upstream.clock import Clock
@@ -43,7 +43,7 @@ class Shown:
     """What is sent as 200: a picture, complete or arriving."""
 
     head: PictureHead
-    body: Picture | Download
+    body: Picture | StreamBuffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class _NotFetched(NamedTuple):
 class _Found(NamedTuple):
     """What is to be shown, and how it came about."""
 
-    body: Picture | Download
+    body: Picture | StreamBuffer
     source: Source
     collapsed: bool
     variant: Variant
@@ -139,7 +139,7 @@ class Answers:
         note = self._noting(found, note)
         shown = await self._found(found, request, note)
         head = shown.body.head if isinstance(shown.body, Picture) else await shown.body.opened()
-        source = shown.body.source if isinstance(shown.body, Download) else shown.source
+        source = shown.body.source if isinstance(shown.body, StreamBuffer) else shown.source
         await _note_version(found, shown.body, head, source, note)
         tag = _etag(grant, head.version, shown.variant)
         is_known = bool(tag) and matches(request.if_none_match, tag or "")
@@ -159,8 +159,8 @@ class Answers:
         is_stale = source is Source.STALE
         if variant.is_original or known is not None:
             return _Found(body, source, collapsed, ORIGINAL, is_stale)
-        whole = await body.whole() if isinstance(body, Download) else body
-        source = body.source if isinstance(body, Download) else source
+        whole = await body.whole() if isinstance(body, StreamBuffer) else body
+        source = body.source if isinstance(body, StreamBuffer) else source
         await _note_version(found, whole, whole.head, source, note)
         made = await self._variants.make(whole, variant, request.client)
         if isinstance(made, Picture):
@@ -179,7 +179,7 @@ class Answers:
 
 
 async def _note_version(
-    found: FoundGrant, body: Picture | Download, head: PictureHead, source: Source, note: Note
+    found: FoundGrant, body: Picture | StreamBuffer, head: PictureHead, source: Source, note: Note
 ) -> None:
     """Take note of the version of a foreign picture, with its last byte where it is not known before."""
     grant = found.grant
@@ -187,7 +187,7 @@ async def _note_version(
         return
     if head.version not in ("", grant.version):
         await note(grant, head.version)
-    elif not head.version and isinstance(body, Download):
+    elif not head.version and isinstance(body, StreamBuffer):
         body.when_whole(found.key or grant.url, lambda whole: note(grant, whole.version))
 
 

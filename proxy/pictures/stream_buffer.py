@@ -9,7 +9,7 @@ from proxy.domain.errors import ProxyError
 from proxy.domain.model import Picture, PictureHead, Source
 
 
-class Download:
+class StreamBuffer:
     """A growing buffer. Every reader gets all bytes from the first on, at its own pace."""
 
     def __init__(self) -> None:

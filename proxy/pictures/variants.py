@@ -8,8 +8,8 @@ from typing import NamedTuple
 import structlog
 
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.distributed_singleflight import Alone, Cluster
-from proxy.coalesce.singleflight import Flights
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.client import Client
 from proxy.domain.codec import encode
 from proxy.domain.errors import Busy
@@ -44,15 +44,15 @@ class Variants:
         self,
         tiers: Tiers,
         encoders: Encoders,
-        flights: Flights[Picture | NoVariant],
-        cluster: Cluster | Alone,
+        singleflight: Singleflight[Picture | NoVariant],
+        distributed: DistributedSingleflight | LocalSingleflight,
         metrics: Metrics,
         settings: PictureSettings,
     ) -> None:
         self._tiers = tiers
         self._encoders = encoders
-        self._flights = flights
-        self._cluster = cluster
+        self._singleflight = singleflight
+        self._distributed = distributed
         self._metrics = metrics
         self._settings = settings
 
@@ -72,7 +72,7 @@ class Variants:
         The work goes on: the variant is there for the next visitor.
         """
         try:
-            flight, _ = self._flights.join(
+            flight, _ = self._singleflight.join(
                 f"{variant_id(original.id, variant)} {original.version}", lambda: self._load(original, variant, client)
             )
             async with asyncio.timeout(self._settings.encode_wait_s):
@@ -101,7 +101,7 @@ class Variants:
             self._tiers.keep_here(key, entry, self._ttl_s(entry), client)
             return entry
 
-        return await self._cluster.share(key, find, load, tell, keep)
+        return await self._distributed.share(key, find, load, tell, keep)
 
     async def _encoded(self, original: Picture, variant: Variant, client: Client) -> Picture | NoVariant:
         name = variant_id(original.id, variant)

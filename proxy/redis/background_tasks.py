@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-class Errands:
+class BackgroundTasks:
     """Tasks under way. None is cancelled before the end, whoever gives up waiting for it."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ class State(StrEnum):
     PAUSED = "paused"
 
 
-class Gate:
+class CircuitBreaker:
     """Open until tripped; then shut for `pause_s` seconds at a time, until a probe has succeeded.
 
     Each opening and shutting begins a new epoch. A command carries the epoch in which it was sent, so that one which

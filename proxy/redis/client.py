@@ -21,7 +21,7 @@ PATIENCE = 4
 """So many times as long as anybody waits for it may a reply take: to a busy process it may be here already."""
 
 
-def lanes(settings: RedisSettings) -> int:
+def max_batches(settings: RedisSettings) -> int:
     """Tell how many batches of commands may be under way at a time."""
     return max(settings.max_connections - SPARE_CONNECTIONS, 1)
 
@@ -63,7 +63,7 @@ def connect_to(host: str, port: int, place: RedisPlace, settings: RedisSettings)
 def _pool(place: RedisPlace, settings: RedisSettings, **where: Any) -> BlockingConnectionPool:  # noqa: ANN401 - theirs
     options: dict[str, Any] = {**parse_url(place.url), **_common(settings), **where}
     return BlockingConnectionPool(
-        max_connections=lanes(settings) + SPARE_CONNECTIONS, timeout=settings.timeout_s, **options
+        max_connections=max_batches(settings) + SPARE_CONNECTIONS, timeout=settings.timeout_s, **options
     )
 
 
@@ -75,7 +75,7 @@ def _master_pool(place: RedisPlace, settings: RedisSettings) -> _MasterPool:
     sentinel_options = {**_common(settings), **tls, **credentials}
     sentinel = Sentinel(place.hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
     del options["host"], options["port"]
-    options["max_connections"] = lanes(settings) + SPARE_CONNECTIONS
+    options["max_connections"] = max_batches(settings) + SPARE_CONNECTIONS
     return _MasterPool(place.service, sentinel, **options)  # type: ignore[no-untyped-call]
 
 

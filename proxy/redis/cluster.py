@@ -14,11 +14,11 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ConnectionError as NoConnection
 
 from proxy.domain.errors import Unreachable
-from proxy.redis.background_tasks import Errands
+from proxy.redis.background_tasks import BackgroundTasks
 from proxy.redis.circuit_breaker import State
 from proxy.redis.client import connect_to
-from proxy.redis.connection import Line
-from proxy.redis.failures import Trouble, trouble_of
+from proxy.redis.connection import RedisConnection
+from proxy.redis.failures import RedisFailure, redis_failure_of
 from proxy.redis.pipelining import Word
 from proxy.settings import RedisSettings
 from proxy.settings.redis_url import RedisPlace
@@ -28,11 +28,11 @@ _T = TypeVar("_T")
 
 Address: TypeAlias = tuple[str, int]
 
-_OUTDATING = frozenset({Trouble.MOVED, Trouble.UNREACHABLE, Trouble.TIMEOUT})
+_OUTDATING = frozenset({RedisFailure.MOVED, RedisFailure.UNREACHABLE, RedisFailure.TIMEOUT})
 """Troubles after which the map of the cluster may be another."""
 
 
-class Shards:
+class ClusterClient:
     """Sends each command to the server that holds its key.
 
     redis-py's own client for clusters is not used: it waits and tries again where this gateway would rather go without,
@@ -44,18 +44,18 @@ class Shards:
         place: RedisPlace,
         settings: RedisSettings,
         timer: Callable[[], float],
-        observe: Callable[[Trouble], None],
+        observe: Callable[[RedisFailure], None],
     ) -> None:
         self._place = place
         self._settings = settings
         self._timer = timer
         self._observe = observe
-        self._lines: dict[Address, Line] = {}
-        self._slots: list[Line | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+        self._lines: dict[Address, RedisConnection] = {}
+        self._slots: list[RedisConnection | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._others: set[Address] = set()
         self._mapping: asyncio.Task[None] | None = None
         self._map_at = timer()
-        self._errands = Errands()
+        self._background_tasks = BackgroundTasks()
 
     @property
     def state(self) -> State:
@@ -64,22 +64,22 @@ class Shards:
 
     def is_open(self, key: str) -> bool:
         """Tell whether a command about this key may be sent."""
-        line = self._line_of(key)
+        line = self._connection_of(key)
         return line is not None and line.is_open()
 
     async def read(self, key: str) -> bytes | None:
         """Give the value of a key; None when there is trouble."""
-        line = self._line_of(key)
+        line = self._connection_of(key)
         return None if line is None else await line.read(key)
 
     async def ask(self, fallback: _T, key: str, *words: Word, unheard: Callable[[_T], None] | None = None) -> _T:
         """Give the reply of the server that holds the key, or `fallback` when there is trouble."""
-        line = self._line_of(key)
+        line = self._connection_of(key)
         return fallback if line is None else await line.ask(fallback, key, *words, unheard=unheard)
 
     def send(self, key: str, *words: Word) -> None:
         """Have a command sent to the server that holds the key, and wait for nothing."""
-        line = self._line_of(key)
+        line = self._connection_of(key)
         if line is not None:
             line.send(key, *words)
 
@@ -99,21 +99,21 @@ class Shards:
         try:
             await self._learn()
         except Exception as error:
-            raise Unreachable(trouble_of(error).explanation) from error
+            raise Unreachable(redis_failure_of(error).explanation) from error
         return max(await asyncio.gather(*(line.ping() for line in self._lines.values())))
 
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
-        await self._errands.aclose(self._settings.timeout_s)
+        await self._background_tasks.aclose(self._settings.timeout_s)
         await asyncio.gather(*(line.aclose() for line in self._lines.values()))
 
-    def _line_of(self, key: str) -> Line | None:
+    def _connection_of(self, key: str) -> RedisConnection | None:
         line = self._slots[key_slot(key.encode())]
         if line is None:
             self._outdate()
         return line
 
-    def _meet(self, trouble: Trouble) -> None:
+    def _meet(self, trouble: RedisFailure) -> None:
         self._observe(trouble)
         if trouble in _OUTDATING:
             self._outdate()
@@ -121,13 +121,13 @@ class Shards:
     def _outdate(self) -> None:
         """Have the map drawn anew, once per pause."""
         if self._mapping is None and self._timer() >= self._map_at:
-            self._mapping = self._errands.start(self._map())
+            self._mapping = self._background_tasks.start(self._map())
 
     async def _map(self) -> None:
         try:
             await self._learn()
         except Exception as error:  # noqa: BLE001 - what fails open lets no library's surprise through
-            self._observe(trouble_of(error))
+            self._observe(redis_failure_of(error))
         finally:
             self._mapping, self._map_at = None, self._timer() + self._settings.pause_s
 
@@ -155,14 +155,14 @@ class Shards:
         before, self._lines = self._lines, {}
         for (first, last), shard in slots.items():
             address = shard["primary"]
-            line = self._lines.get(address) or before.pop(address, None) or self._line_to(*address)
+            line = self._lines.get(address) or before.pop(address, None) or self._connection_to(*address)
             self._lines[address] = line
             self._slots[first : last + 1] = [line] * (last + 1 - first)
         self._others |= before.keys()
         for line in before.values():
-            self._errands.start(line.aclose())
+            self._background_tasks.start(line.aclose())
         _log.info("redis cluster mapped", servers=len(self._lines))
 
-    def _line_to(self, host: str, port: int) -> Line:
+    def _connection_to(self, host: str, port: int) -> RedisConnection:
         client = connect_to(host, port, self._place, self._settings)
-        return Line(client, self._settings, self._timer, self._meet, is_shard=True)
+        return RedisConnection(client, self._settings, self._timer, self._meet, is_shard=True)

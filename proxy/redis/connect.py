@@ -8,17 +8,17 @@ from typing import TypeAlias
 from pydantic import SecretStr
 
 from proxy.redis.client import connect, place_of
-from proxy.redis.cluster import Shards
-from proxy.redis.connection import Line
-from proxy.redis.failures import Trouble
+from proxy.redis.cluster import ClusterClient
+from proxy.redis.connection import RedisConnection
+from proxy.redis.failures import RedisFailure
 from proxy.settings import RedisSettings
 from proxy.settings.redis_url import RedisKind
 
-Lines: TypeAlias = Line | Shards
+Lines: TypeAlias = RedisConnection | ClusterClient
 
 
-def lines_to(
-    url: SecretStr, settings: RedisSettings, timer: Callable[[], float], observe: Callable[[Trouble], None]
+def connections_to(
+    url: SecretStr, settings: RedisSettings, timer: Callable[[], float], observe: Callable[[RedisFailure], None]
 ) -> Lines:
     """Make ready the way to what a URL names; raise ValueError for one that cannot be used.
 
@@ -27,5 +27,5 @@ def lines_to(
     place = place_of(url)
     client = connect(place, settings)  # of a cluster too, to see whether its options can be used
     if place.kind is RedisKind.CLUSTER:
-        return Shards(place, settings, timer, observe)
-    return Line(client, settings, timer, observe)
+        return ClusterClient(place, settings, timer, observe)
+    return RedisConnection(client, settings, timer, observe)

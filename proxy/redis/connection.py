@@ -12,18 +12,18 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from proxy.domain.errors import Unreachable
-from proxy.redis.background_tasks import Errands
-from proxy.redis.circuit_breaker import Gate, State
-from proxy.redis.client import lanes
-from proxy.redis.failures import Trouble, trouble_of
-from proxy.redis.pipelining import NOTHING, Batches, Item, Request, Word, requests_of
+from proxy.redis.background_tasks import BackgroundTasks
+from proxy.redis.circuit_breaker import CircuitBreaker, State
+from proxy.redis.client import max_batches
+from proxy.redis.failures import RedisFailure, redis_failure_of
+from proxy.redis.pipelining import NOTHING, Command, CommandBatches, Request, Word, requests_of
 from proxy.settings import RedisSettings
 
 _log = structlog.get_logger("proxy.cache.redis_tier")
 _T = TypeVar("_T")
 
 
-class Line:
+class RedisConnection:
     """Sends commands in batches, each in a task of its own; nobody waits for a reply longer than `timeout_s`.
 
     So a command that has been sent is never cancelled, by whatever end its caller comes to: its reply is read where it
@@ -35,31 +35,31 @@ class Line:
         client: Redis,
         settings: RedisSettings,
         timer: Callable[[], float],
-        observe: Callable[[Trouble], None],
+        observe: Callable[[RedisFailure], None],
         *,
         is_shard: bool = False,
     ) -> None:
         self.client = client
-        self._gate = Gate(settings.pause_s, timer)
+        self._breaker = CircuitBreaker(settings.pause_s, timer)
         self._timeout_s = settings.timeout_s
         self._timer = timer
         self._observe = observe
         self._is_shard = is_shard
-        self._batches = Batches(self._send, lanes(settings), settings.timeout_s, self._miss)
+        self._batches = CommandBatches(self._send, max_batches(settings), settings.timeout_s, self._miss)
         self._epochs: dict[asyncio.Task[None], int] = {}
-        self._errands = Errands()
+        self._background_tasks = BackgroundTasks()
 
     @property
     def state(self) -> State:
         """Whether commands are sent at present."""
-        return self._gate.state
+        return self._breaker.state
 
     def is_open(self, _key: str = "") -> bool:
         """Tell whether a command may be sent. While it may not, one caller per pause starts a probe and waits not."""
-        if self._gate.state is State.UP:
+        if self._breaker.state is State.UP:
             return True
-        if self._gate.claim_probe():
-            self._errands.start(self._probe())
+        if self._breaker.claim_probe():
+            self._background_tasks.start(self._probe())
         return False
 
     async def read(self, key: str) -> bytes | None:
@@ -73,13 +73,13 @@ class Line:
         """
         if not self.is_open():
             return fallback
-        reply = await self._batches.add(Item(words, unheard)).outcome()
+        reply = await self._batches.add(Command(words, unheard)).outcome()
         return fallback if reply is NOTHING else reply
 
     def send(self, _key: str, *words: Word) -> None:
         """Have a command sent, and wait for nothing; whether it arrives is nobody's concern."""
         if self.is_open():
-            self._batches.add(Item(words), is_urgent=False)
+            self._batches.add(Command(words), is_urgent=False)
 
     def clients(self) -> list[Redis]:
         """List the client of the server."""
@@ -95,24 +95,24 @@ class Line:
         try:
             await self.client.ping()
         except (RedisError, OSError) as error:
-            raise Unreachable(trouble_of(error).explanation) from error
+            raise Unreachable(redis_failure_of(error).explanation) from error
         return self._timer() - started
 
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
         self._batches.flush()
-        await self._errands.aclose(self._timeout_s)
+        await self._background_tasks.aclose(self._timeout_s)
         with suppress(RedisError, OSError):
             await self.client.aclose()
 
-    def _send(self, items: list[Item]) -> asyncio.Task[None]:
-        epoch = self._gate.epoch
-        task = self._errands.start(self._exchange(items, epoch))
+    def _send(self, items: list[Command]) -> asyncio.Task[None]:
+        epoch = self._breaker.epoch
+        task = self._background_tasks.start(self._exchange(items, epoch))
         self._epochs[task] = epoch
         task.add_done_callback(lambda task: self._epochs.pop(task, None))
         return task
 
-    async def _exchange(self, items: list[Item], epoch: int) -> None:
+    async def _exchange(self, items: list[Command], epoch: int) -> None:
         """Ask for all at once, and hand out the replies."""
         if self.state is State.PAUSED:
             return
@@ -137,14 +137,14 @@ class Line:
     def _miss(self, task: asyncio.Task[None] | None) -> None:
         """Take note that a batch has not been answered in time, or that there was no lane for it."""
         epoch = self._epochs.get(task) if task is not None else None
-        self._note(Trouble.LATE if epoch is None else Trouble.TIMEOUT, epoch, "")
+        self._note(RedisFailure.LATE if epoch is None else RedisFailure.TIMEOUT, epoch, "")
 
     def _suffer(self, error: Exception, epoch: int) -> None:
-        self._note(trouble_of(error), epoch, type(error).__name__)
+        self._note(redis_failure_of(error), epoch, type(error).__name__)
 
-    def _note(self, trouble: Trouble, epoch: int | None, error: str) -> None:
+    def _note(self, trouble: RedisFailure, epoch: int | None, error: str) -> None:
         self._observe(trouble)
-        if epoch is not None and trouble.pauses and self._gate.trip(epoch):
+        if epoch is not None and trouble.pauses and self._breaker.trip(epoch):
             _log.warning("redis paused", trouble=trouble.value, error=error)
 
     async def _probe(self) -> None:
@@ -155,8 +155,8 @@ class Line:
         except ResponseError:
             pass  # it answers
         except Exception as error:  # noqa: BLE001 - as above
-            self._observe(trouble_of(error))
-            self._gate.stay_shut()
+            self._observe(redis_failure_of(error))
+            self._breaker.stay_shut()
             return
-        self._gate.open()
+        self._breaker.open()
         _log.info("redis up")

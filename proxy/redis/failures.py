@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoReply
 
 
-class Trouble(StrEnum):
+class RedisFailure(StrEnum):
     """A kind of trouble; the value is the metric's label."""
 
     UNREACHABLE = "unreachable"
@@ -40,38 +40,38 @@ class Trouble(StrEnum):
         return _EXPLANATIONS[self]
 
 
-_PAUSING = frozenset({Trouble.UNREACHABLE, Trouble.TIMEOUT, Trouble.DENIED, Trouble.UNEXPECTED})
+_PAUSING = frozenset({RedisFailure.UNREACHABLE, RedisFailure.TIMEOUT, RedisFailure.DENIED, RedisFailure.UNEXPECTED})
 
 _EXPLANATIONS = {
-    Trouble.UNREACHABLE: "Redis cannot be reached, or is still loading its data.",
-    Trouble.TIMEOUT: "Redis does not answer in time.",
-    Trouble.DENIED: "Redis does not accept the user or the password.",
-    Trouble.REFUSED: "Redis refuses the command.",
-    Trouble.MOVED: "Another server of the Redis Cluster holds the key by now.",
-    Trouble.BUSY: "All connections to Redis are in use.",
-    Trouble.LATE: "Redis does not answer in time.",
-    Trouble.GARBAGE: "Redis holds a value that this version has not written.",
-    Trouble.UNEXPECTED: "Redis' answer cannot be understood.",
+    RedisFailure.UNREACHABLE: "Redis cannot be reached, or is still loading its data.",
+    RedisFailure.TIMEOUT: "Redis does not answer in time.",
+    RedisFailure.DENIED: "Redis does not accept the user or the password.",
+    RedisFailure.REFUSED: "Redis refuses the command.",
+    RedisFailure.MOVED: "Another server of the Redis Cluster holds the key by now.",
+    RedisFailure.BUSY: "All connections to Redis are in use.",
+    RedisFailure.LATE: "Redis does not answer in time.",
+    RedisFailure.GARBAGE: "Redis holds a value that this version has not written.",
+    RedisFailure.UNEXPECTED: "Redis' answer cannot be understood.",
 }
 
 
-_KINDS: tuple[tuple[type[Exception], Trouble], ...] = (
-    (AuthenticationError, Trouble.DENIED),
-    (AuthorizationError, Trouble.DENIED),
-    (MovedError, Trouble.MOVED),
-    (ResponseError, Trouble.REFUSED),
-    (NoReply, Trouble.TIMEOUT),
-    (TimeoutError, Trouble.TIMEOUT),
-    (NoConnection, Trouble.UNREACHABLE),
-    (OSError, Trouble.UNREACHABLE),
+_KINDS: tuple[tuple[type[Exception], RedisFailure], ...] = (
+    (AuthenticationError, RedisFailure.DENIED),
+    (AuthorizationError, RedisFailure.DENIED),
+    (MovedError, RedisFailure.MOVED),
+    (ResponseError, RedisFailure.REFUSED),
+    (NoReply, RedisFailure.TIMEOUT),
+    (TimeoutError, RedisFailure.TIMEOUT),
+    (NoConnection, RedisFailure.UNREACHABLE),
+    (OSError, RedisFailure.UNREACHABLE),
 )
 """The first that fits."""
 
 
-def trouble_of(error: Exception) -> Trouble:
+def redis_failure_of(error: Exception) -> RedisFailure:
     """Name the kind of trouble that an exception stands for."""
     # Over a unix socket redis-py wraps what the greeting meets.
     cause = error.__cause__ if isinstance(error.__cause__, RedisError) else error
     if isinstance(cause, NoConnection) and isinstance(cause.__cause__, TimeoutError):
-        return Trouble.BUSY  # the pool's way of saying so
-    return next((trouble for kind, trouble in _KINDS if isinstance(cause, kind)), Trouble.UNEXPECTED)
+        return RedisFailure.BUSY  # the pool's way of saying so
+    return next((trouble for kind, trouble in _KINDS if isinstance(cause, kind)), RedisFailure.UNEXPECTED)

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from proxy.redis.connect import Lines
-from proxy.redis.pubsub import News
+from proxy.redis.pubsub import PubSubChannel
 
 LEASE_S = 2.5
 """How long the others wait for a replica that has died."""
@@ -52,7 +52,7 @@ return 1
 """Keeps the outcome, lets go and tells whoever waits, in one step; not where somebody else leads by now."""
 
 
-class Held(Enum):
+class LeaseHolder(Enum):
     """Who holds a lease after an attempt to take it."""
 
     MINE = auto()
@@ -65,7 +65,7 @@ class Held(Enum):
 class Lease:
     """The outcome of an attempt. Whoever holds it leaves what others want to know, if the work ends well."""
 
-    held: Held
+    held: LeaseHolder
     found: bytes = b""
     """What stood under the key when the lease was taken; empty for nothing."""
     message: bytes | None = None
@@ -90,9 +90,9 @@ class Leases:
     its successor's, nor speak for it.
     """
 
-    def __init__(self, lines: Lines, news: News, namespace: str) -> None:
+    def __init__(self, lines: Lines, pubsub: PubSubChannel, namespace: str) -> None:
         self._lines = lines
-        self._news = news
+        self._pubsub = pubsub
         self._namespace = namespace
         self._foreseen: dict[str, _Foreseen] = {}
 
@@ -103,7 +103,7 @@ class Leases:
         Leaving the block waits for nothing, so that the work done inside does not.
         """
         token, lease = await self._taken(key)
-        if lease.held is not Held.MINE:
+        if lease.held is not LeaseHolder.MINE:
             yield lease
             return
         renewal = asyncio.get_running_loop().create_task(self._renew(key, token))
@@ -142,7 +142,7 @@ class Leases:
         foreseen = self._foreseen.pop(key, None)
         if foreseen is not None and asyncio.get_running_loop().time() < foreseen.good_until:
             lease = await foreseen.lease
-            if lease.held is Held.MINE:
+            if lease.held is LeaseHolder.MINE:
                 return foreseen.token, lease
         elif foreseen is not None:
             self._give_back(key, foreseen)
@@ -151,8 +151,8 @@ class Leases:
 
     def _give_back(self, key: str, foreseen: _Foreseen) -> None:
         def let_go(lease: asyncio.Task[Lease]) -> None:
-            if not lease.cancelled() and lease.result().held is Held.MINE:
-                self._let_go(key, foreseen.token, Lease(Held.MINE))
+            if not lease.cancelled() and lease.result().held is LeaseHolder.MINE:
+                self._let_go(key, foreseen.token, Lease(LeaseHolder.MINE))
 
         foreseen.lease.add_done_callback(let_go)
 
@@ -162,13 +162,13 @@ class Leases:
         def let_go(reply: tuple[int, bytes] | None) -> None:
             """Let no lease lie about that was taken for somebody who has left."""
             if reply and reply[0]:
-                self._let_go(key, token, Lease(Held.MINE))
+                self._let_go(key, token, Lease(LeaseHolder.MINE))
 
         words = "EVAL", _TAKE, 2, name, key, token, _LEASE_MS
         reply: tuple[int, bytes] | None = await self._lines.ask(None, name, *words, unheard=let_go)
         if reply is None:
-            return Lease(Held.UNKNOWN)
-        return Lease(Held.MINE if reply[0] else Held.OTHERS, reply[1])
+            return Lease(LeaseHolder.UNKNOWN)
+        return Lease(LeaseHolder.MINE if reply[0] else LeaseHolder.OTHERS, reply[1])
 
     async def _renew(self, key: str, token: str) -> None:
         """Renew for as long as the lease is ours."""
@@ -179,7 +179,7 @@ class Leases:
 
     def _let_go(self, key: str, token: str, lease: Lease) -> None:
         name, status = self._name(key), b"" if lease.message is None else KEPT
-        told = self._news.channel, key, status, lease.message or b""
+        told = self._pubsub.channel, key, status, lease.message or b""
         kept = lease.entry, max(int(lease.ttl_s * 1000), 0)
         self._lines.send(name, "EVAL", _LET_GO, 2, name, key, token, *told, *kept)
 

@@ -29,7 +29,7 @@ class _Nothing:
 NOTHING: Final = _Nothing()
 
 
-class Item:
+class Command:
     """One command. Whoever waits for the reply may leave freely."""
 
     __slots__ = ("reply", "unheard", "words")
@@ -60,7 +60,7 @@ class _Batch:
     """Items, and a timer that lets nobody wait too long for any of them."""
 
     def __init__(self) -> None:
-        self.items: list[Item] = []
+        self.items: list[Command] = []
         self.is_due = False
         self.sent: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -74,24 +74,24 @@ class _Batch:
             item.deliver(NOTHING)
 
 
-class Batches:
+class CommandBatches:
     """Gathers items until the end of the tick, and further while as many batches are under way as there are lanes."""
 
     def __init__(
         self,
-        send: Callable[[list[Item]], asyncio.Task[None]],
-        lanes: int,
+        send: Callable[[list[Command]], asyncio.Task[None]],
+        max_batches: int,
         timeout_s: float,
         late: Callable[[asyncio.Task[None] | None], None],
     ) -> None:
         self._send = send
-        self._lanes = lanes
+        self._max_batches = max_batches
         self._timeout_s = timeout_s
         self._late = late
         self._gathered: deque[_Batch] = deque()
         self._under_way = 0
 
-    def add(self, item: Item, *, is_urgent: bool = True) -> Item:
+    def add(self, item: Command, *, is_urgent: bool = True) -> Command:
         """Have an item sent, unless nobody waits for it any more when its time comes.
 
         One that is not urgent goes with the next that is, if there is one soon.
@@ -111,7 +111,7 @@ class Batches:
 
     def flush(self) -> None:
         """Send what there are lanes for."""
-        while self._gathered and self._under_way < self._lanes:
+        while self._gathered and self._under_way < self._max_batches:
             batch = self._gathered.popleft()
             wanted = [item for item in batch.items if not item.reply.done()]
             if wanted:
@@ -153,9 +153,9 @@ class Request(NamedTuple):
     receive: Callable[[Any], None]
 
 
-def requests_of(items: list[Item], *, is_shard: bool) -> list[Request]:
+def requests_of(items: list[Command], *, is_shard: bool) -> list[Request]:
     """Put reads together, of one key at least: in a cluster one command may not name several slots."""
-    readers: dict[str, list[Item]] = {}
+    readers: dict[str, list[Command]] = {}
     requests: list[Request] = []
     for item in items:
         if item.words[0] == "GET":
@@ -167,7 +167,7 @@ def requests_of(items: list[Item], *, is_shard: bool) -> list[Request]:
     return requests + reads
 
 
-def _spread(readers: list[list[Item]], values: Sequence[object]) -> None:
+def _spread(readers: list[list[Command]], values: Sequence[object]) -> None:
     for waiting, value in zip(readers, values, strict=True):
         for item in waiting:
             item.deliver(value)

@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio.client import PubSub
 
 from proxy.redis.connect import Lines
-from proxy.redis.failures import trouble_of
+from proxy.redis.failures import redis_failure_of
 
 POLL_S = 0.25
 """How long who waits for news relies on them alone, before looking for itself."""
@@ -25,7 +25,7 @@ RETRY_S = (0.1, 5.0)
 _log = structlog.get_logger("proxy.redis.pubsub")
 
 
-class News:
+class PubSubChannel:
     """One channel per site; a message is a key, a blank and bytes that its readers understand."""
 
     def __init__(self, lines: Lines, namespace: str) -> None:
@@ -61,7 +61,7 @@ class News:
                     await pubsub.subscribe(self.channel)
                     await self._hear(pubsub)
             except Exception as error:  # noqa: BLE001 - whatever it is, without news everybody looks for itself
-                _log.debug("news lost", trouble=trouble_of(error).value)
+                _log.debug("news lost", trouble=redis_failure_of(error).value)
             wait_s = first_s if self.is_heard else min(2 * wait_s, longest_s)
             self.is_heard = False
             _leave_if_cancelled()

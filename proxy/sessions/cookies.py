@@ -9,7 +9,7 @@ from aiohttp import web
 
 from proxy.domain.model import SessionCookie
 from proxy.fastpath.asked import EVIDENCE
-from proxy.http.request_origin import Front
+from proxy.http.request_origin import RequestOrigin
 from proxy.sessions.cookie_syntax import SameSite, cookie_name, cookie_names, read_cookie, set_cookie
 from proxy.sessions.session import may_use_cookie
 
@@ -23,13 +23,13 @@ _STATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _TOLD_CHARS = 8
 
 
-class Jar:
+class SessionCookies:
     """Two kinds of cookies: a session, and sign-ins that have begun. On https they are secure and this host's alone."""
 
-    def __init__(self, name: str, front: Front) -> None:
+    def __init__(self, name: str, request_origin: RequestOrigin) -> None:
         self._session = name
         self._attempt = name + ATTEMPT_SUFFIX
-        self._front = front
+        self._request_origin = request_origin
 
     @property
     def names(self) -> frozenset[str]:
@@ -42,7 +42,9 @@ class Jar:
 
     def session_name(self, own_origin: str) -> str:
         """Give the session cookie's full name, where the gateway is known by this origin."""
-        return cookie_name(self._session, is_secure=own_origin.startswith("https:"), path=self._front.path or "/")
+        return cookie_name(
+            self._session, is_secure=own_origin.startswith("https:"), path=self._request_origin.path or "/"
+        )
 
     def attempt(self, request: web.Request, states: Sequence[str]) -> str | None:
         """Find the cookie of the sign-in of this state. Cloudreve's page, often of another site, leads back to it."""
@@ -83,12 +85,12 @@ class Jar:
     def _put(
         self, request: web.Request, response: web.StreamResponse, name: str, cookie: SessionCookie, same_site: SameSite
     ) -> None:
-        is_secure, path = self._is_secure(request), self._front.path or "/"
+        is_secure, path = self._is_secure(request), self._request_origin.path or "/"
         line = set_cookie(name, cookie.value, cookie.lasts_s, is_secure=is_secure, same_site=same_site, path=path)
         response.headers.add("Set-Cookie", line)
 
     def _full(self, request: web.Request, name: str) -> str:
-        return cookie_name(name, is_secure=self._is_secure(request), path=self._front.path or "/")
+        return cookie_name(name, is_secure=self._is_secure(request), path=self._request_origin.path or "/")
 
     def _is_secure(self, request: web.Request) -> bool:
-        return self._front.own_origin(request).startswith("https:")
+        return self._request_origin.own_origin(request).startswith("https:")

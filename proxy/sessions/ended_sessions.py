@@ -95,7 +95,7 @@ def plausible(users: Users, now: float) -> dict[str, EndedOfUser]:
     }
 
 
-class Kept(NamedTuple):
+class StoredSignOuts(NamedTuple):
     """What a store holds."""
 
     users: Users
@@ -105,23 +105,23 @@ class Kept(NamedTuple):
     """Whether every process has had the time to write into this generation what it remembers."""
 
 
-class _Kept(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="sign-outs/1"):
+class _StoredSignOuts(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="sign-outs/1"):
     generation: str
     is_settled: bool
     users: dict[str, EndedOfUser]
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Kept)
+_decoder = msgspec.msgpack.Decoder(_StoredSignOuts)
 
 
-def encode(kept: Kept) -> bytes:
+def encode(kept: StoredSignOuts) -> bytes:
     """Write it, a tag first that no other content has."""
-    body = _encoder.encode(_Kept(kept.generation, kept.is_settled, dict(kept.users)))
+    body = _encoder.encode(_StoredSignOuts(kept.generation, kept.is_settled, dict(kept.users)))
     return blake2b(body, digest_size=TAG_BYTES).digest() + body
 
 
-def decode(raw: bytes) -> Kept | None:
+def decode(raw: bytes) -> StoredSignOuts | None:
     """Read it; None for anything else."""
     try:
         read = _decoder.decode(raw[TAG_BYTES:])
@@ -130,7 +130,7 @@ def decode(raw: bytes) -> Kept | None:
     if raw[:TAG_BYTES] != blake2b(raw[TAG_BYTES:], digest_size=TAG_BYTES).digest():
         return None
     users = {user: NOBODY.merged(ended) for user, ended in read.users.items() if _is_finite(ended)}
-    return Kept(users, read.generation, read.is_settled)
+    return StoredSignOuts(users, read.generation, read.is_settled)
 
 
 def _is_finite(ended: EndedOfUser) -> bool:

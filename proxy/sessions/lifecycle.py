@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import structlog
 
-from proxy.cache.shared_values import Notes
-from proxy.coalesce.distributed_singleflight import Alone, Cluster
-from proxy.coalesce.singleflight import Flights
+from proxy.cache.shared_values import SharedValues
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import Busy, ProxyError
 from proxy.domain.keys import renewal_key
 from proxy.domain.model import SessionCookie
@@ -36,7 +36,7 @@ _HOPS = 2
 _log = structlog.get_logger("proxy.sessions.lifecycle")
 
 
-class Entered(NamedTuple):
+class LiveSession(NamedTuple):
     """A live session."""
 
     session: Session
@@ -46,7 +46,7 @@ class Entered(NamedTuple):
     """What is to replace the visitor's cookie, if anything."""
 
 
-class Ending(NamedTuple):
+class SignOut(NamedTuple):
     """The end of a session, on its way to all who have to know."""
 
     told: asyncio.Future[str]
@@ -61,20 +61,20 @@ class Sessions:
         self,
         sealer: Sealer,
         oauth: OAuth,
-        notes: Notes,
+        shared_values: SharedValues,
         sign_outs: SignOuts,
-        cluster: Cluster | Alone,
+        distributed: DistributedSingleflight | LocalSingleflight,
         clock: Clock,
-        flights: Flights[str],
+        singleflight: Singleflight[str],
         site: str,
     ) -> None:
         self._sealer = sealer
         self._oauth = oauth
-        self._notes = notes
+        self._shared_values = shared_values
         self._sign_outs = sign_outs
-        self._cluster = cluster
+        self._distributed = distributed
         self._clock = clock
-        self._flights = flights
+        self._singleflight = singleflight
         self._site = site
 
     def begin(self, tokens: Tokens) -> tuple[Session, SessionCookie]:
@@ -82,7 +82,7 @@ class Sessions:
         session = session_of(tokens, secrets.token_hex(16), self._clock.now())
         return session, self._cookie(session)
 
-    async def enter(self, cookie: str) -> Entered | None:
+    async def enter(self, cookie: str) -> LiveSession | None:
         """Give the session behind a cookie, its token good for a call; None when it is bad, expired, ended or refused.
 
         A token that is about to run out is renewed behind the visitor's back, one that has run out before their eyes:
@@ -105,9 +105,9 @@ class Sessions:
         if session.is_spent(self._clock.now()) or self._sign_outs.has_ended(session.ref):  # by now
             return None
         sure_until = min(sure_until, session.due_at if session.refresh else session.ends)
-        return Entered(session, sure_until, self._cookie(session) if is_renewed else None)
+        return LiveSession(session, sure_until, self._cookie(session) if is_renewed else None)
 
-    def end(self, cookie: str) -> Ending | None:
+    def end(self, cookie: str) -> SignOut | None:
         """End the session behind a cookie, for every copy of it; None where there is none, or all know of its end.
 
         Here it has ended at once. The future is done when the other processes and Cloudreve have been told, whether
@@ -121,11 +121,11 @@ class Sessions:
         if not is_new and self._sign_outs.is_told(session.ref):
             return None
         try:
-            told, _ = self._flights.join("end " + session.id, lambda: self._tell_of_end(session, is_new=is_new))
+            told, _ = self._singleflight.join("end " + session.id, lambda: self._tell_of_end(session, is_new=is_new))
         except Busy as error:
             told = asyncio.get_running_loop().create_future()
             told.set_exception(error)
-        return Ending(told, is_new)
+        return SignOut(told, is_new)
 
     def user_of(self, cookie: str) -> str:
         """Name the user whose cookie it is, whether its session has ended or not; empty for no cookie of ours."""
@@ -147,31 +147,31 @@ class Sessions:
     async def _successor(self, session: Session) -> str | None:
         """Give the renewed session, sealed; `OVER`; or None while it is on its way and the old one still serves."""
         key = renewal_key(session.refresh)
-        known = self._notes.lookup(key)
+        known = self._shared_values.lookup(key)
         if known is not None:
             return known
         if session.is_spent(self._clock.now()):
-            outcome, _ = self._flights.join(key, lambda: self._renew(session, key))
+            outcome, _ = self._singleflight.join(key, lambda: self._renew(session, key))
             return await outcome
         with suppress(Busy):
-            self._flights.join(key, lambda: self._renew(session, key))
+            self._singleflight.join(key, lambda: self._renew(session, key))
         return None
 
     async def _renew(self, session: Session, key: str) -> str:
         """Renew once over all replicas; the others find the outcome in the message or in the notes."""
 
         async def find(message: bytes) -> str | None:
-            return self._taken(session, key, message.decode("ascii", "replace") or await self._notes.find(key))
+            return self._taken(session, key, message.decode("ascii", "replace") or await self._shared_values.find(key))
 
-        return await self._cluster.share(key, find, lambda: self._load(session, key), str.encode)
+        return await self._distributed.share(key, find, lambda: self._load(session, key), str.encode)
 
     def _taken(self, session: Session, key: str, text: str | None) -> str | None:
         """Take over what another replica found out, if our keys open it."""
         renewed = self._renewed(session, text) if text else None
         if text == OVER:
-            self._notes.remember(key, OVER, OVER_S)
+            self._shared_values.remember(key, OVER, OVER_S)
         elif renewed is not None and text is not None:
-            self._notes.remember(key, text, renewed.expires - self._clock.now())
+            self._shared_values.remember(key, text, renewed.expires - self._clock.now())
         else:
             return None
         return text
@@ -180,11 +180,11 @@ class Sessions:
         tokens = await self._oauth.refresh(session.refresh)
         now = self._clock.now()
         if tokens is None:
-            await self._notes.keep(key, OVER, OVER_S)
+            await self._shared_values.keep(key, OVER, OVER_S)
             return OVER
         renewed = session_of(Tokens(tokens.access, tokens.refresh or session.refresh), session.id, now, session.started)
         text = seal_session(self._sealer, renewed, self._site, Purpose.RENEWAL)
-        await self._notes.keep(key, text, renewed.expires - now)
+        await self._shared_values.keep(key, text, renewed.expires - now)
         return text
 
     async def _tell_of_end(self, session: Session, *, is_new: bool) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from proxy.coalesce.deadline import deadline
-from proxy.coalesce.fair_queue import FairLimit
+from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.client import Client
 from proxy.domain.errors import CrossSite, InvalidToken, NoSuchRoute, ProxyError
 from proxy.domain.keys import site_digest
@@ -19,7 +19,7 @@ from proxy.domain.seal import Sealer
 from proxy.domain.sign_in_errors import CodeRefused, SignInFailed
 from proxy.http.problem_page import Link
 from proxy.http.problems import OUTCOME, problem_of
-from proxy.http.request_origin import Front
+from proxy.http.request_origin import RequestOrigin
 from proxy.identity.identify import Identifier
 from proxy.sessions.authorization import (
     ATTEMPT_S,
@@ -31,7 +31,7 @@ from proxy.sessions.authorization import (
     open_attempt,
     seal_attempt,
 )
-from proxy.sessions.cookies import Jar
+from proxy.sessions.cookies import SessionCookies
 from proxy.sessions.lifecycle import Sessions
 from proxy.sessions.session import may_sign_in
 from proxy.settings import Settings
@@ -60,8 +60,8 @@ class SignIn:
         oauth: OAuth,
         sealer: Sealer,
         clock: Clock,
-        jar: Jar,
-        front: Front,
+        cookies: SessionCookies,
+        request_origin: RequestOrigin,
         settings: Settings,
     ) -> None:
         self._sessions = sessions
@@ -69,11 +69,11 @@ class SignIn:
         self._oauth = oauth
         self._sealer = sealer
         self._clock = clock
-        self._jar = jar
-        self._client = front.client
-        self._exchanges = FairLimit(EXCHANGES, EXCHANGES_PER_CLIENT, EXCHANGES * EXCHANGES_PER_CLIENT)
+        self._cookies = cookies
+        self._client = request_origin.client
+        self._exchanges = FairQueue(EXCHANGES, EXCHANGES_PER_CLIENT, EXCHANGES * EXCHANGES_PER_CLIENT)
         self._path = settings.session.path
-        self._way = front.path + self._path
+        self._way = request_origin.path + self._path
         self._origins = settings.session.origins
         self._client_id = settings.sign_in.client_id or ""
         self._scopes = settings.sign_in.scopes
@@ -109,14 +109,14 @@ class SignIn:
         url = authorize_url(self._site_origin, self._client_id, self._redirect_uri, self._scopes, attempt)
         response = _redirect(url)
         sealed = seal_attempt(self._sealer, attempt, self._site)
-        self._jar.put_attempt(request, response, attempt.state, SessionCookie(sealed, ATTEMPT_S))
+        self._cookies.put_attempt(request, response, attempt.state, SessionCookie(sealed, ATTEMPT_S))
         return response
 
     async def _callback(self, request: web.Request) -> web.Response:
         """End a sign-in: the visitor lands where they wanted, with a session or with an error that says why not."""
         request[OUTCOME] = "sign_in"
         states, codes, errors = (request.query.getall(name, ()) for name in ("state", "code", "error"))
-        kept = open_attempt(self._sealer, self._jar.attempt(request, states), self._site, self._clock.now())
+        kept = open_attempt(self._sealer, self._cookies.attempt(request, states), self._site, self._clock.now())
         try:
             attempt, code = answered(kept, states, codes, errors)
             client = self._client(request)
@@ -126,9 +126,9 @@ class SignIn:
             response = self._again(request, error, kept.landing if kept else "/")
         else:
             response = _redirect(attempt.landing)
-            self._jar.put_session(request, response, cookie)
+            self._cookies.put_session(request, response, cookie)
         if kept is not None and is_answer(kept, states):  # others, in other tabs, stay under way
-            self._jar.drop_attempt(request, response, kept.state)
+            self._cookies.drop_attempt(request, response, kept.state)
         return response
 
     async def _redeemed(self, code: str, verifier: str, client: Client) -> SessionCookie:

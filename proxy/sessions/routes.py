@@ -14,13 +14,13 @@ from proxy.coalesce.deadline import deadline
 from proxy.domain.errors import CrossSite, InvalidToken, NotSignedIn, ProxyError
 from proxy.domain.model import Credentials, Identity
 from proxy.domain.response_fields import SAFETY, Fields
-from proxy.fastpath.index import HitPath
+from proxy.fastpath.index import FastPath
 from proxy.http.problems import OUTCOME, Handler, problem_of
-from proxy.http.request_origin import Front
+from proxy.http.request_origin import RequestOrigin
 from proxy.http.thumb_request import bearer
 from proxy.identity.claims import read_claims
 from proxy.identity.identify import Identifier
-from proxy.sessions.cookies import NO_COOKIE, Jar
+from proxy.sessions.cookies import NO_COOKIE, SessionCookies
 from proxy.sessions.lifecycle import Sessions
 from proxy.sessions.session import may_change, opens_window
 from proxy.settings import Settings
@@ -57,17 +57,17 @@ class SessionApi:
         self,
         sessions: Sessions,
         identifier: Identifier,
-        jar: Jar,
-        front: Front,
-        hits: HitPath,
+        cookies: SessionCookies,
+        request_origin: RequestOrigin,
+        hits: FastPath,
         settings: Settings,
         page: Handler | None,
     ) -> None:
         self._page = page
         self._sessions = sessions
         self._identifier = identifier
-        self._jar = jar
-        self._front = front
+        self._cookies = cookies
+        self._request_origin = request_origin
         self._hits = hits
         self._path = settings.session.path
         self._origins = frozenset(settings.session.origins)
@@ -94,10 +94,10 @@ class SessionApi:
         token = bearer(request.headers.getall("Authorization", ()))
         if token is None:
             raise NotSignedIn("Send an access token of Cloudreve as `Authorization: Bearer`.")
-        visitor = await self._identifier.identify(Credentials(token), client=self._front.client(request))
+        visitor = await self._identifier.identify(Credentials(token), client=self._request_origin.client(request))
         session, cookie = self._sessions.begin(Tokens(token))
         response = _said(visitor.identity, session.ends)
-        self._jar.put_session(request, response, cookie)
+        self._cookies.put_session(request, response, cookie)
         return response
 
     async def _show(self, request: web.Request) -> web.Response:
@@ -105,25 +105,25 @@ class SessionApi:
         token = bearer(request.headers.getall("Authorization", ()))
         if token is None:
             return await self._show_session(request)
-        visitor = await self._identifier.identify(Credentials(token), client=self._front.client(request))
+        visitor = await self._identifier.identify(Credentials(token), client=self._request_origin.client(request))
         claims = read_claims(token)
         return _said(visitor.identity, claims.expires if claims else None)
 
     async def _show_session(self, request: web.Request) -> web.Response:
-        cookie = self._jar.session(request)
+        cookie = self._cookies.session(request)
         entered = await self._sessions.enter(cookie) if cookie else None
         if entered is not None:
             with suppress(InvalidToken):
                 visitor = await self._identifier.identify(
-                    Credentials(entered.session.access), client=self._front.client(request)
+                    Credentials(entered.session.access), client=self._request_origin.client(request)
                 )
                 response = _said(visitor.identity, entered.session.ends)
                 if entered.renewed is not None:
-                    self._jar.put_session(request, response, entered.renewed)
+                    self._cookies.put_session(request, response, entered.renewed)
                 return response
         response = problem_of(request, NotSignedIn("Nobody is signed in here."))
         if cookie:
-            self._jar.put_session(request, response, NO_COOKIE)
+            self._cookies.put_session(request, response, NO_COOKIE)
         return response
 
     async def _end(self, request: web.Request) -> web.Response:
@@ -133,14 +133,14 @@ class SessionApi:
         else lives here, Cloudreve's own page for one, which keeps its tokens in the storage.
         """
         self._check(request)
-        cookie = self._jar.session(request)
+        cookie = self._cookies.session(request)
         ending = self._sessions.end(cookie) if cookie is not None else None
         if ending is not None:
             if ending.is_new:
                 self._hits.forget_ended()
             await ending.told
         response = web.Response(status=HTTPStatus.NO_CONTENT, headers={"Clear-Site-Data": '"cache"'})
-        self._jar.put_session(request, response, NO_COOKIE)
+        self._cookies.put_session(request, response, NO_COOKIE)
         return response
 
     async def _allow(self, request: web.Request) -> web.Response:
@@ -149,7 +149,7 @@ class SessionApi:
         return web.Response(status=HTTPStatus.NO_CONTENT, headers=dict(_PREFLIGHT if is_allowed else ()))
 
     def _check(self, request: web.Request) -> None:
-        if not may_change(request.headers, self._front.own_origin(request), self._origins):
+        if not may_change(request.headers, self._request_origin.own_origin(request), self._origins):
             raise CrossSite("Only pages of this site may begin or end a session here.")
 
     def _handler(self, job: Job) -> Job:

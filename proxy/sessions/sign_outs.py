@@ -33,7 +33,7 @@ from proxy.sessions.ended_sessions import (
     TAG_BYTES,
     EndedOfUser,
     EndedSession,
-    Kept,
+    StoredSignOuts,
     decode,
     encode,
     merged,
@@ -209,7 +209,7 @@ class SignOuts:
         lacks = users != merged(copy.users, {}, self._now())
         if lacks or is_settled != copy.is_settled or not copy.generation:
             generation = copy.generation or secrets.token_hex(8)
-            value = encode(Kept(users, generation, is_settled))
+            value = encode(StoredSignOuts(users, generation, is_settled))
             if not await copy.store.set(copy.tag, value):
                 return False
             copy.tag, copy.generation, copy.is_settled = value[:TAG_BYTES], generation, is_settled

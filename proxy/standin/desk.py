@@ -30,7 +30,7 @@ def counted(site: Site, verb: Verb, job: Job) -> Handler:
             if fault is None:
                 return await _send(request, proper)
             call.fault = type(fault).__name__
-            if not fault.harmless:
+            if not fault.redacted:
                 call.code = None
             return await fault.play(Exchange(request, proper))
         except asyncio.CancelledError:

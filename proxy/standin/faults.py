@@ -56,9 +56,9 @@ class Exchange:
 
 
 class Fault(ABC):
-    """One way to spoil an answer. `harmless` ones only delay: what arrives in the end is proper."""
+    """One way to spoil an answer. `redacted` ones only delay: what arrives in the end is proper."""
 
-    harmless: ClassVar[bool] = False
+    redacted: ClassVar[bool] = False
 
     @abstractmethod
     async def play(self, exchange: Exchange) -> web.StreamResponse:
@@ -68,7 +68,7 @@ class Fault(ABC):
 class Hang(Fault):
     """Nothing at all, until `until` is set: then the proper answer."""
 
-    harmless = True
+    redacted = True
 
     def __init__(self, until: asyncio.Event | None = None) -> None:
         self.until = until or asyncio.Event()
@@ -169,7 +169,7 @@ class Encoded(Fault):
 class Drip(Fault):
     """The proper answer in `parts`, each sent only when `release` allows it, its length announced or not."""
 
-    harmless = True
+    redacted = True
 
     def __init__(self, parts: int = 2, *, announced: bool = True) -> None:
         self.parts = parts

@@ -16,7 +16,7 @@ from proxy.domain.ssrf import Origins
 from proxy.observe.metrics import Metrics
 from proxy.settings import CloudreveSettings, GrantSettings
 from proxy.upstream.answers import Link, lacks_user, read_thumb, read_whoami
-from proxy.upstream.breaker import Breaker
+from proxy.upstream.breaker import CircuitBreaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.deobfuscate import deobfuscate
 
@@ -44,7 +44,7 @@ class Cloudreve:
         self._base = cloudreve.url.rstrip("/")
         self._settings = cloudreve
         self._terms = grants
-        self.breaker = Breaker(self.ping, cloudreve.probe_s)
+        self.breaker = CircuitBreaker(self.ping, cloudreve.probe_s)
 
     async def resolve(self, uri: FileUri, credentials: Credentials) -> Resolution:
         """Ask for the signed thumbnail URL (docs/cloudreve.md, resolve).

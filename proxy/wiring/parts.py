@@ -14,12 +14,12 @@ import structlog
 
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
-from proxy.cache.shared_values import Notes
+from proxy.cache.shared_values import SharedValues
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.deadline import Countdown
-from proxy.coalesce.distributed_singleflight import Alone, Cluster
-from proxy.coalesce.fair_queue import FairLimit
-from proxy.coalesce.singleflight import Flights
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.fair_queue import FairQueue
+from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import ProxyError
 from proxy.domain.file_uri import parse
 from proxy.domain.keys import site_digest
@@ -33,22 +33,22 @@ from proxy.grants.lookup import Grants
 from proxy.grants.resolve import Resolver
 from proxy.http.health import Health
 from proxy.http.request_log import RequestLog
-from proxy.http.request_origin import Front
+from proxy.http.request_origin import RequestOrigin
 from proxy.identity.accounts import Account, Accounts
 from proxy.identity.identify import Identifier
 from proxy.identity.published import PublishedFolder
 from proxy.identity.whoami import Whoami
 from proxy.observe.failures import Failures
 from proxy.observe.metrics import Metrics
-from proxy.passthrough.client import MAX_HEAD_BYTES, Passage
+from proxy.passthrough.client import MAX_HEAD_BYTES, UpstreamClient
 from proxy.passthrough.cross_origin import SiteCors
 from proxy.pictures.encoders import Encoders
 from proxy.pictures.lookup import Pictures
 from proxy.pictures.revalidation import Revalidation
 from proxy.pictures.variants import Variants
 from proxy.redis.leases import Leases
-from proxy.redis.pubsub import News
-from proxy.sessions.cookies import Jar
+from proxy.redis.pubsub import PubSubChannel
+from proxy.sessions.cookies import SessionCookies
 from proxy.sessions.lifecycle import Sessions
 from proxy.sessions.sign_out_stores import FileStore, RedisStore, Store
 from proxy.sessions.sign_outs import SETTLE_S, SignOuts
@@ -96,19 +96,24 @@ class Parts:
         return sign_outs
 
     async def sessions(
-        self, sealer: Sealer, oauth: OAuth, notes: Notes, sign_outs: SignOuts, cluster: Cluster | Alone
+        self,
+        sealer: Sealer,
+        oauth: OAuth,
+        shared_values: SharedValues,
+        sign_outs: SignOuts,
+        distributed: DistributedSingleflight | LocalSingleflight,
     ) -> Sessions:
         """Make who opens cookies."""
-        flights = await self._flights(Flights[str](self.settings.cloudreve.max_waiting))
+        singleflight = await self._singleflight(Singleflight[str](self.settings.cloudreve.max_waiting))
         site = site_digest(self.settings.site)
-        return Sessions(sealer, oauth, notes, sign_outs, cluster, self.clock, flights, site)
+        return Sessions(sealer, oauth, shared_values, sign_outs, distributed, self.clock, singleflight, site)
 
     async def identifier(self, cloudreve: Cloudreve, sessions: Sessions, accounts: Accounts) -> Identifier:
         """Make who names visitors."""
         secret = self.settings.cloudreve.secret_key
         secret_key = secret.get_secret_value().encode() if secret else None
-        flights = await self._flights(Flights[str | None]())
-        whoami = Whoami(cloudreve, self.clock, self.metrics, flights, self._limit(WHOAMI_CALLS))
+        singleflight = await self._singleflight(Singleflight[str | None]())
+        whoami = Whoami(cloudreve, self.clock, self.metrics, singleflight, self._limit(WHOAMI_CALLS))
         return Identifier(whoami, self.clock, self.settings.identity, secret_key, sessions, accounts)
 
     async def accounts(self, oauth: OAuth) -> Accounts:
@@ -123,72 +128,78 @@ class Parts:
             self.health.troubles = lambda: [f"publish {number + 1} fails: no token" for number in accounts.failing]
         return accounts
 
-    async def changes(self, notes: Notes) -> Changes:
+    async def changes(self, shared_values: SharedValues) -> Changes:
         """Make who knows when users have changed files, for as long as a grant of before may be kept."""
         grants = self.settings.grants
-        flights = await self._flights(Flights[None]())  # each belongs to a request under way
-        return Changes(notes, self.clock, flights, grants.max_ttl_s + grants.stale_if_error_s)
+        singleflight = await self._singleflight(Singleflight[None]())  # each belongs to a request under way
+        return Changes(shared_values, self.clock, singleflight, grants.max_ttl_s + grants.stale_if_error_s)
 
     async def grants(
-        self, cloudreve: Cloudreve, tiers: Tiers, cluster: Cluster | Alone, changes: Changes | None
+        self,
+        cloudreve: Cloudreve,
+        tiers: Tiers,
+        distributed: DistributedSingleflight | LocalSingleflight,
+        changes: Changes | None,
     ) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
         limit = self._limit(settings.cloudreve.max_resolves, SLOW)
-        resolver = Resolver(cloudreve, cluster, limit, settings.server.deadline_s)
+        resolver = Resolver(cloudreve, distributed, limit, settings.server.deadline_s)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
-        flights = await self._flights(Flights[Grant | Refusal](), self.leaving)
-        return Grants(tiers, resolver, self.clock, self.metrics, flights, cluster, changes, settings)
+        singleflight = await self._singleflight(Singleflight[Grant | Refusal](), self.leaving)
+        return Grants(tiers, resolver, self.clock, self.metrics, singleflight, distributed, changes, settings)
 
-    async def pictures(self, images: Images, tiers: Tiers, cluster: Cluster | Alone) -> Pictures:
+    async def pictures(
+        self, images: Images, tiers: Tiers, distributed: DistributedSingleflight | LocalSingleflight
+    ) -> Pictures:
         """Make who looks pictures up, or fetches them."""
         settings = self.settings
         limit = self._limit(settings.cloudreve.max_fetches, SLOW)
-        flights = await self._flights(Flights[None]())
+        singleflight = await self._singleflight(Singleflight[None]())
         pictures = settings.pictures
         revalidation = Revalidation(pictures.recheck_s, pictures.stale_if_error_s, self.clock.timer)
-        return Pictures(tiers, images, self.metrics, flights, cluster, limit, pictures, revalidation)
+        return Pictures(tiers, images, self.metrics, singleflight, distributed, limit, pictures, revalidation)
 
-    async def variants(self, tiers: Tiers, cluster: Cluster | Alone) -> Variants:
+    async def variants(self, tiers: Tiers, distributed: DistributedSingleflight | LocalSingleflight) -> Variants:
         """Make the variants and the processes that encode them."""
         settings = self.settings.pictures
         encoders = Encoders(self._limit(settings.encoders), settings, self.metrics)
         self.stack.push_async_callback(encoders.aclose)
-        flights = await self._flights(Flights[Picture | NoVariant](self.settings.cloudreve.max_waiting))
-        return Variants(tiers, encoders, flights, cluster, self.metrics, settings)
+        singleflight = await self._singleflight(Singleflight[Picture | NoVariant](self.settings.cloudreve.max_waiting))
+        return Variants(tiers, encoders, singleflight, distributed, self.metrics, settings)
 
-    async def tiers(self) -> tuple[Tiers, Cluster | Alone, Notes]:
+    async def tiers(self) -> tuple[Tiers, DistributedSingleflight | LocalSingleflight, SharedValues]:
         """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""
         settings = self.settings
         memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
         self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
         disk = await open_disk(settings, self.clock, self.metrics, self.stack)
         if settings.redis.url is None:
-            return Tiers(memory, None, disk), Alone(), Notes(None, self.clock.now, disk)
+            return Tiers(memory, None, disk), LocalSingleflight(), SharedValues(None, self.clock.now, disk)
         seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
         redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble, seal=seal)
         self.stack.push_async_callback(redis.aclose)
         self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
         await _try_out(redis)
-        news = News(redis.lines, redis.namespace)
-        await self.background(news.listen())
-        leases, patience_s = Leases(redis.lines, news, settings.redis.namespace), settings.server.deadline_s / 4
-        cluster = Cluster(leases, news, redis.build_key, seal, patience_s)
-        return Tiers(memory, redis, disk), cluster, Notes(redis, self.clock.now, disk)
+        pubsub = PubSubChannel(redis.lines, redis.namespace)
+        await self.background(pubsub.listen())
+        leases, patience_s = Leases(redis.lines, pubsub, settings.redis.namespace), settings.server.deadline_s / 4
+        distributed = DistributedSingleflight(leases, pubsub, redis.build_key, seal, patience_s)
+        return Tiers(memory, redis, disk), distributed, SharedValues(redis, self.clock.now, disk)
 
-    async def site_cors(self, way: Passage) -> SiteCors:
+    async def site_cors(self, way: UpstreamClient) -> SiteCors:
         """Make who asks Cloudreve which scripts it allows."""
-        flights = await self._flights(Flights[Fields](self.settings.cloudreve.max_waiting))
-        return SiteCors(way, flights, self.clock.timer)
+        singleflight = await self._singleflight(Singleflight[Fields](self.settings.cloudreve.max_waiting))
+        return SiteCors(way, singleflight, self.clock.timer)
 
-    def request_log(self, identifier: Identifier, jar: Jar, front: Front) -> RequestLog:
+    def request_log(self, identifier: Identifier, cookies: SessionCookies, request_origin: RequestOrigin) -> RequestLog:
         """Make who tells of requests; what it has still to say is said at the end."""
         settings = self.settings
         keys = [key.get_secret_value() for key in settings.seal.keys]
         failures = Failures(asyncio.get_running_loop().call_later)
         self.stack.callback(failures.close)
         digests = digests_for(keys, settings.site, fallback=secrets.token_urlsafe(32))
-        return RequestLog(identifier.known_user, jar.session, front, digests, failures, settings)
+        return RequestLog(identifier.known_user, cookies.session, request_origin, digests, failures, settings)
 
     async def session(self, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
         """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""
@@ -204,17 +215,17 @@ class Parts:
             )
         )
 
-    def _limit(self, slots: int, slow: int = 0) -> FairLimit:
+    def _limit(self, slots: int, slow: int = 0) -> FairQueue:
         """Make a fair queue: of its places one client has a quarter at most, and less while others want some."""
         places = self.settings.cloudreve.max_waiting
-        return FairLimit(slots, max(places // 4, 1), places, slow * slots)
+        return FairQueue(slots, max(places // 4, 1), places, slow * slots)
 
-    async def _flights(self, flights: Flights[T], patience: Countdown | None = None) -> Flights[T]:
+    async def _singleflight(self, singleflight: Singleflight[T], patience: Countdown | None = None) -> Singleflight[T]:
         async def close() -> None:
-            await flights.aclose(patience.left_s if patience is not None else 0.0)
+            await singleflight.aclose(patience.left_s if patience is not None else 0.0)
 
         self.stack.push_async_callback(close)
-        return flights
+        return singleflight
 
     async def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something until the end."""

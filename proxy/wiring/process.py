@@ -18,16 +18,16 @@ from proxy.coalesce.deadline import Countdown
 from proxy.domain.seal import Sealer
 from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.domain.ssrf import Origins
-from proxy.fastpath.index import HitPath
+from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Keys
-from proxy.fastpath.protocol import HitRunner
+from proxy.fastpath.protocol import FastPathRunner
 from proxy.gateway import Gateway
 from proxy.grants.authorise import Authoriser
 from proxy.grants.invalidation import Changes
 from proxy.http.aiohttp_server import Runner
 from proxy.http.api import ThumbApi
-from proxy.http.applications import Site
-from proxy.http.connection_limits import Crowd
+from proxy.http.applications import Applications
+from proxy.http.connection_limits import ConnectionLimits
 from proxy.http.cross_origin import CrossOrigin
 from proxy.http.embed import Embed, Fallback
 from proxy.http.embedding_rule import embedding
@@ -35,16 +35,16 @@ from proxy.http.file_descriptors import room_for
 from proxy.http.greeting import Greeting
 from proxy.http.health import Health
 from proxy.http.negotiation import Negotiation
-from proxy.http.request_origin import Front
-from proxy.http.sealed_access import Sealed
+from proxy.http.request_origin import RequestOrigin
+from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import SealedUrls
 from proxy.http.thumb import Thumbs
 from proxy.identity.identify import Identifier
 from proxy.observe.metrics import Metrics
-from proxy.passthrough.client import HELD_BYTES, Passage, passage
+from proxy.passthrough.client import HELD_BYTES, UpstreamClient, passage
 from proxy.passthrough.routes import Passthrough
 from proxy.pictures.respond import Answers
-from proxy.sessions.cookies import Jar
+from proxy.sessions.cookies import SessionCookies
 from proxy.sessions.oauth_routes import SignIn
 from proxy.sessions.routes import SessionApi
 from proxy.settings import AdminSettings, ServerSettings, Settings
@@ -69,7 +69,7 @@ class Running:
     """0 for one of several workers, who have theirs together."""
     health: Health
     metrics: Metrics
-    hits: HitPath
+    hits: FastPath
 
     async def drain(self, seconds: float) -> None:
         """Take requests a while longer, but say to everybody who listens that they should go elsewhere."""
@@ -112,9 +112,9 @@ async def running(
         admin_port = 0
         if sockets is None:
             admin_port = await composer.listen(Runner, site.admin_application(), settings.admin)
-        crowd = Crowd(room_for(settings.server.max_connections), settings.server, parts.metrics)
-        await parts.background(crowd.watch())
-        runner = partial(HitRunner, hits=site.hits, crowd=crowd)
+        connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
+        await parts.background(connection_limits.watch())
+        runner = partial(FastPathRunner, hits=site.hits, connection_limits=connection_limits)
         port = await composer.listen(runner, site.application(), settings.server, sockets)
         parts.health.is_ready = True
         try:
@@ -130,7 +130,7 @@ class _Composer:
 
     parts: Parts
 
-    async def site(self, more: Sequence[web.RouteDef]) -> Site:
+    async def site(self, more: Sequence[web.RouteDef]) -> Applications:
         """Build everything."""
         settings = self.parts.settings
         origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
@@ -141,55 +141,69 @@ class _Composer:
         )
         await greet(cloudreve)
         await self.parts.background(cloudreve.breaker.watch())
-        tiers, cluster, notes = await self.parts.tiers()
-        changes = await self.parts.changes(notes) if settings.server.passthrough else None
-        grants = await self.parts.grants(cloudreve, tiers, cluster, changes)
-        pictures = await self.parts.pictures(images, tiers, cluster)
-        answers = Answers(pictures, await self.parts.variants(tiers, cluster), self.parts.clock)
+        tiers, distributed, shared_values = await self.parts.tiers()
+        changes = await self.parts.changes(shared_values) if settings.server.passthrough else None
+        grants = await self.parts.grants(cloudreve, tiers, distributed, changes)
+        pictures = await self.parts.pictures(images, tiers, distributed)
+        answers = Answers(pictures, await self.parts.variants(tiers, distributed), self.parts.clock)
         negotiation = Negotiation(settings.pictures)
         sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.metrics, settings.sign_in)
         sign_outs = await self.parts.sign_outs(tiers.redis)
-        sessions = await self.parts.sessions(sealer, oauth, notes, sign_outs, cluster)
+        sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         authoriser = Authoriser(grants, self.parts.clock.timer)
         gateway = Gateway(identifier, authoriser, grants, answers, settings.server.deadline_s)
-        sealed = Sealed(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
-        front = Front(settings.server)
-        jar = Jar(settings.session.cookie, front)
-        keys = Keys(front, jar, settings)
-        hits = HitPath(tiers, front.trusts, sign_outs.has_ended, self.parts.clock, self.parts.metrics, settings, keys)
+        sealed = SealedAccess(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
+        request_origin = RequestOrigin(settings.server)
+        cookies = SessionCookies(settings.session.cookie, request_origin)
+        keys = Keys(request_origin, cookies, settings)
+        hits = FastPath(
+            tiers, request_origin.trusts, sign_outs.has_ended, self.parts.clock, self.parts.metrics, settings, keys
+        )
         rule = embedding(settings.embed, settings.session)
-        embed = Embed(rule, front)
+        embed = Embed(rule, request_origin)
         passthrough, site_cors = None, None
         if changes is not None:
             way = await self.parts.stack.enter_async_context(passage(settings.cloudreve, self.parts.metrics))
-            passthrough = self._passthrough(way, front, jar, identifier, changes, hits)
+            passthrough = self._passthrough(way, request_origin, cookies, identifier, changes, hits)
             site_cors = await self.parts.site_cors(way)
         handle = passthrough.handle if passthrough else None
-        cross_origin = CrossOrigin(rule.private_origins, front, site_cors.fields if site_cors else None, handle)
+        cross_origin = CrossOrigin(
+            rule.private_origins, request_origin, site_cors.fields if site_cors else None, handle
+        )
         routes = [
-            *Thumbs(gateway, jar, front, embed, negotiation, settings.server.max_uri_bytes).routes(),
-            *SessionApi(sessions, identifier, jar, front, hits, settings, handle).routes(),
-            *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, jar, front, settings).routes(),
-            *SealedUrls(sealed, front, embed, cross_origin, negotiation).routes(),
-            *ThumbApi(gateway, sealed, front, cross_origin, negotiation, settings.server.max_uri_bytes).routes(),
+            *Thumbs(gateway, cookies, request_origin, embed, negotiation, settings.server.max_uri_bytes).routes(),
+            *SessionApi(sessions, identifier, cookies, request_origin, hits, settings, handle).routes(),
+            *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, cookies, request_origin, settings).routes(),
+            *SealedUrls(sealed, request_origin, embed, cross_origin, negotiation).routes(),
+            *ThumbApi(
+                gateway, sealed, request_origin, cross_origin, negotiation, settings.server.max_uri_bytes
+            ).routes(),
             *more,
             *([] if passthrough else self._greeting(more)),
         ]
-        log = self.parts.request_log(identifier, jar, front)
-        return Site(self.parts.metrics, log, self.parts.health, hits, jar, passthrough, self._fallback(), routes)
+        log = self.parts.request_log(identifier, cookies, request_origin)
+        return Applications(
+            self.parts.metrics, log, self.parts.health, hits, cookies, passthrough, self._fallback(), routes
+        )
 
     def _greeting(self, more: Sequence[web.RouteDef]) -> list[web.RouteDef]:
         site = next(iter(self.parts.settings.cloudreve.public_origins), None)
         return [] if any(route.path == "/" for route in more) else Greeting(site).routes()
 
     def _passthrough(
-        self, way: Passage, front: Front, jar: Jar, identifier: Identifier, changes: Changes, hits: HitPath
+        self,
+        way: UpstreamClient,
+        request_origin: RequestOrigin,
+        cookies: SessionCookies,
+        identifier: Identifier,
+        changes: Changes,
+        hits: FastPath,
     ) -> Passthrough:
         session = self.parts.settings.session
         if self.parts.settings.sign_in.client_id and not session.path.startswith("/api/"):
             _log.warning("session.path is outside /api/: the service worker of Cloudreve's page will answer for it")
-        return Passthrough(way, front, identifier, changes, hits, jar.names)
+        return Passthrough(way, request_origin, identifier, changes, hits, cookies.names)
 
     def _fallback(self) -> Fallback | None:
         path = self.parts.settings.embed.fallback

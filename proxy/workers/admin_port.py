@@ -16,7 +16,7 @@ Roll = Callable[[], Awaitable[Mapping[int, Report | None]]]
 """Asks every worker how it is; None for one that does not answer."""
 
 
-class Overview:
+class AdminPort:
     """Shows all workers' health and metrics."""
 
     def __init__(self, roll: Roll) -> None:

@@ -21,7 +21,7 @@ class _Place:
     address: tuple[str, int]
 
 
-class Door:
+class ListenSocket:
     """Holds a port for as long as there are workers, who listen on it."""
 
     def __init__(self, host: str, port: int) -> None:

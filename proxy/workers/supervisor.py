@@ -20,9 +20,9 @@ from pydantic import SecretStr
 
 from proxy.http.aiohttp_server import Runner
 from proxy.settings import ServerSettings, Settings, TemporarySeal
-from proxy.workers.admin_port import Overview
+from proxy.workers.admin_port import AdminPort
 from proxy.workers.channel import Channel, Report
-from proxy.workers.listen_socket import Door
+from proxy.workers.listen_socket import ListenSocket
 from proxy.workers.worker import work
 
 ANSWER_S = 2.0
@@ -51,12 +51,12 @@ class Worker:
         self._reading = asyncio.get_running_loop().create_task(channel.read())
 
     @classmethod
-    async def started(cls, number: int, settings: Settings, door: Door) -> Worker:
+    async def started(cls, number: int, settings: Settings, listen_socket: ListenSocket) -> Worker:
         """Start a process; it serves in a moment."""
         ours, theirs = socket.socketpair()
         with ExitStack() as given:
             end = given.enter_context(theirs)
-            sockets = [given.enter_context(opened) for opened in door.sockets()]
+            sockets = [given.enter_context(opened) for opened in listen_socket.sockets()]
             process = _spawn.Process(target=work, args=(number, settings, sockets, end), daemon=True)
             process.start()
         ours.setblocking(False)
@@ -83,12 +83,12 @@ class Worker:
         return self._process.exitcode
 
 
-class Crew:
+class WorkerPool:
     """All workers: each has a keeper, who starts it anew when it ends."""
 
-    def __init__(self, settings: Settings, door: Door) -> None:
+    def __init__(self, settings: Settings, listen_socket: ListenSocket) -> None:
         self._settings = settings
-        self._door = door
+        self._listen_socket = listen_socket
         self._workers: dict[int, Worker | None] = dict.fromkeys(range(1, settings.server.workers + 1))
         self._has_served = False
         self._leaving = asyncio.Event()
@@ -136,7 +136,7 @@ class Crew:
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     async def _run(self, number: int) -> int | None:
-        worker = self._workers[number] = await Worker.started(number, self._settings, self._door)
+        worker = self._workers[number] = await Worker.started(number, self._settings, self._listen_socket)
         try:
             if self._leaving.is_set():
                 worker.leave()
@@ -155,20 +155,20 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     async with AsyncExitStack() as stack:
-        door = stack.enter_context(closing(Door(settings.server.host, settings.server.port)))
-        crew = Crew(_with_one_seal(_with_one_state(settings, stack)), door)
-        admin_port = await _listen(Overview(crew.roll), settings, stack)
-        _log.info("serving", workers=settings.server.workers, port=door.port, admin_port=admin_port)
-        keeping = loop.create_task(crew.keep())
+        listen_socket = stack.enter_context(closing(ListenSocket(settings.server.host, settings.server.port)))
+        workers = WorkerPool(_with_one_seal(_with_one_state(settings, stack)), listen_socket)
+        admin_port = await _listen(AdminPort(workers.roll), settings, stack)
+        _log.info("serving", workers=settings.server.workers, port=listen_socket.port, admin_port=admin_port)
+        keeping = loop.create_task(workers.keep())
         stopping = loop.create_task(stopped.wait())
         await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not keeping.done():
             _log.info("draining")
-            crew.leave()
-            door.close()  # the workers have it open for as long as they take visitors
+            workers.leave()
+            listen_socket.close()  # the workers have it open for as long as they take visitors
             await asyncio.wait({keeping}, timeout=_longest_s(settings.server))
-            crew.kill()
+            workers.kill()
         await keeping
 
 
@@ -196,7 +196,7 @@ def _with_one_seal(settings: Settings) -> Settings:
     return settings.model_copy(update={"seal": TemporarySeal(keys=(SecretStr(secrets.token_urlsafe(32)),))})
 
 
-async def _listen(overview: Overview, settings: Settings, stack: AsyncExitStack) -> int:
+async def _listen(overview: AdminPort, settings: Settings, stack: AsyncExitStack) -> int:
     runner = Runner(overview.application(), access_log=None, handler_cancellation=True)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)

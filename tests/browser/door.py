@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 
-class Door:
+class ListenSocket:
     """Passes bytes both ways, so that a server may be told its address before it starts."""
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
@@ -18,7 +18,7 @@ class Door:
         self._server: asyncio.Server | None = None
         self._visits: set[asyncio.Task[None]] = set()
         self._heard: list[bytes] = []
-        self._news = asyncio.Condition()
+        self._pubsub = asyncio.Condition()
         self.port = 0
         self.leads_to = 0
         """A port on loopback."""
@@ -39,8 +39,8 @@ class Door:
 
     async def heard(self, text: bytes, times: int) -> None:
         """Wait until so many of the pieces that have come from visitors had this text."""
-        async with self._news:
-            await self._news.wait_for(lambda: sum(text in piece for piece in self._heard) >= times)
+        async with self._pubsub:
+            await self._pubsub.wait_for(lambda: sum(text in piece for piece in self._heard) >= times)
 
     def forget(self) -> None:
         """Begin to listen anew."""
@@ -60,9 +60,9 @@ class Door:
                 each.transport.abort()
 
     async def _hear(self, piece: bytes) -> None:
-        async with self._news:
+        async with self._pubsub:
             self._heard.append(piece)
-            self._news.notify_all()
+            self._pubsub.notify_all()
 
 
 async def _carry(

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from proxy.upstream.clock import Clock
 from proxy.wiring.process import Running, running
-from tests.browser.door import Door
+from tests.browser.door import ListenSocket
 from tests.harness.gateways import settings_for
 from tests.harness.places import thumb
 
@@ -50,7 +50,7 @@ class Scene:
     origin: str
     pages: Pages
     gateway: Running
-    door: Door
+    door: ListenSocket
 
     def count(self, name: str, **labels: str) -> float:
         """Read one of the gateway's counters; what was never counted is 0."""
@@ -66,7 +66,7 @@ class Stage:
 
     async def pages(self, host: str) -> Pages:
         """Open a site of static pages."""
-        door, origin = await self._door(host)
+        door, origin = await self._listen_socket(host)
         pages = Pages(origin)
         app = web.Application()
         app.add_routes(pages.routes())
@@ -85,7 +85,7 @@ class Stage:
         **sections: Any,  # noqa: ANN401
     ) -> Scene:
         """Open a gateway before the Cloudreve at this address; `sections` are settings."""
-        door, origin = await self._door(host)
+        door, origin = await self._listen_socket(host)
         pages = Pages(origin)
         sections["server"] = {"public_origin": origin, **sections.get("server", {})}
         settings = settings_for(cloudreve, **sections)
@@ -93,8 +93,8 @@ class Stage:
         door.leads_to = gateway.port
         return Scene(origin, pages, gateway, door)
 
-    async def _door(self, host: str) -> tuple[Door, str]:
-        door = await self._stack.enter_async_context(Door(self._tls))
+    async def _listen_socket(self, host: str) -> tuple[ListenSocket, str]:
+        door = await self._stack.enter_async_context(ListenSocket(self._tls))
         return door, f"{'https' if self._tls else 'http'}://{host}:{door.port}"
 
 

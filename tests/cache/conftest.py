@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.redis_tier import RedisTier
-from proxy.redis.failures import Trouble
+from proxy.redis.failures import RedisFailure
 from proxy.settings import RedisSettings, Settings
 
 SITE = "http://cloudreve:5212"
@@ -38,7 +38,7 @@ class Watched:
     """A Redis tier and the troubles it has told of."""
 
     tier: RedisTier
-    troubles: list[Trouble] = field(default_factory=list)
+    troubles: list[RedisFailure] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def make_tier() -> AsyncIterator[MakeTier]:
     made: list[Watched] = []
 
     def make(url: str, site: str = SITE, **settings: float | str) -> Watched:
-        troubles: list[Trouble] = []
+        troubles: list[RedisFailure] = []
         given = RedisSettings.model_validate({"url": SecretStr(url), **settings})
         made.append(Watched(RedisTier.from_settings(given, site, troubles.append), troubles))
         return made[-1]

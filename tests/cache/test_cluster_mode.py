@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.cache.redis_tier import RedisTier
-from proxy.coalesce.distributed_singleflight import Cluster
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight
 from proxy.domain.errors import Unreachable
 from proxy.domain.model import Picture
-from proxy.redis.failures import Trouble
-from proxy.redis.leases import Held, Leases
-from proxy.redis.pubsub import News
+from proxy.redis.failures import RedisFailure
+from proxy.redis.leases import LeaseHolder, Leases
+from proxy.redis.pubsub import PubSubChannel
 from tests.cache.conftest import MakeTier
 from tests.harness.redis_server import RedisServer, until
 from tests.harness.sharded import Sharded
@@ -211,12 +211,12 @@ async def test_a_slot_that_moves_is_followed(make_tier: MakeTier, sharded: Shard
         if server.info("replication")["role"] == "master":
             server.command("CLUSTER", "SETSLOT", slot, "NODE", name)
     assert await watched.tier.find("p:7") is None
-    assert Trouble.MOVED in watched.troubles
+    assert RedisFailure.MOVED in watched.troubles
     while await watched.tier.find("p:7") is None:
         assert len(await found(watched.tier)) >= COUNT - 1
         await watched.tier.keep("p:7", picture(7), 60.0)
     assert target.command("EXISTS", key) == 1
-    assert set(watched.troubles) == {Trouble.MOVED}
+    assert set(watched.troubles) == {RedisFailure.MOVED}
 
 
 async def test_leases_and_news_work_across_servers(make_tier: MakeTier, sharded: Sharded) -> None:
@@ -226,15 +226,17 @@ async def test_leases_and_news_work_across_servers(make_tier: MakeTier, sharded:
     for _ in range(3):
         tier = make_tier(sharded.url, timeout_s=10.0).tier
         await tier.ping()
-        news = News(tier.lines, tier.namespace)
-        listening.append(asyncio.create_task(news.listen()))
-        while not news.is_heard:  # noqa: ASYNC110 - the subscription says so in its own time
+        pubsub = PubSubChannel(tier.lines, tier.namespace)
+        listening.append(asyncio.create_task(pubsub.listen()))
+        while not pubsub.is_heard:  # noqa: ASYNC110 - the subscription says so in its own time
             await asyncio.sleep(0.001)
-        clusters.append(Cluster(Leases(tier.lines, news, "thumb-proxy"), news, tier.build_key, tier.seal))
+        clusters.append(
+            DistributedSingleflight(Leases(tier.lines, pubsub, "thumb-proxy"), pubsub, tier.build_key, tier.seal)
+        )
     loads: list[str] = []
     opened = asyncio.Event()
 
-    async def bring(cluster: Cluster, key: str) -> str:
+    async def bring(cluster: DistributedSingleflight, key: str) -> str:
         async def find(left: bytes) -> str | None:
             return left.decode() or None
 
@@ -271,16 +273,16 @@ async def test_a_lease_of_a_server_that_is_away_is_nobody_s(make_tier: MakeTier,
     """Whoever wants it works alone; leases elsewhere are as before."""
     tier = make_tier(sharded.url, **QUICK).tier
     await tier.ping()
-    news = News(tier.lines, tier.namespace)
-    leases = Leases(tier.lines, news, "thumb-proxy")
+    pubsub = PubSubChannel(tier.lines, tier.namespace)
+    leases = Leases(tier.lines, pubsub, "thumb-proxy")
     keys = [tier.build_key(f"g:{n}") for n in range(COUNT)]
     lonely = sharded.servers[1]
     away = [sharded.holder(key) is lonely for key in keys]
     await asyncio.to_thread(lonely.kill)
 
-    async def held(key: str) -> Held:
+    async def held(key: str) -> LeaseHolder:
         async with leases.attempt(key) as lease:
             return lease.held
 
     outcomes = [await held(key) for key in keys]
-    assert outcomes == [Held.UNKNOWN if gone else Held.MINE for gone in away]
+    assert outcomes == [LeaseHolder.UNKNOWN if gone else LeaseHolder.MINE for gone in away]

@@ -13,7 +13,7 @@ from proxy.cache.redis_tier import RedisTier
 from proxy.domain.errors import Unreachable
 from proxy.domain.model import Grant, Picture
 from proxy.redis.circuit_breaker import State
-from proxy.redis.failures import Trouble
+from proxy.redis.failures import RedisFailure
 from tests.cache.conftest import MakeTier, Watched
 from tests.conftest import StartRedis
 from tests.harness.redis_server import RedisServer, free_port
@@ -97,7 +97,7 @@ async def test_redis_away_is_a_miss_until_it_is_back(
     fault(server)
     assert await use_all(watched.tier) == NOTHING
     await until(lambda: is_paused(watched.tier))
-    assert set(watched.troubles) <= {Trouble.UNREACHABLE, Trouble.TIMEOUT, Trouble.LATE}
+    assert set(watched.troubles) <= {RedisFailure.UNREACHABLE, RedisFailure.TIMEOUT, RedisFailure.LATE}
     if fault is RedisServer.freeze:
         server.thaw()
     else:
@@ -172,7 +172,7 @@ async def test_a_full_redis_drops_writes_and_serves_reads(make_tier: MakeTier, s
         await timed(watched.tier.keep("p:2", PICTURE, 60.0))
         assert await timed(watched.tier.find("g:1")) == GRANT
         assert await timed(watched.tier.find("p:2")) is None
-    assert watched.troubles == [Trouble.REFUSED] * 3
+    assert watched.troubles == [RedisFailure.REFUSED] * 3
     assert watched.tier.state is State.UP
     server.command("CONFIG", "SET", "maxmemory", "0")
     await until_recovered(watched.tier)
@@ -199,7 +199,7 @@ async def test_a_read_only_replica_drops_writes_and_serves_reads(make_tier: Make
     await timed(watched.tier.keep("p:2", PICTURE, 60.0))
     await timed(watched.tier.forget("g:1"))
     assert await timed(watched.tier.find("g:1")) == GRANT
-    assert watched.troubles == [Trouble.REFUSED] * 2
+    assert watched.troubles == [RedisFailure.REFUSED] * 2
     assert watched.tier.state is State.UP
     server.command("REPLICAOF", "NO", "ONE")
     await until_recovered(watched.tier)
@@ -219,7 +219,7 @@ async def test_a_wrong_password_is_a_miss_and_not_tried_all_the_time(
     watched = make_tier(url, **QUICK)
     assert await use_all(watched.tier) == NOTHING
     assert watched.tier.state is State.PAUSED
-    assert set(watched.troubles) == {Trouble.DENIED}
+    assert set(watched.troubles) == {RedisFailure.DENIED}
     with pytest.raises(Unreachable, match="user or the password"):
         await watched.tier.ping()
 
@@ -293,7 +293,7 @@ async def test_a_connection_cut_in_the_middle_of_a_reply_is_a_miss(
         await relay.holds()
         relay.cut()
         assert await asked is None
-        assert watched.troubles == [Trouble.UNREACHABLE]
+        assert watched.troubles == [RedisFailure.UNREACHABLE]
         relay.let_go()
         await until_recovered(watched.tier)
         assert await watched.tier.find("p:2") == LARGE

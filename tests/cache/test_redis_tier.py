@@ -14,9 +14,9 @@ from proxy.domain.errors import Unreachable
 from proxy.domain.model import Grant, Picture
 from proxy.redis.circuit_breaker import State
 from proxy.redis.client import SPARE_CONNECTIONS
-from proxy.redis.failures import Trouble
-from proxy.redis.leases import KEPT, Held, Leases
-from proxy.redis.pubsub import News
+from proxy.redis.failures import RedisFailure
+from proxy.redis.leases import KEPT, LeaseHolder, Leases
+from proxy.redis.pubsub import PubSubChannel
 from tests.cache.conftest import MakeTier
 from tests.conftest import StartRedis
 from tests.harness.redis_server import RedisServer
@@ -113,7 +113,7 @@ async def test_garbage_under_our_key_is_a_miss(make_tier: MakeTier, redis_server
     redis_server.command("SET", tier.build_key("g:1"), raw)
     assert await tier.find("g:1") is None
     assert await tier.get("g:1") is None
-    assert watched.troubles == [Trouble.GARBAGE]
+    assert watched.troubles == [RedisFailure.GARBAGE]
     await tier.keep("g:1", GRANT, 60.0)
     assert await tier.find("g:1") == GRANT
 
@@ -141,15 +141,15 @@ async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redi
     await watched.tier.forget("g:1")
     assert await watched.tier.find("g:1") is None
     assert await watched.tier.ping() > 0
-    news = News(watched.tier.lines, watched.tier.namespace)
-    leases = Leases(watched.tier.lines, news, "thumb-proxy")
-    listening = asyncio.create_task(news.listen())
-    with news.reader("thumb-proxy:g:1") as message:
+    pubsub = PubSubChannel(watched.tier.lines, watched.tier.namespace)
+    leases = Leases(watched.tier.lines, pubsub, "thumb-proxy")
+    listening = asyncio.create_task(pubsub.listen())
+    with pubsub.reader("thumb-proxy:g:1") as message:
         async with leases.attempt("thumb-proxy:g:1") as lease:
-            while not news.is_heard:  # noqa: ASYNC110 - the subscription says so in its own time
+            while not pubsub.is_heard:  # noqa: ASYNC110 - the subscription says so in its own time
                 await asyncio.sleep(0.001)
             async with leases.attempt("thumb-proxy:g:1") as other:
-                assert (lease.held, other.held) == (Held.MINE, Held.OTHERS)
+                assert (lease.held, other.held) == (LeaseHolder.MINE, LeaseHolder.OTHERS)
             assert await leases.left_s("thumb-proxy:g:1") > 0
             lease.message, lease.entry, lease.ttl_s = b"told", b"kept", 60.0
         assert await message == KEPT + b"told"
@@ -157,7 +157,7 @@ async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redi
     await asyncio.wait({listening})
     assert watched.troubles == []
     assert await watched.tier.clear() is False, "SCAN is not among the rights"
-    assert watched.troubles == [Trouble.REFUSED]
+    assert watched.troubles == [RedisFailure.REFUSED]
 
 
 async def test_another_database(make_tier: MakeTier, redis_server: RedisServer) -> None:

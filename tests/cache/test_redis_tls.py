@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from proxy.domain.model import Grant
 from proxy.redis.circuit_breaker import State
-from proxy.redis.failures import Trouble
+from proxy.redis.failures import RedisFailure
 from tests.cache.conftest import MakeTier
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
@@ -73,7 +73,7 @@ async def test_any_other_certificate_is_a_miss(
         watched = make_tier(url, timeout_s=10.0)
         await watched.tier.keep("g:1", GRANT, 60.0)
         assert await watched.tier.find("g:1") is None
-        assert watched.troubles == [Trouble.UNREACHABLE]
+        assert watched.troubles == [RedisFailure.UNREACHABLE]
         assert watched.tier.state is State.PAUSED
         await watched.tier.aclose()
 
@@ -82,4 +82,4 @@ async def test_tls_to_a_server_without_it_is_a_miss(make_tier: MakeTier, redis_s
     """It waits for the end of a line that never comes, and its caller no longer than ever."""
     watched = make_tier(f"rediss://127.0.0.1:{redis_server.port}/0", timeout_s=0.2)
     assert await watched.tier.find("g:1") is None
-    assert set(watched.troubles) <= {Trouble.LATE, Trouble.TIMEOUT, Trouble.UNREACHABLE}
+    assert set(watched.troubles) <= {RedisFailure.LATE, RedisFailure.TIMEOUT, RedisFailure.UNREACHABLE}

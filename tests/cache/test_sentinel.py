@@ -12,7 +12,7 @@ import pytest
 from proxy.cache.redis_tier import RedisTier
 from proxy.domain.errors import Unreachable
 from proxy.domain.model import Picture
-from proxy.redis.pubsub import News
+from proxy.redis.pubsub import PubSubChannel
 from tests.cache.conftest import MakeTier
 from tests.harness.redis_server import RedisServer, until
 from tests.harness.sentinels import SERVICE, Watched
@@ -164,15 +164,15 @@ async def test_a_failover_that_was_asked_for_is_a_moment_s_misses(make_tier: Mak
 async def test_news_are_heard_from_the_new_server(make_tier: MakeTier, watched: Watched) -> None:
     """Those who listened to the old one subscribe again."""
     found = make_tier(watched.url, **QUICK)
-    news = News(found.tier.lines, "thumb-proxy")
-    listening = asyncio.create_task(news.listen())
+    pubsub = PubSubChannel(found.tier.lines, "thumb-proxy")
+    listening = asyncio.create_task(pubsub.listen())
     try:
         old = watched.master()
         await asyncio.to_thread(old.kill)
         await failed_over(watched, old)
-        with news.reader("g:1") as reader:
+        with pubsub.reader("g:1") as reader:
             while not reader.done():
-                await asyncio.to_thread(watched.master().command, "PUBLISH", news.channel, b"g:1 told")
+                await asyncio.to_thread(watched.master().command, "PUBLISH", pubsub.channel, b"g:1 told")
                 await asyncio.sleep(0.02)
             assert reader.result() == b"told"
     finally:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.cache.shared_values import Notes
+from proxy.cache.shared_values import SharedValues
 from tests.cache.conftest import Clock, MakeTier
 from tests.conftest import StartRedis
 from tests.harness.redis_server import RedisServer
 
 
 @pytest.fixture
-def pair(make_tier: MakeTier, redis_server: RedisServer, clock: Clock) -> tuple[Notes, Notes]:
+def pair(make_tier: MakeTier, redis_server: RedisServer, clock: Clock) -> tuple[SharedValues, SharedValues]:
     """Give the notes of two replicas."""
     tiers = [make_tier(redis_server.url, timeout_s=10.0).tier for _ in range(2)]
-    return Notes(tiers[0], clock), Notes(tiers[1], clock)
+    return SharedValues(tiers[0], clock), SharedValues(tiers[1], clock)
 
 
-async def test_what_one_writes_the_other_reads(pair: tuple[Notes, Notes], redis_server: RedisServer) -> None:
+async def test_what_one_writes_the_other_reads(
+    pair: tuple[SharedValues, SharedValues], redis_server: RedisServer
+) -> None:
     """For as long as it counts, and no longer."""
     first, second = pair
     await first.keep("s:a", "a-text", 60)
@@ -28,24 +30,24 @@ async def test_what_one_writes_the_other_reads(pair: tuple[Notes, Notes], redis_
     assert 59_000 < int(str(redis_server.command("PTTL", key))) <= 60_000
 
 
-async def test_what_nobody_has_written_is_not_there(pair: tuple[Notes, Notes]) -> None:
+async def test_what_nobody_has_written_is_not_there(pair: tuple[SharedValues, SharedValues]) -> None:
     """Neither here nor there."""
     assert [await each.find("s:a") for each in pair] == [None, None]
 
 
 async def test_a_note_lasts_for_its_own_time(clock: Clock) -> None:
     """Here as in Redis."""
-    notes = Notes(None, clock)
-    await notes.keep("s:a", "a-text", 60)
+    shared_values = SharedValues(None, clock)
+    await shared_values.keep("s:a", "a-text", 60)
     clock.now += 59.9
-    assert await notes.find("s:a") == "a-text"
+    assert await shared_values.find("s:a") == "a-text"
     clock.now += 0.2
-    assert await notes.find("s:a") is None
+    assert await shared_values.find("s:a") is None
 
 
 @pytest.mark.parametrize("ttl_s", [0, -1])
 async def test_a_note_without_time_is_not_written(
-    pair: tuple[Notes, Notes], redis_server: RedisServer, ttl_s: float
+    pair: tuple[SharedValues, SharedValues], redis_server: RedisServer, ttl_s: float
 ) -> None:
     """Redis would take it for an error."""
     await pair[0].keep("s:a", "a-text", ttl_s)
@@ -53,7 +55,7 @@ async def test_a_note_without_time_is_not_written(
     assert _keys(redis_server) == []
 
 
-async def test_what_is_remembered_here_is_nobody_else_s(pair: tuple[Notes, Notes]) -> None:
+async def test_what_is_remembered_here_is_nobody_else_s(pair: tuple[SharedValues, SharedValues]) -> None:
     """It came from there."""
     first, second = pair
     first.remember("s:a", "a-text", 60)
@@ -64,11 +66,11 @@ async def test_what_is_remembered_here_is_nobody_else_s(pair: tuple[Notes, Notes
 async def test_without_redis_each_has_its_own(make_tier: MakeTier, start_redis: StartRedis, clock: Clock) -> None:
     """Trouble is a note that is not there, and no error."""
     server = start_redis()
-    notes = Notes(make_tier(server.url).tier, clock)
+    shared_values = SharedValues(make_tier(server.url).tier, clock)
     server.kill()
-    await notes.keep("s:a", "a-text", 60)
-    assert await notes.find("s:a") == "a-text"
-    assert await notes.find("s:b") is None
+    await shared_values.keep("s:a", "a-text", 60)
+    assert await shared_values.find("s:a") == "a-text"
+    assert await shared_values.find("s:b") is None
 
 
 def _keys(redis_server: RedisServer) -> list[str]:

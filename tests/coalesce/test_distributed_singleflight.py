@@ -11,12 +11,12 @@ import pytest
 from pydantic import SecretStr
 
 from proxy.cache.redis_tier import RedisTier
-from proxy.coalesce.distributed_singleflight import Alone, Cluster
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis import leases as lease_module
 from proxy.redis import pubsub as news_module
 from proxy.redis.leases import Leases
-from proxy.redis.pubsub import News
+from proxy.redis.pubsub import PubSubChannel
 from proxy.settings import RedisSettings
 from tests.conftest import StartRedis
 from tests.harness.redis_server import RedisServer
@@ -30,10 +30,12 @@ HEARD_S = 0.05
 class Replica:
     """A process of its own, as far as Redis can tell."""
 
-    def __init__(self, tier: RedisTier, news: News) -> None:
+    def __init__(self, tier: RedisTier, pubsub: PubSubChannel) -> None:
         self.tier = tier
-        self.news = news
-        self.cluster = Cluster(Leases(tier.lines, news, "thumb-proxy"), news, tier.build_key, tier.seal)
+        self.pubsub = pubsub
+        self.cluster = DistributedSingleflight(
+            Leases(tier.lines, pubsub, "thumb-proxy"), pubsub, tier.build_key, tier.seal
+        )
         self.loads = 0
         self.looks: list[bytes] = []
         self.outcome: str | Exception = "outcome"
@@ -78,10 +80,10 @@ async def replica(url: str, **settings: float) -> AsyncIterator[Replica]:
     tier = RedisTier.from_settings(
         RedisSettings.model_validate({"url": SecretStr(url), "timeout_s": 5.0, **settings}), "http://cloudreve:5212"
     )
-    news = News(tier.lines, tier.namespace)
-    listening = asyncio.create_task(news.listen())
+    pubsub = PubSubChannel(tier.lines, tier.namespace)
+    listening = asyncio.create_task(pubsub.listen())
     try:
-        yield Replica(tier, news)
+        yield Replica(tier, pubsub)
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
@@ -93,7 +95,7 @@ async def replicas(redis_server: RedisServer) -> AsyncIterator[list[Replica]]:
     """Run three that hear one another."""
     async with AsyncExitStack() as stack:
         made = [await stack.enter_async_context(replica(redis_server.url)) for _ in range(3)]
-        await until(lambda: all(one.news.is_heard for one in made))
+        await until(lambda: all(one.pubsub.is_heard for one in made))
         yield made
 
 
@@ -266,13 +268,13 @@ async def test_one_that_stands_still_for_longer_than_its_lease_does_no_harm(
 async def test_while_nothing_is_heard_it_is_looked_for(redis_server: RedisServer) -> None:
     """A lost message costs a moment, not the outcome."""
     async with replica(redis_server.url) as leader, replica(redis_server.url) as deaf:
-        await until(lambda: leader.news.is_heard and deaf.news.is_heard)
+        await until(lambda: leader.pubsub.is_heard and deaf.pubsub.is_heard)
         leader.gate.clear()
         first = leader.share()
         await leader.began.wait()
         second = deaf.share()
         await waits(redis_server)
-        vars(deaf.news)["_readers"].clear()  # whatever comes reaches nobody
+        vars(deaf.pubsub)["_readers"].clear()  # whatever comes reaches nobody
         leader.gate.set()
         (_, _), (outcome, at) = await first, await second
         assert outcome == "outcome"
@@ -310,7 +312,7 @@ async def test_while_redis_is_away_each_does_its_own(start_redis: StartRedis, fa
     server = start_redis()
     assert callable(fault)
     async with replica(server.url, timeout_s=0.2) as leader, replica(server.url, timeout_s=0.2) as other:
-        await until(lambda: leader.news.is_heard and other.news.is_heard)
+        await until(lambda: leader.pubsub.is_heard and other.pubsub.is_heard)
         leader.gate.clear()
         first = leader.share()
         await leader.began.wait()
@@ -330,7 +332,7 @@ async def test_what_redis_has_no_room_for_each_brings_for_itself(start_redis: St
     server = start_redis(**{"maxmemory": "0", "maxmemory-policy": "noeviction"})
     async with AsyncExitStack() as stack:
         made = [await stack.enter_async_context(replica(server.url)) for _ in range(3)]
-        await until(lambda: all(one.news.is_heard for one in made))
+        await until(lambda: all(one.pubsub.is_heard for one in made))
         leader, *others = made
         leader.gate.clear()
         first = leader.share(tells=False)
@@ -462,7 +464,7 @@ async def test_nothing_is_left_over(replicas: list[Replica], redis_server: Redis
     leader.gate.set()
     await asyncio.gather(*tasks, return_exceptions=True)
     await until(lambda: redis_server.command("KEYS", "thumb-proxy:lease:*") == [])
-    assert [vars(one.news)["_readers"] for one in replicas] == [{}, {}, {}]
+    assert [vars(one.pubsub)["_readers"] for one in replicas] == [{}, {}, {}]
 
 
 async def test_alone_there_is_nobody_to_share_with() -> None:
@@ -474,8 +476,8 @@ async def test_alone_there_is_nobody_to_share_with() -> None:
     async def find(_: bytes) -> str | None:
         raise AssertionError("there is nowhere to look")
 
-    assert await Alone().share(KEY, find, load, str.encode) == "outcome"
-    assert await Alone().take_turns(KEY, load, bool) == "outcome"
+    assert await LocalSingleflight().share(KEY, find, load, str.encode) == "outcome"
+    assert await LocalSingleflight().take_turns(KEY, load, bool) == "outcome"
 
 
 def test_looking_often_enough_is_part_of_the_promise() -> None:
@@ -489,16 +491,20 @@ async def test_a_lease_that_a_stranger_renews_for_ever_is_waited_for_so_long_and
 ) -> None:
     """Whatever is told meanwhile; then everybody does the work."""
     async with replica(redis_server.url) as one:
-        one.cluster = Cluster(
-            Leases(one.tier.lines, one.news, "thumb-proxy"), one.news, one.tier.build_key, ValueSeal(["k" * 32]), 0.5
+        one.cluster = DistributedSingleflight(
+            Leases(one.tier.lines, one.pubsub, "thumb-proxy"),
+            one.pubsub,
+            one.tier.build_key,
+            ValueSeal(["k" * 32]),
+            0.5,
         )
-        await until(lambda: one.news.is_heard)
+        await until(lambda: one.pubsub.is_heard)
         name = one.tier.build_key(KEY)
         task = one.share()
         while not task.done():
             redis_server.command("SET", f"thumb-proxy:lease:{{{name}}}", "somebody", "PX", 2000)
             if noise:
-                redis_server.command("PUBLISH", one.news.channel, name.encode() + b" " + noise)
+                redis_server.command("PUBLISH", one.pubsub.channel, name.encode() + b" " + noise)
             await asyncio.sleep(0)
         assert (await task)[0] == "outcome"
         turn = asyncio.create_task(one.cluster.take_turns(KEY, one.load, bool))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.coalesce.fair_queue import FairLimit
+from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.errors import Busy
 
 GREEDY, MODEST = "192.0.2.1", "192.0.2.2"
@@ -27,7 +27,7 @@ class Desk:
     """Where work is done: it begins when its turn comes, and ends when the test says so."""
 
     def __init__(self, slots: int, bound: int = 10_000, places: int | None = None) -> None:
-        self.limit = FairLimit(slots, bound, places)
+        self.limit = FairQueue(slots, bound, places)
         self.slots = slots
         self.begun: list[str] = []
         self._ends: dict[str, asyncio.Event] = {}
@@ -294,7 +294,7 @@ async def test_a_slot_that_was_handed_to_a_task_cancelled_meanwhile_is_passed_on
 
 async def test_work_that_fails_gives_its_slot_back() -> None:
     """Whatever it was."""
-    limit = FairLimit(1, 9)
+    limit = FairQueue(1, 9)
     for _ in range(3):
         with pytest.raises(ValueError, match="x"), limit.admitted(GREEDY, "a"):
             async with limit.slot("a"):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.coalesce.singleflight import Flights
+from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import Busy, UpstreamError
 
 
@@ -44,11 +44,11 @@ async def some_steps() -> None:
 
 
 @pytest.fixture
-async def flights() -> AsyncIterator[Flights[str]]:
+async def singleflight() -> AsyncIterator[Singleflight[str]]:
     """Give room for two, and close it."""
-    flights = Flights[str](2)
-    yield flights
-    await flights.aclose()
+    singleflight = Singleflight[str](2)
+    yield singleflight
+    await singleflight.aclose()
 
 
 @pytest.fixture
@@ -61,23 +61,23 @@ async def complaints() -> AsyncIterator[list[dict[str, Any]]]:
     assert found == []
 
 
-async def test_many_waiters_cost_one_load(flights: Flights[str]) -> None:
+async def test_many_waiters_cost_one_load(singleflight: Singleflight[str]) -> None:
     """The first starts it, the others are told that they collapsed into it, and all get the very same thing."""
     load = Load()
-    joined = [flights.join("a", load) for _ in range(100)]
+    joined = [singleflight.join("a", load) for _ in range(100)]
     assert [collapsed for _, collapsed in joined] == [False] + [True] * 99
     load.ended.set()
     outcomes = await asyncio.gather(*(outcome for outcome, _ in joined))
     assert set(outcomes) == {"picture"}
-    assert (load.started, len(flights)) == (1, 0)
+    assert (load.started, len(singleflight)) == (1, 0)
 
 
-async def test_a_waiter_who_leaves_disturbs_neither_the_load_nor_the_others(flights: Flights[str]) -> None:
+async def test_a_waiter_who_leaves_disturbs_neither_the_load_nor_the_others(singleflight: Singleflight[str]) -> None:
     """Be it the one who started it: the load is nobody's own."""
     load = Load()
 
     async def wait() -> str:
-        return await flights.join("a", load)[0]
+        return await singleflight.join("a", load)[0]
 
     waiters = [asyncio.create_task(wait()) for _ in range(3)]
     await some_steps()
@@ -90,55 +90,55 @@ async def test_a_waiter_who_leaves_disturbs_neither_the_load_nor_the_others(flig
     assert (load.started, load.cleaned_up) == (1, 1)
 
 
-async def test_a_load_goes_on_when_everybody_has_left(flights: Flights[str]) -> None:
+async def test_a_load_goes_on_when_everybody_has_left(singleflight: Singleflight[str]) -> None:
     """Cloudreve marks a file as having no thumbnail if its generator's caller leaves."""
     load = Load()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
-            await flights.join("a", load)[0]
-    assert len(flights) == 1
+            await singleflight.join("a", load)[0]
+    assert len(singleflight) == 1
     load.ended.set()
-    assert await flights.join("a", load)[0] == "picture"
+    assert await singleflight.join("a", load)[0] == "picture"
     assert load.started == 1
 
 
-async def test_a_failure_is_shared_by_those_who_wait_and_then_forgotten(flights: Flights[str]) -> None:
+async def test_a_failure_is_shared_by_those_who_wait_and_then_forgotten(singleflight: Singleflight[str]) -> None:
     """The next who asks starts anew."""
     load, error = Load(), UpstreamError("x")
     load.outcome = error
-    waiting = [flights.join("a", load)[0] for _ in range(3)]
+    waiting = [singleflight.join("a", load)[0] for _ in range(3)]
     load.ended.set()
     assert await asyncio.gather(*waiting, return_exceptions=True) == [error] * 3
     load.outcome = "picture"
-    outcome, collapsed = flights.join("a", load)
+    outcome, collapsed = singleflight.join("a", load)
     assert (await outcome, collapsed, load.started) == ("picture", False, 2)
 
 
-async def test_at_the_bound_one_more_is_busy_and_joining_stays_free(flights: Flights[str]) -> None:
+async def test_at_the_bound_one_more_is_busy_and_joining_stays_free(singleflight: Singleflight[str]) -> None:
     """Refused before anything is started; there is room again in the step in which a flight ends."""
     load, refused = Load(), Load()
-    first, _ = flights.join("a", load)
-    flights.join("b", load)
+    first, _ = singleflight.join("a", load)
+    singleflight.join("b", load)
     with pytest.raises(Busy):
-        flights.join("c", refused)
-    assert flights.join("a", refused)[1]
+        singleflight.join("c", refused)
+    assert singleflight.join("a", refused)[1]
     load.ended.set()
     await first
-    outcome, _ = flights.join("c", refused)
+    outcome, _ = singleflight.join("c", refused)
     refused.ended.set()
     assert (await outcome, refused.started) == ("picture", 1)
 
 
-async def test_a_load_that_cannot_even_begin_leaves_no_flight(flights: Flights[str]) -> None:
+async def test_a_load_that_cannot_even_begin_leaves_no_flight(singleflight: Singleflight[str]) -> None:
     """Whoever asks hears it; the next one may try."""
     with pytest.raises(ZeroDivisionError):
-        flights.join("a", lambda: 1 / 0)  # type: ignore[arg-type, return-value]
-    assert len(flights) == 0
+        singleflight.join("a", lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    assert len(singleflight) == 0
 
 
 @pytest.mark.parametrize("failing", [False, True])
 async def test_who_joins_in_the_very_step_in_which_the_load_ends_gets_its_outcome(
-    flights: Flights[str], failing: bool
+    singleflight: Singleflight[str], failing: bool
 ) -> None:
     """Forced: the load's last step itself joins; right after that step there is nothing left to join."""
     joined: list[tuple[asyncio.Future[str], bool]] = []
@@ -146,13 +146,13 @@ async def test_who_joins_in_the_very_step_in_which_the_load_ends_gets_its_outcom
     again.ended.set()
 
     async def load() -> str:
-        asyncio.get_running_loop().call_soon(lambda: joined.append(flights.join("a", again)))
-        joined.append(flights.join("a", again))
+        asyncio.get_running_loop().call_soon(lambda: joined.append(singleflight.join("a", again)))
+        joined.append(singleflight.join("a", again))
         if failing:
             raise UpstreamError("x")
         return "first"
 
-    first, _ = flights.join("a", load)
+    first, _ = singleflight.join("a", load)
     await some_steps()
     assert [collapsed for _, collapsed in joined] == [True, False]
     results = await asyncio.gather(first, *(outcome for outcome, _ in joined), return_exceptions=True)
@@ -162,12 +162,12 @@ async def test_who_joins_in_the_very_step_in_which_the_load_ends_gets_its_outcom
 
 @pytest.mark.parametrize("leave", ["abandon", "cancel before", "cancel after"])
 async def test_a_failure_that_nobody_awaits_is_no_complaint(
-    flights: Flights[str], complaints: list[dict[str, Any]], leave: str
+    singleflight: Singleflight[str], complaints: list[dict[str, Any]], leave: str
 ) -> None:
     """Errors go to visitors; when all have left there is nobody to tell, and the log is not the place."""
     load = Load()
     load.outcome = UpstreamError("x")
-    outcome, _ = flights.join("a", load)
+    outcome, _ = singleflight.join("a", load)
     if leave == "cancel before":
         outcome.cancel()
     load.ended.set()
@@ -177,39 +177,39 @@ async def test_a_failure_that_nobody_awaits_is_no_complaint(
         outcome.cancel()
 
 
-async def test_a_load_that_is_cancelled_from_within_leaves_nobody_waiting(flights: Flights[str]) -> None:
+async def test_a_load_that_is_cancelled_from_within_leaves_nobody_waiting(singleflight: Singleflight[str]) -> None:
     """Whatever a library does with cancellation."""
     load = Load()
     load.outcome = asyncio.CancelledError()
-    outcome, _ = flights.join("a", load)
+    outcome, _ = singleflight.join("a", load)
     load.ended.set()
     with pytest.raises(asyncio.CancelledError):
         await outcome
-    assert len(flights) == 0
+    assert len(singleflight) == 0
 
 
 async def test_closing_ends_every_flight_and_every_wait(complaints: list[dict[str, Any]]) -> None:
     """Those under way, one that has not taken its first step, and one that starts while the others end."""
-    flights, late = Flights[str](9), Load()
+    singleflight, late = Singleflight[str](9), Load()
     loads = [Load(), Load()]
 
     async def stubborn() -> str:
         try:
             await asyncio.Event().wait()
         finally:
-            waiting.append(flights.join("late", late)[0])
+            waiting.append(singleflight.join("late", late)[0])
         return ""
 
     begun: list[Callable[[], Coroutine[Any, Any, str]]] = [loads[0], stubborn]
-    waiting = [flights.join(str(number), load)[0] for number, load in enumerate(begun)]
+    waiting = [singleflight.join(str(number), load)[0] for number, load in enumerate(begun)]
     await some_steps()
-    waiting.append(flights.join("not begun", loads[1])[0])
-    await flights.aclose()
+    waiting.append(singleflight.join("not begun", loads[1])[0])
+    await singleflight.aclose()
     await some_steps()
     assert [outcome.cancelled() for outcome in waiting] == [True] * 4
     assert [load.cleaned_up for load in (*loads, late)] == [1, 1, 1]
-    assert len(flights) == 0
-    await flights.aclose()
+    assert len(singleflight) == 0
+    await singleflight.aclose()
     assert complaints == []
 
 
@@ -224,13 +224,13 @@ def test_in_every_order_of_events_each_who_stays_gets_the_outcome_of_the_load_th
 
 async def replay(events: list[tuple[str, int]]) -> None:
     """Play the events, then end everything."""
-    flights, under_way = Flights[str](3), dict[str, Load]()
+    singleflight, under_way = Singleflight[str](3), dict[str, Load]()
     numbers, waiting = itertools.count(), list[tuple[asyncio.Future[str], Load]]()
     for event, number in [*events, *(("end", number) for number in range(3))]:
         key = str(number)
         if event == "join":
             load = under_way.get(key, Load())
-            outcome, collapsed = flights.join(key, load)
+            outcome, collapsed = singleflight.join(key, load)
             assert collapsed == (key in under_way)
             if not collapsed:
                 under_way[key], load.outcome = load, f"{key}, {next(numbers)}"
@@ -246,4 +246,4 @@ async def replay(events: list[tuple[str, int]]) -> None:
             await asyncio.sleep(0)
     results = await asyncio.gather(*(outcome for outcome, _ in waiting), return_exceptions=True)
     assert results == [load.outcome for _, load in waiting]
-    assert len(flights) == 0
+    assert len(singleflight) == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.fastpath.index import HitPath
+from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import MAX_HEAD_BYTES, Key
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
@@ -38,14 +38,14 @@ class AtOnce:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> AtOnce:
     """Watch the hit path."""
-    watch, answer = AtOnce(), HitPath.answer
+    watch, answer = AtOnce(), FastPath.answer
 
-    def watched(self: HitPath, key: Key) -> tuple[bytes, bytes] | None:
+    def watched(self: FastPath, key: Key) -> tuple[bytes, bytes] | None:
         wire = answer(self, key)
         watch.count += wire is not None
         return wire
 
-    monkeypatch.setattr(HitPath, "answer", watched)
+    monkeypatch.setattr(FastPath, "answer", watched)
     return watch
 
 

@@ -20,14 +20,14 @@ from proxy.domain.keys import picture_key
 from proxy.domain.model import ANONYMOUS, Grant, Picture, Refusal, RefusalKind, Source
 from proxy.domain.response_fields import Handling
 from proxy.fastpath.asked import EVIDENCE, Wire
-from proxy.fastpath.index import HitPath
+from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Key, Keys
 from proxy.grants.lookup import FoundGrant
 from proxy.http.problems import OUTCOME
-from proxy.http.request_origin import Front
+from proxy.http.request_origin import RequestOrigin
 from proxy.observe.metrics import Metrics
 from proxy.pictures.respond import Answer, Shown
-from proxy.sessions.cookies import Jar
+from proxy.sessions.cookies import SessionCookies
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 
@@ -67,7 +67,7 @@ class Shelf:
 class Stage:
     """A hit path, and what it stands on."""
 
-    hits: HitPath
+    hits: FastPath
     tiers: Tiers
     now: list[float]
     shelf: Shelf
@@ -125,9 +125,9 @@ def stage() -> Stage:
     tiers = Tiers(memory, cast("RedisTier", shelf))
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}, "grants": {"renew_s": 0.0}})
     clock = Clock(lambda: now[0], lambda: now[0])
-    front = Front(settings.server)
-    keys = Keys(front, Jar("session", front), settings)
-    hits = HitPath(tiers, front.trusts, lambda _: False, clock, Metrics(), settings, keys)
+    front = RequestOrigin(settings.server)
+    keys = Keys(front, SessionCookies("session", front), settings)
+    hits = FastPath(tiers, front.trusts, lambda _: False, clock, Metrics(), settings, keys)
     stage = Stage(hits, tiers, now, shelf)
     memory.keep(KEY, GRANT, 1000.0)
     memory.keep(picture_key("ab12"), picture(), 1000.0)

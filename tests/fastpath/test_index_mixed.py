@@ -54,7 +54,7 @@ STEPS = st.lists(
 )
 
 
-class Crowd:
+class ConnectionLimits:
     """The same visitors before two gateways, one of which has no hit path to speak of."""
 
     def __init__(self, cloudreve: StandIn, house: House, callers: Sequence[tuple[Caller, Caller]]) -> None:
@@ -106,7 +106,7 @@ def seen(answer: Answer) -> tuple[int, list[str], bytes]:
 
 
 @asynccontextmanager
-async def crowd() -> AsyncIterator[tuple[Crowd, Front]]:
+async def connection_limits() -> AsyncIterator[tuple[ConnectionLimits, Front]]:
     """Start everything."""
     async with AsyncExitStack() as stack:
         cloudreve = await stack.enter_async_context(StandIn(size=(8, 8)))
@@ -117,7 +117,7 @@ async def crowd() -> AsyncIterator[tuple[Crowd, Front]]:
             (await stack.enter_async_context(calling(short)), await stack.enter_async_context(calling(long)))
             for _ in range(CONNECTIONS)
         ]
-        yield Crowd(cloudreve, house, callers), short
+        yield ConnectionLimits(cloudreve, house, callers), short
 
 
 @given(STEPS)
@@ -126,7 +126,7 @@ def test_everybody_gets_what_the_long_way_would_give_them(steps: list[list[Ask |
     """Identities, pictures, connections, pieces and time in any order."""
 
     async def play() -> None:
-        async with crowd() as (visitors, _):
+        async with connection_limits() as (visitors, _):
             for step in (step for group in steps for step in group):
                 await visitors.take(step)
 
@@ -135,7 +135,7 @@ def test_everybody_gets_what_the_long_way_would_give_them(steps: list[list[Ask |
 
 async def test_the_crowd_does_meet_the_hit_path() -> None:
     """Else the test above would say nothing."""
-    async with crowd() as (visitors, short):
+    async with connection_limits() as (visitors, short):
         for _ in range(4):
             await visitors.take(Ask(0, ((0, 2, 0),), 0))
         assert short.gateway.hits.size_bytes > 0

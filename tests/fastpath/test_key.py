@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.fastpath.key import MAX_HEAD_BYTES, Key, Keys
-from proxy.http.request_origin import Front
-from proxy.sessions.cookies import Jar
+from proxy.http.request_origin import RequestOrigin
+from proxy.sessions.cookies import SessionCookies
 from proxy.settings import Settings
 
 SEALED = "/thumb/s/abc"
@@ -16,8 +16,8 @@ LONG = "x" * MAX_HEAD_BYTES
 def key(*lines: str, target: str = "/thumb?uri=x", is_trusted: bool = True, **sections: object) -> Key | None:
     """Make the key of a request with these lines."""
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}, **sections})
-    front = Front(settings.server)
-    keys = Keys(front, Jar("thumb_session", front), settings)
+    front = RequestOrigin(settings.server)
+    keys = Keys(front, SessionCookies("thumb_session", front), settings)
     raw = "\r\n".join([f"GET {target} HTTP/1.1", "Host: x.example", *lines, "", ""]).encode("latin-1")
     return keys.key(raw, is_trusted=is_trusted)
 
@@ -122,16 +122,16 @@ def test_what_is_unusual_has_no_key(lines: list[str]) -> None:
 def test_other_requests_have_no_key(line: str) -> None:
     """Their first line tells."""
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}})
-    front = Front(settings.server)
+    front = RequestOrigin(settings.server)
     raw = f"{line}\r\nHost: x\r\n\r\n".encode()
-    assert Keys(front, Jar("thumb_session", front), settings).key(raw, is_trusted=True) is None
+    assert Keys(front, SessionCookies("thumb_session", front), settings).key(raw, is_trusted=True) is None
 
 
 def test_a_request_without_a_host_has_no_key() -> None:
     """HTTP/1.1 demands one."""
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}})
-    front = Front(settings.server)
-    keys = Keys(front, Jar("thumb_session", front), settings)
+    front = RequestOrigin(settings.server)
+    keys = Keys(front, SessionCookies("thumb_session", front), settings)
     assert keys.key(b"GET /thumb?uri=x HTTP/1.1\r\nX: x\r\n\r\n", is_trusted=True) is None
 
 
@@ -161,8 +161,8 @@ def test_formats_do_not_count_where_there_are_none() -> None:
 def test_a_parser_that_was_not_content_does_not_disturb_the_next_head() -> None:
     """Each is read for itself."""
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}})
-    front = Front(settings.server)
-    keys = Keys(front, Jar("thumb_session", front), settings)
+    front = RequestOrigin(settings.server)
+    keys = Keys(front, SessionCookies("thumb_session", front), settings)
     good = b"GET /thumb?uri=x HTTP/1.1\r\nHost: x\r\nX-%d: a\r\n\r\n"
     for number, lines in enumerate(LONG_WAY.values()):
         raw = "\r\n".join(["GET /thumb?uri=x HTTP/1.1", "Host: x", *lines, "", ""]).encode("latin-1")

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from proxy.fastpath.asked import Wire
-from proxy.fastpath.index import HitPath
+from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Key
 from proxy.standin.standin import StandIn
 from tests.harness.browser import COOKIE, Browser
@@ -244,14 +244,14 @@ def test_every_spelling_of_a_request_has_the_long_way_s_answer(
 
 def test_the_fast_path_has_answers_too(runner: asyncio.Runner, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the test above would say nothing."""
-    answer, hits = HitPath.answer, []
+    answer, hits = FastPath.answer, []
 
-    def watched(self: HitPath, key: Key) -> Wire | None:
+    def watched(self: FastPath, key: Key) -> Wire | None:
         wire = answer(self, key)
         hits.append(wire is not None)
         return wire
 
-    monkeypatch.setattr(HitPath, "answer", watched)
+    monkeypatch.setattr(FastPath, "answer", watched)
     raw = request(pair.uris[0], "Accept: image/webp,*/*", f"Referer: {LISTED}/a", f"Cookie: {COOKIE}={pair.cookie}")
     runner.run(pair.compare(raw, 0, "127.0.0.1"))
     assert any(hits)

@@ -9,10 +9,10 @@ import pytest
 from aiohttp import web
 
 from proxy.fastpath.asked import Wire
-from proxy.fastpath.index import HitPath
+from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Circumstances, Key, Meaning
-from proxy.fastpath.protocol import HitProtocol, HitRunner
-from proxy.http.connection_limits import Crowd
+from proxy.fastpath.protocol import FastPathProtocol, FastPathRunner
+from proxy.http.connection_limits import ConnectionLimits
 from proxy.observe.metrics import Metrics
 from proxy.settings import ServerSettings
 from proxy.standin.faults import Hang
@@ -27,15 +27,15 @@ from tests.harness.redis_server import RedisServer
 def at_once(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """List the requests that were answered without being read."""
     answered: list[bytes] = []
-    answer = HitPath.answer
+    answer = FastPath.answer
 
-    def watched(self: HitPath, key: Key) -> Wire | None:
+    def watched(self: FastPath, key: Key) -> Wire | None:
         wire = answer(self, key)
         if wire is not None:
             answered.append(key.target)
         return wire
 
-    monkeypatch.setattr(HitPath, "answer", watched)
+    monkeypatch.setattr(FastPath, "answer", watched)
     return answered
 
 
@@ -97,16 +97,16 @@ async def test_a_request_right_behind_an_answer_is_known_again(
 ) -> None:
     """It comes when the last byte before it has left, and aiohttp does not wait for anything yet."""
     raw = request(ONE, bearer(cloudreve.token()))
-    handle, behind = HitProtocol._handle_request, [raw, raw]  # noqa: SLF001 - no other place is in between
+    handle, behind = FastPathProtocol._handle_request, [raw, raw]  # noqa: SLF001 - no other place is in between
 
-    async def handled(self: HitProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
+    async def handled(self: FastPathProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
         done = await handle(self, *work)
         if behind:
             assert self._waiter is None
             self.data_received(behind.pop())
         return done
 
-    monkeypatch.setattr(HitProtocol, "_handle_request", handled)
+    monkeypatch.setattr(FastPathProtocol, "_handle_request", handled)
     answers = [await caller.ask(raw), await caller.read(), await caller.read()]
     assert (await caller.ask(raw)).body == body(cloudreve)
     assert [answer.body for answer in answers] == [body(cloudreve)] * 3
@@ -322,7 +322,7 @@ MANY = 200
 SOMEWHERE = Meaning(Circumstances(None, None, None, "http://x", "", None), ())
 
 
-class Known(HitPath):
+class Known(FastPath):
     """Has one answer for one request."""
 
     def __init__(self) -> None:
@@ -340,8 +340,8 @@ KEEP_S = 1.0
 
 async def test_a_connection_in_use_is_kept_and_an_idle_one_is_closed() -> None:
     """Answers at once count as use."""
-    crowd = Crowd(10, ServerSettings(), Metrics())
-    runner = HitRunner(web.Application(), Known(), crowd, keepalive_timeout=KEEP_S)
+    connection_limits = ConnectionLimits(10, ServerSettings(), Metrics())
+    runner = FastPathRunner(web.Application(), Known(), connection_limits, keepalive_timeout=KEEP_S)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     loop = asyncio.get_running_loop()

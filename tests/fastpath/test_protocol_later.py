@@ -12,12 +12,12 @@ import pytest
 from aiohttp import web
 
 from proxy.fastpath.asked import Wire
-from proxy.fastpath.entry import Finished, Recalled
-from proxy.fastpath.index import HitPath
-from proxy.fastpath.key import Asked, Circumstances, Key, Meaning
-from proxy.fastpath.protocol import HitProtocol, HitRunner
+from proxy.fastpath.entry import FinishedAnswer, Recalled
+from proxy.fastpath.index import FastPath
+from proxy.fastpath.key import Circumstances, Key, Meaning, PendingRequest
+from proxy.fastpath.protocol import FastPathProtocol, FastPathRunner
 from proxy.http.aiohttp_private import Connection
-from proxy.http.connection_limits import Crowd
+from proxy.http.connection_limits import ConnectionLimits
 from proxy.observe.metrics import Metrics
 from proxy.settings import ServerSettings
 from tests.harness.raw_client import Caller, request
@@ -30,7 +30,7 @@ FOUND = (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"found")
 SOMEWHERE = Meaning(Circumstances(None, None, None, "http://x", "", None), ())
 
 
-class Far(HitPath):
+class Far(FastPath):
     """Has one answer in Redis, which answers when it is told to."""
 
     def __init__(self) -> None:
@@ -40,19 +40,19 @@ class Far(HitPath):
         self.replies: asyncio.Queue[Wire | Exception | None] = asyncio.Queue()
         self.changed = asyncio.Condition()
 
-    def asked(self, key: Key) -> Asked:
+    def asked(self, key: Key) -> PendingRequest:
         """Remember nothing."""
-        return Asked(key, 0, 0)
+        return PendingRequest(key, 0, 0)
 
     def answer(self, key: Key) -> Wire | None:  # noqa: ARG002 - as it is called
         """Have nothing in memory."""
         return None
 
-    def knows(self, key: Key) -> Finished | None:
+    def knows(self, key: Key) -> FinishedAnswer | None:
         """Know one request."""
-        return cast("Finished", key) if key.target == KNOWN else None
+        return cast("FinishedAnswer", key) if key.target == KNOWN else None
 
-    async def recall(self, known: Finished) -> Recalled | None:  # noqa: ARG002 - there is but one
+    async def recall(self, known: FinishedAnswer) -> Recalled | None:  # noqa: ARG002 - there is but one
         """Wait for Redis."""
         self.asked_for += 1
         async with self.changed:
@@ -76,10 +76,10 @@ class Far(HitPath):
 class House:
     """A server in front of which Redis is asked, and what it answers itself."""
 
-    def __init__(self, runner: web.AppRunner, far: Far, crowd: Crowd, read: list[str]) -> None:
+    def __init__(self, runner: web.AppRunner, far: Far, connection_limits: ConnectionLimits, read: list[str]) -> None:
         self.runner = runner
         self.far = far
-        self.crowd = crowd
+        self.connection_limits = connection_limits
         self.read = read
         """The paths of the requests that came the long way."""
 
@@ -107,11 +107,11 @@ async def house() -> AsyncIterator[House]:
 
     app = web.Application()
     app.router.add_get("/{name}", handle)
-    far, crowd = Far(), Crowd(2, ServerSettings(), Metrics())
-    runner = HitRunner(app, far, crowd, shutdown_timeout=5.0)
+    far, connection_limits = Far(), ConnectionLimits(2, ServerSettings(), Metrics())
+    runner = FastPathRunner(app, far, connection_limits, shutdown_timeout=5.0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield House(runner, far, crowd, read)
+    yield House(runner, far, connection_limits, read)
     await runner.cleanup()
 
 
@@ -142,15 +142,15 @@ async def test_a_request_right_behind_an_answer_is_not_read_either(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes when the last byte before it has left, and aiohttp does not wait for anything yet."""
-    handle = HitProtocol._handle_request  # noqa: SLF001 - no other place is in between
+    handle = FastPathProtocol._handle_request  # noqa: SLF001 - no other place is in between
 
-    async def handled(self: HitProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
+    async def handled(self: FastPathProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
         done = await handle(self, *work)
         assert self._waiter is None
         asyncio.get_running_loop().call_soon(self.data_received, KNOWN)
         return done
 
-    monkeypatch.setattr(HitProtocol, "_handle_request", handled)
+    monkeypatch.setattr(FastPathProtocol, "_handle_request", handled)
     async with house.calling() as caller:
         house.far.replies.put_nowait(FOUND)
         assert (await caller.ask(OTHER)).body == b"/other"
@@ -233,16 +233,16 @@ async def test_nothing_follows_an_answer_after_which_the_connection_ends(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if it is at hand by the time that aiohttp closes."""
-    handle = HitProtocol._handle_request  # noqa: SLF001 - no other place is in between
+    handle = FastPathProtocol._handle_request  # noqa: SLF001 - no other place is in between
 
-    async def handled(self: HitProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
+    async def handled(self: FastPathProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
         done = await handle(self, *work)
         self.data_received(KNOWN)
         await house.far.is_asked()
         asyncio.get_running_loop().call_soon(house.far.replies.put_nowait, FOUND)
         return done
 
-    monkeypatch.setattr(HitProtocol, "_handle_request", handled)
+    monkeypatch.setattr(FastPathProtocol, "_handle_request", handled)
     async with house.calling() as caller:
         caller.writer.write(OTHER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert (await caller.read()).body == b"/other"

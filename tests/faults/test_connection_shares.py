@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from proxy.http.aiohttp_private import Connection
-from proxy.http.connection_limits import Crowd
+from proxy.http.connection_limits import ConnectionLimits
 from proxy.observe.metrics import Metrics
 from proxy.settings import ServerSettings
 from proxy.standin.standin import StandIn
@@ -92,15 +92,18 @@ class Peer(Connection):
         return bool(self.transport_of_peer.abort.called)
 
 
-def full(limit: int, addresses: Iterable[str], *, is_idle: bool = False) -> tuple[Crowd, list[Peer]]:
+def full(limit: int, addresses: Iterable[str], *, is_idle: bool = False) -> tuple[ConnectionLimits, list[Peer]]:
     """Let connections in."""
-    crowd, peers = Crowd(limit, ServerSettings(), Metrics()), [Peer(each, is_idle=is_idle) for each in addresses]
+    crowd, peers = (
+        ConnectionLimits(limit, ServerSettings(), Metrics()),
+        [Peer(each, is_idle=is_idle) for each in addresses],
+    )
     for peer in peers:
         crowd.enter(peer)
     return crowd, peers
 
 
-def let_in(crowd: Crowd, address: str) -> bool:
+def let_in(crowd: ConnectionLimits, address: str) -> bool:
     """Come as well; tell whether that is allowed."""
     peer = Peer(address, is_idle=False)
     crowd.enter(peer)

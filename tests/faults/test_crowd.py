@@ -17,7 +17,7 @@ from aiohttp import web
 from deploy.benchmarks.exhibits import Exhibit
 from proxy.http import connection_limits as crowd
 from proxy.http.aiohttp_private import Connection
-from proxy.http.connection_limits import Crowd
+from proxy.http.connection_limits import ConnectionLimits
 from proxy.http.file_descriptors import room_for
 from proxy.observe.metrics import Metrics
 from proxy.settings import ServerSettings
@@ -190,7 +190,7 @@ async def test_one_look_around_is_enough_while_nobody_is_idle(monkeypatch: pytes
         return math.inf
 
     monkeypatch.setattr(Connection, "idle_since", property(busy))
-    full = Crowd(1, ServerSettings(), Metrics())
+    full = ConnectionLimits(1, ServerSettings(), Metrics())
     first, _ = connection()
     full.enter(first)
     for _ in range(5):

@@ -21,7 +21,7 @@ VISITORS = 8
 ENOUGH = 60
 """So many answers in a state say enough about it: some are hits of memory, some of Redis, some are misses."""
 
-Trouble: TypeAlias = Callable[[RedisServer], Awaitable[None]]
+RedisFailure: TypeAlias = Callable[[RedisServer], Awaitable[None]]
 
 
 class Load:
@@ -113,7 +113,7 @@ async def pair(house: House, start_redis: StartRedis) -> tuple[list[Front], Redi
     ids=["stopped", "killed", "frozen", "full"],
 )
 async def test_no_request_fails_while_redis_does(
-    cloudreve: StandIn, pair: tuple[list[Front], RedisServer], trouble: Trouble, cure: Trouble
+    cloudreve: StandIn, pair: tuple[list[Front], RedisServer], trouble: RedisFailure, cure: RedisFailure
 ) -> None:
     """The trouble comes under load, twice, and goes; afterwards Redis is used again, without a restart of ours."""
     fronts, server = pair

@@ -11,8 +11,8 @@ from typing import cast
 
 import pytest
 
-from proxy.coalesce.distributed_singleflight import Alone
-from proxy.coalesce.fair_queue import FairLimit
+from proxy.coalesce.distributed_singleflight import LocalSingleflight
+from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.errors import Busy, Unreachable
 from proxy.domain.model import (
     ANONYMOUS,
@@ -93,7 +93,7 @@ def resolver(cloudreve: FakeCloudreve, pauses: list[float]) -> Resolver:
         pauses.append(seconds)
         await asyncio.sleep(0)
 
-    return Resolver(cast(Cloudreve, cloudreve), Alone(), FairLimit(2, 5), 30.0, pause)
+    return Resolver(cast(Cloudreve, cloudreve), LocalSingleflight(), FairQueue(2, 5), 30.0, pause)
 
 
 async def resolved(resolver: Resolver, who: Visitor, request: ThumbRequest) -> Resolution:
@@ -192,7 +192,7 @@ async def test_a_thumbnail_that_is_being_generated_is_asked_for_again(
 async def test_until_the_deadline(cloudreve: FakeCloudreve, pauses: list[float]) -> None:
     """Then it is said that it still is; no pause begins that would end too late."""
     cloudreve.answers.extend([GENERATING] * 3)
-    resolver = Resolver(cast(Cloudreve, cloudreve), Alone(), FairLimit(2, 5), 0.04)
+    resolver = Resolver(cast(Cloudreve, cloudreve), LocalSingleflight(), FairQueue(2, 5), 0.04)
     assert await resolved(resolver, ALICE, MINE) == GENERATING
     assert len(cloudreve.calls) == 1
 
@@ -205,7 +205,7 @@ async def test_who_pauses_leaves_the_slot_to_others(cloudreve: FakeCloudreve) ->
         pausing.set()
         await enough.wait()
 
-    resolver = Resolver(cast(Cloudreve, cloudreve), Alone(), FairLimit(1, 5), 30.0, pause)
+    resolver = Resolver(cast(Cloudreve, cloudreve), LocalSingleflight(), FairQueue(1, 5), 30.0, pause)
     cloudreve.answers.append(GENERATING)
     slow = asyncio.create_task(resolved(resolver, ALICE, MINE))
     await pausing.wait()

@@ -61,11 +61,15 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
     trusted = await parts.session()
     cloudreve = Cloudreve(trusted, clock, origins, metrics, settings.cloudreve, settings.grants)
     await greet(cloudreve)
-    tiers, cluster, notes = await parts.tiers()
+    tiers, cluster, shared_values = await parts.tiers()
     images = Images(trusted, await parts.session(socket_factory=public_socket), origins, settings.cloudreve)
     oauth = OAuth(cloudreve, metrics, settings.sign_in)
     sessions = await parts.sessions(
-        Sealer(["a key that is long enough for tests"]), oauth, notes, await parts.sign_outs(tiers.redis), cluster
+        Sealer(["a key that is long enough for tests"]),
+        oauth,
+        shared_values,
+        await parts.sign_outs(tiers.redis),
+        cluster,
     )
     identifier = await parts.identifier(cloudreve, sessions, await parts.accounts(oauth))
     grants = await parts.grants(cloudreve, tiers, cluster, None)

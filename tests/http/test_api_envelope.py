@@ -21,7 +21,7 @@ from proxy.domain.errors import (
 )
 from proxy.domain.model import Generating, Refusal, RefusalKind
 from proxy.domain.response_fields import Fields
-from proxy.http.api_envelope import Reply, link, no
+from proxy.http.api_envelope import ApiAnswer, link, no
 from proxy.upstream.answers import Link, read_thumb
 
 
@@ -32,7 +32,7 @@ def field(fields: Fields, name: str) -> str | None:
     return values[0] if values else None
 
 
-def body(reply: Reply) -> dict[str, Any]:
+def body(reply: ApiAnswer) -> dict[str, Any]:
     """Parse what is sent."""
     parsed: dict[str, Any] = json.loads(reply.body)
     return parsed

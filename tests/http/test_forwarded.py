@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.http.forwarded import Fields, Proxies, Seen
+from proxy.http.forwarded import Fields, ForwardedFor, Proxies
 
 PROXIES = Proxies(["127.0.0.0/8", "::1/128", "10.0.0.0/8", "2001:db8:1::/48"])
 NGINX, BALANCER, VISITOR, STRANGER = "127.0.0.1", "10.9.9.9", "203.0.113.7", "198.51.100.1"
@@ -20,7 +20,7 @@ def of(*lines: tuple[str, str]) -> Fields:
     return lambda wanted: [value for name, value in lines if name == wanted]
 
 
-def seen(peer: str, *lines: tuple[str, str]) -> Seen:
+def seen(peer: str, *lines: tuple[str, str]) -> ForwardedFor:
     """Tell what is seen of a request with these header lines."""
     return PROXIES.seen(peer, of(*lines))
 
@@ -36,7 +36,7 @@ def seen(peer: str, *lines: tuple[str, str]) -> Seen:
 def test_a_stranger_is_not_believed(lines: list[tuple[str, str]]) -> None:
     """Anybody can send these fields."""
     found = seen(STRANGER, *lines)
-    assert found == Seen(STRANGER)
+    assert found == ForwardedFor(STRANGER)
     assert found.origin is None
 
 
@@ -142,7 +142,7 @@ def test_two_kinds_of_fields_that_agree_are_believed() -> None:
         (HOST, "a.example"),
         (STANDARD, f"for={VISITOR};proto=https;host=a.example"),
     ]
-    assert seen(NGINX, *both) == Seen(VISITOR, "https", "a.example")
+    assert seen(NGINX, *both) == ForwardedFor(VISITOR, "https", "a.example")
 
 
 @pytest.mark.parametrize(
@@ -152,13 +152,13 @@ def test_two_kinds_of_fields_that_agree_are_believed() -> None:
 def test_two_kinds_of_fields_that_differ_are_not(other: str) -> None:
     """One of them the visitor sent, past a proxy that sets only the other kind."""
     lines = [(FOR, VISITOR), (PROTO, "https"), (HOST, "a.example"), (STANDARD, other)]
-    assert seen(NGINX, *lines) == Seen(NGINX)
+    assert seen(NGINX, *lines) == ForwardedFor(NGINX)
 
 
 @pytest.mark.parametrize("scheme", ["", "ftp", "javascript", "https:", "https//evil", "ht tp"])
 def test_a_scheme_that_is_none_makes_no_origin(scheme: str) -> None:
     """Only http and https show pictures."""
-    assert seen(NGINX, (FOR, VISITOR), (PROTO, scheme), (HOST, "a.example")) == Seen(VISITOR)
+    assert seen(NGINX, (FOR, VISITOR), (PROTO, scheme), (HOST, "a.example")) == ForwardedFor(VISITOR)
 
 
 BAD_HOSTS = """
@@ -177,7 +177,7 @@ def test_a_host_that_is_none_makes_no_origin(host: str) -> None:
 @pytest.mark.parametrize("peer", ["", "unix:/run/nginx.sock", "localhost", "nonsense"])
 def test_a_peer_without_an_address_is_not_trusted(peer: str) -> None:
     """Trust is given to addresses."""
-    assert seen(peer, (PROTO, "https"), (HOST, "a.example")) == Seen(peer)
+    assert seen(peer, (PROTO, "https"), (HOST, "a.example")) == ForwardedFor(peer)
 
 
 def test_what_visitors_send_fills_no_memory() -> None:
@@ -186,7 +186,7 @@ def test_what_visitors_send_fills_no_memory() -> None:
     tracemalloc.start()
     try:
         for n in range(5000):
-            assert proxies.seen(NGINX, of((FOR, f"{n}{'x' * 10_000}"))) == Seen(NGINX)
+            assert proxies.seen(NGINX, of((FOR, f"{n}{'x' * 10_000}"))) == ForwardedFor(NGINX)
         assert tracemalloc.get_traced_memory()[0] < 4_000_000
     finally:
         tracemalloc.stop()
@@ -194,7 +194,7 @@ def test_what_visitors_send_fills_no_memory() -> None:
 
 def test_nobody_is_trusted_by_an_empty_list() -> None:
     """Not even loopback."""
-    assert Proxies([]).seen(NGINX, of((PROTO, "https"), (HOST, "a.example"))) == Seen(NGINX)
+    assert Proxies([]).seen(NGINX, of((PROTO, "https"), (HOST, "a.example"))) == ForwardedFor(NGINX)
 
 
 def test_an_ipv4_peer_in_ipv6_clothes_is_the_same_peer() -> None:

@@ -10,7 +10,7 @@ from proxy.domain.errors import BadSeal, Expired, UpstreamError
 from proxy.domain.model import ANONYMOUS, FileUri, Grant, PictureRequest, Source
 from proxy.domain.seal import MAX_PAYLOAD_BYTES, Purpose, Sealer
 from proxy.grants.lookup import FoundGrant, Granted
-from proxy.http.sealed_access import Sealed
+from proxy.http.sealed_access import SealedAccess
 from proxy.observe.metrics import Metrics
 from proxy.pictures.respond import Answers
 from proxy.settings import Settings
@@ -29,10 +29,10 @@ class NoAnswers(Answers):
 
 
 @pytest.fixture
-def sealed() -> Sealed:
+def sealed() -> SealedAccess:
     """Give the step, with nothing behind it."""
     tiers = Tiers(MemoryTier(1_000_000), None)
-    return Sealed(SEALER, tiers, NoAnswers(), Clock(lambda: NOW), Metrics(), SETTINGS)
+    return SealedAccess(SEALER, tiers, NoAnswers(), Clock(lambda: NOW), Metrics(), SETTINGS)
 
 
 def granted(url: str = "http://127.0.0.1:5212/x", fresh_until: float = NOW + 3590, version: str = "") -> Granted:
@@ -42,13 +42,13 @@ def granted(url: str = "http://127.0.0.1:5212/x", fresh_until: float = NOW + 359
     return Granted(ANONYMOUS, FileUri("cloudreve://AEUa@share/one.jpg", "share"), found, fresh_until - NOW)
 
 
-def test_a_grant_has_one_text(sealed: Sealed) -> None:
+def test_a_grant_has_one_text(sealed: SealedAccess) -> None:
     """Whatever the replica has learnt about it, and wherever it found it."""
     assert sealed.seal(granted()) == sealed.seal(granted(version='"v1"'))
     assert sealed.seal(granted()) != sealed.seal(granted(fresh_until=NOW + 3591))
 
 
-def test_a_signed_url_that_makes_no_usable_url_is_an_upstream_error(sealed: Sealed) -> None:
+def test_a_signed_url_that_makes_no_usable_url_is_an_upstream_error(sealed: SealedAccess) -> None:
     """Common front ends refuse a request line of more than 8 KiB; a provider's URLs take 2."""
     assert sealed.seal(granted("http://127.0.0.1:5212/" + "x" * 4000))
     with pytest.raises(UpstreamError, match="too long"):
@@ -56,7 +56,7 @@ def test_a_signed_url_that_makes_no_usable_url_is_an_upstream_error(sealed: Seal
 
 
 @pytest.mark.parametrize("late_s", [0.0, 1.0, 100_000.0])
-async def test_what_is_over_opens_nothing(sealed: Sealed, late_s: float) -> None:
+async def test_what_is_over_opens_nothing(sealed: SealedAccess, late_s: float) -> None:
     """To the second: the margin is for using what one was given, and then it is over."""
     text = sealed.seal(granted(fresh_until=NOW - 10.0 - late_s))
     with pytest.raises(Expired):
@@ -64,7 +64,7 @@ async def test_what_is_over_opens_nothing(sealed: Sealed, late_s: float) -> None
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x80", b"rubbish", b"\x91\x01"])
-async def test_what_is_sealed_but_no_grant_opens_nothing(sealed: Sealed, payload: bytes) -> None:
+async def test_what_is_sealed_but_no_grant_opens_nothing(sealed: SealedAccess, payload: bytes) -> None:
     """As another version of the gateway may have written it."""
     with pytest.raises(BadSeal):
         await sealed.answer(SEALER.seal(Purpose.URL, payload), PictureRequest())

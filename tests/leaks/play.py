@@ -120,8 +120,8 @@ class Play:
 
     async def crowd(self, asks: Sequence[Ask]) -> None:
         """Let all ask at once, first at one replica and then at the other."""
-        lanes = [(replica, lane) for replica in self.scene.replicas for lane in range(LANES)]
-        jobs = (self.look([ask], replica, lane=lane) for ask, (replica, lane) in zip(asks, lanes, strict=False))
+        max_batches = [(replica, lane) for replica in self.scene.replicas for lane in range(LANES)]
+        jobs = (self.look([ask], replica, lane=lane) for ask, (replica, lane) in zip(asks, max_batches, strict=False))
         await asyncio.gather(*jobs)
 
     async def endure(self, asks: Sequence[Ask], replica: Replica, seconds: float) -> None:

@@ -18,7 +18,7 @@ from aiohttp import ClientSession, web
 
 from proxy.domain.errors import Unreachable
 from proxy.observe import log as configuration
-from proxy.observe.log_writer import LineWriter
+from proxy.observe.log_writer import LogWriter
 from proxy.settings import LogSettings
 
 SECRET = "S3CRETS3CRET"
@@ -30,10 +30,10 @@ class Log:
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._path = path
         self.stderr = path.open("w", encoding="utf-8")
-        self._writer = LineWriter(None)
+        self._writer = LogWriter(None)
         self._monkeypatch = monkeypatch
 
-    def configure(self, **settings: Any) -> LineWriter:  # noqa: ANN401 - passed on as is
+    def configure(self, **settings: Any) -> LogWriter:  # noqa: ANN401 - passed on as is
         """Set the log up, with the file in place of stderr."""
         self.close()
         self._monkeypatch.setattr(sys, "stderr", self.stderr)
@@ -142,15 +142,15 @@ def test_an_error_of_ours_is_told_with_its_category(logged: Log) -> None:
     """It is the label that the metrics have."""
     logged.configure()
     structlog.get_logger().error("went wrong", exc_info=Unreachable(SECRET))
-    (told,) = logged.line()["exception"]
-    assert (told["type"], told["category"]) == ("proxy.domain.errors.Unreachable", "unreachable")
+    (described,) = logged.line()["exception"]
+    assert (described["type"], described["category"]) == ("proxy.domain.errors.Unreachable", "unreachable")
 
 
 def test_a_group_and_its_members_are_told(logged: Log) -> None:
     """Up to a bound: a group may be large."""
     logged.configure()
     structlog.get_logger().error("went wrong", exc_info=ExceptionGroup(SECRET, [failure() for _ in range(20)]))
-    assert [told["type"] for told in logged.line()["exception"]] == ["ExceptionGroup"] + ["ValueError"] * 4
+    assert [described["type"] for described in logged.line()["exception"]] == ["ExceptionGroup"] + ["ValueError"] * 4
 
 
 def test_messages_of_libraries_are_withheld(logged: Log) -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from proxy.observe.log_writer import LineWriter
+from proxy.observe.log_writer import LogWriter
 
 PIPE_BYTES = 4096
 
@@ -35,7 +35,7 @@ def read_all(reading: int, writing: int) -> list[str]:
 
 def test_lines_arrive_in_their_order(pipe: tuple[int, int]) -> None:
     """Those still waiting are written on closing."""
-    writer = LineWriter(pipe[1])
+    writer = LogWriter(pipe[1])
     for number in range(300):
         writer.write(f"line {number} 日")
     writer.close()
@@ -46,7 +46,7 @@ def test_lines_arrive_in_their_order(pipe: tuple[int, int]) -> None:
 def test_a_pipe_that_nobody_reads_drops_lines_and_does_not_block(pipe: tuple[int, int]) -> None:
     """What fits is kept: the pipe's content, one batch under way, and those allowed to wait."""
     reading, writing = pipe
-    writer = LineWriter(writing, max_waiting=10)
+    writer = LogWriter(writing, max_waiting=10)
     for _ in range(5000):
         writer.write("x" * 99)
     assert writer.dropped >= 5000 - PIPE_BYTES // 100 - 500 - 10
@@ -59,7 +59,7 @@ def test_a_pipe_that_nobody_reads_drops_lines_and_does_not_block(pipe: tuple[int
 def test_a_closed_pipe_is_survived_and_counted(pipe: tuple[int, int]) -> None:
     """The reader has gone away."""
     os.close(pipe[0])
-    writer = LineWriter(pipe[1])
+    writer = LogWriter(pipe[1])
     writer.write("one")
     writer.write("two")
     writer.close()
@@ -68,7 +68,7 @@ def test_a_closed_pipe_is_survived_and_counted(pipe: tuple[int, int]) -> None:
 
 def test_no_descriptor_at_all_is_survived_and_counted() -> None:
     """A process that is started without stderr may have a socket as its descriptor 2: nothing is written."""
-    writer = LineWriter(None)
+    writer = LogWriter(None)
     writer.write("one")
     writer.close()
     assert writer.dropped == 1
@@ -77,7 +77,7 @@ def test_no_descriptor_at_all_is_survived_and_counted() -> None:
 def test_a_full_disk_costs_lines_and_no_more() -> None:
     """Linux has a device for it."""
     full = os.open("/dev/full", os.O_WRONLY)
-    writer = LineWriter(full)
+    writer = LogWriter(full)
     writer.write("one")
     writer.close()
     os.close(full)
@@ -88,7 +88,7 @@ def test_a_descriptor_made_nonblocking_by_others_loses_nothing(pipe: tuple[int, 
     """The setting belongs to the open file, which a parent may share."""
     reading, writing = pipe
     os.set_blocking(writing, False)
-    writer = LineWriter(writing)
+    writer = LogWriter(writing)
     for number in range(200):
         writer.write(f"{number:099}")
     received = b""
@@ -99,7 +99,7 @@ def test_a_descriptor_made_nonblocking_by_others_loses_nothing(pipe: tuple[int, 
     assert writer.dropped == 0
 
 
-class FullForAMoment(LineWriter):
+class FullForAMoment(LogWriter):
     """Finds the disk full in the middle of its first line, and free again afterwards."""
 
     calls = 0

@@ -11,10 +11,10 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from proxy.observe.log import Lines, _configure_structlog
-from proxy.observe.log_writer import LineWriter
+from proxy.observe.log import LogOutput, _configure_structlog
+from proxy.observe.log_writer import LogWriter
 from proxy.observe.prerendered import refrain
-from proxy.observe.timestamp import Stamp
+from proxy.observe.timestamp import Timestamp
 from proxy.settings import LogSettings
 
 FIELDS: dict[str, Any] = {"method": "GET", "route": "/thumb", "status": 200, "outcome": "hit"}
@@ -24,14 +24,14 @@ FIELDS: dict[str, Any] = {"method": "GET", "route": "/thumb", "status": 200, "ou
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Collect the lines of a configured log."""
     written: list[str] = []
-    monkeypatch.setattr(LineWriter, "write", lambda _, line: written.append(line))
+    monkeypatch.setattr(LogWriter, "write", lambda _, line: written.append(line))
     yield written
     structlog.reset_defaults()
 
 
-def configured(**settings: str) -> LineWriter:
+def configured(**settings: str) -> LogWriter:
     """Set the log's form up, and nothing else of the process."""
-    writer = LineWriter(None)
+    writer = LogWriter(None)
     _configure_structlog(LogSettings.model_validate(settings), 20, writer, 3)
     return writer
 
@@ -73,11 +73,11 @@ def test_lines_that_were_lost_are_told(lines: list[str], monkeypatch: pytest.Mon
 
 def test_nothing_is_said_below_the_level(lines: list[str]) -> None:
     """A request's line is of level info."""
-    writer = LineWriter(None)
+    writer = LogWriter(None)
     structlog.configure(
         processors=[],
         wrapper_class=structlog.make_filtering_bound_logger(30),
-        logger_factory=lambda name="proxy": Lines(name, writer, Stamp()),
+        logger_factory=lambda name="proxy": LogOutput(name, writer, Timestamp()),
     )
     refrain("proxy.http", "request", **FIELDS)(0.0)
     assert lines == []

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from proxy.domain.errors import BadRequest, Looping, ProxyError, UpstreamError
 from proxy.domain.response_fields import Fields
-from proxy.http.forwarded import Seen
+from proxy.http.forwarded import ForwardedFor
 from proxy.passthrough.hop_by_hop import Head, back, check, onward
 
 PEER = "192.0.2.9"
 VISITOR = "198.51.100.7"
-STRANGER = Seen(PEER)
+STRANGER = ForwardedFor(PEER)
 OWN = frozenset({"thumb_session", "thumb_session_sign_in"})
 HOST = ("Host", "cloud.example.com")
 WEBSOCKET: Fields = (HOST, ("Connection", "keep-alive, Upgrade"), ("Upgrade", "WebSocket"))
@@ -31,7 +31,7 @@ def head(
     return Head(method, target, version, ((HOST,) if host else ()) + fields, has_body)
 
 
-def sent(asked: Head, seen: Seen = STRANGER, peer: str = PEER) -> dict[str, list[str]]:
+def sent(asked: Head, seen: ForwardedFor = STRANGER, peer: str = PEER) -> dict[str, list[str]]:
     """Give the fields that go to Cloudreve, by name."""
     found: dict[str, list[str]] = {}
     for name, value in onward(asked, seen, peer, OWN):
@@ -286,26 +286,28 @@ def test_a_visitor_who_comes_straight_is_named() -> None:
 def test_a_visitor_behind_trusted_proxies_comes_first(told: list[str], chain: list[str]) -> None:
     """What a visitor has put before its own address is cut off: Cloudreve believes the first."""
     asked = head(*(("X-Forwarded-For", line) for line in told))
-    assert sent(asked, Seen(VISITOR))["X-Forwarded-For"] == [", ".join(chain)]
-    assert sent(asked, Seen(VISITOR))["X-Real-IP"] == [VISITOR]
+    assert sent(asked, ForwardedFor(VISITOR))["X-Forwarded-For"] == [", ".join(chain)]
+    assert sent(asked, ForwardedFor(VISITOR))["X-Real-IP"] == [VISITOR]
 
 
 def test_where_there_is_no_address_none_is_named() -> None:
     """On a unix socket."""
-    assert not {"X-Forwarded-For", "X-Real-IP"} & sent(head(("X-Forwarded-For", "6.6.6.6")), Seen(""), "").keys()
+    assert (
+        not {"X-Forwarded-For", "X-Real-IP"} & sent(head(("X-Forwarded-For", "6.6.6.6")), ForwardedFor(""), "").keys()
+    )
 
 
 @pytest.mark.parametrize(
     ("written", "told", "host"),
     [
-        ("Cloud.example.com", Seen(VISITOR, "https", "cloud.example.com"), "Cloud.example.com"),
-        ("cloud.example.com:443", Seen(VISITOR, "https", "cloud.example.com"), "cloud.example.com:443"),
-        ("gateway:8080", Seen(VISITOR, "https", "cloud.example.com"), "cloud.example.com"),
-        ("gateway:8080", Seen(VISITOR, "https"), "gateway:8080"),
-        ("gateway:8080", Seen(VISITOR), "gateway:8080"),
+        ("Cloud.example.com", ForwardedFor(VISITOR, "https", "cloud.example.com"), "Cloud.example.com"),
+        ("cloud.example.com:443", ForwardedFor(VISITOR, "https", "cloud.example.com"), "cloud.example.com:443"),
+        ("gateway:8080", ForwardedFor(VISITOR, "https", "cloud.example.com"), "cloud.example.com"),
+        ("gateway:8080", ForwardedFor(VISITOR, "https"), "gateway:8080"),
+        ("gateway:8080", ForwardedFor(VISITOR), "gateway:8080"),
     ],
 )
-def test_the_host_is_the_one_that_the_visitor_used(written: str, told: Seen, host: str) -> None:
+def test_the_host_is_the_one_that_the_visitor_used(written: str, told: ForwardedFor, host: str) -> None:
     """As written where nobody who is trusted knows better: a WebDAV `Destination` is compared with it."""
     got = sent(head(("Host", written), host=False), told)
     assert got["Host"] == got["X-Forwarded-Host"] == [host]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from proxy.coalesce.fair_queue import FairLimit
+from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.variant import Format, Variant
 from proxy.observe.metrics import Metrics
 from proxy.pictures.encoders import PROGRAM, EncodeFailed, Encoders
@@ -28,7 +28,7 @@ BODY = saved(photograph(), "PNG")
 @asynccontextmanager
 async def running(program: Sequence[str] = PROGRAM, **settings: object) -> AsyncIterator[Encoders]:
     """Give encoders with these settings."""
-    encoders = Encoders(FairLimit(1, 10), PictureSettings.model_validate(settings), Metrics(), program)
+    encoders = Encoders(FairQueue(1, 10), PictureSettings.model_validate(settings), Metrics(), program)
     try:
         yield encoders
     finally:

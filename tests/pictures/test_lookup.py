@@ -11,7 +11,7 @@ from proxy.domain.errors import ProxyError, UpstreamError
 from proxy.domain.keys import picture_key
 from proxy.domain.model import Grant, Picture, Source
 from proxy.pictures.lookup import FoundPicture
-from proxy.pictures.stream_buffer import Download
+from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.standin.faults import Drip, Hang, Says
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
@@ -80,7 +80,7 @@ async def test_its_head_is_known_before_its_last_byte(taken: Steps) -> None:
     taken.site.fail("fetch", drip, times=1)
     drip.release()
     found = await taken.pictures.find(grant, CLIENT)
-    assert isinstance(found.picture, Download)
+    assert isinstance(found.picture, StreamBuffer)
     head = await found.picture.opened()
     assert (head.media_type, head.version.strip('"')) == ("image/png", taken.site.calls.of("fetch")[0].target)
     drip.release()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.domain.errors import ProxyError, UpstreamError
 from proxy.domain.model import Picture, PictureHead
-from proxy.pictures.stream_buffer import Download
+from proxy.pictures.stream_buffer import StreamBuffer
 
 CHUNKS = [b"\x89PNG", b"", b"middle", b"end"]
 HEAD = PictureHead("image/png", '"v1"', 13)
@@ -31,7 +31,7 @@ async def some_steps() -> None:
 class Reader:
     """A visitor who reads, one chunk for each leave to go on."""
 
-    def __init__(self, download: Download, leave: int = 10**9) -> None:
+    def __init__(self, download: StreamBuffer, leave: int = 10**9) -> None:
         self.head: PictureHead | None = None
         self.got = b""
         self.error: ProxyError | None = None
@@ -43,7 +43,7 @@ class Reader:
         for _ in range(100):
             self._leave.release()
 
-    async def _read(self, download: Download) -> None:
+    async def _read(self, download: StreamBuffer) -> None:
         try:
             self.head = await download.opened()
             async for chunk in download.chunks():
@@ -55,7 +55,7 @@ class Reader:
 
 async def test_slow_and_fast_readers_whenever_they_come_get_identical_bytes() -> None:
     """Before the beginning, in the middle, after the end; the slow one holds nobody up, least of all the download."""
-    download = Download()
+    download = StreamBuffer()
     early, slow = Reader(download), Reader(download, leave=0)
     await some_steps()
     assert early.head is None
@@ -81,7 +81,7 @@ async def test_slow_and_fast_readers_whenever_they_come_get_identical_bytes() ->
 
 async def test_the_first_bytes_are_read_before_the_last_have_arrived() -> None:
     """A visitor sees a picture grow."""
-    download = Download()
+    download = StreamBuffer()
     download.begin(HEAD)
     download.feed(b"first")
     chunks = download.chunks()
@@ -95,7 +95,7 @@ async def test_the_first_bytes_are_read_before_the_last_have_arrived() -> None:
 
 async def test_the_head_comes_without_waiting_for_bytes() -> None:
     """It is known as soon as it is certain to be a picture, its length included."""
-    download = Download()
+    download = StreamBuffer()
     download.begin(HEAD)
     assert await download.opened() == HEAD
 
@@ -103,7 +103,7 @@ async def test_the_head_comes_without_waiting_for_bytes() -> None:
 @pytest.mark.parametrize("body", [b"tiny", b""])
 async def test_a_picture_that_was_never_announced_is_shown_whole(body: bytes) -> None:
     """Smaller than what is needed to tell that it is one, or revalidated without a byte from upstream."""
-    download = Download()
+    download = StreamBuffer()
     early = Reader(download)
     await some_steps()
     download.finish(picture(body))
@@ -115,7 +115,7 @@ async def test_a_picture_that_was_never_announced_is_shown_whole(body: bytes) ->
 
 async def test_bytes_that_have_been_fed_are_not_given_twice_at_the_end() -> None:
     """What finishes is the whole picture; of an announced one the readers have it already."""
-    download = Download()
+    download = StreamBuffer()
     download.begin(HEAD)
     download.feed(picture().body)
     download.finish(picture())
@@ -124,7 +124,7 @@ async def test_bytes_that_have_been_fed_are_not_given_twice_at_the_end() -> None
 
 async def test_a_failure_before_anything_is_certain_is_told_in_place_of_the_head() -> None:
     """To those who wait and to those who come later: each can still answer with a true status."""
-    download, error = Download(), UpstreamError("x")
+    download, error = StreamBuffer(), UpstreamError("x")
     early = Reader(download)
     await some_steps()
     download.fail(error)
@@ -136,7 +136,7 @@ async def test_a_failure_before_anything_is_certain_is_told_in_place_of_the_head
 
 async def test_a_failure_in_the_middle_cuts_every_reader_off() -> None:
     """Each gets what there is and then the error, so that no cut picture ever looks complete."""
-    download, error = Download(), UpstreamError("x")
+    download, error = StreamBuffer(), UpstreamError("x")
     download.begin(HEAD)
     download.feed(b"half")
     reading, slow = Reader(download), Reader(download, leave=0)
@@ -153,7 +153,7 @@ async def test_a_failure_in_the_middle_cuts_every_reader_off() -> None:
 
 async def test_a_reader_who_leaves_disturbs_nobody() -> None:
     """Neither the download nor the other readers."""
-    download = Download()
+    download = StreamBuffer()
     leaving, staying = Reader(download), Reader(download)
     await some_steps()
     leaving.task.cancel()
@@ -166,7 +166,7 @@ async def test_a_reader_who_leaves_disturbs_nobody() -> None:
 
 async def test_what_happens_between_two_waits_is_not_missed() -> None:
     """Several changes in one step: the reader wakes once and finds them all."""
-    download = Download()
+    download = StreamBuffer()
     reader = Reader(download)
     await some_steps()
     download.begin(HEAD)
@@ -179,7 +179,7 @@ async def test_what_happens_between_two_waits_is_not_missed() -> None:
 
 async def test_the_error_does_not_gather_the_frames_of_its_readers() -> None:
     """One error is raised to all: a thousand visitors' frames would stay alive for as long as it does."""
-    download, error = Download(), UpstreamError("x")
+    download, error = StreamBuffer(), UpstreamError("x")
     download.fail(error)
     depths = set()
     for _ in range(20):
@@ -201,7 +201,7 @@ def test_whoever_comes_whenever_gets_the_same_bytes_and_the_same_end(events: lis
 
 async def replay(events: list[bytes | str], well: bool) -> None:
     """Feed and come as told, then end, and compare."""
-    download, error = Download(), UpstreamError("x")
+    download, error = StreamBuffer(), UpstreamError("x")
     body = b"".join(event for event in events if isinstance(event, bytes))
     readers = [Reader(download)]
     download.begin(HEAD)

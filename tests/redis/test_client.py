@@ -11,7 +11,7 @@ from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocket
 from redis.asyncio.sentinel import SentinelConnectionPool
 
 from proxy.cache.redis_tier import RedisTier
-from proxy.redis.client import PATIENCE, SPARE_CONNECTIONS, connect, connect_to, lanes, place_of
+from proxy.redis.client import PATIENCE, SPARE_CONNECTIONS, connect, connect_to, max_batches, place_of
 from proxy.settings import RedisSettings
 
 SETTINGS = RedisSettings(timeout_s=0.5, max_connections=7)
@@ -97,7 +97,7 @@ def test_it_is_quick_to_give_up() -> None:
     assert (made.protocol, made.driver_info, made.health_check_interval) == (2, None, 0)
     pool = client("redis://127.0.0.1").connection_pool
     assert isinstance(pool, BlockingConnectionPool)
-    assert (pool.max_connections, lanes(SETTINGS)) == (7, 7 - SPARE_CONNECTIONS)
+    assert (pool.max_connections, max_batches(SETTINGS)) == (7, 7 - SPARE_CONNECTIONS)
     assert not pool.maint_notifications_enabled()  # type: ignore[no-untyped-call]
 
 

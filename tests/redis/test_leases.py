@@ -10,9 +10,9 @@ import pytest
 
 from proxy.coalesce.distributed_singleflight import GRACE_S
 from proxy.redis import leases as module
-from proxy.redis.failures import Trouble
-from proxy.redis.leases import KEPT, TOLD, Held, Lease, Leases
-from proxy.redis.pubsub import POLL_S, News
+from proxy.redis.failures import RedisFailure
+from proxy.redis.leases import KEPT, TOLD, Lease, LeaseHolder, Leases
+from proxy.redis.pubsub import POLL_S, PubSubChannel
 from tests.cache.conftest import MakeTier, Watched
 from tests.conftest import StartRedis
 from tests.harness.redis_server import RedisServer
@@ -27,7 +27,7 @@ SOON_MS = 1000
 
 def leases_of(watched: Watched) -> Leases:
     """Give the leases of one replica."""
-    return Leases(watched.tier.lines, News(watched.tier.lines, "thumb-proxy"), "thumb-proxy")
+    return Leases(watched.tier.lines, PubSubChannel(watched.tier.lines, "thumb-proxy"), "thumb-proxy")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def theirs(make_tier: MakeTier, redis_server: RedisServer) -> Leases:
     return leases_of(make_tier(redis_server.url, timeout_s=10.0))
 
 
-async def held(leases: Leases) -> Held:
+async def held(leases: Leases) -> LeaseHolder:
     """Try to take the lease and let it go again."""
     async with leases.attempt(KEY) as lease:
         return lease.held
@@ -77,13 +77,13 @@ async def heard(server: RedisServer, count: int) -> AsyncIterator[list[bytes]]:
 async def test_one_at_a_time_holds_it(mine: Leases, theirs: Leases, redis_server: RedisServer) -> None:
     """And when it is let go, the next may."""
     async with mine.attempt(KEY) as lease:
-        assert lease.held is Held.MINE
-        assert await held(theirs) is Held.OTHERS
-        assert await held(mine) is Held.OTHERS
+        assert lease.held is LeaseHolder.MINE
+        assert await held(theirs) is LeaseHolder.OTHERS
+        assert await held(mine) is LeaseHolder.OTHERS
         assert 0 < await theirs.left_s(KEY) <= module.LEASE_S
     await gone(redis_server)
     assert await theirs.left_s(KEY) == 0
-    assert await held(theirs) is Held.MINE
+    assert await held(theirs) is LeaseHolder.MINE
 
 
 async def test_what_stands_under_the_key_comes_with_the_lease(mine: Leases, redis_server: RedisServer) -> None:
@@ -100,7 +100,7 @@ async def test_something_else_than_an_entry_is_nothing(mine: Leases, redis_serve
     """A list, put there by somebody else."""
     redis_server.command("LPUSH", KEY, "x")
     async with mine.attempt(KEY) as lease:
-        assert (lease.held, lease.found) == (Held.MINE, b"")
+        assert (lease.held, lease.found) == (LeaseHolder.MINE, b"")
 
 
 async def test_leaving_the_block_waits_for_nothing(make_tier: MakeTier, redis_server: RedisServer) -> None:
@@ -108,7 +108,7 @@ async def test_leaving_the_block_waits_for_nothing(make_tier: MakeTier, redis_se
     async with Relay(redis_server.port) as relay:
         watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0)
         async with asyncio.timeout(5), leases_of(watched).attempt(KEY) as lease:
-            assert lease.held is Held.MINE
+            assert lease.held is LeaseHolder.MINE
             relay.hold()
         relay.let_go()
         await gone(redis_server)
@@ -120,7 +120,7 @@ async def test_the_outcome_stands_there_before_anybody_hears(
 ) -> None:
     """In one step, for as long as it was said."""
     async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
-        assert await held(theirs) is Held.OTHERS
+        assert await held(theirs) is LeaseHolder.OTHERS
         lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
     assert messages == [KEY.encode() + b" " + KEPT + b"told"]
     assert redis_server.command("GET", KEY) == b"an entry"
@@ -147,14 +147,14 @@ async def test_work_that_failed_leaves_nothing_and_lets_the_next_begin(
 
     async def fail() -> None:
         async with mine.attempt(KEY):
-            assert await held(theirs) is Held.OTHERS
+            assert await held(theirs) is LeaseHolder.OTHERS
             raise ValueError("x")
 
     async with heard(redis_server, 1) as messages:
         with pytest.raises(ValueError, match="x"):
             await fail()
         await gone(redis_server)
-        assert await held(theirs) is Held.MINE
+        assert await held(theirs) is LeaseHolder.MINE
     assert messages == [KEY.encode() + b" "]
 
 
@@ -164,7 +164,7 @@ async def test_what_is_not_to_be_kept_is_told_alone(
 ) -> None:
     """Refusals that may be another in a moment."""
     async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
-        assert await held(theirs) is Held.OTHERS
+        assert await held(theirs) is LeaseHolder.OTHERS
         lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", ttl_s
     assert messages == [KEY.encode() + b" " + KEPT + b"told"]
     assert redis_server.command("EXISTS", KEY) == 0
@@ -175,7 +175,7 @@ async def test_what_redis_has_no_room_for_is_told_as_such(make_tier: MakeTier, s
     server = start_redis(**{"maxmemory": "0", "maxmemory-policy": "noeviction"})
     mine, theirs = (leases_of(make_tier(server.url, timeout_s=10.0)) for _ in range(2))
     async with heard(server, 1) as messages, mine.attempt(KEY) as lease:
-        assert await held(theirs) is Held.OTHERS
+        assert await held(theirs) is LeaseHolder.OTHERS
         server.command("CONFIG", "SET", "maxmemory", "1")
         lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
     assert messages == [KEY.encode() + b" " + TOLD + b"told"]
@@ -218,7 +218,7 @@ async def test_a_lease_that_was_lost_is_not_renewed_let_go_or_spoken_for(
         late = asyncio.create_task(come_late())
         await taken.wait()
         async with theirs.attempt(KEY) as successor:
-            assert successor.held is Held.MINE
+            assert successor.held is LeaseHolder.MINE
             token = redis_server.command("GET", LEASE)
             succeeded.set()
             await late
@@ -244,13 +244,13 @@ async def test_a_holder_that_dies_is_outlived_by_its_lease_for_less_than_three_s
     async with Relay(redis_server.port) as relay:
         watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=0.05, pause_s=60.0)
         async with leases_of(watched).attempt(KEY) as lease:
-            assert lease.held is Held.MINE
+            assert lease.held is LeaseHolder.MINE
             relay.cut()
             assert 0 < await theirs.left_s(KEY) <= module.LEASE_S
             assert module.LEASE_S + POLL_S + GRACE_S < 3.0, "until somebody looks"
             redis_server.command("PEXPIRE", LEASE, 1)
             await gone(redis_server)
-            assert await held(theirs) is Held.MINE
+            assert await held(theirs) is LeaseHolder.MINE
 
 
 @pytest.mark.parametrize("steps", range(12))
@@ -272,7 +272,7 @@ async def test_cancelled_at_any_step_it_leaves_no_lease_behind(
     await asyncio.wait({task})
     await held(theirs)
     await gone(redis_server)
-    assert await held(theirs) is Held.MINE
+    assert await held(theirs) is LeaseHolder.MINE
 
 
 async def test_cancelled_while_the_reply_is_on_its_way_it_leaves_no_lease_behind(
@@ -291,7 +291,7 @@ async def test_cancelled_while_the_reply_is_on_its_way_it_leaves_no_lease_behind
                 task.cancel()
                 await asyncio.wait({task})
             else:
-                assert await task is Held.UNKNOWN
+                assert await task is LeaseHolder.UNKNOWN
             assert redis_server.command("EXISTS", LEASE) == 1
             relay.let_go()
             await gone(redis_server)
@@ -304,11 +304,11 @@ async def test_while_redis_is_away_nobody_can_say(make_tier: MakeTier, start_red
     server = start_redis()
     watched = make_tier(server.url, timeout_s=0.1)
     leases = leases_of(watched)
-    assert await held(leases) is Held.MINE
+    assert await held(leases) is LeaseHolder.MINE
     assert callable(fault)
     fault(server)
     async with leases.attempt(KEY) as lease:
-        assert (lease.held, lease.found) == (Held.UNKNOWN, b"")
+        assert (lease.held, lease.found) == (LeaseHolder.UNKNOWN, b"")
     assert await leases.left_s(KEY) == 0
 
 
@@ -329,8 +329,8 @@ async def test_a_user_without_the_right_to_lead_knows_nothing(
     server.command("ACL", "SETUSER", "thumbs", "on", ">pw", *rules)
     watched = make_tier(f"redis://thumbs:pw@127.0.0.1:{server.port}")
     outcomes = [await held(leases_of(watched)) for _ in range(2)]
-    assert outcomes[1] is Held.UNKNOWN
-    assert set(watched.troubles) == {Trouble.REFUSED}
+    assert outcomes[1] is LeaseHolder.UNKNOWN
+    assert set(watched.troubles) == {RedisFailure.REFUSED}
     assert watched.tier.is_up
 
 
@@ -367,7 +367,7 @@ async def test_an_entry_is_left_without_a_lease_too(mine: Leases, redis_server: 
 
 def test_a_lease_has_nothing_to_say_at_first() -> None:
     """Work that ends without a word has failed."""
-    assert Lease(Held.MINE) == Lease(Held.MINE, b"", None, b"", 0.0)
+    assert Lease(LeaseHolder.MINE) == Lease(LeaseHolder.MINE, b"", None, b"", 0.0)
 
 
 async def test_what_is_foreseen_is_taken_in_one_go_with_the_rest(
@@ -379,9 +379,9 @@ async def test_what_is_foreseen_is_taken_in_one_go_with_the_rest(
     assert redis_server.command("EXISTS", LEASE) == 1
     redis_server.command("CONFIG", "RESETSTAT")
     async with mine.attempt(KEY) as lease:
-        assert lease.held is Held.MINE
+        assert lease.held is LeaseHolder.MINE
         assert "cmdstat_eval" not in redis_server.info("commandstats")
-        assert await held(theirs) is Held.OTHERS
+        assert await held(theirs) is LeaseHolder.OTHERS
     await gone(redis_server)
 
 
@@ -395,7 +395,7 @@ async def test_what_was_foreseen_in_vain_is_given_back(mine: Leases, theirs: Lea
         mine.disregard(KEY)
         await mine.left_s("other")
         await gone(redis_server)
-        assert await held(theirs) is Held.MINE
+        assert await held(theirs) is LeaseHolder.MINE
         await gone(redis_server)
 
 
@@ -407,7 +407,7 @@ async def test_what_was_foreseen_to_be_another_s_may_be_free_by_now(
         mine.foresee(KEY)
         await mine.left_s("other")
     await gone(redis_server)
-    assert await held(mine) is Held.MINE
+    assert await held(mine) is LeaseHolder.MINE
 
 
 async def test_what_was_foreseen_long_ago_counts_for_nothing(
@@ -420,4 +420,4 @@ async def test_what_was_foreseen_long_ago_counts_for_nothing(
     await mine.left_s("other")
     redis_server.command("DEL", LEASE)
     async with theirs.attempt(KEY):
-        assert await held(mine) is Held.OTHERS
+        assert await held(mine) is LeaseHolder.OTHERS

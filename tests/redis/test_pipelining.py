@@ -10,8 +10,8 @@ import pytest
 
 from proxy.domain.model import Picture
 from proxy.redis.client import SPARE_CONNECTIONS
-from proxy.redis.failures import Trouble
-from proxy.redis.pipelining import LARGEST_BATCH, MOST_EXTENSIONS, NOTHING, Batches, Item, requests_of
+from proxy.redis.failures import RedisFailure
+from proxy.redis.pipelining import LARGEST_BATCH, MOST_EXTENSIONS, NOTHING, Command, CommandBatches, requests_of
 from tests.cache.conftest import MakeTier
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
@@ -24,18 +24,18 @@ class Way:
     """Takes batches, and brings their replies when the test says so."""
 
     def __init__(self) -> None:
-        self.sent: list[list[Item]] = []
+        self.sent: list[list[Command]] = []
         self.late: list[bool] = []
         """For each batch that was late, whether it had been sent."""
         self._open: list[asyncio.Event] = []
-        self.batches = Batches(self._send, LANES, TIMEOUT_S, self._note_late)
+        self.batches = CommandBatches(self._send, LANES, TIMEOUT_S, self._note_late)
 
-    def _send(self, items: list[Item]) -> asyncio.Task[None]:
+    def _send(self, items: list[Command]) -> asyncio.Task[None]:
         self.sent.append(items)
         self._open.append(asyncio.Event())
         return asyncio.get_running_loop().create_task(self._carry(items, self._open[-1]))
 
-    async def _carry(self, items: list[Item], opened: asyncio.Event) -> None:
+    async def _carry(self, items: list[Command], opened: asyncio.Event) -> None:
         await opened.wait()
         for item in items:
             item.deliver(item.words[1])
@@ -59,9 +59,9 @@ class Way:
         """List what has been asked, batch by batch."""
         return [[item.words[1] for item in batch] for batch in self.sent]
 
-    def ask(self, *words: str) -> list[Item]:
+    def ask(self, *words: str) -> list[Command]:
         """Ask for several things at once."""
-        return [self.batches.add(Item(("GET", word))) for word in words]
+        return [self.batches.add(Command(("GET", word))) for word in words]
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ async def test_a_batch_that_nobody_wants_any_more_is_not_sent(way: Way) -> None:
 
 async def test_what_nobody_waits_for_goes_with_the_next_that_somebody_does(way: Way) -> None:
     """A write for itself would cost more than all the rest about it."""
-    way.batches.add(Item(("SET", "a")), is_urgent=False)
+    way.batches.add(Command(("SET", "a")), is_urgent=False)
     await some_steps()
     assert way.sent == []
     way.ask("b")
@@ -184,8 +184,8 @@ async def test_what_nobody_waits_for_goes_with_the_next_that_somebody_does(way: 
 
 async def test_it_does_not_wait_for_long(way: Way) -> None:
     """Others wait for it, elsewhere."""
-    way.batches.add(Item(("SET", "a")), is_urgent=False)
-    way.batches.add(Item(("SET", "b")), is_urgent=False)
+    way.batches.add(Command(("SET", "a")), is_urgent=False)
+    way.batches.add(Command(("SET", "b")), is_urgent=False)
     while not way.sent:  # noqa: ASYNC110 - a timer sends it
         await asyncio.sleep(0)
     assert way.words == [["a", "b"]]
@@ -194,7 +194,7 @@ async def test_it_does_not_wait_for_long(way: Way) -> None:
 
 async def test_flushing_waits_for_nothing(way: Way) -> None:
     """At the end."""
-    way.batches.add(Item(("SET", "a")), is_urgent=False)
+    way.batches.add(Command(("SET", "a")), is_urgent=False)
     way.batches.flush()
     assert way.words == [["a"]]
     await way.bring_all()
@@ -204,8 +204,8 @@ async def test_a_reply_that_its_caller_did_not_wait_for_is_handed_on(way: Way) -
     """Whether it gave up, or was cancelled, at whatever step; one that has never been sent has no reply."""
     unheard: list[str] = []
 
-    def item(word: str) -> Item:
-        return way.batches.add(Item(("EVAL", word), unheard.append))
+    def item(word: str) -> Command:
+        return way.batches.add(Command(("EVAL", word), unheard.append))
 
     late, cancelled, never = item("late"), item("cancelled"), item("never")
     assert way.sent == []
@@ -231,7 +231,7 @@ async def test_a_reply_that_its_caller_did_not_wait_for_is_handed_on(way: Way) -
 
 async def test_reads_become_one_command_and_each_key_is_named_once() -> None:
     """However many want it; other commands stand before them, as they came."""
-    items = [Item(words) for words in (("GET", "a"), ("SET", "b", "x"), ("GET", "c"), ("GET", "a"))]
+    items = [Command(words) for words in (("GET", "a"), ("SET", "b", "x"), ("GET", "c"), ("GET", "a"))]
     requests = requests_of(items, is_shard=False)
     assert [request.words for request in requests] == [("SET", "b", "x"), ("MGET", "a", "c")]
     requests[1].receive([b"1", None])
@@ -276,7 +276,7 @@ async def test_an_error_is_its_own_caller_s_alone(make_tier: MakeTier, redis_ser
         lines.ask(-1, "a", "EXISTS", "a"),
     )
     assert list[object](replies) == [True, "fallback", "fallback", b"x", 1]
-    assert watched.troubles == [Trouble.REFUSED] * 2
+    assert watched.troubles == [RedisFailure.REFUSED] * 2
     assert watched.tier.is_up
 
 
@@ -292,5 +292,5 @@ async def test_a_connection_that_breaks_is_the_trouble_of_one_batch_once(
         await relay.holds()
         relay.cut()
         assert await asked == [None] * 5 + [False]
-        assert watched.troubles == [Trouble.UNREACHABLE]
+        assert watched.troubles == [RedisFailure.UNREACHABLE]
         await watched.tier.aclose()

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.redis import pubsub as module
-from proxy.redis.pubsub import DEAF_POLL_S, POLL_S, News
+from proxy.redis.pubsub import DEAF_POLL_S, POLL_S, PubSubChannel
 from tests.cache.conftest import MakeTier, Watched
 from tests.conftest import StartRedis
 from tests.harness.redis_server import RedisServer
@@ -27,12 +27,12 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def listening(watched: Watched) -> AsyncIterator[News]:
+async def listening(watched: Watched) -> AsyncIterator[PubSubChannel]:
     """Hear news until the end of the block, which must not take long."""
-    news = News(watched.tier.lines, "thumb-proxy")
-    task = asyncio.create_task(news.listen())
+    pubsub = PubSubChannel(watched.tier.lines, "thumb-proxy")
+    task = asyncio.create_task(pubsub.listen())
     try:
-        yield news
+        yield pubsub
     finally:
         assert not task.done()
         task.cancel()
@@ -41,16 +41,16 @@ async def listening(watched: Watched) -> AsyncIterator[News]:
 
 
 @pytest.fixture
-async def news(make_tier: MakeTier, redis_server: RedisServer) -> AsyncIterator[News]:
+async def pubsub(make_tier: MakeTier, redis_server: RedisServer) -> AsyncIterator[PubSubChannel]:
     """Give news that are heard."""
     async with listening(make_tier(redis_server.url, timeout_s=5.0)) as heard:
         await until(lambda: heard.is_heard)
         yield heard
 
 
-async def test_every_reader_of_a_key_reads_its_next_message(news: News, redis_server: RedisServer) -> None:
+async def test_every_reader_of_a_key_reads_its_next_message(pubsub: PubSubChannel, redis_server: RedisServer) -> None:
     """And those of another key do not."""
-    with news.reader("g:1") as one, news.reader("g:1") as same, news.reader("g:2") as other:
+    with pubsub.reader("g:1") as one, pubsub.reader("g:1") as same, pubsub.reader("g:2") as other:
         redis_server.command("PUBLISH", CHANNEL, b"g:1 +\x00told\xff bytes")
         assert await one == await same == b"+\x00told\xff bytes"
         assert not other.done()
@@ -60,28 +60,30 @@ async def test_every_reader_of_a_key_reads_its_next_message(news: News, redis_se
         assert one.result() != b"later"
 
 
-async def test_readers_leave_nothing_behind(news: News, redis_server: RedisServer) -> None:
+async def test_readers_leave_nothing_behind(pubsub: PubSubChannel, redis_server: RedisServer) -> None:
     """Whether they have read or not."""
     for number in range(100):
-        with news.reader(f"g:{number % 7}"), news.reader("g:0"):
+        with pubsub.reader(f"g:{number % 7}"), pubsub.reader("g:0"):
             pass
-    with pytest.raises(ValueError, match="x"), news.reader("g:1"):
+    with pytest.raises(ValueError, match="x"), pubsub.reader("g:1"):
         raise ValueError("x")
-    assert not vars(news)["_readers"]
+    assert not vars(pubsub)["_readers"]
 
 
 @pytest.mark.parametrize("message", [b"", b" ", b"nobody reads", b"\xff\xfe x", b"g:1", b"x" * 100_000])
-async def test_rubbish_is_nobody_s_news(news: News, redis_server: RedisServer, message: bytes) -> None:
+async def test_rubbish_is_nobody_s_news(pubsub: PubSubChannel, redis_server: RedisServer, message: bytes) -> None:
     """Anybody with a password may publish."""
-    with news.reader("g:2") as reader:
+    with pubsub.reader("g:2") as reader:
         redis_server.command("PUBLISH", CHANNEL, message)
         redis_server.command("PUBLISH", CHANNEL, b"g:2 told")
         assert await reader == b"told"
 
 
-async def test_a_reader_who_has_been_cancelled_disturbs_nobody(news: News, redis_server: RedisServer) -> None:
+async def test_a_reader_who_has_been_cancelled_disturbs_nobody(
+    pubsub: PubSubChannel, redis_server: RedisServer
+) -> None:
     """Its future is still among them for a moment."""
-    with news.reader("g:1") as gone, news.reader("g:1") as there:
+    with pubsub.reader("g:1") as gone, pubsub.reader("g:1") as there:
         gone.cancel()
         redis_server.command("PUBLISH", CHANNEL, b"g:1 told")
         assert await there == b"told"
@@ -90,7 +92,7 @@ async def test_a_reader_who_has_been_cancelled_disturbs_nobody(news: News, redis
 async def test_without_a_subscription_one_looks_more_often(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """So that what is lost is not missed for long."""
     watched = make_tier(redis_server.url, timeout_s=5.0)
-    assert News(watched.tier.lines, "thumb-proxy").poll_s == DEAF_POLL_S
+    assert PubSubChannel(watched.tier.lines, "thumb-proxy").poll_s == DEAF_POLL_S
     async with listening(watched) as heard:
         await until(lambda: heard.is_heard)
         assert heard.poll_s == POLL_S

@@ -15,7 +15,7 @@ from proxy.sessions.ended_sessions import (
     SLACK_S,
     EndedOfUser,
     EndedSession,
-    Kept,
+    StoredSignOuts,
     decode,
     encode,
     merged,
@@ -76,7 +76,7 @@ def test_other_users_are_never_pushed_out() -> None:
     assert merged(users, {"bob": one(7)}, LATE)["alice"] == one(1)
 
 
-KEPT = Kept({"u": one(1).merged(one(2))}, "generation", is_settled=True)
+KEPT = StoredSignOuts({"u": one(1).merged(one(2))}, "generation", is_settled=True)
 
 
 def test_what_is_written_is_read() -> None:
@@ -105,7 +105,7 @@ def test_anything_else_is_none(raw: bytes) -> None:
 def test_times_that_are_none_count_for_nothing(time: float) -> None:
     """A stranger may have written them."""
     for ended in (EndedOfUser((EndedSession(time, "s", LATE),)), EndedOfUser((), time, LATE)):
-        read = decode(encode(Kept({"u": ended}, "g", is_settled=True)))
+        read = decode(encode(StoredSignOuts({"u": ended}, "g", is_settled=True)))
         assert read is not None
         assert read.users == {}
 

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from proxy.cache.shared_values import Notes
-from proxy.coalesce.distributed_singleflight import Alone
-from proxy.coalesce.singleflight import Flights
+from proxy.cache.shared_values import SharedValues
+from proxy.coalesce.distributed_singleflight import LocalSingleflight
+from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import Unreachable, UpstreamError
 from proxy.domain.keys import renewal_key
 from proxy.domain.seal import Sealer
 from proxy.domain.ssrf import Origins
 from proxy.observe.metrics import Metrics
-from proxy.sessions.lifecycle import Entered, Sessions
+from proxy.sessions.lifecycle import LiveSession, Sessions
 from proxy.sessions.sign_outs import SignOuts
 from proxy.settings import CloudreveSettings, GrantSettings, SignInSettings
 from proxy.standin.faults import Hang, Reset, json_body
@@ -41,12 +41,19 @@ class Desk:
         self.clock = Clock(cloudreve.now)
         settings = CloudreveSettings(url=cloudreve.own_url)
         upstream = Cloudreve(outside, self.clock, Origins(settings.url), Metrics(), settings, GrantSettings())
-        self.notes = Notes(None, cloudreve.now)
-        self.flights = Flights[str](100)
+        self.shared_values = SharedValues(None, cloudreve.now)
+        self.singleflight = Singleflight[str](100)
         self.sign_outs = SignOuts((), self.clock)
         oauth = OAuth(upstream, Metrics(), SignInSettings())
         self.sessions = Sessions(
-            Sealer([key]), oauth, self.notes, self.sign_outs, Alone(), self.clock, self.flights, "the-site"
+            Sealer([key]),
+            oauth,
+            self.shared_values,
+            self.sign_outs,
+            LocalSingleflight(),
+            self.clock,
+            self.singleflight,
+            "the-site",
         )
 
     def begin(self, *, refresh: bool = True) -> str:
@@ -57,7 +64,7 @@ class Desk:
 
     async def landed(self) -> None:
         """Wait until every renewal under way has ended."""
-        while self.flights:  # noqa: ASYNC110 - a flight tells nobody but who waits for it
+        while self.singleflight:  # noqa: ASYNC110 - a flight tells nobody but who waits for it
             await asyncio.sleep(0)
 
     async def end(self, cookie: str) -> bool:
@@ -65,7 +72,7 @@ class Desk:
         ending = self.sessions.end(cookie)
         return ending is not None and bool(await ending.told)
 
-    async def enter(self, cookie: str) -> Entered:
+    async def enter(self, cookie: str) -> LiveSession:
         """Open a cookie that is good."""
         entered = await self.sessions.enter(cookie)
         assert entered is not None
@@ -95,7 +102,7 @@ async def desk(cloudreve: StandIn, outside: aiohttp.ClientSession) -> AsyncItera
     """Set up one replica."""
     made = Desk(cloudreve, outside)
     yield made
-    await made.flights.aclose()
+    await made.singleflight.aclose()
 
 
 async def test_a_session_is_entered_without_a_call(cloudreve: StandIn, desk: Desk) -> None:
@@ -324,8 +331,8 @@ async def test_a_session_is_not_renewed_to_another(cloudreve: StandIn, desk: Des
     refresh_tokens = [(await desk.enter(cookie)).session.refresh for cookie in cookies]
     cloudreve.clock_offset_s += LATE_S
     other = await desk.enter(cookies[1])
-    note = desk.notes.lookup(renewal_key(refresh_tokens[1]))
+    note = desk.shared_values.lookup(renewal_key(refresh_tokens[1]))
     assert note is not None
-    desk.notes.remember(renewal_key(refresh_tokens[0]), note, 60.0)
+    desk.shared_values.remember(renewal_key(refresh_tokens[0]), note, 60.0)
     assert await desk.sessions.enter(cookies[0]) is None
     assert (await desk.enter(cookies[1])).session == other.session

@@ -340,9 +340,9 @@ async def test_what_redis_holds_of_a_renewed_session_is_no_cookie(
     await browser.agree(cloudreve.own_url, cloudreve.token())
     hours.pass_by(3605)
     assert (await browser.see(ONE)).status == 200
-    notes = [redis_server.command("GET", key) for key in kept(redis_server, "r:")]
-    assert len(notes) == 1
-    for note in notes:
+    shared_values = [redis_server.command("GET", key) for key in kept(redis_server, "r:")]
+    assert len(shared_values) == 1
+    for note in shared_values:
         assert isinstance(note, bytes)
         reader.cookies[COOKIE] = note.decode()
         assert (await reader.see(ONE)).status == 401

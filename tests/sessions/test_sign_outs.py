@@ -25,7 +25,7 @@ from tests.harness.relay import Relay
 SEAL = {"keys": ["k" * 32]}
 SOON_S = 2.0
 """After 204 a copy of the cookie counts nowhere any more."""
-Trouble: TypeAlias = Callable[[RedisServer], object]
+RedisFailure: TypeAlias = Callable[[RedisServer], object]
 
 
 def shared(url: str, timeout_s: float = 0.25) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def full(server: RedisServer) -> None:
     server.command("CONFIG", "SET", "maxmemory", "1")
 
 
-TROUBLES: dict[str, tuple[Trouble, Trouble]] = {
+TROUBLES: dict[str, tuple[RedisFailure, RedisFailure]] = {
     "frozen": (RedisServer.freeze, RedisServer.thaw),
     "killed": (RedisServer.kill, RedisServer.start),
     "read-only": (

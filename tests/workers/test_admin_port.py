@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from proxy.observe.metrics import Metrics
-from proxy.workers.admin_port import Overview
+from proxy.workers.admin_port import AdminPort
 from proxy.workers.channel import Report
 
 READY = Report(is_ready=True)
@@ -20,7 +20,7 @@ async def ask(reports: Mapping[int, Report | None], path: str) -> tuple[int, str
     async def roll() -> Mapping[int, Report | None]:
         return reports
 
-    async with TestClient(TestServer(Overview(roll).application())) as client, client.get(path) as response:
+    async with TestClient(TestServer(AdminPort(roll).application())) as client, client.get(path) as response:
         return response.status, await response.text()
 
 

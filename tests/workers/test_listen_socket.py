@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from proxy.workers import listen_socket as door
-from proxy.workers.listen_socket import Door
+from proxy.workers.listen_socket import ListenSocket
 
 HOST = "127.0.0.1"
 
@@ -23,9 +23,9 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool
 
 
 @pytest.fixture
-def opened(way: bool) -> Iterator[Door]:
+def opened(way: bool) -> Iterator[ListenSocket]:
     """Hold a free port."""
-    with closing(Door(HOST, 0)) as found:
+    with closing(ListenSocket(HOST, 0)) as found:
         yield found
 
 
@@ -35,7 +35,7 @@ def connect(port: int) -> int:
         return visitor.connect_ex((HOST, port))
 
 
-def test_nobody_is_let_in_before_a_worker_listens(opened: Door) -> None:
+def test_nobody_is_let_in_before_a_worker_listens(opened: ListenSocket) -> None:
     """Who cannot be answered is told at once, and goes to another gateway."""
     with ExitStack() as stack:
         [mine] = [stack.enter_context(each) for each in opened.sockets()]
@@ -44,7 +44,7 @@ def test_nobody_is_let_in_before_a_worker_listens(opened: Door) -> None:
         assert connect(opened.port) == 0
 
 
-def test_a_worker_that_ends_leaves_the_others_listening(opened: Door) -> None:
+def test_a_worker_that_ends_leaves_the_others_listening(opened: ListenSocket) -> None:
     """Visitors come in as long as one is there."""
     [first], [second] = opened.sockets(), opened.sockets()
     first.listen()
@@ -54,7 +54,7 @@ def test_a_worker_that_ends_leaves_the_others_listening(opened: Door) -> None:
     second.close()
 
 
-def test_the_last_worker_closes_the_door_behind_it(opened: Door) -> None:
+def test_the_last_worker_closes_the_door_behind_it(opened: ListenSocket) -> None:
     """Once the parent has let go, nobody waits at a door that nobody opens."""
     [only] = opened.sockets()
     only.listen()
@@ -65,18 +65,18 @@ def test_the_last_worker_closes_the_door_behind_it(opened: Door) -> None:
     assert connect(port) == errno.ECONNREFUSED
 
 
-def test_a_port_in_use_is_not_shared(opened: Door) -> None:
+def test_a_port_in_use_is_not_shared(opened: ListenSocket) -> None:
     """Not even with another gateway that has workers."""
     [mine] = opened.sockets()
     mine.listen()
     with pytest.raises(OSError, match="in use"):
-        Door(HOST, opened.port)
+        ListenSocket(HOST, opened.port)
     mine.close()
 
 
 def test_each_worker_has_every_address_of_the_host(way: bool) -> None:
     """`localhost` may have two."""
-    with closing(Door("localhost", 0)) as found, ExitStack() as stack:
+    with closing(ListenSocket("localhost", 0)) as found, ExitStack() as stack:
         sockets = [stack.enter_context(each) for each in found.sockets()]
         families = {info[0] for info in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
         assert {each.family for each in sockets} == families

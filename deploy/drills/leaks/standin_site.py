@@ -22,11 +22,11 @@ class StandInSite:
         }
         self._hints: dict[tuple[str, str], str] = {}
 
-    async def put(self, _door: str, owner: str, path: str, body: bytes) -> None:
+    async def put(self, _listen_socket: str, owner: str, path: str, body: bytes) -> None:
         """Upload a file, or a new version."""
         self._library.put(self._account(owner), path, thumbnail=body)
 
-    async def move(self, _door: str, owner: str, old: str, folder: str) -> None:
+    async def move(self, _listen_socket: str, owner: str, old: str, folder: str) -> None:
         """Move a file or folder into another folder."""
         new = f"{folder}/{old.rpartition('/')[2]}"
         for file in self._below(owner, old):
@@ -34,7 +34,7 @@ class StandInSite:
             file.path = new + file.path.removeprefix(old)
             self._library.files[file.owner.id, file.path] = file
 
-    async def delete(self, _door: str, owner: str, path: str) -> None:
+    async def delete(self, _listen_socket: str, owner: str, path: str) -> None:
         """Delete a file for good."""
         self._library.remove(self._library.file(path, self._account(owner)))
 
