@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -55,7 +56,7 @@ def open_file(folder: Path, max_bytes: int) -> OpenFile:
     The first process to open it checks it, since LMDB itself trusts what it reads: a damaged file may end the process.
     """
     try:
-        _check_folder(folder)
+        check_folder(folder)
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             path = folder / "entries.mdb"
@@ -67,10 +68,17 @@ def open_file(folder: Path, max_bytes: int) -> OpenFile:
             os.close(lock)
             raise
     except (lmdb.Error, OSError) as error:
-        raise Unusable(f"the disk tier's file cannot be opened: {error}") from error
+        raise Unusable(f"the disk tier's file cannot be opened: {error}{_hint(error)}") from error
 
 
-def _check_folder(folder: Path) -> None:
+def _hint(error: Exception) -> str:
+    """Explain what LMDB says where it takes two processes for one: each locks its number."""
+    is_taken = isinstance(error, lmdb.Error) and os.strerror(errno.EAGAIN) in str(error)
+    return " (containers that share it need one process namespace)" if is_taken else ""
+
+
+def check_folder(folder: Path) -> None:
+    """Make a directory of the gateway's own, or raise Unusable where it is anything else."""
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     try:

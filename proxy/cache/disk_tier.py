@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Self, TypeAlias
+from typing import Self
 
 from aiocache.base import BaseCache  # type: ignore[import-untyped]
 from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
@@ -13,9 +13,10 @@ from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.disk_file import Unusable, open_file
 from proxy.cache.disk_record import Records, Value
-from proxy.cache.disk_store import Change, DiskStore, Mark
+from proxy.cache.disk_store import DiskStore, Mark
+from proxy.cache.disk_writes import DiskWrites, Waiting
 from proxy.domain.model import Entry, Picture, Source
-from proxy.settings import Settings, TemporarySeal
+from proxy.settings import Settings, TemporaryDisk, TemporarySeal
 
 FORGET_S = 5.0
 """How long the disk may take to forget; after that it is given up, so that nothing comes back."""
@@ -28,21 +29,11 @@ _ENTRY_BYTES = 1024
 """What an entry takes while it waits, beside a picture's bytes."""
 
 
-class _Waiting(NamedTuple):
-    """A value on its way to the disk."""
-
-    value: Value
-    expires: float
-
-
-_Pending: TypeAlias = _Waiting | Mark
-
-
 class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
     """Keeps entries in a file, sealed, each with a time to live. Trouble with the disk is a miss or a dropped write.
 
-    What is kept or forgotten counts in this process at once, and in others when it is written: one thread writes all
-    that has come in the meantime in one transaction. Other threads read, so that a slow disk stops nobody else.
+    What is kept or forgotten counts in this process at once, and in others when it is written. Threads read and write,
+    so that a slow disk stops nobody else.
     """
 
     NAME = "disk"
@@ -54,26 +45,20 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         self._records = records
         self._now = now
         self._readers = ThreadPoolExecutor(_READERS, "disk-read")
-        self._writer = ThreadPoolExecutor(1, "disk-write")
-        self._waiting: dict[str, _Pending] = {}
-        self._writing: dict[str, _Pending] = {}
-        self._waiting_bytes = 0
-        self._written: asyncio.Future[None] | None = None
-        """Of what waits."""
-        self._round: asyncio.Task[None] | None = None
-        self._rounds = 0
+        self._writes = DiskWrites(store, records)
         self._is_closed = False
 
     @classmethod
     def from_settings(cls, settings: Settings, now: Callable[[], float]) -> Self:
-        """Open the tier of one Cloudreve site; raise Unusable saying why not. Keys that nobody configured seal nothing.
+        """Open the tier of one Cloudreve site; raise Unusable saying why not.
 
-        They would end with this process, and the file does not.
+        Keys that nobody configured seal nothing that outlives them.
         """
         folder, max_bytes, seal = settings.disk.path, settings.disk.max_bytes, settings.seal
         if folder is None:
             raise Unusable("disk.path is not set")
-        secrets = [key.get_secret_value() for key in seal.keys if not isinstance(seal, TemporarySeal)]
+        lasts = not isinstance(seal, TemporarySeal) or isinstance(settings.disk, TemporaryDisk)
+        secrets = [key.get_secret_value() for key in seal.keys if lasts]
         return cls(DiskStore(open_file(folder, max_bytes), max_bytes, now), Records(settings.site, secrets), now)
 
     @property
@@ -100,18 +85,18 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         if not ttl_s > 0:
             return False
         size_bytes = len(entry.body) + _ENTRY_BYTES if isinstance(entry, Picture) else _ENTRY_BYTES
-        is_kept = self._waiting_bytes + size_bytes <= MAX_WAITING_BYTES
-        waiting = _Waiting(entry, self._now() + min(ttl_s, MAX_TTL_S))
-        self._change(key, waiting if is_kept else Mark.DELETE, size_bytes if is_kept else 0)
+        is_kept = self._writes.waiting_bytes + size_bytes <= MAX_WAITING_BYTES
+        waiting = Waiting(entry, self._now() + min(ttl_s, MAX_TTL_S))
+        self._writes.change(key, waiting if is_kept else Mark.DELETE, size_bytes if is_kept else 0)
         return is_kept
 
     async def forget(self, key: str) -> None:
         """Drop an entry: by the end no process finds it on disk."""
-        await self._certainly(self._change(key, Mark.DELETE))
+        await self._certainly(self._writes.change(key, Mark.DELETE))
 
     def forget_soon(self, key: str) -> None:
         """Drop an entry: at once for this process, soon for the others."""
-        self._change(key, Mark.DELETE)
+        self._writes.change(key, Mark.DELETE)
 
     async def find_text(self, key: str) -> str | None:
         """Give a text."""
@@ -121,83 +106,46 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
     async def keep_text(self, key: str, text: str, ttl_s: float) -> None:
         """Keep a text for `ttl_s` seconds, whatever else has to go: by the end every process finds it."""
         if ttl_s > 0:
-            waiting = _Waiting(text, self._now() + min(ttl_s, MAX_TTL_S))
-            await self._certainly(self._change(key, waiting))
+            await self._certainly(self.keep_text_soon(key, text, ttl_s))
+
+    def keep_text_soon(self, key: str, text: str, ttl_s: float) -> asyncio.Future[None]:
+        """Keep a text, and wait for nothing."""
+        return self._writes.change(key, Waiting(text, self._now() + min(ttl_s, MAX_TTL_S)))
+
+    async def written(self) -> None:
+        """Wait until what has been kept or forgotten by now is so for every process."""
+        await self._writes.written()
 
     async def settle(self) -> None:
         """Wait until all that waits is written."""
-        while self._round is not None:
-            await asyncio.shield(self._round)
+        await self._writes.settle()
 
     async def aclose(self) -> None:
         """Write what waits, and close the file."""
         if self._is_closed:
             return
         self._is_closed = True
-        await self.settle()
-        for threads in (self._writer, self._readers):
-            await asyncio.to_thread(threads.shutdown)
+        await self._writes.aclose()
+        await asyncio.to_thread(self._readers.shutdown)
         self._store.close()
 
     async def _found(self, key: str) -> Value | None:
-        while (change := self._pending(key)) is None:
-            rounds = self._rounds
+        writes = self._writes
+        while (change := writes.pending(key)) is None:
+            rounds = writes.rounds
             found, is_due = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, key)
             # What was written in the meantime is not pending any more, and what was read may be from before it.
-            if rounds == self._rounds and self._pending(key) is None:
-                if is_due and key not in self._waiting:
-                    self._change(key, Mark.TOUCH)
+            if rounds == writes.rounds and writes.pending(key) is None:
+                if is_due:
+                    writes.touch(key)
                 return found
-        return change.value if isinstance(change, _Waiting) and change.expires > self._now() else None
-
-    def _pending(self, key: str) -> _Pending | None:
-        """Give what is not on disk yet."""
-        for changes in (self._waiting, self._writing):
-            change = changes.get(key, Mark.TOUCH)
-            if change is not Mark.TOUCH:
-                return change
-        return None
+        return change.value if isinstance(change, Waiting) and change.expires > self._now() else None
 
     def _read(self, key: str) -> tuple[Value | None, bool]:
         """Read in a thread; tell as well whether the use should be noted."""
         held = self._store.read(self._records.key(key))
         value = self._records.value(key, held.value, self._now()) if held is not None else None
         return value, held is not None and value is not None and held.is_due
-
-    def _change(self, key: str, change: _Pending, size_bytes: int = 0) -> asyncio.Future[None]:
-        """Have something written with all that waits."""
-        loop = asyncio.get_running_loop()
-        self._waiting[key] = change
-        self._waiting_bytes += size_bytes
-        if self._written is None:
-            self._written = loop.create_future()
-        written = self._written
-        if self._round is None:
-            self._round = loop.create_task(self._write())
-        return written
-
-    async def _write(self) -> None:
-        try:
-            while self._waiting:
-                self._writing, self._waiting, self._waiting_bytes = self._waiting, {}, 0
-                written, self._written = self._written, None
-                await asyncio.get_running_loop().run_in_executor(self._writer, self._commit, self._writing)
-                self._writing = {}
-                self._rounds += 1
-                if written is not None and not written.done():
-                    written.set_result(None)
-        finally:
-            self._round = None
-
-    def _commit(self, changes: dict[str, _Pending]) -> None:
-        """Write in a thread."""
-        try:
-            self._store.write({self._records.key(key): self._record(key, change) for key, change in changes.items()})
-        except Exception as error:  # noqa: BLE001 - whoever waits for the write has to be let go, whatever it was
-            self._store.abandon(repr(error))
-
-    def _record(self, key: str, change: _Pending) -> Change:
-        return self._records.record(key, *change) if isinstance(change, _Waiting) else change
 
     async def _certainly(self, written: asyncio.Future[None]) -> None:
         """Wait for a write after which nothing old may be found; a disk that takes too long is given up."""
@@ -241,6 +189,5 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         return entry is not None
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:  # noqa: ARG002 - keys are digests
-        await self.settle()
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.clear)
+        await self._writes.clear()
         return self.is_up

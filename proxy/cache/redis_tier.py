@@ -21,6 +21,7 @@ from proxy.domain.value_seal import ValueSeal
 from proxy.redis.circuit_breaker import State
 from proxy.redis.connect import Lines, connections_to
 from proxy.redis.failures import RedisFailure, redis_failure_of
+from proxy.redis.leases import Claim
 from proxy.settings import RedisSettings
 
 PLAIN = ValueSeal()
@@ -100,10 +101,10 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         """Tell whether Redis is asked at present; false while it is paused after trouble."""
         return self.state is State.UP
 
-    async def find(self, key: str) -> Entry | None:
-        """Give the entry, or None when there is none or Redis is in trouble."""
+    async def find(self, key: str, claim: Claim | None = None) -> Entry | None:
+        """Give the entry, or None when there is none or Redis is in trouble; then `claim` leads in loading it."""
         name = self.build_key(key)
-        raw = await self.lines.read(name)
+        raw = await (claim.read() if claim is not None else self.lines.read(name))
         opened = None if raw is None else self.seal.open(name, raw)
         entry = None if opened is None else codec.decode(opened)
         if raw is not None and entry is None:

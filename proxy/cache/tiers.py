@@ -12,6 +12,7 @@ from proxy.domain.client import Client
 from proxy.domain.codec import decode
 from proxy.domain.keys import picture_key
 from proxy.domain.model import Entry, NoVariant, Picture, Source
+from proxy.redis.leases import Claim
 
 A = TypeVar("A", bound=Entry)
 B = TypeVar("B", bound=Entry)
@@ -68,22 +69,38 @@ class Tiers:
 
     @overload
     async def find(
-        self, key: str, expect: tuple[type[A]], ttl_of: Callable[[A], float], client: Client = ...
+        self,
+        key: str,
+        expect: tuple[type[A]],
+        ttl_of: Callable[[A], float],
+        client: Client = ...,
+        claim: Claim | None = ...,
     ) -> tuple[A, Source] | None: ...
 
     @overload
     async def find(
-        self, key: str, expect: tuple[type[A], type[B]], ttl_of: Callable[[A | B], float], client: Client = ...
+        self,
+        key: str,
+        expect: tuple[type[A], type[B]],
+        ttl_of: Callable[[A | B], float],
+        client: Client = ...,
+        claim: Claim | None = ...,
     ) -> tuple[A | B, Source] | None: ...
 
     async def find(
-        self, key: str, expect: tuple[type[Any], ...], ttl_of: Callable[..., float], client: Client = ""
+        self,
+        key: str,
+        expect: tuple[type[Any], ...],
+        ttl_of: Callable[..., float],
+        client: Client = "",
+        claim: Claim | None = None,
     ) -> tuple[Any, Source] | None:
         """Give an entry of one of the expected types and where it was; an entry of another type is a miss.
 
         What a farther tier held is kept in the nearer ones too, for as many seconds as `ttl_of` says are left of it.
+        With `claim`, which is for this key, Redis is read by it.
         """
-        return await self._find(key, expect, ttl_of, client, self._farther)
+        return await self._find(key, expect, ttl_of, client, self._farther, claim)
 
     async def find_here(
         self, key: str, expect: tuple[type[A]], ttl_of: Callable[[A], float], client: Client = ""
@@ -98,13 +115,14 @@ class Tiers:
         ttl_of: Callable[..., float],
         client: Client,
         farther: tuple[Tier, ...],
+        claim: Claim | None = None,
     ) -> tuple[Any, Source] | None:
         entry = self._memory.lookup(key)
         if isinstance(entry, expect):
             return entry, Source.MEMORY
         forgotten = self._forgotten
         for tier in farther:
-            entry = await tier.find(key)
+            entry = await (self._redis.find(key, claim) if tier is self._redis else tier.find(key))
             if not isinstance(entry, expect) or not _belongs(entry, key):
                 continue
             # Meanwhile the entry may have been forgotten, or replaced by a newer one: what was read then is too old.

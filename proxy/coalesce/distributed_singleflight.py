@@ -1,14 +1,16 @@
-"""One flight over all replicas: one of them leads and does the work, the others hear of it."""
+"""One load of one key over all replicas: the holder of a lease loads, the others get its result."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from typing import TypeAlias, TypeVar
 
+from proxy.coalesce.machine_singleflight import MachineSingleflight
 from proxy.domain.value_seal import ValueSeal
-from proxy.redis.leases import KEPT, TOLD, Lease, LeaseHolder, Leases
+from proxy.redis.lease import Lease, LeaseHolder
+from proxy.redis.leases import KEPT, TOLD, Claim, Leases
 from proxy.redis.pubsub import PubSubChannel
 
 T = TypeVar("T")
@@ -89,6 +91,15 @@ class DistributedSingleflight:
         self._leases.leave(name, *sealed(landed))
         return landed
 
+    @contextmanager
+    def claim(self, key: str, turn: str | None = None) -> Iterator[Claim | None]:
+        """Read what Redis holds under the key inside the block, and where it holds nothing lead in loading it.
+
+        `share` in the block takes the lead over, and `turn` with it; otherwise both are given back.
+        """
+        with self._leases.claim(self._name_of(key), None if turn is None else self._name_of(turn)) as claim:
+            yield claim
+
     async def take_turns(self, key: str, work: Callable[[], Awaitable[T]], opens: Callable[[T], bool]) -> T:
         """Do work while no other replica does it, until an outcome that `opens` the way for all at once."""
         name, until = self._name_of(key), self._gives_up_at()
@@ -161,7 +172,7 @@ async def _lead(
 
 
 class LocalSingleflight:
-    """A cluster of one: there is no Redis."""
+    """Stands in where there is neither Redis nor a disk tier: this process loads for itself."""
 
     async def share(
         self,
@@ -170,11 +181,19 @@ class LocalSingleflight:
         load: Callable[[], Awaitable[T]],
         _tell: Callable[[T], bytes],
         _keep: Callable[[T], tuple[bytes, float]] = _nothing,
-        turn: str | None = None,  # noqa: ARG002 - as in the cluster
+        turn: str | None = None,  # noqa: ARG002 - as in the distributed one
     ) -> T:
         """Load."""
         return await load()
 
+    def claim(self, _key: str, _turn: str | None = None) -> AbstractContextManager[Claim | None]:
+        """Claim nothing."""
+        return nullcontext()
+
     async def take_turns(self, _key: str, work: Callable[[], Awaitable[T]], _opens: Callable[[T], bool]) -> T:
         """Work."""
         return await work()
+
+
+MaybeDistributed: TypeAlias = DistributedSingleflight | MachineSingleflight | LocalSingleflight
+"""Whether there is a Redis or a disk tier is the configuration's affair, not that of the steps that load."""

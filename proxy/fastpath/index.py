@@ -1,9 +1,9 @@
 """The hit path: a request that means the same as one just answered is answered without aiohttp.
 
 Everything in a request that its answer depends on is in its `Key`, so that equal keys have equal answers, whichever
-browsers ask. What can change meanwhile is looked at on every hit: neither the grant nor the
-belief in the token may have ended, no renewal may be due, no other grant may have come, and the bytes must be those
-that were shown, from the memory tier or, a little later, from Redis. As long as the memory tier's version stays the
+browsers ask. What can change meanwhile is looked at on every hit: neither the grant nor the belief in the token may
+have ended, no renewal may be due, no other grant may have come, and the bytes must be those that were shown, from the
+memory tier or, a little later, from Redis. As long as the memory tier's version stays the
 same it need not be asked; it is each second, which also keeps what is hot from being driven out.
 """
 
@@ -213,7 +213,7 @@ class FastPath:
     def _finished_by(
         self, asked: PendingRequest, answer: Answer, request: web.Request, response: web.StreamResponse, until: float
     ) -> FinishedAnswer:
-        shown, outcome = answer.shown, str(request[OUTCOME])
+        shown, outcome, said = answer.shown, str(request[OUTCOME]), caching(response)
         told = {"method": "GET", "route": route_of(request), "status": response.status, "outcome": outcome}
         return FinishedAnswer(
             key=asked.key,
@@ -226,9 +226,7 @@ class FastPath:
             until=until,
             forgotten=asked.forgotten,
             fixed=fixed(response),
-            provenances=Provenances(
-                *(self._way(outcome, caching(response), found_in(x, answer.handling)) for x in TIERS)
-            ),
+            provenances=Provenances(*(self._way(outcome, said, found_in(x, answer.handling)) for x in TIERS)),
             narrate=self._line(**told) if self._is_narrated else None,
             tail=tail_of(answer, response),
             picture=ref(shown.body) if shown is not None and isinstance(shown.body, Picture) else None,

@@ -146,8 +146,12 @@ class FastPathRunner(Runner):
     __slots__ = ("_connection_limits", "_hits")
 
     def __init__(
-        self, app: web.Application, hits: FastPath, connection_limits: ConnectionLimits, **options: Any
-    ) -> None:  # noqa: ANN401 - aiohttp's
+        self,
+        app: web.Application,
+        hits: FastPath,
+        connection_limits: ConnectionLimits,
+        **options: Any,  # noqa: ANN401 - aiohttp's
+    ) -> None:
         super().__init__(app, **options)
         self._hits = hits
         self._connection_limits = connection_limits

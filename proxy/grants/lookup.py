@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple, TypeGuard
 
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.client import Client, client_of
 from proxy.domain.codec import encode
@@ -71,7 +71,7 @@ class Grants:
         clock: Clock,
         metrics: Metrics,
         singleflight: Singleflight[Grant | Refusal],
-        distributed: DistributedSingleflight | LocalSingleflight,
+        distributed: MaybeDistributed,
         changes: Changes | None,
         settings: Settings,
     ) -> None:
@@ -87,14 +87,15 @@ class Grants:
     async def find(self, visitor: Visitor, request: ThumbRequest) -> FoundGrant:
         """Give a live grant; raise Refused when Cloudreve said no, StillGenerating when it took too long."""
         key, changed = grant_key(visitor.identity, request.uri), await self._last_change(visitor)
-        kept = await self._tiers.find(key, (Grant, Refusal), self._promotion_s, _client(visitor, request))
-        kept = kept if kept is not None and self._is_plausible(kept[0]) else None
-        if kept is not None and self._counts(kept[0], changed):
-            sure_until = min(visitor.sure_until, changed.sure_until)
-            found = FoundGrant(self._allowed(kept[0]), kept[1], collapsed=False, key=key, sure_until=sure_until)
-            self._renew_in_time(key, found.grant, visitor, request)
-        else:
-            found = await self._loaded(key, visitor, request, kept[0] if kept else None, changed)
+        with self._distributed.claim(key, self._resolver.next_turn(visitor, request)) as claim:
+            kept = await self._tiers.find(key, (Grant, Refusal), self._promotion_s, _client(visitor, request), claim)
+            kept = kept if kept is not None and self._is_plausible(kept[0]) else None
+            if kept is not None and self._counts(kept[0], changed):
+                sure_until = min(visitor.sure_until, changed.sure_until)
+                found = FoundGrant(self._allowed(kept[0]), kept[1], collapsed=False, key=key, sure_until=sure_until)
+                self._renew_in_time(key, found.grant, visitor, request)
+            else:
+                found = await self._loaded(key, visitor, request, kept[0] if kept else None, changed)
         self._metrics.found("grant", found.source)
         return found
 

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from cachetools import LRUCache, TTLCache
 
-from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.client import client_of
 from proxy.domain.freshness import backoff_s
@@ -37,7 +37,7 @@ class Resolver:
     def __init__(
         self,
         cloudreve: Cloudreve,
-        distributed: DistributedSingleflight | LocalSingleflight,
+        distributed: MaybeDistributed,
         limit: FairQueue,
         deadline_s: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

@@ -31,7 +31,7 @@ class HeadFirst(web.Response):
 
 
 class Connection(Pipeline):
-    """Mends these faults, and tells `ConnectionLimits` how long the visitor has been idle, or too slow in sending or reading."""
+    """Mends these faults; tells `ConnectionLimits` how long the peer is idle, or too slow in sending or reading."""
 
     __slots__ = ("_unread", "_untouched", "_wire")
 

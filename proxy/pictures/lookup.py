@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.client import Client
@@ -49,7 +49,7 @@ class Pictures:
         images: Images,
         metrics: Metrics,
         singleflight: Singleflight[None],
-        distributed: DistributedSingleflight | LocalSingleflight,
+        distributed: MaybeDistributed,
         limit: FairQueue,
         settings: PictureSettings,
         revalidation: Revalidation,

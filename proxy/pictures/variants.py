@@ -8,7 +8,7 @@ from typing import NamedTuple
 import structlog
 
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.client import Client
 from proxy.domain.codec import encode
@@ -45,7 +45,7 @@ class Variants:
         tiers: Tiers,
         encoders: Encoders,
         singleflight: Singleflight[Picture | NoVariant],
-        distributed: DistributedSingleflight | LocalSingleflight,
+        distributed: MaybeDistributed,
         metrics: Metrics,
         settings: PictureSettings,
     ) -> None:

@@ -57,6 +57,8 @@ class ClusterClient:
         self._map_at = timer()
         self._background_tasks = BackgroundTasks()
 
+    is_one_server = False
+
     @property
     def state(self) -> State:
         """Whether all servers are asked at present."""

@@ -49,6 +49,9 @@ class RedisConnection:
         self._epochs: dict[asyncio.Task[None], int] = {}
         self._background_tasks = BackgroundTasks()
 
+    is_one_server = True
+    """Whether one command may name any keys together."""
+
     @property
     def state(self) -> State:
         """Whether commands are sent at present."""
@@ -119,9 +122,9 @@ class RedisConnection:
         requests = requests_of(items, is_shard=self._is_shard)
         try:
             for request, reply in zip(requests, await self._replies(requests), strict=True):
-                if isinstance(reply, Exception):
-                    self._suffer(reply, epoch)
-                else:
+                for error in _errors_in(reply):
+                    self._suffer(error, epoch)
+                if not isinstance(reply, Exception):
                     request.receive(reply)
         except Exception as error:  # noqa: BLE001 - what fails open lets no library's surprise through
             self._suffer(error, epoch)
@@ -160,3 +163,8 @@ class RedisConnection:
             return
         self._breaker.open()
         _log.info("redis up")
+
+
+def _errors_in(reply: object) -> list[Exception]:
+    """List the errors of a reply, or of the replies to a script that was called for several."""
+    return [one for one in (reply if isinstance(reply, list) else [reply]) if isinstance(one, Exception)]

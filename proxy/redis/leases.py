@@ -1,100 +1,61 @@
-"""Leases in Redis: which of all replicas does a piece of work."""
+"""Leases in Redis: which of all replicas does a piece of work.
+
+A lease is a key of its own beside the entry that the work is about. It holds the random token of its holder and ends by
+itself `LEASE_S` after it was taken or renewed, so that a holder that dies is succeeded. A holder that stood still for
+longer may have a successor: whatever ends or renews a lease compares the token first, in the same step (a script), and
+does nothing where another's is found. So a late holder's entry never replaces its successor's.
+
+A cold miss waits for Redis twice: to read the grant and to lead in resolving it (`Claim`), and to read the picture and
+to lead in fetching it (`attempt`). Ending a lease waits for nothing. What is asked in one tick goes as one call
+(`lease_scripts`).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from enum import Enum, auto
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from math import inf
 
 from proxy.redis.connect import Lines
+from proxy.redis.foreseen import Foreseen
+from proxy.redis.lease import Lease, LeaseHolder
+from proxy.redis.lease_scripts import LET_GO, LOOK, RENEW, TAKE
 from proxy.redis.pubsub import PubSubChannel
+from proxy.redis.renewal import Renewal
 
 LEASE_S = 2.5
 """How long the others wait for a replica that has died."""
 RENEW_S = LEASE_S / 3
+LOOK_AGAIN_S = 5.0
+"""How long entries are read without a claim after a claim has failed: this user of Redis may have no right to lead."""
 KEPT = b"+"
 """Before a leader's message: its outcome is in Redis for whoever wants more than the message."""
 TOLD = b"-"
 """It is not: Redis would not take it."""
 
 _LEASE_MS = int(LEASE_S * 1000)
-_TAKE = """
-local holder, left = redis.call('get', KEYS[1]), redis.call('pttl', KEYS[1])
-if not holder or left < 0 or left > tonumber(ARGV[2]) then
-  redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
-  local entry = redis.pcall('get', KEYS[2])
-  return {1, type(entry) == 'string' and entry or ''}
-end
-if string.sub(holder, -1) ~= '!' then redis.call('append', KEYS[1], '!') end
-return {0, ''}
-"""
-"""Gives what stands under the key together with the lease; a mark on the lease says that somebody waits for news.
-
-A lease without an end, or with a later one than ours ever have, is none of ours: it would be waited for in vain."""
-_RENEW = """
-local holder = redis.call('get', KEYS[1])
-if holder ~= ARGV[1] and holder ~= ARGV[1] .. '!' then return 0 end
-return redis.call('pexpire', KEYS[1], ARGV[2])
-"""
-_LET_GO = """
-local holder = redis.call('get', KEYS[1])
-if holder and holder ~= ARGV[1] and holder ~= ARGV[1] .. '!' then return 0 end
-local status = ARGV[4]
-if tonumber(ARGV[7]) > 0 and redis.pcall('set', KEYS[2], ARGV[6], 'px', ARGV[7]).err then status = '-' end
-redis.call('del', KEYS[1])
-if holder ~= ARGV[1] then redis.pcall('publish', ARGV[2], ARGV[3] .. ' ' .. status .. ARGV[5]) end
-return 1
-"""
-"""Keeps the outcome, lets go and tells whoever waits, in one step; not where somebody else leads by now."""
 
 
-class LeaseHolder(Enum):
-    """Who holds a lease after an attempt to take it."""
-
-    MINE = auto()
-    OTHERS = auto()
-    UNKNOWN = auto()
-    """Redis is in trouble, so that nobody can say."""
-
-
-@dataclass(slots=True)
-class Lease:
-    """The outcome of an attempt. Whoever holds it leaves what others want to know, if the work ends well."""
-
-    held: LeaseHolder
-    found: bytes = b""
-    """What stood under the key when the lease was taken; empty for nothing."""
-    message: bytes | None = None
-    """For those who wait at that moment."""
-    entry: bytes = b""
-    ttl_s: float = 0.0
-    """For how long the entry is to stand under the key; not at all if not positive."""
-
-
-class _Foreseen(NamedTuple):
-    """A lease that somebody is about to attempt; nobody renews it yet."""
-
-    token: str
-    lease: asyncio.Task[Lease]
-    good_until: float
+_LEASE, _WITH_TURN = 1, 2
+"""What the scripts reply where they have taken something."""
+_HELD = {_LEASE: LeaseHolder.MINE, 0: LeaseHolder.OTHERS}
 
 
 class Leases:
-    """Leases of one site, each beside the entry that the work is about.
-
-    Each holds a random token, so that a replica that comes late, its lease having run out, can neither lengthen nor end
-    its successor's, nor speak for it.
-    """
+    """Leases of one site."""
 
     def __init__(self, lines: Lines, pubsub: PubSubChannel, namespace: str) -> None:
         self._lines = lines
         self._pubsub = pubsub
         self._namespace = namespace
-        self._foreseen: dict[str, _Foreseen] = {}
+        self._foreseen = Foreseen(RENEW_S, self._give_back)
+        self._attempted: set[str] = set()
+        self._claims: Counter[str] = Counter()
+        self._look_again_at = -inf
 
     @asynccontextmanager
     async def attempt(self, key: str) -> AsyncIterator[Lease]:
@@ -102,28 +63,43 @@ class Leases:
 
         Leaving the block waits for nothing, so that the work done inside does not.
         """
-        token, lease = await self._taken(key)
-        if lease.held is not LeaseHolder.MINE:
-            yield lease
-            return
-        renewal = asyncio.get_running_loop().create_task(self._renew(key, token))
+        self._attempted.add(key)
         try:
-            yield lease
+            token, lease = await self._taken(key)
+            if lease.held is not LeaseHolder.MINE:
+                yield lease
+                return
+            renewal = Renewal(RENEW_S, partial(self._renew, key, token))
+            try:
+                yield lease
+            finally:
+                renewal.cancel()
+                self._let_go(key, token, lease)
         finally:
-            renewal.cancel()
-            self._let_go(key, token, lease)
+            self._attempted.discard(key)
+
+    @contextmanager
+    def claim(self, key: str, turn: str | None) -> Iterator[Claim]:
+        """Read an entry inside the block and, where there is none, lead in the same step, and have the turn as well.
+
+        What is then attempted inside the block costs no way to Redis; what is not is given back.
+        """
+        claim = Claim(partial(self._claimed, key, turn))
+        try:
+            yield claim
+        finally:
+            if claim.is_made:
+                self._end_claim(key, turn)
 
     def foresee(self, key: str) -> None:
         """Try to take a lease that will be attempted in a moment, in one go with what else is asked in this tick."""
         if key not in self._foreseen:
-            token, loop = secrets.token_hex(16), asyncio.get_running_loop()
-            self._foreseen[key] = _Foreseen(token, loop.create_task(self._take(key, token)), loop.time() + RENEW_S)
+            token = secrets.token_hex(16)
+            self._foreseen.expect(key, token, asyncio.get_running_loop().create_task(self._take(key, token)))
 
     def disregard(self, key: str) -> None:
         """Give back what was foreseen and then not attempted."""
-        foreseen = self._foreseen.pop(key, None)
-        if foreseen is not None:
-            self._give_back(key, foreseen)
+        self._foreseen.disregard(key)
 
     def leave(self, key: str, entry: bytes, ttl_s: float) -> None:
         """Leave an entry without a lease."""
@@ -137,52 +113,121 @@ class Leases:
         left_ms = await self._lines.ask(0, name, "PTTL", name)
         return max(left_ms, 0) / 1000
 
+    async def _claimed(self, key: str, turn: str | None) -> bytes | None:
+        """Look, or wait for the look that is under way here; while this process leads already, it reads alone.
+
+        Otherwise a claim might take the lease from under an attempt that is on its way to it, and wait for it in turn.
+        """
+        self._claims[key] += 1
+        lease = self._foreseen.get(key)
+        if lease is None and (key in self._attempted or _now() < self._look_again_at):
+            return await self._lines.read(key)
+        if lease is None:
+            token = secrets.token_hex(16)
+            lease = asyncio.get_running_loop().create_task(self._look(key, turn, token))
+            self._foreseen.expect(key, token, lease)
+        return (await asyncio.shield(lease)).found or None
+
+    def _end_claim(self, key: str, turn: str | None) -> None:
+        self._claims[key] -= 1
+        if not self._claims[key]:
+            del self._claims[key]
+            self.disregard(key)
+            if turn is not None:
+                self.disregard(turn)
+
+    async def _look(self, key: str, turn: str | None, token: str) -> Lease:
+        """Read an entry, or take the lease and the turn."""
+        name = self._name(key)
+        also = self._name(turn) if turn is not None and self._lines.is_one_server else name
+
+        def let_go(reply: bytes | int | None) -> None:
+            """Let no lease lie about that was taken too late."""
+            for taken in (key, turn or "")[: reply if isinstance(reply, int) else 0]:
+                self._give_back(taken, token)
+
+        reply: bytes | int | None
+        reply = await self._lines.ask(None, name, LOOK, key, name, also, token, _LEASE_MS, unheard=let_go)
+        if turn is not None and reply == _WITH_TURN:
+            self._have_turn(key, turn, token)
+        if reply is None:
+            self._look_again_at = _now() + LOOK_AGAIN_S
+            reply = await self._lines.read(key)
+        lease = (
+            Lease(LeaseHolder.MINE)
+            if reply in (_LEASE, _WITH_TURN)
+            else Lease(LeaseHolder.OTHERS, reply if isinstance(reply, bytes) else b"")
+        )
+        if lease.held is LeaseHolder.OTHERS:
+            self._foreseen.forget(key, token)
+        return lease
+
+    def _have_turn(self, key: str, turn: str, token: str) -> None:
+        """Keep a turn for those who have claimed it, if they are still here."""
+        if self._claims[key] and turn not in self._foreseen:
+            self._foreseen.expect(turn, token, _done(Lease(LeaseHolder.MINE)))
+        else:
+            self._give_back(turn, token)
+
     async def _taken(self, key: str) -> tuple[str, Lease]:
         """Take a lease, if it has not been taken already: one that is foreseen to be another's may be free by now."""
-        foreseen = self._foreseen.pop(key, None)
-        if foreseen is not None and asyncio.get_running_loop().time() < foreseen.good_until:
-            lease = await foreseen.lease
-            if lease.held is LeaseHolder.MINE:
-                return foreseen.token, lease
-        elif foreseen is not None:
-            self._give_back(key, foreseen)
+        taken = await self._foreseen.taken(key)
+        if taken is not None:
+            return taken
         token = secrets.token_hex(16)
         return token, await self._take(key, token)
-
-    def _give_back(self, key: str, foreseen: _Foreseen) -> None:
-        def let_go(lease: asyncio.Task[Lease]) -> None:
-            if not lease.cancelled() and lease.result().held is LeaseHolder.MINE:
-                self._let_go(key, foreseen.token, Lease(LeaseHolder.MINE))
-
-        foreseen.lease.add_done_callback(let_go)
 
     async def _take(self, key: str, token: str) -> Lease:
         name = self._name(key)
 
         def let_go(reply: tuple[int, bytes] | None) -> None:
             """Let no lease lie about that was taken for somebody who has left."""
-            if reply and reply[0]:
-                self._let_go(key, token, Lease(LeaseHolder.MINE))
+            if reply is not None and reply[0] == _LEASE:
+                self._give_back(key, token)
 
-        words = "EVAL", _TAKE, 2, name, key, token, _LEASE_MS
-        reply: tuple[int, bytes] | None = await self._lines.ask(None, name, *words, unheard=let_go)
-        if reply is None:
-            return Lease(LeaseHolder.UNKNOWN)
-        return Lease(LeaseHolder.MINE if reply[0] else LeaseHolder.OTHERS, reply[1])
+        reply: tuple[int, bytes] | None
+        reply = await self._lines.ask(None, name, TAKE, name, key, token, _LEASE_MS, unheard=let_go)
+        return Lease(LeaseHolder.UNKNOWN) if reply is None else Lease(_HELD[reply[0]], reply[1])
 
-    async def _renew(self, key: str, token: str) -> None:
-        """Renew for as long as the lease is ours."""
-        name, is_ours = self._name(key), 1
-        while is_ours:
-            await asyncio.sleep(RENEW_S)
-            is_ours = await self._lines.ask(1, name, "EVAL", _RENEW, 1, name, token, _LEASE_MS)
+    async def _renew(self, key: str, token: str) -> bool:
+        """Renew a lease; tell whether it is still ours, as far as can be told."""
+        name = self._name(key)
+        return bool(await self._lines.ask(1, name, "EVAL", RENEW, 1, name, token, _LEASE_MS))
+
+    def _give_back(self, key: str, token: str) -> None:
+        """Let go of a lease under which nothing was done."""
+        self._let_go(key, token, Lease(LeaseHolder.MINE))
 
     def _let_go(self, key: str, token: str, lease: Lease) -> None:
         name, status = self._name(key), b"" if lease.message is None else KEPT
-        told = self._pubsub.channel, key, status, lease.message or b""
-        kept = lease.entry, max(int(lease.ttl_s * 1000), 0)
-        self._lines.send(name, "EVAL", _LET_GO, 2, name, key, token, *told, *kept)
+        ttl_ms = max(int(lease.ttl_s * 1000), 0)
+        told = self._pubsub.channel, status, lease.message or b""
+        self._lines.send(name, LET_GO, name, key, token, *told, lease.entry if ttl_ms else b"", ttl_ms)
 
     def _name(self, key: str) -> str:
         """Name the lease beside an entry: what stands in braces makes a cluster keep both at one place."""
         return f"{self._namespace}:lease:{{{key}}}"
+
+
+class Claim:
+    """A look at an entry which leads where there is none."""
+
+    def __init__(self, look: Callable[[], Awaitable[bytes | None]]) -> None:
+        self._look = look
+        self.is_made = False
+
+    async def read(self) -> bytes | None:
+        """Give what stands under the key; None for nothing, or trouble."""
+        self.is_made = True
+        return await self._look()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _done(lease: Lease) -> asyncio.Future[Lease]:
+    """Give what has been foreseen already."""
+    future: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+    future.set_result(lease)
+    return future

@@ -5,10 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
-Word: TypeAlias = str | bytes | int | float
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script that takes many calls at once, each with so many keys, and gives a list of as many replies."""
+
+    source: str
+    keys: int
+
+
+Word: TypeAlias = str | bytes | int | float | Script
+"""What a command consists of. A script stands first, before its keys and arguments; `requests_of` makes it `EVAL`."""
 
 LARGEST_BATCH = 64
 """Commands sent together. More is hardly faster, and the first has to wait until the last has been answered."""
@@ -154,20 +165,41 @@ class Request(NamedTuple):
 
 
 def requests_of(items: list[Command], *, is_shard: bool) -> list[Request]:
-    """Put reads together, of one key at least: in a cluster one command may not name several slots."""
+    """Put reads together, and calls of one script between which there is no other command, so that writes keep order.
+
+    In a cluster one command may not name several slots: there only reads of one key go together.
+    """
     readers: dict[str, list[Command]] = {}
-    requests: list[Request] = []
+    called: dict[Script, list[Command]] = {}
+    writes: list[list[Command]] = []
     for item in items:
-        if item.words[0] == "GET":
+        script = item.words[0]
+        if script == "GET":
             readers.setdefault(str(item.words[1]), []).append(item)
+        elif isinstance(script, Script) and script in called:
+            called[script].append(item)
         else:
-            requests.append(Request(item.words, item.deliver))
+            writes.append([item])
+            if isinstance(script, Script) and not is_shard:
+                called[script] = writes[-1]
+            else:
+                called.clear()
     groups = [[key] for key in readers] if is_shard else [[*readers]] if readers else []
     reads = [Request(("MGET", *keys), partial(_spread, [readers[key] for key in keys])) for keys in groups]
-    return requests + reads
+    return [_write(some) for some in writes] + reads
+
+
+def _write(items: list[Command]) -> Request:
+    """Make a request of one command, or of calls of one script."""
+    script = items[0].words[0]
+    if not isinstance(script, Script):
+        return Request(items[0].words, items[0].deliver)
+    keys = [key for item in items for key in item.words[1 : script.keys + 1]]
+    arguments = [word for item in items for word in item.words[script.keys + 1 :]]
+    return Request(("EVAL", script.source, len(keys), *keys, *arguments), partial(_spread, [[item] for item in items]))
 
 
 def _spread(readers: list[list[Command]], values: Sequence[object]) -> None:
     for waiting, value in zip(readers, values, strict=True):
         for item in waiting:
-            item.deliver(value)
+            item.deliver(NOTHING if isinstance(value, Exception) else value)

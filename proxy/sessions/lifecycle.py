@@ -10,7 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import Busy, ProxyError
 from proxy.domain.keys import renewal_key
@@ -63,7 +63,7 @@ class Sessions:
         oauth: OAuth,
         shared_values: SharedValues,
         sign_outs: SignOuts,
-        distributed: DistributedSingleflight | LocalSingleflight,
+        distributed: MaybeDistributed,
         clock: Clock,
         singleflight: Singleflight[str],
         site: str,

@@ -19,7 +19,7 @@ from proxy.settings.sections import (
     SignInSettings,
     TemporarySeal,
 )
-from proxy.settings.stores import DiskSettings, MemorySettings, RedisSettings
+from proxy.settings.stores import DiskSettings, MemorySettings, RedisSettings, TemporaryDisk
 
 __all__ = [
     "ENV_PREFIX",
@@ -44,5 +44,6 @@ __all__ = [
     "SessionSettings",
     "Settings",
     "SignInSettings",
+    "TemporaryDisk",
     "TemporarySeal",
 ]

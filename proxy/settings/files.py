@@ -25,7 +25,7 @@ def resolve_paths(tables: Mapping[str, Any], folder: Path) -> None:
     for name, key in _KEYS:
         table = tables.get(name)
         for entry in table if isinstance(table, list) else [table]:
-            if isinstance(entry, dict) and isinstance(entry.get(key), str):
+            if isinstance(entry, dict) and isinstance(entry.get(key), str) and entry[key]:
                 entry[key] = str(folder / entry[key])
 
 

@@ -31,6 +31,8 @@ CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
 SECRETS_VARIABLE = f"{ENV_PREFIX}SECRETS_DIR"
 SECRETS_FOLDER = "secrets"
 """The directory beside the configuration file that is read where the variable names none."""
+CACHE_VARIABLE = "CACHE_DIRECTORY"
+"""Set by systemd for a unit with `CacheDirectory=` (systemd.exec(5)), by `deploy/run` and in the image."""
 FLAGS = {"server.host": "--host", "server.port": "--port", "cloudreve.url": "--cloudreve-url"}
 """The keys that have a flag."""
 
@@ -51,9 +53,11 @@ class ConfigError(Exception):
 def load(config: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
     """Return the settings: `overrides` (by dotted key, None for a flag not given) before environment before file.
 
+    The last source is the directory that a service manager has made for the disk tier.
     Raises ConfigError with everything that is wrong.
     """
     sources = _Sources()
+    sources.read_service_manager()
     path = config or os.environ.get(CONFIG_VARIABLE)
     if path:
         sources.read_file(Path(path))
@@ -114,6 +118,10 @@ class _Sources:
     given: dict[str, Given] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+
+    def read_service_manager(self) -> None:
+        if folder := os.environ.get(CACHE_VARIABLE, "").partition(":")[0]:
+            self.given["disk.path"] = Given(folder, f"environment variable {CACHE_VARIABLE}")
 
     def read_file(self, path: Path) -> None:
         text = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from proxy.settings.fields import Bytes, Count, Namespace, RedisUrl, Seconds
 from proxy.settings.files import CacheFolder
@@ -19,15 +19,26 @@ class MemorySettings(Section):
     max_answers_bytes: Bytes = 16 * 1024 * 1024
 
 
+def _given(path: object) -> object:
+    """Take an empty path for none."""
+    return None if path == "" else path
+
+
 class DiskSettings(Section):
     """The tier on disk, shared by the processes of one machine; none without a path."""
 
     path: Annotated[
-        CacheFolder | None, Field(description="the path of a directory that nobody but its owner may write to")
+        CacheFolder | None,
+        BeforeValidator(_given),
+        Field(description='the path of a directory that nobody but its owner may write to, or "" for none'),
     ] = None
     max_bytes: Annotated[Bytes, Field(ge=16 * 1024 * 1024, description="a whole number of bytes, 16 MiB or more")] = (
         1024 * 1024 * 1024
     )
+
+
+class TemporaryDisk(DiskSettings):
+    """A tier that ends with the processes that share it."""
 
 
 class RedisSettings(Section):

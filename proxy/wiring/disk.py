@@ -1,4 +1,4 @@
-"""Opens the tier on disk."""
+"""Opens the tier on disk, and lets the processes that have it share their work."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from proxy.cache.disk_file import Unusable
+from proxy.cache.disk_file import Unusable, check_folder
 from proxy.cache.disk_tier import DiskTier
+from proxy.coalesce.distributed_singleflight import LocalSingleflight
+from proxy.coalesce.machine_singleflight import MachineSingleflight
+from proxy.coalesce.work_locks import IS_AVAILABLE, WorkLocks
+from proxy.domain.keys import site_digest
 from proxy.observe.metrics import Metrics
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
@@ -29,3 +33,32 @@ async def open_disk(settings: Settings, clock: Clock, metrics: Metrics, stack: A
     metrics.watch("disk_bytes", "Bytes that the entries of the disk tier take", lambda: disk.size_bytes)
     metrics.watch("disk_up", "1 while the disk is used, 0 after trouble", lambda: float(disk.is_up))
     return disk
+
+
+def share_work(
+    settings: Settings, disk: DiskTier | None, stack: AsyncExitStack
+) -> MachineSingleflight | LocalSingleflight:
+    """Let one of the processes of one disk tier load what all of them want, where there is no Redis for that."""
+    if settings.disk.path is None or disk is None or not IS_AVAILABLE:
+        return LocalSingleflight()
+    try:
+        locks = WorkLocks(settings.disk.path / "work", site_digest(settings.site))
+    except OSError as error:
+        _log.warning("no shared work", reason=error.strerror)
+        return LocalSingleflight()
+    shared = MachineSingleflight(locks, disk, settings.server.deadline_s / 4)
+    stack.push_async_callback(shared.aclose)
+    return shared
+
+
+def with_sign_outs_kept(settings: Settings) -> Settings:
+    """Keep sign-outs in the directory of the disk tier where neither Redis nor another file is configured for them."""
+    folder = settings.disk.path
+    if settings.redis.url is not None or settings.session.state_path is not None or folder is None:
+        return settings
+    try:
+        check_folder(folder)
+    except (Unusable, OSError):
+        return settings
+    session = settings.session.model_copy(update={"state_path": folder / "sign-outs"})
+    return settings.model_copy(update={"session": session})

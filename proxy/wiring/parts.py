@@ -17,10 +17,9 @@ from proxy.cache.redis_tier import RedisTier
 from proxy.cache.shared_values import SharedValues
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.deadline import Countdown
-from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight, MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.coalesce.singleflight import Singleflight
-from proxy.domain.errors import ProxyError
 from proxy.domain.file_uri import parse
 from proxy.domain.keys import site_digest
 from proxy.domain.log_digests import digests_for
@@ -58,7 +57,8 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images
 from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
-from proxy.wiring.disk import open_disk
+from proxy.wiring.disk import open_disk, share_work
+from proxy.wiring.first_contact import try_out
 
 T = TypeVar("T")
 
@@ -90,7 +90,9 @@ class Parts:
         if self.settings.session.state_path is not None:
             stores.append(FileStore(self.settings.session.state_path))
         if not stores and self.settings.seal.keys:
-            _log.warning("no redis.url and no session.state_path: a restart forgets sign-outs that its cookies outlive")
+            _log.warning(
+                "no redis.url, session.state_path or disk.path: a restart forgets sign-outs that its cookies outlive"
+            )
         sign_outs = SignOuts(stores, self.clock)
         await self.background(sign_outs.follow())
         return sign_outs
@@ -101,7 +103,7 @@ class Parts:
         oauth: OAuth,
         shared_values: SharedValues,
         sign_outs: SignOuts,
-        distributed: DistributedSingleflight | LocalSingleflight,
+        distributed: MaybeDistributed,
     ) -> Sessions:
         """Make who opens cookies."""
         singleflight = await self._singleflight(Singleflight[str](self.settings.cloudreve.max_waiting))
@@ -138,7 +140,7 @@ class Parts:
         self,
         cloudreve: Cloudreve,
         tiers: Tiers,
-        distributed: DistributedSingleflight | LocalSingleflight,
+        distributed: MaybeDistributed,
         changes: Changes | None,
     ) -> Grants:
         """Make who looks grants up, or has them resolved."""
@@ -149,9 +151,7 @@ class Parts:
         singleflight = await self._singleflight(Singleflight[Grant | Refusal](), self.leaving)
         return Grants(tiers, resolver, self.clock, self.metrics, singleflight, distributed, changes, settings)
 
-    async def pictures(
-        self, images: Images, tiers: Tiers, distributed: DistributedSingleflight | LocalSingleflight
-    ) -> Pictures:
+    async def pictures(self, images: Images, tiers: Tiers, distributed: MaybeDistributed) -> Pictures:
         """Make who looks pictures up, or fetches them."""
         settings = self.settings
         limit = self._limit(settings.cloudreve.max_fetches, SLOW)
@@ -160,7 +160,7 @@ class Parts:
         revalidation = Revalidation(pictures.recheck_s, pictures.stale_if_error_s, self.clock.timer)
         return Pictures(tiers, images, self.metrics, singleflight, distributed, limit, pictures, revalidation)
 
-    async def variants(self, tiers: Tiers, distributed: DistributedSingleflight | LocalSingleflight) -> Variants:
+    async def variants(self, tiers: Tiers, distributed: MaybeDistributed) -> Variants:
         """Make the variants and the processes that encode them."""
         settings = self.settings.pictures
         encoders = Encoders(self._limit(settings.encoders), settings, self.metrics)
@@ -168,19 +168,20 @@ class Parts:
         singleflight = await self._singleflight(Singleflight[Picture | NoVariant](self.settings.cloudreve.max_waiting))
         return Variants(tiers, encoders, singleflight, distributed, self.metrics, settings)
 
-    async def tiers(self) -> tuple[Tiers, DistributedSingleflight | LocalSingleflight, SharedValues]:
-        """Build what is kept, and who shares the work: all replicas of one Redis, or nobody."""
+    async def tiers(self) -> tuple[Tiers, MaybeDistributed, SharedValues]:
+        """Build what is kept, and the singleflight of all replicas of one Redis, or of all processes of one disk."""
         settings = self.settings
         memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
         self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
         disk = await open_disk(settings, self.clock, self.metrics, self.stack)
         if settings.redis.url is None:
-            return Tiers(memory, None, disk), LocalSingleflight(), SharedValues(None, self.clock.now, disk)
+            work = share_work(settings, disk, self.stack)
+            return Tiers(memory, None, disk), work, SharedValues(None, self.clock.now, disk)
         seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
         redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble, seal=seal)
         self.stack.push_async_callback(redis.aclose)
         self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
-        await _try_out(redis)
+        await try_out(redis)
         pubsub = PubSubChannel(redis.lines, redis.namespace)
         await self.background(pubsub.listen())
         leases, patience_s = Leases(redis.lines, pubsub, settings.redis.namespace), settings.server.deadline_s / 4
@@ -238,20 +239,3 @@ class Parts:
             await asyncio.gather(task, return_exceptions=True)
 
         self.stack.push_async_callback(stop)
-
-
-async def _try_out(redis: RedisTier) -> None:
-    """Connect before the first visitor comes; without Redis the gateway starts all the same."""
-    try:
-        await redis.ping()
-    except ProxyError as error:
-        _log.warning("Redis does not answer yet", reason=error.detail)
-
-
-async def greet(cloudreve: Cloudreve) -> None:
-    """Learn Cloudreve's clock before the first visitor comes; without it the gateway starts all the same."""
-    try:
-        await cloudreve.ping()
-    except ProxyError as error:
-        reason = {"category": error.category, "reason": error.detail, "advice": error.advice}
-        _log.warning("Cloudreve does not answer yet", **reason)

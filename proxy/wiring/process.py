@@ -52,7 +52,9 @@ from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
-from proxy.wiring.parts import Parts, greet
+from proxy.wiring.disk import with_sign_outs_kept
+from proxy.wiring.first_contact import greet
+from proxy.wiring.parts import Parts
 
 BACKLOG = 1024
 """How many visitors may wait to be let in."""
@@ -102,6 +104,7 @@ async def running(
 
     `sockets` are listening already and shared with other workers, who have their admin port elsewhere together.
     """
+    settings = with_sign_outs_kept(settings)
     async with AsyncExitStack() as stack:
         leaving = Countdown(settings.server.shutdown_s)
         parts = Parts(settings, clock or Clock(), Metrics(), Health(), stack, leaving)

@@ -19,7 +19,8 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 
 from proxy.http.aiohttp_server import Runner
-from proxy.settings import ServerSettings, Settings, TemporarySeal
+from proxy.settings import ServerSettings, Settings, TemporaryDisk, TemporarySeal
+from proxy.wiring.disk import with_sign_outs_kept
 from proxy.workers.admin_port import AdminPort
 from proxy.workers.channel import Channel, Report
 from proxy.workers.listen_socket import ListenSocket
@@ -31,6 +32,8 @@ STEADY_S = 60.0
 """A worker that has lived this long is started anew after the shortest pause; one that dies sooner, later each time."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
+TEMPORARY_BYTES = 64 * 1024 * 1024
+"""How large the disk tier of workers becomes that have none of their own."""
 GRACE_S = 5.0
 """How much longer than it should need a worker may take to leave."""
 
@@ -178,14 +181,24 @@ def _longest_s(server: ServerSettings) -> float:
 
 
 def _with_one_state(settings: Settings, stack: AsyncExitStack) -> Settings:
-    """Give all workers one file for sign-outs when they have no Redis: what ends at one of them has ended at all."""
-    if settings.redis.url is not None or settings.session.state_path is not None:
+    """Give all workers one disk tier and one file for sign-outs when they have no Redis: for as long as they live."""
+    settings = with_sign_outs_kept(settings)
+    if settings.redis.url is not None or (settings.session.state_path is not None and settings.disk.path is not None):
         return settings
-    if settings.seal.keys:
-        _log.warning("no redis.url and no session.state_path: a restart forgets sign-outs that its cookies outlive")
-    folder = stack.enter_context(TemporaryDirectory(prefix="thumb-proxy-"))
-    session = settings.session.model_copy(update={"state_path": Path(folder) / "sign-outs"})
-    return settings.model_copy(update={"session": session})
+    folder, disk, session = (
+        Path(stack.enter_context(TemporaryDirectory(prefix="thumb-proxy-"))),
+        settings.disk,
+        settings.session,
+    )
+    if disk.path is None:
+        disk = TemporaryDisk(path=folder / "cache", max_bytes=TEMPORARY_BYTES)
+    if session.state_path is None:
+        if settings.seal.keys:
+            _log.warning(
+                "no redis.url, session.state_path or disk.path: a restart forgets sign-outs that its cookies outlive"
+            )
+        session = session.model_copy(update={"state_path": folder / "sign-outs"})
+    return settings.model_copy(update={"disk": disk, "session": session})
 
 
 def _with_one_seal(settings: Settings) -> Settings:

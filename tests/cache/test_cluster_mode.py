@@ -14,7 +14,8 @@ from proxy.coalesce.distributed_singleflight import DistributedSingleflight
 from proxy.domain.errors import Unreachable
 from proxy.domain.model import Picture
 from proxy.redis.failures import RedisFailure
-from proxy.redis.leases import LeaseHolder, Leases
+from proxy.redis.lease import LeaseHolder
+from proxy.redis.leases import Leases
 from proxy.redis.pubsub import PubSubChannel
 from tests.cache.conftest import MakeTier
 from tests.harness.redis_server import RedisServer, until

@@ -15,7 +15,8 @@ from proxy.domain.model import Grant, Picture
 from proxy.redis.circuit_breaker import State
 from proxy.redis.client import SPARE_CONNECTIONS
 from proxy.redis.failures import RedisFailure
-from proxy.redis.leases import KEPT, LeaseHolder, Leases
+from proxy.redis.lease import LeaseHolder
+from proxy.redis.leases import KEPT, Leases
 from proxy.redis.pubsub import PubSubChannel
 from tests.cache.conftest import MakeTier
 from tests.conftest import StartRedis

@@ -13,7 +13,7 @@ from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.errors import Busy
 
 GREEDY, MODEST = "192.0.2.1", "192.0.2.2"
-LEFTOVERS = ("_admitted", "_wishes", "_queues", "_working", "_taken")
+LEFTOVERS = ("_admitted", "_jobs", "_queues", "_working", "_taken")
 TAKEN = ("_holding", "_busy", "_slow", "_groups", "_slow_groups")
 
 

@@ -16,7 +16,6 @@ from ruamel.yaml import YAML
 
 from proxy.settings import Settings
 from proxy.settings.sources import load
-from tests.conftest import StartRedis
 from tests.deploy.nginx import SITE, Nginx
 from tests.harness.gateways import Front, front_of
 from tests.harness.redis_server import free_port
@@ -113,9 +112,8 @@ def test_only_nginx_can_be_reached_from_outside() -> None:
     """No other service has ports, or the host's network."""
     services = compose()["services"]
     assert [name for name, said in services.items() if "ports" in said] == ["nginx"]
-    assert not [name for name, said in services.items() if "network_mode" in said or said.get("privileged")]
-    assert compose()["networks"]["cache"]["internal"]
-    assert service("redis")["networks"] == ["cache"]
+    assert not [name for name, said in services.items() if said.get("network_mode") == "host" or said.get("privileged")]
+    assert service("processes")["network_mode"] == "none"
 
 
 def test_nginx_finds_everybody_where_they_are() -> None:
@@ -153,6 +151,11 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     (tmp_path / "seal__keys").write_text("0123456789abcdef" * 4 + "\n")
     for name, value in service("gateway-1")["environment"].items():
         monkeypatch.setenv(name, value)
+    [cache] = re.findall(r"^ENV CACHE_DIRECTORY=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "cache"))
+    assert service("gateway-1")["volumes"] == [f"gateway_cache:{cache}"]
+    assert f"--mode=700 {cache}\nVOLUME {cache}\n" in DOCKERFILE.read_text()
     assert service("gateway-1")["environment"]["THUMB_PROXY_SECRETS_DIR"] == "/run/secrets"
     monkeypatch.setenv("THUMB_PROXY_SECRETS_DIR", str(tmp_path))
     return load()
@@ -163,8 +166,8 @@ def test_gateways_understand_their_settings(settings: Settings) -> None:
     assert settings.cloudreve.url == f"http://{address('cloudreve')}:5212"
     assert settings.cloudreve.public_origins == (settings.server.public_origin,)
     assert settings.server.trusted_proxies == (f"{address('nginx')}/32",)
-    assert settings.redis.url is not None
-    assert settings.redis.url.get_secret_value() == "redis://redis:6379/0"
+    assert settings.redis.url is None
+    assert settings.disk.path is not None
     assert [key.get_secret_value() for key in settings.seal.keys] == ["0123456789abcdef" * 4]
     assert service("gateway-1")["secrets"] == ["seal__keys"]
     assert compose()["secrets"] == {"seal__keys": {"file": "./secrets/seal__keys"}}
@@ -179,19 +182,12 @@ def test_gateways_are_alike_and_have_time_to_finish(settings: Settings) -> None:
     assert settings.memory.max_bytes < 768 * 1024 * 1024 == _bytes(alike[0]["mem_limit"])
 
 
-def test_a_real_redis_takes_its_command(start_redis: StartRedis) -> None:
-    """And is a cache then: bounded, forgetting what is asked for least, keeping nothing on disk."""
-    program, *words = service("redis")["command"]
-    assert program == "redis-server"
-    options = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2], strict=True)}
-    server = start_redis(**options)
-    wanted = {"maxmemory": b"536870912", "maxmemory-policy": b"allkeys-lru", "save": b"", "appendonly": b"no"}
-    assert {name: _configured(server.command("CONFIG", "GET", name)) for name in wanted} == wanted
-
-
-def _configured(reply: object) -> bytes:
-    assert isinstance(reply, list)
-    return bytes(reply[1])
+def test_gateways_share_the_disk_tier_in_one_process_namespace() -> None:
+    """LMDB knows readers by the numbers of their processes: two of one number could not both read."""
+    assert {service(name)["pid"] for name in GATEWAYS} == {"service:processes"}
+    assert {*service("gateway-1")["depends_on"]} == {"processes", "cloudreve"}
+    shared = service("processes")
+    assert (shared["build"], shared["image"]) == (service("gateway-1")["build"], service("gateway-1")["image"])
 
 
 def _bytes(text: str) -> int:

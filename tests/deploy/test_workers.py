@@ -117,6 +117,25 @@ async def test_a_session_that_has_ended_at_one_worker_has_ended_at_all(tmp_path:
         process.kill()
 
 
+@pytest.mark.parametrize("has_disk", [False, True])
+async def test_workers_without_redis_load_a_picture_once_for_all(
+    tmp_path: Path, cloudreve: StandIn, has_disk: bool
+) -> None:
+    """One resolve and one fetch for everybody who asks at the same time, with a disk tier configured or not."""
+    disk = {"DISK__PATH": str(tmp_path / "cache")} if has_disk else {}
+    process = GatewayProcess(tmp_path, cloudreve.own_url, SERVER__WORKERS="4", **disk)
+    try:
+        await process.start()
+        cloudreve.calls.forget()
+        uri = in_share(cloudreve, "two.png")
+        answers = await asyncio.gather(*(get(process, thumb(uri)) for _ in range(200)))
+        assert {status for status, _ in answers} == {200}
+        assert len({body for _, body in answers}) == 1
+        assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
+    finally:
+        process.kill()
+
+
 async def test_all_workers_serve_and_one_port_tells_of_all(gateway: GatewayProcess, cloudreve: StandIn) -> None:
     """Each has metrics of its own under one roof, and its number in the lines of its log."""
     answers = await asyncio.gather(*(get(gateway, thumb(in_share(cloudreve))) for _ in range(60)))

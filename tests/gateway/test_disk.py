@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from proxy.standin.standin import StandIn
 from tests.gateway.test_changes import SITE, upload
 from tests.harness.gateways import ONE, Hours, front_of, in_share
+
+SECRET = "0123456789abcdef" * 4
 
 
 async def test_a_restart_costs_no_call_until_grants_end(cloudreve: StandIn, hours: Hours, tmp_path: Path) -> None:
@@ -33,3 +36,18 @@ async def test_a_change_outlives_a_restart(cloudreve: StandIn, tmp_path: Path) -
     async with front_of(cloudreve.own_url, **sections) as front:
         after = await front.ask(ONE, cloudreve.token())
     assert after.etag != before.etag
+
+
+async def test_a_sign_out_outlives_a_restart(cloudreve: StandIn, tmp_path: Path) -> None:
+    """Without a Redis and without a file of its own: it is kept beside the pictures."""
+    sections: dict[str, Any] = {"disk": {"path": str(tmp_path / "cache")}, "seal": {"keys": [SECRET]}}
+    async with front_of(cloudreve.own_url, **sections) as front:
+        begun = await front.send("POST", "/session", {"Authorization": f"Bearer {cloudreve.token()}"})
+        cookie = {"Cookie": begun.headers["Set-Cookie"].partition(";")[0]}
+        where = "/thumb?uri=" + quote(ONE, safe="")
+        assert (await front.send("GET", where, cookie)).status == 200
+    async with front_of(cloudreve.own_url, **sections) as front:
+        assert (await front.send("GET", where, cookie)).status == 200
+        assert (await front.send("DELETE", "/session", cookie)).status == 204
+    async with front_of(cloudreve.own_url, **sections) as front:
+        assert (await front.send("GET", where, cookie)).status == 401

@@ -22,7 +22,8 @@ from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
-from proxy.wiring.parts import Parts, greet
+from proxy.wiring.first_contact import greet
+from proxy.wiring.parts import Parts
 from tests.harness.gateways import Hours, settings_for
 
 

@@ -11,7 +11,8 @@ import pytest
 from proxy.coalesce.distributed_singleflight import GRACE_S
 from proxy.redis import leases as module
 from proxy.redis.failures import RedisFailure
-from proxy.redis.leases import KEPT, TOLD, Lease, LeaseHolder, Leases
+from proxy.redis.lease import Lease, LeaseHolder
+from proxy.redis.leases import KEPT, TOLD, Leases
 from proxy.redis.pubsub import POLL_S, PubSubChannel
 from tests.cache.conftest import MakeTier, Watched
 from tests.conftest import StartRedis
@@ -411,13 +412,173 @@ async def test_what_was_foreseen_to_be_another_s_may_be_free_by_now(
 
 
 async def test_what_was_foreseen_long_ago_counts_for_nothing(
-    mine: Leases, theirs: Leases, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    make_tier: MakeTier, theirs: Leases, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody has renewed it."""
     with monkeypatch.context() as patch:
         patch.setattr(module, "RENEW_S", -1.0)
-        mine.foresee(KEY)
+        mine = leases_of(make_tier(redis_server.url, timeout_s=10.0))
+    mine.foresee(KEY)
     await mine.left_s("other")
     redis_server.command("DEL", LEASE)
     async with theirs.attempt(KEY):
         assert await held(mine) is LeaseHolder.OTHERS
+
+
+TURN = "thumb-proxy:v2:01234567:t:1"
+
+
+def calls(server: RedisServer) -> dict[str, int]:
+    """Count the commands since the last count, those of scripts included."""
+    stats = server.info("commandstats")
+    server.command("CONFIG", "RESETSTAT")
+    return {name.removeprefix("cmdstat_"): int(value["calls"]) for name, value in stats.items()}
+
+
+async def test_a_claim_gives_what_stands_there_and_leads_nowhere(mine: Leases, redis_server: RedisServer) -> None:
+    """A hit is a read."""
+    redis_server.command("SET", KEY, b"an entry")
+    calls(redis_server)
+    with mine.claim(KEY, TURN) as claim:
+        assert await claim.read() == b"an entry"
+        assert calls(redis_server).keys() - {"info", "config"} == {"eval", "mget"}
+    assert redis_server.command("KEYS", "thumb-proxy:lease:*") == []
+
+
+async def test_a_claim_leads_where_nothing_stands_and_has_the_turn(
+    mine: Leases, theirs: Leases, redis_server: RedisServer
+) -> None:
+    """In one call; the attempts that follow ask nothing more, and what they leave stands there in one call more."""
+    calls(redis_server)
+    with mine.claim(KEY, TURN) as claim:
+        assert await claim.read() is None
+        async with mine.attempt(KEY) as lease, mine.attempt(TURN) as turn:
+            assert (lease.held, turn.held) == (LeaseHolder.MINE, LeaseHolder.MINE)
+            lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
+            assert await theirs.left_s(KEY) > 0
+            assert await theirs.left_s(TURN) > 0
+    await there(redis_server, KEY)
+    counted = calls(redis_server)
+    assert (counted["eval"], counted["mget"], counted["set"], counted["del"]) == (2, 2, 3, 1)
+    assert redis_server.command("KEYS", "thumb-proxy:lease:*") == []
+
+
+async def test_a_claim_that_nobody_takes_up_is_given_back(
+    mine: Leases, theirs: Leases, redis_server: RedisServer
+) -> None:
+    """Lead and turn; and one that never read has nothing to give back."""
+    with mine.claim(KEY, TURN), mine.claim(KEY, TURN) as claim:
+        await claim.read()
+    await gone(redis_server)
+    assert await held(theirs) is LeaseHolder.MINE
+    assert await theirs.left_s(TURN) == 0
+
+
+async def test_claims_at_once_share_one_look(mine: Leases, redis_server: RedisServer) -> None:
+    """And the lead lasts as long as one of them is open."""
+    calls(redis_server)
+    with mine.claim(KEY, None) as one:
+        with mine.claim(KEY, None) as other:
+            assert [*await asyncio.gather(one.read(), other.read())] == [None, None]
+        assert calls(redis_server)["eval"] == 1
+        async with mine.attempt(KEY) as lease:
+            assert lease.held is LeaseHolder.MINE
+        assert calls(redis_server).get("eval", 0) <= 1, "that of letting go"
+
+
+async def test_a_claim_takes_no_lead_from_an_attempt_here(mine: Leases, redis_server: RedisServer) -> None:
+    """Its visitor joins the work that is under way."""
+    async with mine.attempt(KEY) as lease:
+        with mine.claim(KEY, None) as claim:
+            redis_server.command("DEL", LEASE)
+            assert await claim.read() is None
+            assert redis_server.command("EXISTS", LEASE) == 0
+        assert lease.held is LeaseHolder.MINE
+
+
+async def test_a_claim_on_what_another_leads_leaves_it_alone(
+    mine: Leases, theirs: Leases, redis_server: RedisServer
+) -> None:
+    """Nor does it take the turn; the attempt that follows looks again."""
+    async with theirs.attempt(KEY):
+        with mine.claim(KEY, TURN) as claim:
+            assert await claim.read() is None
+            assert redis_server.command("EXISTS", f"thumb-proxy:lease:{{{TURN}}}") == 0
+            assert await held(mine) is LeaseHolder.OTHERS
+        assert await theirs.left_s(KEY) > 0
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_claim_cancelled_at_any_step_leaves_no_lease_behind(
+    mine: Leases, theirs: Leases, redis_server: RedisServer, steps: int
+) -> None:
+    """Neither lead nor turn, whether its reply has come or not."""
+
+    async def work() -> None:
+        with mine.claim(KEY, TURN) as claim:
+            await claim.read()
+            async with mine.attempt(KEY):
+                await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    await mine.left_s("other")
+    while redis_server.command("KEYS", "thumb-proxy:lease:*"):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.001)
+    assert await held(theirs) is LeaseHolder.MINE
+
+
+async def test_a_claim_answered_too_late_leaves_no_lease_behind(make_tier: MakeTier, redis_server: RedisServer) -> None:
+    """Nobody waits for it any more."""
+    async with Relay(redis_server.port) as relay:
+        watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=0.3)
+        await watched.tier.ping()
+        relay.hold()
+        with leases_of(watched).claim(KEY, TURN) as claim:
+            assert await claim.read() is None
+        assert redis_server.command("EXISTS", LEASE) == 1
+        relay.let_go()
+        while redis_server.command("KEYS", "thumb-proxy:lease:*"):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.001)
+        await watched.tier.aclose()
+
+
+@pytest.mark.parametrize(
+    "rules", [("~thumb-proxy:v*", "&*", "+@all"), ("~thumb-proxy:*", "&*", "+@all", "-@scripting")]
+)
+async def test_a_user_without_the_right_to_lead_reads_all_the_same(
+    make_tier: MakeTier, start_redis: StartRedis, rules: tuple[str, ...]
+) -> None:
+    """And is not refused again at once."""
+    server = start_redis()
+    server.command("ACL", "SETUSER", "thumbs", "on", ">pw", *rules)
+    server.command("SET", KEY, b"an entry")
+    watched = make_tier(f"redis://thumbs:pw@127.0.0.1:{server.port}")
+    leases = leases_of(watched)
+    for _ in range(3):
+        with leases.claim(KEY, None) as claim:
+            assert await claim.read() == b"an entry"
+    assert watched.troubles == [RedisFailure.REFUSED]
+
+
+async def test_a_full_redis_is_read_all_the_same(make_tier: MakeTier, start_redis: StartRedis) -> None:
+    """It has no room for a lease."""
+    server = start_redis(**{"maxmemory": "0", "maxmemory-policy": "noeviction"})
+    leases = leases_of(make_tier(server.url, timeout_s=10.0))
+    server.command("SET", KEY, b"an entry")
+    server.command("CONFIG", "SET", "maxmemory", "1")
+    for key, entry in ((KEY, b"an entry"), (f"{KEY}2", None)):
+        with leases.claim(key, None) as claim:
+            assert await claim.read() == entry
+
+
+async def test_what_a_stranger_puts_in_the_place_of_a_lease_is_replaced(
+    mine: Leases, redis_server: RedisServer
+) -> None:
+    """A list is nobody's lease."""
+    redis_server.command("LPUSH", LEASE, "x")
+    async with mine.attempt(KEY) as lease:
+        assert lease.held is LeaseHolder.MINE

@@ -11,7 +11,7 @@ import pytest
 from proxy.domain.model import Picture
 from proxy.redis.client import SPARE_CONNECTIONS
 from proxy.redis.failures import RedisFailure
-from proxy.redis.pipelining import LARGEST_BATCH, MOST_EXTENSIONS, NOTHING, Command, CommandBatches, requests_of
+from proxy.redis.pipelining import LARGEST_BATCH, MOST_EXTENSIONS, NOTHING, Command, CommandBatches, Script, requests_of
 from tests.cache.conftest import MakeTier
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
@@ -241,6 +241,23 @@ async def test_reads_become_one_command_and_each_key_is_named_once() -> None:
         ("MGET", "a"),
         ("MGET", "c"),
     ]
+
+
+async def test_calls_of_a_script_become_one_and_overtake_no_write() -> None:
+    """Each call has its own reply, and an error is its own caller's alone."""
+    one, other = Script("return 1", keys=1), Script("return 2", keys=2)
+    lines = (one, "a", "x"), (other, "b", "c", "y"), (one, "d", "z"), ("SET", "a", "v"), (one, "a", "w")
+    items = [Command(words) for words in lines]
+    requests = requests_of(items, is_shard=False)
+    assert [request.words for request in requests] == [
+        ("EVAL", "return 1", 2, "a", "d", "x", "z"),
+        ("EVAL", "return 2", 2, "b", "c", "y"),
+        ("SET", "a", "v"),
+        ("EVAL", "return 1", 1, "a", "w"),
+    ]
+    requests[0].receive([b"a's", ValueError("d's")])
+    assert (await items[0].outcome(), await items[2].outcome()) == (b"a's", NOTHING)
+    assert [request.words[2] for request in requests_of(items, is_shard=True)] == [1, 2, 1, "v", 1]
 
 
 async def calls(server: RedisServer) -> dict[str, int]:

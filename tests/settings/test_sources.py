@@ -254,3 +254,26 @@ def test_flags_are_named_as_people_write_them(key: str, config: Path) -> None:
     """Not as keys."""
     (problem,) = problems(config, {key: "::::"})
     assert f"(flag {FLAGS[key]})" in problem
+
+
+def test_the_service_manager_names_a_directory_for_the_disk_tier(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several the first; whatever the configuration says comes before it, and an empty path is none."""
+    (tmp_path / "one").mkdir()
+    monkeypatch.setenv("CACHE_DIRECTORY", f"{tmp_path}/one:{tmp_path}/two")
+    assert load(config).disk.path == tmp_path / "one"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(f'{text}[disk]\npath = "other"\n', encoding="utf-8")
+    assert load(config).disk.path == tmp_path / "other"
+    config.write_text(f'{text}[disk]\npath = ""\n', encoding="utf-8")
+    assert load(config).disk.path is None
+
+
+def test_a_directory_of_the_service_manager_that_cannot_be_used_is_named(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the variable it comes from."""
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "none" / "such"))
+    [problem] = problems(config)
+    assert "environment variable CACHE_DIRECTORY" in problem

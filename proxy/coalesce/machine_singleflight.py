@@ -1,0 +1,134 @@
+"""One flight over the processes of one machine: one of them leads and does the work, the others find what it has left.
+
+A leader holds a lock of the kernel, which ends with its process: who waits takes over at once, and no clock is asked.
+What was loaded is on disk before the lock is free. Interleaving that this prevents: the leader has kept an entry in
+its memory and on the way to the disk, another takes the lock, finds nothing on disk, and loads again. So too is what
+only a message tells, which is written where somebody waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from proxy.cache.disk_tier import DiskTier
+from proxy.coalesce.work_locks import WorkLocks
+from proxy.redis.background_tasks import BackgroundTasks
+
+T = TypeVar("T")
+
+POLLS_S = (0.002, 0.05)
+"""How long who waits for a lock leaves it alone, at first and at most."""
+MESSAGE_S = 2.0
+"""How long a message counts for those who waited for it."""
+WRITE_S = 1.0
+"""How long others wait for a slow disk before they do the work too."""
+
+_OPEN = b"open"
+
+
+@dataclass(slots=True)
+class _Lead:
+    """The right to do a piece of work, or its end."""
+
+    is_mine: bool
+    heard: bytes = b""
+    """What the leader before has said to those who waited for it."""
+    message: bytes | None = None
+    """For those who wait now; None where the work has failed."""
+
+
+class MachineSingleflight:
+    """Shares work among the processes that have one disk tier. While that is in trouble each does its own."""
+
+    def __init__(self, locks: WorkLocks, disk: DiskTier, patience_s: float) -> None:
+        self._locks = locks
+        self._disk = disk
+        self._patience_s = patience_s
+        self._background_tasks = BackgroundTasks()
+
+    async def share(
+        self,
+        key: str,
+        find: Callable[[bytes], Awaitable[T | None]],
+        load: Callable[[], Awaitable[T]],
+        tell: Callable[[T], bytes],
+        _keep: Callable[[T], tuple[bytes, float]] | None = None,
+        turn: str | None = None,  # noqa: ARG002 - as in the distributed singleflight
+    ) -> T:
+        """Give what one process loads, which keeps it on disk.
+
+        `find` is given the message that `tell` wrote for those who waited, or nothing: then it looks itself.
+        A leader that dies or fails is succeeded at once. After `patience_s` everybody loads.
+        """
+        async with self._lead(key) as lead:
+            found = await find(lead.heard) if lead.is_mine else None
+            landed = found if found is not None else await load()
+            lead.message = tell(landed)
+            return landed
+
+    def claim(self, _key: str, _turn: str | None = None) -> AbstractContextManager[None]:
+        """Claim nothing: a lock costs no way that a look at the disk could share."""
+        return nullcontext()
+
+    async def take_turns(self, key: str, work: Callable[[], Awaitable[T]], opens: Callable[[T], bool]) -> T:
+        """Do work while no other process does it, until an outcome that `opens` the way for all at once."""
+        async with self._lead(key) as lead:
+            if lead.heard != _OPEN:
+                outcome = await work()
+                lead.message = _OPEN if opens(outcome) else None
+                return outcome
+            lead.message = _OPEN
+        return await work()
+
+    async def aclose(self) -> None:
+        """Let go of what is held, once it is written."""
+        await self._background_tasks.aclose(WRITE_S)
+        self._locks.close()
+
+    @asynccontextmanager
+    async def _lead(self, key: str) -> AsyncIterator[_Lead]:
+        """Wait for the lead, which ends behind the block; give another's where it cannot be had in time."""
+        lead = await self._taken(key) if self._disk.is_up else _Lead(is_mine=False)
+        try:
+            yield lead
+        finally:
+            if lead.is_mine and lead.message is None:
+                self._locks.let_go(key)
+            elif lead.is_mine:
+                self._background_tasks.start(self._let_go(key, lead.message or b""))
+
+    async def _taken(self, key: str) -> _Lead:
+        if self._locks.take(key):
+            return _Lead(is_mine=True)
+        (pause_s, longest_s), loop = POLLS_S, asyncio.get_running_loop()
+        until = loop.time() + self._patience_s
+        with self._locks.waiting(key):
+            while not self._locks.take(key):
+                if loop.time() >= until:
+                    return _Lead(is_mine=False)
+                await asyncio.sleep(pause_s)
+                pause_s = min(1.5 * pause_s, longest_s)
+        return _Lead(is_mine=True, heard=await self._message(key))
+
+    async def _message(self, key: str) -> bytes:
+        text = await self._disk.find_text(_message_key(key))
+        return text.encode("latin-1", "replace") if text is not None else b""
+
+    async def _let_go(self, key: str, message: bytes) -> None:
+        """Free the lock when all that was kept is on disk, and a message where somebody waits for one."""
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WRITE_S):
+                    if message and self._locks.is_awaited(key):
+                        self._disk.keep_text_soon(_message_key(key), message.decode("latin-1"), MESSAGE_S)
+                    await self._disk.written()
+        finally:
+            self._locks.let_go(key)
+
+
+def _message_key(key: str) -> str:
+    return f"message:{key}"

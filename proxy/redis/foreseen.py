@@ -1,0 +1,74 @@
+"""Leases that are taken, or on their way, for an attempt that follows in a moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from proxy.redis.lease import Lease, LeaseHolder
+
+
+class _Expected(NamedTuple):
+    """Nobody renews it yet."""
+
+    token: str
+    lease: asyncio.Future[Lease]
+    good_until: float
+    """By the event loop's time."""
+
+
+class Foreseen:
+    """What is foreseen, by key. What is not attempted, or too late, is given back by `let_go`."""
+
+    def __init__(self, good_s: float, let_go: Callable[[str, str], None]) -> None:
+        self._good_s = good_s
+        self._let_go = let_go
+        self._expected: dict[str, _Expected] = {}
+
+    def __contains__(self, key: str) -> bool:
+        """Tell whether a lease is foreseen."""
+        return key in self._expected
+
+    def get(self, key: str) -> asyncio.Future[Lease] | None:
+        """Give the lease that is foreseen; whoever waits for it shields it."""
+        expected = self._expected.get(key)
+        return expected.lease if expected is not None else None
+
+    def expect(self, key: str, token: str, lease: asyncio.Future[Lease]) -> None:
+        """Foresee a lease."""
+        self._expected[key] = _Expected(token, lease, asyncio.get_running_loop().time() + self._good_s)
+
+    def forget(self, key: str, token: str) -> None:
+        """Foresee a lease no longer that is another's."""
+        expected = self._expected.get(key)
+        if expected is not None and expected.token == token:
+            del self._expected[key]
+
+    def disregard(self, key: str) -> None:
+        """Give back what was foreseen and then not attempted."""
+        expected = self._expected.pop(key, None)
+        if expected is not None:
+            self._give_back(key, expected)
+
+    async def taken(self, key: str) -> tuple[str, Lease] | None:
+        """Give the token and the lease, if it is ours and young enough; whoever asks has to renew it and let it go."""
+        expected = self._expected.pop(key, None)
+        if expected is None:
+            return None
+        if asyncio.get_running_loop().time() >= expected.good_until:
+            self._give_back(key, expected)
+            return None
+        try:
+            lease = await asyncio.shield(expected.lease)
+        except asyncio.CancelledError:
+            self._give_back(key, expected)
+            raise
+        return (expected.token, lease) if lease.held is LeaseHolder.MINE else None
+
+    def _give_back(self, key: str, expected: _Expected) -> None:
+        def let_go(lease: asyncio.Future[Lease]) -> None:
+            if not lease.cancelled() and lease.result().held is LeaseHolder.MINE:
+                self._let_go(key, expected.token)
+
+        expected.lease.add_done_callback(let_go)

@@ -1,0 +1,28 @@
+"""First calls to Redis and Cloudreve, before the first visitor comes; the gateway starts without answers as well."""
+
+from __future__ import annotations
+
+import structlog
+
+from proxy.cache.redis_tier import RedisTier
+from proxy.domain.errors import ProxyError
+from proxy.upstream.cloudreve import Cloudreve
+
+_log = structlog.get_logger("proxy.wiring.process")
+
+
+async def try_out(redis: RedisTier) -> None:
+    """Connect before the first visitor comes; without Redis the gateway starts all the same."""
+    try:
+        await redis.ping()
+    except ProxyError as error:
+        _log.warning("Redis does not answer yet", reason=error.detail)
+
+
+async def greet(cloudreve: Cloudreve) -> None:
+    """Learn Cloudreve's clock before the first visitor comes; without it the gateway starts all the same."""
+    try:
+        await cloudreve.ping()
+    except ProxyError as error:
+        reason = {"category": error.category, "reason": error.detail, "advice": error.advice}
+        _log.warning("Cloudreve does not answer yet", **reason)

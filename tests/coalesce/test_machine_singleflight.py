@@ -1,0 +1,233 @@
+"""One flight over the processes of one machine: one leads, the others find what it has left."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from proxy.cache.disk_tier import DiskTier
+from proxy.coalesce.machine_singleflight import MachineSingleflight
+from proxy.coalesce.work_locks import WorkLocks
+from proxy.domain.model import Grant
+from proxy.settings import Settings
+
+KEY = "g:1"
+GRANT = Grant("https://cloud.example.com/x?sign=y", 4e9, "ab12", own=True)
+ROOT = Path(__file__).parents[2]
+HOLDER = """
+import sys
+from pathlib import Path
+from proxy.coalesce.work_locks import WorkLocks
+locks = WorkLocks(Path(sys.argv[1]), "site")
+assert locks.take(sys.argv[2])
+print("taken", flush=True)
+sys.stdin.read()
+"""
+
+
+class Process:
+    """A process of its own, as far as the kernel's locks can tell; LMDB opens a file but once in one."""
+
+    def __init__(self, path: Path, disk: DiskTier, patience_s: float = 20.0) -> None:
+        self.locks = WorkLocks(path, "site")
+        self.shared = MachineSingleflight(self.locks, disk, patience_s)
+        self.disk = disk
+        self.loads = 0
+        self.is_kept = True
+        self.failure: Exception | None = None
+        self.began = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.looks: list[bytes] = []
+
+    async def find(self, message: bytes) -> str | None:
+        """Take a message, or look on disk."""
+        self.looks.append(message)
+        if message:
+            return message.decode()
+        entry = await self.disk.find(KEY)
+        return entry.url if isinstance(entry, Grant) else None
+
+    async def load(self) -> str:
+        """Do the work when the test allows it."""
+        self.loads += 1
+        self.began.set()
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        if self.is_kept:
+            self.disk.keep_soon(KEY, GRANT, 60.0)
+        return GRANT.url
+
+    def share(self) -> asyncio.Task[str]:
+        """Begin to want the outcome."""
+        return asyncio.create_task(self.shared.share(KEY, self.find, self.load, str.encode))
+
+    async def is_awaited(self, key: str = KEY) -> None:
+        """Wait until somebody waits for what is held here."""
+        while not self.locks.is_awaited(key):  # noqa: ASYNC110 - the kernel has no event for it
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def disk(tmp_path: Path) -> AsyncIterator[DiskTier]:
+    """Open a disk tier."""
+    given = {"cloudreve": {"url": "http://cloudreve:5212"}, "disk": {"path": str(tmp_path / "cache")}}
+    tier = DiskTier.from_settings(Settings.model_validate(given), lambda: 1e9)
+    yield tier
+    await tier.aclose()
+
+
+@pytest.fixture
+async def processes(disk: DiskTier, tmp_path: Path) -> AsyncIterator[list[Process]]:
+    """Give three."""
+    made = [Process(tmp_path / "work", disk) for _ in range(3)]
+    yield made
+    for one in made:
+        await one.shared.aclose()
+
+
+async def led(processes: list[Process]) -> tuple[asyncio.Task[str], list[asyncio.Task[str]]]:
+    """Let the first lead and the others wait."""
+    leading = processes[0].share()
+    await processes[0].began.wait()
+    waiting = [one.share() for one in processes[1:]]
+    await processes[0].is_awaited()
+    for one in processes:
+        one.gate.set()
+    return leading, waiting
+
+
+async def test_one_loads_and_all_have_the_outcome(processes: list[Process]) -> None:
+    """The others find it on disk, or in the message."""
+    leading, waiting = await led(processes)
+    assert set(await asyncio.gather(leading, *waiting)) == {GRANT.url}
+    assert [one.loads for one in processes] == [1, 0, 0]
+
+
+async def test_what_was_kept_between_a_look_and_the_lead_is_not_loaded_again(processes: list[Process]) -> None:
+    """Whoever leads looks on disk once more."""
+    processes[0].disk.keep_soon(KEY, GRANT, 60.0)
+    assert await processes[1].share() == GRANT.url
+    assert processes[1].loads == 0
+
+
+async def test_nobody_else_leads_before_the_outcome_is_on_disk(
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leader has its outcome at once; the lock is free when the write is done."""
+    first, second, _ = processes
+    loop, may_write = asyncio.get_running_loop(), asyncio.Event()
+    commit = first.disk._writes._commit  # noqa: SLF001 - the thread's part
+
+    def slow(changes: dict[str, object]) -> None:
+        asyncio.run_coroutine_threadsafe(may_write.wait(), loop).result()
+        commit(changes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(first.disk._writes, "_commit", slow)  # noqa: SLF001
+    first.gate.set()
+    assert await first.share() == GRANT.url
+    assert not second.locks.take(KEY)
+    may_write.set()
+    while not second.locks.take(KEY):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0)
+    second.locks.let_go(KEY)
+    assert await second.share() == GRANT.url
+    assert second.loads == 0
+
+
+async def test_an_outcome_that_is_not_kept_is_told_to_those_who_waited(processes: list[Process]) -> None:
+    """And to nobody who comes later: it may be another by then."""
+    for one in processes:
+        one.is_kept = False
+    leading, waiting = await led(processes[:2])
+    assert await asyncio.gather(leading, *waiting) == [GRANT.url] * 2
+    assert [one.loads for one in processes] == [1, 0, 0]
+    late = processes[2]
+    late.gate.set()
+    assert await late.share() == GRANT.url
+    assert late.loads == 1
+
+
+async def test_a_leader_that_fails_is_succeeded_at_once(processes: list[Process]) -> None:
+    """Its error is its own."""
+    processes[0].failure = RuntimeError("no luck")
+    leading, waiting = await led(processes)
+    with pytest.raises(RuntimeError, match="no luck"):
+        await leading
+    assert set(await asyncio.gather(*waiting)) == {GRANT.url}
+    assert sum(one.loads for one in processes) == 2
+
+
+async def test_a_leader_that_is_killed_is_succeeded_at_once(disk: DiskTier, tmp_path: Path) -> None:
+    """The kernel frees its locks; nothing has to run out."""
+    path, program = tmp_path / "work", [sys.executable, "-c", HOLDER]
+    holder = await asyncio.create_subprocess_exec(
+        *program, str(tmp_path / "work"), KEY, cwd=ROOT, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"taken\n"
+    one = Process(path, disk)
+    one.gate.set()
+    waiting = one.share()
+    await one.is_awaited()
+    assert one.loads == 0
+    holder.kill()
+    assert await waiting == GRANT.url
+    await holder.wait()
+    await one.shared.aclose()
+
+
+async def test_a_leader_that_hangs_is_not_waited_for_for_ever(disk: DiskTier, tmp_path: Path) -> None:
+    """After that everybody loads."""
+    holder = WorkLocks(tmp_path / "work", "site")
+    assert holder.take(KEY)
+    one = Process(tmp_path / "work", disk, patience_s=0.0)
+    one.gate.set()
+    assert await one.share() == GRANT.url
+    assert not one.locks.take(KEY)
+    await one.shared.aclose()
+    holder.close()
+
+
+async def test_without_the_disk_each_loads_for_itself(processes: list[Process]) -> None:
+    """Nothing that one loads could reach the others."""
+    processes[0].disk._store.abandon("a test")  # noqa: SLF001
+    loading = [one.share() for one in processes]
+    for one in processes:
+        await one.began.wait()
+        one.gate.set()
+    assert await asyncio.gather(*loading) == [GRANT.url] * 3
+
+
+async def test_turns_are_taken_until_one_opens_the_way(processes: list[Process]) -> None:
+    """Then those who wait go on together."""
+    first, *others = processes
+    together = asyncio.Barrier(len(others))
+
+    async def work() -> str:
+        await together.wait()
+        return "open"
+
+    leading = asyncio.create_task(first.shared.take_turns("t:1", first.load, GRANT.url.__eq__))
+    await first.began.wait()
+    turns = [asyncio.create_task(one.shared.take_turns("t:1", work, "open".__eq__)) for one in others]
+    await first.is_awaited("t:1")
+    assert together.n_waiting == 0
+    first.gate.set()
+    assert await asyncio.gather(leading, *turns) == [GRANT.url, "open", "open"]
+
+
+async def test_locks_of_other_sites_are_others(tmp_path: Path) -> None:
+    """Two sites may share a directory."""
+    one, other = WorkLocks(tmp_path / "work", "site"), WorkLocks(tmp_path / "work", "other site")
+    assert one.take(KEY)
+    assert not one.take(KEY)
+    assert other.take(KEY)
+    one.let_go(KEY)
+    assert one.take(KEY)
+    one.close()
+    other.close()
