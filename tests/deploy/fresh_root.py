@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "/opt/thumb-proxy"
-PACKAGES = ("ca-certificates", "nginx-light", "python3-venv", "systemd", "util-linux")
+PACKAGES = ("ca-certificates", "nginx-light", "openssl", "python3-venv", "systemd")
 LONGEST_S = 280.0
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _NSPAWN = ("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "--directory")
@@ -55,10 +55,7 @@ class FreshRoot:
         return _run([*_NSPAWN, str(self.folder), *given, *command], fails=fails)
 
     def boot(self, script: str) -> str:
-        """Start that machine, on a network of its own, run a script there, and give what it prints when it has ended well.
-
-        The first command that fails ends the script.
-        """
+        """Start that machine, on a network of its own, run a script that has to end well, and give what it prints."""
         (self.folder / "script").write_text(f"cd {PROJECT}\n{script}")
         (self.folder / "etc/systemd/system/script.service").write_text(_UNIT)
         self.run("systemctl", "enable", "--quiet", "script.service")
