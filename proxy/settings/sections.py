@@ -205,7 +205,7 @@ class PublishSettings(Section):
     def secret_text(self) -> str:
         """Give the password or the refresh token."""
         if self.secret_file is not None:
-            return self.secret_file.read_text(encoding="utf-8").strip()
+            return self.secret_file.read_text(encoding="utf-8-sig").strip()
         return self.secret.get_secret_value() if self.secret is not None else ""
 
 

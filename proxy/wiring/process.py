@@ -29,6 +29,7 @@ from proxy.http.cross_origin import CrossOrigin
 from proxy.http.embed import Embed, Fallback
 from proxy.http.embedding_rule import embedding
 from proxy.http.file_descriptors import room_for
+from proxy.http.greeting import Greeting
 from proxy.http.health import Health
 from proxy.http.info import ThumbInfo
 from proxy.http.negotiation import Negotiation
@@ -179,11 +180,16 @@ class _Composer:
             *SealedUrls(sealed, request_origin, embed, cross_origin, negotiation).routes(),
             *ThumbApi(gateway, sealed, request_origin, cross_origin, negotiation, max_uri_bytes).routes(),
             *more,
+            *([] if passthrough else self._greeting(more)),
         ]
         log = self.parts.request_log(identifier, cookies, request_origin)
         return Applications(
             self.parts.metrics, log, self.parts.health, hits, cookies, passthrough, self._fallback(), routes
         )
+
+    def _greeting(self, more: Sequence[web.RouteDef]) -> list[web.RouteDef]:
+        site = next(iter(self.parts.settings.cloudreve.public_origins), None)
+        return [] if any(route.path == "/" for route in more) else Greeting(site).routes()
 
     def _passthrough(
         self,
