@@ -80,15 +80,24 @@ class Running:
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; then take no more, finish what is under way, and leave."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+    _stop_at(signal.SIGTERM, stopped, settings.server.drain_s)
+    _stop_at(signal.SIGINT, stopped, 0.0)  # Ctrl-C: whoever sits there does not want to wait
     async with running(settings) as gateway:
         _log.info("serving", host=settings.server.host, port=gateway.port, admin_port=gateway.admin_port)
-        await stopped.wait()
+        drain_s = await stopped
         _log.info("draining")
-        await gateway.drain(settings.server.drain_s)
+        await gateway.drain(drain_s)
+
+
+def _stop_at(number: signal.Signals, stopped: asyncio.Future[float], drain_s: float) -> None:
+    """Resolve the future at the first signal, to the seconds for which requests are still taken."""
+
+    def stop() -> None:
+        if not stopped.done():
+            stopped.set_result(drain_s)
+
+    stopped.get_loop().add_signal_handler(number, stop)
 
 
 @asynccontextmanager
