@@ -119,6 +119,18 @@ def test_modules_are_small_and_named_by_what_they_hold(module: Path) -> None:
     assert module.stem not in {"utils", "util", "helpers", "common", "base", "misc"}
 
 
+def test_no_value_travels_on_a_request() -> None:
+    """What a step has found out it returns; what a response tells of its end is one typed value (`http/outcome.py`)."""
+    keys = {name for path in MODULES if "standin" not in path.parts for name in _keys(path)}
+    assert keys == {"http/outcome.py: ResponseKey"}
+
+
+def _keys(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in {"RequestKey", "ResponseKey", "AppKey"}:
+            yield f"{path.relative_to(PROXY)}: {node.attr}"
+
+
 def test_private_names_of_libraries_are_known_in_one_module_each() -> None:
     """In `*_private.py`, so that a new version of a library can break these alone."""
     others = [path for path in MODULES if not path.stem.endswith("_private")]

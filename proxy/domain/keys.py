@@ -141,11 +141,6 @@ def ended_session(session: str) -> str:
     return _digest(b"ended", session)
 
 
-def share_owner_key(share: str) -> str:
-    """Return the key of the note whose a share is."""
-    return "o:" + _digest(b"share owner", share)
-
-
 def upload_key(session: str) -> str:
     """Return the key of the note which file an upload session is for."""
     return "u:" + _digest(b"upload", session)

@@ -6,16 +6,13 @@ import asyncio
 
 from cachetools import LRUCache, TTLCache
 
-from proxy.cache.shared_values import SharedValues
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import ProxyError
-from proxy.domain.keys import share_owner_key
 from proxy.domain.tags import UNKNOWN
 from proxy.upstream.cloudreve import Cloudreve
 
 KNOWN_SHARES = 10_000
-LASTS_S = 30 * 86400.0
-"""The owner of a share never changes."""
+"""A share's owner never changes."""
 UNKNOWN_S = 30.0
 """How long Cloudreve is not asked again about a share whose owner it did not tell."""
 ASK_S = 2.0
@@ -25,18 +22,17 @@ ASK_S = 2.0
 class ShareOwners:
     """Asks Cloudreve once for each share."""
 
-    def __init__(self, cloudreve: Cloudreve, shared_values: SharedValues, singleflight: Singleflight[str]) -> None:
+    def __init__(self, cloudreve: Cloudreve, singleflight: Singleflight[str]) -> None:
         self._cloudreve = cloudreve
-        self._shared_values = shared_values
         self._singleflight = singleflight
         self._known: LRUCache[str, str] = LRUCache(KNOWN_SHARES)
-        self._unknown: TTLCache[str, None] = TTLCache(KNOWN_SHARES, UNKNOWN_S)
+        self._unknown: TTLCache[str, str] = TTLCache(KNOWN_SHARES, UNKNOWN_S)
 
     def known(self, share: str) -> str | None:
         """Give the owner's user id, as far as it is known here; None where it has not been asked for."""
         if not share:
             return UNKNOWN
-        return self._known.get(share, UNKNOWN if share in self._unknown else None)
+        return self._known.get(share) or self._unknown.get(share)
 
     async def owner(self, share: str) -> str:
         """Give the owner's user id, or UNKNOWN."""
@@ -48,17 +44,11 @@ class ShareOwners:
             async with asyncio.timeout(ASK_S):
                 return await outcome
         except (TimeoutError, ProxyError):
-            self._unknown[share] = None
+            self._unknown[share] = UNKNOWN
             return UNKNOWN
 
     async def _ask(self, share: str) -> str:
-        key = share_owner_key(share)
-        told = await self._shared_values.find(key)
-        owner = told or await self._cloudreve.share_owner(share)
-        if not owner:
-            self._unknown[share] = None
-            return UNKNOWN
-        self._known[share] = owner
-        if not told:
-            await self._shared_values.keep(key, owner, LASTS_S)
-        return owner
+        owner = await self._cloudreve.share_owner(share)
+        known = self._known if owner else self._unknown
+        known[share] = owner or UNKNOWN
+        return owner or UNKNOWN

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from proxy.cache.shared_values import SharedValues
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.singleflight import Singleflight
 from proxy.grants.change_feed import ChangeFeed
@@ -16,19 +15,18 @@ from proxy.wiring.parts import Parts
 
 async def change_feed(parts: Parts, tiers: Tiers, log: ChangeLog | None, sign_outs: SignOuts) -> ChangeFeed:
     """Make who hears of changes and tells them; what was told before is known before the first visitor comes."""
-    grants, name = parts.settings.grants, log.name if log is not None else ""
+    metrics, grants, name = parts.metrics, parts.settings.grants, log.name if log is not None else ""
     lasts_s = grants.max_ttl_s + grants.stale_if_error_s
     invalidations = Invalidations(parts.clock.now, lasts_s, name, tiers.memory.touch, sign_outs.has_ended)
     feed = ChangeFeed(log, invalidations, parts.clock.timer)
-    watch = parts.metrics.watch
-    watch("changes_heard", "Changes that this process has heard of", lambda: invalidations.stamp.heard)
-    watch("changes_waiting", "Changes that other processes have not been told of yet", lambda: feed.waiting)
-    watch("changes_up", "1 while changes are shared, 0 while they cannot be", lambda: float(not feed.is_behind))
+    metrics.watch("changes_heard", "Changes that this process has heard of", lambda: invalidations.stamp.heard)
+    metrics.watch("changes_waiting", "Changes that other processes have not been told of yet", lambda: feed.waiting)
+    metrics.watch("changes_up", "1 while changes are shared, 0 while they cannot be", lambda: float(not feed.is_behind))
     await feed.catch_up()
     await parts.background(feed.follow())
     return feed
 
 
-async def share_owners(parts: Parts, cloudreve: Cloudreve, shared_values: SharedValues) -> ShareOwners:
+async def share_owners(parts: Parts, cloudreve: Cloudreve) -> ShareOwners:
     """Make who knows whose shares are whose."""
-    return ShareOwners(cloudreve, shared_values, await parts.singleflight(Singleflight[str]()))
+    return ShareOwners(cloudreve, await parts.singleflight(Singleflight[str]()))
