@@ -96,7 +96,7 @@ def keyed(in_key: InKey) -> tuple[str, ...]:
 
 
 TICKET = "X-Cr-Purchase-Ticket"
-"""Cloudreve ignores it in most shares (docs/cloudreve.md, Ignored)."""
+"""Cloudreve ignores it in most shares (docs/cloudreve.md, File URIs)."""
 SENT_AS_RECEIVED = names_where(lambda field: field.is_forwarded and field.in_key is InKey.VALUE)
 """The fields that are sent to Cloudreve with the value that the visitor has sent."""
 
