@@ -19,7 +19,7 @@ from proxy.doctor.site_url import examine_site_url
 from proxy.doctor.store import examine_redis
 from proxy.domain.errors import ProxyError
 from proxy.domain.ssrf import Origins
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
@@ -46,13 +46,13 @@ class _Examination:
     def __init__(
         self, settings: Settings, clock: Clock, trusted: aiohttp.ClientSession, guarded: aiohttp.ClientSession
     ) -> None:
-        site, metrics = settings.cloudreve, Metrics()
+        site, observer = settings.cloudreve, Observer()
         origins = Origins(site.url, site.public_origins, site.image_hosts)
-        cloudreve = Cloudreve(trusted, clock, origins, metrics, site, settings.grants)
+        cloudreve = Cloudreve(trusted, clock, origins, observer, site, settings.grants)
         self._settings = settings
         self._session = trusted
         self._api = CloudreveApi(trusted, site)
-        self._oauth = OAuth(cloudreve, metrics, settings.sign_in)
+        self._oauth = OAuth(cloudreve, observer, settings.sign_in)
         self._steps = ThumbnailSteps(settings, clock, origins, cloudreve, Images(trusted, guarded, origins, site))
 
     async def run(self, uri: str | None) -> list[Finding]:
