@@ -9,7 +9,7 @@ from typing import Self
 
 from aiohttp import web
 
-from proxy.standin.answer import Refused, not_found, success
+from proxy.standin.answer import not_found, success
 from proxy.standin.calls import Call
 from proxy.standin.consent import Consent
 from proxy.standin.contents import Contents
@@ -18,6 +18,7 @@ from proxy.standin.desk import counted
 from proxy.standin.node import ROUTES as NODE_ROUTES
 from proxy.standin.node import Node
 from proxy.standin.provider import Provider
+from proxy.standin.public import Public
 from proxy.standin.sessions import Sessions
 from proxy.standin.site import Site
 from proxy.standin.thumbs import Thumbs
@@ -67,7 +68,7 @@ class StandIn(Site):
     def _routes(self) -> list[web.RouteDef]:
         thumbs, contents, sessions, uploads = Thumbs(self), Contents(self), Sessions(self), Uploads(self)
         consent = Consent(self, sessions)
-        fetch = counted(self, "fetch", contents.fetch)
+        fetch, public = counted(self, "fetch", contents.fetch), Public(self)
         return [
             web.get("/api/v4/site/ping", counted(self, "ping", self._ping), allow_head=False),
             web.get("/api/v4/file/thumb", counted(self, "resolve", thumbs.resolve), allow_head=False),
@@ -76,13 +77,16 @@ class StandIn(Site):
             web.put("/api/v4/file/content", counted(self, "upload", uploads.put)),
             web.delete("/api/v4/file", counted(self, "upload", uploads.delete)),
             web.patch("/api/v4/file/metadata", counted(self, "upload", uploads.mark)),
-            web.get("/api/v4/share/info/{share}", counted(self, "share", self._share), allow_head=False),
             web.get("/api/v4/session/oauth/userinfo", counted(self, "whoami", sessions.whoami), allow_head=False),
             web.post("/api/v4/session/token", counted(self, "sign-in", sessions.sign_in)),
             web.post("/api/v4/session/token/refresh", counted(self, "refresh", sessions.refresh)),
             web.delete("/api/v4/session/token", counted(self, "revoke", consent.revoke)),
             web.post("/api/v4/session/oauth/consent", counted(self, "consent", consent.consent)),
             web.post("/api/v4/session/oauth/token", counted(self, "exchange", consent.exchange)),
+            web.get("/api/v4/session/oauth/app/{client}", counted(self, "app", public.app), allow_head=False),
+            web.get("/api/v4/share/info/{share}", counted(self, "share", public.share), allow_head=False),
+            web.get("/api/v4/file", counted(self, "folder", public.folder), allow_head=False),
+            web.get("/api/v4/file/events", public.events, allow_head=False),
             web.get("/session/authorize", counted(self, "consent", consent.page), allow_head=False),
             web.post("/session/authorize", counted(self, "consent", consent.press)),
             web.route("*", "/{rest:.*}", self._nowhere),
@@ -113,13 +117,6 @@ class StandIn(Site):
     async def _ping(self, request: web.Request, _call: Call) -> web.Response:
         self.bearer(request)
         return success(VERSION)
-
-    async def _share(self, request: web.Request, _call: Call) -> web.Response:
-        """Tell everybody whose a share is, whatever it takes to open it (docs/cloudreve.md, Changes)."""
-        share = self.library.shares.get(request.match_info["share"])
-        if share is None:
-            raise Refused(404, "Shared file does not exist")
-        return success({"id": share.id, "owner": {"id": share.owner.id, "nickname": share.owner.name}})
 
     async def _options(self, _request: web.Request) -> web.Response:
         return web.Response(headers={"Cache-Control": "private, no-cache"})

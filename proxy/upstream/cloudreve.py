@@ -175,9 +175,7 @@ def _headers(credentials: Credentials) -> dict[str, str]:
     headers = {"Accept": "application/json"}
     if credentials.bearer is not None:
         headers["Authorization"] = f"Bearer {credentials.bearer}"
-    if credentials.ticket is not None:
-        headers["X-Cr-Purchase-Ticket"] = credentials.ticket
-    return headers
+    return headers | dict(credentials.fields)
 
 
 def translated(error: TimeoutError | aiohttp.ClientError) -> ProxyError:
