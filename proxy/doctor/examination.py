@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from typing import Any
 
 import aiohttp
 
@@ -12,18 +13,19 @@ from proxy.doctor.site import examine_site
 from proxy.doctor.store import examine_redis
 from proxy.domain.ssrf import Origins
 from proxy.observe.metrics import Metrics
-from proxy.settings import Settings
+from proxy.settings import CloudreveSettings, Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
+from proxy.upstream.trust import trust
 
 
 async def examine(settings: Settings, uri: str | None) -> list[Finding]:
     """Look at everything that can be looked at; the File URI is tried as an anonymous visitor."""
     clock = Clock()
     async with AsyncExitStack() as stack:
-        trusted = await stack.enter_async_context(_session())
-        guarded = await stack.enter_async_context(_session(aiohttp.TCPConnector(socket_factory=public_socket)))
+        trusted = await stack.enter_async_context(_session(settings.cloudreve))
+        guarded = await stack.enter_async_context(_session(settings.cloudreve, socket_factory=public_socket))
         findings = await examine_site(trusted, clock, settings.cloudreve)
         if not has_problems(findings):
             findings += await _examine_way(uri, settings, clock, trusted, guarded)
@@ -47,5 +49,6 @@ async def _examine_way(
     return await examine_picture(uri, ThumbnailSteps(settings, clock, origins, cloudreve, images))
 
 
-def _session(connector: aiohttp.TCPConnector | None = None) -> aiohttp.ClientSession:
+def _session(settings: CloudreveSettings, **more: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
+    connector = aiohttp.TCPConnector(ssl=trust(settings.ca_file), **more)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)

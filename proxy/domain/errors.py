@@ -25,6 +25,8 @@ class ProxyError(Exception):
     correlation_id: str = ""
     advice = ""
     """What the operator may do about it; for the log alone."""
+    storage = ""
+    """Host, status and code of the image storage that has failed; for the log alone, and never its URL."""
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail)
@@ -173,6 +175,14 @@ class Unreachable(ProxyError):
     title = "Upstream unreachable"
     retry_after_s = RETRY_AFTER_S
     advice = RUN_CHECK
+
+
+class Untrusted(Unreachable):
+    """The certificate of upstream is not trusted."""
+
+    category = "untrusted_certificate"
+    title = "Certificate not trusted"
+    advice = "let cloudreve.ca_file name the CA of this certificate, or give the host a certificate for its name"
 
 
 class SessionUnknown(ProxyError):

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from proxy.domain.errors import ProxyError, Refused, TooSlow, Unreachable, UpstreamError
+from proxy.domain.errors import ProxyError, Refused, TooSlow, Unreachable, Untrusted, UpstreamError
 from proxy.domain.freshness import fresh_until
 from proxy.domain.keys import picture_of
 from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind, Resolution
@@ -177,6 +177,10 @@ def translated(error: TimeoutError | aiohttp.ClientError) -> ProxyError:
         return Unreachable("No connection to upstream in time.")
     if isinstance(error, TimeoutError):
         return TooSlow("Upstream did not answer in time.")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return Untrusted("The certificate of upstream is not trusted.")
+    if isinstance(error, aiohttp.ClientSSLError):
+        return Unreachable("Upstream does not speak TLS as it should.")
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientOSError)):
         return Unreachable("The connection to upstream failed.")
     return UpstreamError("Upstream broke its answer off or broke HTTP.")
