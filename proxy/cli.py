@@ -144,10 +144,10 @@ def check(
     cloudreve_url: CloudreveUrl = None,
     uri: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="A File URI that anybody may see, to try the whole way of a thumbnail."),
+        typer.Option(metavar="URI", help="The link of a share, or a File URI, to try the whole way of a thumbnail."),
     ] = None,
 ) -> None:
-    """Look for problems: the way to Cloudreve, the clocks, image URLs, Redis.
+    """Look for problems: Cloudreve, accounts, sign-in, image URLs, the proxy in front, disk, Redis.
 
     Exits with 0 only when all is well; advice alone changes nothing about that.
     """

@@ -45,7 +45,7 @@ systemd-run --quiet --unit=cloudreve .venv/bin/python /cloudreve.py
 @LINES@
 nginx -t
 systemd-analyze verify --man=no --recursive-errors=no thumb-proxy@8080.service 2>&1 | sed 's/^/verify: /'
-until [ -e /share ]; do sleep 0.1; done
+timeout 30 sh -c 'until [ -e /share ]; do sleep 0.1; done'
 for port in 8080 8081 8082; do
   until .venv/bin/python -c "import urllib.request as r; r.urlopen('http://127.0.0.1:$port/readyz')" 2>/dev/null
   do systemctl --quiet is-active thumb-proxy@$port; sleep 0.1; done
