@@ -177,14 +177,6 @@ class Unreachable(ProxyError):
     advice = RUN_CHECK
 
 
-class Untrusted(Unreachable):
-    """The certificate of upstream is not trusted."""
-
-    category = "untrusted_certificate"
-    title = "Certificate not trusted"
-    advice = "let cloudreve.ca_file name the CA of this certificate, or give the host a certificate for its name"
-
-
 class SessionUnknown(ProxyError):
     """Whether a session has been ended elsewhere cannot be found out."""
 

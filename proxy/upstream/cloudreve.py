@@ -8,11 +8,12 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from proxy.domain.errors import ProxyError, Refused, TooSlow, Unreachable, Untrusted, UpstreamError
+from proxy.domain.errors import ProxyError, Refused, TooSlow, Unreachable, UpstreamError
 from proxy.domain.freshness import fresh_until
 from proxy.domain.keys import picture_of
 from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind, Resolution
 from proxy.domain.ssrf import Origins
+from proxy.domain.storage_errors import Untrusted
 from proxy.observe.span import Kind, Observer
 from proxy.settings import CloudreveSettings, GrantSettings
 from proxy.upstream.answers import Link, lacks_user, read_thumb, read_whoami
