@@ -18,6 +18,7 @@ from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.variant import Format, Variant
 from proxy.observe.metrics import Metrics
 from proxy.pictures.encoders import PROGRAM, EncodeFailed, Encoders
+from proxy.pictures.syscall_filter import syscall_filter
 from proxy.settings import PictureSettings
 from tests.pictures.photographs import opened, photograph, saved
 
@@ -130,6 +131,7 @@ async def test_a_process_has_no_right_but_to_compute() -> None:
         limits, status, nice = rights(encoders.pids[0])
     assert [limits[name] for name in ("Max open files", "Max file size", "Max core file size")] == ["3", "0", "0"]
     assert "NoNewPrivs:\t1" in status
+    assert ("Seccomp:\t2" in status) == (syscall_filter() is not None)
     assert nice >= 10
 
 
