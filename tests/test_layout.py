@@ -17,6 +17,7 @@ MODULES = sorted(PROXY.rglob("*.py"))
 FLOORS = (
     {"__main__"},
     {"cli"},
+    {"setup"},
     {"demo", "doctor"},
     {"workers"},
     {"wiring"},
@@ -47,7 +48,19 @@ ADAPTERS = {
     "aiocache": {"cache"},
     "redis": {"cache", "demo", "doctor", "redis"},
     "aiohttp": {
-        *("demo", "doctor", "fastpath", "http", "passthrough", "sessions", "standin", "upstream", "wiring", "workers"),
+        *(
+            "demo",
+            "doctor",
+            "fastpath",
+            "http",
+            "passthrough",
+            "sessions",
+            "setup",
+            "standin",
+            "upstream",
+            "wiring",
+            "workers",
+        ),
     },
 }
 """Which rooms know a library; no other does."""

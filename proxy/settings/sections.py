@@ -32,7 +32,7 @@ from proxy.settings.fields import (
     Switch,
     Workers,
 )
-from proxy.settings.files import PictureFile, SecretFile, StateFile
+from proxy.settings.files import CaFile, PictureFile, SecretFile, StateFile
 from proxy.settings.picture_fields import AvifSpeed, EncoderMemory, Formats, Quality, Sizes, WebpEffort
 from proxy.settings.section import Section
 
@@ -94,6 +94,7 @@ class CloudreveSettings(Section):
     public_origins: OriginList = ()
     image_hosts: HostList = ()
     secret_key: Annotated[Secret | None, Field(description="the site's secret key as text")] = None
+    ca_file: Annotated[CaFile | None, Field(description="the path of a file of certificates in PEM")] = None
     connect_timeout_s: Seconds = 3.0
     whoami_timeout_s: Seconds = 10.0
     resolve_timeout_s: Seconds = 300.0
