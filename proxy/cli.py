@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from proxy import __version__
+from proxy.setup import commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -29,7 +30,9 @@ _COMMIT = Path(__file__).with_name("commit.txt")
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="TOML file with the settings; see config/default.toml."),
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="TOML file with the settings; `thumb-proxy settings` shows all of them."
+    ),
 ]
 CloudreveUrl = Annotated[
     str | None,
@@ -44,6 +47,9 @@ _cli = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_cli.command()(commands.init)
+_cli.command()(commands.install)
 
 
 def main() -> None:
@@ -140,10 +146,10 @@ def check(
     cloudreve_url: CloudreveUrl = None,
     uri: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="A File URI that anybody may see, to try the whole way of a thumbnail."),
+        typer.Option(metavar="URI", help="The link of a share, or a File URI, to try the whole way of a thumbnail."),
     ] = None,
 ) -> None:
-    """Look for problems: the way to Cloudreve, the clocks, image URLs, Redis.
+    """Look for problems: Cloudreve, accounts, sign-in, image URLs, the proxy in front, disk, Redis.
 
     Exits with 0 only when all is well; advice alone changes nothing about that.
     """
@@ -155,6 +161,14 @@ def check(
     findings = asyncio.run(examination.examine(settings, uri))
     finding.show(findings, Console())
     raise typer.Exit(PROBLEMS if finding.has_problems(findings) else 0)
+
+
+@_cli.command()
+def settings() -> None:
+    """Print a configuration file with every setting, its default and what it does."""
+    from proxy.setup.shipped import shipped  # noqa: PLC0415 - see the module's docstring
+
+    typer.echo(shipped("default.toml"), nl=False)
 
 
 def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:

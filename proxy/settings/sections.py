@@ -32,7 +32,7 @@ from proxy.settings.fields import (
     Switch,
     Workers,
 )
-from proxy.settings.files import PictureFile, SecretFile, StateFile
+from proxy.settings.files import CaFile, PictureFile, SecretFile, StateFile
 from proxy.settings.picture_fields import AvifSpeed, EncoderMemory, Formats, Quality, Sizes, WebpEffort
 from proxy.settings.section import Section
 
@@ -63,7 +63,7 @@ class ServerSettings(Section):
     header_timeout_s: Seconds = 15.0
     send_timeout_s: Seconds = 60.0
     max_connections: Count = 10_000
-    drain_s: SecondsOrZero = 0.0
+    drain_s: SecondsOrZero = 3.0
     shutdown_s: Seconds = 30.0
     fast_path: Switch = True
     passthrough: Switch = False
@@ -94,6 +94,7 @@ class CloudreveSettings(Section):
     public_origins: OriginList = ()
     image_hosts: HostList = ()
     secret_key: Annotated[Secret | None, Field(description="the site's secret key as text")] = None
+    ca_file: Annotated[CaFile | None, Field(description="the path of a file of certificates in PEM")] = None
     connect_timeout_s: Seconds = 3.0
     whoami_timeout_s: Seconds = 10.0
     resolve_timeout_s: Seconds = 300.0
@@ -205,7 +206,7 @@ class PublishSettings(Section):
     def secret_text(self) -> str:
         """Give the password or the refresh token."""
         if self.secret_file is not None:
-            return self.secret_file.read_text(encoding="utf-8").strip()
+            return self.secret_file.read_text(encoding="utf-8-sig").strip()
         return self.secret.get_secret_value() if self.secret is not None else ""
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.variant import Format, Variant
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.pictures.encoders import PROGRAM, EncodeFailed, Encoders
 from proxy.pictures.syscall_filter import syscall_filter
 from proxy.settings import PictureSettings
@@ -31,7 +31,7 @@ BODY = saved(photograph(), "PNG")
 @asynccontextmanager
 async def running(program: Sequence[str] = PROGRAM, **settings: object) -> AsyncIterator[Encoders]:
     """Give encoders with these settings."""
-    encoders = Encoders(FairQueue(1, 10), PictureSettings.model_validate(settings), Metrics(), program)
+    encoders = Encoders(FairQueue(1, 10), PictureSettings.model_validate(settings), Observer(), program)
     try:
         yield encoders
     finally:
