@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from typing import Any
 
 import aiohttp
 
@@ -20,19 +21,20 @@ from proxy.doctor.store import examine_redis
 from proxy.domain.errors import ProxyError
 from proxy.domain.ssrf import Origins
 from proxy.observe.span import Observer
-from proxy.settings import Settings
+from proxy.settings import CloudreveSettings, Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
+from proxy.upstream.trust import trust
 
 
 async def examine(settings: Settings, uri: str | None) -> list[Finding]:
     """Look at everything that can be looked at; `uri` is a File URI or a share's link, tried for who would see it."""
     clock = Clock()
     async with AsyncExitStack() as stack:
-        trusted = await stack.enter_async_context(_session())
-        guarded = await stack.enter_async_context(_session(aiohttp.TCPConnector(socket_factory=public_socket)))
+        trusted = await stack.enter_async_context(_session(settings.cloudreve))
+        guarded = await stack.enter_async_context(_session(settings.cloudreve, socket_factory=public_socket))
         findings = await examine_site(trusted, clock, settings.cloudreve)
         if not has_problems(findings):
             findings += await _Examination(settings, clock, trusted, guarded).run(uri)
@@ -92,5 +94,6 @@ class _Examination:
         return findings + await examine_front(self._settings, self._session, uri)
 
 
-def _session(connector: aiohttp.TCPConnector | None = None) -> aiohttp.ClientSession:
+def _session(settings: CloudreveSettings, **more: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
+    connector = aiohttp.TCPConnector(ssl=trust(settings.ca_file), **more)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)

@@ -13,7 +13,7 @@ from typing import assert_never
 from yarl import URL
 
 from proxy.doctor.finding import Finding, Verdict
-from proxy.domain.errors import ProxyError, Refused, StillGenerating, UpstreamError
+from proxy.domain.errors import RUN_CHECK, ProxyError, Refused, StillGenerating, UpstreamError
 from proxy.domain.file_uri import parse
 from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, Resolution
 from proxy.domain.sniff import SNIFF_BYTES, media_type
@@ -73,8 +73,15 @@ async def examine_picture(text: str, steps: ThumbnailSteps, tokens: Mapping[int,
     try:
         fetched = await _fetch(grant, steps)
     except ProxyError as error:
-        fetched = Finding(Verdict.PROBLEM, "fetch", f"{error.title}: {error.detail}")
+        fetched = _not_fetched(error)
     return [*findings, _place(grant, steps, is_fetched=fetched.verdict is Verdict.OK), fetched]
+
+
+def _not_fetched(error: ProxyError) -> Finding:
+    """Report what storage said, and what helps."""
+    storage = f" {error.storage}." if error.storage else ""
+    advice = f" {error.advice[0].upper()}{error.advice[1:]}." if error.storage and error.advice != RUN_CHECK else ""
+    return Finding(Verdict.PROBLEM, "fetch", f"{error.title}: {error.detail}{storage}{advice}")
 
 
 def published_folders(settings: Settings) -> list[PublishedFolder]:
