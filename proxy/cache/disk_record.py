@@ -7,7 +7,8 @@ from hashlib import blake2b
 from struct import Struct
 from typing import TypeAlias
 
-from proxy.cache.disk_store import KEY_BYTES, Put
+from proxy.cache.disk_room import KEY_BYTES
+from proxy.cache.disk_store import Put
 from proxy.domain import codec
 from proxy.domain.keys import site_digest
 from proxy.domain.model import Entry
