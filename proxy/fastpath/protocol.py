@@ -14,9 +14,10 @@ from proxy.fastpath.asked import Wire
 from proxy.fastpath.entry import FinishedAnswer
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import SHORT_BYTES, Key, PendingRequest
-from proxy.http.aiohttp_private import Connection
-from proxy.http.aiohttp_server import ConnectionServer, Runner
+from proxy.http.aiohttp_private import options_of
+from proxy.http.connection import Connection
 from proxy.http.connection_limits import ConnectionLimits
+from proxy.http.server import ConnectionServer, Runner
 
 _SMALL_BYTES = 8192
 _JOINING = asyncio.WriteTransport.writelines
@@ -63,9 +64,9 @@ class FastPathProtocol(Connection):
         """Answer at once, or as soon as Redis has replied, or hand over to aiohttp."""
         if self._awaited is not None:
             self._hand_over(self._awaited)
-        waits = self._waiter is not None and not self._waiter.done()
-        is_between = waits or (self._is_between and not self._close and not self.is_deaf)
-        if is_between and not self._held and not self._paused and self.transport is not None:
+        waits = self.waiter is not None and not self.waiter.done()
+        is_between = waits or (self._is_between and not self.will_close and not self.is_deaf)
+        if is_between and not self._held and not self.is_writing_paused and self.transport is not None:
             last = self._last
             key = last[1] if last is not None and last[0] == data else self._key(data)
             if key is not None and self._answer(data, key, may_write=waits):
@@ -83,15 +84,15 @@ class FastPathProtocol(Connection):
         """Answer a request, now or when Redis has replied; tell whether that is done."""
         answer = self._hits.answer(key) if may_write else None
         if answer is not None and self.transport is not None:
-            self._touch()
+            self.touch()
             write(self.transport, answer)
             return True
         known = self._hits.knows(key)
         if known is None:
             return False
-        self._touch()
+        self.touch()
         self._awaited = data
-        self._task = self._loop.create_task(self._answer_later(data, known))
+        self._task = self.loop.create_task(self._answer_later(data, known))
         return True
 
     def close(self) -> None:
@@ -110,17 +111,13 @@ class FastPathProtocol(Connection):
                     self._hand_over(raw)
                 else:
                     self._awaited = self._task = None
-                    self._touch()
+                    self.touch()
                     write(self.transport, self._hits.give(recalled))
 
     def _hand_over(self, raw: bytes) -> None:
         """Have aiohttp answer what Redis is being asked for."""
         self._awaited = self._task = None
         super().data_received(raw)
-
-    def _touch(self) -> None:
-        """Take note that the connection is in use."""
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 
     def _note(self, raw: bytes) -> None:
         """Take note of the request, for its answer to be remembered."""
@@ -156,7 +153,8 @@ class FastPathRunner(Runner):
         self._hits = hits
         self._connection_limits = connection_limits
 
-    def _served_by(self, server: Server) -> Server:
+    def served_by(self, server: Server) -> Server:
+        """Have each connection made by `_FastPathServer`."""
         return _FastPathServer(server, self._hits, self._connection_limits)
 
 
@@ -179,4 +177,4 @@ class _FastPathServer(ConnectionServer):
             self._connection_limits.leave(handler)
 
     def __call__(self) -> RequestHandler:
-        return FastPathProtocol(self._hits, self, loop=self._loop, **self._kwargs)
+        return FastPathProtocol(self._hits, self, loop=self.loop, **options_of(self))

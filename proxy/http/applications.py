@@ -11,7 +11,7 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from proxy.fastpath.index import FastPath
-from proxy.http.aiohttp_private import announce_end
+from proxy.http.connection import announce_end
 from proxy.http.embed import Fallback
 from proxy.http.health import Health
 from proxy.http.problems import LEFT, OUTCOME, Handler, problems

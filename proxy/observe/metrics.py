@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from proxy.domain.errors import ProxyError
 from proxy.domain.model import Source
-from proxy.domain.variant import Variant
+from proxy.observe.prometheus_private import observe_many
 
 _REQUEST_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ENCODE_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -147,9 +147,8 @@ class Metrics:
         """Count where a grant or a picture was found."""
         self._lookup(entry, source).inc()
 
-    def encoded(self, outcome: str, variant: Variant, seconds: float) -> None:
-        """Count an encode: `done` or `failed`."""
-        kind = variant.format or "original"
+    def encoded(self, outcome: str, kind: str, seconds: float) -> None:
+        """Count a job of an encoder process, `done` or `failed`, by the format or `look`."""
         self._encodes.labels(kind, outcome).inc()
         self._encode_s.labels(kind).observe(seconds)
 
@@ -183,8 +182,6 @@ class Metrics:
                 self._lookup("picture", picture).inc(number)
             requests.inc(number)
             tally.others[0] += tally.count
-            for bucket, count in zip(request_s._buckets, tally.others, strict=True):  # noqa: SLF001 - no other way to count many
-                bucket.inc(count)
-            request_s._sum.inc(tally.spent_s)  # noqa: SLF001 - as above
+            observe_many(request_s, tally.others, tally.spent_s)
             self._sent.inc(tally.sent_bytes)
             tally.clear()

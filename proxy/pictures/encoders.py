@@ -14,19 +14,22 @@ import structlog
 
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.client import Client
+from proxy.domain.picture_info import Look
 from proxy.domain.variant import Variant
 from proxy.observe.metrics import Metrics
 from proxy.pictures.encode import Quality
-from proxy.pictures.encoder_process import DONE, LENGTH_BYTES, Job, Limits
+from proxy.pictures.encoder_process import DONE, LENGTH_BYTES, EncodeJob, Job, Limits, LookJob
 from proxy.settings import PictureSettings
 
 PROGRAM = (sys.executable, "-m", "proxy.pictures.encoder_process")
+LOOK = "look"
+"""How looking at a picture is counted, beside the formats."""
 
 _log = structlog.get_logger("proxy.pictures")
 
 
 class EncodeFailed(Exception):
-    """No variant can be made of this picture; the message is a reason without anything of the picture in it."""
+    """This picture cannot be decoded or encoded; the message is a reason without anything of the picture in it."""
 
 
 class Encoders:
@@ -41,6 +44,7 @@ class Encoders:
         self._timeout_s = settings.encode_timeout_s
         self._limit = limit
         self._metrics = metrics
+        self._looks = msgspec.msgpack.Decoder(Look)
         self._idle: list[Process] = []
         self._busy: set[Process] = set()
 
@@ -51,15 +55,26 @@ class Encoders:
 
     async def encode(self, body: bytes, variant: Variant, client: Client, name: str) -> bytes:
         """Give the variant's bytes; raise EncodeFailed where there is none, Busy where too many wait."""
+        return await self._do(EncodeJob(variant, body), variant.format or "original", client, name)
+
+    async def look(self, body: bytes, client: Client, name: str) -> Look:
+        """Tell how a picture looks; raise as `encode` does."""
+        raw = await self._do(LookJob(body), LOOK, client, name)
+        try:
+            return self._looks.decode(raw)
+        except msgspec.MsgspecError as error:
+            raise EncodeFailed("crash") from error
+
+    async def _do(self, job: Job, kind: str, client: Client, name: str) -> bytes:
         with self._limit.admitted(client, name):
             async with self._limit.slot(name):
                 started = time.perf_counter()
                 try:
-                    encoded = await self._ask(msgspec.msgpack.encode(Job(variant, body)))
+                    encoded = await self._ask(msgspec.msgpack.encode(job))
                 except EncodeFailed:
-                    self._metrics.encoded("failed", variant, time.perf_counter() - started)
+                    self._metrics.encoded("failed", kind, time.perf_counter() - started)
                     raise
-                self._metrics.encoded("done", variant, time.perf_counter() - started)
+                self._metrics.encoded("done", kind, time.perf_counter() - started)
                 return encoded
 
     async def aclose(self) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 YEAR_S = 31_536_000
 MIN_SEAL_KEY_CHARS = 32
-_TAKEN_PATHS = frozenset({"/api/v4/file/thumb", "/healthz", "/readyz", "/thumb"})
+_TAKEN_PATHS = frozenset({"/api/v4/file/thumb", "/healthz", "/readyz", "/thumb", "/thumb/info"})
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9.])?")
 
 

@@ -151,6 +151,7 @@ class PictureSettings(Section):
     encoder_memory_bytes: EncoderMemory = 1024 * 1024 * 1024
     encode_wait_s: Seconds = 1.0
     encode_timeout_s: Seconds = 5.0
+    info_wait_s: Seconds = 0.2
 
 
 class SealSettings(Section):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from socket import socket
 
 import structlog
@@ -20,11 +19,9 @@ from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.domain.ssrf import Origins
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Keys
-from proxy.fastpath.protocol import FastPathRunner
 from proxy.gateway import Gateway
 from proxy.grants.authorise import Authoriser
 from proxy.grants.invalidation import Changes
-from proxy.http.aiohttp_server import Runner
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Applications
 from proxy.http.connection_limits import ConnectionLimits
@@ -33,6 +30,7 @@ from proxy.http.embed import Embed, Fallback
 from proxy.http.embedding_rule import embedding
 from proxy.http.file_descriptors import room_for
 from proxy.http.health import Health
+from proxy.http.info import ThumbInfo
 from proxy.http.negotiation import Negotiation
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
@@ -40,23 +38,22 @@ from proxy.http.sealed_urls import SealedUrls
 from proxy.http.thumb import Thumbs
 from proxy.identity.identify import Identifier
 from proxy.observe.metrics import Metrics
-from proxy.passthrough.client import HELD_BYTES, UpstreamClient, passage
+from proxy.passthrough.client import UpstreamClient, passage
 from proxy.passthrough.routes import Passthrough
 from proxy.pictures.respond import Answers
 from proxy.sessions.cookies import SessionCookies
 from proxy.sessions.oauth_routes import SignIn
 from proxy.sessions.routes import SessionApi
-from proxy.settings import AdminSettings, ServerSettings, Settings
+from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.first_contact import greet
+from proxy.wiring.infos import info_search, infos
 from proxy.wiring.parts import Parts
-
-BACKLOG = 1024
-"""How many visitors may wait to be let in."""
+from proxy.wiring.servers import Servers
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -111,13 +108,11 @@ async def running(
         composer = _Composer(parts)
         site = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
-        admin_port = 0
-        if sockets is None:
-            admin_port = await composer.listen(Runner, site.admin_application(), settings.admin)
+        servers = await Servers.tried(settings, stack)
+        admin_port = await servers.admin(site.admin_application()) if sockets is None else 0
         connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
         await parts.background(connection_limits.watch())
-        runner = partial(FastPathRunner, hits=site.hits, connection_limits=connection_limits)
-        port = await composer.listen(runner, site.application(), settings.server, sockets)
+        port = await servers.visitors(site.application(), site.hits, connection_limits, sockets)
         parts.health.is_ready = True
         try:
             yield Running(port, admin_port, parts.health, parts.metrics, site.hits)
@@ -147,14 +142,16 @@ class _Composer:
         changes = await self.parts.changes(shared_values) if settings.server.passthrough else None
         grants = await self.parts.grants(cloudreve, tiers, distributed, changes)
         pictures = await self.parts.pictures(images, tiers, distributed)
-        answers = Answers(pictures, await self.parts.variants(tiers, distributed), self.parts.clock)
+        encoders = self.parts.encoders()
+        answers = Answers(pictures, await self.parts.variants(tiers, encoders, distributed), self.parts.clock)
+        known = await infos(self.parts, answers, tiers, encoders, distributed)
         negotiation = Negotiation(settings.pictures)
         sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.metrics, settings.sign_in)
         sign_outs = await self.parts.sign_outs(tiers.redis)
         sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         authoriser = Authoriser(grants, self.parts.clock.timer)
-        gateway = Gateway(identifier, authoriser, grants, answers, settings.server.deadline_s)
+        gateway = Gateway(identifier, authoriser, grants, answers, known, settings.server.deadline_s)
         sealed = SealedAccess(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
         request_origin = RequestOrigin(settings.server)
         cookies = SessionCookies(settings.session.cookie, request_origin)
@@ -173,14 +170,14 @@ class _Composer:
         cross_origin = CrossOrigin(
             rule.private_origins, request_origin, site_cors.fields if site_cors else None, handle
         )
+        search, max_uri_bytes = await info_search(self.parts, gateway), settings.server.max_uri_bytes
         routes = [
-            *Thumbs(gateway, cookies, request_origin, embed, negotiation, settings.server.max_uri_bytes).routes(),
+            *Thumbs(gateway, cookies, request_origin, embed, negotiation, max_uri_bytes).routes(),
+            *ThumbInfo(search, cookies, request_origin, embed, negotiation, max_uri_bytes).routes(),
             *SessionApi(sessions, identifier, cookies, request_origin, hits, settings, handle).routes(),
             *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, cookies, request_origin, settings).routes(),
             *SealedUrls(sealed, request_origin, embed, cross_origin, negotiation).routes(),
-            *ThumbApi(
-                gateway, sealed, request_origin, cross_origin, negotiation, settings.server.max_uri_bytes
-            ).routes(),
+            *ThumbApi(gateway, sealed, request_origin, cross_origin, negotiation, max_uri_bytes).routes(),
             *more,
         ]
         log = self.parts.request_log(identifier, cookies, request_origin)
@@ -214,29 +211,3 @@ class _Composer:
         if not keys:
             _log.warning("no seal.keys: sealed URLs and cookies open in this process only, and not after a restart")
         return Sealer(keys or [secrets.token_urlsafe(32)])
-
-    async def listen(
-        self,
-        runner_of: Callable[..., web.AppRunner],
-        app: web.Application,
-        where: ServerSettings | AdminSettings,
-        sockets: Sequence[socket] | None = None,
-    ) -> int:
-        """Serve an application and give its port; leaving, it stops accepting first and then waits for its requests."""
-        server = self.parts.settings.server
-        runner = runner_of(
-            app,
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=server.shutdown_s,
-            max_line_size=server.max_header_bytes,
-            max_field_size=server.max_header_bytes,
-            auto_decompress=False,  # a body that is passed to Cloudreve stays as it is
-            read_bufsize=HELD_BYTES,
-        )
-        await runner.setup()
-        self.parts.stack.push_async_callback(runner.cleanup)
-        shared: list[web.BaseSite] = [web.SockSite(runner, socket, backlog=BACKLOG) for socket in sockets or ()]
-        for site in shared or [web.TCPSite(runner, where.host, where.port, backlog=BACKLOG)]:
-            await site.start()
-        return int(runner.addresses[0][1])

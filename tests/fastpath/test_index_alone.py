@@ -53,7 +53,7 @@ class Shelf:
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """What happens before it answers."""
 
-    async def find(self, _key: str) -> Picture | None:
+    async def find(self, _key: str, _claim: object = None) -> Picture | None:
         """Give it."""
         if self.meanwhile is not None:
             await self.meanwhile()

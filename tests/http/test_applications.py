@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from proxy.http.aiohttp_private import Connection
+from proxy.http.connection import Connection
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import ONE, Front, House, in_share
 

@@ -52,6 +52,17 @@ async def test_variants_are_encoded_by_one_process() -> None:
     assert not is_alive(pid)
 
 
+async def test_a_picture_is_looked_at_by_the_same_process() -> None:
+    """What is no picture fails, and the process stays."""
+    async with running() as encoders:
+        found = await encoders.look(BODY, "client", "a")
+        assert (found.width, found.height, found.is_sound) == (400, 300, True)
+        with pytest.raises(EncodeFailed):
+            await encoders.look(b"no picture", "client", "a")
+        await encoders.encode(BODY, WEBP, "client", "a")
+        assert len(encoders.pids) == 1
+
+
 async def test_what_cannot_be_encoded_is_told_apart_from_a_crash() -> None:
     """The process stays for the next picture."""
     async with running() as encoders:
