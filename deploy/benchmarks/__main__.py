@@ -14,6 +14,7 @@ from typing import Any
 import uvloop
 from rich.console import Console
 
+from deploy.benchmarks.disk import DiskHits
 from deploy.benchmarks.footprint import Footprint, Soak
 from deploy.benchmarks.hits import Hits, RedisHits
 from deploy.benchmarks.load import Load, tool
@@ -81,6 +82,8 @@ async def _rows(asked: Namespace, stage: Stage) -> AsyncIterator[Row]:
     async for row in Misses(stage, gateway, 20 if asked.quick else 300).rows():
         yield row
     async for row in RedisHits(stage, nginx, load, asked.rounds, many).rows():
+        yield row
+    async for row in DiskHits(stage, nginx, load, asked.rounds, many).rows():
         yield row
     replicas = [await stage.start_gateway(redis__url=stage.redis_url) for _ in range(REPLICAS)]
     async for row in DistributedSingleflight(stage, replicas, 5 if asked.quick else 200).rows():

@@ -65,11 +65,6 @@ class Places:
         self._scratch = bytearray()
         self._base = self._base_of(ruler) if ruler is not None and _NOWAIT else None
 
-    @property
-    def is_linked(self) -> bool:
-        """Tell whether the file still has its name: one that is given up by any process has lost it."""
-        return os.fstat(self._file).st_nlink > 0
-
     def find(self, mapped: memoryview | bytes, value: bytes) -> Place | None:
         """Tell where a value in the mapping lies; None where that is not certain. May wait for the disk."""
         if self._base is None:
@@ -78,8 +73,11 @@ class Places:
         is_there = place.offset >= 0 and os.pread(self._file, place.length, place.offset) == value
         return place if is_there else None
 
-    def read(self, place: Place) -> bytes | None:
-        """Read what lies at a place; None where the disk would have to be waited for. For one thread."""
+    def read(self, place: Place) -> memoryview | None:
+        """Read what lies at a place; None where the disk would have to be waited for.
+
+        For one thread, and good until it reads again.
+        """
         if place.length > len(self._scratch):
             self._scratch = bytearray(place.length)
         part = memoryview(self._scratch)[: place.length]
@@ -87,7 +85,7 @@ class Places:
             length = os.preadv(self._file, (part,), place.offset, _NOWAIT)
         except OSError:  # EAGAIN; EOPNOTSUPP where the file system knows no such reads
             return None
-        return part.tobytes() if length == place.length else None
+        return part if length == place.length else None
 
     def close(self) -> None:
         """Close the file."""

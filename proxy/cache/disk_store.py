@@ -66,6 +66,7 @@ class DiskStore:
         self._max_bytes = max_bytes
         self._now = now
         self._room = Room(file, now)
+        self.places = file.places
         self.is_up = True
         """Whether the file is used."""
 
@@ -97,10 +98,6 @@ class DiskStore:
         used = USE.unpack(use)[1]
         is_due = used != PINNED and self._now() - used > TOUCH_S
         return StoredRecord(value, is_due, None if is_due else place)
-
-    def read_now(self, place: Place) -> bytes | None:
-        """Give what lies at a place, which may be another record by now; None where the disk would be waited for."""
-        return self._file.places.read(place) if self.is_up and self._file.places.is_linked else None
 
     def write(self, changes: Mapping[bytes, Change]) -> None:
         """Make changes; what finds no room drops its predecessor. The file is given up where even that fails."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self
+from weakref import WeakValueDictionary
 
 from aiocache.base import BaseCache  # type: ignore[import-untyped]
 from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
-from cachetools import LRUCache
 
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.disk_file import Unusable, open_file
-from proxy.cache.disk_places import Place
 from proxy.cache.disk_record import Records, Value
 from proxy.cache.disk_store import TOUCH_S, DiskStore, Mark
 from proxy.cache.disk_writes import DiskWrites, Pending, Waiting
+from proxy.cache.stored_picture import StoredPicture
 from proxy.domain.model import Entry, Picture, Source
 from proxy.settings import Settings, TemporaryDisk, TemporarySeal
 
@@ -26,19 +27,11 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 """How much may wait to be written; beyond it entries are not kept on disk."""
 MAX_TTL_S = 366 * 86400.0
 
-PLACES = 65_536
-"""Of so many entries it is known where they lie; one takes some 400 bytes."""
+RECENT = 64
+"""So many pictures that were read last can be had as stored ones."""
 _READERS = 4
 _ENTRY_BYTES = 1024
 """What an entry takes while it waits, beside a picture's bytes."""
-
-
-class _Known(NamedTuple):
-    """Where an entry lies."""
-
-    place: Place
-    until: float
-    """When it is to be looked up anew, which takes note of its use."""
 
 
 class _Read(NamedTuple):
@@ -47,7 +40,7 @@ class _Read(NamedTuple):
     value: Value | None
     is_due: bool = False
     """Whether the use should be noted."""
-    place: Place | None = None
+    stored: StoredPicture | None = None
 
 
 class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
@@ -67,7 +60,8 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         self._now = now
         self._readers = ThreadPoolExecutor(_READERS, "disk-read")
         self._writes = DiskWrites(store, records)
-        self._places: LRUCache[str, _Known] = LRUCache(PLACES)
+        self._stored: WeakValueDictionary[str, StoredPicture] = WeakValueDictionary()
+        self._recent: deque[StoredPicture] = deque(maxlen=RECENT)
         self._is_closed = False
 
     @classmethod
@@ -93,21 +87,13 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         """How many bytes the entries take."""
         return self._store.size_bytes
 
-    def find_now(self, key: str) -> Entry | None:
-        """Give an entry that was read before, if the disk need not be waited for; None says nothing."""
-        known, now = self._places.get(key), self._now()
-        if known is None or self._writes.pending(key) is not None:
-            return None
-        record = self._store.read_now(known.place) if now < known.until else None
-        value = self._records.value(key, record, now) if record is not None else None
-        if value is None or isinstance(value, str):
-            del self._places[key]
-            return None
-        return value
+    def stored(self, key: str) -> StoredPicture | None:
+        """Give a picture that somebody else holds as well, to be read without waiting; see `StoredPicture`."""
+        return self._stored.get(key)
 
     async def find(self, key: str) -> Entry | None:
         """Give the entry, or None when there is none or the disk is in trouble."""
-        found = self.find_now(key) or await self._found(key)
+        found = await self._found(key)
         return None if found is None or isinstance(found, str) else found
 
     async def keep(self, key: str, entry: Entry, ttl_s: float) -> bool:
@@ -167,27 +153,33 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         writes = self._writes
         while (change := writes.pending(key)) is None:
             rounds = writes.rounds
-            found, is_due, place = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, key)
+            found, is_due, stored = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, key)
             # What was written in the meantime is not pending any more, and what was read may be from before it.
             if rounds == writes.rounds and writes.pending(key) is None:
                 if is_due:
                     writes.touch(key)
-                if place is not None:
-                    self._places[key] = _Known(place, self._now() + TOUCH_S)
+                if stored is not None:
+                    self._stored[key] = stored
+                    self._recent.append(stored)
                 return found
         return change.value if isinstance(change, Waiting) and change.expires > self._now() else None
 
     def _change(self, key: str, change: Pending, size_bytes: int = 0) -> asyncio.Future[None]:
-        self._places.pop(key, None)
+        if (stored := self._stored.pop(key, None)) is not None:
+            stored.is_over = True
         return self._writes.change(key, change, size_bytes)
 
     def _read(self, key: str) -> _Read:
         """Read in a thread."""
-        held = self._store.read(self._records.key(key))
-        value = self._records.value(key, held.value, self._now()) if held is not None else None
-        if held is None or value is None:
+        name, now = self._records.key(key), self._now()
+        held = self._store.read(name)
+        record = self._records.read(name, held.value, now) if held is not None else None
+        if held is None or record is None:
             return _Read(None)
-        return _Read(value, held.is_due, held.place)
+        if held.place is None or not isinstance(record.value, Picture):
+            return _Read(record.value, held.is_due)
+        stored = StoredPicture(self._store, record, record.value, held.place, now + TOUCH_S)
+        return _Read(record.value, held.is_due, stored)
 
     async def _certainly(self, written: asyncio.Future[None]) -> None:
         """Wait for a write after which nothing old may be found; a disk that takes too long is given up."""
@@ -232,5 +224,6 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:  # noqa: ARG002 - keys are digests
         await self._writes.clear()
-        self._places.clear()
+        for stored in self._stored.values():
+            stored.is_over = True
         return self.is_up
