@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from proxy.domain.request_fields import SENT_AS_RECEIVED
+
 PROXY = Path(__file__).parent.parent / "proxy"
 MODULES = sorted(PROXY.rglob("*.py"))
 
@@ -117,6 +119,25 @@ def test_modules_are_small_and_named_by_what_they_hold(module: Path) -> None:
     """A module that outgrows this holds two nouns; one without a noun holds anything."""
     assert len(module.read_text(encoding="utf-8").splitlines()) < 250
     assert module.stem not in {"utils", "util", "helpers", "common", "base", "misc"}
+
+
+@pytest.mark.parametrize("name", SENT_AS_RECEIVED)
+def test_a_field_that_is_sent_as_received_is_named_in_the_table_alone(name: str) -> None:
+    """So that another one is a line of `domain/request_fields.py`."""
+    sources = {path.relative_to(PROXY): path.read_text(encoding="utf-8") for path in MODULES if room(path) != "standin"}
+    assert [str(path) for path, text in sources.items() if name in text] == ["domain/request_fields.py"]
+
+
+def test_no_value_travels_on_a_request() -> None:
+    """What a step has found out it returns; what a response tells of its end is one typed value (`http/outcome.py`)."""
+    keys = {name for path in MODULES if "standin" not in path.parts for name in _keys(path)}
+    assert keys == {"http/outcome.py: ResponseKey"}
+
+
+def _keys(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in {"RequestKey", "ResponseKey", "AppKey"}:
+            yield f"{path.relative_to(PROXY)}: {node.attr}"
 
 
 def test_private_names_of_libraries_are_known_in_one_module_each() -> None:

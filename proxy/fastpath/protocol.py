@@ -10,11 +10,10 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
-from proxy.fastpath.asked import Wire
-from proxy.fastpath.entry import FinishedAnswer
+from proxy.fastpath.entry import FinishedAnswer, Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import SHORT_BYTES, Key, PendingRequest
-from proxy.http.aiohttp_private import options_of
+from proxy.http.aiohttp_private import Answered, options_of
 from proxy.http.connection import Connection
 from proxy.http.connection_limits import ConnectionLimits
 from proxy.http.server import ConnectionServer, Runner
@@ -34,7 +33,7 @@ class FastPathProtocol(Connection):
     connection is to close, it is told (`_hand_over`), and goes on as if the request had just come.
     """
 
-    __slots__ = ("_awaited", "_hits", "_is_trusted", "_last", "_task", "asked")
+    __slots__ = ("_awaited", "_hits", "_is_trusted", "_last", "_pending", "_task")
 
     def __init__(self, hits: FastPath, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
         super().__init__(server, **options)
@@ -46,7 +45,7 @@ class FastPathProtocol(Connection):
         self._is_trusted = False
         self._last: tuple[bytes, Key] | None = None
         """The last request that was read here, and what it means: clients that repeat it are spared the reading."""
-        self.asked: PendingRequest | None = None
+        self._pending: PendingRequest | None = None
         """The request that is being answered; None where its answer is not remembered."""
 
     @property
@@ -122,7 +121,15 @@ class FastPathProtocol(Connection):
     def _note(self, raw: bytes) -> None:
         """Take note of the request, for its answer to be remembered."""
         key = self._hits.key(raw, is_trusted=self._is_trusted)
-        self.asked = self._hits.asked(key) if key is not None else None
+        self._pending = self._hits.asked(key) if key is not None else None
+
+    async def handle_request(self, *work: Any) -> Answered:  # noqa: ANN401 - aiohttp's
+        """Answer a request, and offer the answer to those who ask the same."""
+        request, pending = work[0], self._pending
+        response, is_reset = await super().handle_request(*work)
+        if pending is not None and not is_reset and isinstance(request, web.Request):
+            self._hits.offer(pending, request, response)
+        return response, is_reset
 
 
 def write(transport: asyncio.WriteTransport, wire: Wire) -> None:

@@ -121,8 +121,8 @@ class Connection(Pipeline):
         return response
 
 
-async def announce_end(request: web.Request, response: web.StreamResponse) -> None:
-    """Say with an answer that it is the last of its connection; for `on_response_prepare`."""
+def announce_end(request: web.Request, response: web.StreamResponse) -> None:
+    """Say with an answer that it is the last of its connection."""
     is_old = request.version < HttpVersion11 and "Connection" not in response.headers
     if is_old or (isinstance(request.protocol, Pipeline) and request.protocol.is_deaf):
         response.force_close()

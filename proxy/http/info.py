@@ -16,9 +16,9 @@ from proxy.http.embed import Embed
 from proxy.http.info_answers import Known, body, fields, least_public
 from proxy.http.info_search import InfoSearch
 from proxy.http.negotiation import Negotiation
-from proxy.http.problems import ERROR, OUTCOME
+from proxy.http.outcome import Outcome, ended
 from proxy.http.request_origin import RequestOrigin
-from proxy.http.thumb_request import thumb_request
+from proxy.http.thumb_request import sent_as_received, thumb_request
 from proxy.pictures.infos import InfoAnswer
 from proxy.sessions.cookies import SessionCookies
 
@@ -63,7 +63,7 @@ class ThumbInfo:
             return thumb_request(
                 (uri,),
                 authorization=request.headers.getall("Authorization", ()),
-                ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
+                sent=sent_as_received(request.headers),
                 variant=variant,
                 client=self._request_origin.client(request),
                 cookie=self._cookies.session(request),
@@ -82,7 +82,6 @@ class ThumbInfo:
         return known
 
     def _response(self, request: web.Request, uris: Sequence[str], known: Sequence[Known]) -> web.Response:
-        self._note(request, known)
         content = body(uris, known)
         etag = f'"{blake2b(content, digest_size=20).hexdigest()}"'
         identity = least_public(known)
@@ -94,14 +93,8 @@ class ThumbInfo:
         else:
             response = web.Response(body=content, headers={**dict(told), "Content-Type": "application/json"})
         self._renew(request, response, known)
-        return response
-
-    def _note(self, request: web.Request, known: Sequence[Known]) -> None:
-        """Note for metrics and log how it ended; of failures the first."""
-        request[OUTCOME] = "info"
         failure = next((each for each in known if isinstance(each, ProxyError) and each.is_failure), None)
-        if failure is not None:
-            request[ERROR] = failure
+        return ended(response, Outcome("info", failure))
 
     def _renew(self, request: web.Request, response: web.Response, known: Sequence[Known]) -> None:
         """Set a renewed session's cookie."""

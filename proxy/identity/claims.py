@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from proxy.domain.freshness import DATE_PRECISION_S
-from proxy.domain.keys import ticket_digest, token_digest
-from proxy.domain.model import Identity, IdentityKind
+from proxy.domain.keys import fields_digest, token_digest
+from proxy.domain.model import Fields, Identity, IdentityKind
 
 NOT_BEFORE_LEEWAY_S = 5 * DATE_PRECISION_S
 """What we know of Cloudreve's clock may lag behind it by a second or two: a token just given out is good already."""
@@ -100,9 +100,9 @@ def identity_of(token: str, subject: str) -> Identity:
     return Identity(IdentityKind.USER, subject, claims.client, claims.scopes)
 
 
-def holding(identity: Identity, ticket: str | None) -> Identity:
-    """Return the identity with its purchase ticket, with which it may see more."""
-    return replace(identity, ticket=ticket_digest(ticket)) if ticket else identity
+def holding(identity: Identity, fields: Fields) -> Identity:
+    """Return the identity with the request fields that it brings, with which it may see more."""
+    return replace(identity, fields=fields_digest(fields))
 
 
 def _is_signed(token: str, secret_key: bytes) -> bool:

@@ -63,7 +63,7 @@ class Identifier:
         """
         if credentials.bearer is not None:
             identity, until = await self._user(credentials.bearer, client)
-            return Visitor(holding(identity, credentials.ticket), credentials, until)
+            return Visitor(holding(identity, credentials.fields), credentials, until)
         sure_until = math.inf
         if credentials.cookie is not None:
             visitor = await self._by_cookie(credentials, credentials.cookie, uri, client)
@@ -97,7 +97,7 @@ class Identifier:
             identity, until = await self._user(entered.session.access, client)
             known = replace(credentials, bearer=entered.session.access)
             sure_until = min(until, entered.sure_until)
-            visitor = holding(identity, credentials.ticket)
+            visitor = holding(identity, credentials.fields)
             return Visitor(visitor, known, sure_until, entered.session.ref, entered.renewed)
         return None
 
@@ -106,7 +106,7 @@ class Identifier:
         account = await self._accounts.visitor_for(uri) if uri is not None else None
         if account is not None:
             return account
-        return Visitor(holding(ANONYMOUS, credentials.ticket), credentials, math.inf)
+        return Visitor(holding(ANONYMOUS, credentials.fields), credentials, math.inf)
 
     async def _user(self, token: str, client: Client) -> tuple[Identity, float]:
         digest = token_digest(token)

@@ -46,6 +46,9 @@ def _listener(text: str) -> str:
 
 def _address(text: str) -> URL:
     """Return the parts of an http(s) URL; ValueError says what is wrong with it."""
+    scheme, _, rest = text.partition("://")
+    if scheme in {"http", "https"} and rest[:1] in {"", ":", "/"}:
+        raise ValueError(f"it names no host behind {scheme}://")
     try:
         url = URL(text)
     except (ValueError, TypeError):

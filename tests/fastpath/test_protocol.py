@@ -8,7 +8,7 @@ import socket
 import pytest
 from aiohttp import web
 
-from proxy.fastpath.asked import Wire
+from proxy.fastpath.entry import Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Circumstances, Key, Meaning
 from proxy.fastpath.protocol import FastPathProtocol, FastPathRunner

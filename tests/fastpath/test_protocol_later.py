@@ -11,8 +11,7 @@ from typing import cast
 import pytest
 from aiohttp import web
 
-from proxy.fastpath.asked import Wire
-from proxy.fastpath.entry import FinishedAnswer, Recalled
+from proxy.fastpath.entry import FinishedAnswer, Recalled, Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Circumstances, Key, Meaning, PendingRequest
 from proxy.fastpath.protocol import FastPathProtocol, FastPathRunner
