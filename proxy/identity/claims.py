@@ -6,11 +6,11 @@ import hashlib
 import hmac
 import math
 import re
-from base64 import urlsafe_b64decode
 from dataclasses import dataclass, replace
 
 import msgspec
 
+from proxy.domain.base64url import decoded
 from proxy.domain.freshness import DATE_PRECISION_S
 from proxy.domain.keys import fields_digest, token_digest
 from proxy.domain.model import Fields, Identity, IdentityKind
@@ -58,7 +58,7 @@ def read_claims(token: str) -> Claims | None:
     if parts is None:
         return None
     try:
-        payload = msgspec.json.decode(_part(parts[2]), type=_Payload)
+        payload = msgspec.json.decode(decoded(parts[2]), type=_Payload)
     except (ValueError, RecursionError):
         return None
     scopes = tuple(sorted(set(payload.scopes)))
@@ -71,8 +71,8 @@ def is_acceptable(token: str, now: float) -> bool:
     if parts is None:
         return False
     try:
-        algorithm = msgspec.json.decode(_part(parts[1]), type=_Header).alg
-        expires = msgspec.json.decode(_part(parts[2]), type=_Shape).exp
+        algorithm = msgspec.json.decode(decoded(parts[1]), type=_Header).alg
+        expires = msgspec.json.decode(decoded(parts[2]), type=_Shape).exp
     except (ValueError, RecursionError):
         return False
     return algorithm == "HS256" and now - DATE_PRECISION_S < expires
@@ -110,13 +110,9 @@ def _is_signed(token: str, secret_key: bytes) -> bool:
     if parts is None:
         return False
     try:
-        algorithm = msgspec.json.decode(_part(parts[1]), type=_Header).alg
-        given = _part(parts[3])
+        algorithm = msgspec.json.decode(decoded(parts[1]), type=_Header).alg
+        given = decoded(parts[3])
     except (ValueError, RecursionError):
         return False
     expected = hmac.digest(secret_key, f"{parts[1]}.{parts[2]}".encode(), hashlib.sha256)
     return algorithm == "HS256" and hmac.compare_digest(expected, given)
-
-
-def _part(text: str) -> bytes:
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
