@@ -34,6 +34,7 @@ from proxy.fastpath.entry import (
     Provenances,
     Recalled,
     Wire,
+    bounded_until,
     caching,
     counting,
     fixed,
@@ -160,7 +161,9 @@ class FastPath:
         if given is None or asked.epoch != self._epoch:
             return
         answer = given.answer
-        until = min(answer.found.decision.valid_until, renew_at(answer.found.grant, self._renew_s))
+        until = min(
+            answer.found.decision.valid_until, renew_at(answer.found.grant, self._renew_s), bounded_until(answer)
+        )
         decision = replace(answer.found.decision, valid_until=until, session=answer.session)
         if is_valid(decision, self._now(), self._invalidations):
             self._keep(self._finished_by(asked, given, decision), answer.client)
@@ -204,7 +207,7 @@ class FastPath:
 
     def _finished_by(self, asked: PendingRequest, given: Given, decision: Decision[Grant]) -> FinishedAnswer:
         answer, request, response, outcome = given
-        shown, said = answer.shown, caching(response)
+        shown, said = answer.shown, caching(response, answer.handling)
         told = {"method": "GET", "route": route_of(request), "status": response.status, "outcome": outcome}
         return FinishedAnswer(
             key=asked.key,

@@ -118,6 +118,7 @@ class GrantSettings(Section):
     max_ttl_s: Seconds = 3600.0
     default_ttl_s: Seconds = 60.0
     renew_s: SecondsOrZero = 60.0
+    browser_s: SecondsOrZero = 60.0
     stale_if_error_s: SecondsOrZero = 0.0
 
     @model_validator(mode="after")

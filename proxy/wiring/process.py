@@ -19,7 +19,7 @@ from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.domain.ssrf import Origins
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Keys
-from proxy.gateway import Gateway
+from proxy.gateway import Bounds, Gateway
 from proxy.grants.authorise import Authoriser
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Applications
@@ -155,7 +155,13 @@ class _Composer:
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         authoriser = Authoriser(grants, self.parts.clock.timer)
         gateway = Gateway(
-            identifier, authoriser, grants, answers, known, self.parts.observer, settings.server.deadline_s
+            identifier,
+            authoriser,
+            grants,
+            answers,
+            known,
+            self.parts.observer,
+            Bounds(settings.server.deadline_s, settings.grants.browser_s),
         )
         sealed = SealedAccess(sealer, tiers, answers, feed, self.parts.clock, self.parts.metrics, settings)
         request_origin = RequestOrigin(settings.server)
