@@ -16,7 +16,7 @@ from PIL import Image
 
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.variant import Format, Variant
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.pictures.encoders import PROGRAM, EncodeFailed, Encoders
 from proxy.settings import PictureSettings
 from tests.pictures.photographs import opened, photograph, saved
@@ -28,7 +28,7 @@ BODY = saved(photograph(), "PNG")
 @asynccontextmanager
 async def running(program: Sequence[str] = PROGRAM, **settings: object) -> AsyncIterator[Encoders]:
     """Give encoders with these settings."""
-    encoders = Encoders(FairQueue(1, 10), PictureSettings.model_validate(settings), Metrics(), program)
+    encoders = Encoders(FairQueue(1, 10), PictureSettings.model_validate(settings), Observer(), program)
     try:
         yield encoders
     finally:
