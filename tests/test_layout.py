@@ -18,6 +18,7 @@ FLOORS = (
     {"demo", "doctor"},
     {"workers"},
     {"wiring"},
+    {"admin"},
     {"fastpath", "http", "passthrough", "sessions"},
     {"gateway"},
     {"grants", "identity", "pictures"},
@@ -26,6 +27,7 @@ FLOORS = (
     {"standin", "upstream"},
     {"observe"},
     {"settings"},
+    {"version"},
     {"domain"},
 )
 """Rooms from top to bottom; each may import those on its own floor and below, and no module imports in a circle."""
@@ -34,6 +36,7 @@ UPWARD = {("identity/identify", "sessions")}
 """Imports from a floor below to one above, each a fault to be mended."""
 IMPURE = {"aiohttp", "asyncio", "logging", "redis", "structlog", "threading", "time"}
 PURE = {
+    *("admin/history", "admin/status"),
     *("grants/changing_requests", "http/api_envelope", "http/embedding_rule", "http/forwarded"),
     *("http/framing", "http/sealed_grant", "http/thumb_request", "http/variant_rules"),
     *("identity/claims", "identity/published", "passthrough/hop_by_hop"),
@@ -47,7 +50,19 @@ ADAPTERS = {
     "aiocache": {"cache"},
     "redis": {"cache", "demo", "doctor", "redis"},
     "aiohttp": {
-        *("demo", "doctor", "fastpath", "http", "passthrough", "sessions", "standin", "upstream", "wiring", "workers"),
+        *(
+            "admin",
+            "demo",
+            "doctor",
+            "fastpath",
+            "http",
+            "passthrough",
+            "sessions",
+            "standin",
+            "upstream",
+            "wiring",
+            "workers",
+        ),
     },
 }
 """Which rooms know a library; no other does."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 from proxy.admin.history import STEP_S, History, Series
-from proxy.admin.status import Sample, Status
+from proxy.admin.status import Report, Sample
+from proxy.http.health import Health
 from proxy.observe.failures import Failures
 from proxy.observe.metrics import Metrics
 
@@ -17,10 +18,10 @@ _PREFIX = "thumb_proxy_"
 class Reporter:
     """Reads the metrics of one process, and remembers those of an hour."""
 
-    def __init__(self, metrics: Metrics, failures: Failures, troubles: Callable[[], Sequence[str]]) -> None:
+    def __init__(self, metrics: Metrics, failures: Failures, health: Health) -> None:
         self._metrics = metrics
         self._failures = failures
-        self._troubles = troubles
+        self._health = health
         self._started = time.monotonic()
         self._history = History(self._started)
 
@@ -30,12 +31,13 @@ class Reporter:
             await asyncio.sleep(STEP_S)
             self._history.remember(time.monotonic(), self._counters())
 
-    def status(self, *, is_ready: bool) -> Status:
+    def report(self) -> Report:
         """Tell how this process is now."""
         now = time.monotonic()
-        return Status(
-            is_ready=is_ready,
-            troubles=tuple(self._troubles()),
+        return Report(
+            is_ready=self._health.is_ready,
+            troubles=tuple(self._health.troubles()),
+            metrics=self._metrics.exposition(),
             uptime_s=now - self._started,
             span_s=self._history.span_s(now),
             rises=tuple(_sample(series, rise) for series, rise in self._history.rises(self._counters()).items()),

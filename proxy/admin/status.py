@@ -1,4 +1,4 @@
-"""What the status page is told: of each process, and of all workers together."""
+"""What each process tells of itself, and what the status page tells of all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from proxy.observe.failures import Failure
 from proxy.settings import Settings
+from proxy.version import full_version
 
 FAILURES = 50
 """How many of the last failures are told."""
@@ -24,11 +25,13 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
     value: float
 
 
-class Status(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True):
     """How one process is."""
 
     is_ready: bool
     troubles: tuple[str, ...] = ()
+    metrics: bytes = b""
+    """In Prometheus' text format."""
     uptime_s: float = 0.0
     span_s: float = 0.0
     """How far back `rises` reach, an hour at most."""
@@ -56,21 +59,21 @@ class Page(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
 
 
-def page(version: str, settings: Settings, statuses: Mapping[int, Status | None]) -> Page:
+def page(settings: Settings, reports: Mapping[int, Report | None]) -> Page:
     """Put together what all processes tell."""
-    heard = {number: status for number, status in statuses.items() if status is not None}
-    failures = sorted((failure for status in heard.values() for failure in status.failures), key=_at, reverse=True)
+    heard = {number: report for number, report in reports.items() if report is not None}
+    failures = sorted((failure for report in heard.values() for failure in report.failures), key=_at, reverse=True)
     return Page(
-        version=version,
-        workers={number: number in heard and heard[number].is_ready for number in statuses},
-        uptime_s=max((status.uptime_s for status in heard.values()), default=0.0),
-        troubles=tuple(dict.fromkeys(trouble for status in heard.values() for trouble in status.troubles)),
-        span_s=max((status.span_s for status in heard.values()), default=0.0),
-        rises=tuple(_sums(sample for status in heard.values() for sample in status.rises)),
+        version=full_version(),
+        workers={number: number in heard and heard[number].is_ready for number in reports},
+        uptime_s=max((report.uptime_s for report in heard.values()), default=0.0),
+        troubles=tuple(dict.fromkeys(trouble for report in heard.values() for trouble in report.troubles)),
+        span_s=max((report.span_s for report in heard.values()), default=0.0),
+        rises=tuple(_sums(sample for report in heard.values() for sample in report.rises)),
         gauges=tuple(
             Sample(sample.name, {**sample.labels, "worker": str(number)}, sample.value)
-            for number, status in heard.items()
-            for sample in status.gauges
+            for number, report in heard.items()
+            for sample in report.gauges
         ),
         failures=tuple(failures[:FAILURES]),
         settings=shown(settings),
