@@ -114,7 +114,7 @@ function failures({ failures: last }) {
   if (!last.length) return [element("p", "None since the start.", "dim")];
   return last.map((each) => {
     const when = new Date(each.at * 1000).toLocaleString();
-    const facts = ["route", "status", "code", "correlation_id", "request_id", "file", "visitor"]
+    const facts = ["storage", "route", "status", "code", "correlation_id", "request_id", "file", "visitor"]
       .filter((name) => each[name] !== null && each[name] !== "")
       .map((name) => `${name} ${each[name]}`);
     const about = element("p", [element("b", each.category), ` ${each.reason}`]);

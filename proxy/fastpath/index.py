@@ -21,9 +21,10 @@ from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
 from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
-from proxy.domain.model import Picture, SessionRef
+from proxy.domain.model import Picture, SessionRef, Source
 from proxy.domain.response_fields import Handling
 from proxy.fastpath.date_field import DateField
+from proxy.fastpath.disk_hits import DiskHits
 from proxy.fastpath.entry import (
     TIERS,
     FinishedAnswer,
@@ -85,6 +86,7 @@ class FastPath:
         self._recalled: LRUCache[str, int] = LRUCache(RECALLED)
         """The memory tier's version when a picture was last recalled, by its key."""
         self._eviction: FairEviction[Key] = FairEviction(clock.timer)
+        self._disk_hits = DiskHits(self._stands, self._memory, clock)
 
     @property
     def size_bytes(self) -> int:
@@ -104,7 +106,7 @@ class FastPath:
         if known.shown is not None:
             picture = known.picture() if known.picture is not None else None
             if picture is None:
-                return None
+                return self._disk_hits.answer(known) if known.stored is not None else None
             body = picture.body
         now = self._now()
         is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
@@ -124,6 +126,7 @@ class FastPath:
     async def recall(self, known: FinishedAnswer) -> Recalled | None:
         """Bring the picture of such a request, or None when it has to go the long way."""
         started, key = time.perf_counter(), known.picture_key
+        is_again = key in self._recalled
         ttl_s = self._ttl_s if self._comes_again(key) else 0.0
         found = await self._tiers.find(key, (Picture,), lambda _: ttl_s)
         if self._finished.get(known.key) is not known or not self._stands(known, self._now()):
@@ -131,6 +134,7 @@ class FastPath:
         if found is None or not known.show(found[0]):
             self._drop(known.key)
             return None
+        known.stored = self._tiers.stored(key) if is_again and found[1] is Source.DISK else None
         return Recalled(known, found[0], known.provenance(found[1]), time.perf_counter() - started)
 
     def give(self, recalled: Recalled) -> Wire:

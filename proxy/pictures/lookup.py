@@ -24,7 +24,8 @@ from proxy.pictures.receipt import Receipt
 from proxy.pictures.revalidation import Revalidation
 from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.settings import PictureSettings
-from proxy.upstream.images import Arrival, Images
+from proxy.upstream.image_answer import Arrival
+from proxy.upstream.images import Images
 
 _SEEN = b"seen "
 """Before a version in a message; no entry begins like this."""

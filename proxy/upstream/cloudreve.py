@@ -13,6 +13,7 @@ from proxy.domain.freshness import fresh_until
 from proxy.domain.keys import picture_of
 from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind, Resolution
 from proxy.domain.ssrf import Origins
+from proxy.domain.storage_errors import Untrusted
 from proxy.observe.span import Kind, Observer
 from proxy.settings import CloudreveSettings, GrantSettings
 from proxy.upstream.answers import Link, lacks_user, read_thumb, read_whoami
@@ -166,9 +167,7 @@ def _headers(credentials: Credentials) -> dict[str, str]:
     headers = {"Accept": "application/json"}
     if credentials.bearer is not None:
         headers["Authorization"] = f"Bearer {credentials.bearer}"
-    if credentials.ticket is not None:
-        headers["X-Cr-Purchase-Ticket"] = credentials.ticket
-    return headers
+    return headers | dict(credentials.fields)
 
 
 def translated(error: TimeoutError | aiohttp.ClientError) -> ProxyError:
@@ -177,6 +176,10 @@ def translated(error: TimeoutError | aiohttp.ClientError) -> ProxyError:
         return Unreachable("No connection to upstream in time.")
     if isinstance(error, TimeoutError):
         return TooSlow("Upstream did not answer in time.")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return Untrusted("The certificate of upstream is not trusted.")
+    if isinstance(error, aiohttp.ClientSSLError):
+        return Unreachable("Upstream does not speak TLS as it should.")
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientOSError)):
         return Unreachable("The connection to upstream failed.")
     return UpstreamError("Upstream broke its answer off or broke HTTP.")

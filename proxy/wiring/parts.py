@@ -53,6 +53,7 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images
 from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
+from proxy.upstream.trust import trust
 from proxy.wiring.disk import open_disk, share_work
 from proxy.wiring.first_contact import try_out
 from proxy.wiring.redis_usage import watched_usage
@@ -203,7 +204,7 @@ class Parts:
         """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""
         return await self.stack.enter_async_context(
             aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, **connector),
+                connector=aiohttp.TCPConnector(limit=0, ssl=trust(self.settings.cloudreve.ca_file), **connector),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 headers={"User-Agent": "thumb-proxy"},

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from signal import Signals
 from socket import socket
 
 import structlog
@@ -60,6 +60,7 @@ from proxy.wiring.infos import info_search, infos
 from proxy.wiring.observation import failures, observer, request_log, status_routes
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
+from proxy.wiring.stop_signals import stopped_by
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -85,24 +86,13 @@ class Running:
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; then take no more, finish what is under way, and leave."""
-    stopped: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-    _stop_at(signal.SIGTERM, stopped, settings.server.drain_s)
-    _stop_at(signal.SIGINT, stopped, 0.0)  # Ctrl-C: whoever sits there does not want to wait
+    # Ctrl-C ends at once: whoever sits at a terminal does not want to wait.
+    stopped = stopped_by({Signals.SIGTERM: settings.server.drain_s, Signals.SIGINT: 0.0})
     async with running(settings) as gateway:
         _log.info("serving", host=settings.server.host, port=gateway.port, admin_port=gateway.admin_port)
         drain_s = await stopped
         _log.info("draining")
         await gateway.drain(drain_s)
-
-
-def _stop_at(number: signal.Signals, stopped: asyncio.Future[float], drain_s: float) -> None:
-    """Resolve the future at the first signal, to the seconds for which requests are still taken."""
-
-    def stop() -> None:
-        if not stopped.done():
-            stopped.set_result(drain_s)
-
-    stopped.get_loop().add_signal_handler(number, stop)
 
 
 @asynccontextmanager

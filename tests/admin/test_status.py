@@ -42,7 +42,7 @@ async def front(cloudreve: StandIn) -> AsyncIterator[Front]:
 
 def failure(at: float) -> Failure:
     """Make one."""
-    return Failure(at, 1, "upstream", "It broke.", None, "", None, None, None, None, None, None)
+    return Failure(at, 1, "upstream", "It broke.", None, "", "", None, None, None, None, None, None)
 
 
 def test_no_secret_is_shown() -> None:
