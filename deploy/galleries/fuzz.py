@@ -87,10 +87,11 @@ async def fuzz(cloudreve: StandIn, gateway: Gateway, bodies: Sequence[bytes], co
 
 def row(findings: Findings, count: int) -> Row:
     """Say what has come of it."""
+    grown_mib = findings.grown_bytes / 1024 / 1024
     shown = ", ".join(f"{number} {what}" for what, number in findings.shown.most_common())
     return Row(
         f"{count} broken pictures, encoder killed {findings.killed} times and stopped {findings.stopped} times",
-        f"{len(findings.differing)} failed for their format, grown by {findings.grown_bytes / 1024 / 1024:.1f} MiB in the second half",
+        f"{len(findings.differing)} failed for their format, grown by {grown_mib:.1f} MiB in the second half",
         shown,
         goal="none, and no growth",
         is_reached=findings.is_good,

@@ -49,6 +49,6 @@ def _confined(pids: Sequence[int]) -> list[Finding]:
             status = Path(f"/proc/{pid}/status").read_text()
             if "Seccomp:\t2" in status:
                 return [Finding(Verdict.OK, "encoders", "They may compute, and nothing else (seccomp).")]
-            text = "Limits alone confine them: there is no libseccomp. On Debian and Ubuntu: apt-get install libseccomp2"
+            text = "Limits alone confine them. libseccomp does more: on Debian and Ubuntu apt-get install libseccomp2"
             return [Finding(Verdict.ADVICE, "encoders", text)]
     return []
