@@ -13,6 +13,8 @@ from socket import socket
 import structlog
 from aiohttp import web
 
+from proxy import __version__
+from proxy.admin.reporter import Reporter
 from proxy.coalesce.deadline import Countdown
 from proxy.domain.seal import Sealer
 from proxy.domain.sniff import SNIFF_BYTES, media_type
@@ -36,6 +38,7 @@ from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import SealedUrls
 from proxy.http.thumb import Thumbs
+from proxy.observe.failures import Failures
 from proxy.observe.metrics import Metrics
 from proxy.passthrough.changes import Changes
 from proxy.passthrough.client import UpstreamClient, passage
@@ -49,11 +52,12 @@ from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
+from proxy.version import commit
 from proxy.wiring.changes import change_feed, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.first_contact import greet
 from proxy.wiring.infos import info_search, infos
-from proxy.wiring.observation import observer, request_log
+from proxy.wiring.observation import failures, observer, request_log, status_routes
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
 from proxy.wiring.stop_signals import stopped_by
@@ -71,6 +75,7 @@ class Running:
     health: Health
     metrics: Metrics
     hits: FastPath
+    reporter: Reporter
 
     async def drain(self, seconds: float) -> None:
         """Take requests a while longer, but say to everybody who listens that they should go elsewhere."""
@@ -104,20 +109,25 @@ async def running(
     settings = with_sign_outs_kept(settings)
     async with AsyncExitStack() as stack:
         leaving = Countdown(settings.server.shutdown_s)
-        metrics = Metrics()
-        parts = Parts(settings, clock or Clock(), metrics, observer(settings, metrics), Health(), stack, leaving)
+        metrics, health, failed = Metrics(), Health(), failures(stack)
+        metrics.build(__version__, commit())
+        parts = Parts(settings, clock or Clock(), metrics, observer(settings, metrics), health, stack, leaving)
         parts.metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
-        composer = _Composer(parts)
+        reporter = Reporter(metrics, failed, health)
+        await parts.background(reporter.follow())
+        composer = _Composer(parts, failed)
         site, hits = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         servers = await Servers.tried(settings, stack)
-        admin_port = await servers.admin(site.admin_application()) if sockets is None else 0
+        admin_port = (
+            await servers.admin(site.admin_application(status_routes(settings, reporter))) if sockets is None else 0
+        )
         connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
         await parts.background(connection_limits.watch())
         port = await servers.visitors(site.application(), hits, connection_limits, sockets)
         parts.health.is_ready = True
         try:
-            yield Running(port, admin_port, parts.health, parts.metrics, hits)
+            yield Running(port, admin_port, health, metrics, hits, reporter)
         finally:
             parts.health.is_ready = False
             leaving.begin()
@@ -128,6 +138,7 @@ class _Composer:
     """Puts the web side onto the parts."""
 
     parts: Parts
+    failures: Failures
 
     async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath]:
         """Build everything."""
@@ -140,6 +151,8 @@ class _Composer:
         )
         await greet(cloudreve)
         await self.parts.background(cloudreve.breaker.watch())
+        breaker, about = cloudreve.breaker, "1 while Cloudreve answers, 0 in an outage"
+        self.parts.metrics.watch("cloudreve_up", about, lambda: float(not breaker.is_open))
         tiers, distributed, shared_values, change_log = await self.parts.tiers()
         sign_outs = await self.parts.sign_outs(tiers)
         feed = await change_feed(self.parts, tiers, change_log, sign_outs)
@@ -193,7 +206,7 @@ class _Composer:
             *more,
             *([] if passthrough else self._greeting(more)),
         ]
-        log = request_log(settings, identifier, cookies, request_origin, self.parts.stack)
+        log = request_log(settings, identifier, cookies, request_origin, self.failures)
         parts, fallback = self.parts, self._fallback()
         site = Applications(parts.metrics, parts.observer, log, parts.health, cookies, passthrough, fallback, routes)
         return site, hits
