@@ -10,7 +10,7 @@ same it need not be asked; it is each second, which also keeps what is hot from 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import lru_cache, partial
 from weakref import ref
@@ -24,6 +24,7 @@ from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
 from proxy.domain.model import Grant, Picture, Source
 from proxy.domain.response_fields import Handling
+from proxy.domain.tags import Tag
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.disk_hits import DiskHits
 from proxy.fastpath.entry import (
@@ -154,6 +155,18 @@ class FastPath:
         self._epoch += 1
         self._finished.clear()
         self._eviction.clear()
+
+    def drop(self, tags: Collection[Tag]) -> list[str]:
+        """Forget the answers that rest on one of these tags.
+
+        Gives the key of the picture that each has shown; empty for none, and for one that another answer shows as well.
+        """
+        wanted = frozenset(tags)
+        ended = [known for known in self._finished.values() if not wanted.isdisjoint(known.decision.tags)]
+        for known in ended:
+            self._drop(known.key)
+        others = {known.decision.grant.picture for known in self._finished.values()}
+        return ["" if known.decision.grant.picture in others else known.picture_key for known in ended]
 
     def offer(self, asked: PendingRequest, request: web.Request, response: web.StreamResponse) -> None:
         """Remember an answer that has been given, if the next equal request may have it too."""

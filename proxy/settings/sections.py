@@ -81,10 +81,11 @@ class ServerSettings(Section):
 
 
 class AdminSettings(Section):
-    """Where metrics and health are shown."""
+    """Where metrics and health are shown, and orders are taken."""
 
     host: Host = "127.0.0.1"
     port: Port = 9090
+    token: Annotated[Secret | None, Field(description="a text that orders have to bring, such as POST /purge")] = None
 
 
 class CloudreveSettings(Section):

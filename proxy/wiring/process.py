@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from signal import Signals
 from socket import socket
 
@@ -23,6 +24,7 @@ from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Keys
 from proxy.gateway import Bounds, Gateway
 from proxy.grants.authorise import Authoriser
+from proxy.grants.purge import purged
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Applications
 from proxy.http.connection_limits import ConnectionLimits
@@ -34,6 +36,7 @@ from proxy.http.greeting import Greeting
 from proxy.http.health import Health
 from proxy.http.info import ThumbInfo
 from proxy.http.negotiation import Negotiation
+from proxy.http.orders import Orders
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import SealedUrls
@@ -53,7 +56,7 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
 from proxy.version import commit
-from proxy.wiring.changes import change_feed, share_owners
+from proxy.wiring.changes import change_feed, drop_purged, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.first_contact import greet
 from proxy.wiring.infos import info_search, infos
@@ -116,12 +119,11 @@ async def running(
         reporter = Reporter(metrics, failed, health)
         await parts.background(reporter.follow())
         composer = _Composer(parts, failed)
-        site, hits = await composer.site(routes)
+        site, hits, orders = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         servers = await Servers.tried(settings, stack)
-        admin_port = (
-            await servers.admin(site.admin_application(status_routes(settings, reporter))) if sockets is None else 0
-        )
+        admin = site.admin_application([*status_routes(settings, reporter), *orders.routes()])
+        admin_port = await servers.admin(admin) if sockets is None else 0
         connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
         await parts.background(connection_limits.watch())
         port = await servers.visitors(site.application(), hits, connection_limits, sockets)
@@ -140,7 +142,7 @@ class _Composer:
     parts: Parts
     failures: Failures
 
-    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath]:
+    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath, Orders]:
         """Build everything."""
         settings = self.parts.settings
         origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
@@ -209,7 +211,8 @@ class _Composer:
         log = request_log(settings, identifier, cookies, request_origin, self.failures)
         parts, fallback = self.parts, self._fallback()
         site = Applications(parts.metrics, parts.observer, log, parts.health, cookies, passthrough, fallback, routes)
-        return site, hits
+        await drop_purged(self.parts, feed, hits, tiers)
+        return site, hits, Orders(settings.admin, partial(purged, feed))
 
     def _greeting(self, more: Sequence[web.RouteDef]) -> list[web.RouteDef]:
         site = next(iter(self.parts.settings.cloudreve.public_origins), None)

@@ -11,6 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from proxy.admin.routes import routes
 from proxy.admin.status import Page, Report, page
 from proxy.http.health import healthz, plain
+from proxy.http.orders import Orders
+from proxy.http.problems import problems
 from proxy.settings import Settings
 from proxy.workers.merged_metrics import merged
 
@@ -21,19 +23,21 @@ Roll = Callable[[], Awaitable[Mapping[int, Report | None]]]
 class AdminPort:
     """Shows all workers' health, status and metrics."""
 
-    def __init__(self, roll: Roll, settings: Settings) -> None:
+    def __init__(self, roll: Roll, settings: Settings, orders: Orders | None = None) -> None:
         self._roll = roll
         self._settings = settings
+        self._orders = orders
 
     def application(self) -> web.Application:
         """Make it."""
-        app = web.Application()
+        app = web.Application(middlewares=[problems])
         app.add_routes(
             [
                 web.get("/metrics", self._show_metrics),
                 web.get("/healthz", healthz),
                 web.get("/readyz", self._readyz),
                 *routes(self._page),
+                *(self._orders.routes() if self._orders is not None else ()),
             ]
         )
         return app

@@ -27,6 +27,7 @@ from proxy.wiring.stop_signals import stopped_by
 from proxy.workers.admin_port import AdminPort
 from proxy.workers.channel import Channel
 from proxy.workers.listen_socket import ListenSocket
+from proxy.workers.orders import orders
 from proxy.workers.worker import work
 
 ANSWER_S = 2.0
@@ -159,8 +160,9 @@ async def serve(settings: Settings) -> None:
     stopped = stopped_by({signal.SIGTERM: 0.0, signal.SIGINT: 0.0})
     async with AsyncExitStack() as stack:
         listen_socket = stack.enter_context(closing(ListenSocket(settings.server.host, settings.server.port)))
-        workers = WorkerPool(_with_one_seal(_with_one_state(settings, stack)), listen_socket)
-        admin_port = await _listen(AdminPort(workers.roll, settings), settings, stack)
+        shared = _with_one_seal(_with_one_state(settings, stack))
+        workers = WorkerPool(shared, listen_socket)
+        admin_port = await _listen(AdminPort(workers.roll, settings, orders(shared, stack)), settings, stack)
         _log.info("serving", workers=settings.server.workers, port=listen_socket.port, admin_port=admin_port)
         keeping = asyncio.create_task(workers.keep())
         both: set[asyncio.Future[Any]] = {keeping, stopped}

@@ -216,7 +216,7 @@ async def test_browsers_of_users_ask_again_soon_while_visitors_of_a_share_need_n
     front = await house.open(grants={"browser_s": 30.0, "renew_s": 0.0})
     token = cloudreve.token(life_s=7200)
     assert [(await front.ask(ONE, token)).max_age_s for _ in range(5)] == [30] * 5
-    assert all((await front.ask(in_share(cloudreve))).max_age_s > 3500 for _ in range(5))
+    assert min([(await front.ask(in_share(cloudreve))).max_age_s for _ in range(5)]) > 3500
     house.hours.pass_by(3565)
-    assert all((await front.ask(ONE, token)).max_age_s < 30 for _ in range(3))
+    assert max([(await front.ask(ONE, token)).max_age_s for _ in range(3)]) < 30
     assert cloudreve.calls.count("resolve") == 2
