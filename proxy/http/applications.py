@@ -55,9 +55,9 @@ class Applications:
             app.on_shutdown.append(self._passthrough.hang_up)
         return app
 
-    def admin_application(self) -> web.Application:
+    def admin_application(self, more: Iterable[web.RouteDef] = ()) -> web.Application:
         """Make the operators' side."""
-        return _application([web.get("/metrics", self._show_metrics), *self._health.routes()], _complete)
+        return _application([web.get("/metrics", self._show_metrics), *self._health.routes(), *more], _complete)
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
@@ -19,8 +19,9 @@ Roll = Callable[[], Awaitable[Mapping[int, Report | None]]]
 class AdminPort:
     """Shows all workers' health and metrics."""
 
-    def __init__(self, roll: Roll) -> None:
+    def __init__(self, roll: Roll, more: Sequence[web.RouteDef] = ()) -> None:
         self._roll = roll
+        self._more = more
 
     def application(self) -> web.Application:
         """Make it."""
@@ -30,6 +31,7 @@ class AdminPort:
                 web.get("/metrics", self._show_metrics),
                 web.get("/healthz", healthz),
                 web.get("/readyz", self._readyz),
+                *self._more,
             ]
         )
         return app
