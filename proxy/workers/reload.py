@@ -26,7 +26,8 @@ class Reload:
 
     def __init__(self, reread: Callable[[], Settings], settings: Settings) -> None:
         self._reread = reread
-        self._settings = settings
+        self.settings = settings
+        """Those wished for last."""
         self._is_wanted = asyncio.Event()
 
     def listen(self) -> None:
@@ -40,11 +41,11 @@ class Reload:
     def ask(self) -> list[str]:
         """Read the configuration and wish for it; give the keys that keep their values, or raise ConfigError."""
         settings = self._reread()
-        kept = [key for key in FIXED if _value(settings, key) != _value(self._settings, key)]
+        kept = [key for key in FIXED if _value(settings, key) != _value(self.settings, key)]
         server = settings.server.model_copy(
-            update={"host": self._settings.server.host, "port": self._settings.server.port}
+            update={"host": self.settings.server.host, "port": self.settings.server.port}
         )
-        self._settings = settings.model_copy(update={"server": server, "admin": self._settings.admin})
+        self.settings = settings.model_copy(update={"server": server, "admin": self.settings.admin})
         self._is_wanted.set()
         if kept:
             _log.warning("these settings cannot change at run time", keys=kept, advice="restart for them")
@@ -54,7 +55,7 @@ class Reload:
         """Wait for a wish."""
         await self._is_wanted.wait()
         self._is_wanted.clear()
-        return self._settings
+        return self.settings
 
     def _on_signal(self) -> None:
         try:

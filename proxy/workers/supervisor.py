@@ -12,11 +12,11 @@ from typing import Any, Self
 import structlog
 from aiohttp import web
 
+from proxy.admin.status import Report
 from proxy.http.server import Runner
 from proxy.settings import ServerSettings, Settings
 from proxy.wiring.stop_signals import stopped_by
 from proxy.workers.admin_port import AdminPort
-from proxy.workers.channel import Report
 from proxy.workers.common_state import CommonState
 from proxy.workers.listen_socket import ListenSocket
 from proxy.workers.reload import Reload
@@ -41,7 +41,7 @@ class Supervisor:
         self._stack = AsyncExitStack()
         self._pool: WorkerPool | None = None
         self._keeping: asyncio.Task[None] | None = None
-        self._longest_s = 0.0
+        self._settings: Settings | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -72,7 +72,7 @@ class Supervisor:
             if not self._keeping.done():
                 _log.info("draining")
                 self._visitors.close()  # the workers have it open for as long as they take visitors
-                await _finished(self._pool, self._keeping, self._longest_s)
+                await _finished(self._pool, self._keeping, self._newest().server)
             await self._keeping
 
     async def exchange(self, settings: Settings, stopped: asyncio.Future[float]) -> bool:
@@ -102,18 +102,21 @@ class Supervisor:
         return pool, asyncio.create_task(pool.keep())
 
     def _take(self, pool: WorkerPool, keeping: asyncio.Task[None], settings: Settings) -> None:
-        self._pool, self._keeping, self._longest_s = pool, keeping, _longest_s(settings.server)
+        self._pool, self._keeping, self._settings = pool, keeping, settings
 
     def _let_go(self, pool: WorkerPool, keeping: asyncio.Task[None]) -> None:
-        task = asyncio.create_task(_finished(pool, keeping, self._longest_s))
+        task = asyncio.create_task(_finished(pool, keeping, self._newest().server))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+
+    def _newest(self) -> Settings:
+        return self._settings if self._settings is not None else self._reload.settings
 
     async def _roll(self) -> Mapping[int, Report | None]:
         return await self._pool.roll() if self._pool is not None else {}
 
     async def _listen(self) -> int:
-        application = AdminPort(self._roll, [self._reload.route()]).application()
+        application = AdminPort(self._roll, self._newest, [self._reload.route()]).application()
         runner = Runner(application, access_log=None, handler_cancellation=True)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
@@ -135,10 +138,10 @@ async def serve(settings: Settings, reload: Reload) -> None:
         await supervisor.run(stopped)
 
 
-async def _finished(pool: WorkerPool, keeping: asyncio.Task[None], longest_s: float) -> None:
+async def _finished(pool: WorkerPool, keeping: asyncio.Task[None], server: ServerSettings) -> None:
     """Let workers finish what is under way, and end those that take too long."""
     pool.leave()
-    await asyncio.wait({keeping}, timeout=longest_s)
+    await asyncio.wait({keeping}, timeout=_longest_s(server))
     pool.kill()
     await asyncio.gather(keeping, return_exceptions=True)
 

@@ -12,8 +12,9 @@ from multiprocessing.context import SpawnProcess
 import structlog
 from msgspec.structs import replace
 
+from proxy.admin.status import Report
 from proxy.settings import Settings
-from proxy.workers.channel import Channel, Report
+from proxy.workers.channel import Channel
 from proxy.workers.listen_socket import ListenSocket
 from proxy.workers.worker import work
 
