@@ -157,12 +157,8 @@ class FastPath:
         self._eviction.clear()
 
     def drop(self, tags: Collection[Tag]) -> list[str]:
-        """Forget the answers that rest on one of these tags.
-
-        Gives the key of the picture that each has shown; empty for none, and for one that another answer shows as well.
-        """
-        wanted = frozenset(tags)
-        ended = [known for known in self._finished.values() if not wanted.isdisjoint(known.decision.tags)]
+        """Forget the answers that rest on one of these tags; give their pictures' keys, empty for others' as well."""
+        ended = [known for known in self._finished.values() if not {*tags}.isdisjoint(known.decision.tags)]
         for known in ended:
             self._drop(known.key)
         others = {known.decision.grant.picture for known in self._finished.values()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
@@ -11,7 +11,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from proxy.admin.routes import routes
 from proxy.admin.status import Page, Report, page
 from proxy.http.health import healthz, plain
-from proxy.http.orders import Orders
 from proxy.http.problems import problems
 from proxy.settings import Settings
 from proxy.workers.merged_metrics import merged
@@ -23,10 +22,11 @@ Roll = Callable[[], Awaitable[Mapping[int, Report | None]]]
 class AdminPort:
     """Shows all workers' health, status and metrics."""
 
-    def __init__(self, roll: Roll, settings: Settings, orders: Orders | None = None) -> None:
+    def __init__(self, roll: Roll, settings: Callable[[], Settings], more: Sequence[web.RouteDef] = ()) -> None:
         self._roll = roll
         self._settings = settings
-        self._orders = orders
+        """Those of the newest configuration."""
+        self._more = more
 
     def application(self) -> web.Application:
         """Make it."""
@@ -36,8 +36,8 @@ class AdminPort:
                 web.get("/metrics", self._show_metrics),
                 web.get("/healthz", healthz),
                 web.get("/readyz", self._readyz),
+                *self._more,
                 *routes(self._page),
-                *(self._orders.routes() if self._orders is not None else ()),
             ]
         )
         return app
@@ -58,4 +58,4 @@ class AdminPort:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _page(self) -> Page:
-        return page(self._settings, await self._roll())
+        return page(self._settings(), await self._roll())
