@@ -72,13 +72,15 @@ give_up() {
   exit 1
 }
 
-# find_python: prints the newest Python here that is new enough and can make virtual environments.
+# find_python: prints the newest Python here that is new enough and can make virtual environments. For a project outside of
+# home directories those of the system come first: a service runs it, which may not read what lies in somebody's home.
 find_python() {
-  local python able=
+  local python able='' PATH=$PATH
+  case $root in /root/* | /home/*) ;; *) PATH=/usr/local/bin:/usr/bin:$PATH ;; esac
   for python in python3.13 python3.12 python3.11 python3; do
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
     if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-      echo "$python"
+      command -v "$python"
       return
     fi
     able=$python

@@ -26,10 +26,14 @@ BAD_CONFIGURATION = 2
 
 _STDERR = 2
 _COMMIT = Path(__file__).with_name("commit.txt")
+_DEFAULTS = (Path(__file__).with_name("default.toml"), Path(__file__).parents[1] / "config" / "default.toml")
+"""Every setting with its default: as `deploy/build` puts it into a wheel, and in a work tree."""
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="TOML file with the settings; see config/default.toml."),
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="TOML file with the settings; `thumb-proxy settings` shows all of them."
+    ),
 ]
 CloudreveUrl = Annotated[
     str | None,
@@ -155,6 +159,12 @@ def check(
     findings = asyncio.run(examination.examine(settings, uri))
     finding.show(findings, Console())
     raise typer.Exit(PROBLEMS if finding.has_problems(findings) else 0)
+
+
+@_cli.command()
+def settings() -> None:
+    """Print a configuration file with every setting, its default and what it does."""
+    typer.echo(next(path for path in _DEFAULTS if path.exists()).read_text(encoding="utf-8"), nl=False)
 
 
 def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:

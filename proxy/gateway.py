@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from proxy.coalesce.deadline import deadline
 from proxy.domain.client import client_of
 from proxy.domain.errors import GrantRejected, Unreachable
-from proxy.domain.model import Grant, PictureRequest, Source, ThumbRequest, Visitor
+from proxy.domain.model import Grant, Identity, PictureRequest, Source, ThumbRequest, Visitor
 from proxy.domain.storage_errors import NotMade, NotStored
 from proxy.grants.authorise import Authorised, Authoriser
-from proxy.grants.lookup import Granted, Grants
+from proxy.grants.lookup import FoundGrant, Granted, Grants
 from proxy.identity.identify import Identifier
-from proxy.pictures.respond import Answer, Answers
+from proxy.observe.span import Observer
+from proxy.pictures.infos import InfoAnswer, Infos
+from proxy.pictures.respond import Answer, Answers, Note
+
+A = TypeVar("A", Answer, InfoAnswer)
+Give = Callable[[Identity, FoundGrant, PictureRequest, Note], Awaitable[A]]
+"""What is given to a visitor who holds a grant."""
 
 STORED_AFTER_S = (0.0, 0.2, 0.5, 1.0, 2.0)
 """The pauses before a picture is asked for that was just granted: its storage may not have it yet."""
@@ -23,22 +31,38 @@ MADE_AGAIN = 2
 
 
 class Gateway:
-    """Answers a request for a thumbnail within the deadline."""
+    """Answers a request for a thumbnail, or for what is known of it, within the deadline."""
 
     def __init__(
-        self, identifier: Identifier, authoriser: Authoriser, grants: Grants, answers: Answers, deadline_s: float
+        self,
+        identifier: Identifier,
+        authoriser: Authoriser,
+        grants: Grants,
+        answers: Answers,
+        infos: Infos,
+        observer: Observer,
+        deadline_s: float,
     ) -> None:
         self._identifier = identifier
         self._authoriser = authoriser
         self._grants = grants
         self._answers = answers
+        self._infos = infos
+        self._observer = observer
         self._deadline_s = deadline_s
 
     async def answer(self, request: ThumbRequest) -> Answer:
         """Show the picture to whom Cloudreve grants it; raise a ProxyError to everybody else."""
+        return await self._answered(request, self._answers.give)
+
+    async def info(self, request: ThumbRequest) -> InfoAnswer:
+        """Tell of the picture to whom Cloudreve grants it; raise a ProxyError to everybody else."""
+        return await self._answered(request, self._infos.give)
+
+    async def _answered(self, request: ThumbRequest, give: Give[A]) -> A:
         async with deadline(self._deadline_s):
-            visitor = await self._identifier.identify(request.credentials, request.uri, request.client)
-            answer = await self._show(visitor, request)
+            visitor = await self._identified(request)
+            answer = await self._show(visitor, request, give)
         is_askers_own = request.credentials.bearer is None and not request.uri.is_absolute
         if visitor.session is None and not is_askers_own:
             return answer
@@ -48,35 +72,47 @@ class Gateway:
     async def grant(self, request: ThumbRequest) -> Granted:
         """Give Cloudreve's leave alone, to be used later; a bridge over an outage is none."""
         async with deadline(self._deadline_s):
-            visitor = await self._identifier.identify(request.credentials, request.uri, request.client)
-            visitor, request, found = await self._authoriser.authorise(visitor, request)
+            visitor = await self._identified(request)
+            visitor, request, found = await self._authorised(visitor, request)
         if found.source is Source.STALE:
             raise Unreachable("Cloudreve does not answer at the moment.")
         return Granted(visitor.identity, request.uri, found, self._grants.remaining_s(found.grant))
 
-    async def _show(self, visitor: Visitor, request: ThumbRequest) -> Answer:
-        authorised = await self._authoriser.authorise(visitor, request)
+    async def _identified(self, request: ThumbRequest) -> Visitor:
+        with self._observer.span("identify") as span:
+            visitor = await self._identifier.identify(request.credentials, request.uri, request.client)
+            span.note(identity=visitor.identity.kind.value)
+            return visitor
+
+    async def _authorised(self, visitor: Visitor, request: ThumbRequest) -> Authorised:
+        with self._observer.span("authorise") as span:
+            authorised = await self._authoriser.authorise(visitor, request)
+            span.note(source=authorised.found.source.value, collapsed=authorised.found.collapsed)
+            return authorised
+
+    async def _show(self, visitor: Visitor, request: ThumbRequest, give: Give[A]) -> A:
+        authorised = await self._authorised(visitor, request)
         try:
-            return await self._answer(authorised)
+            return await self._answer(authorised, give)
         except GrantRejected:
             # The file was replaced or the signature ran out since: one new grant tells which.
             await self._grants.forget(authorised.visitor, authorised.request)
-            return await self._answer_new(await self._authoriser.authorise(visitor, request))
+            return await self._answer_new(await self._authorised(visitor, request), give)
 
-    async def _answer_new(self, authorised: Authorised) -> Answer:
+    async def _answer_new(self, authorised: Authorised, give: Give[A]) -> A:
         """Wait for a picture just granted: it may not be stored or made yet (docs/cloudreve.md, Storage elsewhere)."""
         error: GrantRejected = NotStored()
         for times, pause_s in enumerate(STORED_AFTER_S, start=1):
             await asyncio.sleep(pause_s)
             try:
-                return await self._answer(authorised)
+                return await self._answer(authorised, give)
             except GrantRejected as rejected:
                 error = rejected
             if not isinstance(error, NotStored | NotMade) or (isinstance(error, NotMade) and times >= MADE_AGAIN):
                 break
         raise self._answers.refused(authorised.found.grant, error) from error
 
-    async def _answer(self, authorised: Authorised) -> Answer:
+    async def _answer(self, authorised: Authorised, give: Give[A]) -> A:
         visitor, request, found = authorised
 
         async def note(grant: Grant, version: str) -> None:
@@ -84,4 +120,5 @@ class Gateway:
 
         client = client_of(visitor.identity, request.client)
         wanted = PictureRequest(request.variant, request.if_none_match, client)
-        return await self._answers.give(visitor.identity, found, wanted, note)
+        with self._observer.span("picture"):
+            return await give(visitor.identity, found, wanted, note)

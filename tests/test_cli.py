@@ -21,6 +21,7 @@ from proxy import __version__, cli
 from proxy.doctor import examination
 from proxy.doctor.finding import Finding, Verdict
 from proxy.settings import Settings
+from proxy.settings.sources import load
 
 COMMAND = [sys.executable, "-c", "from proxy.cli import main; main()"]
 SITE = ["--cloudreve-url", "http://127.0.0.1:1"]
@@ -48,7 +49,7 @@ def test_help_names_the_commands_and_the_exit_codes() -> None:
     assert plain(run().output) == text
 
 
-@pytest.mark.parametrize("command", ["serve", "demo", "check"])
+@pytest.mark.parametrize("command", ["serve", "demo", "check", "settings"])
 def test_every_command_explains_its_flags(command: str) -> None:
     """Each has at least a line of its own."""
     result = run(command, "--help")
@@ -72,6 +73,13 @@ def test_the_package_runs_as_the_command() -> None:
     """By `python -m proxy`."""
     shown = subprocess.run([sys.executable, "-m", "proxy", "--version"], capture_output=True, text=True, check=True)
     assert shown.stdout == f"thumb-proxy {__version__}\n"
+
+
+def test_every_setting_can_be_printed_and_what_is_printed_can_be_served(tmp_path: Path) -> None:
+    """A pip install has no other place for them; the help of --config leads there."""
+    (tmp_path / "all.toml").write_text(run("settings").stdout)
+    assert load(tmp_path / "all.toml").server.port == 8080
+    assert "thumb-proxy settings" in plain(run("serve", "--help").output)
 
 
 @pytest.mark.parametrize("command", ["serve", "check"])

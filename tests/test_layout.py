@@ -117,3 +117,43 @@ def test_modules_are_small_and_named_by_what_they_hold(module: Path) -> None:
     """A module that outgrows this holds two nouns; one without a noun holds anything."""
     assert len(module.read_text(encoding="utf-8").splitlines()) < 250
     assert module.stem not in {"utils", "util", "helpers", "common", "base", "misc"}
+
+
+def test_no_value_travels_on_a_request() -> None:
+    """What a step has found out it returns; what a response tells of its end is one typed value (`http/outcome.py`)."""
+    keys = {name for path in MODULES if "standin" not in path.parts for name in _keys(path)}
+    assert keys == {"http/outcome.py: ResponseKey"}
+
+
+def _keys(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr in {"RequestKey", "ResponseKey", "AppKey"}:
+            yield f"{path.relative_to(PROXY)}: {node.attr}"
+
+
+def test_private_names_of_libraries_are_known_in_one_module_each() -> None:
+    """In `*_private.py`, so that a new version of a library can break these alone."""
+    others = [path for path in MODULES if not path.stem.endswith("_private")]
+    own = {name for path in others for name in _defined(ast.parse(path.read_text(encoding="utf-8")))}
+    told = {f"{path.relative_to(PROXY)}: {name}" for path in others for name in _private(path) - own}
+    assert told == FOREIGN_TYPES
+
+
+FOREIGN_TYPES = {"upstream/decoding.py: _Decompress", "cache/disk_file.py: _Database"}
+"""Names that only annotations use."""
+
+
+def _defined(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.attr if isinstance(node, ast.Attribute) else node.id
+
+
+def _private(path: Path) -> set[str]:
+    """List the names with one underscore that a file uses or imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    names |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return {name for name in names if name.startswith("_") and not name.startswith("__")} - {"_asdict", "_replace"}

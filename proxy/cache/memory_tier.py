@@ -14,6 +14,7 @@ from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.fair_cache import FairCache
 from proxy.domain.client import Client
 from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal
+from proxy.domain.picture_info import PictureInfo
 
 LARGEST_SHARE = 4
 """An entry larger than this fraction of the bound is not kept: it would drive out too many others."""
@@ -21,6 +22,9 @@ LARGEST_SHARE = 4
 _SLOT_BYTES = 840
 """What an entry costs beside its texts and bytes: places in five hash tables, the expiry heap and the objects between.
 Measured on CPython 3.11 (`tests/cache/test_memory.py` measures again)."""
+
+_LOOK_BYTES = 300
+"""What size and colours of a picture take at most."""
 
 
 class _Slot(NamedTuple):
@@ -131,4 +135,6 @@ def _size_bytes(key: str, entry: Entry) -> int:
             texts = getsizeof(entry.correlation_id) + getsizeof(entry.message)
         case NoVariant():
             texts = getsizeof(entry.id) + getsizeof(entry.version)
+        case PictureInfo():
+            texts = getsizeof(entry.id) + getsizeof(entry.version) + getsizeof(entry.etag) + _LOOK_BYTES
     return _SLOT_BYTES + getsizeof(key) + texts

@@ -12,6 +12,7 @@ from proxy.domain.client import Client
 from proxy.domain.codec import decode
 from proxy.domain.keys import picture_key
 from proxy.domain.model import Entry, NoVariant, Picture, Source
+from proxy.domain.picture_info import PictureInfo
 from proxy.redis.leases import Claim
 
 A = TypeVar("A", bound=Entry)
@@ -189,4 +190,4 @@ class Tiers:
 
 def _belongs(entry: Entry, key: str) -> bool:
     """Tell whether this was written for this key, as far as that can be seen; a picture would be shown to others."""
-    return not isinstance(entry, (Picture, NoVariant)) or picture_key(entry.id) == key
+    return not isinstance(entry, (Picture, NoVariant, PictureInfo)) or picture_key(entry.id) == key

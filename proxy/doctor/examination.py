@@ -11,7 +11,7 @@ from proxy.doctor.picture import ThumbnailSteps, examine_picture
 from proxy.doctor.site import examine_site
 from proxy.doctor.store import examine_redis
 from proxy.domain.ssrf import Origins
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
@@ -42,7 +42,7 @@ async def _examine_way(
         return [Finding(Verdict.ADVICE, "picture", text)]
     site = settings.cloudreve
     origins = Origins(site.url, site.public_origins, site.image_hosts)
-    cloudreve = Cloudreve(trusted, clock, origins, Metrics(), site, settings.grants)
+    cloudreve = Cloudreve(trusted, clock, origins, Observer(), site, settings.grants)
     images = Images(trusted, guarded, origins, site)
     return await examine_picture(uri, ThumbnailSteps(settings, clock, origins, cloudreve, images))
 

@@ -38,7 +38,7 @@ async def examine_site(session: aiohttp.ClientSession, clock: Clock, settings: C
     try:
         pings = [await _ping(session, clock, settings) for _ in range(PINGS)]
     except _NotCloudreve as error:
-        return [Finding(Verdict.PROBLEM, "cloudreve", f"{settings.url} answers, but {error}.")]
+        return [Finding(Verdict.PROBLEM, "cloudreve", f"{settings.url} answers, but {error}")]
     except (aiohttp.ClientError, TimeoutError) as error:
         return [Finding(Verdict.PROBLEM, "cloudreve", f"{settings.url} cannot be reached: {_why(error, settings)}.")]
     version = pings[0][0]
@@ -65,7 +65,7 @@ def _read_version(response: aiohttp.ClientResponse, body: bytes) -> str:
     location = response.headers.get("Location")
     if location:
         raise _NotCloudreve(
-            f"redirects to {_origin(response.url, location)}; cloudreve.url has to be the final address"
+            f"redirects to {_origin(response.url, location)}; cloudreve.url has to be the final address."
         )
     raise _NotCloudreve(f"not as Cloudreve v4 does (HTTP {response.status}); is this the right host and port?")
 
@@ -82,7 +82,7 @@ def _why(error: Exception, settings: CloudreveSettings) -> str:
     """Say what went wrong without the library's message."""
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return "there is no host of this name"
+            return f"there is no host named {error.host}"
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             return "there is no TLS with a trusted certificate"
         case aiohttp.ClientConnectorError() if error.os_error.errno:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import statistics
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,6 +21,8 @@ from proxy.redis.client import PATIENCE, connect, place_of
 from proxy.settings.redis_url import RedisKind, RedisPlace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from proxy.settings import RedisSettings
 
 Client: TypeAlias = Redis | RedisCluster
@@ -41,7 +45,7 @@ async def examine_redis(settings: RedisSettings, workers: int = 1) -> list[Findi
             *await _server(client),
         ]
     except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
-        return [Finding(Verdict.PROBLEM, "redis", f"Redis cannot be used: {_why(error)}.")]
+        return [Finding(Verdict.PROBLEM, "redis", f"Redis cannot be used: {_sentence(_why(error))}")]
     finally:
         await client.aclose()
 
@@ -91,7 +95,7 @@ async def _writing(client: Client, settings: RedisSettings) -> Finding:
         has_it = await client.get(key) == b"check"
         await client.delete(key)
     except exceptions.ResponseError as error:
-        return Finding(Verdict.PROBLEM, "redis", f"Redis does not let the gateway write: {_why(error)}.")
+        return Finding(Verdict.PROBLEM, "redis", f"Redis does not let the gateway write: {_sentence(_why(error))}")
     if has_it:
         return Finding(Verdict.OK, "redis", f"Keys below {settings.namespace!r} can be written and read.")
     return Finding(Verdict.PROBLEM, "redis", "Redis loses what was just written: is it a proxy or a replica?")
@@ -130,27 +134,42 @@ def _limit(info: dict[str, Any]) -> Finding:
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (MasterNotFoundError, "no Sentinel answers that knows a server by the name in redis.url"),
     (exceptions.RedisClusterException, "none of the servers in redis.url answers as one of a cluster does"),
+    (socket.gaierror, "there is no host of the name in redis.url"),
+    (ssl.SSLError, "there is no TLS with a trusted certificate; without TLS redis.url begins with redis://"),
     (exceptions.AuthenticationError, "it does not accept the user name or password in redis.url"),
     (exceptions.BusyLoadingError, "it is still loading its data"),
     (exceptions.ReadOnlyError, "it is a read-only replica"),
     (exceptions.NoPermissionError, "the user in redis.url lacks the permission"),
     (exceptions.OutOfMemoryError, "its memory is full"),
+    (exceptions.InvalidResponse, "what answers there is no Redis; is the port in redis.url the right one?"),
     (exceptions.TimeoutError, f"no answer within {PATIENCE_S:g} s"),
     (TimeoutError, f"no answer within {PATIENCE_S:g} s"),
 )
 
 
-def _why(error: Exception) -> str:
+def _sentence(reason: str) -> str:
+    return reason if reason.endswith("?") else f"{reason}."
+
+
+def _why(error: BaseException) -> str:
     """Say what went wrong without the library's message, which may hold an address or a command."""
-    for kind, reason in _REASONS:
-        if isinstance(error, kind):
-            return reason
+    for one in _chain(error):  # over a unix socket redis-py wraps what the greeting meets
+        for kind, reason in _REASONS:
+            if isinstance(one, kind):
+                return reason
+        if isinstance(one, exceptions.ResponseError) and "DB index" in str(one):
+            return "it has no database of the number in redis.url"
+    for one in _chain(error):
+        if isinstance(one, OSError) and one.errno and one.errno > 0:
+            return os.strerror(one.errno).lower()
     if isinstance(error, exceptions.ConnectionError | OSError):
-        return _why_unconnected(error)
+        return "what answers at redis.url breaks the connection off; is it a Redis?"
     return f"it answers with an error ({type(error).__name__})"
 
 
-def _why_unconnected(error: BaseException) -> str:
-    behind = error if isinstance(error, OSError) else error.__cause__ or error.__context__
-    number = behind.errno if isinstance(behind, OSError) else None
-    return os.strerror(number).lower() if number and number > 0 else "no connection to the host in redis.url"
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Give an error and those that it came from."""
+    behind: BaseException | None = error
+    while behind is not None:
+        yield behind
+        behind = behind.__cause__ or behind.__context__

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 from typing import TypeAlias, assert_never
 
 import msgspec
 
 from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal, RefusalKind
+from proxy.domain.picture_info import Look, PictureInfo
 from proxy.domain.sniff import MEDIA_TYPES
 
 MAX_TEXT_CHARS = 200
@@ -46,8 +48,19 @@ class _NoVariant(msgspec.Struct, array_like=True, forbid_unknown_fields=True, ta
     is_final: bool
 
 
-_Written: TypeAlias = _Grant | _Refusal | _Picture | _NoVariant
+class _Info(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"info/{VERSION}"):
+    id: str
+    version: bytes
+    etag: str
+    media_type: str
+    length_bytes: int
+    look: tuple[int, int, bytes, str] | None
+    is_final: bool
 
+
+_Written: TypeAlias = _Grant | _Refusal | _Picture | _NoVariant | _Info
+
+_ETAG = re.compile(r'"[0-9a-f]{40}"')
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[_Written] = msgspec.msgpack.Decoder(_Written)
 
@@ -67,6 +80,8 @@ def encode(entry: Entry) -> bytes:
             return _encoder.encode(_Picture(entry.id, entry.media_type, _raw(entry.version), entry.body))
         case NoVariant():
             return _encoder.encode(_NoVariant(entry.id, _raw(entry.version), entry.is_final))
+        case PictureInfo():
+            return _encoder.encode(_written_info(entry))
         case _:
             assert_never(entry)
 
@@ -92,6 +107,9 @@ def _is_sound(entry: Entry) -> bool:
             return entry.media_type in MEDIA_TYPES
         case NoVariant():
             return True
+        case PictureInfo():
+            is_sound = entry.look is None or entry.look.is_sound
+            return is_sound and entry.media_type in MEDIA_TYPES and _ETAG.fullmatch(entry.etag) is not None
 
 
 def _entry(written: _Written) -> Entry:
@@ -111,8 +129,25 @@ def _entry(written: _Written) -> Entry:
             return Picture(written.id, written.media_type, _text(written.version), written.body)
         case _NoVariant():
             return NoVariant(written.id, _text(written.version), written.is_final)
+        case _Info():
+            return _info(written)
         case _:
             assert_never(written)
+
+
+def _written_info(info: PictureInfo) -> _Info:
+    look = info.look
+    written = (look.width, look.height, look.thumb_hash, look.average_colour) if look is not None else None
+    version = _raw(info.version)
+    return _Info(info.id, version, info.etag, info.media_type, info.length_bytes, written, info.is_final)
+
+
+def _info(written: _Info) -> PictureInfo:
+    look = Look(*written.look) if written.look is not None else None
+    version = _text(written.version)
+    return PictureInfo(
+        written.id, version, written.etag, written.media_type, written.length_bytes, look, written.is_final
+    )
 
 
 def _raw(version: str) -> bytes:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from yarl import URL
 
 from proxy.domain.digest import digest
-from proxy.domain.model import FileUri, Identity, PictureId
+from proxy.domain.model import FileUri, Identity, PictureId, ThumbRequest
 from proxy.domain.variant import ORIGINAL, Variant
 
 _DIGEST_BYTES = 20
@@ -84,6 +84,13 @@ def grant_key(identity: Identity, uri: FileUri) -> str:
     return "g:" + _digest(b"grant", uri.text, *who)
 
 
+def request_key(request: ThumbRequest) -> str:
+    """Return the key of a request: the same credentials, File URI, variant and client."""
+    credentials, variant = request.credentials, request.variant
+    who = (credentials.bearer or "", credentials.ticket or "", credentials.cookie or "", request.client)
+    return _digest(b"request", request.uri.text, variant.name, *who)
+
+
 def seen_key(url: str) -> str:
     """Return the key under which a sealed URL's grant is kept with the version of its picture that was last seen."""
     return "s:" + _digest(b"seen", url)
@@ -97,6 +104,11 @@ def turn_key(owner: str, uri: FileUri) -> str:
 def variant_id(picture: PictureId, variant: Variant) -> PictureId:
     """Name a variant of a picture; the original keeps the picture's own name."""
     return picture if variant.is_original else f"{picture}.{variant.name}"
+
+
+def info_id(picture: PictureId, variant: Variant) -> PictureId:
+    """Name what is known of a picture that is shown as this variant."""
+    return f"{variant_id(picture, variant)}.info"
 
 
 def picture_key(picture: PictureId) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from proxy.domain.picture_info import PictureInfo
 from proxy.domain.variant import ORIGINAL, Variant
 
 PictureId: TypeAlias = str
@@ -219,7 +220,7 @@ class NoVariant:
     """Whether it stays so: an encoder that failed is tried again later."""
 
 
-Entry: TypeAlias = Grant | Refusal | Picture | NoVariant
+Entry: TypeAlias = Grant | Refusal | Picture | NoVariant | PictureInfo
 """What a tier may hold."""
 
 

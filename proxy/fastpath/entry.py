@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from weakref import ReferenceType, ref
 
 from aiohttp import web
@@ -14,9 +14,13 @@ from aiohttp import web
 from proxy.domain.model import Grant, Picture, PictureHead, SessionRef, Source
 from proxy.domain.response_fields import Handling, cache_status
 from proxy.fastpath.key import Key
+from proxy.http.outcome import outcome_of
 from proxy.http.sealed_urls import ROUTE as SEALED_ROUTE
 from proxy.observe.metrics import Tally
 from proxy.pictures.respond import Answer
+
+Wire: TypeAlias = tuple[bytes, bytes]
+"""Head and body."""
 
 _OBJECT_BYTES = 1500
 """What one takes beside its texts: itself, the grant that no tier may hold any more, its place in a table. Measured on
@@ -137,6 +141,23 @@ def fixed(response: web.StreamResponse) -> bytes:
     told = ("Date", "Cache-Control", "Cache-Status")
     lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items() if name not in told)
     return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}".encode("utf-8", "surrogateescape")
+
+
+class Given(NamedTuple):
+    """An answer that the next equal request may have too, and how it was given."""
+
+    answer: Answer
+    request: web.Request
+    response: web.StreamResponse
+    outcome: str
+
+
+def given_by(request: web.Request, response: web.StreamResponse, key: Key) -> Given | None:
+    """Tell how an answer was given; None where something about it was for this once only."""
+    outcome = outcome_of(response)
+    if outcome is None or outcome.answer is None or not is_at_hand(outcome.answer):
+        return None
+    return Given(outcome.answer, request, response, outcome.name) if is_repeatable(request, response, key) else None
 
 
 def is_repeatable(request: web.Request, response: web.StreamResponse, key: Key) -> bool:

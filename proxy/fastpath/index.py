@@ -23,28 +23,26 @@ from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
 from proxy.domain.model import Picture, SessionRef
 from proxy.domain.response_fields import Handling
-from proxy.fastpath.asked import EVIDENCE, Wire
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.entry import (
     TIERS,
     FinishedAnswer,
+    Given,
     Provenance,
     Provenances,
     Recalled,
+    Wire,
     caching,
     counting,
     fixed,
     found_in,
-    is_at_hand,
-    is_repeatable,
+    given_by,
     route_of,
     tail_of,
 )
 from proxy.fastpath.key import Key, Keys, PendingRequest
-from proxy.http.problems import OUTCOME
 from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
-from proxy.pictures.respond import Answer
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 
@@ -162,17 +160,17 @@ class FastPath:
         for known in [known for known in self._finished.values() if known.subject == subject]:
             self._drop(known.key)
 
-    async def offer(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Remember an answer that is about to leave, if the next equal request may have it too."""
-        answer, asked = request.get(EVIDENCE), getattr(request.protocol, "asked", None)
-        if answer is None or asked is None or asked.epoch != self._epoch or not is_at_hand(answer):
+    def offer(self, asked: PendingRequest, request: web.Request, response: web.StreamResponse) -> None:
+        """Remember an answer that has been given, if the next equal request may have it too."""
+        given = given_by(request, response, asked.key)
+        if given is None or asked.epoch != self._epoch:
             return
-        has_ended = answer.session is not None and self._has_ended(answer.session)
-        if has_ended or not is_repeatable(request, response, asked.key):
+        answer = given.answer
+        if answer.session is not None and self._has_ended(answer.session):
             return
         until = min(answer.found.sure_until, renew_at(answer.found.grant, self._renew_s))
         if self._now() < until:
-            self._keep(self._finished_by(asked, answer, request, response, until), answer.client)
+            self._keep(self._finished_by(asked, given, until), answer.client)
 
     def _renew(self, known: FinishedAnswer, now: float) -> bool:
         """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
@@ -210,10 +208,9 @@ class FastPath:
         self._recalled[key] = version
         return before is not None and version - before <= self._memory.count
 
-    def _finished_by(
-        self, asked: PendingRequest, answer: Answer, request: web.Request, response: web.StreamResponse, until: float
-    ) -> FinishedAnswer:
-        shown, outcome, said = answer.shown, str(request[OUTCOME]), caching(response)
+    def _finished_by(self, asked: PendingRequest, given: Given, until: float) -> FinishedAnswer:
+        answer, request, response, outcome = given
+        shown, said = answer.shown, caching(response)
         told = {"method": "GET", "route": route_of(request), "status": response.status, "outcome": outcome}
         return FinishedAnswer(
             key=asked.key,

@@ -10,13 +10,13 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
-from proxy.fastpath.asked import Wire
-from proxy.fastpath.entry import FinishedAnswer
+from proxy.fastpath.entry import FinishedAnswer, Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import SHORT_BYTES, Key, PendingRequest
-from proxy.http.aiohttp_private import Connection
-from proxy.http.aiohttp_server import ConnectionServer, Runner
+from proxy.http.aiohttp_private import Answered, options_of
+from proxy.http.connection import Connection
 from proxy.http.connection_limits import ConnectionLimits
+from proxy.http.server import ConnectionServer, Runner
 
 _SMALL_BYTES = 8192
 _JOINING = asyncio.WriteTransport.writelines
@@ -33,7 +33,7 @@ class FastPathProtocol(Connection):
     connection is to close, it is told (`_hand_over`), and goes on as if the request had just come.
     """
 
-    __slots__ = ("_awaited", "_hits", "_is_trusted", "_last", "_task", "asked")
+    __slots__ = ("_awaited", "_hits", "_is_trusted", "_last", "_pending", "_task")
 
     def __init__(self, hits: FastPath, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
         super().__init__(server, **options)
@@ -45,7 +45,7 @@ class FastPathProtocol(Connection):
         self._is_trusted = False
         self._last: tuple[bytes, Key] | None = None
         """The last request that was read here, and what it means: clients that repeat it are spared the reading."""
-        self.asked: PendingRequest | None = None
+        self._pending: PendingRequest | None = None
         """The request that is being answered; None where its answer is not remembered."""
 
     @property
@@ -63,9 +63,9 @@ class FastPathProtocol(Connection):
         """Answer at once, or as soon as Redis has replied, or hand over to aiohttp."""
         if self._awaited is not None:
             self._hand_over(self._awaited)
-        waits = self._waiter is not None and not self._waiter.done()
-        is_between = waits or (self._is_between and not self._close and not self.is_deaf)
-        if is_between and not self._held and not self._paused and self.transport is not None:
+        waits = self.waiter is not None and not self.waiter.done()
+        is_between = waits or (self._is_between and not self.will_close and not self.is_deaf)
+        if is_between and not self._held and not self.is_writing_paused and self.transport is not None:
             last = self._last
             key = last[1] if last is not None and last[0] == data else self._key(data)
             if key is not None and self._answer(data, key, may_write=waits):
@@ -83,15 +83,15 @@ class FastPathProtocol(Connection):
         """Answer a request, now or when Redis has replied; tell whether that is done."""
         answer = self._hits.answer(key) if may_write else None
         if answer is not None and self.transport is not None:
-            self._touch()
+            self.touch()
             write(self.transport, answer)
             return True
         known = self._hits.knows(key)
         if known is None:
             return False
-        self._touch()
+        self.touch()
         self._awaited = data
-        self._task = self._loop.create_task(self._answer_later(data, known))
+        self._task = self.loop.create_task(self._answer_later(data, known))
         return True
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class FastPathProtocol(Connection):
                     self._hand_over(raw)
                 else:
                     self._awaited = self._task = None
-                    self._touch()
+                    self.touch()
                     write(self.transport, self._hits.give(recalled))
 
     def _hand_over(self, raw: bytes) -> None:
@@ -118,14 +118,18 @@ class FastPathProtocol(Connection):
         self._awaited = self._task = None
         super().data_received(raw)
 
-    def _touch(self) -> None:
-        """Take note that the connection is in use."""
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-
     def _note(self, raw: bytes) -> None:
         """Take note of the request, for its answer to be remembered."""
         key = self._hits.key(raw, is_trusted=self._is_trusted)
-        self.asked = self._hits.asked(key) if key is not None else None
+        self._pending = self._hits.asked(key) if key is not None else None
+
+    async def handle_request(self, *work: Any) -> Answered:  # noqa: ANN401 - aiohttp's
+        """Answer a request, and offer the answer to those who ask the same."""
+        request, pending = work[0], self._pending
+        response, is_reset = await super().handle_request(*work)
+        if pending is not None and not is_reset and isinstance(request, web.Request):
+            self._hits.offer(pending, request, response)
+        return response, is_reset
 
 
 def write(transport: asyncio.WriteTransport, wire: Wire) -> None:
@@ -156,7 +160,8 @@ class FastPathRunner(Runner):
         self._hits = hits
         self._connection_limits = connection_limits
 
-    def _served_by(self, server: Server) -> Server:
+    def served_by(self, server: Server) -> Server:
+        """Have each connection made by `_FastPathServer`."""
         return _FastPathServer(server, self._hits, self._connection_limits)
 
 
@@ -179,4 +184,4 @@ class _FastPathServer(ConnectionServer):
             self._connection_limits.leave(handler)
 
     def __call__(self) -> RequestHandler:
-        return FastPathProtocol(self._hits, self, loop=self._loop, **self._kwargs)
+        return FastPathProtocol(self._hits, self, loop=self.loop, **options_of(self))

@@ -1,27 +1,111 @@
-"""aiohttp's connection to a visitor, with two more faults of aiohttp 3.14 mended (see `aiohttp_pipeline`).
+"""Every private name of aiohttp that the gateway uses, under public names of its own.
 
-1. A connection that is accepted while the server shuts down is told to close before it begins to wait for a request. It
-   waits all the same, and holds up the shutdown until `server.shutdown_s` is over.
-2. The answer to a request that breaks HTTP quotes it, tokens included.
+aiohttp may rename them in any release: `pyproject.toml` bounds its version, `aiohttp_trial` tries them out at each
+start, and `deploy/aiohttp` runs the tests on the oldest and the newest version allowed. Attributes are aliased by the
+descriptors of their slots, which costs nothing when they are read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-from http import HTTPStatus
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
-from aiohttp import HttpVersion11, web
+import aiohttp
+from aiohttp import web, web_protocol
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage, StreamWriter
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
-from proxy.domain.errors import BadRequest, ProxyError
-from proxy.domain.response_fields import problem, problem_fields
-from proxy.http.aiohttp_pipeline import Pipeline
-from proxy.http.reset import reset
+Answered = tuple[web.StreamResponse, bool]
+"""A response, and whether its connection broke meanwhile."""
 
-_AT_ONCE_S = 0.01
-_SERVER_SIDE = 500
+OF_CONNECTIONS = (
+    *("_buffer_paused", "_close", "_force_close", "_handle_request", "_keepalive_timeout", "_loop", "_messages"),
+    *("_next_keepalive_close_time", "_pause_reading_for_buffer", "_paused", "_payload_parser", "_request_count"),
+    *("_request_in_progress", "_resume_reading_for_buffer", "_resume_reading_if_drained", "_task_handler", "_waiter"),
+)
+OF_CLASSES = (
+    (web.AppRunner, "_make_server"),
+    (web.StreamResponse, "_send_headers_immediately"),
+    (aiohttp.ClientRequest, "_continue"),
+    (aiohttp.Payload, "_consumed"),
+    (web_protocol, "_ErrInfo"),
+)
+
+
+def _of_connection(name: str) -> Any:  # noqa: ANN401 - each alias has its own type
+    return getattr(RequestHandler, name, None)
+
+
+class PrivateConnection(RequestHandler):
+    """aiohttp's connection to a visitor."""
+
+    __slots__ = ()
+
+    loop: asyncio.AbstractEventLoop = _of_connection("_loop")
+    waiter: asyncio.Future[None] | None = _of_connection("_waiter")
+    """Pending while the connection is idle."""
+    messages: deque[tuple[Any, StreamReader]] = _of_connection("_messages")
+    """Requests that have been read and not begun."""
+    request_count: int = _of_connection("_request_count")
+    """How many requests have been read."""
+    is_request_in_progress: bool = _of_connection("_request_in_progress")
+    task: asyncio.Task[None] | None = _of_connection("_task_handler")
+    idle_until: float = _of_connection("_next_keepalive_close_time")
+    """When the connection closes unless a request comes, by the loop's clock."""
+    idle_timeout_s: float = _of_connection("_keepalive_timeout")
+    will_close: bool = _of_connection("_close")
+    is_closed: bool = _of_connection("_force_close")
+    is_writing_paused: bool = _of_connection("_paused")
+    is_held: bool = _of_connection("_buffer_paused")
+    """Whether nothing is read because of `hold`."""
+    tunnel: Any = _of_connection("_payload_parser")
+    """Takes what comes over a connection that is HTTP no longer."""
+    hold: Callable[[], None] = _of_connection("_pause_reading_for_buffer")
+    release: Callable[[], None] = _of_connection("_resume_reading_for_buffer")
+    handle_request: Callable[..., Awaitable[Answered]] = _of_connection("_handle_request")
+    """Answers one request; to be overridden."""
+    release_if_drained: Callable[[], None] = _of_connection("_resume_reading_if_drained")
+    """To be overridden."""
+
+    def _handle_request(self, *work: Any) -> Any:  # noqa: ANN401 - aiohttp's
+        return self.handle_request(*work)
+
+    def _resume_reading_if_drained(self) -> None:
+        self.release_if_drained()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether the connection waits for a request."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def touch(self) -> None:
+        """Count the idle time from now on."""
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+
+    def read_error(self, status: int, error: BaseException) -> None:
+        """Put an error in the place of the next request."""
+        self._messages.append((web_protocol._ErrInfo(status, error, ""), EMPTY_PAYLOAD))
+        self._request_count += 1
+        if self._waiter is not None and self.is_waiting:
+            self._waiter.set_result(None)
+
+    def take_back(self) -> bool:
+        """Take back the request that was read last, if it has not begun."""
+        if not self._messages:
+            return False
+        self._messages.pop()
+        self._request_count -= 1
+        return True
+
+
+def error_of(message: RawRequestMessage | Any) -> BaseException | None:  # noqa: ANN401 - aiohttp's
+    """Give the error that stands in the place of a request."""
+    return message.exc if isinstance(message, web_protocol._ErrInfo) else None
 
 
 class HeadFirst(web.Response):
@@ -30,108 +114,53 @@ class HeadFirst(web.Response):
     _send_headers_immediately = True
 
 
-class Connection(Pipeline):
-    """Mends these faults; tells `ConnectionLimits` how long the peer is idle, or too slow in sending or reading."""
-
-    __slots__ = ("_unread", "_untouched", "_wire")
-
-    def __init__(self, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
-        super().__init__(server, **options)
-        self._unread = (0, 0.0)
-        self._untouched = 0.0
-        self._wire: asyncio.Transport | None = None
-        """The transport, which aiohttp lets go of when it begins to close, however long that takes."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take note of when it was opened."""
-        super().connection_made(transport)
-        self._wire = cast("asyncio.Transport", transport)
-        self._untouched = self._next_keepalive_close_time
-
-    def resume_writing(self) -> None:
-        """Take note that the visitor reads."""
-        super().resume_writing()
-        self._unread = (0, 0.0)
-
-    @property
-    def idle_since(self) -> float:
-        """Tell since when, by the loop's clock, nothing has been done here; infinite while something is under way."""
-        is_idle = self._waiter is not None and not self._waiter.done() and not self._unread_bytes
-        return self._next_keepalive_close_time - self._keepalive_timeout if is_idle else math.inf
-
-    @property
-    def is_used(self) -> bool:
-        """Tell whether anything has been answered here."""
-        return self._next_keepalive_close_time != self._untouched
-
-    def head_takes_s(self, now: float) -> float:
-        """Tell for how long a head has been on its way, or the first one has not come."""
-        if self._waiter is None or self._waiter.done():
-            return 0.0
-        if self._head_since is not None:
-            return now - self._head_since
-        return 0.0 if self.is_used else now - (self._untouched - self._keepalive_timeout)
-
-    def unread_for_s(self, now: float) -> float:
-        """Tell for how long the visitor has read nothing of what waits to be sent, as seen by repeated calls."""
-        size_bytes, since = self._unread
-        if not self._unread_bytes or self._unread_bytes != size_bytes:
-            self._unread = (self._unread_bytes, now)
-            return 0.0
-        return now - since
-
-    def cut_off(self) -> None:
-        """Close at once, whatever is under way."""
-        if self._wire is not None and (self._request_in_progress or self._unread_bytes):
-            reset(self._wire)  # an answer is under way
-        elif self._wire is not None:
-            self._wire.abort()  # closing would wait until all is read
-        self.force_close()
-
-    @property
-    def _unread_bytes(self) -> int:
-        return self._wire.get_write_buffer_size() if self._wire is not None else 0
-
-    def close(self) -> None:
-        """Close now, or behind the request under way."""
-        super().close()
-        if self._waiter is None and not self._request_in_progress and not self._messages:
-            self.force_close()
-
-    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's
-        """Wait for the request under way for `timeout` seconds, then end it; aiohttp would wait twice as long."""
-        task = self._task_handler
-        if timeout and task is not None and self._request_in_progress:
-            await asyncio.wait({task}, timeout=timeout)
-            timeout = _AT_ONCE_S
-        await super().shutdown(timeout)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = _SERVER_SIDE,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - it quotes the request
-    ) -> web.StreamResponse:
-        """Answer what is no HTTP, or what nobody caught; the connection ends with it."""
-        error = ProxyError("The gateway failed on this request.")
-        if isinstance(exc, ProxyError):
-            error = exc
-        elif status < _SERVER_SIDE:
-            error = BadRequest("The request breaks HTTP.")
-        else:
-            super().handle_error(request, status, exc)
-        fields = {**dict(problem_fields(error)), "Server": "thumb-proxy", "Connection": "close"}
-        response = web.Response(status=error.status, headers=fields, body=problem(error))
-        response.force_close()
-        return response
+def options_of(server: Server) -> Mapping[str, Any]:
+    """Give the options with which a server makes its connections."""
+    return cast("Mapping[str, Any]", server._kwargs)
 
 
-async def announce_end(request: web.Request, response: web.StreamResponse) -> None:
-    """Say with an answer that it is the last of its connection; for `on_response_prepare`."""
-    is_old = request.version < HttpVersion11 and "Connection" not in response.headers
-    if is_old or getattr(request.protocol, "is_deaf", False):
-        response.force_close()
-    if not response.keep_alive and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
-        upgrade = ", Upgrade" if "Upgrade" in response.headers else ""
-        response.headers["Connection"] = f"close{upgrade}"
+class PrivateRunner(web.AppRunner):
+    """Runs an application on a server of another class."""
+
+    async def _make_server(self) -> Server:
+        return self.served_by(await super()._make_server())
+
+    def served_by(self, server: Server) -> Server:
+        """Give the server in place of aiohttp's; to be overridden."""
+        return server
+
+
+def keep_bytes(writer: AbstractStreamWriter, fields: Mapping[str, str]) -> None:
+    """Write a head anew, in which aiohttp has left out the bytes of field values that are not UTF-8."""
+    head = getattr(writer, "_headers_buf", None)
+    if isinstance(writer, StreamWriter) and head is not None and not is_ascii(fields):
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        first = head.partition(b"\r\n")[0]
+        writer._headers_buf = b"%b\r\n%b\r\n" % (first, lines.encode("utf-8", "surrogateescape"))
+
+
+def is_ascii(fields: Mapping[str, str]) -> bool:
+    """Tell whether all values are, so that aiohttp writes them as they are."""
+    return all(map(str.isascii, fields.values()))
+
+
+def go_ahead(request: aiohttp.ClientRequest) -> asyncio.Future[bool] | None:
+    """Give what a request waits for before it sends its body: `100 Continue`."""
+    return request._continue
+
+
+def begin_at_once(request: aiohttp.ClientRequest) -> None:
+    """Have the head written apart from the body, without waiting for anything."""
+    request._continue = asyncio.get_running_loop().create_future()
+    request._continue.set_result(True)
+
+
+def mark_consumed(body: aiohttp.Payload) -> None:
+    """Note that a body cannot be sent a second time."""
+    body._consumed = True
+
+
+def missing() -> list[str]:
+    """List the private names that this version of aiohttp does not have."""
+    names = [f"{owner.__name__}.{name}" for owner, name in OF_CLASSES if not hasattr(owner, name)]
+    return names + [f"RequestHandler.{name}" for name in OF_CONNECTIONS if not hasattr(RequestHandler, name)]

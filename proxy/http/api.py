@@ -7,13 +7,13 @@ from aiohttp import web
 from proxy.domain.client import Client, client_of
 from proxy.domain.errors import ProxyError
 from proxy.domain.response_fields import Handling, cache_status, joined
-from proxy.fastpath.asked import EVIDENCE
 from proxy.gateway import Gateway
 from proxy.grants.lookup import Granted
 from proxy.http.api_envelope import ApiAnswer, link, no
 from proxy.http.cross_origin import CrossOrigin
 from proxy.http.negotiation import Negotiation, size_query
-from proxy.http.problems import OUTCOME, REQUEST_ID, note, request_id
+from proxy.http.outcome import Outcome, ended, failed
+from proxy.http.problems import REQUEST_ID, new_request_id
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import PREFIX
@@ -61,15 +61,13 @@ class ThumbApi:
             granted = await self._gateway.grant(asked)
             url = self._request_origin.base(request) + PREFIX + self._sealed.seal(granted) + size_query(size)
         except ProxyError as error:
-            note(request, error)
+            named = new_request_id()
             response = _response(no(error, for_anybody=asked is None or asked.uri.filesystem == "share"))
-            response.headers[REQUEST_ID] = request_id(request)
-            return response
-        request[OUTCOME] = "granted"
-        request[EVIDENCE] = _answer_of(granted, asked.client)
+            response.headers[REQUEST_ID] = named
+            return ended(response, failed(error, named))
         response = _response(link(url, granted.found.grant.fresh_until))
         response.headers["Cache-Status"] = _cache_status(granted)
-        return response
+        return ended(response, Outcome("granted", answer=_answer_of(granted, asked.client)))
 
 
 def _response(reply: ApiAnswer) -> web.Response:

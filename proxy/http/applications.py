@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from proxy.fastpath.index import FastPath
-from proxy.http.aiohttp_private import announce_end
+from proxy.http.connection import announce_end
 from proxy.http.embed import Fallback
 from proxy.http.health import Health
-from proxy.http.problems import LEFT, OUTCOME, Handler, problems
+from proxy.http.outcome import LEFT, Outcome, outcome_of
+from proxy.http.problems import Handler, problems
 from proxy.http.request_log import RequestLog
 from proxy.observe.metrics import Metrics
-from proxy.passthrough.routes import PASSED, Passthrough, leave_bare
+from proxy.observe.span import Kind, Observer, Span
+from proxy.passthrough.routes import Passthrough
 from proxy.sessions.cookies import SessionCookies
+
+Complete = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
 
 class Applications:
@@ -27,19 +29,19 @@ class Applications:
     def __init__(
         self,
         metrics: Metrics,
+        observer: Observer,
         log: RequestLog,
         health: Health,
-        hits: FastPath,
         cookies: SessionCookies,
         passthrough: Passthrough | None,
         fallback: Fallback | None,
         routes: Iterable[web.RouteDef],
     ) -> None:
-        self.hits = hits
         self._cookies = cookies
         self._passthrough = passthrough
         self._fallback = fallback
         self._metrics = metrics
+        self._observer = observer
         self._health = health
         self._routes = list(routes)
         self._log = log
@@ -47,18 +49,15 @@ class Applications:
     def application(self) -> web.Application:
         """Make the visitors' side."""
         middlewares = [self._narrate] if self._fallback is None else [self._narrate, self._fallback.middleware]
-        app = _application([*self._routes, *self._health.routes()], *middlewares)
+        app = _application([*self._routes, *self._health.routes()], self._complete, *middlewares)
         if self._passthrough is not None:
             app.add_routes(self._passthrough.routes())
             app.on_shutdown.append(self._passthrough.hang_up)
-        app.on_response_prepare.append(self._cookies.renew)
-        app.on_response_prepare.append(self._health.let_go)
-        app.on_response_prepare.append(self.hits.offer)  # last, when nothing more is added to the head
         return app
 
     def admin_application(self) -> web.Application:
         """Make the operators' side."""
-        return _application([web.get("/metrics", self._show_metrics), *self._health.routes()])
+        return _application([web.get("/metrics", self._show_metrics), *self._health.routes()], _complete)
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -66,34 +65,47 @@ class Applications:
     @web.middleware
     async def _narrate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Count the request and write its line: its route, never its query or its headers."""
-        started = time.perf_counter()
-        try:
-            response = await handler(request)
-        except asyncio.CancelledError:
-            request[OUTCOME] = LEFT
-            self._tell(request, None, time.perf_counter() - started)
-            raise
-        self._tell(request, response, time.perf_counter() - started)
-        return response
+        with self._observer.span("request", Kind.REQUEST, method=request.method) as span:
+            try:
+                response = await handler(request)
+            except asyncio.CancelledError:
+                self._tell(span, request, Outcome(LEFT))
+                raise
+            outcome = outcome_of(response)
+            if outcome is not None:
+                self._tell(span, request, outcome, response)
+            return response
 
-    def _tell(self, request: web.Request, response: web.StreamResponse | None, seconds: float) -> None:
-        outcome = request.get(OUTCOME)
-        if outcome is None:  # health and the like
-            return
-        is_sent = outcome in ("hit", "miss") and request.method == "GET"
+    def _tell(
+        self, span: Span, request: web.Request, outcome: Outcome, response: web.StreamResponse | None = None
+    ) -> None:
+        is_sent = outcome.name in ("hit", "miss") and request.method == "GET"
         sent_bytes = response.content_length if response is not None and is_sent else None
-        self._metrics.request(outcome, seconds, sent_bytes or 0)
-        status = response.status if response is not None and outcome != LEFT else None
-        self._log.tell(request, outcome, status, seconds)
+        status = response.status if response is not None and outcome.name != LEFT else None
+        span.outcome = outcome.name
+        span.note(sent_bytes=sent_bytes or 0, status=status)
+        self._log.tell(request, outcome, status, span.elapsed_s)
+
+    async def _complete(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Complete a head that is about to leave; for `on_response_prepare`."""
+        await _complete(request, response)
+        self._cookies.renew(request, response)
+        self._health.let_go(response)
 
 
-def _application(routes: Iterable[web.RouteDef], *middlewares: Middleware) -> web.Application:
+def _application(routes: Iterable[web.RouteDef], complete: Complete, *middlewares: Middleware) -> web.Application:
     app = web.Application(middlewares=[*middlewares, problems])
     app.add_routes(routes)
-    app.on_response_prepare.extend((_sign, leave_bare, announce_end))
+    app.on_response_prepare.append(complete)
     return app
 
 
-async def _sign(_: web.Request, response: web.StreamResponse) -> None:
-    if "server" not in response.get(PASSED, ()):
+async def _complete(request: web.Request, response: web.StreamResponse) -> None:
+    """Name the server, unless Cloudreve has; take off the type that aiohttp adds; announce the connection's end."""
+    outcome = outcome_of(response)
+    passed = outcome.passed if outcome is not None else None
+    if passed is None or "server" not in passed:
         response.headers["Server"] = "thumb-proxy"
+    if passed is not None and "content-type" not in passed:
+        response.headers.popall("Content-Type", None)
+    announce_end(request, response)

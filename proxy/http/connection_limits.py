@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 
 from proxy.domain.client import Client, client_at
-from proxy.http.aiohttp_private import Connection
+from proxy.http.connection import Connection
 from proxy.http.forwarded import Proxies
 from proxy.observe.metrics import Metrics
 from proxy.settings import ServerSettings

@@ -34,6 +34,10 @@ class Embed:
             raise NotEmbeddable(refusal)
         return self._embedding.fields(request.headers, own_origin, is_public=identity.is_public)
 
+    def reading(self, request: web.Request) -> Fields:
+        """Make the fields of an answer without a picture, which tells what everybody may read."""
+        return (*self._embedding.reading(request.headers, is_public=True), ("Vary", "Origin"))
+
     def opened_to(self, origin: str) -> Embed:
         """Give the same for one more origin."""
         return Embed(self._embedding.opened_to(origin), self._request_origin)
@@ -60,8 +64,7 @@ class Embed:
                 return await handler(request)
             except ProxyError as error:
                 response = problem_of(request, error)
-                reading = self._embedding.reading(request.headers, is_public=True)
-                response.headers.update(joined((*response.headers.items(), *reading, ("Vary", "Origin"))))
+                response.headers.update(joined((*response.headers.items(), *self.reading(request))))
                 return response
 
         return handle

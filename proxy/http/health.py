@@ -21,8 +21,8 @@ class Health:
         """Make the routes that both ports have."""
         return [web.get("/healthz", healthz), web.get("/readyz", self._readyz)]
 
-    async def let_go(self, _: web.Request, response: web.StreamResponse) -> None:
-        """Close a connection after its answer while the process is not ready; for `on_response_prepare`."""
+    def let_go(self, response: web.StreamResponse) -> None:
+        """Close a connection after its answer while the process is not ready."""
         if not self.is_ready and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
             response.force_close()
             response.headers["Connection"] = "close"

@@ -13,7 +13,8 @@ from proxy.domain.errors import ProxyError
 from proxy.domain.file_uri import parse
 from proxy.domain.log_digests import LogDigests
 from proxy.domain.model import Credentials, FileUri
-from proxy.http.problems import ERROR, LEFT, request_id
+from proxy.http.outcome import PASSED, Outcome
+from proxy.http.problems import new_request_id
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.thumb_request import bearer
 from proxy.observe.failures import Facts, Failures, Kind
@@ -24,7 +25,6 @@ from proxy.settings import Settings
 
 LINES = 1024
 """So many kinds of lines are kept rendered: routes of Cloudreve by methods and statuses."""
-_PASS = "pass"  # noqa: S105 - an outcome
 _FAILED = frozenset({500, 502, 503, 504})
 """Statuses of Cloudreve's own that tell of its failure; 501 and 507 may be a visitor's doing."""
 
@@ -53,17 +53,19 @@ class RequestLog:
         self._tells_address = settings.log.client_address
         self._line = lru_cache(LINES)(partial(refrain, "proxy.http", "request"))
 
-    def tell(self, request: web.Request, outcome: str, status: int | None, seconds: float) -> None:
+    def tell(self, request: web.Request, outcome: Outcome, status: int | None, seconds: float) -> None:
         """Write the line of a request that has ended, and of a failure the warning."""
-        route = _route(request, outcome)
-        error = request.get(ERROR) if outcome != LEFT else None
-        if error is not None:
-            self._tell_error(request, error, self._facts(request, route, status), seconds)
+        route = _route(request, outcome.name)
+        if outcome.error is not None:
+            facts = self._facts(request, route, status)._replace(request_id=outcome.request_id or new_request_id())
+            self._tell_error(request, outcome.error, facts, seconds)
             return
         if self._tells_all:
-            self._line(method=request.method, route=route, status=status, outcome=outcome)(seconds * 1000)
-        if outcome == _PASS and status in _FAILED:
-            self._failures.tell(Kind(_PASS, f"Cloudreve answered with {status}.", None, ""), Facts(None, route, status))
+            self._line(method=request.method, route=route, status=status, outcome=outcome.name)(seconds * 1000)
+        if outcome.name == PASSED and status in _FAILED:
+            self._failures.tell(
+                Kind(PASSED, f"Cloudreve answered with {status}.", None, ""), Facts(None, route, status)
+            )
 
     def _tell_error(self, request: web.Request, error: ProxyError, facts: Facts, seconds: float) -> None:
         correlation_id = error.correlation_id or None
@@ -89,7 +91,6 @@ class RequestLog:
         user, uri, client = self._user(request), self._uri(request), self._request_origin.client(request)
         visitor = self._digests.user(user) if user else self._digests.address(client) if client else None
         return Facts(
-            request_id=request_id(request),
             route=route,
             status=status,
             file=self._digests.file(uri, user) if uri is not None else None,
@@ -114,4 +115,4 @@ def _route(request: web.Request, outcome: str) -> str:
     """Name the route, not the path: a path may hold what nobody is to read."""
     resource = request.match_info.route.resource
     name = resource.canonical if resource is not None else "none"
-    return route_pattern(request.rel_url.raw_path) if outcome == _PASS or name == ROUTE else name
+    return route_pattern(request.rel_url.raw_path) if outcome == PASSED or name == ROUTE else name

@@ -12,7 +12,6 @@ from proxy.settings import ServerSettings
 
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
 """Fields in which proxies say how a visitor reached them."""
-_SEEN = web.RequestKey("seen", ForwardedFor)
 
 
 class RequestOrigin:
@@ -27,13 +26,9 @@ class RequestOrigin:
 
     def seen(self, request: web.Request) -> ForwardedFor:
         """Give the visitor's address, and the scheme and host it has used, as trusted proxies tell them."""
-        seen = request.get(_SEEN)
-        if seen is None:
-            headers, peer = request.headers, request.remote or ""
-            says = any(name in headers for name in FORWARDED)
-            seen = self._proxies.seen(peer, lambda name: headers.getall(name, ())) if says else ForwardedFor(peer)
-            request[_SEEN] = seen
-        return seen
+        headers, peer = request.headers, request.remote or ""
+        says = any(name in headers for name in FORWARDED)
+        return self._proxies.seen(peer, lambda name: headers.getall(name, ())) if says else ForwardedFor(peer)
 
     def client(self, request: web.Request) -> Client:
         """Give the client that asks, as every limit counts it."""

@@ -12,15 +12,15 @@ from proxy.domain.model import Picture, ThumbRequest
 from proxy.domain.ranges import byte_range, is_wanted
 from proxy.domain.response_fields import joined, picture_fields
 from proxy.domain.variant import Variant
-from proxy.fastpath.asked import EVIDENCE
 from proxy.gateway import Gateway
 from proxy.http.aiohttp_private import HeadFirst
 from proxy.http.embed import Embed
 from proxy.http.negotiation import Negotiation
-from proxy.http.problems import OUTCOME, note
+from proxy.http.outcome import Outcome, ended, failed
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.reset import reset
 from proxy.http.thumb_request import thumb_request
+from proxy.observe.span import Observer
 from proxy.pictures.respond import Answer, Shown
 from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.sessions.cookies import SessionCookies
@@ -39,10 +39,12 @@ class Thumbs:
         request_origin: RequestOrigin,
         embed: Embed,
         negotiation: Negotiation,
+        observer: Observer,
         max_uri_bytes: int,
     ) -> None:
         self._embed = embed
         self._negotiation = negotiation
+        self._observer = observer
         self._gateway = gateway
         self._cookies = cookies
         self._request_origin = request_origin
@@ -55,7 +57,7 @@ class Thumbs:
     async def _thumb(self, request: web.Request) -> web.StreamResponse:
         variant = self._negotiation.variant(request)
         asked = question(request, self._request_origin, variant, self._max_uri_bytes, self._cookies.session(request))
-        return await write(request, await self._gateway.answer(asked), self._embed, self._negotiation)
+        return await write(request, await self._gateway.answer(asked), self._embed, self._negotiation, self._observer)
 
 
 def question(
@@ -74,21 +76,29 @@ def question(
     )
 
 
-async def write(request: web.Request, answer: Answer, embed: Embed, negotiation: Negotiation) -> web.StreamResponse:
+async def write(
+    request: web.Request, answer: Answer, embed: Embed, negotiation: Negotiation, observer: Observer
+) -> web.StreamResponse:
     """Send an answer, where the asking page may show it: the picture, or that the visitor has it already."""
+    with observer.span("respond") as span:
+        response = await _respond(request, answer, embed, negotiation)
+        span.note(status=response.status)
+        return response
+
+
+async def _respond(request: web.Request, answer: Answer, embed: Embed, negotiation: Negotiation) -> web.StreamResponse:
     embedding = embed.fields(request, answer.identity)
-    request[EVIDENCE] = answer
     told = picture_fields(answer.identity, answer.etag, answer.fresh_for_s, answer.handling)
     fields = CIMultiDict(joined(told, negotiation.fields, embedding))
     if answer.shown is None:
-        request[OUTCOME] = "not_modified"
-        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields)
-    request[OUTCOME] = "hit" if answer.handling.is_hit else "miss"
+        outcome = Outcome("not_modified", answer=answer)
+        return ended(web.Response(status=HTTPStatus.NOT_MODIFIED, headers=fields), outcome)
+    outcome = Outcome("hit" if answer.handling.is_hit else "miss", answer=answer)
     fields["Content-Type"] = answer.shown.head.media_type
     fields["Accept-Ranges"] = "bytes"
     if _is_range(request, answer.etag):
-        return await _part(request, answer.shown.body, fields)
-    return await _show(request, answer.shown, fields)
+        return ended(await _part(request, answer.shown.body, fields), outcome)
+    return await _show(request, answer.shown, fields, outcome)
 
 
 def _is_range(request: web.Request, etag: str | None) -> bool:
@@ -107,13 +117,13 @@ async def _part(request: web.Request, body: Picture | StreamBuffer, fields: CIMu
     return web.Response(status=HTTPStatus.PARTIAL_CONTENT, body=whole[part.start : part.end], headers=fields)
 
 
-async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str]) -> web.StreamResponse:
+async def _show(request: web.Request, shown: Shown, fields: CIMultiDict[str], outcome: Outcome) -> web.StreamResponse:
     if isinstance(shown.body, Picture):
         body = shown.body.body
-        return (HeadFirst if len(body) > LARGE_BYTES else web.Response)(body=body, headers=fields)
+        return ended((HeadFirst if len(body) > LARGE_BYTES else web.Response)(body=body, headers=fields), outcome)
     if shown.head.length_bytes is None and request.version < HttpVersion11 and request.method != "HEAD":
-        return web.Response(body=(await shown.body.whole()).body, headers=fields)
-    response = web.StreamResponse(headers=fields)
+        return ended(web.Response(body=(await shown.body.whole()).body, headers=fields), outcome)
+    response = ended(web.StreamResponse(headers=fields), outcome)
     response.content_length = shown.head.length_bytes
     await response.prepare(request)
     if request.method == "HEAD":
@@ -128,7 +138,7 @@ async def _stream(request: web.Request, response: web.StreamResponse, download: 
             await response.write(chunk)
         await response.write_eof()
     except ProxyError as error:
-        note(request, error)
+        ended(response, failed(error))
         reset(request.transport)
     except BaseException:
         reset(request.transport)

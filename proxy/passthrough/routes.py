@@ -17,7 +17,7 @@ from proxy.fastpath.index import FastPath
 from proxy.grants.changing_requests import changes_files
 from proxy.grants.invalidation import Changes
 from proxy.http.framing import ALLOWED
-from proxy.http.problems import OUTCOME, note
+from proxy.http.outcome import PASSED, Outcome, ended, failed
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.reset import reset
 from proxy.http.thumb_request import bearer
@@ -26,9 +26,6 @@ from proxy.passthrough.client import UpstreamAnswer, UpstreamClient, UpstreamReq
 from proxy.passthrough.hop_by_hop import Head, answers_here, back, check, fields_of, onward, upgrade_of
 from proxy.passthrough.tunnel import ReceiveBuffer, TunnelEnd
 from proxy.passthrough.upload import at_once
-
-PASSED = web.ResponseKey("passed", frozenset)
-"""The names, in lower case, of the fields that an answer of Cloudreve's came with; other answers have no such key."""
 
 ROUTE = "/{rest}"
 """The route's name in the application."""
@@ -67,7 +64,6 @@ class Passthrough:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Pass a request to Cloudreve, and its answer back."""
-        request[OUTCOME] = "pass"
         head = _head(request)
         check(head)
         if answers_here(head):
@@ -119,7 +115,7 @@ class Passthrough:
                     await response.write(chunk)
                 await response.write_eof()
         except ProxyError as error:
-            note(request, error)
+            ended(response, failed(error))
             reset(request.transport)
         except ConnectionError:
             reset(request.transport)  # the visitor has left
@@ -183,21 +179,14 @@ def _own_answer(head: Head) -> web.Response:
     """Answer in place of Cloudreve to a request that is to go no farther."""
     if head.method != "OPTIONS":
         raise MethodNotAllowed(ALLOWED)
-    return web.Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": ALLOWED})
+    return ended(web.Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": ALLOWED}), Outcome(PASSED))
 
 
 def _response(reply: UpstreamAnswer, *, switched: bool = False) -> web.StreamResponse:
     upgrade = upgrade_of(reply.fields) if reply.status == HTTPStatus.UPGRADE_REQUIRED else ""
     fields = CIMultiDict(back(reply.fields, switched=switched, upgrade=upgrade))
     response = web.StreamResponse(status=reply.status, reason=reply.reason, headers=fields)
-    response[PASSED] = frozenset(name.lower() for name in fields)
-    return response
-
-
-async def leave_bare(_: web.Request, response: web.StreamResponse) -> None:
-    """Take off what aiohttp adds to an answer of Cloudreve's, for `on_response_prepare`."""
-    if PASSED in response and "content-type" not in response[PASSED]:
-        response.headers.popall("Content-Type", None)
+    return ended(response, Outcome(PASSED, passed=frozenset(name.lower() for name in fields)))
 
 
 async def _carry(chunks: AsyncIterator[bytes], write: Callable[[bytes], Awaitable[None]]) -> None:

@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 
 from proxy.domain.errors import ProxyError
-from proxy.http.aiohttp_server import is_ascii, keep_bytes
+from proxy.http.aiohttp_private import begin_at_once, go_ahead, is_ascii, keep_bytes, mark_consumed
 from proxy.upstream.kept_connections import WaryRequest
 
 Proceed: TypeAlias = Callable[[], Awaitable[None]]
@@ -42,7 +42,7 @@ class Upload(aiohttp.Payload):
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002
         """Send what comes; its length is what the visitor has announced, the parser in front has seen to that."""
-        self._consumed = True
+        mark_consumed(self)
         writer.send_headers()  # aiohttp would keep them back until the body begins, and with them a refusal
         if self._response is None:  # behind the head of an answer a 100 would be a piece of its body
             await self._proceed()
@@ -69,9 +69,8 @@ class ImpatientRequest(WaryRequest):
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         """Send it by `write_bytes` where a field value is not ASCII, since aiohttp drops bytes that are not UTF-8."""
-        if self._continue is None and not is_ascii(self.headers):
-            self._continue = self.loop.create_future()
-            self._continue.set_result(True)
+        if go_ahead(self) is None and not is_ascii(self.headers):
+            begin_at_once(self)
         return await super().send(conn)
 
     async def write_bytes(
@@ -84,8 +83,9 @@ class ImpatientRequest(WaryRequest):
     def update_expect_continue(self, expect: bool = False) -> None:
         """End the waiting after CONTINUE_S."""
         super().update_expect_continue(expect)
-        if self._continue is not None:
-            self.loop.call_later(CONTINUE_S, _set, self._continue)
+        awaited = go_ahead(self)
+        if awaited is not None:
+            self.loop.call_later(CONTINUE_S, _set, awaited)
 
 
 def _set(received: asyncio.Future[bool]) -> None:

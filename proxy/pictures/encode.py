@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from io import BytesIO
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
+from proxy.domain.picture_info import Look
 from proxy.domain.variant import Fit, Variant
+from proxy.pictures.thumb_hash import average, thumb_hash
 
 DECODERS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "BMP")
 """Formats that are decoded; anything else stays as it is."""
 _SAME_FORMAT = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WEBP", "AVIF": "AVIF", "GIF": "PNG", "BMP": "PNG"}
 """What a picture is encoded as where the visitor accepts no other format than the original's."""
 _JPEG_QUALITY = 85
+HASHED_SIDE = 48
+"""A ThumbHash is made of so many pixels at most on each side: it keeps seven waves of them."""
+_TURNED = (5, 6, 7, 8)
+"""Orientations by which width and height change places (Exif 2.32, 4.6.4)."""
 _WIDE_MODES = ("I", "F")
 _SRGB = ImageCms.createProfile("sRGB")
 
@@ -37,15 +43,35 @@ def encode(body: bytes, variant: Variant, quality: Quality, max_pixels: int) -> 
 
     The look is kept: orientation (EXIF), colours (converted to sRGB) and transparency. Metadata is dropped.
     """
-    with Image.open(BytesIO(body), formats=DECODERS) as image:
-        if image.width * image.height > max_pixels:
-            raise NotEncodable("too many pixels")
+    with _opened(body, max_pixels) as image:
         if getattr(image, "is_animated", False):
             raise NotEncodable("animated")
         kind = variant.format.upper() if variant.format is not None else _SAME_FORMAT[image.format or "PNG"]
         _draft(image, variant)
         upright = ImageOps.exif_transpose(image)
         return _saved(_resized(_in_srgb(upright), variant), kind, quality)
+
+
+def look(body: bytes, max_pixels: int) -> Look:
+    """Return how the picture looks; of an animation the first frame. Raises as `encode` does."""
+    with _opened(body, max_pixels) as image:
+        is_turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+        width, height = reversed(image.size) if is_turned else image.size
+        if image.format == "JPEG":
+            image.draft(None, (2 * HASHED_SIDE, 2 * HASHED_SIDE))
+        small = _in_srgb(ImageOps.exif_transpose(image)).convert("RGBA")
+    small.thumbnail((HASHED_SIDE, HASHED_SIDE), Image.Resampling.BOX)
+    raw = small.tobytes()
+    pixels = list(zip(raw[0::4], raw[1::4], raw[2::4], raw[3::4], strict=True))
+    red, green, blue = (round(255 * each) for each in average(pixels))
+    return Look(width, height, thumb_hash(*small.size, pixels), f"#{red:02x}{green:02x}{blue:02x}")
+
+
+def _opened(body: bytes, max_pixels: int) -> Image.Image:
+    image = Image.open(BytesIO(body), formats=DECODERS)
+    if image.width * image.height > max_pixels:
+        raise NotEncodable("too many pixels")
+    return image
 
 
 def _draft(image: Image.Image, variant: Variant) -> None:

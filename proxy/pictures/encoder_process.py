@@ -1,8 +1,8 @@
-"""An encoder process: reads pictures from its standard input, writes variants to its standard output, can do no more.
+"""An encoder process: reads pictures from its standard input, writes to its standard output, can do no more.
 
 Run as `python -m proxy.pictures.encoder_process LIMITS`, where LIMITS is the JSON of `Limits`. A frame is its length in
-4 bytes, big-endian, and that many bytes. A request is the msgpack of `Job`; a reply begins with `DONE` and goes on with
-the variant, or with `FAILED` and a reason. The process ends with its standard input.
+4 bytes, big-endian, and that many bytes. A request is the msgpack of a `Job`; a reply begins with `DONE` and goes on
+with the variant or the msgpack of the look, or with `FAILED` and a reason. The process ends with its standard input.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import os
 import resource
 import signal
 import sys
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import msgspec
 from PIL import AvifImagePlugin, Image, WebPImagePlugin
 
 from proxy.domain.variant import Variant
-from proxy.pictures.encode import NotEncodable, Quality, encode
+from proxy.pictures.encode import NotEncodable, Quality, encode, look
 
 DONE, FAILED = b"\0", b"\1"
 LENGTH_BYTES = 4
@@ -39,11 +39,20 @@ class Limits(msgspec.Struct, frozen=True):
     """Address space."""
 
 
-class Job(msgspec.Struct, array_like=True, frozen=True):
+class EncodeJob(msgspec.Struct, array_like=True, frozen=True, tag="encode"):
     """One picture to be encoded."""
 
     variant: Variant
     body: bytes
+
+
+class LookJob(msgspec.Struct, array_like=True, frozen=True, tag="look"):
+    """One picture to be looked at."""
+
+    body: bytes
+
+
+Job: TypeAlias = EncodeJob | LookJob
 
 
 def main() -> None:
@@ -51,7 +60,7 @@ def main() -> None:
     limits = msgspec.json.decode(sys.argv[1], type=Limits)
     Image.preinit()
     _confine(limits.memory_bytes)
-    decoder = msgspec.msgpack.Decoder(Job)
+    decoder: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)
     while (frame := _read(sys.stdin.buffer)) is not None:
         _write(sys.stdout.buffer, _reply(decoder.decode(frame), limits))
 
@@ -71,11 +80,19 @@ def _confine(memory_bytes: int) -> None:
 
 def _reply(job: Job, limits: Limits) -> bytes:
     try:
-        return DONE + encode(job.body, job.variant, limits.quality, limits.max_pixels)
+        return DONE + _done(job, limits)
     except NotEncodable as error:
         return FAILED + str(error).encode()
     except Exception as error:  # noqa: BLE001 - Pillow raises anything for a hostile picture
         return FAILED + type(error).__name__.encode()
+
+
+def _done(job: Job, limits: Limits) -> bytes:
+    match job:
+        case EncodeJob(variant, body):
+            return encode(body, variant, limits.quality, limits.max_pixels)
+        case LookJob(body):
+            return msgspec.msgpack.encode(look(body, limits.max_pixels))
 
 
 def _read(stream: BinaryIO) -> bytes | None:

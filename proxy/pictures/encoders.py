@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,33 +13,37 @@ import structlog
 
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.client import Client
+from proxy.domain.picture_info import Look
 from proxy.domain.variant import Variant
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.pictures.encode import Quality
-from proxy.pictures.encoder_process import DONE, LENGTH_BYTES, Job, Limits
+from proxy.pictures.encoder_process import DONE, LENGTH_BYTES, EncodeJob, Job, Limits, LookJob
 from proxy.settings import PictureSettings
 
 PROGRAM = (sys.executable, "-m", "proxy.pictures.encoder_process")
+LOOK = "look"
+"""How looking at a picture is counted, beside the formats."""
 
 _log = structlog.get_logger("proxy.pictures")
 
 
 class EncodeFailed(Exception):
-    """No variant can be made of this picture; the message is a reason without anything of the picture in it."""
+    """This picture cannot be decoded or encoded; the message is a reason without anything of the picture in it."""
 
 
 class Encoders:
     """Encodes variants in `pictures.encoders` processes, for all clients in turn."""
 
     def __init__(
-        self, limit: FairQueue, settings: PictureSettings, metrics: Metrics, program: Sequence[str] = PROGRAM
+        self, limit: FairQueue, settings: PictureSettings, observer: Observer, program: Sequence[str] = PROGRAM
     ) -> None:
         quality = Quality(settings.webp_quality, settings.webp_effort, settings.avif_quality, settings.avif_speed)
         limits = Limits(quality, settings.max_pixels, settings.encoder_memory_bytes)
         self._command = (*program, msgspec.json.encode(limits).decode())
         self._timeout_s = settings.encode_timeout_s
         self._limit = limit
-        self._metrics = metrics
+        self._observer = observer
+        self._looks = msgspec.msgpack.Decoder(Look)
         self._idle: list[Process] = []
         self._busy: set[Process] = set()
 
@@ -51,16 +54,24 @@ class Encoders:
 
     async def encode(self, body: bytes, variant: Variant, client: Client, name: str) -> bytes:
         """Give the variant's bytes; raise EncodeFailed where there is none, Busy where too many wait."""
+        return await self._do(EncodeJob(variant, body), variant.format or "original", client, name)
+
+    async def look(self, body: bytes, client: Client, name: str) -> Look:
+        """Tell how a picture looks; raise as `encode` does."""
+        raw = await self._do(LookJob(body), LOOK, client, name)
+        try:
+            return self._looks.decode(raw)
+        except msgspec.MsgspecError as error:
+            raise EncodeFailed("crash") from error
+
+    async def _do(self, job: Job, kind: str, client: Client, name: str) -> bytes:
         with self._limit.admitted(client, name):
             async with self._limit.slot(name):
-                started = time.perf_counter()
-                try:
-                    encoded = await self._ask(msgspec.msgpack.encode(Job(variant, body)))
-                except EncodeFailed:
-                    self._metrics.encoded("failed", variant, time.perf_counter() - started)
-                    raise
-                self._metrics.encoded("done", variant, time.perf_counter() - started)
-                return encoded
+                with self._observer.span("encode", format=kind) as span:
+                    span.outcome = "failed"
+                    encoded = await self._ask(msgspec.msgpack.encode(job))
+                    span.outcome = "done"
+                    return encoded
 
     async def aclose(self) -> None:
         """End the processes."""

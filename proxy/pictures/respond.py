@@ -135,7 +135,7 @@ class Answers:
         grant, tag = found.grant, _etag(found.grant, "", request.variant)
         if tag and matches(request.if_none_match, tag):
             handling = Handling(found.source, None, found.collapsed)
-            return Answer(identity, tag, self._remaining_s(grant), handling, None, found, request.client)
+            return Answer(identity, tag, self.remaining_s(grant), handling, None, found, request.client)
         note = self._noting(found, note)
         shown = await self._found(found, request, note)
         head = shown.body.head if isinstance(shown.body, Picture) else await shown.body.opened()
@@ -145,7 +145,7 @@ class Answers:
         is_known = bool(tag) and matches(request.if_none_match, tag or "")
         handling = Handling(found.source, source, found.collapsed or shown.collapsed, is_interim=shown.is_interim)
         body = None if is_known else Shown(head, shown.body)
-        return Answer(identity, tag, self._remaining_s(grant), handling, body, found, request.client)
+        return Answer(identity, tag, self.remaining_s(grant), handling, body, found, request.client)
 
     async def _found(self, found: FoundGrant, request: PictureRequest, note: Note) -> _Found:
         """Find the variant; the original where there is none, or none yet."""
@@ -174,7 +174,8 @@ class Answers:
 
         return noted
 
-    def _remaining_s(self, grant: Grant) -> float:
+    def remaining_s(self, grant: Grant) -> float:
+        """Tell how many seconds are left of a grant; not positive when it is over."""
         return grant.fresh_until - self._clock.now()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from proxy.domain.model import SessionCookie
-from proxy.fastpath.asked import EVIDENCE
+from proxy.http.outcome import outcome_of
 from proxy.http.request_origin import RequestOrigin
 from proxy.sessions.cookie_syntax import SameSite, cookie_name, cookie_names, read_cookie, set_cookie
 from proxy.sessions.session import may_use_cookie
@@ -69,11 +69,11 @@ class SessionCookies:
         """Take away the cookie of a sign-in that has ended."""
         self._put(request, response, self._attempt_of(state), NO_COOKIE, SameSite.LAX)
 
-    async def renew(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Set a renewed session's cookie on a picture, for `on_response_prepare`. Such an answer is never public."""
-        answer = request.get(EVIDENCE)
-        if answer is not None and answer.renewed is not None:
-            self.put_session(request, response, answer.renewed)
+    def renew(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Set a renewed session's cookie on a picture. Such an answer is never public."""
+        outcome = outcome_of(response)
+        if outcome is not None and outcome.answer is not None and outcome.answer.renewed is not None:
+            self.put_session(request, response, outcome.answer.renewed)
 
     def _attempt_of(self, state: str) -> str:
         return self._attempt + state[:_TOLD_CHARS]

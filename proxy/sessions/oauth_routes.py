@@ -17,8 +17,9 @@ from proxy.domain.model import Credentials, SessionCookie
 from proxy.domain.response_fields import SAFETY, Fields
 from proxy.domain.seal import Sealer
 from proxy.domain.sign_in_errors import CodeRefused, SignInFailed
+from proxy.http.outcome import Outcome, ended
 from proxy.http.problem_page import Link
-from proxy.http.problems import OUTCOME, problem_of
+from proxy.http.problems import problem_of
 from proxy.http.request_origin import RequestOrigin
 from proxy.identity.identify import Identifier
 from proxy.sessions.authorization import (
@@ -99,7 +100,6 @@ class SignIn:
 
     async def _login(self, request: web.Request) -> web.Response:
         """Begin a sign-in, and send the visitor to Cloudreve."""
-        request[OUTCOME] = "sign_in"
         where = landing(request.query.getall("next", ()), self._way, self._origins)
         if not may_sign_in(request.headers):
             error = CrossSite("Signing in begins on a page of this site, in a window of its own.")
@@ -114,7 +114,6 @@ class SignIn:
 
     async def _callback(self, request: web.Request) -> web.Response:
         """End a sign-in: the visitor lands where they wanted, with a session or with an error that says why not."""
-        request[OUTCOME] = "sign_in"
         states, codes, errors = (request.query.getall(name, ()) for name in ("state", "code", "error"))
         kept = open_attempt(self._sealer, self._cookies.attempt(request, states), self._site, self._clock.now())
         try:
@@ -149,7 +148,8 @@ async def _not_configured(_: web.Request) -> web.Response:
 
 
 def _redirect(where: str) -> web.Response:
-    return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": where, **dict(_FIELDS)})
+    response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": where, **dict(_FIELDS)})
+    return ended(response, Outcome("sign_in"))
 
 
 def _site_origin(settings: Settings) -> str:

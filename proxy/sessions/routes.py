@@ -15,7 +15,8 @@ from proxy.domain.errors import CrossSite, InvalidToken, NotSignedIn, ProxyError
 from proxy.domain.model import Credentials, Identity
 from proxy.domain.response_fields import SAFETY, Fields
 from proxy.fastpath.index import FastPath
-from proxy.http.problems import OUTCOME, Handler, problem_of
+from proxy.http.outcome import Outcome, ended
+from proxy.http.problems import Handler, problem_of
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.thumb_request import bearer
 from proxy.identity.claims import read_claims
@@ -156,10 +157,9 @@ class SessionApi:
         """Make a handler whose answers are never stored, and whose errors allowed origins may read too (CORS)."""
 
         async def handle(request: web.Request) -> web.Response:
-            request[OUTCOME] = "session"
             try:
                 async with deadline(self._deadline_s):
-                    response = await job(request)
+                    response = ended(await job(request), Outcome("session"))
             except ProxyError as error:
                 response = problem_of(request, error)
             response.headers.update(_FIELDS)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 YEAR_S = 31_536_000
 MIN_SEAL_KEY_CHARS = 32
-_TAKEN_PATHS = frozenset({"/api/v4/file/thumb", "/healthz", "/readyz", "/thumb"})
+_TAKEN_PATHS = frozenset({"/api/v4/file/thumb", "/healthz", "/readyz", "/thumb", "/thumb/info"})
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9.])?")
 
 
@@ -46,6 +46,9 @@ def _listener(text: str) -> str:
 
 def _address(text: str) -> URL:
     """Return the parts of an http(s) URL; ValueError says what is wrong with it."""
+    scheme, _, rest = text.partition("://")
+    if scheme in {"http", "https"} and rest[:1] in {"", ":", "/"}:
+        raise ValueError(f"it names no host behind {scheme}://")
     try:
         url = URL(text)
     except (ValueError, TypeError):

@@ -68,7 +68,14 @@ def _bad_entry(error: ErrorDetails, given: Mapping[str, Given]) -> str:
 def unknown_key(key: str, origin: str) -> str:
     """Return the text for a key that nobody reads; its value is not shown, it may be a misspelt secret."""
     namesakes = [known for known in KEYS if known.partition(".")[2] == key.partition(".")[2]]
-    return f"{key} ({origin}): there is no such key.{_hint(_near(key, KEYS) or namesakes)}"
+    return f"{key} ({origin}): there is no such key.{_hint(namesakes or _near(key, KEYS))}{_keys_of(key)}"
+
+
+def _keys_of(key: str) -> str:
+    """Return the line that names the keys of a key's table."""
+    table = key.partition(".")[0]
+    keys = " ".join(known.partition(".")[2] for known in KEYS if known.startswith(f"{table}."))
+    return f"\n    The keys of [{table}] are {keys}."
 
 
 def unknown_table(name: str, origin: str) -> str:

@@ -127,8 +127,12 @@ def _hosts(parts: SplitResult, scheme: _Scheme) -> tuple[tuple[str, int], ...]:
         hosts = tuple((host.hostname or "", scheme.port if host.port is None else host.port) for host in split)
     except ValueError:
         hosts = ()
+    if not parts.netloc:
+        raise ValueError("it names no host")
     if not hosts or parts.fragment or not all(name and port for name, port in hosts):
-        raise ValueError("it names no host; a password's special characters have to be percent-encoded")
+        raise ValueError(
+            "it names no host, or no number as port; a password's special characters have to be percent-encoded"
+        )
     if scheme.kind is RedisKind.SERVER and len(hosts) > 1:
         raise ValueError("it names several hosts; that takes redis+sentinel:// or redis+cluster://")
     return hosts

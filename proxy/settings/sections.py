@@ -63,7 +63,7 @@ class ServerSettings(Section):
     header_timeout_s: Seconds = 15.0
     send_timeout_s: Seconds = 60.0
     max_connections: Count = 10_000
-    drain_s: SecondsOrZero = 0.0
+    drain_s: SecondsOrZero = 3.0
     shutdown_s: Seconds = 30.0
     fast_path: Switch = True
     passthrough: Switch = False
@@ -151,6 +151,7 @@ class PictureSettings(Section):
     encoder_memory_bytes: EncoderMemory = 1024 * 1024 * 1024
     encode_wait_s: Seconds = 1.0
     encode_timeout_s: Seconds = 5.0
+    info_wait_s: Seconds = 0.2
 
 
 class SealSettings(Section):
@@ -204,7 +205,7 @@ class PublishSettings(Section):
     def secret_text(self) -> str:
         """Give the password or the refresh token."""
         if self.secret_file is not None:
-            return self.secret_file.read_text(encoding="utf-8").strip()
+            return self.secret_file.read_text(encoding="utf-8-sig").strip()
         return self.secret.get_secret_value() if self.secret is not None else ""
 
 

@@ -20,6 +20,7 @@ from pydantic_settings.exceptions import SettingsError
 from proxy.settings.files import resolve_paths
 from proxy.settings.problems import Given, bad_value, unknown_key, unknown_name, unknown_table
 from proxy.settings.root import ENV_PREFIX, KEYS, LISTS, Settings
+from proxy.settings.toml_problems import toml_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
 SECRETS_VARIABLE = f"{ENV_PREFIX}SECRETS_DIR"
+SECRETS_FOLDER = "secrets"
+"""The directory beside the configuration file that is read where the variable names none."""
 CACHE_VARIABLE = "CACHE_DIRECTORY"
 """Set by systemd for a unit with `CacheDirectory=` (systemd.exec(5)), by `deploy/run` and in the image."""
 FLAGS = {"server.host": "--host", "server.port": "--port", "cloudreve.url": "--cloudreve-url"}
@@ -55,10 +58,13 @@ def load(config: Path | None = None, overrides: Mapping[str, object] | None = No
     """
     sources = _Sources()
     sources.read_service_manager()
-    if path := config or os.environ.get(CONFIG_VARIABLE):
+    path = config or os.environ.get(CONFIG_VARIABLE)
+    if path:
         sources.read_file(Path(path))
     if directory := os.environ.get(SECRETS_VARIABLE):
-        sources.read_secrets(Path(directory))
+        sources.read_secrets(Path(directory), SECRETS_VARIABLE)
+    elif path and (beside := Path(path).with_name(SECRETS_FOLDER)).is_dir():
+        sources.read_secrets(beside, f"secrets beside {path}")
     sources.read_environment()
     sources.read_flags(overrides or {})
     return sources.settings()
@@ -93,6 +99,18 @@ def _entries(value: object) -> object:
         return value
 
 
+def _without_marks(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the mark off that some editors put before a text (U+FEFF)."""
+    return {
+        name: _without_marks(value) if isinstance(value, dict) else _without_mark(value)
+        for name, value in tables.items()
+    }
+
+
+def _without_mark(value: object) -> object:
+    return value.removeprefix("\ufeff") if isinstance(value, str) else value
+
+
 @dataclass(slots=True)
 class _Sources:
     """What the sources have said so far; a later one overrides an earlier one, key by key."""
@@ -106,15 +124,16 @@ class _Sources:
             self.given["disk.path"] = Given(folder, f"environment variable {CACHE_VARIABLE}")
 
     def read_file(self, path: Path) -> None:
+        text = ""
         try:
-            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+            tables = tomllib.loads(text)
         except OSError as error:
             self.unreadable.append(f"{path} cannot be read: {error.strerror}")
         except UnicodeDecodeError as error:
-            self.unreadable.append(f"{path} is no UTF-8 text (byte {error.start})")
+            self.unreadable.append(f"{path} is no UTF-8 text (byte {error.start}); save it as UTF-8 in the editor")
         except tomllib.TOMLDecodeError as error:
-            quotes = "; texts need quotation marks" if "Invalid value" in str(error) else ""
-            self.unreadable.append(f"{path} is no valid TOML: {error}{quotes}")
+            self.unreadable.append(f"{path} is no valid TOML: {toml_problem(text, str(error))}")
         else:
             resolve_paths(tables, path.parent)
             self._take(tables, lambda _key: str(path))
@@ -130,7 +149,7 @@ class _Sources:
             strange = (key for key in table if f"{section}.{key}" not in KEYS)
             self.problems += [unknown_key(f"{section}.{key}", str(path)) for key in strange]
 
-    def read_secrets(self, directory: Path) -> None:
+    def read_secrets(self, directory: Path, named_by: str) -> None:
         try:
             source = NestedSecretsSettingsSource(
                 SecretsSettingsSource(Settings, directory),
@@ -139,9 +158,9 @@ class _Sources:
                 secrets_nested_delimiter="__",
             )
             names = [entry.name for entry in directory.iterdir()]
-            self._take(source(), lambda key: f"secret file {directory / _flat(key)}")
+            self._take(_without_marks(source()), lambda key: f"secret file {directory / _flat(key)}")
         except (OSError, SettingsError, UnicodeDecodeError):
-            self.unreadable.append(f"{SECRETS_VARIABLE}: {directory} is no directory of readable text files")
+            self.unreadable.append(f"{named_by}: {directory} is no directory of readable text files")
             return
         known = {*map(_flat, KEYS), *LISTS}
         near = {name.replace("__", "_") for name in known}  # redis_url is redis__url, which one underscore hides

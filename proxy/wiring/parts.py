@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from proxy.coalesce.fair_queue import FairQueue
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.file_uri import parse
 from proxy.domain.keys import site_digest
-from proxy.domain.log_digests import digests_for
 from proxy.domain.model import Grant, NoVariant, Picture, Refusal
 from proxy.domain.response_fields import Fields
 from proxy.domain.seal import Sealer
@@ -31,14 +29,12 @@ from proxy.grants.invalidation import Changes
 from proxy.grants.lookup import Grants
 from proxy.grants.resolve import Resolver
 from proxy.http.health import Health
-from proxy.http.request_log import RequestLog
-from proxy.http.request_origin import RequestOrigin
 from proxy.identity.accounts import Account, Accounts
 from proxy.identity.identify import Identifier
 from proxy.identity.published import PublishedFolder
 from proxy.identity.whoami import Whoami
-from proxy.observe.failures import Failures
 from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.passthrough.client import MAX_HEAD_BYTES, UpstreamClient
 from proxy.passthrough.cross_origin import SiteCors
 from proxy.pictures.encoders import Encoders
@@ -47,7 +43,6 @@ from proxy.pictures.revalidation import Revalidation
 from proxy.pictures.variants import Variants
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import PubSubChannel
-from proxy.sessions.cookies import SessionCookies
 from proxy.sessions.lifecycle import Sessions
 from proxy.sessions.sign_out_stores import FileStore, RedisStore, Store
 from proxy.sessions.sign_outs import SETTLE_S, SignOuts
@@ -77,6 +72,7 @@ class Parts:
     settings: Settings
     clock: Clock
     metrics: Metrics
+    observer: Observer
     health: Health
     stack: AsyncExitStack
     leaving: Countdown
@@ -106,7 +102,7 @@ class Parts:
         distributed: MaybeDistributed,
     ) -> Sessions:
         """Make who opens cookies."""
-        singleflight = await self._singleflight(Singleflight[str](self.settings.cloudreve.max_waiting))
+        singleflight = await self.singleflight(Singleflight[str](self.settings.cloudreve.max_waiting))
         site = site_digest(self.settings.site)
         return Sessions(sealer, oauth, shared_values, sign_outs, distributed, self.clock, singleflight, site)
 
@@ -114,8 +110,8 @@ class Parts:
         """Make who names visitors."""
         secret = self.settings.cloudreve.secret_key
         secret_key = secret.get_secret_value().encode() if secret else None
-        singleflight = await self._singleflight(Singleflight[str | None]())
-        whoami = Whoami(cloudreve, self.clock, self.metrics, singleflight, self._limit(WHOAMI_CALLS))
+        singleflight = await self.singleflight(Singleflight[str | None]())
+        whoami = Whoami(cloudreve, self.clock, self.metrics, singleflight, self.fair_queue(WHOAMI_CALLS))
         return Identifier(whoami, self.clock, self.settings.identity, secret_key, sessions, accounts)
 
     async def accounts(self, oauth: OAuth) -> Accounts:
@@ -133,7 +129,7 @@ class Parts:
     async def changes(self, shared_values: SharedValues) -> Changes:
         """Make who knows when users have changed files, for as long as a grant of before may be kept."""
         grants = self.settings.grants
-        singleflight = await self._singleflight(Singleflight[None]())  # each belongs to a request under way
+        singleflight = await self.singleflight(Singleflight[None]())  # each belongs to a request under way
         return Changes(shared_values, self.clock, singleflight, grants.max_ttl_s + grants.stale_if_error_s)
 
     async def grants(
@@ -145,28 +141,32 @@ class Parts:
     ) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
-        limit = self._limit(settings.cloudreve.max_resolves, SLOW)
+        limit = self.fair_queue(settings.cloudreve.max_resolves, SLOW)
         resolver = Resolver(cloudreve, distributed, limit, settings.server.deadline_s)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
-        singleflight = await self._singleflight(Singleflight[Grant | Refusal](), self.leaving)
+        singleflight = await self.singleflight(Singleflight[Grant | Refusal](), self.leaving)
         return Grants(tiers, resolver, self.clock, self.metrics, singleflight, distributed, changes, settings)
 
     async def pictures(self, images: Images, tiers: Tiers, distributed: MaybeDistributed) -> Pictures:
         """Make who looks pictures up, or fetches them."""
         settings = self.settings
-        limit = self._limit(settings.cloudreve.max_fetches, SLOW)
-        singleflight = await self._singleflight(Singleflight[None]())
+        limit = self.fair_queue(settings.cloudreve.max_fetches, SLOW)
+        singleflight = await self.singleflight(Singleflight[None]())
         pictures = settings.pictures
         revalidation = Revalidation(pictures.recheck_s, pictures.stale_if_error_s, self.clock.timer)
-        return Pictures(tiers, images, self.metrics, singleflight, distributed, limit, pictures, revalidation)
+        return Pictures(tiers, images, self.observer, singleflight, distributed, limit, pictures, revalidation)
 
-    async def variants(self, tiers: Tiers, distributed: MaybeDistributed) -> Variants:
-        """Make the variants and the processes that encode them."""
+    def encoders(self) -> Encoders:
+        """Make the encoder processes."""
         settings = self.settings.pictures
-        encoders = Encoders(self._limit(settings.encoders), settings, self.metrics)
+        encoders = Encoders(self.fair_queue(settings.encoders), settings, self.observer)
         self.stack.push_async_callback(encoders.aclose)
-        singleflight = await self._singleflight(Singleflight[Picture | NoVariant](self.settings.cloudreve.max_waiting))
-        return Variants(tiers, encoders, singleflight, distributed, self.metrics, settings)
+        return encoders
+
+    async def variants(self, tiers: Tiers, encoders: Encoders, distributed: MaybeDistributed) -> Variants:
+        """Make the variants."""
+        singleflight = await self.singleflight(Singleflight[Picture | NoVariant](self.settings.cloudreve.max_waiting))
+        return Variants(tiers, encoders, singleflight, distributed, self.metrics, self.settings.pictures)
 
     async def tiers(self) -> tuple[Tiers, MaybeDistributed, SharedValues]:
         """Build what is kept, and the singleflight of all replicas of one Redis, or of all processes of one disk."""
@@ -190,17 +190,8 @@ class Parts:
 
     async def site_cors(self, way: UpstreamClient) -> SiteCors:
         """Make who asks Cloudreve which scripts it allows."""
-        singleflight = await self._singleflight(Singleflight[Fields](self.settings.cloudreve.max_waiting))
+        singleflight = await self.singleflight(Singleflight[Fields](self.settings.cloudreve.max_waiting))
         return SiteCors(way, singleflight, self.clock.timer)
-
-    def request_log(self, identifier: Identifier, cookies: SessionCookies, request_origin: RequestOrigin) -> RequestLog:
-        """Make who tells of requests; what it has still to say is said at the end."""
-        settings = self.settings
-        keys = [key.get_secret_value() for key in settings.seal.keys]
-        failures = Failures(asyncio.get_running_loop().call_later)
-        self.stack.callback(failures.close)
-        digests = digests_for(keys, settings.site, fallback=secrets.token_urlsafe(32))
-        return RequestLog(identifier.known_user, cookies.session, request_origin, digests, failures, settings)
 
     async def session(self, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
         """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""
@@ -216,12 +207,14 @@ class Parts:
             )
         )
 
-    def _limit(self, slots: int, slow: int = 0) -> FairQueue:
+    def fair_queue(self, slots: int, slow: int = 0) -> FairQueue:
         """Make a fair queue: of its places one client has a quarter at most, and less while others want some."""
         places = self.settings.cloudreve.max_waiting
         return FairQueue(slots, max(places // 4, 1), places, slow * slots)
 
-    async def _singleflight(self, singleflight: Singleflight[T], patience: Countdown | None = None) -> Singleflight[T]:
+    async def singleflight(self, singleflight: Singleflight[T], patience: Countdown | None = None) -> Singleflight[T]:
+        """Have loads ended at the end."""
+
         async def close() -> None:
             await singleflight.aclose(patience.left_s if patience is not None else 0.0)
 

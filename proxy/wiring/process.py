@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from socket import socket
 
 import structlog
@@ -20,11 +19,9 @@ from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.domain.ssrf import Origins
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Keys
-from proxy.fastpath.protocol import FastPathRunner
 from proxy.gateway import Gateway
 from proxy.grants.authorise import Authoriser
 from proxy.grants.invalidation import Changes
-from proxy.http.aiohttp_server import Runner
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Applications
 from proxy.http.connection_limits import ConnectionLimits
@@ -32,7 +29,9 @@ from proxy.http.cross_origin import CrossOrigin
 from proxy.http.embed import Embed, Fallback
 from proxy.http.embedding_rule import embedding
 from proxy.http.file_descriptors import room_for
+from proxy.http.greeting import Greeting
 from proxy.http.health import Health
+from proxy.http.info import ThumbInfo
 from proxy.http.negotiation import Negotiation
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
@@ -40,23 +39,23 @@ from proxy.http.sealed_urls import SealedUrls
 from proxy.http.thumb import Thumbs
 from proxy.identity.identify import Identifier
 from proxy.observe.metrics import Metrics
-from proxy.passthrough.client import HELD_BYTES, UpstreamClient, passage
+from proxy.passthrough.client import UpstreamClient, passage
 from proxy.passthrough.routes import Passthrough
 from proxy.pictures.respond import Answers
 from proxy.sessions.cookies import SessionCookies
 from proxy.sessions.oauth_routes import SignIn
 from proxy.sessions.routes import SessionApi
-from proxy.settings import AdminSettings, ServerSettings, Settings
+from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.first_contact import greet
+from proxy.wiring.infos import info_search, infos
+from proxy.wiring.observation import observer, request_log
 from proxy.wiring.parts import Parts
-
-BACKLOG = 1024
-"""How many visitors may wait to be let in."""
+from proxy.wiring.servers import Servers
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -81,15 +80,24 @@ class Running:
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; then take no more, finish what is under way, and leave."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+    _stop_at(signal.SIGTERM, stopped, settings.server.drain_s)
+    _stop_at(signal.SIGINT, stopped, 0.0)  # Ctrl-C: whoever sits there does not want to wait
     async with running(settings) as gateway:
         _log.info("serving", host=settings.server.host, port=gateway.port, admin_port=gateway.admin_port)
-        await stopped.wait()
+        drain_s = await stopped
         _log.info("draining")
-        await gateway.drain(settings.server.drain_s)
+        await gateway.drain(drain_s)
+
+
+def _stop_at(number: signal.Signals, stopped: asyncio.Future[float], drain_s: float) -> None:
+    """Resolve the future at the first signal, to the seconds for which requests are still taken."""
+
+    def stop() -> None:
+        if not stopped.done():
+            stopped.set_result(drain_s)
+
+    stopped.get_loop().add_signal_handler(number, stop)
 
 
 @asynccontextmanager
@@ -106,21 +114,20 @@ async def running(
     settings = with_sign_outs_kept(settings)
     async with AsyncExitStack() as stack:
         leaving = Countdown(settings.server.shutdown_s)
-        parts = Parts(settings, clock or Clock(), Metrics(), Health(), stack, leaving)
+        metrics = Metrics()
+        parts = Parts(settings, clock or Clock(), metrics, observer(settings, metrics), Health(), stack, leaving)
         parts.metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
         composer = _Composer(parts)
-        site = await composer.site(routes)
+        site, hits = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
-        admin_port = 0
-        if sockets is None:
-            admin_port = await composer.listen(Runner, site.admin_application(), settings.admin)
+        servers = await Servers.tried(settings, stack)
+        admin_port = await servers.admin(site.admin_application()) if sockets is None else 0
         connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
         await parts.background(connection_limits.watch())
-        runner = partial(FastPathRunner, hits=site.hits, connection_limits=connection_limits)
-        port = await composer.listen(runner, site.application(), settings.server, sockets)
+        port = await servers.visitors(site.application(), hits, connection_limits, sockets)
         parts.health.is_ready = True
         try:
-            yield Running(port, admin_port, parts.health, parts.metrics, site.hits)
+            yield Running(port, admin_port, parts.health, parts.metrics, hits)
         finally:
             parts.health.is_ready = False
             leaving.begin()
@@ -132,14 +139,14 @@ class _Composer:
 
     parts: Parts
 
-    async def site(self, more: Sequence[web.RouteDef]) -> Applications:
+    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath]:
         """Build everything."""
         settings = self.parts.settings
         origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
         trusted = await self.parts.session()
         images = Images(trusted, await self.parts.session(socket_factory=public_socket), origins, settings.cloudreve)
         cloudreve = Cloudreve(
-            trusted, self.parts.clock, origins, self.parts.metrics, settings.cloudreve, settings.grants
+            trusted, self.parts.clock, origins, self.parts.observer, settings.cloudreve, settings.grants
         )
         await greet(cloudreve)
         await self.parts.background(cloudreve.breaker.watch())
@@ -147,14 +154,18 @@ class _Composer:
         changes = await self.parts.changes(shared_values) if settings.server.passthrough else None
         grants = await self.parts.grants(cloudreve, tiers, distributed, changes)
         pictures = await self.parts.pictures(images, tiers, distributed)
-        answers = Answers(pictures, await self.parts.variants(tiers, distributed), self.parts.clock)
+        encoders = self.parts.encoders()
+        answers = Answers(pictures, await self.parts.variants(tiers, encoders, distributed), self.parts.clock)
+        known = await infos(self.parts, answers, tiers, encoders, distributed)
         negotiation = Negotiation(settings.pictures)
-        sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.metrics, settings.sign_in)
+        sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.observer, settings.sign_in)
         sign_outs = await self.parts.sign_outs(tiers.redis)
         sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         authoriser = Authoriser(grants, self.parts.clock.timer)
-        gateway = Gateway(identifier, authoriser, grants, answers, settings.server.deadline_s)
+        gateway = Gateway(
+            identifier, authoriser, grants, answers, known, self.parts.observer, settings.server.deadline_s
+        )
         sealed = SealedAccess(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
         request_origin = RequestOrigin(settings.server)
         cookies = SessionCookies(settings.session.cookie, request_origin)
@@ -166,27 +177,32 @@ class _Composer:
         embed = Embed(rule, request_origin)
         passthrough, site_cors = None, None
         if changes is not None:
-            way = await self.parts.stack.enter_async_context(passage(settings.cloudreve, self.parts.metrics))
+            way = await self.parts.stack.enter_async_context(passage(settings.cloudreve, self.parts.observer))
             passthrough = self._passthrough(way, request_origin, cookies, identifier, changes, hits)
             site_cors = await self.parts.site_cors(way)
         handle = passthrough.handle if passthrough else None
         cross_origin = CrossOrigin(
             rule.private_origins, request_origin, site_cors.fields if site_cors else None, handle
         )
+        search, max_uri_bytes = await info_search(self.parts, gateway), settings.server.max_uri_bytes
         routes = [
-            *Thumbs(gateway, cookies, request_origin, embed, negotiation, settings.server.max_uri_bytes).routes(),
+            *Thumbs(gateway, cookies, request_origin, embed, negotiation, self.parts.observer, max_uri_bytes).routes(),
+            *ThumbInfo(search, cookies, request_origin, embed, negotiation, max_uri_bytes).routes(),
             *SessionApi(sessions, identifier, cookies, request_origin, hits, settings, handle).routes(),
             *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, cookies, request_origin, settings).routes(),
-            *SealedUrls(sealed, request_origin, embed, cross_origin, negotiation).routes(),
-            *ThumbApi(
-                gateway, sealed, request_origin, cross_origin, negotiation, settings.server.max_uri_bytes
-            ).routes(),
+            *SealedUrls(sealed, request_origin, embed, cross_origin, negotiation, self.parts.observer).routes(),
+            *ThumbApi(gateway, sealed, request_origin, cross_origin, negotiation, max_uri_bytes).routes(),
             *more,
+            *([] if passthrough else self._greeting(more)),
         ]
-        log = self.parts.request_log(identifier, cookies, request_origin)
-        return Applications(
-            self.parts.metrics, log, self.parts.health, hits, cookies, passthrough, self._fallback(), routes
-        )
+        log = request_log(settings, identifier, cookies, request_origin, self.parts.stack)
+        parts, fallback = self.parts, self._fallback()
+        site = Applications(parts.metrics, parts.observer, log, parts.health, cookies, passthrough, fallback, routes)
+        return site, hits
+
+    def _greeting(self, more: Sequence[web.RouteDef]) -> list[web.RouteDef]:
+        site = next(iter(self.parts.settings.cloudreve.public_origins), None)
+        return [] if any(route.path == "/" for route in more) else Greeting(site).routes()
 
     def _passthrough(
         self,
@@ -214,29 +230,3 @@ class _Composer:
         if not keys:
             _log.warning("no seal.keys: sealed URLs and cookies open in this process only, and not after a restart")
         return Sealer(keys or [secrets.token_urlsafe(32)])
-
-    async def listen(
-        self,
-        runner_of: Callable[..., web.AppRunner],
-        app: web.Application,
-        where: ServerSettings | AdminSettings,
-        sockets: Sequence[socket] | None = None,
-    ) -> int:
-        """Serve an application and give its port; leaving, it stops accepting first and then waits for its requests."""
-        server = self.parts.settings.server
-        runner = runner_of(
-            app,
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=server.shutdown_s,
-            max_line_size=server.max_header_bytes,
-            max_field_size=server.max_header_bytes,
-            auto_decompress=False,  # a body that is passed to Cloudreve stays as it is
-            read_bufsize=HELD_BYTES,
-        )
-        await runner.setup()
-        self.parts.stack.push_async_callback(runner.cleanup)
-        shared: list[web.BaseSite] = [web.SockSite(runner, socket, backlog=BACKLOG) for socket in sockets or ()]
-        for site in shared or [web.TCPSite(runner, where.host, where.port, backlog=BACKLOG)]:
-            await site.start()
-        return int(runner.addresses[0][1])

@@ -18,7 +18,7 @@ from aiohttp import web
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from proxy.http.aiohttp_server import Runner
+from proxy.http.server import Runner
 from proxy.settings import ServerSettings, Settings, TemporaryDisk, TemporarySeal
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.workers.admin_port import AdminPort

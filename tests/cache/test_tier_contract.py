@@ -13,7 +13,8 @@ import pytest
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
-from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind
+from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal, RefusalKind
+from proxy.domain.picture_info import Look, PictureInfo
 from tests.cache.conftest import Clock, MakeTier
 from tests.harness.redis_server import RedisServer
 
@@ -21,7 +22,11 @@ GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=Tr
 OTHER_GRANT = Grant("https://cloud.example.com/x?sign=z", 1795003600.5, "ab12", own=False, version='W/"\udcff"')
 REFUSAL = Refusal(RefusalKind.NOT_FOUND, 40016, "0d3cbb4c")
 PICTURE = Picture("ab12", "image/png", '"v1"', bytes(range(256)))
-ENTRIES: list[Entry] = [GRANT, OTHER_GRANT, REFUSAL, PICTURE, Picture("", "image/png", "", b"")]
+LOOK = Look(400, 300, b"12345", "#7a8fb2")
+INFO = PictureInfo("ab12.info", '"v1"', f'"{"ab" * 20}"', "image/webp", 12_000, LOOK, is_final=True)
+NO_VARIANT = NoVariant("ab12.webp", '"v1"', is_final=True)
+EMPTY = Picture("", "image/png", "", b"")
+ENTRIES: list[Entry] = [GRANT, OTHER_GRANT, REFUSAL, PICTURE, EMPTY, NO_VARIANT, INFO]
 
 
 @dataclass(frozen=True)

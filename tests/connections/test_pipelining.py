@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.http import aiohttp_pipeline
+from proxy.http import request_pipelining
 from tests.harness.far import House, Line, chunked, passing
 
 HOST = b"Host: cloud.example.com\r\n"
@@ -129,7 +129,7 @@ async def flood(line: Line, first: bytes) -> None:
 
 async def test_a_connection_is_not_read_for_ever_behind_its_end(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while it is closed, whatever still comes."""
-    monkeypatch.setattr(aiohttp_pipeline, "LINGER_S", 0.05)
+    monkeypatch.setattr(request_pipelining, "LINGER_S", 0.05)
     async with house.line() as line:
         with pytest.raises(ConnectionError):
             await flood(line, LAST + GOOD)

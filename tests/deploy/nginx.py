@@ -105,7 +105,7 @@ class Nginx:
 def _placed(site: str, port: int, folder: Path) -> str:
     site = _replaced(site, "listen 80;", f"listen 127.0.0.1:{port};")
     site = _replaced(site, "/var/log/nginx/", f"{folder}/log/")
-    return _replaced(site, "/var/cache/nginx/thumb-proxy", f"{folder}/cache")
+    return _replaced(site, "/var/cache/nginx-thumb-proxy", f"{folder}/cache")
 
 
 def _pointed(upstreams: str, gateways: Sequence[int], cloudreve: int) -> str:

@@ -43,7 +43,12 @@ def test_the_sdist_has_the_documents_and_no_file_that_git_does_not_know(dist: Pa
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
-    made = {name for name in names if "egg-info/" in name} | {"PKG-INFO", "setup.cfg", "proxy/commit.txt"}
+    made = {name for name in names if "egg-info/" in name} | {
+        "PKG-INFO",
+        "setup.cfg",
+        "proxy/commit.txt",
+        "proxy/default.toml",
+    }
     assert names - made <= tracked
     assert names >= {name for name in tracked if name.startswith(("config/", "docs/", "deploy/", "proxy/", "tests/"))}
     assert names >= {"README.md", "CHANGELOG.md", "LICENSE"}
@@ -54,7 +59,10 @@ def test_the_wheel_has_every_module_and_the_page_of_the_demo(dist: Path, tracked
     (path,) = dist.glob("*.whl")
     names = {name for name in zipfile.ZipFile(path).namelist() if ".dist-info/" not in name}
     package = {name for name in tracked if name.startswith("proxy/")}
-    assert names == {name for name in package if not name.endswith(".png")} | {"proxy/commit.txt"}
+    assert names == {name for name in package if not name.endswith(".png")} | {
+        "proxy/commit.txt",
+        "proxy/default.toml",
+    }
 
 
 def test_a_fresh_environment_runs_the_wheel(dist: Path, tmp_path: Path) -> None:
@@ -71,4 +79,5 @@ def test_a_fresh_environment_runs_the_wheel(dist: Path, tmp_path: Path) -> None:
     shown = output(tmp_path / "bin" / "thumb-proxy", "--version")
     assert re.fullmatch(rf"thumb-proxy {re.escape(__version__)} \({commit}(-dirty)?\)\n", shown)
     assert output(python, "-P", "-c", "import proxy; print(proxy.__file__)").startswith(str(packages))
+    assert output(tmp_path / "bin" / "thumb-proxy", "settings") == (ROOT / "config" / "default.toml").read_text()
     assert "--uri" in output(tmp_path / "bin" / "thumb-proxy", "check", "--help")

@@ -43,15 +43,19 @@ def test_systemd_finds_it_hardly_exposed() -> None:
     analyze("security", "--offline=true", "--no-pager", f"--threshold={HIGHEST_EXPOSURE}", str(UNIT))
 
 
-def test_the_gateway_understands_its_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A port each for visitors and operators, and the secrets where systemd puts them."""
-    for credential in values("LoadCredential"):
-        (tmp_path / credential.partition(":")[0]).write_text("0123456789abcdef" * 4 + "\n")
+@pytest.mark.parametrize("port", [8080, 65535])
+def test_the_gateway_understands_its_settings(port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A place each for visitors and operators, whatever the port; the secrets lie beside the configuration file."""
+    [program] = values("ExecStart")
+    config = tmp_path / Path(program.rpartition(" ")[2]).name
+    config.write_text('[cloudreve]\nurl = "http://127.0.0.1:5212"\n')
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "seal__keys").write_text("0123456789abcdef" * 4 + "\n")
     for name, _, value in (line.partition("=") for line in values("Environment")):
-        monkeypatch.setenv(name, value.replace("%d", str(tmp_path)))
-    settings = load(None, {"cloudreve.url": "http://127.0.0.1:5212"})
-    assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8080)
-    assert (settings.admin.host, settings.admin.port) == ("127.0.0.1", 18080)
+        monkeypatch.setenv(name, value.replace("8080", str(port)))
+    settings = load(config)
+    assert (settings.server.host, settings.server.port) == ("127.0.0.1", port)
+    assert (settings.admin.host, settings.admin.port) == ("127.0.0.2", port)
     assert [key.get_secret_value() for key in settings.seal.keys] == ["0123456789abcdef" * 4]
     [stop] = values("TimeoutStopSec")
     assert float(stop.removesuffix("s")) > settings.server.drain_s + 2 * settings.server.shutdown_s

@@ -11,6 +11,7 @@ from proxy.doctor.examination import examine
 from proxy.doctor.finding import Finding, Verdict
 from proxy.doctor.store import examine_redis
 from proxy.settings import CloudreveSettings, RedisSettings, ServerSettings, Settings
+from proxy.standin.standin import StandIn
 from tests.harness.redis_server import RedisServer, free_port
 
 StartRedis = Callable[..., RedisServer]
@@ -74,6 +75,36 @@ async def test_a_wrong_password_is_told_without_showing_it(start_redis: StartRed
     assert "S3CRET" not in told
     assert "does not accept" in await problem(server.url)
     assert (await examined(f"redis://:right@127.0.0.1:{server.port}"))[0].verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("password=S3CRET", "does not accept the user name or password"),
+        ("", "does not accept the user name or password"),
+        ("password=right&db=99", "no database of the number"),
+    ],
+)
+async def test_what_a_redis_refuses_over_a_unix_socket_is_told(
+    options: str, told: str, start_redis: StartRedis
+) -> None:
+    """There redis-py wraps the refusal."""
+    server = start_redis(requirepass="right")
+    text = await problem(f"{server.unix_url}?{options}")
+    assert told in text
+    assert "S3CRET" not in text
+
+
+async def test_a_database_that_is_not_there_is_told(redis_server: RedisServer) -> None:
+    """Not as an error of no name."""
+    assert "no database of the number" in await problem(f"redis://127.0.0.1:{redis_server.port}/99")
+
+
+async def test_what_is_no_redis_is_told() -> None:
+    """A web server at the port, TLS where there is none."""
+    async with StandIn() as web:
+        assert "is no Redis; is the port" in await problem(web.own_url.replace("http://", "redis://"))
+        assert "no TLS" in await problem(web.own_url.replace("http://", "rediss://"))
 
 
 async def test_a_user_with_few_rights_is_enough(start_redis: StartRedis) -> None:

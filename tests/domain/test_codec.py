@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.domain.codec import VERSION, decode, encode
-from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind
+from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal, RefusalKind
+from proxy.domain.picture_info import Look, PictureInfo
 from proxy.domain.sniff import MEDIA_TYPES
 
 texts = st.text(max_size=40)
@@ -21,10 +22,22 @@ floats = st.floats(allow_nan=False, allow_infinity=False)
 grants = st.builds(Grant, texts, floats, texts, st.booleans(), etags, floats)
 refusals = st.builds(Refusal, st.sampled_from(RefusalKind), st.integers(-(2**63), 2**63 - 1), names, texts, floats)
 pictures = st.builds(Picture, texts, st.sampled_from(sorted(MEDIA_TYPES)), etags, st.binary(max_size=300))
-entries: st.SearchStrategy[Entry] = st.one_of(grants, refusals, pictures)
+no_variants = st.builds(NoVariant, texts, etags, st.booleans())
+sides = st.integers(1, 2**31)
+looks = st.builds(
+    Look, sides, sides, st.binary(min_size=5, max_size=25), st.from_regex(r"#[0-9a-f]{6}", fullmatch=True)
+)
+tags = st.from_regex(r'"[0-9a-f]{40}"', fullmatch=True)
+kinds = st.sampled_from(sorted(MEDIA_TYPES))
+infos = st.builds(PictureInfo, texts, etags, tags, kinds, st.integers(0, 2**40), st.none() | looks, st.booleans())
+entries: st.SearchStrategy[Entry] = st.one_of(grants, refusals, pictures, no_variants, infos)
 
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=False, version='"v1"', granted_at=1.5)
 REFUSAL = Refusal(RefusalKind.NOT_FOUND, 40016, "0d3cbb4c", "Path not exist", 1.0)
+NO_VARIANT = NoVariant("ab12.webp", '"v1"', is_final=True)
+TAG = f'"{"ab" * 20}"'
+LOOK = Look(400, 300, b"12345", "#7a8fb2")
+INFO = PictureInfo("ab12.info", '"v1"', TAG, "image/webp", 12_000, LOOK, is_final=True)
 PICTURE = Picture("ab12", "image/png", 'W/"\udcff"', bytes(range(256)) * 4)
 
 
@@ -32,6 +45,8 @@ PICTURE = Picture("ab12", "image/png", 'W/"\udcff"', bytes(range(256)) * 4)
 @example(GRANT)
 @example(REFUSAL)
 @example(PICTURE)
+@example(NO_VARIANT)
+@example(INFO)
 def test_what_goes_in_comes_out(entry: Entry) -> None:
     """Every field of every kind, exactly."""
     assert decode(encode(entry)) == entry
@@ -49,7 +64,7 @@ def test_what_goes_in_comes_out(entry: Entry) -> None:
 def test_garbage_is_no_entry(raw: bytes) -> None:
     """Whatever bytes lie in Redis: no exception, at most an entry that encodes to something again."""
     entry = decode(raw)
-    assert entry is None or isinstance(entry, Grant | Refusal | Picture)
+    assert entry is None or isinstance(entry, Grant | Refusal | Picture | NoVariant | PictureInfo)
 
 
 @given(entries, st.data())
@@ -71,6 +86,8 @@ def test_a_flipped_byte_never_raises(entry: Entry, data: st.DataObject) -> None:
 GOOD: dict[str, list[object]] = {
     "grant": [f"grant/{VERSION}", "u", 1.0, "p", True, b"", 1.0],
     "refusal": [f"refusal/{VERSION}", "not_found", 40016, "c", "m", 1.0],
+    "novariant": [f"no_variant/{VERSION}", "id", b"", True],
+    "pictureinfo": [f"info/{VERSION}", "id", b"", TAG, "image/webp", 1, [400, 300, b"12345", "#7a8fb2"], True],
     "picture": [f"picture/{VERSION}", "id", "image/png", b"", b"body"],
 }
 
@@ -105,6 +122,13 @@ def test_the_shapes_below_are_wrong_in_one_place_only(kind: str) -> None:
         changed("refusal", 2, 1.5),
         changed("picture", 4, "text"),
         changed("picture", 4, None),
+        changed("novariant", 3, "yes"),
+        changed("pictureinfo", 3, '"x"\r\nX: y'),
+        changed("pictureinfo", 4, "text/html"),
+        changed("pictureinfo", 6, [0, 300, b"12345", "#7a8fb2"]),
+        changed("pictureinfo", 6, [400, 300, b"", "#7a8fb2"]),
+        changed("pictureinfo", 6, [400, 300, bytes(26), "#7a8fb2"]),
+        changed("pictureinfo", 6, [400, 300, b"12345", "red"]),
         [],
         None,
         {"type": f"refusal/{VERSION}", "kind": "not_found"},
@@ -129,7 +153,7 @@ def test_an_entry_written_by_this_version_keeps_its_bytes() -> None:
     assert decode(raw) == REFUSAL
 
 
-@pytest.mark.parametrize("entry", [GRANT, REFUSAL, PICTURE], ids=repr)
+@pytest.mark.parametrize("entry", [GRANT, REFUSAL, PICTURE, NO_VARIANT, INFO], ids=repr)
 def test_no_field_of_an_entry_is_left_out(entry: Entry) -> None:
     """A field that the model gains has to be written here as well, and the strategies above have to vary it."""
     for field in fields(entry):

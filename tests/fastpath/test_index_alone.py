@@ -6,7 +6,6 @@ import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias, cast
-from unittest.mock import Mock
 from weakref import ref
 
 import pytest
@@ -19,11 +18,11 @@ from proxy.cache.tiers import Tiers
 from proxy.domain.keys import picture_key
 from proxy.domain.model import ANONYMOUS, Grant, Picture, Refusal, RefusalKind, Source
 from proxy.domain.response_fields import Handling
-from proxy.fastpath.asked import EVIDENCE, Wire
+from proxy.fastpath.entry import Wire
 from proxy.fastpath.index import FastPath
-from proxy.fastpath.key import Key, Keys
+from proxy.fastpath.key import Key, Keys, PendingRequest
 from proxy.grants.lookup import FoundGrant
-from proxy.http.problems import OUTCOME
+from proxy.http.outcome import Outcome, ended
 from proxy.http.request_origin import RequestOrigin
 from proxy.observe.metrics import Metrics
 from proxy.pictures.respond import Answer, Shown
@@ -53,7 +52,7 @@ class Shelf:
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """What happens before it answers."""
 
-    async def find(self, _key: str) -> Picture | None:
+    async def find(self, _key: str, _claim: object = None) -> Picture | None:
         """Give it."""
         if self.meanwhile is not None:
             await self.meanwhile()
@@ -94,16 +93,15 @@ class Stage:
         """Let a request be answered the long way, so often that it is known."""
         await self.offer(answer, self.hits.asked(self.key(raw)))
 
-    async def offer(self, answer: Answer, asked: object) -> None:
+    async def offer(self, answer: Answer, asked: PendingRequest) -> None:
         """Let one answer leave."""
-        protocol = Mock(asked=asked)
-        request = make_mocked_request("GET", "/thumb?uri=x", {"Host": "x"}, protocol=protocol)
-        request[EVIDENCE] = answer
-        request[OUTCOME] = "hit" if answer.shown is not None else "not_modified"
+        request = make_mocked_request("GET", "/thumb?uri=x", {"Host": "x"})
+        outcome = Outcome("hit" if answer.shown is not None else "not_modified", answer=answer)
         headers = {"Cache-Control": "public, max-age=9", "Cache-Status": "x", "ETag": '"1"'}
         shown = answer.shown.body if answer.shown is not None else None
         body = shown.body if isinstance(shown, Picture) else None
-        await self.hits.offer(request, web.Response(status=200 if body else 304, body=body, headers=headers))
+        response = web.Response(status=200 if body else 304, body=body, headers=headers)
+        self.hits.offer(asked, request, ended(response, outcome))
 
     def ask(self) -> Wire | None:
         """Ask for an answer at once."""

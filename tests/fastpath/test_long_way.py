@@ -13,7 +13,7 @@ import uvloop
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from proxy.fastpath.asked import Wire
+from proxy.fastpath.entry import Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Key
 from proxy.standin.standin import StandIn

@@ -8,7 +8,7 @@ import socket
 import pytest
 from aiohttp import web
 
-from proxy.fastpath.asked import Wire
+from proxy.fastpath.entry import Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Circumstances, Key, Meaning
 from proxy.fastpath.protocol import FastPathProtocol, FastPathRunner
@@ -97,7 +97,7 @@ async def test_a_request_right_behind_an_answer_is_known_again(
 ) -> None:
     """It comes when the last byte before it has left, and aiohttp does not wait for anything yet."""
     raw = request(ONE, bearer(cloudreve.token()))
-    handle, behind = FastPathProtocol._handle_request, [raw, raw]  # noqa: SLF001 - no other place is in between
+    handle, behind = FastPathProtocol.handle_request, [raw, raw]  # no other place is in between
 
     async def handled(self: FastPathProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
         done = await handle(self, *work)
@@ -106,7 +106,7 @@ async def test_a_request_right_behind_an_answer_is_known_again(
             self.data_received(behind.pop())
         return done
 
-    monkeypatch.setattr(FastPathProtocol, "_handle_request", handled)
+    monkeypatch.setattr(FastPathProtocol, "handle_request", handled)
     answers = [await caller.ask(raw), await caller.read(), await caller.read()]
     assert (await caller.ask(raw)).body == body(cloudreve)
     assert [answer.body for answer in answers] == [body(cloudreve)] * 3

@@ -11,12 +11,11 @@ from typing import cast
 import pytest
 from aiohttp import web
 
-from proxy.fastpath.asked import Wire
-from proxy.fastpath.entry import FinishedAnswer, Recalled
+from proxy.fastpath.entry import FinishedAnswer, Recalled, Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Circumstances, Key, Meaning, PendingRequest
 from proxy.fastpath.protocol import FastPathProtocol, FastPathRunner
-from proxy.http.aiohttp_private import Connection
+from proxy.http.connection import Connection
 from proxy.http.connection_limits import ConnectionLimits
 from proxy.observe.metrics import Metrics
 from proxy.settings import ServerSettings
@@ -142,7 +141,7 @@ async def test_a_request_right_behind_an_answer_is_not_read_either(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes when the last byte before it has left, and aiohttp does not wait for anything yet."""
-    handle = FastPathProtocol._handle_request  # noqa: SLF001 - no other place is in between
+    handle = FastPathProtocol.handle_request  # no other place is in between
 
     async def handled(self: FastPathProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
         done = await handle(self, *work)
@@ -150,7 +149,7 @@ async def test_a_request_right_behind_an_answer_is_not_read_either(
         asyncio.get_running_loop().call_soon(self.data_received, KNOWN)
         return done
 
-    monkeypatch.setattr(FastPathProtocol, "_handle_request", handled)
+    monkeypatch.setattr(FastPathProtocol, "handle_request", handled)
     async with house.calling() as caller:
         house.far.replies.put_nowait(FOUND)
         assert (await caller.ask(OTHER)).body == b"/other"
@@ -233,7 +232,7 @@ async def test_nothing_follows_an_answer_after_which_the_connection_ends(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if it is at hand by the time that aiohttp closes."""
-    handle = FastPathProtocol._handle_request  # noqa: SLF001 - no other place is in between
+    handle = FastPathProtocol.handle_request  # no other place is in between
 
     async def handled(self: FastPathProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
         done = await handle(self, *work)
@@ -242,7 +241,7 @@ async def test_nothing_follows_an_answer_after_which_the_connection_ends(
         asyncio.get_running_loop().call_soon(house.far.replies.put_nowait, FOUND)
         return done
 
-    monkeypatch.setattr(FastPathProtocol, "_handle_request", handled)
+    monkeypatch.setattr(FastPathProtocol, "handle_request", handled)
     async with house.calling() as caller:
         caller.writer.write(OTHER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert (await caller.read()).body == b"/other"

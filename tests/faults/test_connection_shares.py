@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import web
 
-from proxy.http.aiohttp_private import Connection
+from proxy.http.connection import Connection
 from proxy.http.connection_limits import ConnectionLimits
 from proxy.observe.metrics import Metrics
 from proxy.settings import ServerSettings

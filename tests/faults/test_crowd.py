@@ -16,7 +16,7 @@ from aiohttp import web
 
 from deploy.benchmarks.exhibits import Exhibit
 from proxy.http import connection_limits as crowd
-from proxy.http.aiohttp_private import Connection
+from proxy.http.connection import Connection
 from proxy.http.connection_limits import ConnectionLimits
 from proxy.http.file_descriptors import room_for
 from proxy.observe.metrics import Metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -101,6 +102,26 @@ async def hold_fetches(scene: Scene) -> None:
     for uri in uris:
         scene.begin(scene.front.ask(uri, **FLOOD))
     await scene.held("fetch")
+
+
+async def ask_about_hundreds(scene: Scene) -> None:
+    """Ask what is known of pictures that Cloudreve takes for ever to make."""
+    scene.cloudreve.fail("resolve", scene.hang)
+    _, uris = scene.cloudreve.library.gallery(300)
+    for first in range(0, 300, 100):
+        path = "/thumb/info?" + "&".join(f"uri={uri}" for uri in uris[first : first + 100])
+        await scene.front.send("GET", path, FLOOD)
+    await scene.held("resolve")
+
+
+async def ask_about_one(scene: Scene) -> None:
+    """Ask about one picture, as a user of whom the gateway has not heard."""
+    headers = {"Authorization": f"Bearer {scene.cloudreve.token('bob')}", **MODEST}
+    reply = await scene.front.send("GET", "/thumb/info?uri=cloudreve://my/bob.png", headers)
+    while json.loads(reply.body)["pictures"][0]["status"] == 202:
+        reply = await scene.front.send("GET", "/thumb/info?uri=cloudreve://my/bob.png", headers)
+    assert json.loads(reply.body)["pictures"][0]["status"] == 200
+    await another_picture(scene)
 
 
 async def take_places(scene: Scene) -> None:
@@ -257,6 +278,9 @@ TABLE = {
     "connections": Scarce({"server": {"max_connections": 20, "trusted_proxies": []}}, connect, connect_too),
     "places in the queue": Scarce({"cloudreve": {"max_resolves": 8, "max_waiting": 40}}, take_places, find_a_place),
     "resolves": Scarce({"cloudreve": {"max_resolves": 8}}, hold_resolves, another_picture),
+    "what is known of pictures": Scarce(
+        {"cloudreve": {"max_resolves": 8, "max_waiting": 40}}, ask_about_hundreds, ask_about_one
+    ),
     "fetches": Scarce({"cloudreve": {"max_fetches": 8}}, hold_fetches, another_picture),
     "whoami calls": Scarce({}, hold_whoamis, another_picture),
     "whoami calls for refused tokens": Scarce({}, make_tokens_up, another_picture),

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from proxy.http.aiohttp_private import Connection
+from proxy.http.connection import Connection
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import ONE, Front, House, in_share
 
@@ -83,15 +83,13 @@ async def test_each_request_has_one_line_that_holds_nothing_of_it(
     ]
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/thumb/", "/thumbs", "/THUMB", "//thumb", "/thumb/s/", "/%74humb/x", "/../thumb/"]
-)
+@pytest.mark.parametrize("path", ["/thumb/", "/thumbs", "/THUMB", "//thumb", "/thumb/s/", "/%74humb/x", "/../thumb/"])
 async def test_what_is_not_there_is_told_as_a_problem(front: Front, path: str) -> None:
     """404, and nothing of the path in it."""
     reply = await front.send("GET", path)
     assert reply.status in (403, 404)
     assert reply.problem["status"] == reply.status
-    assert path not in reply.body.decode() or path == "/"
+    assert path not in reply.body.decode()
 
 
 @pytest.mark.parametrize("port", ["visitors", "operators"])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from proxy.domain.variant import Fit, Format, Variant
-from proxy.pictures.encode import NotEncodable, Quality, encode
+from proxy.pictures.encode import NotEncodable, Quality, encode, look
 from tests.pictures.photographs import opened, photograph, saved
 
 MAX_PIXELS = 1_000_000
@@ -144,3 +144,32 @@ def test_a_decompression_bomb_is_not_decoded() -> None:
         encode(bytes(body), Variant(Format.WEBP), Quality(), MAX_PIXELS)
     with pytest.raises(NotEncodable, match="pixels"):
         encode(saved(Image.new("L", (2000, 2000)), "PNG"), Variant(Format.WEBP), Quality(), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF"])
+def test_a_look_tells_size_and_colour(kind: str) -> None:
+    """Of each kind that is decoded, and of an animation's first frame."""
+    found = look(saved(Image.new("RGB", (400, 200), (200, 100, 50)), kind), MAX_PIXELS)
+    assert (found.width, found.height, found.is_sound) == (400, 200, True)
+    colour = bytes.fromhex(found.average_colour.removeprefix("#"))
+    assert max(abs(one - other) for one, other in zip(colour, (200, 100, 50), strict=True)) < 6
+    frames = saved(photograph(), kind, save_all=True, append_images=[photograph(seed=2)]) if kind == "GIF" else b""
+    assert not frames or look(frames, MAX_PIXELS).width == 400
+
+
+def test_a_look_is_upright_and_in_srgb() -> None:
+    """As the variants are: both look alike."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    body = saved(photograph(400, 200), "JPEG", exif=exif)
+    turned = look(body, MAX_PIXELS)
+    encoded_look = look(encode(body, Variant(Format.WEBP), Quality(), MAX_PIXELS), MAX_PIXELS)
+    assert (turned.width, turned.height) == (encoded_look.width, encoded_look.height) == (200, 400)
+    one, other = (bytes.fromhex(each.average_colour[1:]) for each in (turned, encoded_look))
+    assert max(abs(a - b) for a, b in zip(one, other, strict=True)) < 4
+
+
+def test_a_look_of_too_many_pixels_is_not_taken() -> None:
+    """As with variants."""
+    with pytest.raises(NotEncodable, match="pixels"):
+        look(saved(Image.new("L", (2000, 2000)), "PNG"), MAX_PIXELS)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.variant import Format, Variant
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.pictures.encoders import PROGRAM, EncodeFailed, Encoders
 from proxy.settings import PictureSettings
 from tests.pictures.photographs import opened, photograph, saved
@@ -28,7 +28,7 @@ BODY = saved(photograph(), "PNG")
 @asynccontextmanager
 async def running(program: Sequence[str] = PROGRAM, **settings: object) -> AsyncIterator[Encoders]:
     """Give encoders with these settings."""
-    encoders = Encoders(FairQueue(1, 10), PictureSettings.model_validate(settings), Metrics(), program)
+    encoders = Encoders(FairQueue(1, 10), PictureSettings.model_validate(settings), Observer(), program)
     try:
         yield encoders
     finally:
@@ -50,6 +50,17 @@ async def test_variants_are_encoded_by_one_process() -> None:
         assert encoders.pids == [pid]
         assert is_alive(pid)
     assert not is_alive(pid)
+
+
+async def test_a_picture_is_looked_at_by_the_same_process() -> None:
+    """What is no picture fails, and the process stays."""
+    async with running() as encoders:
+        found = await encoders.look(BODY, "client", "a")
+        assert (found.width, found.height, found.is_sound) == (400, 300, True)
+        with pytest.raises(EncodeFailed):
+            await encoders.look(b"no picture", "client", "a")
+        await encoders.encode(BODY, WEBP, "client", "a")
+        assert len(encoders.pids) == 1
 
 
 async def test_what_cannot_be_encoded_is_told_apart_from_a_crash() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +19,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose program is missing."""
     for mark in item.iter_markers("needs"):
         program = str(mark.args[0])
-        if shutil.which(program) is None:
+        if found(program) is None:
             pytest.skip(f"{program} is not installed; as root on Debian or Ubuntu, deploy/test installs it")
+
+
+def found(program: str) -> str | None:
+    """Find a program: of the system, or of a wheel in this environment."""
+    return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

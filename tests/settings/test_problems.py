@@ -33,7 +33,24 @@ def told(config: Path) -> str:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[cloudreve]\nurl = http://127.0.0.1:5212", ["line 2", "quotation marks"]),
+        ("[cloudreve]\nurl = http://127.0.0.1:5212", ["line 2 (url)", "texts need quotation marks"]),
+        ("[server]\npassthrough = True", ["line 2 (passthrough)", "either true or false, in lower case"]),
+        ("[server]\npassthrough = yes # please", ["line 2 (passthrough)", "either true or false"]),
+        ('[redis]\nurl = "redis://:S3CRET@cache\n[log]', ["line 2 (url)", "quotation mark is open"]),
+        ("[redis]\nurl = 'redis://:S3CRET@cache", ["line 2 (url)", "quotation mark is open"]),
+        ("[redis]\nurl = \u201credis://:S3CRET@cache\u201d", ["line 2 (url)", "straight"]),
+        ('[cloudreve]\nurl: "http://127.0.0.1:5212"', ["line 2 (url)", "key = value"]),
+        ("[server]\nport =\n", ["line 2 (port)", "no value behind the equals sign"]),
+        ("[memory]\nmax_bytes = 256 MB", ["line 2 (max_bytes)", "one value per line"]),
+        ("[server\nport = 1", ["line 1: ", "as [server]"]),
+        ("[server]\nport = 1\nport = 2", ["line 3 (port)", "twice"]),
+        (SITE + "[server]\n[cloudreve]", ["line 4: ", "twice"]),
+        ('[embed]\nfallback = "C:\\pictures\\none.png"', ["line 2 (fallback)", "backslash"]),
+        ('{"server": {}}', ["line 1: ", "either [table] or key = value"]),
+        (SITE + '[server]\nurl = "http://S3CRET"', ["Did you mean cloudreve.url or redis.url?", "keys of [server]"]),
+        ('[cloudreve]\nurl = "http://"', ["names no host behind http://", "Accepted: an address"]),
+        ('[cloudreve]\nurl = "http://:5212"', ["names no host behind http://", "Accepted: an address"]),
+        (SITE + '[redis]\nurl = "redis://"', ["It names no host.", "Accepted: redis://"]),
         (SITE + f'[publish]\n{ENTRY}secret = "S3CRET"', ["[[publish]]", "double brackets"]),
         (
             SITE + f'[[publish]]\n{ENTRY}password = "S3CRET"',
@@ -64,6 +81,41 @@ def test_a_mistake_in_the_file(text: str, words: list[str], config: Path) -> Non
     assert all(word in problem for word in words), problem
     assert "S3CRET" not in problem
     assert "tuple" not in problem
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_files_of_any_editor_are_read(encoding: str, newline: str, config: Path) -> None:
+    """With a byte order mark and Windows' ends of lines, secrets too."""
+    (config.parent / "secrets").mkdir()
+    (config.parent / "secrets" / "redis__url").write_text(f"redis://cache{newline}", encoding=encoding)
+    (config.parent / "password").write_text(f"S3CRET{newline}", encoding=encoding)
+    text = SITE + f'[[publish]]\n{ENTRY}secret_file = "password"'
+    config.write_text(text.replace("\n", newline), encoding=encoding, newline="")
+    settings = load(config)
+    assert settings.cloudreve.url == "http://127.0.0.1:5212"
+    assert settings.redis.url is not None
+    assert settings.redis.url.get_secret_value() == "redis://cache"
+    assert settings.publish[0].secret_text == "S3CRET"
+
+
+def test_a_file_in_another_encoding_is_told_how_to_save(config: Path) -> None:
+    """As some editors call Unicode."""
+    config.write_text(SITE, encoding="utf-16")
+    assert "no UTF-8 text (byte 0); save it as UTF-8" in told(config)
+
+
+def test_secrets_lie_beside_the_file_where_nothing_else_is_said(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable names another directory in their place."""
+    (config.parent / "secrets").mkdir()
+    (config.parent / "secrets" / "server__port").write_text("7")
+    assert load(config).server.port == 7
+    (config.parent / "others").mkdir()
+    monkeypatch.setenv("THUMB_PROXY_SECRETS_DIR", str(config.parent / "others"))
+    assert load(config).server.port == 8080
+    monkeypatch.delenv("THUMB_PROXY_SECRETS_DIR")
+    (config.parent / "secrets" / "redis_url").write_text("redis://:S3CRET@cache")
+    assert told(config).endswith("redis_url names no setting. Did you mean redis__url?")
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_an_origin_is_kept_in_one_spelling(written: str, kept: str) -> None:
         ("https://cloud.example.com/?", "nothing may follow"),
         ("https://cloud.example.com#a", "nothing may follow"),
         ("https://me:pw@cloud.example.com", "user name or password"),
-        ("https://", "not valid|no URL"),
+        ("https://", "names no host"),
         ("https://a b", "not valid"),
         ("https://a\n.com", "not valid"),
         ("https://a..com", "not valid"),

@@ -23,7 +23,7 @@ from proxy.domain.model import (
     RefusalKind,
 )
 from proxy.domain.ssrf import Origins
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.settings import CloudreveSettings, GrantSettings
 from proxy.standin.faults import error_page, json_body
 from proxy.standin.standin import StandIn
@@ -52,7 +52,7 @@ async def cloudreve(site: StandIn, clock: Clock) -> AsyncIterator[Cloudreve]:
     """Make the calls."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         settings = CloudreveSettings.model_validate({"url": site.own_url})
-        yield Cloudreve(session, clock, Origins(site.own_url), Metrics(), settings, GrantSettings())
+        yield Cloudreve(session, clock, Origins(site.own_url), Observer(), settings, GrantSettings())
 
 
 def shared(site: StandIn, name: str = "one.png") -> FileUri:

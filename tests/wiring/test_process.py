@@ -8,6 +8,8 @@ import socket
 
 import aiohttp
 import pytest
+from aiohttp.base_protocol import BaseProtocol
+from structlog.testing import capture_logs
 
 from proxy.standin.standin import StandIn
 from proxy.wiring.process import running
@@ -23,6 +25,20 @@ async def test_it_starts_without_its_cloudreve() -> None:
         assert (await front.send("GET", "/readyz")).status == 200
         reply = await front.ask("cloudreve://abcd@share/one.png")
         assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
+
+
+async def test_without_a_private_name_of_aiohttp_its_own_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fast path is off, no request is answered worse, and the log says which name and what to do."""
+    monkeypatch.delattr(BaseProtocol, "_pause_reading_for_buffer")
+    with capture_logs() as told:
+        async with StandIn(size=(40, 30)) as site, front_of(site.own_url) as front:
+            replies = [await front.ask(in_share(site)) for _ in range(4)]
+            assert (await front.send("GET", "/nowhere/at/all")).headers["Server"] == "thumb-proxy"
+    assert [(reply.status, reply.is_hit) for reply in replies] == [(200, False), *[(200, True)] * 3]
+    assert front.gateway.hits.size_bytes == 0
+    (warning,) = [entry for entry in told if entry["event"].startswith("fast path")]
+    assert "has no RequestHandler._pause_reading_for_buffer" in warning["reason"]
+    assert "requirements.txt" in warning["advice"]
 
 
 async def test_ports_are_closed_behind_it() -> None:

@@ -7,7 +7,6 @@ problem+json where aiohttp quotes `Expect`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import cast
 
 from aiohttp import web
@@ -19,23 +18,11 @@ from aiohttp.web_server import Server
 from multidict import CIMultiDict
 
 from proxy.domain.protocol_errors import ExpectationFailed
-from proxy.http.aiohttp_private import Connection
+from proxy.http.aiohttp_private import PrivateRunner, keep_bytes, options_of
+from proxy.http.connection import Connection
 from proxy.http.problems import problem_of
 
 _VERSION = "HTTP/1.1"
-
-
-def keep_bytes(writer: AbstractStreamWriter, fields: Mapping[str, str]) -> None:
-    """Write a head anew, in which aiohttp has left out the bytes of field values that are not UTF-8."""
-    if isinstance(writer, StreamWriter) and writer._headers_buf is not None and not is_ascii(fields):  # noqa: SLF001
-        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        first = writer._headers_buf.partition(b"\r\n")[0]  # noqa: SLF001
-        writer._headers_buf = b"%b\r\n%b\r\n" % (first, lines.encode("utf-8", "surrogateescape"))  # noqa: SLF001
-
-
-def is_ascii(fields: Mapping[str, str]) -> bool:
-    """Tell whether all values are, so that aiohttp writes them as they are."""
-    return all(map(str.isascii, fields.values()))
 
 
 class _Writer(StreamWriter):
@@ -51,18 +38,20 @@ class ConnectionServer(Server):
     """Serves an application."""
 
     def __init__(self, server: Server) -> None:
+        self.loop = asyncio.get_running_loop()
         self._respond = server.request_handler
         self._make = server.request_factory
         super().__init__(
             self._answer,
             request_factory=self._request,
             handler_cancellation=server.handler_cancellation,
-            **server._kwargs,  # noqa: SLF001 - aiohttp offers no other way to its own settings
+            loop=self.loop,
+            **options_of(server),
         )
 
     def __call__(self) -> RequestHandler:
         """Make the protocol of a connection."""
-        return Connection(self, loop=self._loop, **self._kwargs)
+        return Connection(self, loop=self.loop, **options_of(self))
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -78,14 +67,12 @@ class ConnectionServer(Server):
         _: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
-        return self._make(message, payload, protocol, _Writer(protocol, self._loop), task)
+        return self._make(message, payload, protocol, _Writer(protocol, self.loop), task)
 
 
-class Runner(web.AppRunner):
+class Runner(PrivateRunner):
     """Runs an application on such a server."""
 
-    async def _make_server(self) -> Server:
-        return self._served_by(await super()._make_server())
-
-    def _served_by(self, server: Server) -> Server:
+    def served_by(self, server: Server) -> Server:
+        """Have each connection made by `ConnectionServer`."""
         return ConnectionServer(server)

@@ -24,10 +24,10 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import RawRequestMessage, WebSocketReader
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from aiohttp.web_server import Server
 
 from proxy.domain.errors import BadRequest, ProxyError
+from proxy.http.aiohttp_private import Answered, PrivateConnection, error_of
 from proxy.http.framing import Body, ChunkedBody, HeadReader, LengthBody, Limits
 
 LINES = 2
@@ -38,7 +38,7 @@ LINGER_S = 2.0
 """For how long a connection is read behind its last answer."""
 
 
-class Pipeline(RequestHandler):
+class Pipeline(PrivateConnection):
     """Requests of one connection, one after the other."""
 
     __slots__ = ("_answered", "_body", "_content", "_head_since", "_heads", "_held", "_most_held", "is_deaf")
@@ -62,7 +62,7 @@ class Pipeline(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Give aiohttp what it may have of what has come; behind the last request nothing more is read."""
-        if self._payload_parser is not None:
+        if self.tunnel is not None:
             super().data_received(data)
             return
         if not data:  # aiohttp's own call, to go on with what its parser has kept back
@@ -81,24 +81,24 @@ class Pipeline(RequestHandler):
             parser.feed_data(held)
 
     def _feed(self) -> None:
-        while self._held and not (self.is_deaf or self._close or self._force_close):
+        while self._held and not (self.is_deaf or self.will_close or self.is_closed):
             may_go_on = self._feed_head() if self._body is None else self._feed_body(self._body)
             if not may_go_on:
                 break
-        self._resume_reading_if_drained()
+        self.release_if_drained()
 
-    def _resume_reading_if_drained(self) -> None:
+    def release_if_drained(self) -> None:
         """Read as long as not too much is held."""
         is_much = len(self._held) > self._most_held
-        if is_much and not self._buffer_paused:
-            self._pause_reading_for_buffer()
-        elif self._buffer_paused and not is_much:
-            self._resume_reading_for_buffer()
+        if is_much and not self.is_held:
+            self.hold()
+        elif self.is_held and not is_much:
+            self.release()
 
     @property
     def _is_between(self) -> bool:
         """Tell whether all requests that aiohttp was given are answered, and their bodies read to their ends."""
-        return self._answered == self._request_count and self._body is None and self._content.is_eof()
+        return self._answered == self.request_count and self._body is None and self._content.is_eof()
 
     def _feed_head(self) -> bool:
         """Give aiohttp the next head; tell whether that was possible."""
@@ -109,15 +109,16 @@ class Pipeline(RequestHandler):
         except ProxyError as error:
             return self._refuse(error)
         if not head:
-            self._head_since = self._head_since or self._loop.time()
+            self._head_since = self._head_since or self.loop.time()
             return False
         self._head_since = None
         super().data_received(head)
-        if self._answered == self._request_count:
+        if self._answered == self.request_count:
             return self._refuse(BadRequest("The request breaks HTTP."))
-        message, self._content = self._messages[-1]
-        if isinstance(message, _ErrInfo):
-            message.exc.__traceback__ = None  # it leads back to what holds it, and keeps for long all that has come
+        message, self._content = self.messages[-1]
+        broken = error_of(message)
+        if broken is not None:
+            broken.__traceback__ = None  # it leads back to what holds it, and keeps for long all that has come
             self._stop()
             return False
         self._body = _body_of(message)
@@ -143,21 +144,16 @@ class Pipeline(RequestHandler):
     def _refuse(self, error: ProxyError) -> bool:
         """Answer with an error, and read no more."""
         error.__traceback__ = None
-        self._messages.append((_ErrInfo(int(error.status), error, ""), EMPTY_PAYLOAD))
-        self._request_count += 1
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self.read_error(int(error.status), error)
         self._stop()
         return False
 
     def _break_off(self, error: BadRequest) -> bool:
         """Refuse a request whose body breaks HTTP, or raise an error in the reader of the body."""
-        if self._messages:
-            self._messages.pop()
-            self._request_count -= 1
+        if self.take_back():
             return self._refuse(error)
         self._stop()
-        if self._answered < self._request_count:
+        if self._answered < self.request_count:
             self._content.set_exception(web.RequestPayloadError("The body breaks HTTP."))
         else:
             self._content.feed_eof()
@@ -166,12 +162,12 @@ class Pipeline(RequestHandler):
 
     def _stop(self) -> None:
         self.is_deaf, self._held, self._head_since = True, b"", None
-        self._resume_reading_if_drained()
+        self.release_if_drained()
 
-    async def _handle_request(self, *work: Any) -> tuple[web.StreamResponse, bool]:  # noqa: ANN401 - aiohttp's
+    async def handle_request(self, *work: Any) -> Answered:  # noqa: ANN401 - aiohttp's
         """Answer one request, to the last byte of the answer, and give aiohttp the next."""
         try:
-            response, is_reset = await super()._handle_request(*work)
+            response, is_reset = await super().handle_request(*work)
         finally:
             self._answered += 1
         if is_reset:
@@ -186,7 +182,7 @@ class Pipeline(RequestHandler):
         """End the last answer, and read what still comes for a while, lest a reset destroys the answer on its way."""
         transport, is_followed = self.transport, self.is_deaf or bool(self._held) or self._body is not None
         self._stop()
-        if is_followed and self._payload_parser is None and transport is not None and not transport.is_closing():
+        if is_followed and self.tunnel is None and transport is not None and not transport.is_closing():
             transport.write_eof()
             await asyncio.sleep(LINGER_S)  # cancelled when the visitor closes the connection
         self.close()

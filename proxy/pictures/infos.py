@@ -1,0 +1,129 @@
+"""What a page may know of a picture before its bytes come: looked up, or found out once over all replicas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from proxy.cache.tiers import Tiers
+from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.coalesce.singleflight import Singleflight
+from proxy.domain.client import Client
+from proxy.domain.codec import encode
+from proxy.domain.errors import Busy
+from proxy.domain.keys import etag, info_id, picture_key
+from proxy.domain.model import (
+    Entry,
+    Grant,
+    Identity,
+    Picture,
+    PictureRequest,
+    SessionCookie,
+    SessionRef,
+    Source,
+)
+from proxy.domain.picture_info import PictureInfo
+from proxy.domain.response_fields import Handling
+from proxy.grants.lookup import FoundGrant
+from proxy.pictures.encoders import EncodeFailed, Encoders
+from proxy.pictures.respond import Answer, Answers, Note
+from proxy.pictures.variants import RETRY_S
+from proxy.settings import PictureSettings
+
+
+@dataclass(frozen=True, slots=True)
+class InfoAnswer:
+    """What the visitor may know of a picture, and how it came about."""
+
+    identity: Identity
+    info: PictureInfo
+    fresh_for_s: float
+    handling: Handling
+    renewed: SessionCookie | None = None
+    """What is to replace the visitor's cookie, if anything."""
+    session: SessionRef | None = None
+    """The session whose cookie the visitor has shown, if any."""
+
+
+class Infos:
+    """Finds out what is known of the bytes that a variant is shown as. Whoever calls holds a live grant."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        tiers: Tiers,
+        encoders: Encoders,
+        singleflight: Singleflight[PictureInfo],
+        distributed: MaybeDistributed,
+        settings: PictureSettings,
+    ) -> None:
+        self._answers = answers
+        self._tiers = tiers
+        self._encoders = encoders
+        self._singleflight = singleflight
+        self._distributed = distributed
+        self._ttl_max_s = settings.ttl_s
+
+    async def give(self, identity: Identity, found: FoundGrant, request: PictureRequest, note: Note) -> InfoAnswer:
+        """Tell what is known; raise what `Answers.give` raises, and Busy while the variant is being encoded."""
+        kept = await self._kept(found.grant, request)
+        if kept is not None:
+            handling = Handling(found.source, kept[1], found.collapsed)
+            return InfoAnswer(identity, kept[0], self._answers.remaining_s(found.grant), handling)
+        answer = await self._answers.give(identity, found, replace(request, if_none_match=None), note)
+        if answer.handling.is_interim and answer.handling.picture is not Source.STALE:
+            raise Busy("This picture is being encoded.")
+        info = await self._made(found.grant, request, answer)
+        return InfoAnswer(identity, info, answer.fresh_for_s, answer.handling)
+
+    async def _kept(self, grant: Grant, request: PictureRequest) -> tuple[PictureInfo, Source] | None:
+        """Give what a tier holds of the very version that the grant names."""
+        if not grant.own and not grant.version:
+            return None
+        key = picture_key(info_id(grant.picture, request.variant))
+        kept = await self._tiers.find(key, (PictureInfo,), self._ttl_s, request.client)
+        return kept if kept is not None and (grant.own or kept[0].version == grant.version) else None
+
+    async def _made(self, grant: Grant, request: PictureRequest, answer: Answer) -> PictureInfo:
+        assert answer.shown is not None  # noqa: S101 - nothing was said of what the visitor has
+        body = answer.shown.body
+        picture = body if isinstance(body, Picture) else await body.whole()
+        name = info_id(grant.picture, request.variant)
+        version = "" if grant.own else picture.version
+        tag = answer.etag or etag(grant.picture, version)
+        is_final = tag == etag(grant.picture, version, request.variant)
+        shown = PictureInfo(name, picture.version, tag, picture.media_type, len(picture.body), None, is_final)
+        made, _ = self._singleflight.join(
+            f"{name} {picture.version}", lambda: self._load(shown, picture, request.client)
+        )
+        return await made
+
+    async def _load(self, shown: PictureInfo, picture: Picture, client: Client) -> PictureInfo:
+        key = picture_key(shown.id)
+
+        async def find(left: bytes) -> PictureInfo | None:
+            entry = await self._tiers.find_shared(key, self._ttl_s, left, client)
+            return entry if isinstance(entry, PictureInfo) and replace(entry, look=None) == shown else None
+
+        def keep(info: PictureInfo) -> tuple[bytes, float]:
+            return encode(info), self._ttl_s(info)
+
+        def tell(_: PictureInfo) -> bytes:
+            return b""
+
+        async def load() -> PictureInfo:
+            info = await self._looked(shown, picture, client)
+            self._tiers.keep_here(key, info, self._ttl_s(info), client)
+            return info
+
+        return await self._distributed.share(key, find, load, tell, keep)
+
+    async def _looked(self, shown: PictureInfo, picture: Picture, client: Client) -> PictureInfo:
+        try:
+            return replace(shown, look=await self._encoders.look(picture.body, client, shown.id))
+        except EncodeFailed:
+            return replace(shown, is_final=False)
+
+    def _ttl_s(self, entry: Entry) -> float:
+        if not isinstance(entry, PictureInfo):
+            return 0.0
+        return self._ttl_max_s if entry.is_final else min(RETRY_S, self._ttl_max_s)

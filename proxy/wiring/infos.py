@@ -1,0 +1,26 @@
+"""What is known of pictures, and what finds it out in the background."""
+
+from __future__ import annotations
+
+from proxy.cache.tiers import Tiers
+from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.coalesce.singleflight import Singleflight
+from proxy.domain.picture_info import PictureInfo
+from proxy.gateway import Gateway
+from proxy.http.info_search import InfoSearch
+from proxy.pictures.encoders import Encoders
+from proxy.pictures.infos import InfoAnswer, Infos
+from proxy.pictures.respond import Answers
+from proxy.wiring.parts import Parts
+
+
+async def infos(parts: Parts, answers: Answers, tiers: Tiers, encoders: Encoders, shared: MaybeDistributed) -> Infos:
+    """Make what looks up what is known of pictures."""
+    singleflight = await parts.singleflight(Singleflight[PictureInfo](parts.settings.cloudreve.max_waiting))
+    return Infos(answers, tiers, encoders, singleflight, shared, parts.settings.pictures)
+
+
+async def info_search(parts: Parts, gateway: Gateway) -> InfoSearch:
+    """Make what finds it out in the background."""
+    singleflight = await parts.singleflight(Singleflight[InfoAnswer]())  # bounded by the queue
+    return InfoSearch(gateway, parts.fair_queue(1), singleflight, parts.settings.pictures.info_wait_s)
