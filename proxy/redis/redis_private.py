@@ -20,7 +20,7 @@ NOT_YET = object()
 
 def reader_for(connection: AbstractConnection) -> hiredis.Reader:
     """Make a reader of replies; an error among them is an exception of redis-py's."""
-    parse_error = cast("Any", connection)._parser.parse_error  # noqa: SLF001 - see above
+    parse_error = cast("Any", connection)._parser.parse_error
     return hiredis.Reader(protocolError=InvalidResponse, replyError=parse_error, notEnoughData=NOT_YET)
 
 
@@ -29,7 +29,7 @@ def taken_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> tu
 
     That one has to be told when the connection is lost: redis-py waits for it on closing.
     """
-    transport: asyncio.Transport = cast("Any", connection)._writer.transport  # noqa: SLF001 - see above
+    transport: asyncio.Transport = cast("Any", connection)._writer.transport
     before = transport.get_protocol()
     transport.set_protocol(protocol)
     return transport, before

@@ -35,6 +35,8 @@ class Wire(asyncio.Protocol):
         self._exchanged: asyncio.Future[list[Reply]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._transport, self._before = taken_over(connection, self)
+        if self._transport.is_closing():
+            raise NoConnection("Lost already.")
 
     @property
     def is_open(self) -> bool:

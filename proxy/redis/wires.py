@@ -60,7 +60,8 @@ class Wires:
         lost = [wire.lost for wire in self._wires]
         for wire in [*self._wires]:
             wire.close()
-        await asyncio.gather(*lost)
+        if lost:
+            await asyncio.wait(lost, timeout=patience_s)
 
     def _idle_wire(self) -> Wire | None:
         while self._idle:
@@ -80,16 +81,24 @@ class Wires:
 
     async def _connect(self, commands: Sequence[tuple[Any, ...]], outcome: asyncio.Future[list[Reply]]) -> None:
         try:
-            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-            wire = Wire(connection, self._timeout_s)
+            wire = await self._new_wire()
         except BaseException as error:
             outcome.set_exception(error if isinstance(error, Exception) else NoConnection("Closed."))
             if not isinstance(error, Exception):
                 raise
         else:
-            self._wires.add(wire)
-            wire.lost.add_done_callback(lambda _: self._lose(wire))
             self._put(wire, commands).add_done_callback(partial(_pass_on, outcome))
+
+    async def _new_wire(self) -> Wire:
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            wire = Wire(connection, self._timeout_s)
+        except BaseException:
+            await self._release(connection)
+            raise
+        self._wires.add(wire)
+        wire.lost.add_done_callback(lambda _: self._lose(wire))
+        return wire
 
     def _lose(self, wire: Wire) -> None:
         self._wires.discard(wire)
