@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from signal import Signals
 from typing import Protocol, TypeAlias
 
 import typer
@@ -16,6 +15,7 @@ from proxy.demo.exhibition import PICTURES, Exhibition
 from proxy.demo.redis_server import redis_server
 from proxy.settings import Settings
 from proxy.standin.standin import StandIn
+from proxy.wiring.stop_signals import stopped_by
 
 GENERATION_S = 0.5
 """What a real Cloudreve needs for a small photograph."""
@@ -59,13 +59,10 @@ class Places:
 
 async def run_demo(places: Places, serve_gateway: ServeGateway) -> None:
     """Run until SIGTERM or SIGINT, and say where to look."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped = stopped_by({Signals.SIGTERM: 0.0, Signals.SIGINT: 0.0})
     async with opened(places, serve_gateway) as demo:
         _tell(demo)
-        await stopped.wait()
+        await stopped
 
 
 @asynccontextmanager
@@ -75,12 +72,16 @@ async def opened(
     """Start everything, and close it again in the opposite order."""
     async with StandIn(workers=WORKERS) as cloudreve, redis_server() as redis:
         cloudreve.workshop.seconds = generation_s
-        exhibition = Exhibition(cloudreve, with_redis=redis is not None, pictures=pictures)
+        exhibition = Exhibition(cloudreve, cloudreve.own_url, with_redis=redis is not None, pictures=pictures)
         settings = _settings(places, cloudreve, redis)
         async with serve_gateway(settings, exhibition.routes()) as gateway:
             everywhere = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
             shown = "127.0.0.1" if places.host in everywhere else places.host
             address = f"http://{shown}:{gateway.port}/"
+            # The page compares: its script asks Cloudreve itself too.
+            cloudreve.cors_origins = tuple(
+                f"http://{host}:{gateway.port}" for host in ("127.0.0.1", "localhost", shown)
+            )
             yield Demo(address, f"http://127.0.0.1:{gateway.admin_port}/metrics", cloudreve, redis)
 
 
@@ -91,6 +92,7 @@ def _settings(places: Places, cloudreve: StandIn, redis: str | None) -> Settings
             "admin": {"host": "127.0.0.1", "port": places.admin_port},
             "cloudreve": {"url": cloudreve.own_url},
             "redis": {"url": redis} if redis else {},
+            "pictures": {"formats": ["webp", "avif"]},
         }
     )
 

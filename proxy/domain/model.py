@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from proxy.domain.grant_stamp import UNSTAMPED, GrantStamp
 from proxy.domain.picture_info import PictureInfo
 from proxy.domain.variant import ORIGINAL, Variant
 
@@ -30,12 +31,17 @@ class FileUri:
         return f"cloudreve://…@{self.filesystem}/…"
 
 
+Fields: TypeAlias = tuple[tuple[str, str], ...]
+"""Header fields: names and values."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What a visitor brought; sent to Cloudreve alone and never printed."""
 
     bearer: str | None = field(default=None, repr=False)
-    ticket: str | None = field(default=None, repr=False)
+    fields: Fields = field(default=(), repr=False)
+    """The fields that Cloudreve looks at besides (`request_fields.SENT_AS_RECEIVED`), such as a purchase ticket."""
     cookie: str | None = field(default=None, repr=False)
     """A session's cookie, sealed as received; the tokens in it are for whoever brought no bearer token."""
 
@@ -68,13 +74,13 @@ class Identity:
     """OAuth client id; empty for a token from signing in."""
     scopes: tuple[str, ...] = ()
     """OAuth scopes, sorted: two tokens of one user may have different rights (docs/cloudreve.md, whoami)."""
-    ticket: str = ""
-    """Digest of the purchase ticket; empty without one."""
+    fields: str = ""
+    """Digest of the request fields that Cloudreve looks at besides, such as a purchase ticket; empty without any."""
 
     @property
     def is_public(self) -> bool:
         """Whether everybody may be it: what it may see, all may see."""
-        return self.kind is not IdentityKind.USER and not self.ticket
+        return self.kind is not IdentityKind.USER and not self.fields
 
 
 ANONYMOUS = Identity(IdentityKind.ANONYMOUS)
@@ -142,6 +148,7 @@ class Grant:
     """Which version of a foreign picture has been seen under this very grant; empty before, and for `own`."""
     granted_at: float = 0.0
     """When Cloudreve was asked for it, on the clock of `fresh_until`."""
+    stamp: GrantStamp = UNSTAMPED
 
 
 class RefusalKind(StrEnum):
@@ -152,6 +159,7 @@ class RefusalKind(StrEnum):
     PAYMENT_REQUIRED = "payment_required"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
+    UNREADABLE = "unreadable"
     UNKNOWN = "unknown"
 
 
@@ -168,6 +176,7 @@ class Refusal:
     """Cloudreve's own words, for those who read its JSON; shown to nobody but the asker."""
     asked_at: float = 0.0
     """Unix time in seconds on Cloudreve's clock at which it was asked."""
+    stamp: GrantStamp = UNSTAMPED
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from proxy.http.negotiation import Negotiation
 from proxy.http.outcome import Outcome, ended, failed
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.reset import reset
-from proxy.http.thumb_request import thumb_request
+from proxy.http.thumb_request import sent_as_received, thumb_request
 from proxy.observe.span import Observer
 from proxy.pictures.respond import Answer, Shown
 from proxy.pictures.stream_buffer import StreamBuffer
@@ -67,7 +67,7 @@ def question(
     return thumb_request(
         request.query.getall("uri", ()),
         authorization=request.headers.getall("Authorization", ()),
-        ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
+        sent=sent_as_received(request.headers),
         if_none_match=request.headers.getall("If-None-Match", ()),
         variant=variant,
         client=request_origin.client(request),

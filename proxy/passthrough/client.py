@@ -22,6 +22,7 @@ from proxy.passthrough.tunnel import TunnelEnd
 from proxy.passthrough.upload import ImpatientRequest, Proceed, Upload, at_once
 from proxy.settings import CloudreveSettings
 from proxy.upstream.cloudreve import translated
+from proxy.upstream.trust import trust
 
 FIRST_BYTE_S = 300.0
 """How long Cloudreve may think about a GET. What changes something, such as copying a folder, takes what it takes."""
@@ -121,7 +122,8 @@ async def passage(settings: CloudreveSettings, observer: Observer) -> AsyncItera
 def _session(
     settings: CloudreveSettings, *, force_close: bool = False, middlewares: Sequence[aiohttp.ClientMiddlewareType] = ()
 ) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=0, force_close=force_close, socket_factory=_lasting_socket)
+    ssl = trust(settings.ca_file)
+    connector = aiohttp.TCPConnector(limit=0, ssl=ssl, force_close=force_close, socket_factory=_lasting_socket)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -24,7 +24,8 @@ from proxy.pictures.receipt import Receipt
 from proxy.pictures.revalidation import Revalidation
 from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.settings import PictureSettings
-from proxy.upstream.images import Arrival, Images
+from proxy.upstream.image_answer import Arrival
+from proxy.upstream.images import Images
 
 _SEEN = b"seen "
 """Before a version in a message; no entry begins like this."""
@@ -81,7 +82,7 @@ class Pictures:
         kept = kept if kept is not None and self._fits(kept[0]) else None
         if kept is not None and (_is_seen(grant, kept[0]) or self._revalidation.is_current(holder, kept[0])):
             return FoundPicture(kept[0], kept[1], collapsed=False)
-        if kept is not None and self._revalidation.may_bridge(holder, kept[0]):
+        if kept is not None and self._revalidation.may_bridge(kept[0]):
             return await self._revalidated(grant, kept[0], client)
         return self._download(grant, kept[0] if kept else None, client)
 

@@ -13,9 +13,10 @@ from proxy.domain.freshness import fresh_until
 from proxy.domain.keys import picture_of
 from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind, Resolution
 from proxy.domain.ssrf import Origins
+from proxy.domain.storage_errors import Untrusted
 from proxy.observe.span import Kind, Observer
 from proxy.settings import CloudreveSettings, GrantSettings
-from proxy.upstream.answers import Link, lacks_user, read_thumb, read_whoami
+from proxy.upstream.answers import Link, lacks_user, read_share_owner, read_thumb, read_whoami
 from proxy.upstream.breaker import CircuitBreaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.deobfuscate import deobfuscate
@@ -98,6 +99,15 @@ class Cloudreve:
             raise Unreachable("Cloudreve's database does not answer at the moment.")
         raise Refused(Refusal(RefusalKind.FORBIDDEN, NO_USER_CODE, correlation_id))
 
+    async def share_owner(self, share: str) -> str:
+        """Ask whose share this is: a user's id; empty where Cloudreve does not say (docs/cloudreve.md, Changes)."""
+        with self._observer.span("share", Kind.CALL) as call, self.breaker.call():
+            target = URL(f"{self._base}/api/v4/share/info/{share}", encoded=True)
+            body = await self._get(target, _headers(Credentials()), self._settings.connect_timeout_s)
+            owner = read_share_owner(body)
+            call.outcome = "owner" if owner else "refusal"
+            return owner
+
     async def ping(self) -> None:
         """Reach Cloudreve and learn its clock."""
         with self._observer.span("ping", Kind.CALL) as call:
@@ -166,9 +176,7 @@ def _headers(credentials: Credentials) -> dict[str, str]:
     headers = {"Accept": "application/json"}
     if credentials.bearer is not None:
         headers["Authorization"] = f"Bearer {credentials.bearer}"
-    if credentials.ticket is not None:
-        headers["X-Cr-Purchase-Ticket"] = credentials.ticket
-    return headers
+    return headers | dict(credentials.fields)
 
 
 def translated(error: TimeoutError | aiohttp.ClientError) -> ProxyError:
@@ -177,6 +185,10 @@ def translated(error: TimeoutError | aiohttp.ClientError) -> ProxyError:
         return Unreachable("No connection to upstream in time.")
     if isinstance(error, TimeoutError):
         return TooSlow("Upstream did not answer in time.")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return Untrusted("The certificate of upstream is not trusted.")
+    if isinstance(error, aiohttp.ClientSSLError):
+        return Unreachable("Upstream does not speak TLS as it should.")
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientOSError)):
         return Unreachable("The connection to upstream failed.")
     return UpstreamError("Upstream broke its answer off or broke HTTP.")
