@@ -89,13 +89,15 @@ def serve(
     port: Annotated[int | None, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.")] = None,
     cloudreve_url: CloudreveUrl = None,
 ) -> None:
-    """Answer GET /thumb?uri=... for one Cloudreve, until SIGTERM or Ctrl-C."""
-    settings = _settings(config, {"server.host": host, "server.port": port, "cloudreve.url": cloudreve_url})
-    from proxy.wiring import process  # noqa: PLC0415 - see the module's docstring
-    from proxy.workers import supervisor  # noqa: PLC0415
+    """Answer GET /thumb?uri=... for one Cloudreve, until SIGTERM or Ctrl-C; SIGHUP takes a changed configuration."""
+    overrides: dict[str, object] = {"server.host": host, "server.port": port, "cloudreve.url": cloudreve_url}
+    settings = _settings(config, overrides)
+    from proxy.settings.sources import load  # noqa: PLC0415 - see the module's docstring
+    from proxy.workers import single, supervisor  # noqa: PLC0415
+    from proxy.workers.reload import Reload  # noqa: PLC0415
 
-    serving = process.serve if settings.server.workers == 1 else supervisor.serve
-    _run(lambda: serving(settings), settings.log)
+    serving = single.serve if settings.server.workers == 1 else supervisor.serve
+    _run(lambda: serving(settings, Reload(lambda: load(config, overrides), settings)), settings.log)
 
 
 @_cli.command()

@@ -7,7 +7,6 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from signal import Signals
 from socket import socket
 
 import structlog
@@ -60,7 +59,6 @@ from proxy.wiring.infos import info_search, infos
 from proxy.wiring.observation import failures, observer, request_log, status_routes
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
-from proxy.wiring.stop_signals import stopped_by
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -84,27 +82,19 @@ class Running:
         await asyncio.sleep(seconds)
 
 
-async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; then take no more, finish what is under way, and leave."""
-    # Ctrl-C ends at once: whoever sits at a terminal does not want to wait.
-    stopped = stopped_by({Signals.SIGTERM: settings.server.drain_s, Signals.SIGINT: 0.0})
-    async with running(settings) as gateway:
-        _log.info("serving", host=settings.server.host, port=gateway.port, admin_port=gateway.admin_port)
-        drain_s = await stopped
-        _log.info("draining")
-        await gateway.drain(drain_s)
-
-
 @asynccontextmanager
 async def running(
     settings: Settings,
     clock: Clock | None = None,
     routes: Sequence[web.RouteDef] = (),
     sockets: Sequence[socket] | None = None,
+    admin_sockets: Sequence[socket] = (),
+    operators: Sequence[web.RouteDef] = (),
 ) -> AsyncIterator[Running]:
     """Build and start everything, and serve `routes` beside it; at the end let requests finish and close everything.
 
-    `sockets` are listening already and shared with other workers, who have their admin port elsewhere together.
+    `sockets` are bound already and shared with other processes. With them there is an admin port only on
+    `admin_sockets`; `operators` are served there as well.
     """
     settings = with_sign_outs_kept(settings)
     async with AsyncExitStack() as stack:
@@ -119,9 +109,10 @@ async def running(
         site, hits = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         servers = await Servers.tried(settings, stack)
-        admin_port = (
-            await servers.admin(site.admin_application(status_routes(settings, reporter))) if sockets is None else 0
-        )
+        admin_port = 0
+        if sockets is None or admin_sockets:
+            routes_there = [*status_routes(settings, reporter), *operators]
+            admin_port = await servers.admin(site.admin_application(routes_there), admin_sockets)
         connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
         await parts.background(connection_limits.watch())
         port = await servers.visitors(site.application(), hits, connection_limits, sockets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
@@ -21,9 +21,11 @@ Roll = Callable[[], Awaitable[Mapping[int, Report | None]]]
 class AdminPort:
     """Shows all workers' health, status and metrics."""
 
-    def __init__(self, roll: Roll, settings: Settings) -> None:
+    def __init__(self, roll: Roll, settings: Callable[[], Settings], more: Sequence[web.RouteDef] = ()) -> None:
         self._roll = roll
         self._settings = settings
+        """Those of the newest configuration."""
+        self._more = more
 
     def application(self) -> web.Application:
         """Make it."""
@@ -33,6 +35,7 @@ class AdminPort:
                 web.get("/metrics", self._show_metrics),
                 web.get("/healthz", healthz),
                 web.get("/readyz", self._readyz),
+                *self._more,
                 *routes(self._page),
             ]
         )
@@ -54,4 +57,4 @@ class AdminPort:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _page(self) -> Page:
-        return page(self._settings, await self._roll())
+        return page(self._settings(), await self._roll())
