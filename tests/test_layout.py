@@ -36,7 +36,7 @@ FLOORS = (
 IMPURE = {"aiohttp", "asyncio", "logging", "redis", "structlog", "threading", "time"}
 PURE = {
     *("grants/changing_requests", "http/api_envelope", "http/embedding_rule", "http/forwarded"),
-    *("http/framing", "http/sealed_grant", "http/thumb_request", "http/variant_rules"),
+    *("http/framing", "http/page_texts", "http/sealed_grant", "http/thumb_request", "http/variant_rules"),
     *("identity/claims", "identity/published", "passthrough/hop_by_hop"),
     *(f"pictures/proof/{name}" for name in ("bitmap", "body", "gif", "heif", "jpeg", "png", "proof", "webp")),
     "passthrough/route_patterns",

@@ -49,8 +49,8 @@ class Encoders:
 
     @property
     def pids(self) -> list[int]:
-        """Give the process ids, those without work first."""
-        return [process.pid for process in (*self._idle, *self._busy)]
+        """Give the ids of the processes that run, those without work first."""
+        return [process.pid for process in (*self._idle, *self._busy) if process.returncode is None]
 
     async def encode(self, body: bytes, variant: Variant, client: Client, name: str) -> bytes:
         """Give the variant's bytes; raise EncodeFailed where there is none, Busy where too many wait."""
@@ -80,7 +80,7 @@ class Encoders:
         self._idle.clear()
 
     async def _ask(self, job: bytes) -> bytes:
-        process = self._idle.pop() if self._idle else await self._started()
+        process = self._rested() or await self._started()
         self._busy.add(process)
         is_well = False
         try:
@@ -101,6 +101,14 @@ class Encoders:
             raise EncodeFailed(reply[1:].decode("ascii", "replace"))
         return reply[1:]
 
+    def _rested(self) -> Process | None:
+        """Take a process without work; one that has ended meanwhile is dropped."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.returncode is None:
+                return process
+        return None
+
     async def _started(self) -> Process:
         return await asyncio.create_subprocess_exec(
             *self._command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
@@ -110,8 +118,11 @@ class Encoders:
 async def _exchange(process: Process, job: bytes) -> bytes:
     assert process.stdin is not None  # noqa: S101 - both are pipes
     assert process.stdout is not None  # noqa: S101
-    process.stdin.write(len(job).to_bytes(LENGTH_BYTES))
-    process.stdin.write(job)
+    try:
+        process.stdin.write(len(job).to_bytes(LENGTH_BYTES))
+        process.stdin.write(job)
+    except RuntimeError as error:  # uvloop's, where the process has closed its end
+        raise BrokenPipeError from error
     await process.stdin.drain()
     length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES))
     return await process.stdout.readexactly(length)

@@ -144,9 +144,9 @@ class PictureSettings(Section):
     stale_if_error_s: SecondsOrZero = 3600.0
     formats: Formats = (Format.WEBP,)
     sizes: Sizes = (100, 200, 300, 400, 600, 800, 1200, 1600)
-    webp_quality: Quality = 80
+    webp_quality: Quality = 76
     webp_effort: WebpEffort = 2
-    avif_quality: Quality = 67
+    avif_quality: Quality = 62
     avif_speed: AvifSpeed = 8
     encoders: Count = 1
     encoder_memory_bytes: EncoderMemory = 1024 * 1024 * 1024

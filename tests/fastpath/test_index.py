@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from proxy.fastpath.entry import Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import MAX_HEAD_BYTES, Key
 from proxy.standin.painting import paint
@@ -40,7 +41,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> AtOnce:
     """Watch the hit path."""
     watch, answer = AtOnce(), FastPath.answer
 
-    def watched(self: FastPath, key: Key) -> tuple[bytes, bytes] | None:
+    def watched(self: FastPath, key: Key) -> Wire | None:
         wire = answer(self, key)
         watch.count += wire is not None
         return wire
