@@ -19,7 +19,7 @@ from proxy.grants.validity import Decision
 from proxy.http.outcome import outcome_of
 from proxy.http.sealed_urls import ROUTE as SEALED_ROUTE
 from proxy.observe.metrics import Tally
-from proxy.pictures.respond import Answer
+from proxy.pictures.answer import Answer
 
 Wire: TypeAlias = tuple[bytes, bytes | memoryview]
 """Head and body."""

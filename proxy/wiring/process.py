@@ -56,6 +56,7 @@ from proxy.wiring.infos import info_search, infos
 from proxy.wiring.observation import observer, request_log
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
+from proxy.wiring.steps import steps_of
 from proxy.wiring.stop_signals import stopped_by
 
 _log = structlog.get_logger("proxy.wiring.process")
@@ -154,9 +155,8 @@ class _Composer:
         sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         authoriser = Authoriser(grants, self.parts.clock.timer)
-        gateway = Gateway(
-            identifier, authoriser, grants, answers, known, self.parts.observer, settings.server.deadline_s
-        )
+        steps = steps_of(identifier, authoriser, grants, answers, known)
+        gateway = Gateway(steps, self.parts.observer, settings.server.deadline_s)
         sealed = SealedAccess(sealer, tiers, answers, feed, self.parts.clock, self.parts.metrics, settings)
         request_origin = RequestOrigin(settings.server)
         cookies = SessionCookies(settings.session.cookie, request_origin)
