@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from proxy.coalesce.deadline import deadline
 from proxy.domain.client import Client, client_of
 from proxy.domain.errors import GrantRejected, ProxyError, Unreachable
-from proxy.domain.model import Credentials, FileUri, Grant, PictureRequest, Source, ThumbRequest, Visitor
+from proxy.domain.model import Credentials, FileUri, Grant, IdentityKind, PictureRequest, Source, ThumbRequest, Visitor
 from proxy.domain.storage_errors import NotMade, NotStored
 from proxy.grants.found_grant import Authorised, Granted
 from proxy.observe.span import Observer
@@ -49,13 +50,23 @@ class Steps:
     """`pictures/respond.py`: remembers that a granted picture cannot be fetched, and makes the error that says so."""
 
 
+class Bounds(NamedTuple):
+    """Of time, in seconds."""
+
+    deadline_s: float
+    """For a request."""
+    browser_s: float
+    """For a signed-in visitor's browser to show a picture without asking again."""
+
+
 class Gateway:
     """Answers a request for a thumbnail, or for what is known of it, within the deadline."""
 
-    def __init__(self, steps: Steps, observer: Observer, deadline_s: float) -> None:
+    def __init__(self, steps: Steps, observer: Observer, bounds: Bounds) -> None:
         self._steps = steps
         self._observer = observer
-        self._deadline_s = deadline_s
+        self._deadline_s = bounds.deadline_s
+        self._browser_s = bounds.browser_s
 
     async def answer(self, request: ThumbRequest) -> Answer:
         """Show the picture to whom Cloudreve grants it; raise a ProxyError to everybody else."""
@@ -71,7 +82,8 @@ class Gateway:
             answer = await self._show(visitor, request, give)
         is_askers_own = request.credentials.bearer is None and not request.uri.is_absolute
         if visitor.session is None and not is_askers_own:
-            return answer
+            is_user = visitor.identity.kind is IdentityKind.USER
+            return replace(answer, handling=replace(answer.handling, browser_s=self._browser_s)) if is_user else answer
         handling = replace(answer.handling, asks_again=True)
         return replace(answer, handling=handling, renewed=visitor.renewed, session=visitor.session)
 
