@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
+from math import inf
 from weakref import ref
 
 from aiohttp import web
@@ -25,6 +26,7 @@ from proxy.domain.model import Picture, SessionRef
 from proxy.domain.response_fields import Handling
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.entry import (
+    NO_PICTURE,
     TIERS,
     FinishedAnswer,
     Given,
@@ -66,6 +68,8 @@ class FastPath:
         keys: Keys,
     ) -> None:
         self.key = keys.key
+        self._direct, self._proxied = keys.known
+        self._longest_bytes = keys.max_bytes
         self.trusts = trusts
         self._has_ended = has_ended
         self._epoch = 0
@@ -73,11 +77,12 @@ class FastPath:
         self._memory = tiers.memory
         self._clock = clock
         self._now = clock.now
+        self._ours = clock.ours
         self._metrics = metrics
         self._max_bytes = settings.memory.max_answers_bytes
         self._ttl_s = settings.pictures.ttl_s
         self._renew_s = settings.grants.renew_s
-        self._is_narrated = settings.log.level in ("debug", "info") and settings.log.requests == "all"
+        self._is_logged = settings.log.level in ("debug", "info") and settings.log.requests == "all"
         self._line = lru_cache(KINDS)(partial(refrain, "proxy.http", "request"))
         self._way = lru_cache(KINDS)(self._new_way)
         self._today = DateField(clock.ours)
@@ -95,31 +100,39 @@ class FastPath:
         """Take note of a request that has just come."""
         return PendingRequest(key, self._epoch, self._tiers.forgotten)
 
-    def answer(self, key: Key) -> Wire | None:
-        """Give the answer to a request, or None when it cannot be given at once."""
-        known = self._finished.get(key)
-        if known is None:
-            return None
-        body = b""
-        if known.shown is not None:
-            picture = known.picture() if known.picture is not None else None
-            if picture is None:
-                return None
-            body = picture.body
-        now = self._now()
-        is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
-        if not is_sure and not self._renew(known, now):
-            return None
-        known.provenances.near.tally.count += 1
-        known.provenances.near.tally.sent_bytes += len(body)
-        if known.narrate is not None:
-            known.narrate(0.0)
-        return known.head, body
+    def find(self, data: bytes, is_trusted: bool) -> FinishedAnswer | None:
+        """Give what is known of a request whose lines were read before; `known` finds the others.
 
-    def knows(self, key: Key) -> FinishedAnswer | None:
-        """Give what was known last of a request that asks for a picture, wherever that may be now."""
-        known = self._finished.get(key)
-        return known if known is not None and known.shown is not None else None
+        A tuple is equal to the `Key` of the same values, and made in a fraction of the time.
+        """
+        line, _, lines = data.partition(b"\r\n")
+        meanings = (self._proxied if is_trusted else self._direct).young.get(lines)
+        if meanings is not None and len(data) <= self._longest_bytes:
+            for meaning in meanings:
+                known: FinishedAnswer | None = self._finished.get((line, meaning))  # type: ignore[call-overload]
+                if known is not None:
+                    return known
+        return None
+
+    def known(self, key: Key) -> FinishedAnswer | None:
+        """Give what is known of a request."""
+        return self._finished.get(key)
+
+    def answer(self, known: FinishedAnswer) -> Wire | None:
+        """Give the answer to a request, or None when it cannot be given at once."""
+        picture, now = known.picture(), self._ours()
+        if picture is None:
+            return None
+        is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
+        if not is_sure and not self._renew(known):
+            return None
+        body = picture.body if known.has_body else b""
+        tally = known.tally
+        tally.count += 1
+        tally.sent_bytes += len(body)
+        if known.refrain is not None:
+            known.refrain.at_once(now)
+        return known.head, body
 
     async def recall(self, known: FinishedAnswer) -> Recalled | None:
         """Bring the picture of such a request, or None when it has to go the long way."""
@@ -137,15 +150,15 @@ class FastPath:
         """Make an answer of what was brought, and count it."""
         known, picture, provenance, seconds = recalled
         provenance.tally.add(seconds, len(picture.body))
-        if known.narrate is not None:
-            known.narrate(seconds * 1000)
-        return known.head_for(self._now(), self._today(), provenance), picture.body
+        if known.refrain is not None:
+            known.refrain.after(seconds * 1000)
+        return known.head_for(self._now(), self._today(), provenance), picture.body if known.has_body else b""
 
     def forget(self) -> None:
         """Forget all, that of requests under way too: visitors are to go elsewhere."""
         self._epoch += 1
-        self._finished.clear()
-        self._eviction.clear()
+        for key in list(self._finished):
+            self._drop(key)
 
     def forget_ended(self) -> None:
         """Forget the answers given to sessions that have ended; `offer` keeps none of them."""
@@ -172,10 +185,10 @@ class FastPath:
         if self._now() < until:
             self._keep(self._finished_by(asked, given, until), answer.client)
 
-    def _renew(self, known: FinishedAnswer, now: float) -> bool:
+    def _renew(self, known: FinishedAnswer) -> bool:
         """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
-        version = self._memory.version
-        if not self._stands(known, now):
+        version, now, ours = self._memory.version, self._now(), self._ours()
+        if self._finished.get(known.key) is not known or not self._stands(known, now):
             return False
         if known.shown is not None:
             picture = self._memory.lookup(known.picture_key)
@@ -186,7 +199,7 @@ class FastPath:
                 return False
         self._eviction.touch(known.key)
         known.version = version
-        known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.until)
+        known.sure_from, known.sure_until = ours, min(int(ours) + 1.0, ours + known.until - now)
         known.head = known.head_for(now, self._today(), known.provenances.near)
         return True
 
@@ -211,7 +224,8 @@ class FastPath:
     def _finished_by(self, asked: PendingRequest, given: Given, until: float) -> FinishedAnswer:
         answer, request, response, outcome = given
         shown, said = answer.shown, caching(response)
-        told = {"method": "GET", "route": route_of(request), "status": response.status, "outcome": outcome}
+        provenances = Provenances(*(self._way(outcome, said, found_in(x, answer.handling)) for x in TIERS))
+        told = {"method": request.method, "route": route_of(request), "status": response.status, "outcome": outcome}
         return FinishedAnswer(
             key=asked.key,
             subject=answer.identity.subject,
@@ -223,10 +237,12 @@ class FastPath:
             until=until,
             forgotten=asked.forgotten,
             fixed=fixed(response),
-            provenances=Provenances(*(self._way(outcome, said, found_in(x, answer.handling)) for x in TIERS)),
-            narrate=self._line(**told) if self._is_narrated else None,
-            tail=tail_of(answer, response),
-            picture=ref(shown.body) if shown is not None and isinstance(shown.body, Picture) else None,
+            provenances=provenances,
+            tally=provenances.near.tally,
+            refrain=self._line(**told) if self._is_logged else None,
+            tail=tail_of(answer, request, response),
+            picture=ref(shown.body if shown is not None and isinstance(shown.body, Picture) else NO_PICTURE),
+            has_body=request.method != "HEAD",
         )
 
     def _new_way(self, outcome: str, caching: str, handling: Handling) -> Provenance:
@@ -241,5 +257,7 @@ class FastPath:
             self._drop(self._eviction.victim(client))
 
     def _drop(self, key: Key) -> None:
-        self._finished.pop(key, None)
+        known = self._finished.pop(key, None)
+        if known is not None:
+            known.sure_until = -inf  # connections may remember it
         self._eviction.discard(key)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from proxy.fastpath.entry import FinishedAnswer
 from proxy.fastpath.index import FastPath
-from proxy.fastpath.key import MAX_HEAD_BYTES, Key
+from proxy.fastpath.key import MAX_HEAD_BYTES
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.harness.browser import COOKIE, Browser
@@ -40,8 +41,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> AtOnce:
     """Watch the hit path."""
     watch, answer = AtOnce(), FastPath.answer
 
-    def watched(self: FastPath, key: Key) -> tuple[bytes, bytes] | None:
-        wire = answer(self, key)
+    def watched(self: FastPath, known: FinishedAnswer) -> tuple[bytes, bytes] | None:
+        wire = answer(self, known)
         watch.count += wire is not None
         return wire
 

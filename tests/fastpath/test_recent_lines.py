@@ -1,0 +1,33 @@
+"""What is remembered of header lines: what is used stays, within a bound."""
+
+from __future__ import annotations
+
+from proxy.fastpath.recent_lines import RecentLines
+
+MAX_BYTES = 100_000
+LINE_BYTES = 750
+
+
+def lines(number: int) -> bytes:
+    """Make the lines of a browser."""
+    return b"%0*d" % (LINE_BYTES, number)
+
+
+def test_what_is_used_is_remembered_however_many_come_once() -> None:
+    """Those that come once are forgotten."""
+    recent: RecentLines[int] = RecentLines(MAX_BYTES)
+    recent.set(lines(0), 0)
+    for number in range(1, 1000):
+        recent.set(lines(number), number)
+        assert recent.get(lines(0)) == 0
+    assert recent.get(lines(1)) is None
+
+
+def test_half_of_the_bound_is_remembered_and_never_more_than_the_bound() -> None:
+    """Without any use."""
+    recent: RecentLines[int] = RecentLines(MAX_BYTES)
+    for number in range(1000):
+        recent.set(lines(number), number)
+        held = [known for known in range(number + 1) if known in recent.young.values() or known in recent._old.values()]  # noqa: SLF001
+        assert min(number + 1, MAX_BYTES // 2 // 1000) <= len(held) <= MAX_BYTES // 1000
+        assert held == list(range(held[0], number + 1))
