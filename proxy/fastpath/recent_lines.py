@@ -31,7 +31,8 @@ class RecentLines(Generic[V]):
 
     def set(self, lines: bytes, value: V) -> None:
         """Remember a value."""
-        self._room_bytes -= len(lines) + _OBJECT_BYTES
-        if self._room_bytes < 0:
+        size_bytes = len(lines) + _OBJECT_BYTES
+        if size_bytes > self._room_bytes:
             self._old, self.young, self._room_bytes = self.young, {}, self._max_bytes
+        self._room_bytes -= size_bytes
         self.young[lines] = value
