@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from proxy import __version__
+from proxy.setup import commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -26,8 +27,6 @@ BAD_CONFIGURATION = 2
 
 _STDERR = 2
 _COMMIT = Path(__file__).with_name("commit.txt")
-_DEFAULTS = (Path(__file__).with_name("default.toml"), Path(__file__).parents[1] / "config" / "default.toml")
-"""Every setting with its default: as `deploy/build` puts it into a wheel, and in a work tree."""
 
 Config = Annotated[
     Path | None,
@@ -48,6 +47,9 @@ _cli = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_cli.command()(commands.init)
+_cli.command()(commands.install)
 
 
 def main() -> None:
@@ -144,10 +146,10 @@ def check(
     cloudreve_url: CloudreveUrl = None,
     uri: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="A File URI that anybody may see, to try the whole way of a thumbnail."),
+        typer.Option(metavar="URI", help="The link of a share, or a File URI, to try the whole way of a thumbnail."),
     ] = None,
 ) -> None:
-    """Look for problems: the way to Cloudreve, the clocks, image URLs, Redis.
+    """Look for problems: Cloudreve, accounts, sign-in, image URLs, the proxy in front, disk, Redis.
 
     Exits with 0 only when all is well; advice alone changes nothing about that.
     """
@@ -164,7 +166,9 @@ def check(
 @_cli.command()
 def settings() -> None:
     """Print a configuration file with every setting, its default and what it does."""
-    typer.echo(next(path for path in _DEFAULTS if path.exists()).read_text(encoding="utf-8"), nl=False)
+    from proxy.setup.shipped import shipped  # noqa: PLC0415 - see the module's docstring
+
+    typer.echo(shipped("default.toml"), nl=False)
 
 
 def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:

@@ -15,6 +15,7 @@ from proxy.domain.storage_errors import NotMade, NotStored
 from proxy.grants.authorise import Authorised, Authoriser
 from proxy.grants.lookup import FoundGrant, Granted, Grants
 from proxy.identity.identify import Identifier
+from proxy.observe.span import Observer
 from proxy.pictures.infos import InfoAnswer, Infos
 from proxy.pictures.respond import Answer, Answers, Note
 
@@ -39,6 +40,7 @@ class Gateway:
         grants: Grants,
         answers: Answers,
         infos: Infos,
+        observer: Observer,
         deadline_s: float,
     ) -> None:
         self._identifier = identifier
@@ -46,6 +48,7 @@ class Gateway:
         self._grants = grants
         self._answers = answers
         self._infos = infos
+        self._observer = observer
         self._deadline_s = deadline_s
 
     async def answer(self, request: ThumbRequest) -> Answer:
@@ -58,7 +61,7 @@ class Gateway:
 
     async def _answered(self, request: ThumbRequest, give: Give[A]) -> A:
         async with deadline(self._deadline_s):
-            visitor = await self._identifier.identify(request.credentials, request.uri, request.client)
+            visitor = await self._identified(request)
             answer = await self._show(visitor, request, give)
         is_askers_own = request.credentials.bearer is None and not request.uri.is_absolute
         if visitor.session is None and not is_askers_own:
@@ -69,20 +72,32 @@ class Gateway:
     async def grant(self, request: ThumbRequest) -> Granted:
         """Give Cloudreve's leave alone, to be used later; a bridge over an outage is none."""
         async with deadline(self._deadline_s):
-            visitor = await self._identifier.identify(request.credentials, request.uri, request.client)
-            visitor, request, found = await self._authoriser.authorise(visitor, request)
+            visitor = await self._identified(request)
+            visitor, request, found = await self._authorised(visitor, request)
         if found.source is Source.STALE:
             raise Unreachable("Cloudreve does not answer at the moment.")
         return Granted(visitor.identity, request.uri, found, self._grants.remaining_s(found.grant))
 
+    async def _identified(self, request: ThumbRequest) -> Visitor:
+        with self._observer.span("identify") as span:
+            visitor = await self._identifier.identify(request.credentials, request.uri, request.client)
+            span.note(identity=visitor.identity.kind.value)
+            return visitor
+
+    async def _authorised(self, visitor: Visitor, request: ThumbRequest) -> Authorised:
+        with self._observer.span("authorise") as span:
+            authorised = await self._authoriser.authorise(visitor, request)
+            span.note(source=authorised.found.source.value, collapsed=authorised.found.collapsed)
+            return authorised
+
     async def _show(self, visitor: Visitor, request: ThumbRequest, give: Give[A]) -> A:
-        authorised = await self._authoriser.authorise(visitor, request)
+        authorised = await self._authorised(visitor, request)
         try:
             return await self._answer(authorised, give)
         except GrantRejected:
             # The file was replaced or the signature ran out since: one new grant tells which.
             await self._grants.forget(authorised.visitor, authorised.request)
-            return await self._answer_new(await self._authoriser.authorise(visitor, request), give)
+            return await self._answer_new(await self._authorised(visitor, request), give)
 
     async def _answer_new(self, authorised: Authorised, give: Give[A]) -> A:
         """Wait for a picture just granted: it may not be stored or made yet (docs/cloudreve.md, Storage elsewhere)."""
@@ -105,4 +120,5 @@ class Gateway:
 
         client = client_of(visitor.identity, request.client)
         wanted = PictureRequest(request.variant, request.if_none_match, client)
-        return await give(visitor.identity, found, wanted, note)
+        with self._observer.span("picture"):
+            return await give(visitor.identity, found, wanted, note)

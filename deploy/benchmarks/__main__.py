@@ -14,6 +14,7 @@ from typing import Any
 import uvloop
 from rich.console import Console
 
+from deploy.benchmarks.disk import DiskHits
 from deploy.benchmarks.footprint import Footprint, Soak
 from deploy.benchmarks.hits import Hits, RedisHits
 from deploy.benchmarks.load import Load, tool
@@ -76,12 +77,11 @@ async def _rows(asked: Namespace, stage: Stage) -> AsyncIterator[Row]:
         return
     nginx, gateway = await stage.start_nginx(), await stage.start_gateway()
     load = Load(asked.seconds)
-    async for row in Hits(stage, nginx, gateway, load, asked.rounds).rows():
-        yield row
-    async for row in Misses(stage, gateway, 20 if asked.quick else 300).rows():
-        yield row
-    async for row in RedisHits(stage, nginx, load, asked.rounds, many).rows():
-        yield row
+    hits = Hits(stage, nginx, gateway, load, asked.rounds), Misses(stage, gateway, 20 if asked.quick else 300)
+    far = RedisHits(stage, nginx, load, asked.rounds, many), DiskHits(stage, nginx, load, asked.rounds, many)
+    for measured in (*hits, *far):
+        async for row in measured.rows():
+            yield row
     replicas = [await stage.start_gateway(redis__url=stage.redis_url) for _ in range(REPLICAS)]
     async for row in DistributedSingleflight(stage, replicas, 5 if asked.quick else 200).rows():
         yield row

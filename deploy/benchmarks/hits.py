@@ -151,18 +151,12 @@ class RedisHits:
         yield self._asked("calls per 1,000 hits of Redis", await self._counted(before, self.count))
         what = f"Redis hit over {self.count:,} pictures, 20 kB"
         browsers = replace(self.load, browsers=header_lines(is_proxied=False))
-        await self._until_known(here)
+        await until_known(here, self.stage, self.load, self.count)
         contest = Contest(f"{what}, {COUNT:,} browsers", here, there, 0.4)
         yield await contest.fought(self.stage.session, browsers, self.rounds)
         yield await Contest(f"{what}, alike", here, there, 0.2).fought(self.stage.session, self.load, self.rounds)
         if any((await self.stage.calls()).values()):
             raise WrongAnswerError("Cloudreve was asked for what Redis has")
-
-    async def _until_known(self, side: Side) -> None:
-        """Ask the way the load does until the gateway has seen nearly every request three times."""
-        asked = 0
-        while asked < TIMES * self.count:
-            asked += (await side.measure(self.stage.session, self.load))[0].requests
 
     async def _counted(self, before: int, requests: int) -> tuple[float, float]:
         cloudreve, commands = sum((await self.stage.calls()).values()), await self._commands()
@@ -176,3 +170,10 @@ class RedisHits:
 
     def _asked(self, what: str, calls: tuple[float, float]) -> Row:
         return Row(what, f"Cloudreve {calls[0]:,.0f}, Redis {calls[1]:,.0f}")
+
+
+async def until_known(side: Side, stage: Stage, load: Load, count: int) -> None:
+    """Ask the way the load does until the gateway has seen nearly every one of so many requests three times."""
+    asked = 0
+    while asked < TIMES * count:
+        asked += (await side.measure(stage.session, load))[0].requests

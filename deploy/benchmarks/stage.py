@@ -51,7 +51,7 @@ class Stage:
         self.is_narrated = is_narrated
         self.token = self.cloudreve_url = self.redis_url = ""
         self._bodies_url = ""
-        self._folder = folder
+        self.folder = folder
         self._processes: list[Process] = []
         self._stack = AsyncExitStack()
 
@@ -117,7 +117,7 @@ class Stage:
     async def start_nginx(self) -> Server:
         """Run nginx with a cache of its own."""
         program = shutil.which("nginx") or "/usr/sbin/nginx"
-        folder, port = self._folder / f"nginx-{free_port()}", free_port()
+        folder, port = self.folder / f"nginx-{free_port()}", free_port()
         folder.mkdir()
         text = configuration(folder, port, self._bodies_url, is_root=os.geteuid() == 0, is_narrated=self.is_narrated)
         (folder / "nginx.conf").write_text(text)
@@ -158,7 +158,7 @@ class Stage:
         self.token, self.cloudreve_url, self._bodies_url = told["token"], told["cloudreve"], told["bodies"]
 
     async def _start(self, name: str, words: list[str], core: int, env: Mapping[str, str] | None = None) -> Process:
-        process = Process(words, core, self._folder / f"{name}.log", env)
+        process = Process(words, core, self.folder / f"{name}.log", env)
         await process.start()
         self._processes.append(process)
         self._stack.push_async_callback(process.stop)

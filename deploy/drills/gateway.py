@@ -39,6 +39,7 @@ class Gateway:
         self._descriptors = descriptors
         self._settings = {
             "SERVER__HOST": "127.0.0.1",
+            "SERVER__DRAIN_S": "0",
             "SERVER__PORT": "0",
             "ADMIN__PORT": "0",
             "CLOUDREVE__URL": cloudreve_url,

@@ -15,9 +15,10 @@ import lmdb
 import structlog
 from lmdb.verify import VerifyError, verify
 
+from proxy.cache.disk_places import RULER, RULER_BYTES, Places
 from proxy.settings.files import own_folder
 
-FORMAT = b"thumb-proxy/1"
+FORMAT = b"thumb-proxy/2"
 """Raise it with every change of the records' shape: a file of another version is begun anew."""
 PATIENCE_S = 60.0
 """How long another process that checks the file is waited for."""
@@ -43,9 +44,11 @@ class OpenFile(NamedTuple):
     env: lmdb.Environment
     entries: lmdb._Database
     uses: lmdb._Database
+    places: Places
 
     def close(self) -> None:
         """Close everything."""
+        self.places.close()
         self.env.close()
         os.close(self.lock)
 
@@ -166,6 +169,12 @@ def _stamp(env: lmdb.Environment) -> None:
     about = env.open_db(b"about")
     with env.begin(db=about, write=True) as txn:
         txn.put(b"format", FORMAT)
+        txn.put(RULER, os.urandom(RULER_BYTES))
+
+
+def _places(path: Path, env: lmdb.Environment) -> Places:
+    with env.begin(db=env.open_db(b"about"), buffers=True) as txn:
+        return Places(path, txn.get(RULER))
 
 
 def _opened(path: Path, max_bytes: int, lock: int) -> OpenFile:
@@ -173,7 +182,8 @@ def _opened(path: Path, max_bytes: int, lock: int) -> OpenFile:
     try:
         version = _version(env)
         env.reader_check()
-        file = OpenFile(path, path.stat().st_ino, lock, env, env.open_db(b"entries"), env.open_db(b"uses"))
+        entries, uses = env.open_db(b"entries"), env.open_db(b"uses")
+        file = OpenFile(path, path.stat().st_ino, lock, env, entries, uses, _places(path, env))
     except BaseException:
         env.close()
         raise

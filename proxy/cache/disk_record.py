@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import blake2b
 from struct import Struct
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from proxy.cache.disk_store import KEY_BYTES, Put
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from proxy.cache.disk_room import KEY_BYTES
+from proxy.cache.disk_seal import DiskSeal
+from proxy.cache.disk_store import Put
 from proxy.domain import codec
 from proxy.domain.keys import site_digest
 from proxy.domain.model import Entry
-from proxy.domain.value_seal import ValueSeal
 
 Value: TypeAlias = Entry | str
 
@@ -20,12 +23,24 @@ _EXPIRES = Struct("<d")
 _ENTRY, _TEXT = b"e", b"t"
 
 
+class Record(NamedTuple):
+    """A record, opened."""
+
+    name: bytes
+    """The key under which it stands."""
+    value: Value
+    expires: float
+    plain: bytes
+    """What is sealed: its end, its kind, and the value as written."""
+    cipher: AESGCM
+
+
 class Records:
     """Writes and reads the records of one Cloudreve site. What is damaged, over or moved to another key is none."""
 
     def __init__(self, site: str, secrets: Iterable[str]) -> None:
         self._prefix = f"v{codec.VERSION}:{site_digest(site)}:"
-        self._seal = ValueSeal(tuple(secrets) or _CHECKSUM)
+        self._seal = DiskSeal(tuple(secrets) or _CHECKSUM)
 
     def key(self, key: str) -> bytes:
         """Give the key under which the record of a tier's key stands."""
@@ -35,12 +50,16 @@ class Records:
         """Write a record; a text is there until its end."""
         is_text = isinstance(value, str)
         body = _TEXT + value.encode() if isinstance(value, str) else _ENTRY + codec.encode(value)
-        return Put(self._seal.seal(self._prefix + key, _EXPIRES.pack(expires) + body), expires, is_text)
+        return Put(self._seal.seal(self.key(key), _EXPIRES.pack(expires) + body), expires, is_text)
 
-    def value(self, key: str, record: bytes, now: float) -> Value | None:
-        """Read a record."""
-        raw = self._seal.open(self._prefix + key, record)
-        if raw is None or len(raw) <= _EXPIRES.size or not _EXPIRES.unpack_from(raw)[0] > now:
+    def read(self, name: bytes, record: bytes, now: float) -> Record | None:
+        """Read the record that stands under a name."""
+        opened = self._seal.open(name, record)
+        if opened is None or len(opened.value) <= _EXPIRES.size:
             return None
-        kind, body = raw[_EXPIRES.size : _EXPIRES.size + 1], raw[_EXPIRES.size + 1 :]
-        return codec.decode(body) if kind == _ENTRY else body.decode("utf-8", "replace")
+        expires: float = _EXPIRES.unpack_from(opened.value)[0]
+        if not expires > now:
+            return None
+        kind, body = opened.value[_EXPIRES.size : _EXPIRES.size + 1], opened.value[_EXPIRES.size + 1 :]
+        value = codec.decode(body) if kind == _ENTRY else body.decode("utf-8", "replace")
+        return Record(name, value, expires, *opened) if value is not None else None

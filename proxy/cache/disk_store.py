@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
-from itertools import islice
-from struct import Struct
 from typing import NamedTuple, TypeAlias
 
 import lmdb
 import structlog
 
 from proxy.cache.disk_file import OpenFile
+from proxy.cache.disk_places import Place
+from proxy.cache.disk_room import PAGE_BYTES, PINNED, USE, Room
 
-KEY_BYTES = 20
 LARGEST_SHARE = 16
 """A record larger than this fraction of the bound is not kept."""
 TOUCH_S = 300.0
@@ -27,12 +25,6 @@ _FULL = 0.75
 _HALF = 0.5
 _SCATTERED = 2  # attempts, after which the free pages may be scattered and half of the records go
 _PAUSES_S = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
-_SAMPLE = 64
-_ROUNDS = 500
-_PINNED = 0xFFFFFFFF
-_USE = Struct("<dI")
-"""When a record ends, and when it was used last; seconds of Unix time."""
-_PAGE_BYTES = 4096
 
 _log = structlog.get_logger("proxy.cache.disk_tier")
 
@@ -63,6 +55,7 @@ class StoredRecord(NamedTuple):
     value: bytes
     is_due: bool
     """Whether it should be noted that it was used."""
+    place: Place | None = None
 
 
 class DiskStore:
@@ -72,6 +65,8 @@ class DiskStore:
         self._file = file
         self._max_bytes = max_bytes
         self._now = now
+        self._room = Room(file, now)
+        self.places = file.places
         self.is_up = True
         """Whether the file is used."""
 
@@ -81,23 +76,28 @@ class DiskStore:
         if not self.is_up:
             return 0
         with self._file.env.begin() as txn:
-            return self._live_bytes(txn)
+            return self._room.live_bytes(txn)
 
     def read(self, key: bytes) -> StoredRecord | None:
         """Give a record; None when there is none, or the disk is in trouble."""
         if not self._is_current():
             return None
         try:
-            with self._file.env.begin() as txn:
-                value = txn.get(key, db=self._file.entries)
-                use = txn.get(key, db=self._file.uses) if value is not None else None
-        except lmdb.Error as error:
+            with self._file.env.begin(buffers=True) as txn:
+                mapped = txn.get(key, db=self._file.entries)
+                if mapped is None:
+                    return None
+                value = bytes(mapped)
+                place = self._file.places.find(mapped, value)
+                use = bytes(txn.get(key, db=self._file.uses) or b"")
+        except (lmdb.Error, OSError) as error:
             self.abandon(str(error))
             return None
-        if value is None or use is None or len(use) != _USE.size:
+        if len(use) != USE.size:
             return None
-        used = _USE.unpack(use)[1]
-        return StoredRecord(value, is_due=used != _PINNED and self._now() - used > TOUCH_S)
+        used = USE.unpack(use)[1]
+        is_due = used != PINNED and self._now() - used > TOUCH_S
+        return StoredRecord(value, is_due, None if is_due else place)
 
     def write(self, changes: Mapping[bytes, Change]) -> None:
         """Make changes; what finds no room drops its predecessor. The file is given up where even that fails."""
@@ -190,7 +190,7 @@ class DiskStore:
     def _commit(self, part: Mapping[bytes, Change], most: float) -> None:
         file, now = self._file, int(self._now())
         with file.env.begin(write=True) as txn:
-            self._make_room(txn, int(self._max_bytes * most) - sum(map(_taken_bytes, part.values())))
+            self._room.make(txn, int(self._max_bytes * most) - sum(map(_taken_bytes, part.values())))
             for key, change in part.items():
                 if change is Mark.TOUCH:
                     self._touch(txn, key, now)
@@ -198,9 +198,9 @@ class DiskStore:
                 # Each key once in a transaction: else a shorter value would keep its predecessor's pages, which the
                 # check at the next start takes for damage.
                 if isinstance(change, Put):
-                    used = _PINNED if change.is_pinned else now
+                    used = PINNED if change.is_pinned else now
                     txn.put(key, change.value, db=file.entries)
-                    txn.put(key, _USE.pack(change.expires, used), db=file.uses)
+                    txn.put(key, USE.pack(change.expires, used), db=file.uses)
                 else:
                     txn.delete(key, db=file.entries)
                     txn.delete(key, db=file.uses)
@@ -208,39 +208,10 @@ class DiskStore:
     def _touch(self, txn: lmdb.Transaction[bytes], key: bytes, now: int) -> None:
         use = txn.get(key, db=self._file.uses)
         if use is not None:
-            txn.put(key, _USE.pack(_USE.unpack(use)[0], now), db=self._file.uses)
-
-    def _make_room(self, txn: lmdb.Transaction[bytes], most: int) -> None:
-        """Drop records until the live ones take so many bytes at most, as far as a bounded effort goes."""
-        for _ in range(_ROUNDS):
-            if self._live_bytes(txn) <= most:
-                return
-            for key in self._oldest(txn):
-                txn.delete(key, db=self._file.entries)
-                txn.delete(key, db=self._file.uses)
-                if self._live_bytes(txn) <= most:
-                    return
-
-    def _oldest(self, txn: lmdb.Transaction[bytes]) -> list[bytes]:
-        """Give the half of a sample that is over or was used longest ago; keys are digests, so any place is random."""
-        now = self._now()
-        with txn.cursor(db=self._file.uses) as cursor:
-            start = random.randbytes(KEY_BYTES)  # noqa: S311 - a sample is no secret
-            if not cursor.set_range(start):
-                cursor.first()
-            sample = [(*_USE.unpack(use), key) for key, use in islice(cursor.iternext(), _SAMPLE)]
-        loose = [(expires > now, used, key) for expires, used, key in sample if used != _PINNED or expires <= now]
-        return [key for _, _, key in sorted(loose)[: (len(loose) + 1) // 2]]
-
-    def _live_bytes(self, txn: lmdb.Transaction[bytes]) -> int:
-        pages = 0
-        for database in (self._file.entries, self._file.uses):
-            told = txn.stat(database)
-            pages += told["branch_pages"] + told["leaf_pages"] + told["overflow_pages"]
-        return pages * _PAGE_BYTES
+            txn.put(key, USE.pack(USE.unpack(use)[0], now), db=self._file.uses)
 
 
 def _taken_bytes(change: Change) -> int:
     """Estimate the pages that a change takes."""
     value = len(change.value) if isinstance(change, Put) else 0
-    return (value // _PAGE_BYTES + 2) * _PAGE_BYTES if value else _PAGE_BYTES // 8
+    return (value // PAGE_BYTES + 2) * PAGE_BYTES if value else PAGE_BYTES // 8

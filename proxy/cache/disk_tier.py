@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self
+from typing import NamedTuple, Self
+from weakref import WeakValueDictionary
 
 from aiocache.base import BaseCache  # type: ignore[import-untyped]
 from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
@@ -13,8 +15,9 @@ from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.disk_file import Unusable, open_file
 from proxy.cache.disk_record import Records, Value
-from proxy.cache.disk_store import DiskStore, Mark
-from proxy.cache.disk_writes import DiskWrites, Waiting
+from proxy.cache.disk_store import TOUCH_S, DiskStore, Mark
+from proxy.cache.disk_writes import DiskWrites, Pending, Waiting
+from proxy.cache.stored_picture import StoredPicture
 from proxy.domain.model import Entry, Picture, Source
 from proxy.settings import Settings, TemporaryDisk, TemporarySeal
 
@@ -24,16 +27,27 @@ MAX_WAITING_BYTES = 32 * 1024 * 1024
 """How much may wait to be written; beyond it entries are not kept on disk."""
 MAX_TTL_S = 366 * 86400.0
 
+RECENT = 64
+"""So many pictures that were read last can be had as stored ones."""
 _READERS = 4
 _ENTRY_BYTES = 1024
 """What an entry takes while it waits, beside a picture's bytes."""
+
+
+class _Read(NamedTuple):
+    """What a thread has read."""
+
+    value: Value | None
+    is_due: bool = False
+    """Whether the use should be noted."""
+    stored: StoredPicture | None = None
 
 
 class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
     """Keeps entries in a file, sealed, each with a time to live. Trouble with the disk is a miss or a dropped write.
 
     What is kept or forgotten counts in this process at once, and in others when it is written. Threads read and write,
-    so that a slow disk stops nobody else.
+    so that a slow disk stops nobody else; what was read before is read at once where that waits for no disk.
     """
 
     NAME = "disk"
@@ -46,6 +60,8 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         self._now = now
         self._readers = ThreadPoolExecutor(_READERS, "disk-read")
         self._writes = DiskWrites(store, records)
+        self._stored: WeakValueDictionary[str, StoredPicture] = WeakValueDictionary()
+        self._recent: deque[StoredPicture] = deque(maxlen=RECENT)
         self._is_closed = False
 
     @classmethod
@@ -71,6 +87,10 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         """How many bytes the entries take."""
         return self._store.size_bytes
 
+    def stored(self, key: str) -> StoredPicture | None:
+        """Give a picture that somebody else holds as well, to be read without waiting; see `StoredPicture`."""
+        return self._stored.get(key)
+
     async def find(self, key: str) -> Entry | None:
         """Give the entry, or None when there is none or the disk is in trouble."""
         found = await self._found(key)
@@ -87,16 +107,16 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         size_bytes = len(entry.body) + _ENTRY_BYTES if isinstance(entry, Picture) else _ENTRY_BYTES
         is_kept = self._writes.waiting_bytes + size_bytes <= MAX_WAITING_BYTES
         waiting = Waiting(entry, self._now() + min(ttl_s, MAX_TTL_S))
-        self._writes.change(key, waiting if is_kept else Mark.DELETE, size_bytes if is_kept else 0)
+        self._change(key, waiting if is_kept else Mark.DELETE, size_bytes if is_kept else 0)
         return is_kept
 
     async def forget(self, key: str) -> None:
         """Drop an entry: by the end no process finds it on disk."""
-        await self._certainly(self._writes.change(key, Mark.DELETE))
+        await self._certainly(self._change(key, Mark.DELETE))
 
     def forget_soon(self, key: str) -> None:
         """Drop an entry: at once for this process, soon for the others."""
-        self._writes.change(key, Mark.DELETE)
+        self._change(key, Mark.DELETE)
 
     async def find_text(self, key: str) -> str | None:
         """Give a text."""
@@ -110,7 +130,7 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
 
     def keep_text_soon(self, key: str, text: str, ttl_s: float) -> asyncio.Future[None]:
         """Keep a text, and wait for nothing."""
-        return self._writes.change(key, Waiting(text, self._now() + min(ttl_s, MAX_TTL_S)))
+        return self._change(key, Waiting(text, self._now() + min(ttl_s, MAX_TTL_S)))
 
     async def written(self) -> None:
         """Wait until what has been kept or forgotten by now is so for every process."""
@@ -133,19 +153,33 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         writes = self._writes
         while (change := writes.pending(key)) is None:
             rounds = writes.rounds
-            found, is_due = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, key)
+            found, is_due, stored = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, key)
             # What was written in the meantime is not pending any more, and what was read may be from before it.
             if rounds == writes.rounds and writes.pending(key) is None:
                 if is_due:
                     writes.touch(key)
+                if stored is not None:
+                    self._stored[key] = stored
+                    self._recent.append(stored)
                 return found
         return change.value if isinstance(change, Waiting) and change.expires > self._now() else None
 
-    def _read(self, key: str) -> tuple[Value | None, bool]:
-        """Read in a thread; tell as well whether the use should be noted."""
-        held = self._store.read(self._records.key(key))
-        value = self._records.value(key, held.value, self._now()) if held is not None else None
-        return value, held is not None and value is not None and held.is_due
+    def _change(self, key: str, change: Pending, size_bytes: int = 0) -> asyncio.Future[None]:
+        if (stored := self._stored.pop(key, None)) is not None:
+            stored.is_over = True
+        return self._writes.change(key, change, size_bytes)
+
+    def _read(self, key: str) -> _Read:
+        """Read in a thread."""
+        name, now = self._records.key(key), self._now()
+        held = self._store.read(name)
+        record = self._records.read(name, held.value, now) if held is not None else None
+        if held is None or record is None:
+            return _Read(None)
+        if held.place is None or not isinstance(record.value, Picture):
+            return _Read(record.value, held.is_due)
+        stored = StoredPicture(self._store, record, record.value, held.place, now + TOUCH_S)
+        return _Read(record.value, held.is_due, stored)
 
     async def _certainly(self, written: asyncio.Future[None]) -> None:
         """Wait for a write after which nothing old may be found; a disk that takes too long is given up."""
@@ -190,4 +224,6 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:  # noqa: ARG002 - keys are digests
         await self._writes.clear()
+        for stored in self._stored.values():
+            stored.is_over = True
         return self.is_up

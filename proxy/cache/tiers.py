@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar, overload
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
+from proxy.cache.stored_picture import StoredPicture
 from proxy.domain.client import Client
 from proxy.domain.codec import decode
 from proxy.domain.keys import picture_key
@@ -102,6 +103,10 @@ class Tiers:
         With `claim`, which is for this key, Redis is read by it.
         """
         return await self._find(key, expect, ttl_of, client, self._farther, claim)
+
+    def stored(self, key: str) -> StoredPicture | None:
+        """Give a picture that was just found on disk, to be read again without waiting."""
+        return self._disk.stored(key) if self._disk is not None else None
 
     async def find_here(
         self, key: str, expect: tuple[type[A]], ttl_of: Callable[[A], float], client: Client = ""

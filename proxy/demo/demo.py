@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from signal import Signals
 from typing import Protocol, TypeAlias
 
 import typer
@@ -16,6 +15,7 @@ from proxy.demo.exhibition import PICTURES, Exhibition
 from proxy.demo.redis_server import redis_server
 from proxy.settings import Settings
 from proxy.standin.standin import StandIn
+from proxy.wiring.stop_signals import stopped_by
 
 GENERATION_S = 0.5
 """What a real Cloudreve needs for a small photograph."""
@@ -59,13 +59,10 @@ class Places:
 
 async def run_demo(places: Places, serve_gateway: ServeGateway) -> None:
     """Run until SIGTERM or SIGINT, and say where to look."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped = stopped_by({Signals.SIGTERM: 0.0, Signals.SIGINT: 0.0})
     async with opened(places, serve_gateway) as demo:
         _tell(demo)
-        await stopped.wait()
+        await stopped
 
 
 @asynccontextmanager

@@ -43,18 +43,18 @@ def has_problems(findings: Sequence[Finding]) -> bool:
     return any(finding.verdict is Verdict.PROBLEM for finding in findings)
 
 
-def show(findings: Sequence[Finding], console: Console) -> None:
+def show(findings: Sequence[Finding], console: Console, *, with_summary: bool = True) -> None:
     """Print a table of the findings, and below it what to paste, in lines that no terminal's width breaks."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for finding in findings:
         style = _STYLES[finding.verdict]
         table.add_row(Text(finding.verdict, style), Text(finding.subject, "bold"), Text(finding.text))
     console.print(table)
-    for finding in findings:
-        if finding.remedy:
-            console.print(Text("\nFor the configuration file:"))
-            console.print(Text(finding.remedy), soft_wrap=True)
-    console.print(Text(f"\n{_summary(findings)}"))
+    for remedy in dict.fromkeys(finding.remedy for finding in findings if finding.remedy):
+        console.print(Text("\nFor the configuration file:"))
+        console.print(Text(remedy), soft_wrap=True)
+    if with_summary:
+        console.print(Text(f"\n{_summary(findings)}"))
 
 
 def _summary(findings: Sequence[Finding]) -> str:

@@ -25,6 +25,8 @@ class ProxyError(Exception):
     correlation_id: str = ""
     advice = ""
     """What the operator may do about it; for the log alone."""
+    storage = ""
+    """Host, status and code of the image storage that has failed; for the log alone, and never its URL."""
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail)

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from yarl import URL
 
 from proxy.domain.digest import digest
-from proxy.domain.model import FileUri, Identity, PictureId, ThumbRequest
+from proxy.domain.model import Fields, FileUri, Identity, PictureId, ThumbRequest
 from proxy.domain.variant import ORIGINAL, Variant
 
 _DIGEST_BYTES = 20
@@ -80,14 +80,14 @@ stay in the name."""
 
 def grant_key(identity: Identity, uri: FileUri) -> str:
     """Return the key of the grant or refusal that this identity has for this URI."""
-    who = (identity.kind, identity.subject, identity.client, identity.ticket, *identity.scopes)
+    who = (identity.kind, identity.subject, identity.client, identity.fields, *identity.scopes)
     return "g:" + _digest(b"grant", uri.text, *who)
 
 
 def request_key(request: ThumbRequest) -> str:
     """Return the key of a request: the same credentials, File URI, variant and client."""
     credentials, variant = request.credentials, request.variant
-    who = (credentials.bearer or "", credentials.ticket or "", credentials.cookie or "", request.client)
+    who = (credentials.bearer or "", credentials.cookie or "", request.client, fields_digest(credentials.fields))
     return _digest(b"request", request.uri.text, variant.name, *who)
 
 
@@ -121,9 +121,9 @@ def token_digest(token: str) -> str:
     return _digest(b"token", token)
 
 
-def ticket_digest(ticket: str) -> str:
-    """Return the digest that stands for a purchase ticket."""
-    return _digest(b"ticket", ticket)
+def fields_digest(fields: Fields) -> str:
+    """Return the digest that stands for request fields; nothing for none."""
+    return _digest(b"fields", *(text for each in fields for text in each)) if fields else ""
 
 
 def renewal_key(refresh_token: str) -> str:

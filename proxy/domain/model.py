@@ -30,12 +30,17 @@ class FileUri:
         return f"cloudreve://…@{self.filesystem}/…"
 
 
+Fields: TypeAlias = tuple[tuple[str, str], ...]
+"""Header fields: names and values."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What a visitor brought; sent to Cloudreve alone and never printed."""
 
     bearer: str | None = field(default=None, repr=False)
-    ticket: str | None = field(default=None, repr=False)
+    fields: Fields = field(default=(), repr=False)
+    """The fields that Cloudreve looks at besides (`request_fields.SENT_AS_RECEIVED`), such as a purchase ticket."""
     cookie: str | None = field(default=None, repr=False)
     """A session's cookie, sealed as received; the tokens in it are for whoever brought no bearer token."""
 
@@ -68,13 +73,13 @@ class Identity:
     """OAuth client id; empty for a token from signing in."""
     scopes: tuple[str, ...] = ()
     """OAuth scopes, sorted: two tokens of one user may have different rights (docs/cloudreve.md, whoami)."""
-    ticket: str = ""
-    """Digest of the purchase ticket; empty without one."""
+    fields: str = ""
+    """Digest of the request fields that Cloudreve looks at besides, such as a purchase ticket; empty without any."""
 
     @property
     def is_public(self) -> bool:
         """Whether everybody may be it: what it may see, all may see."""
-        return self.kind is not IdentityKind.USER and not self.ticket
+        return self.kind is not IdentityKind.USER and not self.fields
 
 
 ANONYMOUS = Identity(IdentityKind.ANONYMOUS)

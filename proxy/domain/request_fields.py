@@ -95,6 +95,12 @@ def keyed(in_key: InKey) -> tuple[str, ...]:
     return names_where(lambda field: field.in_key is in_key)
 
 
+TICKET = "X-Cr-Purchase-Ticket"
+"""Cloudreve ignores it in most shares (docs/cloudreve.md, File URIs)."""
+SENT_AS_RECEIVED = names_where(lambda field: field.is_forwarded and field.in_key is InKey.VALUE)
+"""The fields that are sent to Cloudreve with the value that the visitor has sent."""
+
+
 def vary(*kinds: Vary) -> str:
     """Write the value of `Vary` for answers of these kinds."""
     return ", ".join(names_where(lambda field: field.vary in kinds))

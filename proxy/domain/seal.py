@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from proxy.domain.base64url import decoded, encoded
 from proxy.domain.errors import BadSeal
 
 MAX_PAYLOAD_BYTES = 6000
@@ -58,7 +58,7 @@ class Sealer:
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise ValueError(f"{len(payload)} bytes are too much to seal")
         key = self._rings[purpose][0]
-        return _text(key.name + key.siv.encrypt(payload, None))
+        return encoded(key.name + key.siv.encrypt(payload, None))
 
     def open(self, purpose: Purpose, text: str) -> bytes:
         """Give back what was sealed for this purpose; raise BadSeal for anything else, whatever it is."""
@@ -78,15 +78,11 @@ def _key(secret: str, purpose: Purpose) -> _Key:
     return _Key(material[_SIV_KEY_BYTES:], AESSIV(material[:_SIV_KEY_BYTES]))
 
 
-def _text(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def _raw(text: str) -> bytes:
-    """Undo `_text`; of the spellings that a lenient decoder would take for one another only ours counts."""
+    """Undo `encoded`; of the spellings that a lenient decoder would take for one another only ours counts."""
     raw = b""
     if len(text) <= _MAX_TEXT and _TEXT.fullmatch(text) and len(text) % 4 != 1:
-        raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if len(raw) < _NAME_BYTES + _TAG_BYTES or _text(raw) != text:
+        raw = decoded(text)
+    if len(raw) < _NAME_BYTES + _TAG_BYTES or encoded(raw) != text:
         raise BadSeal("This was not sealed here: it is cut, or was never whole.")
     return raw

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from proxy.domain.errors import GrantRejected, ProxyError
+from proxy.domain.errors import GrantRejected, ProxyError, Unreachable, UpstreamError
 
 
 class StorageBusy(ProxyError):
@@ -18,6 +18,20 @@ class StorageBusy(ProxyError):
         super().__init__(detail)
         self.after_s = after_s
         self.retry_after_s = -int(-after_s // 1)  # rounded up
+
+
+class Untrusted(Unreachable):
+    """The certificate of upstream is not trusted."""
+
+    category = "untrusted_certificate"
+    title = "Certificate not trusted"
+    advice = "let cloudreve.ca_file name the CA of this certificate, or give the host a certificate for its name"
+
+
+class NotPublic(UpstreamError):
+    """The image URL leads into a private network, and to no host that the configuration lists."""
+
+    advice = "name this host in cloudreve.image_hosts if the storage is yours, or in public_origins if it is Cloudreve"
 
 
 class NotMade(GrantRejected):

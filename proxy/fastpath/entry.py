@@ -11,6 +11,7 @@ from weakref import ref
 
 from aiohttp import web
 
+from proxy.cache.stored_picture import StoredPicture
 from proxy.domain.model import Grant, Picture, PictureHead, SessionRef, Source
 from proxy.domain.response_fields import Handling, cache_status
 from proxy.fastpath.key import Key
@@ -20,7 +21,7 @@ from proxy.observe.metrics import Tally
 from proxy.observe.prerendered import Refrain
 from proxy.pictures.respond import Answer
 
-Wire: TypeAlias = tuple[bytes, bytes]
+Wire: TypeAlias = tuple[bytes, bytes | memoryview]
 """Head and body."""
 
 _OBJECT_BYTES = 1500
@@ -85,6 +86,11 @@ class FinishedAnswer:
     """The body where it is no picture."""
     has_body: bool = True
     """Whether the bytes of the picture follow the head, as they do not for HEAD."""
+    stored: StoredPicture | None = None
+    """The picture on disk, where it can be read without waiting."""
+    stands_until: float = -inf
+    """Until then, on Cloudreve's clock, it counts without a look at what it rests on, for this version of memory:"""
+    stands_version: int = -1
     head: bytes = b""
     sure_from: float = inf
     sure_until: float = -inf

@@ -22,9 +22,10 @@ from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
 from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
-from proxy.domain.model import Picture, SessionRef
+from proxy.domain.model import Picture, SessionRef, Source
 from proxy.domain.response_fields import Handling
 from proxy.fastpath.date_field import DateField
+from proxy.fastpath.disk_hits import DiskHits
 from proxy.fastpath.entry import (
     NO_PICTURE,
     TIERS,
@@ -90,6 +91,7 @@ class FastPath:
         self._recalled: LRUCache[str, int] = LRUCache(RECALLED)
         """The memory tier's version when a picture was last recalled, by its key."""
         self._eviction: FairEviction[Key] = FairEviction(clock.timer)
+        self._disk_hits = DiskHits(self._stands, self._memory, clock)
 
     @property
     def size_bytes(self) -> int:
@@ -122,7 +124,7 @@ class FastPath:
         """Give the answer to a request, or None when it cannot be given at once."""
         picture, now = known.picture(), self._ours()
         if picture is None:
-            return None
+            return self._disk_hits.answer(known) if known.stored is not None else None
         is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
         if not is_sure and not self._renew(known):
             return None
@@ -137,22 +139,25 @@ class FastPath:
     async def recall(self, known: FinishedAnswer) -> Recalled | None:
         """Bring the picture of such a request, or None when it has to go the long way."""
         started, key = time.perf_counter(), known.picture_key
+        is_again = key in self._recalled
         ttl_s = self._ttl_s if self._comes_again(key) else 0.0
         found = await self._tiers.find(key, (Picture,), lambda _: ttl_s)
-        if self._finished.get(known.key) is not known or not self._stands(known, self._now()):
+        if not self._stands(known, self._now()):
             return None
         if found is None or not known.show(found[0]):
             self._drop(known.key)
             return None
+        known.stored = self._tiers.stored(key) if is_again and found[1] is Source.DISK else None
         return Recalled(known, found[0], known.provenance(found[1]), time.perf_counter() - started)
 
     def give(self, recalled: Recalled) -> Wire:
         """Make an answer of what was brought, and count it."""
         known, picture, provenance, seconds = recalled
-        provenance.tally.add(seconds, len(picture.body))
+        body = picture.body if known.has_body else b""
+        provenance.tally.add(seconds, len(body))
         if known.refrain is not None:
             known.refrain.after(seconds * 1000)
-        return known.head_for(self._now(), self._today(), provenance), picture.body if known.has_body else b""
+        return known.head_for(self._now(), self._today(), provenance), body
 
     def forget(self) -> None:
         """Forget all, that of requests under way too: visitors are to go elsewhere."""
@@ -188,7 +193,7 @@ class FastPath:
     def _renew(self, known: FinishedAnswer) -> bool:
         """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
         version, now, ours = self._memory.version, self._now(), self._ours()
-        if self._finished.get(known.key) is not known or not self._stands(known, now):
+        if not self._stands(known, now):
             return False
         if known.shown is not None:
             picture = self._memory.lookup(known.picture_key)
@@ -205,6 +210,8 @@ class FastPath:
 
     def _stands(self, known: FinishedAnswer, now: float) -> bool:
         """Tell whether the grant still counts. Being driven out of memory does not end it, being forgotten does."""
+        if self._finished.get(known.key) is not known:
+            return False
         held = self._memory.lookup(known.grant_key) if known.grant_key else known.grant
         is_the_same = held == known.grant or (held is None and self._tiers.forgotten == known.forgotten)
         if now < known.until and is_the_same:
@@ -259,5 +266,5 @@ class FastPath:
     def _drop(self, key: Key) -> None:
         known = self._finished.pop(key, None)
         if known is not None:
-            known.sure_until = -inf  # connections may remember it
+            known.sure_until = known.stands_until = -inf  # connections may remember it
         self._eviction.discard(key)

@@ -8,12 +8,12 @@ from functools import lru_cache
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
+from proxy.domain.host import HOST
 from proxy.domain.variant import Format
 from proxy.fastpath.head import FieldReader, Fields, Value
 from proxy.fastpath.recent_lines import RecentLines
 from proxy.http.api import PATH as API_PATH
 from proxy.http.embedding_rule import OWN_SITE, page_of
-from proxy.http.framing import HOST
 from proxy.http.request_origin import FORWARDED, RequestOrigin
 from proxy.http.sealed_urls import PREFIX
 from proxy.http.variant_rules import negotiated

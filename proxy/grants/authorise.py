@@ -12,7 +12,9 @@ from cachetools import TTLCache
 from proxy.domain.errors import Busy, Refused, Unreachable
 from proxy.domain.file_uri import root, without_password
 from proxy.domain.model import RefusalKind, ThumbRequest, Visitor
+from proxy.domain.request_fields import TICKET
 from proxy.grants.lookup import FoundGrant, Grants
+from proxy.identity.claims import holding
 
 WRONG_PASSWORD_CODE = 40069
 KNOWN_SHARES = 10_000
@@ -83,7 +85,9 @@ def _question(visitor: Visitor, request: ThumbRequest, required: Requirement) ->
     """Leave out what is not required."""
     if Requirement.PASSWORD not in required:
         request = replace(request, uri=without_password(request.uri))
-    if Requirement.TICKET not in required and visitor.credentials.ticket is not None:
-        identity, credentials = replace(visitor.identity, ticket=""), replace(visitor.credentials, ticket=None)
-        visitor = replace(visitor, identity=identity, credentials=credentials)
+    sent = visitor.credentials.fields
+    if Requirement.TICKET not in required and TICKET in dict(sent):
+        fields = tuple(each for each in sent if each[0] != TICKET)
+        credentials = replace(visitor.credentials, fields=fields)
+        visitor = replace(visitor, identity=holding(visitor.identity, fields), credentials=credentials)
     return visitor, request

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from proxy.fastpath.index import FastPath
 from proxy.http.connection import announce_end
 from proxy.http.embed import Fallback
 from proxy.http.health import Health
@@ -18,6 +16,7 @@ from proxy.http.outcome import LEFT, Outcome, outcome_of
 from proxy.http.problems import Handler, problems
 from proxy.http.request_log import RequestLog
 from proxy.observe.metrics import Metrics
+from proxy.observe.span import Kind, Observer, Span
 from proxy.passthrough.routes import Passthrough
 from proxy.sessions.cookies import SessionCookies
 
@@ -30,19 +29,19 @@ class Applications:
     def __init__(
         self,
         metrics: Metrics,
+        observer: Observer,
         log: RequestLog,
         health: Health,
-        hits: FastPath,
         cookies: SessionCookies,
         passthrough: Passthrough | None,
         fallback: Fallback | None,
         routes: Iterable[web.RouteDef],
     ) -> None:
-        self.hits = hits
         self._cookies = cookies
         self._passthrough = passthrough
         self._fallback = fallback
         self._metrics = metrics
+        self._observer = observer
         self._health = health
         self._routes = list(routes)
         self._log = log
@@ -66,25 +65,26 @@ class Applications:
     @web.middleware
     async def _narrate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Count the request and write its line: its route, never its query or its headers."""
-        started = time.perf_counter()
-        try:
-            response = await handler(request)
-        except asyncio.CancelledError:
-            self._tell(request, Outcome(LEFT), None, time.perf_counter() - started)
-            raise
-        outcome = outcome_of(response)
-        if outcome is not None:
-            self._tell(request, outcome, response, time.perf_counter() - started)
-        return response
+        with self._observer.span("request", Kind.REQUEST, method=request.method) as span:
+            try:
+                response = await handler(request)
+            except asyncio.CancelledError:
+                self._tell(span, request, Outcome(LEFT))
+                raise
+            outcome = outcome_of(response)
+            if outcome is not None:
+                self._tell(span, request, outcome, response)
+            return response
 
     def _tell(
-        self, request: web.Request, outcome: Outcome, response: web.StreamResponse | None, seconds: float
+        self, span: Span, request: web.Request, outcome: Outcome, response: web.StreamResponse | None = None
     ) -> None:
         is_sent = outcome.name in ("hit", "miss") and request.method == "GET"
         sent_bytes = response.content_length if response is not None and is_sent else None
-        self._metrics.request(outcome.name, seconds, sent_bytes or 0)
         status = response.status if response is not None and outcome.name != LEFT else None
-        self._log.tell(request, outcome, status, seconds)
+        span.outcome = outcome.name
+        span.note(sent_bytes=sent_bytes or 0, status=status)
+        self._log.tell(request, outcome, status, span.elapsed_s)
 
     async def _complete(self, request: web.Request, response: web.StreamResponse) -> None:
         """Complete a head that is about to leave; for `on_response_prepare`."""

@@ -8,17 +8,17 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from proxy.domain.request_fields import Preflight, preflight
 from proxy.domain.response_fields import Fields
 from proxy.http.problems import Handler
 from proxy.http.request_origin import RequestOrigin
 
 VARY: Fields = (("Vary", "Origin"),)
+_ALLOWED = {*preflight(Preflight.PRIVATE).split(", "), "Content-Type", "X-Cr-Client-Id", "X-Cr-Context-Hint"}
+"""Which fields scripts may send: those of a thumbnail's request, and those of Cloudreve's page."""
 _PREFLIGHT: Fields = (
     ("Access-Control-Allow-Methods", "GET"),
-    (
-        "Access-Control-Allow-Headers",
-        "Authorization, Content-Type, X-Cr-Client-Id, X-Cr-Context-Hint, X-Cr-Purchase-Ticket",
-    ),
+    ("Access-Control-Allow-Headers", ", ".join(sorted(_ALLOWED))),
     ("Access-Control-Max-Age", "600"),
 )
 

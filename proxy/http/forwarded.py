@@ -9,6 +9,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
+from proxy.domain.host import ORIGIN_HOST
+
 Fields = Callable[[str], Sequence[str]]
 """Gives the lines of a header field by its name, as received; none for a field that is not there."""
 
@@ -18,7 +20,6 @@ MAX_NODE_CHARS = 64
 """An address with brackets and port takes no more; what is longer is not remembered whole."""
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_HOST = re.compile(r"(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _QUOTED = re.compile(r'(?:[^"\\]|"[^"\\]*")*')
 _ELEMENT = re.compile(r'(?:[^,"]|"[^"]*")+')
 _PAIR = re.compile(r'\s*([A-Za-z]+)=("[^"]*"|[^\s"]+)\s*')
@@ -126,7 +127,7 @@ def _seen(client: str, scheme: str, host: str) -> ForwardedFor:
     if scheme not in _DEFAULT_PORTS:
         return ForwardedFor(client)
     host = host.removesuffix(_DEFAULT_PORTS[scheme])
-    return ForwardedFor(client, scheme, host if _HOST.fullmatch(host) else None)
+    return ForwardedFor(client, scheme, host if ORIGIN_HOST.fullmatch(host) else None)
 
 
 def _node(text: str) -> str:

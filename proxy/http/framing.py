@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from proxy.domain.errors import BadRequest, MethodNotAllowed
+from proxy.domain.host import HOST
 from proxy.domain.protocol_errors import CodingNotImplemented, HeadTooLarge, TargetTooLong, VersionNotSupported
 
 ALLOWED = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
@@ -13,7 +14,6 @@ ALLOWED = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 CHUNK_LINE_BYTES = 4096
 """The longest line of a chunk's size and extensions."""
 TRAILER_BYTES = 65_536
-HOST = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _END = b"\r\n\r\n"
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*")
 _CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t\r\n"})

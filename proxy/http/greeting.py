@@ -6,6 +6,7 @@ from html import escape
 
 from aiohttp import web
 
+from proxy.http.page_texts import Language, language_of
 from proxy.http.problem_page import FIELDS, prefers_page
 
 TEXT = """\
@@ -14,29 +15,43 @@ Pictures are at /thumb?uri=cloudreve://..., whether this process may take traffi
 """
 _PAGE = """\
 <!doctype html>
-<html lang="en">
+<html lang="{language}">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>Thumbnails of a Cloudreve</title>
-<h1>Thumbnails of a Cloudreve</h1>
-<p>This address serves thumbnails to other pages, as <code>/thumb?uri=cloudreve://...</code>.</p>
+<title>{heading}</title>
+<h1>{heading}</h1>
+<p>{body} <code>/thumb?uri=cloudreve://...</code></p>
 {way_on}</html>
 """
+_TEXTS = {
+    Language.ENGLISH: (
+        "Thumbnails of a Cloudreve",
+        "This address serves thumbnails to other pages:",
+        "Go on to Cloudreve",
+    ),
+    Language.CHINESE: ("Cloudreve 的缩略图", "这个地址为其他网页提供缩略图：", "前往 Cloudreve"),
+}
 
 
 class Greeting:
     """Answers `GET /`: a small page for a person, two lines for a program."""
 
     def __init__(self, site: str | None) -> None:
-        way_on = f'<p><a href="{escape(site)}/">Go on to Cloudreve</a></p>\n' if site else ""
-        self._page = _PAGE.format(way_on=way_on)
+        self._pages = {language: _page(language, site) for language in Language}
 
     def routes(self) -> list[web.RouteDef]:
         """Make the route."""
         return [web.get("/", self._greet)]
 
     async def _greet(self, request: web.Request) -> web.Response:
-        fields = {"Cache-Control": "no-store", "Vary": "Accept"}
+        fields = {"Cache-Control": "no-store", "Vary": "Accept, Accept-Language"}
         if prefers_page(request.headers.getall("Accept", ())):
-            return web.Response(text=self._page, headers=fields | dict(FIELDS))
+            language = language_of(request.headers.getall("Accept-Language", ()))
+            return web.Response(text=self._pages[language], headers=fields | dict(FIELDS))
         return web.Response(text=TEXT, headers=fields)
+
+
+def _page(language: Language, site: str | None) -> str:
+    heading, body, go_on = _TEXTS[language]
+    way_on = f'<p><a href="{escape(site)}/">{go_on}</a></p>\n' if site else ""
+    return _PAGE.format(language=language, heading=heading, body=body, way_on=way_on)

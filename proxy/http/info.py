@@ -18,7 +18,7 @@ from proxy.http.info_search import InfoSearch
 from proxy.http.negotiation import Negotiation
 from proxy.http.outcome import Outcome, ended
 from proxy.http.request_origin import RequestOrigin
-from proxy.http.thumb_request import thumb_request
+from proxy.http.thumb_request import sent_as_received, thumb_request
 from proxy.pictures.infos import InfoAnswer
 from proxy.sessions.cookies import SessionCookies
 
@@ -63,7 +63,7 @@ class ThumbInfo:
             return thumb_request(
                 (uri,),
                 authorization=request.headers.getall("Authorization", ()),
-                ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
+                sent=sent_as_received(request.headers),
                 variant=variant,
                 client=self._request_origin.client(request),
                 cookie=self._cookies.session(request),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 from proxy.domain.errors import ProxyError
-from proxy.domain.response_fields import Fields, phrase
+from proxy.domain.response_fields import Fields
+from proxy.http.page_texts import Language, WayOn, request_text, text_of, way_on, way_text, weights
 
 FIELDS: Fields = (
     ("Content-Type", "text/html; charset=utf-8"),
@@ -17,38 +18,49 @@ FIELDS: Fields = (
 _JSON = ("application/problem+json", "application/json")
 
 
+_PAGE = """\
+<!doctype html>
+<html lang="{language}">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{heading}</title>
+<h1>{heading}</h1>
+<p>{body}</p>
+{more}</html>
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """Where a person may go on from an error."""
 
     href: str
-    text: str
+    way: WayOn
 
 
 def prefers_page(accept: Sequence[str]) -> bool:
     """Tell whether the lines of `Accept` name `text/html`, and JSON not before it (RFC 9110 §12.5.1)."""
-    weights = dict(_weights(",".join(accept)))
-    html = weights.get("text/html", 0.0)
-    return html > 0 and html >= max(weights.get(name, 0.0) for name in _JSON)
+    named = dict(weights(",".join(accept)))
+    html = named.get("text/html", 0.0)
+    return html > 0 and html >= max(named.get(name, 0.0) for name in _JSON)
 
 
-def page(error: ProxyError, link: Link | None = None, request_id: str = "") -> bytes:
-    """Write the page: what problem+json says, and a link where there is a way on."""
-    title = escape(f"{int(error.status)} {phrase(error.status)}")
-    way_on = f'<p><a href="{escape(link.href)}">{escape(link.text)}</a></p>\n' if link else ""
-    named = f"<p><small>Request {escape(request_id)}</small></p>\n" if request_id else ""
-    return (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width">\n<title>{title}</title>\n'
-        f"<h1>{title}</h1>\n<p>{escape(error.detail or error.title)}</p>\n{way_on}{named}</html>\n"
-    ).encode()
+def page(
+    error: ProxyError, link: Link | None = None, request_id: str = "", language: Language = Language.ENGLISH
+) -> bytes:
+    """Write the page: what has happened, a link where there is a way on, and how the log names the request."""
+    text, link = text_of(error, language), link or _link(error)
+    more = ""
+    if link is not None:
+        more += f'<p><a href="{escape(link.href)}">{escape(way_text(link.way, language))}</a></p>\n'
+    if language is not Language.ENGLISH:
+        more += f'<p lang="en"><small>{escape(error.detail or error.title)}</small></p>\n'
+    if request_id:
+        more += f"<p><small>{escape(request_text(request_id, language))}</small></p>\n"
+    return _PAGE.format(language=language, heading=escape(text.heading), body=escape(text.body), more=more).encode()
 
 
-def _weights(accept: str) -> Iterator[tuple[str, float]]:
-    for item in accept.lower().split(","):
-        name, *parameters = (part.strip() for part in item.split(";"))
-        quality = next((value[2:] for value in parameters if value.startswith("q=")), "1")
-        try:
-            yield name, float(quality)
-        except ValueError:
-            yield name, 0.0
+def _link(error: ProxyError) -> Link | None:
+    """Give the way on from an error that names no other: the same page again, or the site's first."""
+    way = way_on(error)
+    return Link("/" if way is WayOn.HOME else "", way) if way else None

@@ -11,6 +11,7 @@ from aiohttp import web
 from proxy.domain.errors import MethodNotAllowed, NoSuchRoute, ProxyError
 from proxy.domain.response_fields import joined, problem, problem_fields
 from proxy.http.outcome import LEFT, Outcome, ended, failed
+from proxy.http.page_texts import language_of
 from proxy.http.problem_page import FIELDS, Link, page, prefers_page
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -48,7 +49,8 @@ def problem_of(
     named = named or new_request_id()
     told, body = (*problem_fields(error), (REQUEST_ID, named)), problem(error, named)
     if prefers_page(request.headers.getall("Accept", ())):
-        told, body = joined(told, FIELDS), page(error, link, named)
+        language = language_of(request.headers.getall("Accept-Language", ()))
+        told, body = joined(told, FIELDS), page(error, link, named, language)
     return ended(web.Response(status=error.status, headers=dict(told), body=body), failed(error, named))
 
 

@@ -63,9 +63,7 @@ class RequestLog:
         if self._tells_all:
             self._line(method=request.method, route=route, status=status, outcome=outcome.name).after(seconds * 1000)
         if outcome.name == PASSED and status in _FAILED:
-            self._failures.tell(
-                Kind(PASSED, f"Cloudreve answered with {status}.", None, ""), Facts(None, route, status)
-            )
+            self._failures.tell(Kind(PASSED, f"Cloudreve answered with {status}."), Facts(None, route, status))
 
     def _tell_error(self, request: web.Request, error: ProxyError, facts: Facts, seconds: float) -> None:
         correlation_id = error.correlation_id or None
@@ -84,7 +82,7 @@ class RequestLog:
             client=facts.client,
         )
         if error.is_failure:
-            kind = Kind(error.category, error.detail or error.title, error.code, error.advice)
+            kind = Kind(error.category, error.detail or error.title, error.code, error.advice, error.storage)
             self._failures.tell(kind, facts._replace(correlation_id=correlation_id))
 
     def _facts(self, request: web.Request, route: str, status: int | None) -> Facts:

@@ -1,7 +1,7 @@
 """aiohttp's connection to a visitor, whose parser is given one request at a time.
 
 A head is given when everything before it has been answered, a body as it comes, in a canonical framing
-(`proxy.http.framing`). That mends four faults of aiohttp 3.14:
+(`proxy.http.framing`). That mends four faults of aiohttp 3.14 (`tests/aiohttp_faults/`):
 
 1. The first error in a segment erases the answers to the requests before it; so does anything behind `Connection:
    close`.

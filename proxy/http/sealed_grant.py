@@ -31,7 +31,7 @@ class _Written(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=
     subject: str
     client: str
     scopes: tuple[str, ...]
-    ticket: str
+    fields: str
     place: bytes
     url: str
     fresh_until: float
@@ -58,7 +58,7 @@ def encode(sealed: SealedGrant, site: str) -> bytes:
         subject=who.subject,
         client=who.client,
         scopes=who.scopes,
-        ticket=who.ticket,
+        fields=who.fields,
         place=bytes.fromhex(sealed.place.removeprefix(_PLACE)),
         url=grant.url,
         fresh_until=grant.fresh_until,
@@ -76,6 +76,6 @@ def decode(raw: bytes, site: str) -> SealedGrant | None:
         return None
     if written.site != site:
         return None
-    identity = Identity(written.kind, written.subject, written.client, written.scopes, written.ticket)
+    identity = Identity(written.kind, written.subject, written.client, written.scopes, written.fields)
     grant = Grant(written.url, written.fresh_until, written.picture.hex(), written.own)
     return SealedGrant(identity, _PLACE + written.place.hex(), grant)

@@ -11,6 +11,7 @@ from proxy.http.negotiation import Negotiation
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
 from proxy.http.thumb import write
+from proxy.observe.span import Observer
 
 PREFIX = "/thumb/s/"
 ROUTE = PREFIX + "{sealed}"
@@ -26,8 +27,10 @@ class SealedUrls:
         embed: Embed,
         cross_origin: CrossOrigin,
         negotiation: Negotiation,
+        observer: Observer,
     ) -> None:
         self._negotiation = negotiation
+        self._observer = observer
         self._embed = embed
         self._cross_origin = cross_origin
         self._sealed = sealed
@@ -42,7 +45,7 @@ class SealedUrls:
         if_none_match = ", ".join(validators) if validators else None
         wanted = PictureRequest(self._negotiation.variant(request), if_none_match, self._request_origin.client(request))
         answer = await self._sealed.answer(request.match_info["sealed"], wanted)
-        return await write(request, answer, await self._embed_for(request), self._negotiation)
+        return await write(request, answer, await self._embed_for(request), self._negotiation, self._observer)
 
     async def _preflight(self, request: web.Request) -> web.Response:
         return await (await self._embed_for(request)).preflight(request)

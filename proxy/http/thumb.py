@@ -19,7 +19,8 @@ from proxy.http.negotiation import Negotiation
 from proxy.http.outcome import Outcome, ended, failed
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.reset import reset
-from proxy.http.thumb_request import thumb_request
+from proxy.http.thumb_request import sent_as_received, thumb_request
+from proxy.observe.span import Observer
 from proxy.pictures.respond import Answer, Shown
 from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.sessions.cookies import SessionCookies
@@ -38,10 +39,12 @@ class Thumbs:
         request_origin: RequestOrigin,
         embed: Embed,
         negotiation: Negotiation,
+        observer: Observer,
         max_uri_bytes: int,
     ) -> None:
         self._embed = embed
         self._negotiation = negotiation
+        self._observer = observer
         self._gateway = gateway
         self._cookies = cookies
         self._request_origin = request_origin
@@ -54,7 +57,7 @@ class Thumbs:
     async def _thumb(self, request: web.Request) -> web.StreamResponse:
         variant = self._negotiation.variant(request)
         asked = question(request, self._request_origin, variant, self._max_uri_bytes, self._cookies.session(request))
-        return await write(request, await self._gateway.answer(asked), self._embed, self._negotiation)
+        return await write(request, await self._gateway.answer(asked), self._embed, self._negotiation, self._observer)
 
 
 def question(
@@ -64,7 +67,7 @@ def question(
     return thumb_request(
         request.query.getall("uri", ()),
         authorization=request.headers.getall("Authorization", ()),
-        ticket=request.headers.getall("X-Cr-Purchase-Ticket", ()),
+        sent=sent_as_received(request.headers),
         if_none_match=request.headers.getall("If-None-Match", ()),
         variant=variant,
         client=request_origin.client(request),
@@ -73,8 +76,17 @@ def question(
     )
 
 
-async def write(request: web.Request, answer: Answer, embed: Embed, negotiation: Negotiation) -> web.StreamResponse:
+async def write(
+    request: web.Request, answer: Answer, embed: Embed, negotiation: Negotiation, observer: Observer
+) -> web.StreamResponse:
     """Send an answer, where the asking page may show it: the picture, or that the visitor has it already."""
+    with observer.span("respond") as span:
+        response = await _respond(request, answer, embed, negotiation)
+        span.note(status=response.status)
+        return response
+
+
+async def _respond(request: web.Request, answer: Answer, embed: Embed, negotiation: Negotiation) -> web.StreamResponse:
     embedding = embed.fields(request, answer.identity)
     told = picture_fields(answer.identity, answer.etag, answer.fresh_for_s, answer.handling)
     fields = CIMultiDict(joined(told, negotiation.fields, embedding))

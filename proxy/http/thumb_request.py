@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from multidict import MultiMapping
 
 from proxy.domain.errors import BadRequest, InvalidToken
 from proxy.domain.file_uri import parse
-from proxy.domain.model import Credentials, ThumbRequest
+from proxy.domain.model import Credentials, Fields, ThumbRequest
+from proxy.domain.request_fields import SENT_AS_RECEIVED
 from proxy.domain.variant import ORIGINAL, Variant
 
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*) *")
 _SCHEME = re.compile(r"\s*bearer(?![!#$%&'*+.^_`|~0-9a-z-])", re.IGNORECASE | re.ASCII)
-_TICKET = re.compile(r"[\x21-\x7e]{1,4096}")
+_VALUE = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
 def thumb_request(
     uris: Sequence[str],
     *,
     authorization: Sequence[str] = (),
-    ticket: Sequence[str] = (),
+    sent: Mapping[str, Sequence[str]] | None = None,
     if_none_match: Sequence[str] = (),
     variant: Variant = ORIGINAL,
     client: str = "",
@@ -34,7 +37,7 @@ def thumb_request(
         raise BadRequest(f"Exactly one `uri` is needed, such as cloudreve://my/picture.jpg; there are {len(uris)}.")
     return ThumbRequest(
         uri=parse(uris[0], max_uri_bytes),
-        credentials=Credentials(bearer(authorization), _ticket(ticket), cookie),
+        credentials=Credentials(bearer(authorization), _fields(sent or {}), cookie),
         variant=variant,
         if_none_match=", ".join(if_none_match) if if_none_match else None,
         client=client,
@@ -55,9 +58,13 @@ def bearer(authorization: Sequence[str]) -> str | None:
     return token[1]
 
 
-def _ticket(tickets: Sequence[str]) -> str | None:
-    if not tickets:
-        return None
-    if len(tickets) > 1 or not _TICKET.fullmatch(tickets[0]):
-        raise BadRequest("`X-Cr-Purchase-Ticket` must be one ticket of visible ASCII characters.")
-    return tickets[0]
+def sent_as_received(headers: MultiMapping[str]) -> dict[str, Sequence[str]]:
+    """Take out of a request the fields that Cloudreve looks at besides `Authorization`."""
+    return {name: headers.getall(name) for name in SENT_AS_RECEIVED if name in headers}
+
+
+def _fields(sent: Mapping[str, Sequence[str]]) -> Fields:
+    for name, values in sent.items():
+        if len(values) != 1 or not _VALUE.fullmatch(values[0]):
+            raise BadRequest(f"`{name}` must come once, with up to 4096 visible ASCII characters.")
+    return tuple((name, values[0]) for name, values in sent.items())

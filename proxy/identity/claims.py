@@ -6,14 +6,14 @@ import hashlib
 import hmac
 import math
 import re
-from base64 import urlsafe_b64decode
 from dataclasses import dataclass, replace
 
 import msgspec
 
+from proxy.domain.base64url import decoded
 from proxy.domain.freshness import DATE_PRECISION_S
-from proxy.domain.keys import ticket_digest, token_digest
-from proxy.domain.model import Identity, IdentityKind
+from proxy.domain.keys import fields_digest, token_digest
+from proxy.domain.model import Fields, Identity, IdentityKind
 
 NOT_BEFORE_LEEWAY_S = 5 * DATE_PRECISION_S
 """What we know of Cloudreve's clock may lag behind it by a second or two: a token just given out is good already."""
@@ -58,7 +58,7 @@ def read_claims(token: str) -> Claims | None:
     if parts is None:
         return None
     try:
-        payload = msgspec.json.decode(_part(parts[2]), type=_Payload)
+        payload = msgspec.json.decode(decoded(parts[2]), type=_Payload)
     except (ValueError, RecursionError):
         return None
     scopes = tuple(sorted(set(payload.scopes)))
@@ -71,8 +71,8 @@ def is_acceptable(token: str, now: float) -> bool:
     if parts is None:
         return False
     try:
-        algorithm = msgspec.json.decode(_part(parts[1]), type=_Header).alg
-        expires = msgspec.json.decode(_part(parts[2]), type=_Shape).exp
+        algorithm = msgspec.json.decode(decoded(parts[1]), type=_Header).alg
+        expires = msgspec.json.decode(decoded(parts[2]), type=_Shape).exp
     except (ValueError, RecursionError):
         return False
     return algorithm == "HS256" and now - DATE_PRECISION_S < expires
@@ -100,9 +100,9 @@ def identity_of(token: str, subject: str) -> Identity:
     return Identity(IdentityKind.USER, subject, claims.client, claims.scopes)
 
 
-def holding(identity: Identity, ticket: str | None) -> Identity:
-    """Return the identity with its purchase ticket, with which it may see more."""
-    return replace(identity, ticket=ticket_digest(ticket)) if ticket else identity
+def holding(identity: Identity, fields: Fields) -> Identity:
+    """Return the identity with the request fields that it brings, with which it may see more."""
+    return replace(identity, fields=fields_digest(fields))
 
 
 def _is_signed(token: str, secret_key: bytes) -> bool:
@@ -110,13 +110,9 @@ def _is_signed(token: str, secret_key: bytes) -> bool:
     if parts is None:
         return False
     try:
-        algorithm = msgspec.json.decode(_part(parts[1]), type=_Header).alg
-        given = _part(parts[3])
+        algorithm = msgspec.json.decode(decoded(parts[1]), type=_Header).alg
+        given = decoded(parts[3])
     except (ValueError, RecursionError):
         return False
     expected = hmac.digest(secret_key, f"{parts[1]}.{parts[2]}".encode(), hashlib.sha256)
     return algorithm == "HS256" and hmac.compare_digest(expected, given)
-
-
-def _part(text: str) -> bytes:
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))

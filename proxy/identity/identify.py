@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from proxy.cache.fair_cache import FairCache
 from proxy.domain.client import Client
 from proxy.domain.errors import InvalidToken, SessionUnknown
 from proxy.domain.keys import token_digest
-from proxy.domain.model import ANONYMOUS, Credentials, FileUri, Identity, Visitor
+from proxy.domain.model import ANONYMOUS, Credentials, FileUri, Identity, SessionCookie, SessionRef, Visitor
 from proxy.identity.accounts import Accounts
 from proxy.identity.claims import holding, identity_of, read_claims, verify
 from proxy.identity.whoami import Whoami
-from proxy.sessions.lifecycle import Sessions
 from proxy.settings import IdentitySettings
 from proxy.upstream.clock import Clock
 
@@ -23,6 +22,28 @@ KNOWN_TOKENS = 10_000
 """How many tokens are remembered, users sharing them fairly; an entry is a digest and a user id."""
 BRIEF_S = 2.0
 """How long a token is remembered that does not say when it ends, and a visitor whose cookie is not good."""
+
+
+class SignedIn(NamedTuple):
+    """What a session's cookie stands for."""
+
+    access: str
+    """Cloudreve's access token; not verified yet."""
+    session: SessionRef
+    sure_until: float
+    """Unix time in seconds on Cloudreve's clock at which it has to be looked at again."""
+    renewed: SessionCookie | None
+    """What is to replace the cookie, if anything."""
+
+
+class CookieSessions(Protocol):
+    """Opens the cookies of sessions: `sessions.lifecycle`."""
+
+    async def signed_in(self, cookie: str) -> SignedIn | None:
+        """Give what a cookie stands for; None where it is not good. Raises SessionUnknown."""
+
+    def user_of(self, cookie: str) -> str:
+        """Name the user whose cookie it is; empty for no cookie of ours."""
 
 
 class _Known(NamedTuple):
@@ -43,7 +64,7 @@ class Identifier:
         clock: Clock,
         settings: IdentitySettings,
         secret_key: bytes | None,
-        sessions: Sessions,
+        sessions: CookieSessions,
         accounts: Accounts,
     ) -> None:
         self._accounts = accounts
@@ -63,7 +84,7 @@ class Identifier:
         """
         if credentials.bearer is not None:
             identity, until = await self._user(credentials.bearer, client)
-            return Visitor(holding(identity, credentials.ticket), credentials, until)
+            return Visitor(holding(identity, credentials.fields), credentials, until)
         sure_until = math.inf
         if credentials.cookie is not None:
             visitor = await self._by_cookie(credentials, credentials.cookie, uri, client)
@@ -86,19 +107,19 @@ class Identifier:
     ) -> Visitor | None:
         """Name whose session it is. While that cannot be found out, everybody may still see what is nobody's own."""
         try:
-            entered = await self._sessions.enter(cookie)
+            found = await self._sessions.signed_in(cookie)
         except SessionUnknown:
             if uri is None or not uri.is_absolute:
                 raise
             return None
-        if entered is None:
+        if found is None:
             return None
         with suppress(InvalidToken):
-            identity, until = await self._user(entered.session.access, client)
-            known = replace(credentials, bearer=entered.session.access)
-            sure_until = min(until, entered.sure_until)
-            visitor = holding(identity, credentials.ticket)
-            return Visitor(visitor, known, sure_until, entered.session.ref, entered.renewed)
+            identity, until = await self._user(found.access, client)
+            known = replace(credentials, bearer=found.access)
+            sure_until = min(until, found.sure_until)
+            visitor = holding(identity, credentials.fields)
+            return Visitor(visitor, known, sure_until, found.session, found.renewed)
         return None
 
     async def _nobody(self, credentials: Credentials, uri: FileUri | None) -> Visitor:
@@ -106,7 +127,7 @@ class Identifier:
         account = await self._accounts.visitor_for(uri) if uri is not None else None
         if account is not None:
             return account
-        return Visitor(holding(ANONYMOUS, credentials.ticket), credentials, math.inf)
+        return Visitor(holding(ANONYMOUS, credentials.fields), credentials, math.inf)
 
     async def _user(self, token: str, client: Client) -> tuple[Identity, float]:
         digest = token_digest(token)

@@ -32,9 +32,11 @@ class Kind(NamedTuple):
 
     category: str
     reason: str
-    code: int | None
+    code: int | None = None
     """Cloudreve's."""
-    advice: str
+    advice: str = ""
+    storage: str = ""
+    """Host, status and code of an image's storage."""
 
 
 class Facts(NamedTuple):
@@ -66,7 +68,7 @@ class Failures:
     def tell(self, kind: Kind, facts: Facts) -> None:
         """Tell of a failure, now or in the next summary of its kind."""
         if kind not in self._repeated and len(self._repeated) >= KINDS:
-            kind = Kind(kind.category, "", None, kind.advice)
+            kind = Kind(kind.category, "", advice=kind.advice)
         repeated = self._repeated.get(kind)
         if repeated is None:
             self._await(kind)

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.registry import Collector
 
-from proxy.domain.errors import ProxyError
 from proxy.domain.model import Source
 from proxy.observe.prometheus_private import observe_many
+from proxy.observe.span import Kind, Span
 
 _REQUEST_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ENCODE_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _UPSTREAM_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-
-
-@dataclass(slots=True)
-class Call:
-    """One call to upstream; whoever makes it says how it ended."""
-
-    outcome: str = "error"
 
 
 @dataclass(slots=True)
@@ -122,22 +113,23 @@ class Metrics:
         """Give where to count requests on the hit path; the sums are entered when somebody looks."""
         return self._tallies[outcome, grant, picture]
 
-    @contextmanager
-    def upstream(self, verb: str) -> Iterator[Call]:
-        """Count one call and its time; an error counts under its category."""
-        call, started = Call(), time.perf_counter()
-        try:
-            yield call
-        except ProxyError as error:
-            call.outcome = error.category
-            raise
-        finally:
-            self._calls.labels(verb, call.outcome).inc()
-            self._call_s.labels(verb).observe(time.perf_counter() - started)
+    def begin(self, span: Span) -> None:
+        """Count nothing yet."""
 
-    def fetched(self, size_bytes: int) -> None:
-        """Count bytes received from upstream."""
-        self._fetched.inc(size_bytes)
+    def end(self, span: Span) -> None:
+        """Count calls to upstream, lookups, encodes and requests."""
+        if span.kind is Kind.CALL:
+            self._calls.labels(span.name, span.outcome).inc()
+            self._call_s.labels(span.name).observe(span.seconds)
+            self._fetched.inc(int(span.fields.get("received_bytes") or 0))
+        elif span.name == "lookup" and "source" in span.fields:
+            self.found(str(span.fields["entry"]), Source(str(span.fields["source"])))
+            if span.fields["collapsed"]:
+                self.collapsed(str(span.fields["entry"]))
+        elif "sent_bytes" in span.fields:  # health and the like note none
+            self.request(span.outcome, span.seconds, int(span.fields["sent_bytes"] or 0))
+        elif span.name == "encode" and span.outcome in ("done", "failed"):
+            self.encoded(span.outcome, str(span.fields["format"]), span.seconds)
 
     def collapsed(self, flight: str) -> None:
         """Count a waiter that shared a flight: of an identity, a grant or a picture."""

@@ -16,12 +16,13 @@ from yarl import URL
 
 from proxy.domain.errors import ProxyError, UpstreamError
 from proxy.domain.response_fields import Fields
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Kind, Observer
 from proxy.passthrough.hop_by_hop import fields_of
 from proxy.passthrough.tunnel import TunnelEnd
 from proxy.passthrough.upload import ImpatientRequest, Proceed, Upload, at_once
 from proxy.settings import CloudreveSettings
 from proxy.upstream.cloudreve import translated
+from proxy.upstream.trust import trust
 
 FIRST_BYTE_S = 300.0
 """How long Cloudreve may think about a GET. What changes something, such as copying a folder, takes what it takes."""
@@ -72,11 +73,15 @@ class UpstreamClient:
     """
 
     def __init__(
-        self, kept: aiohttp.ClientSession, single: aiohttp.ClientSession, settings: CloudreveSettings, metrics: Metrics
+        self,
+        kept: aiohttp.ClientSession,
+        single: aiohttp.ClientSession,
+        settings: CloudreveSettings,
+        observer: Observer,
     ) -> None:
         self._kept = kept
         self._single = single
-        self._metrics = metrics
+        self._observer = observer
         self._site = URL(settings.url)
 
     @asynccontextmanager
@@ -96,7 +101,7 @@ class UpstreamClient:
         target = URL.build(
             scheme=self._site.scheme, authority=self._site.raw_authority, path=question.target, encoded=True
         )
-        with self._metrics.upstream("pass") as call, _translating(body):
+        with self._observer.span("pass", Kind.CALL) as call, _translating(body):
             async with asyncio.timeout(FIRST_BYTE_S if is_repeatable else None):
                 response = await session.request(
                     question.method, target, headers=CIMultiDict(question.fields), data=body, allow_redirects=False
@@ -106,18 +111,19 @@ class UpstreamClient:
 
 
 @asynccontextmanager
-async def passage(settings: CloudreveSettings, metrics: Metrics) -> AsyncIterator[UpstreamClient]:
+async def passage(settings: CloudreveSettings, observer: Observer) -> AsyncIterator[UpstreamClient]:
     """Open the way, with connections of its own."""
     async with AsyncExitStack() as stack:
         kept = await stack.enter_async_context(_session(settings))
         single = await stack.enter_async_context(_session(settings, force_close=True, middlewares=(_once,)))
-        yield UpstreamClient(kept, single, settings, metrics)
+        yield UpstreamClient(kept, single, settings, observer)
 
 
 def _session(
     settings: CloudreveSettings, *, force_close: bool = False, middlewares: Sequence[aiohttp.ClientMiddlewareType] = ()
 ) -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=0, force_close=force_close, socket_factory=_lasting_socket)
+    ssl = trust(settings.ca_file)
+    connector = aiohttp.TCPConnector(limit=0, ssl=ssl, force_close=force_close, socket_factory=_lasting_socket)
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),

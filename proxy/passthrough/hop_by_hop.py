@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from proxy.domain.errors import BadRequest, Looping, UpstreamError
+from proxy.domain.host import HOST_TEXT
 from proxy.domain.response_fields import CACHE_NAME, Fields
 from proxy.http.forwarded import ForwardedFor
 
@@ -43,7 +44,6 @@ _ABOUT_THE_VISITOR = frozenset(
 _VERSIONS = frozenset({"1.0", "1.1"})
 _TARGET = re.compile(r"/[!\"$-~]*")
 _DOTS = re.compile(r"(?:[/\\]|%2f|%5c)(?:\.|%2e){1,2}(?:[/\\]|%2f|%5c|$)", re.IGNORECASE)
-_HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LIMITED = frozenset({"OPTIONS", "TRACE"})
 """The methods for which `Max-Forwards` counts."""
@@ -97,7 +97,7 @@ def check(head: Head) -> None:
     if any(_CONTROL.search(value) for _, value in head.fields):
         raise BadRequest("A header field holds control characters.")
     hosts = head.all("host")
-    if len(hosts) > 1 or (head.version == "1.1" and not hosts) or not all(map(_HOST.fullmatch, hosts)):
+    if len(hosts) > 1 or (head.version == "1.1" and not hosts) or not all(map(HOST_TEXT.fullmatch, hosts)):
         raise BadRequest("Exactly one `Host` is needed, with a name or an address.")
     _check_framing(head)
     if any(maker.split()[1:2] == [CACHE_NAME] for value in head.all("via") for maker in value.split(",")):

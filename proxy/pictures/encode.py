@@ -32,9 +32,9 @@ class NotEncodable(Exception):
 class Quality:
     """How variants are encoded."""
 
-    webp_quality: int = 80
+    webp_quality: int = 76
     webp_effort: int = 2
-    avif_quality: int = 65
+    avif_quality: int = 62
     avif_speed: int = 8
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.client import Client
 from proxy.domain.picture_info import Look
 from proxy.domain.variant import Variant
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.pictures.encode import Quality
 from proxy.pictures.encoder_process import DONE, LENGTH_BYTES, EncodeJob, Job, Limits, LookJob
 from proxy.settings import PictureSettings
@@ -36,22 +35,22 @@ class Encoders:
     """Encodes variants in `pictures.encoders` processes, for all clients in turn."""
 
     def __init__(
-        self, limit: FairQueue, settings: PictureSettings, metrics: Metrics, program: Sequence[str] = PROGRAM
+        self, limit: FairQueue, settings: PictureSettings, observer: Observer, program: Sequence[str] = PROGRAM
     ) -> None:
         quality = Quality(settings.webp_quality, settings.webp_effort, settings.avif_quality, settings.avif_speed)
         limits = Limits(quality, settings.max_pixels, settings.encoder_memory_bytes)
         self._command = (*program, msgspec.json.encode(limits).decode())
         self._timeout_s = settings.encode_timeout_s
         self._limit = limit
-        self._metrics = metrics
+        self._observer = observer
         self._looks = msgspec.msgpack.Decoder(Look)
         self._idle: list[Process] = []
         self._busy: set[Process] = set()
 
     @property
     def pids(self) -> list[int]:
-        """Give the process ids, those without work first."""
-        return [process.pid for process in (*self._idle, *self._busy)]
+        """Give the ids of the processes that run, those without work first."""
+        return [process.pid for process in (*self._idle, *self._busy) if process.returncode is None]
 
     async def encode(self, body: bytes, variant: Variant, client: Client, name: str) -> bytes:
         """Give the variant's bytes; raise EncodeFailed where there is none, Busy where too many wait."""
@@ -68,14 +67,11 @@ class Encoders:
     async def _do(self, job: Job, kind: str, client: Client, name: str) -> bytes:
         with self._limit.admitted(client, name):
             async with self._limit.slot(name):
-                started = time.perf_counter()
-                try:
+                with self._observer.span("encode", format=kind) as span:
+                    span.outcome = "failed"
                     encoded = await self._ask(msgspec.msgpack.encode(job))
-                except EncodeFailed:
-                    self._metrics.encoded("failed", kind, time.perf_counter() - started)
-                    raise
-                self._metrics.encoded("done", kind, time.perf_counter() - started)
-                return encoded
+                    span.outcome = "done"
+                    return encoded
 
     async def aclose(self) -> None:
         """End the processes."""
@@ -84,7 +80,7 @@ class Encoders:
         self._idle.clear()
 
     async def _ask(self, job: bytes) -> bytes:
-        process = self._idle.pop() if self._idle else await self._started()
+        process = self._rested() or await self._started()
         self._busy.add(process)
         is_well = False
         try:
@@ -105,6 +101,14 @@ class Encoders:
             raise EncodeFailed(reply[1:].decode("ascii", "replace"))
         return reply[1:]
 
+    def _rested(self) -> Process | None:
+        """Take a process without work; one that has ended meanwhile is dropped."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.returncode is None:
+                return process
+        return None
+
     async def _started(self) -> Process:
         return await asyncio.create_subprocess_exec(
             *self._command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
@@ -114,8 +118,11 @@ class Encoders:
 async def _exchange(process: Process, job: bytes) -> bytes:
     assert process.stdin is not None  # noqa: S101 - both are pipes
     assert process.stdout is not None  # noqa: S101
-    process.stdin.write(len(job).to_bytes(LENGTH_BYTES))
-    process.stdin.write(job)
+    try:
+        process.stdin.write(len(job).to_bytes(LENGTH_BYTES))
+        process.stdin.write(job)
+    except RuntimeError as error:  # uvloop's, where the process has closed its end
+        raise BrokenPipeError from error
     await process.stdin.drain()
     length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES))
     return await process.stdout.readexactly(length)

@@ -19,12 +19,13 @@ from proxy.domain.keys import picture_key
 from proxy.domain.model import Entry, Grant, Picture, PictureId, Source
 from proxy.domain.picture_version import etag_in, version_of
 from proxy.domain.storage_errors import StorageBusy
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Kind, Observer, Span
 from proxy.pictures.receipt import Receipt
 from proxy.pictures.revalidation import Revalidation
 from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.settings import PictureSettings
-from proxy.upstream.images import Arrival, Images
+from proxy.upstream.image_answer import Arrival
+from proxy.upstream.images import Images
 
 _SEEN = b"seen "
 """Before a version in a message; no entry begins like this."""
@@ -47,7 +48,7 @@ class Pictures:
         self,
         tiers: Tiers,
         images: Images,
-        metrics: Metrics,
+        observer: Observer,
         singleflight: Singleflight[None],
         distributed: MaybeDistributed,
         limit: FairQueue,
@@ -56,7 +57,7 @@ class Pictures:
     ) -> None:
         self._tiers = tiers
         self._images = images
-        self._metrics = metrics
+        self._observer = observer
         self._singleflight = singleflight
         self._settings = settings
         self._revalidation = revalidation
@@ -69,18 +70,21 @@ class Pictures:
 
         With a new grant Redis is asked but once: for the picture and for the lead in fetching it.
         """
+        with self._observer.span("lookup", entry="picture") as span:
+            found = await self._found(grant, client, holder, is_new=is_new)
+            span.note(source=found.source.value, collapsed=found.collapsed)
+            return found
+
+    async def _found(self, grant: Grant, client: Client, holder: str, *, is_new: bool) -> FoundPicture:
         key = picture_key(grant.picture)
         find = self._tiers.find_here if is_new and grant.own else self._tiers.find
         kept = await find(key, (Picture,), self._ttl_s, client)
         kept = kept if kept is not None and self._fits(kept[0]) else None
         if kept is not None and (_is_seen(grant, kept[0]) or self._revalidation.is_current(holder, kept[0])):
-            found = FoundPicture(kept[0], kept[1], collapsed=False)
-        elif kept is not None and self._revalidation.may_bridge(holder, kept[0]):
-            found = await self._revalidated(grant, kept[0], client)
-        else:
-            found = self._download(grant, kept[0] if kept else None, client)
-        self._metrics.found("picture", found.source)
-        return found
+            return FoundPicture(kept[0], kept[1], collapsed=False)
+        if kept is not None and self._revalidation.may_bridge(holder, kept[0]):
+            return await self._revalidated(grant, kept[0], client)
+        return self._download(grant, kept[0] if kept else None, client)
 
     def show(self, holder: str, picture: PictureId, version: str) -> None:
         """Take note of which version of a foreign picture the holder of a grant is shown."""
@@ -105,7 +109,6 @@ class Pictures:
 
         _, collapsed = self._singleflight.join(grant.picture, load)
         if collapsed:
-            self._metrics.collapsed("picture")
             self._limit.hurry(client, grant.picture)
         return FoundPicture(self._downloads[grant.picture], Source.UPSTREAM, collapsed)
 
@@ -148,27 +151,27 @@ class Pictures:
     async def _load(self, grant: Grant, stale: Picture | None, download: StreamBuffer, client: Client) -> Picture:
         """Fetch and keep; readers are told before Redis is."""
         async with self._limit.slot(grant.picture):
-            with self._metrics.upstream("fetch") as call:
-                picture = await self._fetch(grant, stale, download)
+            with self._observer.span("fetch", Kind.CALL) as call:
+                picture = await self._fetch(grant, stale, download, call)
                 call.outcome = "revalidated" if picture is stale else "picture"
         download.finish(picture)
         self._revalidation.note(picture)
         self._tiers.keep_here(picture_key(picture.id), picture, self._settings.ttl_s, client)
         return picture
 
-    async def _fetch(self, grant: Grant, stale: Picture | None, download: StreamBuffer) -> Picture:
+    async def _fetch(self, grant: Grant, stale: Picture | None, download: StreamBuffer, call: Span) -> Picture:
         async with self._images.fetch(grant.url, etag_in(stale.version) if stale else "") as arrival:
             if arrival is None:
                 assert stale is not None  # noqa: S101 - only a validator brings 304
                 return stale
-            return await self._receive(grant.picture, arrival, download)
+            return await self._receive(grant.picture, arrival, download, call)
 
-    async def _receive(self, name: PictureId, arrival: Arrival, download: StreamBuffer) -> Picture:
+    async def _receive(self, name: PictureId, arrival: Arrival, download: StreamBuffer, call: Span) -> Picture:
         """Take the bytes in, on to the readers as soon as they prove to be a picture, but for the last of them."""
         self._check_size(arrival.length_bytes or 0)
         receipt = Receipt(arrival, download, self._settings.max_pixels)
         async for chunk in arrival.chunks:
-            self._metrics.fetched(len(chunk))
+            call.note(received_bytes=receipt.size_bytes + len(chunk))
             self._check_size(receipt.size_bytes + len(chunk))
             receipt.take(chunk)
         kind, body = receipt.finish()

@@ -8,7 +8,7 @@ from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.pictures.proof.body import Body
 from proxy.pictures.proof.proof import Proof
 from proxy.pictures.stream_buffer import StreamBuffer
-from proxy.upstream.images import Arrival
+from proxy.upstream.image_answer import Arrival
 
 HELD_BYTES = 64
 """So many bytes of the end are held back until the whole is proven: without them no transfer looks complete."""

@@ -84,6 +84,9 @@ class _NotFetched(NamedTuple):
     code: int | None
     """Cloudreve's, where it answered in place of the picture."""
     correlation_id: str
+    storage: str
+    """What the storage said, and what the operator may do about it."""
+    advice: str
 
 
 class _Found(NamedTuple):
@@ -108,7 +111,9 @@ class Answers:
 
     def refused(self, grant: Grant, error: GrantRejected) -> ProxyError:
         """Remember for seconds that this picture is granted and cannot be fetched; return the error that says so."""
-        known = _NotFetched(type(error), grant.granted_at, error.code, error.correlation_id)
+        known = _NotFetched(
+            type(error), grant.granted_at, error.code, error.correlation_id, error.storage, error.advice
+        )
         self._refused[grant.picture] = known
         return self._refusal(known)
 
@@ -124,10 +129,11 @@ class Answers:
     def _refusal(self, known: _NotFetched) -> ProxyError:
         if known.reason is NotMade:
             return Refused(Refusal(RefusalKind.NOT_FOUND, FAILED_CODE))
+        error: ProxyError = UpstreamError("Cloudreve grants an image URL that is not honoured; is its clock right?")
         if known.reason is NotStored:
-            return StorageBusy(REFUSED_S, "The picture is granted, but its storage does not give it (yet).")
-        error = UpstreamError("Cloudreve grants an image URL that is not honoured; is its clock right?")
+            error = StorageBusy(REFUSED_S, "The picture is granted, but its storage does not give it (yet).")
         error.code, error.correlation_id = known.code, known.correlation_id
+        error.storage, error.advice = known.storage, known.advice
         return error
 
     async def give(self, identity: Identity, found: FoundGrant, request: PictureRequest, note: Note) -> Answer:

@@ -18,6 +18,7 @@ from proxy.domain.response_fields import SAFETY, Fields
 from proxy.domain.seal import Sealer
 from proxy.domain.sign_in_errors import CodeRefused, SignInFailed
 from proxy.http.outcome import Outcome, ended
+from proxy.http.page_texts import WayOn
 from proxy.http.problem_page import Link
 from proxy.http.problems import problem_of
 from proxy.http.request_origin import RequestOrigin
@@ -93,7 +94,7 @@ class SignIn:
 
     def _again(self, request: web.Request, error: ProxyError, where: str) -> web.Response:
         """Tell of an error; a person may begin anew from there."""
-        link = Link(f"{self._way}/login?{urlencode({'next': where})}", "Sign in")
+        link = Link(f"{self._way}/login?{urlencode({'next': where})}", WayOn.SIGN_IN)
         response = problem_of(request, error, link)
         response.headers["Referrer-Policy"] = "no-referrer"
         return response

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from base64 import urlsafe_b64encode
+
+from proxy.domain.base64url import encoded
 
 METHOD = "S256"
 
 
 def challenge_of(verifier: str) -> str:
     """Return the code challenge for a verifier (RFC 7636 §4.2)."""
-    return urlsafe_b64encode(hashlib.sha256(verifier.encode("ascii")).digest()).rstrip(b"=").decode()
+    return encoded(hashlib.sha256(verifier.encode("ascii")).digest())

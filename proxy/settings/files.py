@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -15,8 +16,15 @@ if TYPE_CHECKING:
 
 MAX_FALLBACK_BYTES = 1024 * 1024
 MAX_SECRET_BYTES = 64 * 1024
+MAX_CA_BYTES = 4 * 1024 * 1024
 
-_KEYS = (("disk", "path"), ("embed", "fallback"), ("publish", "secret_file"), ("session", "state_path"))
+_KEYS = (
+    ("cloudreve", "ca_file"),
+    ("disk", "path"),
+    ("embed", "fallback"),
+    ("publish", "secret_file"),
+    ("session", "state_path"),
+)
 """Table and key of every setting that names a file."""
 
 
@@ -34,6 +42,16 @@ def _picture(path: Path) -> Path:
     body = _read(path, MAX_FALLBACK_BYTES)
     if media_type(body[:SNIFF_BYTES]) is None:
         raise ValueError("this is no picture")
+    return path
+
+
+def _certificates(path: Path) -> Path:
+    """Return the path of a file of PEM certificates."""
+    _read(path, MAX_CA_BYTES)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise ValueError("this file holds no certificates in PEM") from None
     return path
 
 
@@ -86,6 +104,7 @@ def _read(path: Path, max_bytes: int) -> bytes:
     return body
 
 
+CaFile: TypeAlias = Annotated[Path, AfterValidator(_certificates)]
 PictureFile: TypeAlias = Annotated[Path, AfterValidator(_picture)]
 StateFile: TypeAlias = Annotated[Path, AfterValidator(_state)]
 CacheFolder: TypeAlias = Annotated[Path, AfterValidator(own_folder)]

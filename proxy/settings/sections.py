@@ -32,7 +32,7 @@ from proxy.settings.fields import (
     Switch,
     Workers,
 )
-from proxy.settings.files import PictureFile, SecretFile, StateFile
+from proxy.settings.files import CaFile, PictureFile, SecretFile, StateFile
 from proxy.settings.picture_fields import AvifSpeed, EncoderMemory, Formats, Quality, Sizes, WebpEffort
 from proxy.settings.section import Section
 
@@ -63,7 +63,7 @@ class ServerSettings(Section):
     header_timeout_s: Seconds = 15.0
     send_timeout_s: Seconds = 60.0
     max_connections: Count = 10_000
-    drain_s: SecondsOrZero = 0.0
+    drain_s: SecondsOrZero = 3.0
     shutdown_s: Seconds = 30.0
     fast_path: Switch = True
     passthrough: Switch = False
@@ -94,6 +94,7 @@ class CloudreveSettings(Section):
     public_origins: OriginList = ()
     image_hosts: HostList = ()
     secret_key: Annotated[Secret | None, Field(description="the site's secret key as text")] = None
+    ca_file: Annotated[CaFile | None, Field(description="the path of a file of certificates in PEM")] = None
     connect_timeout_s: Seconds = 3.0
     whoami_timeout_s: Seconds = 10.0
     resolve_timeout_s: Seconds = 300.0
@@ -143,9 +144,9 @@ class PictureSettings(Section):
     stale_if_error_s: SecondsOrZero = 3600.0
     formats: Formats = (Format.WEBP,)
     sizes: Sizes = (100, 200, 300, 400, 600, 800, 1200, 1600)
-    webp_quality: Quality = 80
+    webp_quality: Quality = 76
     webp_effort: WebpEffort = 2
-    avif_quality: Quality = 67
+    avif_quality: Quality = 62
     avif_speed: AvifSpeed = 8
     encoders: Count = 1
     encoder_memory_bytes: EncoderMemory = 1024 * 1024 * 1024

@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 Verb: TypeAlias = Literal[
-    "resolve", "fetch", "whoami", "sign-in", "consent", "exchange", "refresh", "revoke", "upload", "ping"
+    "resolve",
+    "fetch",
+    "whoami",
+    "sign-in",
+    "consent",
+    "exchange",
+    "refresh",
+    "revoke",
+    "upload",
+    "ping",
+    "share",
+    "folder",
+    "app",
 ]
 
 

@@ -51,6 +51,8 @@ class Site:
         """Nothing is generated: URLs carry the original's entity id and `thumb=true`."""
         self.site_url = ""
         """Origin that image URLs start with; empty for the address that the stand-in really has."""
+        self.has_events = True
+        """Changes of files are told to those who listen."""
         self.foreign = False
         """Image URLs are a storage provider's, presigned, on another host."""
         self.foreign_origin = ""

@@ -18,6 +18,7 @@ from proxy.standin.desk import counted
 from proxy.standin.node import ROUTES as NODE_ROUTES
 from proxy.standin.node import Node
 from proxy.standin.provider import Provider
+from proxy.standin.public import Public
 from proxy.standin.sessions import Sessions
 from proxy.standin.site import Site
 from proxy.standin.thumbs import Thumbs
@@ -67,7 +68,7 @@ class StandIn(Site):
     def _routes(self) -> list[web.RouteDef]:
         thumbs, contents, sessions, uploads = Thumbs(self), Contents(self), Sessions(self), Uploads(self)
         consent = Consent(self, sessions)
-        fetch = counted(self, "fetch", contents.fetch)
+        fetch, public = counted(self, "fetch", contents.fetch), Public(self)
         return [
             web.get("/api/v4/site/ping", counted(self, "ping", self._ping), allow_head=False),
             web.get("/api/v4/file/thumb", counted(self, "resolve", thumbs.resolve), allow_head=False),
@@ -82,6 +83,10 @@ class StandIn(Site):
             web.delete("/api/v4/session/token", counted(self, "revoke", consent.revoke)),
             web.post("/api/v4/session/oauth/consent", counted(self, "consent", consent.consent)),
             web.post("/api/v4/session/oauth/token", counted(self, "exchange", consent.exchange)),
+            web.get("/api/v4/session/oauth/app/{client}", counted(self, "app", public.app), allow_head=False),
+            web.get("/api/v4/share/info/{share}", counted(self, "share", public.share), allow_head=False),
+            web.get("/api/v4/file", counted(self, "folder", public.folder), allow_head=False),
+            web.get("/api/v4/file/events", public.events, allow_head=False),
             web.get("/session/authorize", counted(self, "consent", consent.page), allow_head=False),
             web.post("/session/authorize", counted(self, "consent", consent.press)),
             web.route("*", "/{rest:.*}", self._nowhere),

@@ -13,7 +13,8 @@ from proxy.domain.freshness import fresh_until
 from proxy.domain.keys import picture_of
 from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind, Resolution
 from proxy.domain.ssrf import Origins
-from proxy.observe.metrics import Metrics
+from proxy.domain.storage_errors import Untrusted
+from proxy.observe.span import Kind, Observer
 from proxy.settings import CloudreveSettings, GrantSettings
 from proxy.upstream.answers import Link, lacks_user, read_thumb, read_whoami
 from proxy.upstream.breaker import CircuitBreaker
@@ -33,14 +34,14 @@ class Cloudreve:
         session: aiohttp.ClientSession,
         clock: Clock,
         origins: Origins,
-        metrics: Metrics,
+        observer: Observer,
         cloudreve: CloudreveSettings,
         grants: GrantSettings,
     ) -> None:
         self._session = session
         self._clock = clock
         self._origins = origins
-        self._metrics = metrics
+        self._observer = observer
         self._base = cloudreve.url.rstrip("/")
         self._settings = cloudreve
         self._terms = grants
@@ -60,7 +61,7 @@ class Cloudreve:
         target = URL(f"{self._base}/api/v4/file/thumb?uri={quote(uri.text, safe='')}", encoded=True)
         headers = _headers(credentials)
         asked_at = self._clock.now()
-        with self._metrics.upstream("resolve") as call, self.breaker.call():
+        with self._observer.span("resolve", Kind.CALL) as call, self.breaker.call():
             body = await self._get(target, headers, self._settings.resolve_timeout_s)
             if credentials.bearer is not None:
                 await self._check_user(body)
@@ -74,7 +75,7 @@ class Cloudreve:
 
         Raises Refused for the token of a user who is banned or deleted.
         """
-        with self._metrics.upstream("whoami") as call, self.breaker.call():
+        with self._observer.span("whoami", Kind.CALL) as call, self.breaker.call():
             body = await self._userinfo(Credentials(bearer))
             await self._check_user(body)
             subject = read_whoami(body)
@@ -100,7 +101,7 @@ class Cloudreve:
 
     async def ping(self) -> None:
         """Reach Cloudreve and learn its clock."""
-        with self._metrics.upstream("ping") as call:
+        with self._observer.span("ping", Kind.CALL) as call:
             await self._get(URL(f"{self._base}/api/v4/site/ping"), {}, self._settings.connect_timeout_s)
             call.outcome = "ok"
 
@@ -166,9 +167,7 @@ def _headers(credentials: Credentials) -> dict[str, str]:
     headers = {"Accept": "application/json"}
     if credentials.bearer is not None:
         headers["Authorization"] = f"Bearer {credentials.bearer}"
-    if credentials.ticket is not None:
-        headers["X-Cr-Purchase-Ticket"] = credentials.ticket
-    return headers
+    return headers | dict(credentials.fields)
 
 
 def translated(error: TimeoutError | aiohttp.ClientError) -> ProxyError:
@@ -177,6 +176,10 @@ def translated(error: TimeoutError | aiohttp.ClientError) -> ProxyError:
         return Unreachable("No connection to upstream in time.")
     if isinstance(error, TimeoutError):
         return TooSlow("Upstream did not answer in time.")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return Untrusted("The certificate of upstream is not trusted.")
+    if isinstance(error, aiohttp.ClientSSLError):
+        return Unreachable("Upstream does not speak TLS as it should.")
     if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientOSError)):
         return Unreachable("The connection to upstream failed.")
     return UpstreamError("Upstream broke its answer off or broke HTTP.")

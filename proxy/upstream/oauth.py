@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Kind, Observer
 from proxy.settings import SignInSettings
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.token_answers import Tokens, read_exchange, read_refresh, read_sign_in
@@ -18,15 +18,15 @@ FORM = "application/x-www-form-urlencoded"
 class OAuth:
     """Cloudreve's endpoints for tokens. The OAuth client's secret is sent to these alone."""
 
-    def __init__(self, cloudreve: Cloudreve, metrics: Metrics, client: SignInSettings) -> None:
+    def __init__(self, cloudreve: Cloudreve, observer: Observer, client: SignInSettings) -> None:
         self._cloudreve = cloudreve
-        self._metrics = metrics
+        self._observer = observer
         self._client = client
 
     async def exchange(self, code: str, verifier: str) -> Tokens | None:
         """Give the tokens of whoever agreed; None when Cloudreve does not accept the code, or does not know us."""
         form = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier} | self._credentials()
-        with self._metrics.upstream("exchange") as call:
+        with self._observer.span("exchange", Kind.CALL) as call:
             body = await self._cloudreve.send("POST", "/api/v4/session/oauth/token", urlencode(form).encode(), FORM)
             tokens = read_exchange(body)
             call.outcome = "tokens" if tokens else "refusal"
@@ -35,7 +35,7 @@ class OAuth:
     async def sign_in(self, email: str, password: str) -> Tokens | None:
         """Give the tokens of an account; None when Cloudreve does not let it in, or wants more than a password."""
         body = msgspec.json.encode({"email": email, "password": password})
-        with self._metrics.upstream("sign_in") as call:
+        with self._observer.span("sign_in", Kind.CALL) as call:
             tokens = read_sign_in(await self._cloudreve.send("POST", "/api/v4/session/token", body, JSON))
             call.outcome = "tokens" if tokens else "refusal"
             return tokens
@@ -45,7 +45,7 @@ class OAuth:
 
         The old token remains good; either ends with the session of both (docs/cloudreve.md, Sign-in).
         """
-        with self._metrics.upstream("refresh") as call:
+        with self._observer.span("refresh", Kind.CALL) as call:
             body = await self._cloudreve.send("POST", "/api/v4/session/token/refresh", _body(refresh_token), JSON)
             tokens = read_refresh(body)
             call.outcome = "tokens" if tokens else "refusal"
@@ -53,7 +53,7 @@ class OAuth:
 
     async def revoke(self, refresh_token: str) -> None:
         """End the session of a refresh token; access tokens live on until they run out (docs/cloudreve.md, Sign-in)."""
-        with self._metrics.upstream("revoke") as call:
+        with self._observer.span("revoke", Kind.CALL) as call:
             await self._cloudreve.send("DELETE", "/api/v4/session/token", _body(refresh_token), JSON)
             call.outcome = "ok"
 

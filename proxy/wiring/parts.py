@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from proxy.coalesce.fair_queue import FairQueue
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.file_uri import parse
 from proxy.domain.keys import site_digest
-from proxy.domain.log_digests import digests_for
 from proxy.domain.model import Grant, NoVariant, Picture, Refusal
 from proxy.domain.response_fields import Fields
 from proxy.domain.seal import Sealer
@@ -31,14 +29,12 @@ from proxy.grants.invalidation import Changes
 from proxy.grants.lookup import Grants
 from proxy.grants.resolve import Resolver
 from proxy.http.health import Health
-from proxy.http.request_log import RequestLog
-from proxy.http.request_origin import RequestOrigin
 from proxy.identity.accounts import Account, Accounts
 from proxy.identity.identify import Identifier
 from proxy.identity.published import PublishedFolder
 from proxy.identity.whoami import Whoami
-from proxy.observe.failures import Failures
 from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.passthrough.client import MAX_HEAD_BYTES, UpstreamClient
 from proxy.passthrough.cross_origin import SiteCors
 from proxy.pictures.encoders import Encoders
@@ -47,7 +43,6 @@ from proxy.pictures.revalidation import Revalidation
 from proxy.pictures.variants import Variants
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import PubSubChannel
-from proxy.sessions.cookies import SessionCookies
 from proxy.sessions.lifecycle import Sessions
 from proxy.sessions.sign_out_stores import FileStore, RedisStore, Store
 from proxy.sessions.sign_outs import SETTLE_S, SignOuts
@@ -57,6 +52,7 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images
 from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
+from proxy.upstream.trust import trust
 from proxy.wiring.disk import open_disk, share_work
 from proxy.wiring.first_contact import try_out
 
@@ -77,6 +73,7 @@ class Parts:
     settings: Settings
     clock: Clock
     metrics: Metrics
+    observer: Observer
     health: Health
     stack: AsyncExitStack
     leaving: Countdown
@@ -158,12 +155,12 @@ class Parts:
         singleflight = await self.singleflight(Singleflight[None]())
         pictures = settings.pictures
         revalidation = Revalidation(pictures.recheck_s, pictures.stale_if_error_s, self.clock.timer)
-        return Pictures(tiers, images, self.metrics, singleflight, distributed, limit, pictures, revalidation)
+        return Pictures(tiers, images, self.observer, singleflight, distributed, limit, pictures, revalidation)
 
     def encoders(self) -> Encoders:
         """Make the encoder processes."""
         settings = self.settings.pictures
-        encoders = Encoders(self.fair_queue(settings.encoders), settings, self.metrics)
+        encoders = Encoders(self.fair_queue(settings.encoders), settings, self.observer)
         self.stack.push_async_callback(encoders.aclose)
         return encoders
 
@@ -197,20 +194,11 @@ class Parts:
         singleflight = await self.singleflight(Singleflight[Fields](self.settings.cloudreve.max_waiting))
         return SiteCors(way, singleflight, self.clock.timer)
 
-    def request_log(self, identifier: Identifier, cookies: SessionCookies, request_origin: RequestOrigin) -> RequestLog:
-        """Make who tells of requests; what it has still to say is said at the end."""
-        settings = self.settings
-        keys = [key.get_secret_value() for key in settings.seal.keys]
-        failures = Failures(asyncio.get_running_loop().call_later)
-        self.stack.callback(failures.close)
-        digests = digests_for(keys, settings.site, fallback=secrets.token_urlsafe(32))
-        return RequestLog(identifier.known_user, cookies.session, request_origin, digests, failures, settings)
-
     async def session(self, **connector: Any) -> aiohttp.ClientSession:  # noqa: ANN401 - passed on as is
         """Make a way out. Its connections are not limited: how many calls are under way is decided in the steps."""
         return await self.stack.enter_async_context(
             aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, **connector),
+                connector=aiohttp.TCPConnector(limit=0, ssl=trust(self.settings.cloudreve.ca_file), **connector),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 headers={"User-Agent": "thumb-proxy"},

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from signal import Signals
 from socket import socket
 
 import structlog
@@ -53,8 +53,10 @@ from proxy.upstream.oauth import OAuth
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.first_contact import greet
 from proxy.wiring.infos import info_search, infos
+from proxy.wiring.observation import observer, request_log
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
+from proxy.wiring.stop_signals import stopped_by
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -79,15 +81,13 @@ class Running:
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; then take no more, finish what is under way, and leave."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    # Ctrl-C ends at once: whoever sits at a terminal does not want to wait.
+    stopped = stopped_by({Signals.SIGTERM: settings.server.drain_s, Signals.SIGINT: 0.0})
     async with running(settings) as gateway:
         _log.info("serving", host=settings.server.host, port=gateway.port, admin_port=gateway.admin_port)
-        await stopped.wait()
+        drain_s = await stopped
         _log.info("draining")
-        await gateway.drain(settings.server.drain_s)
+        await gateway.drain(drain_s)
 
 
 @asynccontextmanager
@@ -104,19 +104,20 @@ async def running(
     settings = with_sign_outs_kept(settings)
     async with AsyncExitStack() as stack:
         leaving = Countdown(settings.server.shutdown_s)
-        parts = Parts(settings, clock or Clock(), Metrics(), Health(), stack, leaving)
+        metrics = Metrics()
+        parts = Parts(settings, clock or Clock(), metrics, observer(settings, metrics), Health(), stack, leaving)
         parts.metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
         composer = _Composer(parts)
-        site = await composer.site(routes)
+        site, hits = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         servers = await Servers.tried(settings, stack)
         admin_port = await servers.admin(site.admin_application()) if sockets is None else 0
         connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
         await parts.background(connection_limits.watch())
-        port = await servers.visitors(site.application(), site.hits, connection_limits, sockets)
+        port = await servers.visitors(site.application(), hits, connection_limits, sockets)
         parts.health.is_ready = True
         try:
-            yield Running(port, admin_port, parts.health, parts.metrics, site.hits)
+            yield Running(port, admin_port, parts.health, parts.metrics, hits)
         finally:
             parts.health.is_ready = False
             leaving.begin()
@@ -128,14 +129,14 @@ class _Composer:
 
     parts: Parts
 
-    async def site(self, more: Sequence[web.RouteDef]) -> Applications:
+    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath]:
         """Build everything."""
         settings = self.parts.settings
         origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
         trusted = await self.parts.session()
         images = Images(trusted, await self.parts.session(socket_factory=public_socket), origins, settings.cloudreve)
         cloudreve = Cloudreve(
-            trusted, self.parts.clock, origins, self.parts.metrics, settings.cloudreve, settings.grants
+            trusted, self.parts.clock, origins, self.parts.observer, settings.cloudreve, settings.grants
         )
         await greet(cloudreve)
         await self.parts.background(cloudreve.breaker.watch())
@@ -147,12 +148,14 @@ class _Composer:
         answers = Answers(pictures, await self.parts.variants(tiers, encoders, distributed), self.parts.clock)
         known = await infos(self.parts, answers, tiers, encoders, distributed)
         negotiation = Negotiation(settings.pictures)
-        sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.metrics, settings.sign_in)
+        sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.observer, settings.sign_in)
         sign_outs = await self.parts.sign_outs(tiers.redis)
         sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         authoriser = Authoriser(grants, self.parts.clock.timer)
-        gateway = Gateway(identifier, authoriser, grants, answers, known, settings.server.deadline_s)
+        gateway = Gateway(
+            identifier, authoriser, grants, answers, known, self.parts.observer, settings.server.deadline_s
+        )
         sealed = SealedAccess(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
         request_origin = RequestOrigin(settings.server)
         cookies = SessionCookies(settings.session.cookie, request_origin)
@@ -164,7 +167,7 @@ class _Composer:
         embed = Embed(rule, request_origin)
         passthrough, site_cors = None, None
         if changes is not None:
-            way = await self.parts.stack.enter_async_context(passage(settings.cloudreve, self.parts.metrics))
+            way = await self.parts.stack.enter_async_context(passage(settings.cloudreve, self.parts.observer))
             passthrough = self._passthrough(way, request_origin, cookies, identifier, changes, hits)
             site_cors = await self.parts.site_cors(way)
         handle = passthrough.handle if passthrough else None
@@ -173,19 +176,19 @@ class _Composer:
         )
         search, max_uri_bytes = await info_search(self.parts, gateway), settings.server.max_uri_bytes
         routes = [
-            *Thumbs(gateway, cookies, request_origin, embed, negotiation, max_uri_bytes).routes(),
+            *Thumbs(gateway, cookies, request_origin, embed, negotiation, self.parts.observer, max_uri_bytes).routes(),
             *ThumbInfo(search, cookies, request_origin, embed, negotiation, max_uri_bytes).routes(),
             *SessionApi(sessions, identifier, cookies, request_origin, hits, settings, handle).routes(),
             *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, cookies, request_origin, settings).routes(),
-            *SealedUrls(sealed, request_origin, embed, cross_origin, negotiation).routes(),
+            *SealedUrls(sealed, request_origin, embed, cross_origin, negotiation, self.parts.observer).routes(),
             *ThumbApi(gateway, sealed, request_origin, cross_origin, negotiation, max_uri_bytes).routes(),
             *more,
             *([] if passthrough else self._greeting(more)),
         ]
-        log = self.parts.request_log(identifier, cookies, request_origin)
-        return Applications(
-            self.parts.metrics, log, self.parts.health, hits, cookies, passthrough, self._fallback(), routes
-        )
+        log = request_log(settings, identifier, cookies, request_origin, self.parts.stack)
+        parts, fallback = self.parts, self._fallback()
+        site = Applications(parts.metrics, parts.observer, log, parts.health, cookies, passthrough, fallback, routes)
+        return site, hits
 
     def _greeting(self, more: Sequence[web.RouteDef]) -> list[web.RouteDef]:
         site = next(iter(self.parts.settings.cloudreve.public_origins), None)

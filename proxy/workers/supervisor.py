@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, ExitStack, closing, suppress
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -21,6 +22,7 @@ from pydantic import SecretStr
 from proxy.http.server import Runner
 from proxy.settings import ServerSettings, Settings, TemporaryDisk, TemporarySeal
 from proxy.wiring.disk import with_sign_outs_kept
+from proxy.wiring.stop_signals import stopped_by
 from proxy.workers.admin_port import AdminPort
 from proxy.workers.channel import Channel, Report
 from proxy.workers.listen_socket import ListenSocket
@@ -153,19 +155,15 @@ class WorkerPool:
 
 async def serve(settings: Settings) -> None:
     """Run the workers until SIGTERM or SIGINT; then let them finish what is under way, and leave."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped = stopped_by({signal.SIGTERM: 0.0, signal.SIGINT: 0.0})
     async with AsyncExitStack() as stack:
         listen_socket = stack.enter_context(closing(ListenSocket(settings.server.host, settings.server.port)))
         workers = WorkerPool(_with_one_seal(_with_one_state(settings, stack)), listen_socket)
         admin_port = await _listen(AdminPort(workers.roll), settings, stack)
         _log.info("serving", workers=settings.server.workers, port=listen_socket.port, admin_port=admin_port)
-        keeping = loop.create_task(workers.keep())
-        stopping = loop.create_task(stopped.wait())
-        await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        keeping = asyncio.create_task(workers.keep())
+        both: set[asyncio.Future[Any]] = {keeping, stopped}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if not keeping.done():
             _log.info("draining")
             workers.leave()

@@ -15,6 +15,7 @@ import uvloop
 from proxy.observe.log import configure, on_loop_exception
 from proxy.settings import Settings
 from proxy.wiring.process import Running, running
+from proxy.wiring.stop_signals import resolve, stopped_by
 from proxy.workers.channel import Report, answer
 
 _log = structlog.get_logger("proxy.workers.worker")
@@ -36,15 +37,14 @@ def work(number: int, settings: Settings, sockets: Sequence[socket], end: socket
 async def _serve(settings: Settings, sockets: Sequence[socket], end: socket) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(on_loop_exception)
-    stopped = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    stopped = stopped_by({signal.SIGTERM: settings.server.drain_s})
     async with running(settings, sockets=sockets) as gateway:
         answering = loop.create_task(answer(end, lambda: _report(gateway)))
-        answering.add_done_callback(lambda _: stopped.set())
+        answering.add_done_callback(lambda _: resolve(stopped, settings.server.drain_s))
         _log.info("serving")
-        await stopped.wait()
+        drain_s = await stopped
         _log.info("draining")
-        await gateway.drain(settings.server.drain_s)
+        await gateway.drain(drain_s)
     answering.cancel()
     with suppress(asyncio.CancelledError):
         await answering

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,6 +34,8 @@ class Page:
         self._loads: dict[str, asyncio.Event] = {}
         self._begun: asyncio.Queue[str] = asyncio.Queue()
         self.traffic = Traffic()
+        self._pages: dict[str, str] = {}
+        self._put: set[asyncio.Task[Params]] = set()
         devtools.listen(session, self._hear)
 
     async def prepare(self) -> None:
@@ -45,6 +48,11 @@ class Page:
         """Send any command of the protocol."""
         async with asyncio.timeout(PATIENCE_S):
             return await self._devtools.send(method, self._session, **params)
+
+    async def put(self, url: str, html: str) -> None:
+        """Have the browser take this page in the place of what is at a URL."""
+        self._pages[url] = html
+        await self.send("Fetch.enable", patterns=[{"urlPattern": each} for each in self._pages])
 
     async def go(self, url: str) -> None:
         """Open a URL, and wait until the page and all its pictures are there, or known not to come."""
@@ -106,6 +114,16 @@ class Page:
             self._follow(said["name"], said["loaderId"])
         elif event.startswith("Network."):
             self.traffic.hear(event, said)
+        elif event == "Fetch.requestPaused":
+            self._fulfil(said)
+
+    def _fulfil(self, said: Params) -> None:
+        body = b64encode(self._pages[said["request"]["url"]].encode()).decode()
+        html = [{"name": "Content-Type", "value": "text/html; charset=utf-8"}]
+        answer = {"requestId": said["requestId"], "responseCode": 200, "responseHeaders": html, "body": body}
+        task = asyncio.get_running_loop().create_task(self.send("Fetch.fulfillRequest", **answer))
+        self._put.add(task)
+        task.add_done_callback(self._put.discard)
 
     def _follow(self, step: str, loader: str) -> None:
         if step == "init":

@@ -277,7 +277,7 @@ async def test_a_file_of_another_version_is_begun_anew(open_disk: OpenDisk, monk
     """Whether older or newer."""
     tier = open_disk()
     await tier.set("g:1", GRANT, ttl=60.0)
-    monkeypatch.setattr(disk_file, "FORMAT", b"thumb-proxy/2")
+    monkeypatch.setattr(disk_file, "FORMAT", b"thumb-proxy/none")
     again = await reopened(tier, open_disk)
     assert await again.find("g:1") is None
     assert await again.set("g:1", GRANT, ttl=60.0)

@@ -9,13 +9,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "/opt/thumb-proxy"
-PACKAGES = ("ca-certificates", "nginx-light", "openssl", "python3-venv", "systemd")
+PACKAGES = ("ca-certificates", "nginx-light", "python3-venv", "systemd")
 LONGEST_S = 280.0
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _NSPAWN = ("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "--directory")
 _UNIT = """\
+[Unit]
+FailureAction=poweroff
 [Service]
 Type=oneshot
+TimeoutStartSec=150
 ExecStart=/bin/sh -c '/bin/sh -eux /script >/told 2>&1; echo $? >/status; systemctl poweroff --no-block'
 [Install]
 WantedBy=multi-user.target

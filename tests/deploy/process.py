@@ -30,6 +30,7 @@ class GatewayProcess:
         self._log = folder / f"gateway-{self.port}.log"
         self._settings = {
             "SERVER__HOST": "127.0.0.1",
+            "SERVER__DRAIN_S": "0",
             "SERVER__PORT": str(self.port),
             "ADMIN__PORT": str(self.admin_port),
             "CLOUDREVE__URL": cloudreve_url,

@@ -23,6 +23,7 @@ ROWS = [
     "p99 at half load",
     "p99.9 at half load",
     "Redis hit over",
+    "disk hit over",
     "calls per 1,000 misses",
     "calls per 1,000 hits of Redis",
     "cold miss by the least proxy",

@@ -15,6 +15,10 @@ import pytest
 from proxy import __version__
 
 ROOT = Path(__file__).parents[2]
+SHIPPED = {
+    f"proxy/shipped/{name}" for name in ("default.toml", "thumb-proxy@.service", "thumb-proxy.conf", "upstreams.conf")
+}
+"""What `init` and `install` need beside the code."""
 
 
 def output(*command: str | Path) -> str:
@@ -43,12 +47,7 @@ def test_the_sdist_has_the_documents_and_no_file_that_git_does_not_know(dist: Pa
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
-    made = {name for name in names if "egg-info/" in name} | {
-        "PKG-INFO",
-        "setup.cfg",
-        "proxy/commit.txt",
-        "proxy/default.toml",
-    }
+    made = {name for name in names if "egg-info/" in name} | {"PKG-INFO", "setup.cfg", "proxy/commit.txt"} | SHIPPED
     assert names - made <= tracked
     assert names >= {name for name in tracked if name.startswith(("config/", "docs/", "deploy/", "proxy/", "tests/"))}
     assert names >= {"README.md", "CHANGELOG.md", "LICENSE"}
@@ -59,10 +58,7 @@ def test_the_wheel_has_every_module_and_the_page_of_the_demo(dist: Path, tracked
     (path,) = dist.glob("*.whl")
     names = {name for name in zipfile.ZipFile(path).namelist() if ".dist-info/" not in name}
     package = {name for name in tracked if name.startswith("proxy/")}
-    assert names == {name for name in package if not name.endswith(".png")} | {
-        "proxy/commit.txt",
-        "proxy/default.toml",
-    }
+    assert names == {name for name in package if not name.endswith(".png")} | {"proxy/commit.txt"} | SHIPPED
 
 
 def test_a_fresh_environment_runs_the_wheel(dist: Path, tmp_path: Path) -> None:

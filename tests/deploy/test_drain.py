@@ -72,6 +72,17 @@ async def test_requests_are_taken_until_the_time_is_over(cloudreve: StandIn, tmp
         gateway.kill()
 
 
+async def test_ctrl_c_waits_for_nothing(cloudreve: StandIn, tmp_path: Path) -> None:
+    """At a terminal there is no load balancer to wait for."""
+    gateway = GatewayProcess(tmp_path, cloudreve.own_url, SERVER__DRAIN_S="3600")
+    try:
+        await gateway.start()
+        gateway.send(signal.SIGINT)
+        assert await asyncio.to_thread(gateway.wait) == 0
+    finally:
+        gateway.kill()
+
+
 @pytest.mark.parametrize(
     "setting", [{"workers": 0}, {"workers": 257}, {"workers": True}, {"workers": 1.5}, {"drain_s": -1}], ids=str
 )

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from proxy.domain.keys import (
     PictureName,
     etag,
+    fields_digest,
     grant_key,
     picture_key,
     picture_of,
     site_digest,
-    ticket_digest,
     token_digest,
 )
 from proxy.domain.model import ANONYMOUS, FileUri, Identity, IdentityKind
+from proxy.domain.request_fields import TICKET
 
 SITE = "https://cloud.example.com"
 SIGN = "LbPjHdVtXcVUBCsHxfLzDqVlOJiEw6iYyvAG6SLgKqE=:1795000000"
@@ -63,9 +64,9 @@ def test_two_grants_share_a_key_only_when_identity_and_uri_are_equal(
         replace(USER, subject="", client="ABCDclient"),
         replace(USER, scopes=("Files.Readopenid",)),
         replace(USER, scopes=("Files.Read",)),
-        replace(USER, scopes=(), ticket="Files.Read"),
-        replace(USER, ticket=""),
-        replace(USER, ticket="", scopes=(*USER.scopes, "ticket")),
+        replace(USER, scopes=(), fields="Files.Read"),
+        replace(USER, fields=""),
+        replace(USER, fields="", scopes=(*USER.scopes, "ticket")),
         ANONYMOUS,
     ],
 )
@@ -78,6 +79,11 @@ def test_a_grant_and_a_picture_never_share_a_key() -> None:
     """The kind of entry is part of the key."""
     assert grant_key(USER, URI).startswith("g:")
     assert picture_key("ab12") == "p:ab12"
+
+
+def ticket_digest(ticket: str) -> str:
+    """Digest a purchase ticket as a request brings it."""
+    return fields_digest(((TICKET, ticket),))
 
 
 @pytest.mark.parametrize("digest", [token_digest, ticket_digest])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.domain.errors import Busy, InvalidToken, MethodNotAllowed, ProxyError, Refused, StillGenerating, TooSlow
 from proxy.domain.model import ANONYMOUS, Generating, Identity, IdentityKind, Refusal, RefusalKind, Source
+from proxy.domain.request_fields import TICKET
 from proxy.domain.response_fields import (
     VARY,
     VARY_PUBLIC,
@@ -159,8 +160,8 @@ def test_what_an_anonymous_visitor_may_see_is_public_and_embeddable() -> None:
         ALICE,
         Identity(IdentityKind.USER, "aliceid"),
         Identity(IdentityKind.USER),
-        Identity(IdentityKind.ACCOUNT, "service", ticket="digest"),
-        holding(ANONYMOUS, "paid"),
+        Identity(IdentityKind.ACCOUNT, "service", fields="digest"),
+        holding(ANONYMOUS, ((TICKET, "paid"),)),
     ],
 )
 def test_what_anybody_else_may_see_is_private(identity: Identity) -> None:

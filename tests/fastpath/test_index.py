@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy.fastpath.entry import FinishedAnswer
+from proxy.fastpath.entry import FinishedAnswer, Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import MAX_HEAD_BYTES
 from proxy.standin.painting import paint
@@ -41,7 +41,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> AtOnce:
     """Watch the hit path."""
     watch, answer = AtOnce(), FastPath.answer
 
-    def watched(self: FastPath, known: FinishedAnswer) -> tuple[bytes, bytes] | None:
+    def watched(self: FastPath, known: FinishedAnswer) -> Wire | None:
         wire = answer(self, known)
         watch.count += wire is not None
         return wire

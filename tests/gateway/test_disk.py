@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
+from proxy.cache.disk_tier import DiskTier
 from proxy.standin.standin import StandIn
 from tests.gateway.test_changes import SITE, upload
 from tests.harness.gateways import ONE, Hours, front_of, in_share
@@ -36,6 +39,29 @@ async def test_a_change_outlives_a_restart(cloudreve: StandIn, tmp_path: Path) -
     async with front_of(cloudreve.own_url, **sections) as front:
         after = await front.ask(ONE, cloudreve.token())
     assert after.etag != before.etag
+
+
+async def test_pictures_on_disk_are_shown_without_a_thread_once_they_are_known(
+    cloudreve: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory has no room for them; the same bytes as before, from the same tier."""
+    reads, read = [], DiskTier._read  # noqa: SLF001 - what a thread does
+
+    def noted(tier: DiskTier, key: str) -> object:
+        reads.append(key)
+        return read(tier, key)
+
+    monkeypatch.setattr(DiskTier, "_read", noted)
+    sections: dict[str, Any] = {"disk": {"path": str(tmp_path / "cache")}, "memory": {"max_bytes": 6_000}}
+    async with front_of(cloudreve.own_url, **sections) as front:
+        first = await front.ask(in_share(cloudreve))
+        for _ in range(4):
+            await front.ask(in_share(cloudreve))
+        reads.clear()
+        again = [await front.ask(in_share(cloudreve)) for _ in range(5)]
+    assert [reply.body for reply in again] == [first.body] * 5
+    assert {reply.headers["Cache-Status"].partition("detail=")[2] for reply in again} == {"disk"}
+    assert reads == []
 
 
 async def test_a_sign_out_outlives_a_restart(cloudreve: StandIn, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ async def test_identities_that_differ_in_anything_share_no_grant(taken: Steps) -
         taken.visitor(),
         *(
             replace(alice, identity=replace(alice.identity, **change))
-            for change in ({"client": "app"}, {"scopes": ("a",)}, {"scopes": ("a", "b")}, {"ticket": "t"})
+            for change in ({"client": "app"}, {"scopes": ("a",)}, {"scopes": ("a", "b")}, {"fields": "t"})
         ),
     ]
     for _ in range(2):

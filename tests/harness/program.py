@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _MAIN = "from proxy.cli import main; main()"
-_FREE_PORTS = {"SERVER__HOST": "127.0.0.1", "SERVER__PORT": "0", "ADMIN__PORT": "0", "LOG__LEVEL": "debug"}
+_FREE_PORTS = {
+    "SERVER__HOST": "127.0.0.1",
+    "SERVER__PORT": "0",
+    "ADMIN__PORT": "0",
+    "LOG__LEVEL": "debug",
+    "SERVER__DRAIN_S": "0",
+}
 
 
 @dataclass

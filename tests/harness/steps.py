@@ -16,6 +16,7 @@ from proxy.grants.lookup import Grants
 from proxy.http.health import Health
 from proxy.identity.identify import Identifier
 from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.pictures.lookup import Pictures
 from proxy.standin.standin import StandIn
 from proxy.upstream.clock import Clock
@@ -57,14 +58,14 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
     hours, metrics = Hours(site), Metrics()
     clock = Clock(hours.now, hours.timer)
     settings = settings_for(site.own_url, **sections)
-    parts = Parts(settings, clock, metrics, Health(), stack, Countdown(settings.server.shutdown_s))
+    parts = Parts(settings, clock, metrics, Observer(metrics), Health(), stack, Countdown(settings.server.shutdown_s))
     origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
     trusted = await parts.session()
-    cloudreve = Cloudreve(trusted, clock, origins, metrics, settings.cloudreve, settings.grants)
+    cloudreve = Cloudreve(trusted, clock, origins, Observer(metrics), settings.cloudreve, settings.grants)
     await greet(cloudreve)
     tiers, cluster, shared_values = await parts.tiers()
     images = Images(trusted, await parts.session(socket_factory=public_socket), origins, settings.cloudreve)
-    oauth = OAuth(cloudreve, metrics, settings.sign_in)
+    oauth = OAuth(cloudreve, Observer(metrics), settings.sign_in)
     sessions = await parts.sessions(
         Sealer(["a key that is long enough for tests"]),
         oauth,

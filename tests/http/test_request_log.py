@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.domain.errors import RUN_CHECK
+from proxy.domain.storage_errors import NotPublic
 from proxy.standin import faults
 from proxy.standin.faults import json_body
 from proxy.standin.standin import StandIn
@@ -42,11 +42,12 @@ async def test_a_missing_public_origin_is_a_warning_that_says_why_and_what_to_do
     assert (reply.status, warning["status"], warning["log_level"]) == (502, 502, "warning")
     assert (warning["category"], warning["reason"]) == ("upstream", reply.problem["detail"])
     assert "not public" in warning["reason"]
-    assert warning["advice"] == RUN_CHECK
+    assert warning["advice"] == NotPublic.advice
     assert list(warning)[-3] == "advice", "the line ends with what to do"
     names = {warning["request_id"], line["request_id"], reply.problem["request_id"], reply.headers["X-Request-Id"]}
     assert len(names) == 1
-    assert "127.0.0.2" not in str(narrated)
+    assert warning["storage"] == "127.0.0.2:9"
+    assert "sign=" not in str(narrated)
 
 
 async def test_cloudreves_code_and_correlation_id_are_told(cloudreve: StandIn, front: Front, narrated: Lines) -> None:

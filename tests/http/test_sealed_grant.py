@@ -48,7 +48,7 @@ def test_the_file_uri_is_not_in_it() -> None:
         sealed_grant(ANONYMOUS, URI, GRANT),
         sealed_grant(replace(ALICE, subject="x"), URI, GRANT),
         sealed_grant(replace(ALICE, client="x"), URI, GRANT),
-        sealed_grant(replace(ALICE, ticket="x"), URI, GRANT),
+        sealed_grant(replace(ALICE, fields="x"), URI, GRANT),
         sealed_grant(replace(ALICE, scopes=("Files.Write",)), URI, GRANT),
         sealed_grant(ALICE, FileUri("cloudreve://my/other.jpg", "my"), GRANT),
         sealed_grant(ALICE, URI, replace(GRANT, url="https://cloud.example.com/x?sign=z")),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from proxy.domain.errors import BadRequest, InvalidToken
 from proxy.domain.model import Credentials, ThumbRequest
+from proxy.domain.request_fields import TICKET
 from proxy.http.thumb_request import thumb_request
 
 URI = "cloudreve://my/a.jpg"
@@ -27,7 +28,7 @@ def asked(
     return thumb_request(
         uris or (URI,),
         authorization=authorization,
-        ticket=ticket,
+        sent={TICKET: ticket} if ticket else {},
         if_none_match=if_none_match,
         max_uri_bytes=4096,
     )
@@ -37,7 +38,7 @@ def test_a_bare_question_is_anonymous() -> None:
     """The File URI is all that is needed."""
     request = asked()
     assert request.uri.text == URI
-    assert request.credentials == Credentials(None, None)
+    assert request.credentials == Credentials()
     assert (request.if_none_match, request.client) == (None, "")
     assert thumb_request([URI], client="192.0.2.1", max_uri_bytes=99).client == "192.0.2.1"
 
@@ -127,8 +128,8 @@ def test_other_schemes_are_not_looked_at(field: str) -> None:
 
 def test_a_ticket_is_taken_as_it_is() -> None:
     """With a token or without."""
-    assert asked(ticket=["t!ck=et"]).credentials == Credentials(None, "t!ck=et")
-    assert asked(ticket=["t"], authorization=["Bearer x"]).credentials == Credentials("x", "t")
+    assert asked(ticket=["t!ck=et"]).credentials == Credentials(None, ((TICKET, "t!ck=et"),))
+    assert asked(ticket=["t"], authorization=["Bearer x"]).credentials == Credentials("x", ((TICKET, "t"),))
 
 
 @pytest.mark.parametrize(
@@ -162,11 +163,15 @@ def test_whatever_is_brought_is_a_question_or_one_of_two_errors(
     """And what comes through as a credential can be sent on in a header."""
     try:
         credentials = thumb_request(
-            uris, authorization=authorization, ticket=ticket, if_none_match=if_none_match, max_uri_bytes=50
+            uris,
+            authorization=authorization,
+            sent={TICKET: ticket} if ticket else {},
+            if_none_match=if_none_match,
+            max_uri_bytes=50,
         ).credentials
     except (BadRequest, InvalidToken):
         return
-    sent = f"{credentials.bearer}{credentials.ticket}"
+    sent = f"{credentials.bearer}{dict(credentials.fields).get(TICKET)}"
     assert sent.isascii()
     assert sent.isprintable()
 

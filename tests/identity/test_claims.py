@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.domain.model import ANONYMOUS, Identity, IdentityKind
+from proxy.domain.request_fields import TICKET
 from proxy.identity.claims import NOT_BEFORE_LEEWAY_S, Claims, holding, identity_of, read_claims, verify
 
 KEY = b"the site's own secret key"
@@ -198,10 +199,10 @@ def test_a_token_that_cannot_be_read_stands_for_itself_alone(unreadable: str) ->
 @pytest.mark.parametrize("identity", [ANONYMOUS, Identity(IdentityKind.USER, "xntj", "client", ("openid",))])
 def test_a_ticket_makes_another_identity(identity: Identity) -> None:
     """It may open more; another ticket is another asker still, and none of them is shown."""
-    with_ticket = holding(identity, "paid")
+    with_ticket = holding(identity, ((TICKET, "paid"),))
     assert with_ticket != identity
-    assert with_ticket == holding(identity, "paid") != holding(identity, "paid2")
-    assert replace(with_ticket, ticket="") == identity == holding(identity, None) == holding(identity, "")
+    assert with_ticket == holding(identity, ((TICKET, "paid"),)) != holding(identity, ((TICKET, "paid2"),))
+    assert replace(with_ticket, fields="") == identity == holding(identity, ())
     assert "paid" not in repr(with_ticket)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from proxy.domain.errors import Busy, InvalidToken, UpstreamError
 from proxy.domain.model import ANONYMOUS, Credentials, IdentityKind
+from proxy.domain.request_fields import TICKET
 from proxy.identity.whoami import REFUSED_TOKENS
 from proxy.standin.faults import Hang, json_body
 from proxy.standin.standin import StandIn
@@ -48,7 +49,8 @@ async def test_who_brings_nothing_is_nobody_for_ever(taken: Steps) -> None:
 
 async def test_a_ticket_makes_another_nobody(taken: Steps) -> None:
     """Two tickets are two identities, and neither shows the ticket."""
-    one, other = [(await taken.identifier.identify(Credentials(ticket=text))).identity for text in ("one", "other")]
+    tickets = [Credentials(fields=((TICKET, text),)) for text in ("one", "other")]
+    one, other = [(await taken.identifier.identify(credentials)).identity for credentials in tickets]
     assert one.kind is other.kind is IdentityKind.ANONYMOUS
     assert len({one, other, ANONYMOUS}) == 3
     assert "one" not in repr(one)

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.domain.errors import GrantRejected, Refused, TooSlow
 from proxy.domain.model import Refusal, RefusalKind, Source
 from proxy.observe.metrics import Metrics
+from proxy.observe.span import Kind, Observer
 
 LABELS = {"outcome", "verb", "flight", "entry", "reason", "source", "trouble", "le"}
 
@@ -61,7 +62,7 @@ def _counted(metrics: Metrics) -> dict[tuple[str, str], float]:
 def test_a_call_counts_under_what_its_maker_says() -> None:
     """With its time, under its verb."""
     metrics = Metrics()
-    with metrics.upstream("resolve") as call:
+    with Observer(metrics).span("resolve", Kind.CALL) as call:
         call.outcome = "grant"
     assert value(metrics, "upstream_calls_total", verb="resolve", outcome="grant") == 1
     assert value(metrics, "upstream_seconds_count", verb="resolve") == 1
@@ -82,7 +83,7 @@ def test_a_call_that_fails_counts_under_its_category_and_the_failure_goes_on(
 ) -> None:
     """One that we do not know is plainly an error, and its message is no label."""
     metrics = Metrics()
-    with pytest.raises(type(error)) as caught, metrics.upstream("fetch"):
+    with pytest.raises(type(error)) as caught, Observer(metrics).span("fetch", Kind.CALL):
         raise error
     assert caught.value is error
     assert value(metrics, "upstream_calls_total", verb="fetch", outcome=outcome) == 1
@@ -92,10 +93,10 @@ def test_a_call_that_fails_counts_under_its_category_and_the_failure_goes_on(
 def test_a_call_that_fails_after_its_outcome_was_told_counts_as_failed() -> None:
     """What comes last is what happened."""
     metrics = Metrics()
-    recording = metrics.upstream("fetch")
+    recording = Observer(metrics).span("fetch", Kind.CALL)
     recording.__enter__().outcome = "picture"
     error = TooSlow("x")
-    assert not recording.__exit__(TooSlow, error, None)
+    recording.__exit__(TooSlow, error, None)
     assert value(metrics, "upstream_calls_total", verb="fetch", outcome="picture") is None
 
 
@@ -110,10 +111,14 @@ def test_where_something_was_found_is_counted_by_tier(source: Source) -> None:
 def test_waiters_bytes_and_trouble_are_counted() -> None:
     """Each under its own name."""
     metrics = Metrics()
-    metrics.collapsed("picture")
-    metrics.fetched(7)
-    metrics.fetched(8)
+    observer = Observer(metrics)
+    with observer.span("lookup", entry="picture") as lookup:
+        lookup.note(source="upstream", collapsed=True)
+    for received_bytes in (7, 8):
+        with observer.span("fetch", Kind.CALL) as call:
+            call.note(received_bytes=received_bytes)
     metrics.redis_trouble("timeout")
+    assert value(metrics, "lookups_total", entry="picture", source="upstream") == 1
     assert value(metrics, "collapsed_total", flight="picture") == 1
     assert value(metrics, "fetched_bytes_total") == 15
     assert value(metrics, "redis_troubles_total", trouble="timeout") == 1
@@ -143,7 +148,7 @@ def test_everything_is_told_in_prometheus_format_under_one_prefix_and_known_labe
     metrics.redis_trouble("timeout")
     metrics.cut_off("head")
     metrics.watch("redis_up", "1 when Redis answers", lambda: 1.0)
-    with metrics.upstream("resolve") as call:
+    with Observer(metrics).span("resolve", Kind.CALL) as call:
         call.outcome = "grant"
     families = list(text_string_to_metric_families(metrics.exposition().decode()))
     assert all(family.name.startswith("thumb_proxy_") and family.documentation for family in families)

@@ -233,7 +233,7 @@ async def test_what_it_does_not_serve_is_passed_even_beside_its_own(house: House
 async def test_nothing_is_passed_unless_the_configuration_says_so() -> None:
     """Off by default: whoever only wants thumbnails opens no second door to the site."""
     async with Far() as far, front_of(far.url) as front:
-        assert (await front.send("GET", "/")).problem["status"] == 404
+        assert (await front.send("GET", "/home")).problem["status"] == 404
         assert (await front.send("PROPFIND", "/dav/a")).problem["status"] == 404
         assert (await front.send("POST", "/thumb")).problem["status"] == 405
         assert far.is_silent

@@ -7,18 +7,21 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
+import uvloop
 from PIL import Image
 
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.variant import Format, Variant
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.pictures.encoders import PROGRAM, EncodeFailed, Encoders
+from proxy.pictures.syscall_filter import syscall_filter
 from proxy.settings import PictureSettings
+from tests.harness.gateways import until
 from tests.pictures.photographs import opened, photograph, saved
 
 WEBP = Variant(Format.WEBP)
@@ -28,7 +31,7 @@ BODY = saved(photograph(), "PNG")
 @asynccontextmanager
 async def running(program: Sequence[str] = PROGRAM, **settings: object) -> AsyncIterator[Encoders]:
     """Give encoders with these settings."""
-    encoders = Encoders(FairQueue(1, 10), PictureSettings.model_validate(settings), Metrics(), program)
+    encoders = Encoders(FairQueue(1, 10), PictureSettings.model_validate(settings), Observer(), program)
     try:
         yield encoders
     finally:
@@ -87,6 +90,29 @@ async def test_a_killed_process_is_replaced() -> None:
         assert pid not in encoders.pids
 
 
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_process_killed_while_it_rests_costs_no_picture(
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """Once its end is known; before, one picture fails, and with no other error than a busy process' end."""
+
+    async def killed(*, is_known: bool) -> list[int]:
+        async with running() as encoders:
+            await encoders.encode(BODY, WEBP, "client", "a")
+            [pid] = encoders.pids
+            os.kill(pid, signal.SIGKILL)
+            if is_known:
+                await until(lambda: not encoders.pids)
+            with nullcontext() if is_known else suppress(EncodeFailed):
+                await encoders.encode(BODY, WEBP, "client", "a")
+            await encoders.encode(BODY, WEBP, "client", "a")
+            return [each for each in encoders.pids if each != pid]
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert len(runner.run(killed(is_known=True))) == 1
+        assert len(runner.run(killed(is_known=False))) == 1
+
+
 async def test_a_hanging_process_is_replaced() -> None:
     """After `pictures.encode_timeout_s`, and it is gone then."""
     async with running((sys.executable, "-c", "import time; time.sleep(1000)"), encode_timeout_s=0.3) as encoders:
@@ -130,6 +156,7 @@ async def test_a_process_has_no_right_but_to_compute() -> None:
         limits, status, nice = rights(encoders.pids[0])
     assert [limits[name] for name in ("Max open files", "Max file size", "Max core file size")] == ["3", "0", "0"]
     assert "NoNewPrivs:\t1" in status
+    assert ("Seccomp:\t2" in status) == (syscall_filter() is not None)
     assert nice >= 10
 
 

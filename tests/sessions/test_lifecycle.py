@@ -15,7 +15,7 @@ from proxy.domain.errors import Unreachable, UpstreamError
 from proxy.domain.keys import renewal_key
 from proxy.domain.seal import Sealer
 from proxy.domain.ssrf import Origins
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.sessions.lifecycle import LiveSession, Sessions
 from proxy.sessions.sign_outs import SignOuts
 from proxy.settings import CloudreveSettings, GrantSettings, SignInSettings
@@ -40,11 +40,11 @@ class Desk:
         self._cloudreve = cloudreve
         self.clock = Clock(cloudreve.now)
         settings = CloudreveSettings(url=cloudreve.own_url)
-        upstream = Cloudreve(outside, self.clock, Origins(settings.url), Metrics(), settings, GrantSettings())
+        upstream = Cloudreve(outside, self.clock, Origins(settings.url), Observer(), settings, GrantSettings())
         self.shared_values = SharedValues(None, cloudreve.now)
         self.singleflight = Singleflight[str](100)
         self.sign_outs = SignOuts((), self.clock)
-        oauth = OAuth(upstream, Metrics(), SignInSettings())
+        oauth = OAuth(upstream, Observer(), SignInSettings())
         self.sessions = Sessions(
             Sealer([key]),
             oauth,

@@ -123,6 +123,7 @@ def test_secrets_lie_beside_the_file_where_nothing_else_is_said(config: Path, mo
     [
         (b"GIF89a" + b" " * 1024 * 1024, "embed.fallback", "larger than 1048576 bytes"),
         (b"<svg/>", "embed.fallback", "no picture"),
+        (b"no certificate", "cloudreve.ca_file", "no certificates in PEM"),
         (b" \n", "secret_file", "secret is empty"),
         (b"\xff\xfe", "secret_file", "no UTF-8"),
         (b"x" * 70_000, "secret_file", "larger than 65536 bytes"),
@@ -131,7 +132,12 @@ def test_secrets_lie_beside_the_file_where_nothing_else_is_said(config: Path, mo
 def test_a_file_that_does_not_hold_what_it_is_named_for(body: bytes, key: str, words: str, config: Path) -> None:
     """It is told at the start, not to the first visitor."""
     (config.parent / "file").write_bytes(body)
-    text = f'[[publish]]\n{ENTRY}secret_file = "file"' if key == "secret_file" else '[embed]\nfallback = "file"'
+    texts = {
+        "cloudreve.ca_file": 'ca_file = "file"',
+        "embed.fallback": '[embed]\nfallback = "file"',
+        "secret_file": f'[[publish]]\n{ENTRY}secret_file = "file"',
+    }
+    text = texts[key]
     config.write_text(SITE + text, encoding="utf-8")
     problem = told(config)
     assert key in problem

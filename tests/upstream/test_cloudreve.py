@@ -11,7 +11,7 @@ import pytest
 
 from proxy.domain.errors import ProxyError, TooSlow, Unreachable, UpstreamError
 from proxy.domain.file_uri import parse
-from proxy.domain.keys import grant_key, ticket_digest
+from proxy.domain.keys import fields_digest, grant_key
 from proxy.domain.model import (
     Credentials,
     FileUri,
@@ -22,8 +22,9 @@ from proxy.domain.model import (
     Refusal,
     RefusalKind,
 )
+from proxy.domain.request_fields import TICKET
 from proxy.domain.ssrf import Origins
-from proxy.observe.metrics import Metrics
+from proxy.observe.span import Observer
 from proxy.settings import CloudreveSettings, GrantSettings
 from proxy.standin.faults import error_page, json_body
 from proxy.standin.standin import StandIn
@@ -52,7 +53,7 @@ async def cloudreve(site: StandIn, clock: Clock) -> AsyncIterator[Cloudreve]:
     """Make the calls."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         settings = CloudreveSettings.model_validate({"url": site.own_url})
-        yield Cloudreve(session, clock, Origins(site.own_url), Metrics(), settings, GrantSettings())
+        yield Cloudreve(session, clock, Origins(site.own_url), Observer(), settings, GrantSettings())
 
 
 def shared(site: StandIn, name: str = "one.png") -> FileUri:
@@ -101,7 +102,7 @@ async def test_generating_is_neither(site: StandIn, cloudreve: Cloudreve, code: 
 async def test_credentials_are_sent_as_they_came_and_to_the_api_alone(site: StandIn, cloudreve: Cloudreve) -> None:
     """Token and ticket with a resolve, the token with a whoami, none with a ping."""
     token = site.token()
-    await cloudreve.resolve(ONE, Credentials(token, "a-ticket"))
+    await cloudreve.resolve(ONE, Credentials(token, ((TICKET, "a-ticket"),)))
     assert await cloudreve.whoami(token) == site.library.alice.id
     await cloudreve.ping()
     resolve, whoami, ping = (site.calls.of(verb)[0].headers for verb in ("resolve", "whoami", "ping"))
@@ -133,7 +134,7 @@ async def test_a_front_end_that_answers_for_cloudreve_says_that_it_is_away(
 async def test_all_that_goes_upstream_is_in_the_grants_key_or_constant(site: StandIn, cloudreve: Cloudreve) -> None:
     """A value that could change Cloudreve's answer and is not in the key would be a grant for the wrong visitor."""
     token = site.token()
-    await cloudreve.resolve(ONE, Credentials(token, ticket="bought", cookie="sealed"))
+    await cloudreve.resolve(ONE, Credentials(token, ((TICKET, "bought"),), cookie="sealed"))
     await cloudreve.whoami(token)
     resolve, whoami = site.calls.of("resolve")[0], site.calls.of("whoami")[0]
     constant = {"accept": "application/json", "accept-encoding": "identity"}
@@ -147,7 +148,7 @@ async def test_all_that_goes_upstream_is_in_the_grants_key_or_constant(site: Sta
         grant_key(alice, ONE),
         grant_key(replace(alice, subject="bob"), ONE),
         grant_key(replace(alice, client="app", scopes=("Files.Read",)), ONE),
-        grant_key(replace(alice, ticket=ticket_digest("bought")), ONE),
+        grant_key(replace(alice, fields=fields_digest(((TICKET, "bought"),))), ONE),
         grant_key(alice, shared(site)),
     }
     assert len(keys) == 5

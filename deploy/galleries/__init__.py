@@ -1,0 +1,1 @@
+"""Measures galleries of photographs: what they weigh, how they look, and when a first visit is complete."""

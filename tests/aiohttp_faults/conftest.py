@@ -1,0 +1,74 @@
+"""What shows aiohttp's faults: its own server and client, and a server that says what it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import uvloop
+from aiohttp import web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run every test on both loops."""
+    return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def forget_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Leave out that aiohttp logs each broken request as an error."""
+    caplog.set_level("CRITICAL", logger="aiohttp.server")
+
+
+class Stage:
+    """Starts servers, and ends them with the test."""
+
+    @asynccontextmanager
+    async def serving(self, handler: Handler) -> AsyncIterator[int]:
+        """Run aiohttp's own server, and give its port."""
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handler)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            yield int(runner.addresses[0][1])
+        finally:
+            await runner.cleanup()
+
+    @asynccontextmanager
+    async def calling(self, handler: Handler, said: bytes) -> AsyncIterator[Connection]:
+        """Run aiohttp's own server, send it something in one segment, and give the connection."""
+        async with self.serving(handler) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(said)
+            try:
+                yield reader, writer
+            finally:
+                writer.close()
+                with suppress(ConnectionError):
+                    await writer.wait_closed()
+
+    async def told(self, handler: Handler, said: bytes) -> bytes:
+        """Send something in one segment, and read until the connection ends."""
+        async with self.calling(handler, said) as (reader, _), asyncio.timeout(5):
+            return await reader.read()
+
+    @asynccontextmanager
+    async def talking(self, talk: Talk) -> AsyncIterator[str]:
+        """Run a server of bare bytes, and give its address."""
+        async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            server.close()
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Give the means to start servers."""
+    return Stage()

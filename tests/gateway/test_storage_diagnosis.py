@@ -1,0 +1,154 @@
+"""Log and doctor say which storage failed, how, and what helps; never its signed URL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from proxy import gateway
+from proxy.doctor.examination import examine
+from proxy.standin.faults import Exchange, Fault
+from proxy.standin.standin import StandIn
+from tests.harness.certificates import certify, tls
+from tests.harness.gateways import House, in_share, settings_for
+from tests.harness.redis_server import free_port
+from tests.harness.relay import Relay
+
+SECRETS = ("X-Amz", "Signature=", "/bucket/")
+"""What stands in signed URLs of the stand-in's storage."""
+
+
+class Denies(Fault):
+    """S3's error, as XML under its status."""
+
+    def __init__(self, status: int, code: str, message: str = "") -> None:
+        self.status = status
+        self.text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+
+    async def play(self, exchange: Exchange) -> web.StreamResponse:  # noqa: ARG002 - nothing proper is left of it
+        """Answer."""
+        return web.Response(status=self.status, text=self.text, content_type="application/xml")
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no storage that is late."""
+    monkeypatch.setattr(gateway, "STORED_AFTER_S", (0.0,))
+
+
+@pytest.fixture
+async def secure(cloudreve: StandIn, tmp_path: Path) -> AsyncIterator[Path]:
+    """Let the storage speak TLS with a certificate of an own CA; give that CA's file."""
+    ca_file = certify(tmp_path, "127.0.0.1")
+    async with Relay(int(cloudreve.foreign_url.rpartition(":")[2]), tls(ca_file)) as relay:
+        cloudreve.foreign, cloudreve.foreign_origin = True, f"https://127.0.0.1:{relay.port}"
+        yield ca_file
+
+
+def storage(cloudreve: StandIn) -> str:
+    """Name the storage's host."""
+    return (cloudreve.foreign_origin or cloudreve.foreign_url).partition("//")[2]
+
+
+async def asked(cloudreve: StandIn, house: House, narrated: list[Any], **settings: object) -> tuple[int, Any]:
+    """Ask a new gateway for a picture; give the status, and the warning if there is one."""
+    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"], **settings})
+    reply = await front.ask(in_share(cloudreve))
+    assert not [secret for secret in SECRETS if secret in str(narrated)]
+    return reply.status, next((line for line in narrated if line["event"] == "request failed"), None)
+
+
+async def checked(cloudreve: StandIn, **settings: object) -> str:
+    """Give what the doctor says of a fetch."""
+    configured = settings_for(cloudreve.own_url, cloudreve={"image_hosts": ["127.0.0.1"], **settings})
+    findings = await examine(configured, in_share(cloudreve))
+    told = next(finding.text for finding in findings if finding.subject == "fetch")
+    assert not [secret for secret in SECRETS if secret in told]
+    return told
+
+
+@pytest.mark.usefixtures("secure")
+async def test_an_untrusted_certificate_is_told(cloudreve: StandIn, house: House, narrated: list[Any]) -> None:
+    """It is no closed port; the setting that helps is named."""
+    status, warning = await asked(cloudreve, house, narrated)
+    assert (status, warning["category"], warning["storage"]) == (503, "untrusted_certificate", storage(cloudreve))
+    assert "certificate" in warning["reason"]
+    assert "cloudreve.ca_file" in warning["advice"]
+    told = await checked(cloudreve)
+    assert "certificate" in told
+    assert f"{storage(cloudreve)}. " in told
+    assert "cloudreve.ca_file" in told
+
+
+async def test_a_closed_port_is_told(cloudreve: StandIn, house: House, narrated: list[Any]) -> None:
+    """It is no certificate."""
+    cloudreve.foreign, cloudreve.foreign_origin = True, f"http://127.0.0.1:{free_port()}"
+    status, warning = await asked(cloudreve, house, narrated)
+    assert (status, warning["category"], warning["storage"]) == (503, "unreachable", storage(cloudreve))
+    assert "connection" in warning["reason"]
+    assert "certificate" not in await checked(cloudreve)
+
+
+async def test_plain_http_in_place_of_tls_is_told(cloudreve: StandIn, house: House, narrated: list[Any]) -> None:
+    """It is neither of these."""
+    cloudreve.foreign, cloudreve.foreign_origin = True, cloudreve.foreign_url.replace("http:", "https:")
+    status, warning = await asked(cloudreve, house, narrated)
+    assert (status, warning["category"]) == (503, "unreachable")
+    assert "TLS" in warning["reason"]
+
+
+async def test_a_certificate_of_an_own_ca_is_trusted(
+    cloudreve: StandIn, house: House, narrated: list[Any], secure: Path
+) -> None:
+    """With cloudreve.ca_file, by the gateway and by the doctor."""
+    assert await asked(cloudreve, house, narrated, ca_file=str(secure)) == (200, None)
+    assert "image/png" in await checked(cloudreve, ca_file=str(secure))
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "advice"),
+    [
+        (Denies(403, "SignatureDoesNotMatch"), 503, "storage policy"),
+        (Denies(403, "RequestTimeTooSkewed"), 503, "NTP"),
+        (Denies(403, "AccessDenied", "Request has expired"), 503, "NTP"),
+        (Denies(403, "AccessDenied"), 503, "read the objects"),
+        (Denies(404, "NoSuchKey"), 503, "bucket"),
+        (Denies(503, "SlowDown"), 503, "limit"),
+        (Denies(500, "InternalError"), 503, ""),
+    ],
+    ids=lambda value: f"{value.status} {value.text[45:60]}" if isinstance(value, Denies) else None,
+)
+async def test_storages_status_and_code_are_told(
+    cloudreve: StandIn, house: House, narrated: list[Any], fault: Denies, status: int, advice: str
+) -> None:
+    """With its host and what helps."""
+    cloudreve.foreign = True
+    cloudreve.fail("fetch", fault)
+    code = fault.text.partition("<Code>")[2].partition("<")[0]
+    answered, warning = await asked(cloudreve, house, narrated)
+    assert (answered, warning["storage"]) == (status, f"{storage(cloudreve)} {fault.status} {code}")
+    assert advice in warning["advice"]
+    told = await checked(cloudreve)
+    assert f"{storage(cloudreve)} {fault.status} {code}." in told
+    assert advice in told
+
+
+async def test_what_is_remembered_of_a_storage_says_as_much(
+    cloudreve: StandIn, house: House, narrated: list[Any]
+) -> None:
+    """Each warning names the storage, also of a request for which it was not asked."""
+    cloudreve.foreign = True
+    cloudreve.fail("fetch", Denies(404, "NoSuchKey"))
+    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"]})
+    replies = [await front.ask(in_share(cloudreve)) for _ in range(3)]
+    assert {reply.problem["detail"] for reply in replies} == {
+        "The picture is granted, but its storage does not give it (yet)."
+    }
+    assert all(storage(cloudreve) not in reply.body.decode() for reply in replies), "visitors need not know the host"
+    fetches = cloudreve.calls.count("fetch")
+    assert (await front.ask(in_share(cloudreve))).status == 503
+    assert cloudreve.calls.count("fetch") == fetches
