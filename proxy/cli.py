@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proxy import __version__
 from proxy.setup import commands
+from proxy.version import full_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -26,7 +26,6 @@ BAD_CONFIGURATION = 2
 """Exit code: the configuration or the command line cannot be used."""
 
 _STDERR = 2
-_COMMIT = Path(__file__).with_name("commit.txt")
 
 Config = Annotated[
     Path | None,
@@ -67,16 +66,8 @@ def _occupy_standard_streams() -> None:
 
 def _show_version(is_wanted: bool) -> None:
     if is_wanted:
-        typer.echo(f"thumb-proxy {__version__}{_commit()}")
+        typer.echo(f"thumb-proxy {full_version()}")
         raise typer.Exit
-
-
-def _commit() -> str:
-    """Name the commit that `deploy/build` has built; nothing in a work tree."""
-    try:
-        return f" ({_COMMIT.read_text(encoding='ascii').strip()})"
-    except OSError:
-        return ""
 
 
 @_cli.callback(epilog="Exit codes: 0 all is well, 1 problems were found, 2 the configuration cannot be used.")

@@ -64,6 +64,11 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         """How many entries there are."""
         return len(self._slots)
 
+    @property
+    def evictions(self) -> int:
+        """How many entries were given up for others."""
+        return self._slots.evictions
+
     def lookup(self, key: str) -> Entry | None:
         """Give the entry, which becomes the most recently used one, or None."""
         slot = self._slots.get(key)
@@ -82,6 +87,10 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
             self.forget(key)
         else:
             self._slots.put(key, _Slot(entry, ttl_s, size_bytes), client)
+
+    def touch(self) -> None:
+        """Have everybody look again who relies on the version: what an entry rests on may have changed."""
+        self.version += 1
 
     def forget(self, key: str) -> bool:
         """Drop an entry; tell whether there was a live one."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import aiohttp
@@ -25,9 +26,13 @@ from proxy.domain.model import Grant, NoVariant, Picture, Refusal
 from proxy.domain.response_fields import Fields
 from proxy.domain.seal import Sealer
 from proxy.domain.value_seal import ValueSeal
-from proxy.grants.invalidation import Changes
+from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.change_log import ChangeLog
 from proxy.grants.lookup import Grants
+from proxy.grants.redis_log import RedisLog
 from proxy.grants.resolve import Resolver
+from proxy.grants.share_owners import ShareOwners
+from proxy.grants.terms import Terms
 from proxy.http.health import Health
 from proxy.identity.accounts import Account, Accounts
 from proxy.identity.identify import Identifier
@@ -53,8 +58,9 @@ from proxy.upstream.images import Images
 from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
 from proxy.upstream.trust import trust
-from proxy.wiring.disk import open_disk, share_work
+from proxy.wiring.disk import file_log, open_disk, share_work
 from proxy.wiring.first_contact import try_out
+from proxy.wiring.redis_usage import watched_usage
 
 T = TypeVar("T")
 
@@ -79,18 +85,18 @@ class Parts:
     leaving: Countdown
     """What is left of `server.shutdown_s`."""
 
-    async def sign_outs(self, redis: RedisTier | None) -> SignOuts:
+    async def sign_outs(self, tiers: Tiers) -> SignOuts:
         """Make the list of sessions that have ended, shared and kept wherever there is a place for it."""
         stores: list[Store] = []
-        if redis is not None:
-            stores.append(RedisStore(redis, self.settings.redis.pause_s + SETTLE_S))
+        if tiers.redis is not None:
+            stores.append(RedisStore(tiers.redis, self.settings.redis.pause_s + SETTLE_S))
         if self.settings.session.state_path is not None:
             stores.append(FileStore(self.settings.session.state_path))
         if not stores and self.settings.seal.keys:
             _log.warning(
                 "no redis.url, session.state_path or disk.path: a restart forgets sign-outs that its cookies outlive"
             )
-        sign_outs = SignOuts(stores, self.clock)
+        sign_outs = SignOuts(stores, self.clock, tiers.memory.touch)
         await self.background(sign_outs.follow())
         return sign_outs
 
@@ -112,7 +118,7 @@ class Parts:
         secret = self.settings.cloudreve.secret_key
         secret_key = secret.get_secret_value().encode() if secret else None
         singleflight = await self.singleflight(Singleflight[str | None]())
-        whoami = Whoami(cloudreve, self.clock, self.metrics, singleflight, self.fair_queue(WHOAMI_CALLS))
+        whoami = Whoami(cloudreve, self.clock, self.metrics, singleflight, self.fair_queue("whoami", WHOAMI_CALLS))
         return Identifier(whoami, self.clock, self.settings.identity, secret_key, sessions, accounts)
 
     async def accounts(self, oauth: OAuth) -> Accounts:
@@ -127,31 +133,28 @@ class Parts:
             self.health.troubles = lambda: [f"publish {number + 1} fails: no token" for number in accounts.failing]
         return accounts
 
-    async def changes(self, shared_values: SharedValues) -> Changes:
-        """Make who knows when users have changed files, for as long as a grant of before may be kept."""
-        grants = self.settings.grants
-        singleflight = await self.singleflight(Singleflight[None]())  # each belongs to a request under way
-        return Changes(shared_values, self.clock, singleflight, grants.max_ttl_s + grants.stale_if_error_s)
-
     async def grants(
         self,
         cloudreve: Cloudreve,
         tiers: Tiers,
         distributed: MaybeDistributed,
-        changes: Changes | None,
+        feed: ChangeFeed,
+        owners: ShareOwners,
     ) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
-        limit = self.fair_queue(settings.cloudreve.max_resolves, SLOW)
-        resolver = Resolver(cloudreve, distributed, limit, settings.server.deadline_s)
+        limit = self.fair_queue("resolve", settings.cloudreve.max_resolves, SLOW)
+        deadline_s, changes = settings.server.deadline_s, feed.invalidations
+        resolver = Resolver(cloudreve, distributed, limit, deadline_s, stamp=lambda: changes.stamp)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
         singleflight = await self.singleflight(Singleflight[Grant | Refusal](), self.leaving)
-        return Grants(tiers, resolver, self.clock, self.metrics, singleflight, distributed, changes, settings)
+        terms = Terms(self.clock, settings)
+        return Grants(tiers, resolver, terms, self.metrics, singleflight, distributed, feed, owners)
 
     async def pictures(self, images: Images, tiers: Tiers, distributed: MaybeDistributed) -> Pictures:
         """Make who looks pictures up, or fetches them."""
         settings = self.settings
-        limit = self.fair_queue(settings.cloudreve.max_fetches, SLOW)
+        limit = self.fair_queue("fetch", settings.cloudreve.max_fetches, SLOW)
         singleflight = await self.singleflight(Singleflight[None]())
         pictures = settings.pictures
         revalidation = Revalidation(pictures.recheck_s, pictures.stale_if_error_s, self.clock.timer)
@@ -160,7 +163,7 @@ class Parts:
     def encoders(self) -> Encoders:
         """Make the encoder processes."""
         settings = self.settings.pictures
-        encoders = Encoders(self.fair_queue(settings.encoders), settings, self.observer)
+        encoders = Encoders(self.fair_queue("encode", settings.encoders), settings, self.observer)
         self.stack.push_async_callback(encoders.aclose)
         return encoders
 
@@ -169,25 +172,30 @@ class Parts:
         singleflight = await self.singleflight(Singleflight[Picture | NoVariant](self.settings.cloudreve.max_waiting))
         return Variants(tiers, encoders, singleflight, distributed, self.metrics, self.settings.pictures)
 
-    async def tiers(self) -> tuple[Tiers, MaybeDistributed, SharedValues]:
+    async def tiers(self) -> tuple[Tiers, MaybeDistributed, SharedValues, ChangeLog | None]:
         """Build what is kept, and the singleflight of all replicas of one Redis, or of all processes of one disk."""
         settings = self.settings
         memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
         self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
+        self.metrics.watch("memory_max_bytes", "memory.max_bytes", lambda: float(settings.memory.max_bytes))
+        about = "Entries that the memory tier gave up for others"
+        self.metrics.watch_total("memory_evictions", about, lambda: float(memory.evictions))
         disk = await open_disk(settings, self.clock, self.metrics, self.stack)
         if settings.redis.url is None:
             work = share_work(settings, disk, self.stack)
-            return Tiers(memory, None, disk), work, SharedValues(None, self.clock.now, disk)
+            return Tiers(memory, None, disk), work, SharedValues(None, self.clock.now, disk), file_log(settings)
         seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
         redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble, seal=seal)
         self.stack.push_async_callback(redis.aclose)
         self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
         await try_out(redis)
+        await self.background(watched_usage(redis, self.metrics).follow())
         pubsub = PubSubChannel(redis.lines, redis.namespace)
         await self.background(pubsub.listen())
         leases, patience_s = Leases(redis.lines, pubsub, settings.redis.namespace), settings.server.deadline_s / 4
         distributed = DistributedSingleflight(leases, pubsub, redis.build_key, seal, patience_s)
-        return Tiers(memory, redis, disk), distributed, SharedValues(redis, self.clock.now, disk)
+        shared_values = SharedValues(redis, self.clock.now, disk)
+        return Tiers(memory, redis, disk), distributed, shared_values, RedisLog(redis, pubsub)
 
     async def site_cors(self, way: UpstreamClient) -> SiteCors:
         """Make who asks Cloudreve which scripts it allows."""
@@ -208,10 +216,12 @@ class Parts:
             )
         )
 
-    def fair_queue(self, slots: int, slow: int = 0) -> FairQueue:
+    def fair_queue(self, name: str, slots: int, slow: int = 0) -> FairQueue:
         """Make a fair queue: of its places one client has a quarter at most, and less while others want some."""
         places = self.settings.cloudreve.max_waiting
-        return FairQueue(slots, max(places // 4, 1), places, slow * slots)
+        queue = FairQueue(slots, max(places // 4, 1), places, slow * slots, partial(self.metrics.waited, name))
+        self.metrics.watch_queue(name, lambda: float(queue.waiting))
+        return queue
 
     async def singleflight(self, singleflight: Singleflight[T], patience: Countdown | None = None) -> Singleflight[T]:
         """Have loads ended at the end."""

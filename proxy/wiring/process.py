@@ -13,6 +13,8 @@ from socket import socket
 import structlog
 from aiohttp import web
 
+from proxy import __version__
+from proxy.admin.reporter import Reporter
 from proxy.coalesce.deadline import Countdown
 from proxy.domain.seal import Sealer
 from proxy.domain.sniff import SNIFF_BYTES, media_type
@@ -21,7 +23,6 @@ from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Keys
 from proxy.gateway import Gateway
 from proxy.grants.authorise import Authoriser
-from proxy.grants.invalidation import Changes
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Applications
 from proxy.http.connection_limits import ConnectionLimits
@@ -37,8 +38,9 @@ from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import SealedUrls
 from proxy.http.thumb import Thumbs
-from proxy.identity.identify import Identifier
+from proxy.observe.failures import Failures
 from proxy.observe.metrics import Metrics
+from proxy.passthrough.changes import Changes
 from proxy.passthrough.client import UpstreamClient, passage
 from proxy.passthrough.routes import Passthrough
 from proxy.pictures.respond import Answers
@@ -50,10 +52,12 @@ from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
+from proxy.version import commit
+from proxy.wiring.changes import change_feed, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.first_contact import greet
 from proxy.wiring.infos import info_search, infos
-from proxy.wiring.observation import observer, request_log
+from proxy.wiring.observation import failures, observer, request_log, status_routes
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
 from proxy.wiring.stop_signals import stopped_by
@@ -71,6 +75,7 @@ class Running:
     health: Health
     metrics: Metrics
     hits: FastPath
+    reporter: Reporter
 
     async def drain(self, seconds: float) -> None:
         """Take requests a while longer, but say to everybody who listens that they should go elsewhere."""
@@ -104,20 +109,25 @@ async def running(
     settings = with_sign_outs_kept(settings)
     async with AsyncExitStack() as stack:
         leaving = Countdown(settings.server.shutdown_s)
-        metrics = Metrics()
-        parts = Parts(settings, clock or Clock(), metrics, observer(settings, metrics), Health(), stack, leaving)
+        metrics, health, failed = Metrics(), Health(), failures(stack)
+        metrics.build(__version__, commit())
+        parts = Parts(settings, clock or Clock(), metrics, observer(settings, metrics), health, stack, leaving)
         parts.metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
-        composer = _Composer(parts)
+        reporter = Reporter(metrics, failed, health)
+        await parts.background(reporter.follow())
+        composer = _Composer(parts, failed)
         site, hits = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         servers = await Servers.tried(settings, stack)
-        admin_port = await servers.admin(site.admin_application()) if sockets is None else 0
+        admin_port = (
+            await servers.admin(site.admin_application(status_routes(settings, reporter))) if sockets is None else 0
+        )
         connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
         await parts.background(connection_limits.watch())
         port = await servers.visitors(site.application(), hits, connection_limits, sockets)
         parts.health.is_ready = True
         try:
-            yield Running(port, admin_port, parts.health, parts.metrics, hits)
+            yield Running(port, admin_port, health, metrics, hits, reporter)
         finally:
             parts.health.is_ready = False
             leaving.begin()
@@ -128,6 +138,7 @@ class _Composer:
     """Puts the web side onto the parts."""
 
     parts: Parts
+    failures: Failures
 
     async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath]:
         """Build everything."""
@@ -140,35 +151,39 @@ class _Composer:
         )
         await greet(cloudreve)
         await self.parts.background(cloudreve.breaker.watch())
-        tiers, distributed, shared_values = await self.parts.tiers()
-        changes = await self.parts.changes(shared_values) if settings.server.passthrough else None
-        grants = await self.parts.grants(cloudreve, tiers, distributed, changes)
+        breaker, about = cloudreve.breaker, "1 while Cloudreve answers, 0 in an outage"
+        self.parts.metrics.watch("cloudreve_up", about, lambda: float(not breaker.is_open))
+        tiers, distributed, shared_values, change_log = await self.parts.tiers()
+        sign_outs = await self.parts.sign_outs(tiers)
+        feed = await change_feed(self.parts, tiers, change_log, sign_outs)
+        owners = await share_owners(self.parts, cloudreve)
+        grants = await self.parts.grants(cloudreve, tiers, distributed, feed, owners)
         pictures = await self.parts.pictures(images, tiers, distributed)
         encoders = self.parts.encoders()
         answers = Answers(pictures, await self.parts.variants(tiers, encoders, distributed), self.parts.clock)
         known = await infos(self.parts, answers, tiers, encoders, distributed)
         negotiation = Negotiation(settings.pictures)
         sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.observer, settings.sign_in)
-        sign_outs = await self.parts.sign_outs(tiers.redis)
         sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         authoriser = Authoriser(grants, self.parts.clock.timer)
         gateway = Gateway(
             identifier, authoriser, grants, answers, known, self.parts.observer, settings.server.deadline_s
         )
-        sealed = SealedAccess(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
+        sealed = SealedAccess(sealer, tiers, answers, feed, self.parts.clock, self.parts.metrics, settings)
         request_origin = RequestOrigin(settings.server)
         cookies = SessionCookies(settings.session.cookie, request_origin)
         keys = Keys(request_origin, cookies, settings)
         hits = FastPath(
-            tiers, request_origin.trusts, sign_outs.has_ended, self.parts.clock, self.parts.metrics, settings, keys
+            tiers, request_origin.trusts, feed.invalidations, self.parts.clock, self.parts.metrics, settings, keys
         )
         rule = embedding(settings.embed, settings.session)
         embed = Embed(rule, request_origin)
         passthrough, site_cors = None, None
-        if changes is not None:
+        if settings.server.passthrough:
+            changes = Changes(feed, identifier, owners, shared_values, tiers, request_origin)
             way = await self.parts.stack.enter_async_context(passage(settings.cloudreve, self.parts.observer))
-            passthrough = self._passthrough(way, request_origin, cookies, identifier, changes, hits)
+            passthrough = self._passthrough(way, request_origin, cookies, changes)
             site_cors = await self.parts.site_cors(way)
         handle = passthrough.handle if passthrough else None
         cross_origin = CrossOrigin(
@@ -178,14 +193,14 @@ class _Composer:
         routes = [
             *Thumbs(gateway, cookies, request_origin, embed, negotiation, self.parts.observer, max_uri_bytes).routes(),
             *ThumbInfo(search, cookies, request_origin, embed, negotiation, max_uri_bytes).routes(),
-            *SessionApi(sessions, identifier, cookies, request_origin, hits, settings, handle).routes(),
+            *SessionApi(sessions, identifier, cookies, request_origin, settings, handle).routes(),
             *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, cookies, request_origin, settings).routes(),
             *SealedUrls(sealed, request_origin, embed, cross_origin, negotiation, self.parts.observer).routes(),
             *ThumbApi(gateway, sealed, request_origin, cross_origin, negotiation, max_uri_bytes).routes(),
             *more,
             *([] if passthrough else self._greeting(more)),
         ]
-        log = request_log(settings, identifier, cookies, request_origin, self.parts.stack)
+        log = request_log(settings, identifier, cookies, request_origin, self.failures)
         parts, fallback = self.parts, self._fallback()
         site = Applications(parts.metrics, parts.observer, log, parts.health, cookies, passthrough, fallback, routes)
         return site, hits
@@ -199,14 +214,12 @@ class _Composer:
         way: UpstreamClient,
         request_origin: RequestOrigin,
         cookies: SessionCookies,
-        identifier: Identifier,
         changes: Changes,
-        hits: FastPath,
     ) -> Passthrough:
         session = self.parts.settings.session
         if self.parts.settings.sign_in.client_id and not session.path.startswith("/api/"):
             _log.warning("session.path is outside /api/: the service worker of Cloudreve's page will answer for it")
-        return Passthrough(way, request_origin, identifier, changes, hits, cookies.names)
+        return Passthrough(way, request_origin, changes, cookies.names)
 
     def _fallback(self) -> Fallback | None:
         path = self.parts.settings.embed.fallback

@@ -8,8 +8,10 @@ from http import HTTPStatus
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from proxy.admin.routes import routes
+from proxy.admin.status import Page, Report, page
 from proxy.http.health import healthz, plain
-from proxy.workers.channel import Report
+from proxy.settings import Settings
 from proxy.workers.merged_metrics import merged
 
 Roll = Callable[[], Awaitable[Mapping[int, Report | None]]]
@@ -17,10 +19,11 @@ Roll = Callable[[], Awaitable[Mapping[int, Report | None]]]
 
 
 class AdminPort:
-    """Shows all workers' health and metrics."""
+    """Shows all workers' health, status and metrics."""
 
-    def __init__(self, roll: Roll) -> None:
+    def __init__(self, roll: Roll, settings: Settings) -> None:
         self._roll = roll
+        self._settings = settings
 
     def application(self) -> web.Application:
         """Make it."""
@@ -30,6 +33,7 @@ class AdminPort:
                 web.get("/metrics", self._show_metrics),
                 web.get("/healthz", healthz),
                 web.get("/readyz", self._readyz),
+                *routes(self._page),
             ]
         )
         return app
@@ -48,3 +52,6 @@ class AdminPort:
         reports = await self._roll()
         body = merged({number: report.metrics for number, report in reports.items() if report})
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _page(self) -> Page:
+        return page(self._settings, await self._roll())

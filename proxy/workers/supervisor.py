@@ -19,12 +19,13 @@ from aiohttp import web
 from msgspec.structs import replace
 from pydantic import SecretStr
 
+from proxy.admin.status import Report
 from proxy.http.server import Runner
 from proxy.settings import ServerSettings, Settings, TemporaryDisk, TemporarySeal
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.stop_signals import stopped_by
 from proxy.workers.admin_port import AdminPort
-from proxy.workers.channel import Channel, Report
+from proxy.workers.channel import Channel
 from proxy.workers.listen_socket import ListenSocket
 from proxy.workers.worker import work
 
@@ -159,7 +160,7 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         listen_socket = stack.enter_context(closing(ListenSocket(settings.server.host, settings.server.port)))
         workers = WorkerPool(_with_one_seal(_with_one_state(settings, stack)), listen_socket)
-        admin_port = await _listen(AdminPort(workers.roll), settings, stack)
+        admin_port = await _listen(AdminPort(workers.roll, settings), settings, stack)
         _log.info("serving", workers=settings.server.workers, port=listen_socket.port, admin_port=admin_port)
         keeping = asyncio.create_task(workers.keep())
         both: set[asyncio.Future[Any]] = {keeping, stopped}
