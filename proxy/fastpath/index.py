@@ -17,7 +17,6 @@ from math import inf
 from weakref import ref
 
 from aiohttp import web
-from cachetools import LRUCache
 
 from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
@@ -45,6 +44,7 @@ from proxy.fastpath.entry import (
     tail_of,
 )
 from proxy.fastpath.key import Key, Keys, PendingRequest
+from proxy.fastpath.recalls import Recalls
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.validity import Decision, is_valid
 from proxy.observe.metrics import Metrics
@@ -52,8 +52,6 @@ from proxy.observe.prerendered import refrain
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 
-RECALLED = 16_384
-"""So many pictures are known to have been recalled."""
 KINDS = 64
 """So many kinds of answers and of lines there are about."""
 
@@ -91,8 +89,7 @@ class FastPath:
         self._way = lru_cache(KINDS)(self._new_way)
         self._today = DateField(clock.ours)
         self._finished: dict[Key, FinishedAnswer] = {}
-        self._recalled: LRUCache[str, int] = LRUCache(RECALLED)
-        """The memory tier's version when a picture was last recalled, by its key."""
+        self._recalls = Recalls(tiers.memory)
         self._eviction: FairEviction[Key] = FairEviction(clock.timer)
         self._disk_hits = DiskHits(self._stands, self._memory, clock)
 
@@ -142,8 +139,8 @@ class FastPath:
     async def recall(self, known: FinishedAnswer) -> Recalled | None:
         """Bring the picture of such a request, or None when it has to go the long way."""
         started, key = time.perf_counter(), known.picture_key
-        is_again = key in self._recalled
-        ttl_s = self._ttl_s if self._comes_again(key) else 0.0
+        is_again = key in self._recalls
+        ttl_s = self._ttl_s if self._recalls.come_again(key) else 0.0
         found = await self._tiers.find(key, (Picture,), lambda _: ttl_s)
         if not self._stands(known, self._now()):
             return None
@@ -208,15 +205,6 @@ class FastPath:
             return True
         self._drop(known.key)
         return False
-
-    def _comes_again(self, key: str) -> bool:
-        """Tell whether a picture was recalled before, and memory has not been filled anew since.
-
-        Only such a picture comes back to memory, so that what is asked for seldom drives out nothing.
-        """
-        version, before = self._memory.version, self._recalled.get(key)
-        self._recalled[key] = version
-        return before is not None and version - before <= self._memory.count
 
     def _finished_by(self, asked: PendingRequest, given: Given, decision: Decision[Grant]) -> FinishedAnswer:
         answer, request, response, outcome = given

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from proxy.domain.host import HOST
-from proxy.domain.variant import Format
 from proxy.fastpath.head import FieldReader, Fields, Value
+from proxy.fastpath.meaning import API, BARE, FULL, UNUSUAL, Circumstances, Meaning, Meanings, Said
 from proxy.fastpath.recent_lines import RecentLines
 from proxy.http.api import PATH as API_PATH
 from proxy.http.embedding_rule import OWN_SITE, page_of
@@ -35,55 +34,9 @@ _VERSION = b" HTTP/1.1"
 _THUMB, _SEALED, _OF_API = b"/thumb", PREFIX.encode(), API_PATH.encode()
 _METHODS = (b"GET ", b"HEAD ")
 _BEGINNINGS = tuple(method + path for method in _METHODS for path in (_THUMB, _OF_API))
-_FULL, _BARE, _API = range(3)
-"""The places of what lines mean."""
 _OWN_SITE = frozenset(site.encode() for site in OWN_SITE)
 _WEB = (b"http://", b"https://")
 _SCHEME = b"bearer"
-
-
-class Circumstances(NamedTuple):
-    """What rules make of a request's fields, apart from its credentials."""
-
-    format: Format | None
-    """What `Accept` is negotiated to."""
-    page: str | None
-    """The origin of another site's page that asks."""
-    origin: str | None
-    """The asking script's `Origin`."""
-    own_origin: str
-    """The gateway's origin for comparing."""
-    base: str
-    """The origin with which URLs begin; empty where it is not known."""
-    cookie_name: str | None
-    """The name of the session's cookie; None where the request may not use it."""
-
-
-class Said(NamedTuple):
-    """All that counts of header lines."""
-
-    place: int
-    """Of which kind of target they are read for. Fields that do not count for it are left out."""
-    circumstances: Circumstances
-    exact: tuple[Value, ...]
-    """The fields that count as received."""
-    bearer: Value = None
-    cookie: str | None = None
-    """The session's cookie, sealed as received."""
-
-
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class Meaning:
-    """What header lines mean. Lines that mean the same have one and the same, so that it is compared at once."""
-
-    said: Said
-
-
-Meanings = tuple[Meaning | None, Meaning | None, Meaning | None]
-"""What lines mean to `/thumb`, to sealed URLs and to the API; None where the request has to go the long way."""
-
-
-_UNUSUAL: Meanings = (None, None, None)
 
 
 class Key(NamedTuple):
@@ -101,7 +54,7 @@ class Key(NamedTuple):
     @property
     def is_sealed(self) -> bool:
         """Tell whether it names a sealed URL, at which credentials do not count."""
-        return self.meaning.said.place == _BARE
+        return self.meaning.said.place == BARE
 
     @property
     def size_bytes(self) -> int:
@@ -174,16 +127,16 @@ class Keys:
         lines = self._reader.read(data)
         circumstances = self._circumstances(lines, is_trusted=is_trusted) if lines is not None else None
         if lines is None or circumstances is None:
-            return _UNUSUAL
+            return UNUSUAL
         authorization, cookies, *_ = lines.decisive
         cookie, name = None, circumstances.cookie_name
         if cookies is not None and name is not None:
             text = cookies.decode("utf-8", "surrogateescape")
             cookie = read_cookie((text,), name) if name in text else None
         bearer, is_own = _bearer(authorization), circumstances.origin in (None, circumstances.own_origin)
-        full = self._one(Said(_FULL, circumstances, lines.exact, bearer, cookie))
-        bare = self._one(Said(_BARE, circumstances, lines.exact))
-        return full, bare, self._one(Said(_API, circumstances, lines.exact, bearer)) if is_own else None
+        full = self._one(Said(FULL, circumstances, lines.exact, bearer, cookie))
+        bare = self._one(Said(BARE, circumstances, lines.exact))
+        return full, bare, self._one(Said(API, circumstances, lines.exact, bearer)) if is_own else None
 
     def _one(self, said: Said) -> Meaning:
         """Give the one meaning of all lines that say this."""
@@ -232,7 +185,7 @@ class Keys:
 def _place(line: bytes) -> int:
     """Tell for which kind of target header lines are to be read."""
     target = line[line.index(b" ") + 1 :]
-    return _BARE if target.startswith(_SEALED) else _API if target.startswith(_OF_API) else _FULL
+    return BARE if target.startswith(_SEALED) else API if target.startswith(_OF_API) else FULL
 
 
 def _text(value: Value) -> str | None:

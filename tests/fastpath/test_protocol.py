@@ -11,7 +11,7 @@ from aiohttp import web
 
 from proxy.fastpath.entry import FinishedAnswer, Wire
 from proxy.fastpath.index import FastPath
-from proxy.fastpath.key import Circumstances, Meaning, Said
+from proxy.fastpath.meaning import Circumstances, Meaning, Said
 from proxy.fastpath.protocol import FastPathProtocol, FastPathRunner
 from proxy.http.connection_limits import ConnectionLimits
 from proxy.observe.metrics import Metrics

@@ -14,7 +14,8 @@ from aiohttp import web
 
 from proxy.fastpath.entry import FinishedAnswer, Recalled, Wire
 from proxy.fastpath.index import FastPath
-from proxy.fastpath.key import Circumstances, Key, Meaning, PendingRequest, Said
+from proxy.fastpath.key import Key, PendingRequest
+from proxy.fastpath.meaning import Circumstances, Meaning, Said
 from proxy.fastpath.protocol import FastPathProtocol, FastPathRunner
 from proxy.http.connection import Connection
 from proxy.http.connection_limits import ConnectionLimits
