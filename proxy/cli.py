@@ -89,13 +89,15 @@ def serve(
     port: Annotated[int | None, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.")] = None,
     cloudreve_url: CloudreveUrl = None,
 ) -> None:
-    """Answer GET /thumb?uri=... for one Cloudreve, until SIGTERM or Ctrl-C."""
-    settings = _settings(config, {"server.host": host, "server.port": port, "cloudreve.url": cloudreve_url})
-    from proxy.wiring import process  # noqa: PLC0415 - see the module's docstring
-    from proxy.workers import supervisor  # noqa: PLC0415
+    """Answer GET /thumb?uri=... for one Cloudreve, until SIGTERM or Ctrl-C; SIGHUP takes a changed configuration."""
+    overrides: dict[str, object] = {"server.host": host, "server.port": port, "cloudreve.url": cloudreve_url}
+    settings = _settings(config, overrides)
+    from proxy.settings.sources import load  # noqa: PLC0415 - see the module's docstring
+    from proxy.workers import single, supervisor  # noqa: PLC0415
+    from proxy.workers.reload import Reload  # noqa: PLC0415
 
-    serving = process.serve if settings.server.workers == 1 else supervisor.serve
-    _run(lambda: serving(settings), settings.log)
+    serving = single.serve if settings.server.workers == 1 else supervisor.serve
+    _run(lambda: serving(settings, Reload(lambda: load(config, overrides), settings)), settings.log)
 
 
 @_cli.command()
@@ -160,6 +162,28 @@ def settings() -> None:
     from proxy.setup.shipped import shipped  # noqa: PLC0415 - see the module's docstring
 
     typer.echo(shipped("default.toml"), nl=False)
+
+
+@_cli.command()
+def purge(
+    uri: Annotated[str | None, typer.Argument(metavar="[URI]", help="A file, with its owner's or share's id.")] = None,
+    prefix: Annotated[str | None, typer.Option(metavar="URI", help="A folder and all that is in it.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="A user's files and grants.")] = None,
+    share: Annotated[str | None, typer.Option(metavar="ID", help="All that is in a share.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    config: Config = None,
+) -> None:
+    """End what visitors were granted, at every process and in every tier, and drop what was kept of it.
+
+    Asks the gateway that runs with this configuration, on its admin port. Exits with 0 when all processes were told.
+    """
+    settings = _settings(config, {})
+    from proxy.setup.purge_order import give  # noqa: PLC0415 - see the module's docstring
+
+    order = {"uri": uri, "prefix": prefix, "user": user, "share": share, "all": everything or None}
+    is_done, answer = give(settings.admin, {name: value for name, value in order.items() if value is not None})
+    typer.echo(answer, err=not is_done)
+    raise typer.Exit(0 if is_done else PROBLEMS)
 
 
 def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:

@@ -3,14 +3,14 @@
 Everything in a request that its answer depends on is in its `Key`, so that equal keys have equal answers, whichever
 browsers ask. What can change meanwhile is looked at on every hit: neither the grant nor the belief in the token may
 have ended, no renewal may be due, no other grant may have come, and the bytes must be those that were shown, from the
-memory tier or, a little later, from Redis. As long as the memory tier's version stays the
-same it need not be asked; it is each second, which also keeps what is hot from being driven out.
+memory tier or, a little later, from Redis. As long as the memory tier's version stays the same it need not be asked; it
+is each second, which also keeps what is hot from being driven out.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import lru_cache, partial
 from math import inf
@@ -24,6 +24,7 @@ from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
 from proxy.domain.model import Grant, Picture, Source
 from proxy.domain.response_fields import Handling
+from proxy.domain.tags import Tag
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.disk_hits import DiskHits
 from proxy.fastpath.entry import (
@@ -35,6 +36,7 @@ from proxy.fastpath.entry import (
     Provenances,
     Recalled,
     Wire,
+    bounded_until,
     caching,
     counting,
     fixed,
@@ -44,6 +46,7 @@ from proxy.fastpath.entry import (
     tail_of,
 )
 from proxy.fastpath.key import Key, Keys, PendingRequest
+from proxy.fastpath.meaning import Meaning
 from proxy.fastpath.recalls import Recalls
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.validity import Decision, is_valid
@@ -88,7 +91,7 @@ class FastPath:
         self._line = lru_cache(KINDS)(partial(refrain, "proxy.http", "request"))
         self._way = lru_cache(KINDS)(self._new_way)
         self._today = DateField(clock.ours)
-        self._finished: dict[Key, FinishedAnswer] = {}
+        self._finished: dict[tuple[bytes, Meaning | None], FinishedAnswer] = {}
         self._recalls = Recalls(tiers.memory)
         self._eviction: FairEviction[Key] = FairEviction(clock.timer)
         self._disk_hits = DiskHits(self._stands, self._memory, clock)
@@ -103,16 +106,12 @@ class FastPath:
         return PendingRequest(key, self._epoch, self._tiers.forgotten)
 
     def find(self, data: bytes, is_trusted: bool) -> FinishedAnswer | None:
-        """Give what is known of a request whose lines were read before; `known` finds the others.
-
-        A tuple is equal to the `Key` of the same values, and made in a fraction of the time.
-        """
+        """Give what is known of a request whose lines were read before; `known` finds the others."""
         line, _, lines = data.partition(b"\r\n")
         meanings = (self._proxied if is_trusted else self._direct).young.get(lines)
         if meanings is not None and len(data) <= self._longest_bytes:
             for meaning in meanings:
-                known: FinishedAnswer | None = self._finished.get((line, meaning))  # type: ignore[call-overload]
-                if known is not None:
+                if (known := self._finished.get((line, meaning))) is not None:  # made much faster than a Key
                     return known
         return None
 
@@ -129,9 +128,8 @@ class FastPath:
         if not is_sure and not self._renew(known):
             return None
         body = picture.body if known.has_body else b""
-        tally = known.tally
-        tally.count += 1
-        tally.sent_bytes += len(body)
+        known.tally.count += 1
+        known.tally.sent_bytes += len(body)
         if known.refrain is not None:
             known.refrain.at_once(now)
         return known.head, body
@@ -162,8 +160,16 @@ class FastPath:
     def forget(self) -> None:
         """Forget all, that of requests under way too: visitors are to go elsewhere."""
         self._epoch += 1
-        for key in list(self._finished):
-            self._drop(key)
+        for known in list(self._finished.values()):
+            self._drop(known.key)
+
+    def drop(self, tags: Collection[Tag]) -> list[str]:
+        """Forget the answers that rest on one of these tags; give their pictures' keys, empty for others' as well."""
+        ended = [known for known in self._finished.values() if not {*tags}.isdisjoint(known.decision.tags)]
+        for known in ended:
+            self._drop(known.key)
+        others = {known.decision.grant.picture for known in self._finished.values()}
+        return ["" if known.decision.grant.picture in others else known.picture_key for known in ended]
 
     def offer(self, asked: PendingRequest, request: web.Request, response: web.StreamResponse) -> None:
         """Remember an answer that has been given, if the next equal request may have it too."""
@@ -171,7 +177,9 @@ class FastPath:
         if given is None or asked.epoch != self._epoch:
             return
         answer = given.answer
-        until = min(answer.found.decision.valid_until, renew_at(answer.found.grant, self._renew_s))
+        until = min(
+            answer.found.decision.valid_until, renew_at(answer.found.grant, self._renew_s), bounded_until(answer)
+        )
         decision = replace(answer.found.decision, valid_until=until, session=answer.session)
         if is_valid(decision, self._now(), self._invalidations):
             self._keep(self._finished_by(asked, given, decision), answer.client)
@@ -179,15 +187,12 @@ class FastPath:
     def _renew(self, known: FinishedAnswer) -> bool:
         """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
         version, now, ours = self._memory.version, self._now(), self._ours()
-        if not self._stands(known, now):
+        picture = self._memory.lookup(known.picture_key) if known.shown is not None else NO_PICTURE
+        if not self._stands(known, now) or not isinstance(picture, Picture):
             return False
-        if known.shown is not None:
-            picture = self._memory.lookup(known.picture_key)
-            if not isinstance(picture, Picture):
-                return False
-            if not known.show(picture):
-                self._drop(known.key)
-                return False
+        if known.shown is not None and not known.show(picture):
+            self._drop(known.key)
+            return False
         self._eviction.touch(known.key)
         known.version = version
         known.sure_from, known.sure_until = ours, min(int(ours) + 1.0, ours + known.decision.valid_until - now)
@@ -208,7 +213,7 @@ class FastPath:
 
     def _finished_by(self, asked: PendingRequest, given: Given, decision: Decision[Grant]) -> FinishedAnswer:
         answer, request, response, outcome = given
-        shown, said = answer.shown, caching(response)
+        shown, said = answer.shown, caching(response, answer.handling)
         provenances = Provenances(*(self._way(outcome, said, found_in(x, answer.handling)) for x in TIERS))
         told = {"method": request.method, "route": route_of(request), "status": response.status, "outcome": outcome}
         return FinishedAnswer(

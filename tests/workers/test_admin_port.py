@@ -22,7 +22,10 @@ async def ask(reports: Mapping[int, Report | None], path: str) -> tuple[int, str
     async def roll() -> Mapping[int, Report | None]:
         return reports
 
-    async with TestClient(TestServer(AdminPort(roll, SETTINGS).application())) as client, client.get(path) as response:
+    async with (
+        TestClient(TestServer(AdminPort(roll, lambda: SETTINGS).application())) as client,
+        client.get(path) as response,
+    ):
         return response.status, await response.text()
 
 
