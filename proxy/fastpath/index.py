@@ -244,7 +244,6 @@ class FastPath:
             self._drop(self._eviction.victim(client))
 
     def _drop(self, key: Key) -> None:
-        known = self._finished.pop(key, None)
-        if known is not None:
+        if (known := self._finished.pop(key, None)) is not None:
             known.sure_until = known.stands_until = -inf  # connections may remember it
         self._eviction.discard(key)
