@@ -110,11 +110,12 @@ class Stage:
 
     def ask(self) -> Wire | None:
         """Ask for an answer at once."""
-        return self.hits.answer(self.key(RAW))
+        known = self.hits.known(self.key(RAW))
+        return self.hits.answer(known) if known is not None else None
 
     async def recall(self, raw: bytes = RAW) -> Wire | None:
         """Ask for an answer a little later."""
-        known = self.hits.knows(self.key(raw))
+        known = self.hits.known(self.key(raw))
         recalled = await self.hits.recall(known) if known is not None else None
         return self.hits.give(recalled) if recalled is not None else None
 
