@@ -12,8 +12,10 @@ from weakref import ref
 from aiohttp import web
 
 from proxy.cache.stored_picture import StoredPicture
-from proxy.domain.model import Grant, Picture, PictureHead, Source
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture, PictureHead
 from proxy.domain.response_fields import Handling, cache_status
+from proxy.domain.source import Source
 from proxy.fastpath.key import Key
 from proxy.grants.validity import Decision
 from proxy.http.outcome import outcome_of

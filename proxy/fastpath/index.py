@@ -22,8 +22,10 @@ from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
 from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
-from proxy.domain.model import Grant, Picture, Source
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture
 from proxy.domain.response_fields import Handling
+from proxy.domain.source import Source
 from proxy.domain.tags import Tag
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.disk_hits import DiskHits
