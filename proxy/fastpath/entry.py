@@ -27,6 +27,8 @@ from proxy.pictures.answer import Answer
 Wire: TypeAlias = tuple[bytes, bytes | memoryview]
 """Head and body."""
 
+KINDS = 64
+"""So many kinds of answers and of lines there are about."""
 _OBJECT_BYTES = 1500
 """What one takes beside its texts: itself, the grant that no tier may hold any more, its place in a table. Measured on
 CPython 3.11 (`tests/fastpath/test_index.py` measures again)."""

@@ -30,6 +30,7 @@ from proxy.domain.tags import Tag
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.disk_hits import DiskHits
 from proxy.fastpath.entry import (
+    KINDS,
     NO_PICTURE,
     TIERS,
     FinishedAnswer,
@@ -56,9 +57,6 @@ from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
-
-KINDS = 64
-"""So many kinds of answers and of lines there are about."""
 
 
 class FastPath:
