@@ -164,6 +164,28 @@ def settings() -> None:
     typer.echo(shipped("default.toml"), nl=False)
 
 
+@_cli.command()
+def purge(
+    uri: Annotated[str | None, typer.Argument(metavar="[URI]", help="A file, with its owner's or share's id.")] = None,
+    prefix: Annotated[str | None, typer.Option(metavar="URI", help="A folder and all that is in it.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="A user's files and grants.")] = None,
+    share: Annotated[str | None, typer.Option(metavar="ID", help="All that is in a share.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    config: Config = None,
+) -> None:
+    """End what visitors were granted, at every process and in every tier, and drop what was kept of it.
+
+    Asks the gateway that runs with this configuration, on its admin port. Exits with 0 when all processes were told.
+    """
+    settings = _settings(config, {})
+    from proxy.setup.purge_order import give  # noqa: PLC0415 - see the module's docstring
+
+    order = {"uri": uri, "prefix": prefix, "user": user, "share": share, "all": everything or None}
+    is_done, answer = give(settings.admin, {name: value for name, value in order.items() if value is not None})
+    typer.echo(answer, err=not is_done)
+    raise typer.Exit(0 if is_done else PROBLEMS)
+
+
 def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:
     """Return the settings, or end the command with everything that is wrong with them."""
     from proxy.settings.sources import ConfigError, load  # noqa: PLC0415 - see the module's docstring

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from socket import socket
 
 import structlog
@@ -20,8 +21,9 @@ from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.domain.ssrf import Origins
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Keys
-from proxy.gateway import Gateway
+from proxy.gateway import Bounds, Gateway
 from proxy.grants.authorise import Authoriser
+from proxy.grants.purge import purged
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Applications
 from proxy.http.connection_limits import ConnectionLimits
@@ -33,6 +35,7 @@ from proxy.http.greeting import Greeting
 from proxy.http.health import Health
 from proxy.http.info import ThumbInfo
 from proxy.http.negotiation import Negotiation
+from proxy.http.orders import Orders
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import SealedUrls
@@ -52,7 +55,7 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
 from proxy.version import commit
-from proxy.wiring.changes import change_feed, share_owners
+from proxy.wiring.changes import change_feed, drop_purged, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.first_contact import greet
 from proxy.wiring.infos import info_search, infos
@@ -106,12 +109,12 @@ async def running(
         reporter = Reporter(metrics, failed, health)
         await parts.background(reporter.follow())
         composer = _Composer(parts, failed)
-        site, hits = await composer.site(routes)
+        site, hits, orders = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         servers = await Servers.tried(settings, stack)
         admin_port = 0
         if sockets is None or admin_sockets:
-            routes_there = [*status_routes(settings, reporter), *operators]
+            routes_there = [*status_routes(settings, reporter), *operators, *orders.routes()]
             admin_port = await servers.admin(site.admin_application(routes_there), admin_sockets)
         connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
         await parts.background(connection_limits.watch())
@@ -131,7 +134,7 @@ class _Composer:
     parts: Parts
     failures: Failures
 
-    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath]:
+    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath, Orders]:
         """Build everything."""
         settings = self.parts.settings
         origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
@@ -159,7 +162,13 @@ class _Composer:
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         authoriser = Authoriser(grants, self.parts.clock.timer)
         gateway = Gateway(
-            identifier, authoriser, grants, answers, known, self.parts.observer, settings.server.deadline_s
+            identifier,
+            authoriser,
+            grants,
+            answers,
+            known,
+            self.parts.observer,
+            Bounds(settings.server.deadline_s, settings.grants.browser_s),
         )
         sealed = SealedAccess(sealer, tiers, answers, feed, self.parts.clock, self.parts.metrics, settings)
         request_origin = RequestOrigin(settings.server)
@@ -194,7 +203,8 @@ class _Composer:
         log = request_log(settings, identifier, cookies, request_origin, self.failures)
         parts, fallback = self.parts, self._fallback()
         site = Applications(parts.metrics, parts.observer, log, parts.health, cookies, passthrough, fallback, routes)
-        return site, hits
+        await drop_purged(self.parts, feed, hits, tiers)
+        return site, hits, Orders(settings.admin, partial(purged, feed))
 
     def _greeting(self, more: Sequence[web.RouteDef]) -> list[web.RouteDef]:
         site = next(iter(self.parts.settings.cloudreve.public_origins), None)
