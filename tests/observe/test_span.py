@@ -98,7 +98,7 @@ async def test_each_step_of_a_cold_request_is_a_span_within_the_request() -> Non
     assert {line["outcome"] for line in lines} <= {"ok", "grant", "picture", "done", "miss", "owner"}
     names = [line["span"] for line in lines]
     assert set(names) == {
-        *("identify", "authorise", "resolve", "picture", "lookup", "fetch", "encode", "respond", "request"),
+        *("identify", "authorise", "resolve", "picture", "lookup", "fetch", "encode", "respond", "request", "share"),
     }
     assert names.index("resolve") < names.index("authorise") < names.index("picture") < names.index("respond")
     assert names[-1] == "request"
