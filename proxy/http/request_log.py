@@ -67,7 +67,7 @@ class RequestLog:
             self._tell_error(request, outcome.error, facts, seconds)
             return
         if self._tells_all:
-            self._line(method=request.method, route=route, status=status, outcome=outcome.name)(seconds * 1000)
+            self._line(method=request.method, route=route, status=status, outcome=outcome.name).after(seconds * 1000)
         if outcome.name == PASSED and status in _FAILED:
             self._failures.tell(Kind(PASSED, f"Cloudreve answered with {status}."), Facts(None, route, status))
 
