@@ -105,7 +105,7 @@ async def running(
         leaving = Countdown(settings.server.shutdown_s)
         metrics, health, failed = Metrics(), Health(), failures(stack)
         metrics.build(__version__, commit())
-        parts = Parts(settings, clock or Clock(), metrics, observer(settings, metrics), health, stack, leaving)
+        parts = Parts(settings, clock or Clock(), metrics, observer(settings, metrics, stack), health, stack, leaving)
         parts.metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
         reporter = Reporter(metrics, failed, health)
         await parts.background(reporter.follow())
