@@ -83,6 +83,10 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         else:
             self._slots.put(key, _Slot(entry, ttl_s, size_bytes), client)
 
+    def touch(self) -> None:
+        """Have everybody look again who relies on the version: what an entry rests on may have changed."""
+        self.version += 1
+
     def forget(self, key: str) -> bool:
         """Drop an entry; tell whether there was a live one."""
         self.version += 1

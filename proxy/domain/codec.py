@@ -8,13 +8,14 @@ from typing import TypeAlias, assert_never
 
 import msgspec
 
+from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal, RefusalKind
 from proxy.domain.picture_info import Look, PictureInfo
 from proxy.domain.sniff import MEDIA_TYPES
 
 MAX_TEXT_CHARS = 200
 """How long a refusal's texts are at most."""
-VERSION = 3
+VERSION = 4
 """Raise it with every change of shape: replicas of two versions then share no entry instead of misreading one."""
 
 
@@ -25,6 +26,7 @@ class _Grant(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"
     own: bool
     version: bytes
     granted_at: float
+    stamp: GrantStamp
 
 
 class _Refusal(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"refusal/{VERSION}"):
@@ -33,6 +35,7 @@ class _Refusal(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=
     correlation_id: str
     message: str
     asked_at: float
+    stamp: GrantStamp
 
 
 class _Picture(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=f"picture/{VERSION}"):
@@ -69,13 +72,13 @@ def encode(entry: Entry) -> bytes:
     """Write an entry, its kind and version first. A picture's body is copied once, into the result."""
     match entry:
         case Grant():
+            times = entry.granted_at, entry.stamp
             return _encoder.encode(
-                _Grant(entry.url, entry.fresh_until, entry.picture, entry.own, _raw(entry.version), entry.granted_at)
+                _Grant(entry.url, entry.fresh_until, entry.picture, entry.own, _raw(entry.version), *times)
             )
         case Refusal():
-            return _encoder.encode(
-                _Refusal(entry.kind, entry.code, entry.correlation_id, entry.message, entry.asked_at)
-            )
+            times = entry.asked_at, entry.stamp
+            return _encoder.encode(_Refusal(entry.kind, entry.code, entry.correlation_id, entry.message, *times))
         case Picture():
             return _encoder.encode(_Picture(entry.id, entry.media_type, _raw(entry.version), entry.body))
         case NoVariant():
@@ -122,9 +125,11 @@ def _entry(written: _Written) -> Entry:
                 written.own,
                 _text(written.version),
                 written.granted_at,
+                written.stamp,
             )
         case _Refusal():
-            return Refusal(written.kind, written.code, written.correlation_id, written.message, written.asked_at)
+            times = written.asked_at, written.stamp
+            return Refusal(written.kind, written.code, written.correlation_id, written.message, *times)
         case _Picture():
             return Picture(written.id, written.media_type, _text(written.version), written.body)
         case _NoVariant():

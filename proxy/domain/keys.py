@@ -141,9 +141,9 @@ def ended_session(session: str) -> str:
     return _digest(b"ended", session)
 
 
-def changed_key(subject: str) -> str:
-    """Return the key of the note that a user, given by id, has changed files."""
-    return "c:" + _digest(b"changed", subject)
+def upload_key(session: str) -> str:
+    """Return the key of the note which file an upload session is for."""
+    return "u:" + _digest(b"upload", session)
 
 
 def site_digest(origins: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from proxy.domain.grant_stamp import UNSTAMPED, GrantStamp
 from proxy.domain.picture_info import PictureInfo
 from proxy.domain.variant import ORIGINAL, Variant
 
@@ -147,6 +148,7 @@ class Grant:
     """Which version of a foreign picture has been seen under this very grant; empty before, and for `own`."""
     granted_at: float = 0.0
     """When Cloudreve was asked for it, on the clock of `fresh_until`."""
+    stamp: GrantStamp = UNSTAMPED
 
 
 class RefusalKind(StrEnum):
@@ -173,6 +175,7 @@ class Refusal:
     """Cloudreve's own words, for those who read its JSON; shown to nobody but the asker."""
     asked_at: float = 0.0
     """Unix time in seconds on Cloudreve's clock at which it was asked."""
+    stamp: GrantStamp = UNSTAMPED
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class DiskHits:
         if not (now < known.stands_until and known.stands_version == version):
             if not self._stands(known, now):
                 return None
-            known.stands_until, known.stands_version = min(now + STANDS_S, known.until), version
+            known.stands_until, known.stands_version = min(now + STANDS_S, known.decision.valid_until), version
         provenance = known.provenances.disk
         provenance.tally.count += 1
         provenance.tally.sent_bytes += len(body)

@@ -12,9 +12,10 @@ from weakref import ReferenceType, ref
 from aiohttp import web
 
 from proxy.cache.stored_picture import StoredPicture
-from proxy.domain.model import Grant, Picture, PictureHead, SessionRef, Source
+from proxy.domain.model import Grant, Picture, PictureHead, Source
 from proxy.domain.response_fields import Handling, cache_status
 from proxy.fastpath.key import Key
+from proxy.grants.validity import Decision
 from proxy.http.outcome import outcome_of
 from proxy.http.sealed_urls import ROUTE as SEALED_ROUTE
 from proxy.observe.metrics import Tally
@@ -55,19 +56,14 @@ class FinishedAnswer:
 
     key: Key
     """The request."""
-    subject: str
-    """Whose grant it rests on: Cloudreve's user id, or nothing."""
-    session: SessionRef | None
-    """The session that it was given to, if any."""
-    grant: Grant
+    decision: Decision[Grant]
+    """What it rests on."""
     grant_key: str
     """Where the tiers keep the grant; empty where the request itself brings it, sealed."""
     shown: PictureHead | None
     """None where the visitor has the picture already (304)."""
     picture_key: str
     """Where the tiers keep the bytes that were shown; empty where none were."""
-    until: float
-    """Unix time in seconds on Cloudreve's clock from which on the request has to go the long way."""
     forgotten: int
     """How often the tiers had been told to forget something when this was made."""
     fixed: bytes
@@ -93,7 +89,9 @@ class FinishedAnswer:
     @property
     def size_bytes(self) -> int:
         """Estimate what it takes."""
-        return _OBJECT_BYTES + self.key.size_bytes + 2 * (len(self.fixed) + len(self.tail)) + len(self.grant.url)
+        return (
+            _OBJECT_BYTES + self.key.size_bytes + 2 * (len(self.fixed) + len(self.tail)) + len(self.decision.grant.url)
+        )
 
     def show(self, picture: Picture) -> bool:
         """Take bytes from a tier, if they are those that were shown."""
@@ -110,7 +108,7 @@ class FinishedAnswer:
 
     def head_for(self, now: float, date: bytes, provenance: Provenance) -> bytes:
         """Make the head for this moment."""
-        left = b"%d" % (self.grant.fresh_until - now)
+        left = b"%d" % (self.decision.grant.fresh_until - now)
         return b"%b%bDate: %b\r\n\r\n%b" % (self.fixed, left.join(provenance.counting), date, self.tail)
 
 

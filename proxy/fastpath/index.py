@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from weakref import ref
 
@@ -21,7 +22,7 @@ from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
 from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
-from proxy.domain.model import Picture, SessionRef, Source
+from proxy.domain.model import Grant, Picture, Source
 from proxy.domain.response_fields import Handling
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.disk_hits import DiskHits
@@ -42,6 +43,8 @@ from proxy.fastpath.entry import (
     tail_of,
 )
 from proxy.fastpath.key import Key, Keys, PendingRequest
+from proxy.grants.invalidation import Invalidations
+from proxy.grants.validity import Decision, is_valid
 from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
 from proxy.settings import Settings
@@ -60,7 +63,7 @@ class FastPath:
         self,
         tiers: Tiers,
         trusts: Callable[[str], bool],
-        has_ended: Callable[[SessionRef], bool],
+        invalidations: Invalidations,
         clock: Clock,
         metrics: Metrics,
         settings: Settings,
@@ -68,7 +71,7 @@ class FastPath:
     ) -> None:
         self.key = keys.key
         self.trusts = trusts
-        self._has_ended = has_ended
+        self._invalidations = invalidations
         self._epoch = 0
         self._tiers = tiers
         self._memory = tiers.memory
@@ -151,30 +154,16 @@ class FastPath:
         self._finished.clear()
         self._eviction.clear()
 
-    def forget_ended(self) -> None:
-        """Forget the answers given to sessions that have ended; `offer` keeps none of them."""
-        sessions = {known.session for known in self._finished.values() if known.session is not None}
-        ended = {session for session in sessions if self._has_ended(session)}
-        for known in [known for known in self._finished.values() if known.session in ended]:
-            self._drop(known.key)
-
-    def forget_of(self, subject: str) -> None:
-        """Forget a user's answers, and those of requests under way: the user has changed files."""
-        self._epoch += 1
-        for known in [known for known in self._finished.values() if known.subject == subject]:
-            self._drop(known.key)
-
     def offer(self, asked: PendingRequest, request: web.Request, response: web.StreamResponse) -> None:
         """Remember an answer that has been given, if the next equal request may have it too."""
         given = given_by(request, response, asked.key)
         if given is None or asked.epoch != self._epoch:
             return
         answer = given.answer
-        if answer.session is not None and self._has_ended(answer.session):
-            return
-        until = min(answer.found.sure_until, renew_at(answer.found.grant, self._renew_s))
-        if self._now() < until:
-            self._keep(self._finished_by(asked, given, until), answer.client)
+        until = min(answer.found.decision.valid_until, renew_at(answer.found.grant, self._renew_s))
+        decision = replace(answer.found.decision, valid_until=until, session=answer.session)
+        if is_valid(decision, self._now(), self._invalidations):
+            self._keep(self._finished_by(asked, given, decision), answer.client)
 
     def _renew(self, known: FinishedAnswer, now: float) -> bool:
         """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
@@ -190,15 +179,16 @@ class FastPath:
                 return False
         self._eviction.touch(known.key)
         known.version = version
-        known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.until)
+        known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.decision.valid_until)
         known.head = known.head_for(now, self._today(), known.provenances.near)
         return True
 
     def _stands(self, known: FinishedAnswer, now: float) -> bool:
         """Tell whether the grant still counts. Being driven out of memory does not end it, being forgotten does."""
-        held = self._memory.lookup(known.grant_key) if known.grant_key else known.grant
-        is_the_same = held == known.grant or (held is None and self._tiers.forgotten == known.forgotten)
-        if now < known.until and is_the_same:
+        grant = known.decision.grant
+        held = self._memory.lookup(known.grant_key) if known.grant_key else grant
+        is_the_same = held == grant or (held is None and self._tiers.forgotten == known.forgotten)
+        if is_the_same and is_valid(known.decision, now, self._invalidations):
             return True
         self._drop(known.key)
         return False
@@ -212,19 +202,16 @@ class FastPath:
         self._recalled[key] = version
         return before is not None and version - before <= self._memory.count
 
-    def _finished_by(self, asked: PendingRequest, given: Given, until: float) -> FinishedAnswer:
+    def _finished_by(self, asked: PendingRequest, given: Given, decision: Decision[Grant]) -> FinishedAnswer:
         answer, request, response, outcome = given
         shown, said = answer.shown, caching(response)
         told = {"method": "GET", "route": route_of(request), "status": response.status, "outcome": outcome}
         return FinishedAnswer(
             key=asked.key,
-            subject=answer.identity.subject,
-            session=answer.session,
-            grant=answer.found.grant,
+            decision=decision,
             grant_key=answer.found.key,
             shown=shown.head if shown is not None else None,
             picture_key=answer.picture_key,
-            until=until,
             forgotten=asked.forgotten,
             fixed=fixed(response),
             provenances=Provenances(*(self._way(outcome, said, found_in(x, answer.handling)) for x in TIERS)),

@@ -1,99 +1,195 @@
-"""When users have changed files of theirs through this gateway: what they were granted before counts no more."""
+"""When what a grant rests on changed last, in the order in which this process has heard of it.
+
+Why no clock is compared. A grant is stamped just before Cloudreve is asked: with the number of changes that this
+process had heard of (`heard`), and with how far it had read the log that all processes share (`position`). A change is
+told when Cloudreve has made it.
+- A grant of this process: a change with a higher count was heard of after the question, which may be older than it. One
+  with a lower count had been made before the question.
+- A grant of another process: a change at a higher position was not known there when Cloudreve was asked. One at a lower
+  position had been made, told and read before. A change that is not in the log yet has no position, and ends all such.
+What is wrong with an order by receipt is only that a grant may be ended for nothing; asking once more mends that.
+
+Interleaving that the beginning of a change is told for: a replica passes a DELETE to Cloudreve and dies before it can
+tell. Between beginning and end nothing that is kept counts; a change that is never ended ends by itself.
+"""
 
 from __future__ import annotations
 
 import math
-from contextlib import suppress
-from dataclasses import replace
-from typing import NamedTuple
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
 
-from cachetools import TLRUCache
+from proxy.domain.grant_stamp import GrantStamp
+from proxy.domain.model import SessionRef
+from proxy.domain.tags import EVERYTHING, Tag
 
-from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.singleflight import Singleflight
-from proxy.domain.freshness import DATE_PRECISION_S
-from proxy.domain.keys import changed_key
-from proxy.domain.model import Grant, Identity, IdentityKind, Refusal
-from proxy.upstream.clock import Clock
+MAX_TAGS = 100_000
+"""So many tags' last changes are remembered; when there are more, all that is older than the oldest has ended."""
 
-LOOK_S = 2.0
-"""How long a user is believed not to have changed anything at another replica."""
-SLACK_S = 2 * DATE_PRECISION_S
-"""What is granted so soon after a change at another replica may be older than it: they agree on the time no better."""
-FUTURE_S = 60.0
-"""How far ahead another replica's time may be: two that know Cloudreve's clock differ by less."""
-KNOWN_USERS = 10_000
+ChangeId: TypeAlias = tuple[bytes, int]
+"""The process that has made a change, and a number of its own."""
 
 
-class Change(NamedTuple):
-    """The last one of a user, on Cloudreve's clock."""
+@dataclass(slots=True)
+class _Mark:
+    """The last change of a tag."""
 
+    count: int
+    position: int
+    unsent: set[int] = field(default_factory=set)
+    """Changes of this process that are not known to be in the log."""
     at: float = -math.inf
-    """Grants of before count no more."""
-    sure_until: float = math.inf
-    """When to look again whether there has been another."""
+    """Unix time in seconds on Cloudreve's clock at which it was heard of."""
 
 
-NEVER = Change()
+class _Open(NamedTuple):
+    """A change that has begun."""
+
+    tags: tuple[Tag, ...]
+    until: float
+    """When it ends by itself, by the timer."""
+    at: float
 
 
-class Changes:
-    """Each user's last change, told to all processes of one disk or Redis within `LOOK_S`, and here at once."""
+class Invalidations:
+    """What has changed. `changed` is called whenever a grant may have ended."""
 
     def __init__(
-        self, shared_values: SharedValues, clock: Clock, singleflight: Singleflight[None], lasts_s: float
+        self,
+        now: Callable[[], float],
+        lasts_s: float = math.inf,
+        log: str = "",
+        changed: Callable[[], None] = lambda: None,
+        session_has_ended: Callable[[SessionRef], bool] = lambda _: False,
     ) -> None:
-        self._shared_values = shared_values
-        self._clock = clock
-        self._singleflight = singleflight
+        self.origin = secrets.token_bytes(8)
+        self._now = now
         self._lasts_s = lasts_s
-        self._known: TLRUCache[str, Change] = TLRUCache(
-            KNOWN_USERS, ttu=lambda _, change, __: change.sure_until, timer=clock.now
-        )
+        self._changed = changed
+        self.session_has_ended = session_has_ended
+        self._marks: dict[Tag, _Mark] = {}
+        self._open: dict[ChangeId, _Open] = {}
+        self._open_tags: Counter[Tag] = Counter()
+        self._floor_count = 0
+        self._floor_position = 1 << 62 if log else 0
+        self._stamp = GrantStamp(self.origin, 0, log, 0)
 
-    async def note(self, identity: Identity) -> None:
-        """Take note of a change that has just been made; it counts for as long as any grant of before could."""
-        if identity.kind is not IdentityKind.USER:
-            return
-        key, at = changed_key(identity.subject), repr(self._clock.now())
-        self._shared_values.remember(key, at, self._lasts_s)
-        self._known.pop(identity.subject, None)
-        outcome, _ = self._singleflight.join(f"{key} {at}", lambda: self._shared_values.keep(key, at, self._lasts_s))
-        await outcome
+    @property
+    def stamp(self) -> GrantStamp:
+        """What is known now; for a question that is about to be asked."""
+        return self._stamp
 
-    async def last(self, identity: Identity) -> Change:
-        """Give a user's last change."""
-        if identity.kind is not IdentityKind.USER:
-            return NEVER
-        known = self._known.get(identity.subject)
-        if known is None:
-            key, sure_until = changed_key(identity.subject), self._clock.now() + LOOK_S
-            shared = await self._shared_values.shared(key)
-            own = self._shared_values.lookup(key)  # after what takes time
-            at = max([_time(own), *(self._heard(text) for text in shared if text != own)])
-            known = self._known[identity.subject] = Change(at, sure_until)
-        return known
+    def has_ended(self, stamp: GrantStamp, tags: Iterable[Tag]) -> bool:
+        """Tell whether an answer of Cloudreve's may be older than a change of what it rests on."""
+        return self.ended_at(stamp, tags) is not None
 
-    def _heard(self, text: str | None) -> float:
-        """Read another replica's time; one far in the future, which none of ours tells, counts for nothing."""
-        at = _time(text)
-        return at + SLACK_S if at <= self._clock.now() + FUTURE_S else NEVER.at
+    def ended_at(self, stamp: GrantStamp, tags: Iterable[Tag]) -> float | None:
+        """Give the time of the first such change, on Cloudreve's clock; None where there was none."""
+        if not self._reaches(stamp):
+            return -math.inf
+        is_own, times = stamp.origin == self.origin, []
+        for tag in tags:
+            if tag in self._open_tags:
+                times += [begun.at for begun in self._open.values() if tag in begun.tags]
+            mark = self._marks.get(tag)
+            if mark is not None and (
+                stamp.heard < mark.count if is_own else bool(mark.unsent) or stamp.position < mark.position
+            ):
+                times.append(mark.at)
+        return min(times, default=None)
+
+    def begin(self, change: ChangeId, tags: Iterable[Tag], until: float) -> None:
+        """Let nothing that is kept under these tags count until the change has ended."""
+        begun = self._open.get(change)
+        if begun is None:
+            self._open_tags.update(set(tags))
+        self._open[change] = _Open(tuple(set(tags)), until, begun.at if begun else self._now())
+        self._changed()
+
+    def end(self, change: ChangeId, tags: Iterable[Tag], position: int = 0) -> None:
+        """End all from before a change that has been made; without a position it is this process' own and news."""
+        self.close(change)
+        count = self._stamp.heard + 1
+        self._stamp = self._stamp._replace(heard=count)
+        unsent = set() if position else {change[1]}
+        for tag in tags:
+            before = self._marks.pop(tag, None)
+            mark = _Mark(count, position, unsent | (before.unsent if before else set()), self._now())
+            mark.position = max(position, before.position if before else 0)
+            self._marks[tag] = mark
+        self._bound()
+        self._changed()
+
+    def confirm(self, number: int, tags: Iterable[Tag], position: int) -> None:
+        """Take note of the place that a change of this process has in the log."""
+        for tag in tags:
+            mark = self._marks.get(tag)
+            if mark is not None:
+                mark.unsent.discard(number)
+                mark.position = max(mark.position, position)
+
+    def read_to(self, position: int) -> None:
+        """Take note of how far the log has been read."""
+        self._stamp = self._stamp._replace(position=max(position, self._stamp.position))
+
+    def begin_log(self, position: int, *, has_gap: bool) -> None:
+        """Begin to read a log whose first entry has this position; after a gap, nothing from before counts."""
+        self._floor_position = position
+        self._stamp = self._stamp._replace(position=position)
+        if has_gap:
+            self._stamp = self._stamp._replace(heard=self._stamp.heard + 1)
+            self._floor_count = self._stamp.heard
+        self._changed()
+
+    def expire(self, time: float) -> list[tuple[ChangeId, tuple[Tag, ...]]]:
+        """Give the changes that were to have ended by now; they are to be ended."""
+        return [(change, begun.tags) for change, begun in self._open.items() if begun.until <= time]
+
+    def postpone(self, change: ChangeId, until: float) -> None:
+        """Let a change that has begun end by itself at another time."""
+        begun = self._open.get(change)
+        if begun is not None:
+            self._open[change] = begun._replace(until=until)
+
+    def tags_of(self, change: ChangeId) -> tuple[Tag, ...]:
+        """Give the tags of a change that has begun."""
+        begun = self._open.get(change)
+        return begun.tags if begun is not None else ()
+
+    def _reaches(self, stamp: GrantStamp) -> bool:
+        """Tell whether all changes since then are known here; no stamp of ours is from what has not come yet."""
+        known = self._stamp
+        if stamp.origin == self.origin:
+            return self._floor_count <= stamp.heard <= known.heard
+        if not known.log:  # then there is nobody else, or nobody whom this process could hear
+            return True
+        return stamp.log == known.log and self._floor_position <= stamp.position <= known.position
+
+    def close(self, change: ChangeId) -> None:
+        """Let a change be under way no more."""
+        begun = self._open.pop(change, None)
+        if begun is not None:
+            self._open_tags.subtract(begun.tags)
+            for tag in begun.tags:
+                if self._open_tags[tag] <= 0:
+                    del self._open_tags[tag]
+
+    def _bound(self) -> None:
+        """Forget what is so long ago that no grant of before is left, and the oldest of too many."""
+        long_ago = self._now() - self._lasts_s
+        while self._marks:
+            tag = next(iter(self._marks))
+            mark = self._marks[tag]
+            if mark.at >= long_ago:
+                if len(self._marks) <= MAX_TAGS:
+                    return
+                self._floor_count = max(self._floor_count, mark.count)
+                self._floor_position = max(self._floor_position, mark.position)
+            del self._marks[tag]
 
 
-def _time(text: str | None) -> float:
-    with suppress(ValueError):
-        at = float(text or "")
-        return at if math.isfinite(at) else NEVER.at
-    return NEVER.at
-
-
-def is_older(entry: Grant | Refusal, changed: Change) -> bool:
-    """Tell whether Cloudreve was asked before a change, of which its answer cannot know then."""
-    asked_at = entry.granted_at if isinstance(entry, Grant) else entry.asked_at
-    return asked_at <= changed.at
-
-
-def ended_by(changed: Change, grant: Grant) -> Grant:
-    """Let a grant from before a change be over since then."""
-    is_over = is_older(grant, changed)
-    return replace(grant, fresh_until=min(grant.fresh_until, changed.at)) if is_over else grant
+ALL_TAGS = (EVERYTHING,)
+"""The tags of a change of which nothing more is known."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache, TTLCache
@@ -14,6 +15,7 @@ from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.client import client_of
 from proxy.domain.freshness import backoff_s
+from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.keys import turn_key
 from proxy.domain.model import Generating, Grant, Resolution, ThumbRequest, Visitor
 from proxy.upstream.answers import UPLOAD_FAILED_CODES
@@ -41,12 +43,14 @@ class Resolver:
         limit: FairQueue,
         deadline_s: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        stamp: Callable[[], GrantStamp] = GrantStamp,
     ) -> None:
         self.breaker = cloudreve.breaker
         self._cloudreve = cloudreve
         self._distributed = distributed
         self._limit = limit
         self._deadline_s = deadline_s
+        self._stamp = stamp
         self._sleep = sleep
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._generated: LRUCache[str, None] = LRUCache(GENERATED_NAMES)
@@ -91,7 +95,7 @@ class Resolver:
         started, attempt, failures = asyncio.get_running_loop().time(), 0, 0
         while True:
             async with self._limit.slot(name):
-                resolution = await self._cloudreve.resolve(request.uri, visitor.credentials)
+                resolution = await self._asked(visitor, request)
             if isinstance(resolution, Grant):
                 self._generated[name] = None
             failures = failures + 1 if _has_failed(resolution) else 0
@@ -104,6 +108,12 @@ class Resolver:
                 return resolution
             attempt += 1
             await self._sleep(pause_s)
+
+    async def _asked(self, visitor: Visitor, request: ThumbRequest) -> Resolution:
+        """Ask, and note what was known of changes before."""
+        stamp = self._stamp()
+        resolution = await self._cloudreve.resolve(request.uri, visitor.credentials)
+        return resolution if isinstance(resolution, Generating) else replace(resolution, stamp=stamp)
 
 
 def _has_failed(resolution: Resolution) -> bool:

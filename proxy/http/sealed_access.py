@@ -10,7 +10,9 @@ from proxy.domain.errors import BadSeal, Expired, GrantRejected, UpstreamError
 from proxy.domain.keys import seen_key, site_digest
 from proxy.domain.model import Grant, PictureRequest, Refusal, Source
 from proxy.domain.seal import Purpose, Sealer
+from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.lookup import FoundGrant, Granted
+from proxy.grants.validity import Decision, is_valid
 from proxy.http.sealed_grant import SealedGrant, decode, encode, sealed_grant
 from proxy.observe.metrics import Metrics
 from proxy.pictures.respond import Answer, Answers
@@ -26,6 +28,7 @@ class SealedAccess:
         sealer: Sealer,
         tiers: Tiers,
         answers: Answers,
+        feed: ChangeFeed,
         clock: Clock,
         metrics: Metrics,
         settings: Settings,
@@ -33,6 +36,7 @@ class SealedAccess:
         self._sealer = sealer
         self._tiers = tiers
         self._answers = answers
+        self._feed = feed
         self._clock = clock
         self._metrics = metrics
         self._site = site_digest(settings.site)
@@ -41,7 +45,8 @@ class SealedAccess:
 
     def seal(self, granted: Granted) -> str:
         """Give the text that stands for this grant; as long as the grant is the same, so is the text."""
-        sealed = sealed_grant(granted.identity, granted.uri, granted.found.grant)
+        decision = granted.found.decision
+        sealed = sealed_grant(decision.identity, granted.uri, decision.grant, decision.tags)
         try:
             return self._sealer.seal(Purpose.URL, encode(sealed, self._site))
         except ValueError as error:
@@ -49,9 +54,11 @@ class SealedAccess:
 
     async def answer(self, text: str, request: PictureRequest) -> Answer:
         """Show what was sealed, to whoever brings it; raise BadSeal or Expired where that is not to be."""
-        sealed = self._opened(text)
+        await self._feed.ready()
+        sealed, decision = self._opened(text)
         async with deadline(self._deadline_s):
-            found = FoundGrant(await self._as_seen(sealed.grant), Source.SEALED, collapsed=False)
+            decision = replace(decision, grant=await self._as_seen(sealed.grant))
+            found = FoundGrant(decision, Source.SEALED, collapsed=False)
             self._metrics.found("grant", found.source)
             try:
                 return await self._answers.give(sealed.identity, found, request, self._note)
@@ -59,13 +66,16 @@ class SealedAccess:
                 await self._forget(sealed)
                 raise Expired("The file has changed since this URL was given out.") from error
 
-    def _opened(self, text: str) -> SealedGrant:
+    def _opened(self, text: str) -> tuple[SealedGrant, Decision[Grant]]:
+        """Give what was sealed. The margin is there for using what one was given, so that the URL opens so long."""
         sealed = decode(self._sealer.open(Purpose.URL, text), self._site)
         if sealed is None:
             raise BadSeal("This was sealed for another site, or by another version of the gateway.")
-        if self._remaining_s(sealed.grant) <= 0:
-            raise Expired("This URL was good for a limited time, which is over.")
-        return sealed
+        until = sealed.grant.fresh_until + self._margin_s
+        decision = Decision(sealed.identity, sealed.grant, until, sealed.tags)
+        if not is_valid(decision, self._clock.now(), self._feed.invalidations):
+            raise Expired("This URL was good for a limited time, which is over, or its file has changed.")
+        return sealed, decision
 
     def _remaining_s(self, grant: Grant) -> float:
         """Tell how long a URL that was given out still opens: the margin is there for using what one was given."""

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.keys import grant_key
 from proxy.domain.model import FileUri, Grant, Identity, IdentityKind
+from proxy.domain.tags import TAG_BYTES, Tag
 
-VERSION = 1
+VERSION = 2
 """Raise it with every change of shape: what another version has sealed is then of no use, instead of misread."""
 
 _PLACE = "g:"
@@ -23,6 +25,8 @@ class SealedGrant:
     place: str
     """The grant's key in the tiers, which binds the File URI to the identity."""
     grant: Grant
+    tags: tuple[Tag, ...] = ()
+    """What it rests on."""
 
 
 class _Written(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=VERSION):
@@ -37,16 +41,18 @@ class _Written(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=
     fresh_until: float
     picture: bytes
     own: bool
+    stamp: GrantStamp
+    tags: bytes
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Written)
 
 
-def sealed_grant(identity: Identity, uri: FileUri, grant: Grant) -> SealedGrant:
+def sealed_grant(identity: Identity, uri: FileUri, grant: Grant, tags: tuple[Tag, ...] = ()) -> SealedGrant:
     """Make what is sealed of a grant: without the fields that change while it lives, so that its URL stays the same."""
-    travelling = Grant(grant.url, grant.fresh_until, grant.picture, grant.own)
-    return SealedGrant(identity, grant_key(identity, uri), travelling)
+    travelling = Grant(grant.url, grant.fresh_until, grant.picture, grant.own, stamp=grant.stamp)
+    return SealedGrant(identity, grant_key(identity, uri), travelling, tags)
 
 
 def encode(sealed: SealedGrant, site: str) -> bytes:
@@ -64,6 +70,8 @@ def encode(sealed: SealedGrant, site: str) -> bytes:
         fresh_until=grant.fresh_until,
         picture=bytes.fromhex(grant.picture),
         own=grant.own,
+        stamp=grant.stamp,
+        tags=b"".join(sealed.tags),
     )
     return _encoder.encode(written)
 
@@ -77,5 +85,6 @@ def decode(raw: bytes, site: str) -> SealedGrant | None:
     if written.site != site:
         return None
     identity = Identity(written.kind, written.subject, written.client, written.scopes, written.fields)
-    grant = Grant(written.url, written.fresh_until, written.picture.hex(), written.own)
-    return SealedGrant(identity, _PLACE + written.place.hex(), grant)
+    grant = Grant(written.url, written.fresh_until, written.picture.hex(), written.own, stamp=written.stamp)
+    tags = tuple(written.tags[at : at + TAG_BYTES] for at in range(0, len(written.tags), TAG_BYTES))
+    return SealedGrant(identity, _PLACE + written.place.hex(), grant, tags)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -12,16 +12,11 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from proxy.domain.errors import BadRequest, MethodNotAllowed, ProxyError, UpstreamError
-from proxy.domain.model import Credentials
-from proxy.fastpath.index import FastPath
-from proxy.grants.changing_requests import changes_files
-from proxy.grants.invalidation import Changes
 from proxy.http.framing import ALLOWED
 from proxy.http.outcome import PASSED, Outcome, ended, failed
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.reset import reset
-from proxy.http.thumb_request import bearer
-from proxy.identity.identify import Identifier
+from proxy.passthrough.changes import Changes
 from proxy.passthrough.client import UpstreamAnswer, UpstreamClient, UpstreamRequest
 from proxy.passthrough.hop_by_hop import Head, answers_here, back, check, fields_of, onward, upgrade_of
 from proxy.passthrough.tunnel import ReceiveBuffer, TunnelEnd
@@ -34,22 +29,18 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Passthrough:
-    """Passes requests, notes who changes files, and at a shutdown ends what would never end by itself."""
+    """Passes requests, tells of changes of files, and at a shutdown ends what would never end by itself."""
 
     def __init__(
         self,
         passage: UpstreamClient,
         request_origin: RequestOrigin,
-        identifier: Identifier,
         changes: Changes,
-        hits: FastPath,
         own_cookies: Collection[str],
     ) -> None:
         self._passage = passage
         self._request_origin = request_origin
-        self._identifier = identifier
         self._changes = changes
-        self._hits = hits
         self._own_cookies = own_cookies
         self._endless: set[asyncio.Task[Any]] = set()
 
@@ -68,16 +59,18 @@ class Passthrough:
         check(head)
         if answers_here(head):
             return _own_answer(head)
-        async with self._passage.ask(self._question(request, head)) as reply:
-            if changes_files(request.method, request.path):
-                await self._note_change(request)
+        async with (
+            self._changes.watching(request) as changing,
+            self._passage.ask(self._question(request, head, changing.body)) as answer,
+        ):
+            reply = await changing.answered(answer)
             if reply.far is None:
                 return await self._relay(request, reply)
             if not head.wants_websocket:
                 raise UpstreamError("Cloudreve switched to another protocol unasked.")
             return await self._connect(request, reply, reply.far)
 
-    def _question(self, request: web.Request, head: Head) -> UpstreamRequest:
+    def _question(self, request: web.Request, head: Head, body: bytes | None) -> UpstreamRequest:
         async def proceed() -> None:
             await request.writer.write(_CONTINUE)
             request.writer.output_size = 0  # nothing of the answer itself has been sent
@@ -86,19 +79,9 @@ class Passthrough:
             request.method,
             head.target,
             onward(head, self._request_origin.seen(request), request.remote or "", self._own_cookies),
-            _body(request) if head.has_body else None,
+            (_body(request) if body is None else _whole(body)) if head.has_body else None,
             proceed if head.expects_continue else at_once,
         )
-
-    async def _note_change(self, request: web.Request) -> None:
-        """Let nothing that the sender was granted before count any more, before they hear that their change is made."""
-        with suppress(ProxyError):
-            token = bearer(request.headers.getall("Authorization", ()))
-            if token is not None:
-                client = self._request_origin.client(request)
-                identity = (await self._identifier.identify(Credentials(token), client=client)).identity
-                self._hits.forget_of(identity.subject)
-                await self._changes.note(identity)
 
     async def _relay(self, request: web.Request, reply: UpstreamAnswer) -> web.StreamResponse:
         """Send what arrives; what breaks off must not look complete, so its connection is reset."""
@@ -165,6 +148,10 @@ async def _leave_it_to_cloudreve(_: web.Request) -> None:
 def _head(request: web.Request) -> Head:
     version = f"{request.version.major}.{request.version.minor}"
     return Head(request.method, request.raw_path, version, fields_of(request.raw_headers), request.body_exists)
+
+
+async def _whole(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 async def _body(request: web.Request) -> AsyncIterator[bytes]:

@@ -14,7 +14,6 @@ from proxy.coalesce.deadline import deadline
 from proxy.domain.errors import CrossSite, InvalidToken, NotSignedIn, ProxyError
 from proxy.domain.model import Credentials, Identity
 from proxy.domain.response_fields import SAFETY, Fields
-from proxy.fastpath.index import FastPath
 from proxy.http.outcome import Outcome, ended
 from proxy.http.problems import Handler, problem_of
 from proxy.http.request_origin import RequestOrigin
@@ -60,7 +59,6 @@ class SessionApi:
         identifier: Identifier,
         cookies: SessionCookies,
         request_origin: RequestOrigin,
-        hits: FastPath,
         settings: Settings,
         page: Handler | None,
     ) -> None:
@@ -69,7 +67,6 @@ class SessionApi:
         self._identifier = identifier
         self._cookies = cookies
         self._request_origin = request_origin
-        self._hits = hits
         self._path = settings.session.path
         self._origins = frozenset(settings.session.origins)
         self._deadline_s = settings.server.deadline_s
@@ -137,8 +134,6 @@ class SessionApi:
         cookie = self._cookies.session(request)
         ending = self._sessions.end(cookie) if cookie is not None else None
         if ending is not None:
-            if ending.is_new:
-                self._hits.forget_ended()
             await ending.told
         response = web.Response(status=HTTPStatus.NO_CONTENT, headers={"Clear-Site-Data": '"cache"'})
         self._cookies.put_session(request, response, NO_COOKIE)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -80,11 +80,15 @@ class _Copy:
 
 
 class SignOuts:
-    """All sessions that have ended. Without a store this process is the only one, and forgets at its end."""
+    """All sessions that have ended. Without a store this process is the only one, and forgets at its end.
 
-    def __init__(self, stores: Sequence[Store], clock: Clock) -> None:
+    `changed` is called when there may be more of them.
+    """
+
+    def __init__(self, stores: Sequence[Store], clock: Clock, changed: Callable[[], None] = lambda: None) -> None:
         self._copies = [_Copy(store) for store in stores]
         self._clock = clock
+        self._changed = changed
         self._users: dict[str, EndedOfUser] = {}
         self._changes = 0
         self._is_needed = asyncio.Event()
@@ -103,6 +107,7 @@ class SignOuts:
         ended = EndedOfUser((EndedSession(session.started, ended_session(session.id), ends),))
         self._users[user] = self._users.get(user, NOBODY).merged(ended).pruned(self._now())
         self._changes += 1
+        self._changed()
         return True
 
     def is_told(self, session: SessionRef) -> bool:
@@ -195,6 +200,7 @@ class SignOuts:
         if copy.generation != known or not copy.generation:
             copy.settled_at = self._clock.timer() + copy.store.settle_s
         self._users = merged(self._users, copy.users, self._now())
+        self._changed()
 
     def _now(self) -> float:
         """Tell the time by which sessions end; until it is known, none has ended by itself."""

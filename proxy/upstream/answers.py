@@ -90,6 +90,14 @@ class _Data(msgspec.Struct):
     obfuscated: bool = False
 
 
+class _Owner(msgspec.Struct):
+    id: str
+
+
+class _Share(msgspec.Struct):
+    owner: _Owner
+
+
 class _Userinfo(msgspec.Struct):
     sub: str | None = None
     code: int | None = None
@@ -114,6 +122,12 @@ def read_whoami(body: bytes) -> str | None:
     if userinfo.code in _NOT_A_TOKEN_CODES:
         return None
     raise UpstreamError("Cloudreve's answer about the access token cannot be understood.")
+
+
+def read_share_owner(body: bytes) -> str:
+    """Read whose a share is; empty where there is no such share, or nobody is named."""
+    envelope = _decode(body, _Envelope)
+    return _decode(envelope.data, _Share).owner.id if envelope.code == 0 else ""
 
 
 def lacks_user(body: bytes) -> str | None:

@@ -16,7 +16,7 @@ from proxy.domain.ssrf import Origins
 from proxy.domain.storage_errors import Untrusted
 from proxy.observe.span import Kind, Observer
 from proxy.settings import CloudreveSettings, GrantSettings
-from proxy.upstream.answers import Link, lacks_user, read_thumb, read_whoami
+from proxy.upstream.answers import Link, lacks_user, read_share_owner, read_thumb, read_whoami
 from proxy.upstream.breaker import CircuitBreaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.deobfuscate import deobfuscate
@@ -98,6 +98,15 @@ class Cloudreve:
         if lacks_user(await self._userinfo(Credentials())) is not None:
             raise Unreachable("Cloudreve's database does not answer at the moment.")
         raise Refused(Refusal(RefusalKind.FORBIDDEN, NO_USER_CODE, correlation_id))
+
+    async def share_owner(self, share: str) -> str:
+        """Ask whose share this is: a user's id; empty where Cloudreve does not say (docs/cloudreve.md, Changes)."""
+        with self._observer.span("share", Kind.CALL) as call, self.breaker.call():
+            target = URL(f"{self._base}/api/v4/share/info/{share}", encoded=True)
+            body = await self._get(target, _headers(Credentials()), self._settings.connect_timeout_s)
+            owner = read_share_owner(body)
+            call.outcome = "owner" if owner else "refusal"
+            return owner
 
     async def ping(self) -> None:
         """Reach Cloudreve and learn its clock."""

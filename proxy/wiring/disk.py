@@ -13,6 +13,8 @@ from proxy.coalesce.distributed_singleflight import LocalSingleflight
 from proxy.coalesce.machine_singleflight import MachineSingleflight
 from proxy.coalesce.work_locks import IS_AVAILABLE, WorkLocks
 from proxy.domain.keys import site_digest
+from proxy.grants.change_log import ChangeLog
+from proxy.grants.file_log import FileLog
 from proxy.observe.metrics import Metrics
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
@@ -62,3 +64,11 @@ def with_sign_outs_kept(settings: Settings) -> Settings:
         return settings
     session = settings.session.model_copy(update={"state_path": folder / "sign-outs"})
     return settings.model_copy(update={"session": session})
+
+
+def file_log(settings: Settings) -> ChangeLog | None:
+    """Give the log of changes of all processes of one machine; None where there is no file that they share."""
+    state = settings.session.state_path
+    if settings.disk.path is not None:
+        return FileLog(settings.disk.path / "changes")
+    return FileLog(state.with_name(f"{state.name}.changes")) if state is not None else None

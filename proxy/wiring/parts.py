@@ -25,9 +25,13 @@ from proxy.domain.model import Grant, NoVariant, Picture, Refusal
 from proxy.domain.response_fields import Fields
 from proxy.domain.seal import Sealer
 from proxy.domain.value_seal import ValueSeal
-from proxy.grants.invalidation import Changes
+from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.change_log import ChangeLog
 from proxy.grants.lookup import Grants
+from proxy.grants.redis_log import RedisLog
 from proxy.grants.resolve import Resolver
+from proxy.grants.share_owners import ShareOwners
+from proxy.grants.terms import Terms
 from proxy.http.health import Health
 from proxy.identity.accounts import Account, Accounts
 from proxy.identity.identify import Identifier
@@ -53,7 +57,7 @@ from proxy.upstream.images import Images
 from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
 from proxy.upstream.trust import trust
-from proxy.wiring.disk import open_disk, share_work
+from proxy.wiring.disk import file_log, open_disk, share_work
 from proxy.wiring.first_contact import try_out
 
 T = TypeVar("T")
@@ -79,18 +83,18 @@ class Parts:
     leaving: Countdown
     """What is left of `server.shutdown_s`."""
 
-    async def sign_outs(self, redis: RedisTier | None) -> SignOuts:
+    async def sign_outs(self, tiers: Tiers) -> SignOuts:
         """Make the list of sessions that have ended, shared and kept wherever there is a place for it."""
         stores: list[Store] = []
-        if redis is not None:
-            stores.append(RedisStore(redis, self.settings.redis.pause_s + SETTLE_S))
+        if tiers.redis is not None:
+            stores.append(RedisStore(tiers.redis, self.settings.redis.pause_s + SETTLE_S))
         if self.settings.session.state_path is not None:
             stores.append(FileStore(self.settings.session.state_path))
         if not stores and self.settings.seal.keys:
             _log.warning(
                 "no redis.url, session.state_path or disk.path: a restart forgets sign-outs that its cookies outlive"
             )
-        sign_outs = SignOuts(stores, self.clock)
+        sign_outs = SignOuts(stores, self.clock, tiers.memory.touch)
         await self.background(sign_outs.follow())
         return sign_outs
 
@@ -127,26 +131,23 @@ class Parts:
             self.health.troubles = lambda: [f"publish {number + 1} fails: no token" for number in accounts.failing]
         return accounts
 
-    async def changes(self, shared_values: SharedValues) -> Changes:
-        """Make who knows when users have changed files, for as long as a grant of before may be kept."""
-        grants = self.settings.grants
-        singleflight = await self.singleflight(Singleflight[None]())  # each belongs to a request under way
-        return Changes(shared_values, self.clock, singleflight, grants.max_ttl_s + grants.stale_if_error_s)
-
     async def grants(
         self,
         cloudreve: Cloudreve,
         tiers: Tiers,
         distributed: MaybeDistributed,
-        changes: Changes | None,
+        feed: ChangeFeed,
+        owners: ShareOwners,
     ) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
         limit = self.fair_queue(settings.cloudreve.max_resolves, SLOW)
-        resolver = Resolver(cloudreve, distributed, limit, settings.server.deadline_s)
+        deadline_s, changes = settings.server.deadline_s, feed.invalidations
+        resolver = Resolver(cloudreve, distributed, limit, deadline_s, stamp=lambda: changes.stamp)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
         singleflight = await self.singleflight(Singleflight[Grant | Refusal](), self.leaving)
-        return Grants(tiers, resolver, self.clock, self.metrics, singleflight, distributed, changes, settings)
+        terms = Terms(self.clock, settings)
+        return Grants(tiers, resolver, terms, self.metrics, singleflight, distributed, feed, owners)
 
     async def pictures(self, images: Images, tiers: Tiers, distributed: MaybeDistributed) -> Pictures:
         """Make who looks pictures up, or fetches them."""
@@ -169,7 +170,7 @@ class Parts:
         singleflight = await self.singleflight(Singleflight[Picture | NoVariant](self.settings.cloudreve.max_waiting))
         return Variants(tiers, encoders, singleflight, distributed, self.metrics, self.settings.pictures)
 
-    async def tiers(self) -> tuple[Tiers, MaybeDistributed, SharedValues]:
+    async def tiers(self) -> tuple[Tiers, MaybeDistributed, SharedValues, ChangeLog | None]:
         """Build what is kept, and the singleflight of all replicas of one Redis, or of all processes of one disk."""
         settings = self.settings
         memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
@@ -177,7 +178,7 @@ class Parts:
         disk = await open_disk(settings, self.clock, self.metrics, self.stack)
         if settings.redis.url is None:
             work = share_work(settings, disk, self.stack)
-            return Tiers(memory, None, disk), work, SharedValues(None, self.clock.now, disk)
+            return Tiers(memory, None, disk), work, SharedValues(None, self.clock.now, disk), file_log(settings)
         seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
         redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble, seal=seal)
         self.stack.push_async_callback(redis.aclose)
@@ -187,7 +188,8 @@ class Parts:
         await self.background(pubsub.listen())
         leases, patience_s = Leases(redis.lines, pubsub, settings.redis.namespace), settings.server.deadline_s / 4
         distributed = DistributedSingleflight(leases, pubsub, redis.build_key, seal, patience_s)
-        return Tiers(memory, redis, disk), distributed, SharedValues(redis, self.clock.now, disk)
+        shared_values = SharedValues(redis, self.clock.now, disk)
+        return Tiers(memory, redis, disk), distributed, shared_values, RedisLog(redis, pubsub)
 
     async def site_cors(self, way: UpstreamClient) -> SiteCors:
         """Make who asks Cloudreve which scripts it allows."""

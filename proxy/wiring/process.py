@@ -21,7 +21,6 @@ from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Keys
 from proxy.gateway import Gateway
 from proxy.grants.authorise import Authoriser
-from proxy.grants.invalidation import Changes
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Applications
 from proxy.http.connection_limits import ConnectionLimits
@@ -37,8 +36,8 @@ from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import SealedUrls
 from proxy.http.thumb import Thumbs
-from proxy.identity.identify import Identifier
 from proxy.observe.metrics import Metrics
+from proxy.passthrough.changes import Changes
 from proxy.passthrough.client import UpstreamClient, passage
 from proxy.passthrough.routes import Passthrough
 from proxy.pictures.respond import Answers
@@ -50,6 +49,7 @@ from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
+from proxy.wiring.changes import change_feed, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.first_contact import greet
 from proxy.wiring.infos import info_search, infos
@@ -140,35 +140,37 @@ class _Composer:
         )
         await greet(cloudreve)
         await self.parts.background(cloudreve.breaker.watch())
-        tiers, distributed, shared_values = await self.parts.tiers()
-        changes = await self.parts.changes(shared_values) if settings.server.passthrough else None
-        grants = await self.parts.grants(cloudreve, tiers, distributed, changes)
+        tiers, distributed, shared_values, change_log = await self.parts.tiers()
+        sign_outs = await self.parts.sign_outs(tiers)
+        feed = await change_feed(self.parts, tiers, change_log, sign_outs)
+        owners = await share_owners(self.parts, cloudreve)
+        grants = await self.parts.grants(cloudreve, tiers, distributed, feed, owners)
         pictures = await self.parts.pictures(images, tiers, distributed)
         encoders = self.parts.encoders()
         answers = Answers(pictures, await self.parts.variants(tiers, encoders, distributed), self.parts.clock)
         known = await infos(self.parts, answers, tiers, encoders, distributed)
         negotiation = Negotiation(settings.pictures)
         sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.observer, settings.sign_in)
-        sign_outs = await self.parts.sign_outs(tiers.redis)
         sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         authoriser = Authoriser(grants, self.parts.clock.timer)
         gateway = Gateway(
             identifier, authoriser, grants, answers, known, self.parts.observer, settings.server.deadline_s
         )
-        sealed = SealedAccess(sealer, tiers, answers, self.parts.clock, self.parts.metrics, settings)
+        sealed = SealedAccess(sealer, tiers, answers, feed, self.parts.clock, self.parts.metrics, settings)
         request_origin = RequestOrigin(settings.server)
         cookies = SessionCookies(settings.session.cookie, request_origin)
         keys = Keys(request_origin, cookies, settings)
         hits = FastPath(
-            tiers, request_origin.trusts, sign_outs.has_ended, self.parts.clock, self.parts.metrics, settings, keys
+            tiers, request_origin.trusts, feed.invalidations, self.parts.clock, self.parts.metrics, settings, keys
         )
         rule = embedding(settings.embed, settings.session)
         embed = Embed(rule, request_origin)
         passthrough, site_cors = None, None
-        if changes is not None:
+        if settings.server.passthrough:
+            changes = Changes(feed, identifier, owners, shared_values, tiers, request_origin)
             way = await self.parts.stack.enter_async_context(passage(settings.cloudreve, self.parts.observer))
-            passthrough = self._passthrough(way, request_origin, cookies, identifier, changes, hits)
+            passthrough = self._passthrough(way, request_origin, cookies, changes)
             site_cors = await self.parts.site_cors(way)
         handle = passthrough.handle if passthrough else None
         cross_origin = CrossOrigin(
@@ -178,7 +180,7 @@ class _Composer:
         routes = [
             *Thumbs(gateway, cookies, request_origin, embed, negotiation, self.parts.observer, max_uri_bytes).routes(),
             *ThumbInfo(search, cookies, request_origin, embed, negotiation, max_uri_bytes).routes(),
-            *SessionApi(sessions, identifier, cookies, request_origin, hits, settings, handle).routes(),
+            *SessionApi(sessions, identifier, cookies, request_origin, settings, handle).routes(),
             *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, cookies, request_origin, settings).routes(),
             *SealedUrls(sealed, request_origin, embed, cross_origin, negotiation, self.parts.observer).routes(),
             *ThumbApi(gateway, sealed, request_origin, cross_origin, negotiation, max_uri_bytes).routes(),
@@ -199,14 +201,12 @@ class _Composer:
         way: UpstreamClient,
         request_origin: RequestOrigin,
         cookies: SessionCookies,
-        identifier: Identifier,
         changes: Changes,
-        hits: FastPath,
     ) -> Passthrough:
         session = self.parts.settings.session
         if self.parts.settings.sign_in.client_id and not session.path.startswith("/api/"):
             _log.warning("session.path is outside /api/: the service worker of Cloudreve's page will answer for it")
-        return Passthrough(way, request_origin, identifier, changes, hits, cookies.names)
+        return Passthrough(way, request_origin, changes, cookies.names)
 
     def _fallback(self) -> Fallback | None:
         path = self.parts.settings.embed.fallback

@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.domain.codec import VERSION, decode, encode
+from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal, RefusalKind
 from proxy.domain.picture_info import Look, PictureInfo
 from proxy.domain.sniff import MEDIA_TYPES
@@ -19,8 +20,11 @@ texts = st.text(max_size=40)
 names = st.from_regex(r"[A-Za-z0-9-]{0,64}", fullmatch=True)
 etags = st.text(st.characters(exclude_categories=()), max_size=40)
 floats = st.floats(allow_nan=False, allow_infinity=False)
-grants = st.builds(Grant, texts, floats, texts, st.booleans(), etags, floats)
-refusals = st.builds(Refusal, st.sampled_from(RefusalKind), st.integers(-(2**63), 2**63 - 1), names, texts, floats)
+numbers = st.integers(0, 2**62)
+stamps = st.builds(GrantStamp, st.binary(max_size=8), numbers, names, numbers)
+grants = st.builds(Grant, texts, floats, texts, st.booleans(), etags, floats, stamps)
+codes = st.integers(-(2**63), 2**63 - 1)
+refusals = st.builds(Refusal, st.sampled_from(RefusalKind), codes, names, texts, floats, stamps)
 pictures = st.builds(Picture, texts, st.sampled_from(sorted(MEDIA_TYPES)), etags, st.binary(max_size=300))
 no_variants = st.builds(NoVariant, texts, etags, st.booleans())
 sides = st.integers(1, 2**31)
@@ -32,8 +36,9 @@ kinds = st.sampled_from(sorted(MEDIA_TYPES))
 infos = st.builds(PictureInfo, texts, etags, tags, kinds, st.integers(0, 2**40), st.none() | looks, st.booleans())
 entries: st.SearchStrategy[Entry] = st.one_of(grants, refusals, pictures, no_variants, infos)
 
-GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=False, version='"v1"', granted_at=1.5)
-REFUSAL = Refusal(RefusalKind.NOT_FOUND, 40016, "0d3cbb4c", "Path not exist", 1.0)
+STAMP = GrantStamp(b"\xfforigi", 7, "redis", 2**60)
+GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", False, '"v1"', 1.5, STAMP)
+REFUSAL = Refusal(RefusalKind.NOT_FOUND, 40016, "0d3cbb4c", "Path not exist", 1.0, STAMP)
 NO_VARIANT = NoVariant("ab12.webp", '"v1"', is_final=True)
 TAG = f'"{"ab" * 20}"'
 LOOK = Look(400, 300, b"12345", "#7a8fb2")
@@ -84,8 +89,8 @@ def test_a_flipped_byte_never_raises(entry: Entry, data: st.DataObject) -> None:
 
 
 GOOD: dict[str, list[object]] = {
-    "grant": [f"grant/{VERSION}", "u", 1.0, "p", True, b"", 1.0],
-    "refusal": [f"refusal/{VERSION}", "not_found", 40016, "c", "m", 1.0],
+    "grant": [f"grant/{VERSION}", "u", 1.0, "p", True, b"", 1.0, [b"o", 1, "l", 1]],
+    "refusal": [f"refusal/{VERSION}", "not_found", 40016, "c", "m", 1.0, [b"o", 1, "l", 1]],
     "novariant": [f"no_variant/{VERSION}", "id", b"", True],
     "pictureinfo": [f"info/{VERSION}", "id", b"", TAG, "image/webp", 1, [400, 300, b"12345", "#7a8fb2"], True],
     "picture": [f"picture/{VERSION}", "id", "image/png", b"", b"body"],
@@ -120,6 +125,9 @@ def test_the_shapes_below_are_wrong_in_one_place_only(kind: str) -> None:
         changed("grant", 6, 1.0, "more"),
         changed("refusal", 1, "gone"),
         changed("refusal", 2, 1.5),
+        changed("grant", 7),
+        changed("grant", 7, [b"o", "1", "l", 1]),
+        changed("refusal", 6, [b"o", -1.5, "l", 1]),
         changed("picture", 4, "text"),
         changed("picture", 4, None),
         changed("novariant", 3, "yes"),
@@ -141,13 +149,17 @@ def test_another_version_or_shape_is_no_entry(values: object) -> None:
 
 def test_text_that_is_no_utf8_is_no_entry() -> None:
     """Not even where all else is right."""
-    assert decode(b"\x96\xa9refusal/3\xa9not_found\x01\xa1\xff\xa0\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00") is None
+    stamp = b"\x94\xc4\x00\x00\xa0\x00"
+    raw = b"\x97\xa9refusal/4\xa9not_found\x01\xa1\xff\xa0\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00" + stamp
+    assert decode(raw) is None
+    assert decode(raw.replace(b"\xff", b"x")) is not None
 
 
 def test_an_entry_written_by_this_version_keeps_its_bytes() -> None:
     """Changing the shape without raising VERSION breaks this, on purpose."""
     raw = (
-        b"\x96\xa9refusal/3\xa9not_found\xcd\x9c\x50\xa80d3cbb4c\xaePath not exist\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00"
+        b"\x97\xa9refusal/4\xa9not_found\xcd\x9c\x50\xa80d3cbb4c\xaePath not exist\xcb\x3f\xf0\x00\x00\x00\x00\x00\x00"
+        b"\x94\xc4\x06\xfforigi\x07\xa5redis\xcf\x10\x00\x00\x00\x00\x00\x00\x00"
     )
     assert encode(REFUSAL) == raw
     assert decode(raw) == REFUSAL

@@ -18,10 +18,13 @@ from proxy.cache.tiers import Tiers
 from proxy.domain.keys import picture_key
 from proxy.domain.model import ANONYMOUS, Grant, Picture, Refusal, RefusalKind, Source
 from proxy.domain.response_fields import Handling
+from proxy.domain.tags import files_tag, share_tag
 from proxy.fastpath.entry import Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Key, Keys, PendingRequest
+from proxy.grants.invalidation import Invalidations
 from proxy.grants.lookup import FoundGrant
+from proxy.grants.validity import Decision
 from proxy.http.outcome import Outcome, ended
 from proxy.http.request_origin import RequestOrigin
 from proxy.observe.metrics import Metrics
@@ -33,6 +36,7 @@ from proxy.upstream.clock import Clock
 KEY = "g:1"
 RAW = b"GET /thumb?uri=x HTTP/1.1\r\nHost: x\r\n\r\n"
 NOW = 1_000_000.25
+TAGS = (share_tag("AEUa"), files_tag("x"))
 GRANT = Grant("http://x/1", NOW + 1000, "ab12", own=True, granted_at=NOW)
 BODY = b"\x89PNG one"
 
@@ -70,6 +74,7 @@ class Stage:
     tiers: Tiers
     now: list[float]
     shelf: Shelf
+    invalidations: Invalidations
 
     @property
     def picture(self) -> Picture:
@@ -125,8 +130,9 @@ def stage() -> Stage:
     clock = Clock(lambda: now[0], lambda: now[0])
     front = RequestOrigin(settings.server)
     keys = Keys(front, SessionCookies("session", front), settings)
-    hits = FastPath(tiers, front.trusts, lambda _: False, clock, Metrics(), settings, keys)
-    stage = Stage(hits, tiers, now, shelf)
+    invalidations = Invalidations(clock.now, changed=memory.touch)
+    hits = FastPath(tiers, front.trusts, invalidations, clock, Metrics(), settings, keys)
+    stage = Stage(hits, tiers, now, shelf, invalidations)
     memory.keep(KEY, GRANT, 1000.0)
     memory.keep(picture_key("ab12"), picture(), 1000.0)
     return stage
@@ -135,7 +141,8 @@ def stage() -> Stage:
 def answer(shown: Picture | None = None, grant: Grant = GRANT) -> Answer:
     """Make what was found in memory; 304 when nothing is shown."""
     handling = Handling(Source.MEMORY, Source.MEMORY if shown is not None else None)
-    found = FoundGrant(grant, Source.MEMORY, collapsed=False, key=KEY)
+    decision = Decision(ANONYMOUS, grant, grant.fresh_until, TAGS)
+    found = FoundGrant(decision, Source.MEMORY, collapsed=False, key=KEY)
     return Answer(ANONYMOUS, '"1"', 9.0, handling, Shown(shown.head, shown) if shown else None, found)
 
 
@@ -190,8 +197,8 @@ async def signed_out(stage: Stage) -> None:
 
 
 async def changed(stage: Stage) -> None:
-    """Let whose answer it is change files."""
-    stage.hits.forget_of(ANONYMOUS.subject)
+    """Let somebody change the file."""
+    stage.invalidations.end((stage.invalidations.origin, 1), TAGS[:1])
 
 
 End: TypeAlias = Callable[[Stage], Awaitable[None]]
@@ -334,7 +341,7 @@ async def test_an_answer_under_way_when_somebody_signs_out_or_changes_files_is_n
 async def test_what_others_change_ends_nothing(stage: Stage) -> None:
     """Else one who uploads would slow everybody down."""
     await stage.answered(answer(stage.picture))
-    stage.hits.forget_of("another")
+    stage.invalidations.end((stage.invalidations.origin, 1), (share_tag("another"),))
     assert stage.ask() is not None
 
 

@@ -9,11 +9,10 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from proxy.grants.invalidation import LOOK_S
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
-from tests.harness.gateways import ONE, Front, House, Reply, in_share, until
+from tests.harness.gateways import ONE, TWO, Front, House, Reply, in_share, until
 from tests.harness.redis_server import RedisServer
 
 SITE: dict[str, object] = {"passthrough": True}
@@ -38,6 +37,13 @@ async def delete(front: Front, token: str) -> None:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     reply = await front.send("DELETE", "/api/v4/file", headers, json.dumps({"uris": [ONE]}).encode())
     assert reply.status == 200
+
+
+async def mark(front: Front, token: str) -> None:
+    """Change the metadata of a picture by way of a gateway."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = json.dumps({"uris": [ONE], "patches": [{"key": "tag:x", "value": "y"}]}).encode()
+    assert (await front.send("PATCH", "/api/v4/file/metadata", headers, body)).status == 200
 
 
 async def test_a_new_version_is_seen_at_once(cloudreve: StandIn, front: Front) -> None:
@@ -77,7 +83,7 @@ async def test_what_was_being_asked_for_meanwhile_is_asked_for_again(
     asked = asyncio.create_task(front.ask(ONE, cloudreve.token()))
     await cloudreve.calls.arrived("resolve")
     house.hours.pass_by(1.0)
-    await upload(front, cloudreve.token(), "cloudreve://my/other.png")
+    await mark(front, cloudreve.token())
     house.hours.pass_by(1.0)
     gate.set()
     assert [(await asked).is_hit, (await front.ask(ONE, cloudreve.token())).is_hit] == [False, False]
@@ -92,7 +98,7 @@ async def test_who_asks_after_the_change_gets_no_answer_of_before(
     early = asyncio.create_task(front.ask(ONE, cloudreve.token()))
     await cloudreve.calls.arrived("resolve")
     house.hours.pass_by(1.0)
-    await upload(front, cloudreve.token(), "cloudreve://my/other.png")
+    await mark(front, cloudreve.token())
     house.hours.pass_by(1.0)
     late = [asyncio.create_task(front.ask(ONE, cloudreve.token())) for _ in range(3)]
     await until(lambda: front.count("collapsed_total", flight="grant") == len(late))
@@ -142,17 +148,28 @@ async def test_what_changes_no_file_costs_nothing(cloudreve: StandIn, front: Fro
 
 
 async def test_it_is_nobody_else_s_change(cloudreve: StandIn, front: Front) -> None:
-    """Neither another user's, nor anonymous visitors', nor one that somebody without a good token could make."""
+    """Neither another user's, nor one of another file, nor one that somebody without a good token could make."""
     forged = cloudreve.token("alice", life_s=-5)
     uris = {"alice": ONE, "bob": "cloudreve://my/bob.png"}
     for name, uri in uris.items():
         await front.ask(uri, cloudreve.token(name))
-    await front.ask(in_share(cloudreve))
+    await front.ask(TWO, cloudreve.token())
+    await front.ask(in_share(cloudreve, "two.png"))
     await front.send("PUT", "/api/v4/file/content?uri=x", {"Authorization": f"Bearer {forged}"})
     assert (await front.ask(ONE, cloudreve.token())).is_hit
     await upload(front, cloudreve.token())
     assert (await front.ask(uris["bob"], cloudreve.token("bob"))).is_hit
-    assert (await front.ask(in_share(cloudreve, "one.png"))).is_hit
+    assert (await front.ask(TWO, cloudreve.token())).is_hit
+    assert (await front.ask(in_share(cloudreve, "two.png"))).is_hit
+
+
+async def test_visitors_of_a_share_see_a_new_version_at_once(cloudreve: StandIn, front: Front) -> None:
+    """What they were granted names the old picture."""
+    before = [await front.ask(in_share(cloudreve)) for _ in range(3)]
+    await upload(front, cloudreve.token())
+    after = [await front.ask(in_share(cloudreve)) for _ in range(3)]
+    assert {reply.etag for reply in before}.isdisjoint(reply.etag for reply in after)
+    assert after[2].is_hit
 
 
 async def test_other_replicas_hear_of_it_soon(house: House, cloudreve: StandIn, redis_server: RedisServer) -> None:
@@ -161,7 +178,7 @@ async def test_other_replicas_hear_of_it_soon(house: House, cloudreve: StandIn, 
     first, second = await house.open(server=SITE, redis=redis), await house.open(server=SITE, redis=redis)
     before = [await front.ask(ONE, cloudreve.token()) for front in (first, second) for _ in range(4)]
     await upload(first, cloudreve.token())
-    house.hours.pass_by(LOOK_S)
+    await until(lambda: second.count("changes_heard") == 1)
     after = [await front.ask(ONE, cloudreve.token()) for front in (second, await house.open(server=SITE, redis=redis))]
     assert {reply.etag for reply in before}.isdisjoint(reply.etag for reply in after)
 

@@ -17,8 +17,8 @@ from tests.harness.gateways import ONE, TWO, Front, House, in_share, kept, until
 from tests.harness.redis_server import RedisServer
 
 KEY, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
-KINDS = {"g", "p", "s", "c", "r", "e"}
-"""Grants and refusals, pictures and variants, what was seen under sealed URLs, changes, renewed sessions, sign-outs."""
+KINDS = {"g", "p", "s", "r", "e"}
+"""Grants and refusals, pictures and variants, what was seen under sealed URLs, renewed sessions, sign-outs."""
 
 
 @dataclass

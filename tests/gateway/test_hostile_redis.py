@@ -6,12 +6,16 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from proxy.domain import codec
 from proxy.domain.model import Entry, Grant, Picture
+from proxy.domain.tags import EVERYTHING
+from proxy.grants.change_log import Told, encode
 from proxy.standin.standin import StandIn
+from tests.gateway.test_changes import delete
 from tests.harness.gateways import ONE, Front, House, in_share, kept, until
 from tests.harness.redis_server import RedisServer
 
@@ -131,21 +135,34 @@ async def test_a_lease_that_is_none_of_ours_is_not_waited_for(
         assert (await other.ask(in_share(cloudreve))).status == 200
 
 
-async def test_a_change_in_the_future_counts_for_nothing(
-    cloudreve: StandIn, house: House, redis_server: RedisServer
+def told(tag: bytes) -> bytes:
+    """Make an entry of the log of changes."""
+    return encode(Told(is_end=True, origin=b"stranger", number=1, tags=(tag,)))
+
+
+@pytest.mark.parametrize(
+    ("seal", "entry"),
+    [
+        (KEYS, encode(Told(True, b"stranger", 1, (EVERYTHING,)))),
+        ({}, b"rubbish"),
+        ({}, encode(Told(True, b"", 1, (b"short",)))),
+    ],
+    ids=["not sealed", "no entry", "no tag"],
+)
+async def test_a_change_that_no_replica_has_told_ends_nothing(
+    cloudreve: StandIn, house: House, redis_server: RedisServer, seal: dict[str, object], entry: bytes
 ) -> None:
-    """Else every request of that user would be a resolve."""
-    front = await house.open(redis={"url": redis_server.url}, server={"passthrough": True})
+    """Else every request would be a resolve; what replicas tell later is heard all the same."""
+    sections: dict[str, Any] = {"redis": {"url": redis_server.url}, "server": {"passthrough": True}, "seal": seal}
+    front, other = await house.open(**sections), await house.open(**sections)
     token = cloudreve.token()
-    other = await house.open(redis={"url": redis_server.url}, server={"passthrough": True})
-    body = {"Authorization": f"Bearer {token}"}
-    await other.send("DELETE", "/api/v4/file", body, b'{"uris": []}')
-    key, _ = await written(redis_server, "c:")
-    redis_server.command("SET", key, repr(house.hours.now() + 1e6), "PX", "600000")
-    for _ in range(4):
-        assert (await front.ask(ONE, token)).status == 200
-        house.hours.pass_by(3)
-    assert cloudreve.calls.count("resolve") == 1
+    await front.ask(ONE, token)
+    keys = redis_server.command("KEYS", "*:changes")
+    assert isinstance(keys, list)
+    redis_server.command("XADD", keys[0], "*", "e", entry)
+    await delete(other, token)
+    await until(lambda: front.count("changes_heard") == 1)
+    assert (await front.ask(ONE, token)).status == 404
 
 
 async def test_with_keys_nothing_in_redis_opens_a_picture(

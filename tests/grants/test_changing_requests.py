@@ -1,31 +1,58 @@
-"""Requests that change files, and requests that do not."""
+"""Requests that change files, what they change, and requests that do not."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+
 import pytest
 
-from proxy.grants.changing_requests import changes_files
+from proxy.domain.file_uri import parse
+from proxy.domain.model import ANONYMOUS
+from proxy.domain.tags import EVERYTHING, Tag, fixed_tags, place_tags
+from proxy.grants.changing_requests import (
+    Changing,
+    Kind,
+    changing,
+    named_uris,
+    tags_of_dav,
+    tags_of_files,
+    tags_of_shares,
+    tags_of_user,
+)
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "found"),
     [
-        ("PUT", "/api/v4/file/content"),
-        ("POST", "/api/v4/file/upload/6f9c/0"),
-        ("POST", "/api/v4/file/rename"),
-        ("POST", "/api/v4/file/move"),
-        ("POST", "/api/v4/file/restore"),
-        ("POST", "/api/v4/file/version/current"),
-        ("DELETE", "/api/v4/file/version"),
-        ("DELETE", "/api/v4/file"),
-        ("PATCH", "/api/v4/file/metadata"),
-        ("GET", "/api/v4/callback/s3/6f9c/key"),
-        ("POST", "/api/v4/callback/onedrive/6f9c/key"),
+        ("PUT", "/api/v4/file/content", Changing(Kind.CONTENT)),
+        ("PUT", "/api/v4/file/upload", Changing(Kind.UPLOAD)),
+        ("POST", "/api/v4/file/upload/6f9c/0", Changing(Kind.SESSION, "6f9c")),
+        ("DELETE", "/api/v4/file/upload", Changing(Kind.CONTENT)),
+        ("POST", "/api/v4/file/create", Changing(Kind.CONTENT)),
+        ("POST", "/api/v4/file/rename", Changing(Kind.FILES)),
+        ("POST", "/api/v4/file/move", Changing(Kind.FILES)),
+        ("POST", "/api/v4/file/restore", Changing(Kind.FILES)),
+        ("POST", "/api/v4/file/version/current", Changing(Kind.CONTENT)),
+        ("DELETE", "/api/v4/file/version", Changing(Kind.CONTENT)),
+        ("DELETE", "/api/v4/file", Changing(Kind.FILES)),
+        ("POST", "/api/v4/file/permission", Changing(Kind.FILES)),
+        ("PATCH", "/api/v4/file/metadata", Changing(Kind.CONTENT)),
+        ("GET", "/api/v4/callback/s3/6f9c/key", Changing(Kind.SESSION, "6f9c")),
+        ("POST", "/api/v4/callback/onedrive/6f9c/key", Changing(Kind.SESSION, "6f9c")),
+        ("POST", "/api/v4/share/AEUa", Changing(Kind.SHARE, "AEUa")),
+        ("DELETE", "/api/v4/share/AEUa", Changing(Kind.SHARE, "AEUa")),
+        ("DELETE", "/api/v4/share", Changing(Kind.SHARE)),
+        ("PUT", "/dav/album/one.png", Changing(Kind.DAV)),
+        ("MOVE", "/dav/album", Changing(Kind.DAV)),
+        ("PROPPATCH", "/dav/one.png", Changing(Kind.DAV)),
+        ("POST", "/api/v4/admin/file/batch/delete", Changing(Kind.ADMIN)),
+        ("PUT", "/api/v4/admin/user/7", Changing(Kind.ADMIN)),
     ],
 )
-def test_what_changes_files(method: str, path: str) -> None:
-    """As Cloudreve's page changes them."""
-    assert changes_files(method, path)
+def test_what_changes_files(method: str, path: str, found: Changing) -> None:
+    """As Cloudreve's page, its apps and WebDAV clients change them."""
+    assert changing(method, path) == found
 
 
 @pytest.mark.parametrize(
@@ -40,9 +67,119 @@ def test_what_changes_files(method: str, path: str) -> None:
         ("PUT", "/api/v4/file/viewerSession"),
         ("POST", "/api/v4/files"),
         ("POST", "/api/v4/session/token"),
+        ("PUT", "/api/v4/share"),
+        ("POST", "/api/v4/admin/file"),
+        ("PROPFIND", "/dav/album"),
+        ("GET", "/dav/album/one.png"),
+        ("MKCOL", "/dav/new"),
+        ("PUT", "/davos"),
         ("POST", "/f/ab/one.png"),
+        ("POST", "/"),
+        ("OPTIONS", "*"),
     ],
 )
 def test_what_does_not(method: str, path: str) -> None:
     """What pages send whenever somebody looks at a file is among it."""
-    assert not changes_files(method, path)
+    assert changing(method, path) is None
+
+
+OWNERS = {"AEUa": "alice"}
+
+
+def ends(tags: Iterable[Tag], uri: str, subject: str = "alice", owner: str = "alice") -> bool:
+    """Tell whether a change with these tags ends a grant of this file."""
+    return bool({*tags} & {*fixed_tags(ANONYMOUS), *place_tags(parse(uri, 4096), subject, owner)})
+
+
+def of_body(kind: Kind, body: object, subject: str = "alice") -> tuple[Tag, ...]:
+    """Give the tags of a change that a body describes."""
+    uris, _ = named_uris("", json.dumps(body).encode())
+    return tags_of_files(uris, kind, subject, OWNERS.get)
+
+
+def test_a_file_s_new_bytes_end_that_file_for_all() -> None:
+    """For its owner, for another account that sees it by the owner's id, and in shares; whatever they wrote for it."""
+    tags = tags_of_files(
+        named_uris("uri=cloudreve%3A%2F%2Fmy%2Falbum%2F.%2Fone.png", b"")[0], Kind.CONTENT, "alice", OWNERS.get
+    )
+    assert ends(tags, "cloudreve://my/album/one.png")
+    assert ends(tags, "cloudreve://alice@my/album/one.png", "bob")
+    assert ends(tags, "cloudreve://AEUa@share/one.png", "")
+    assert ends(tags, "cloudreve://AEUa@share/one.png", "", "?")
+    assert not ends(tags, "cloudreve://my/album/two.png")
+    assert not ends(tags, "cloudreve://my/album/one.png", "bob")
+    assert not ends(tags, "cloudreve://AEUa@share/two.png", "")
+    assert not ends(tags, "cloudreve://BEUa@share/one.png", "", "bob")
+
+
+def test_what_may_be_a_folder_ends_what_is_below_and_the_owner_s_shares() -> None:
+    """A share may lie anywhere below it."""
+    tags = of_body(Kind.FILES, {"uris": ["cloudreve://my/album"]})
+    assert ends(tags, "cloudreve://my/album/deep/one.png")
+    assert ends(tags, "cloudreve://AEUa@share/any.png", "")
+    assert not ends(tags, "cloudreve://my/albums/one.png")
+    assert not ends(tags, "cloudreve://BEUa@share/any.png", "", "bob")
+
+
+@pytest.mark.parametrize(
+    ("body", "target"),
+    [
+        ({"uris": ["cloudreve://my/a/one.png"], "dst": "cloudreve://my/b"}, "cloudreve://my/b/one.png"),
+        ({"uris": ["cloudreve://my/a/one.png"], "dst": "cloudreve://my/b", "copy": True}, "cloudreve://my/b/one.png"),
+        ({"uri": "cloudreve://my/a/one.png", "new_name": "50% #1.png"}, "cloudreve://my/a/50%25%20%231.png"),
+    ],
+)
+def test_the_place_to_which_something_is_moved_ends_too(body: dict[str, object], target: str) -> None:
+    """There may have been another file."""
+    tags = of_body(Kind.FILES, body)
+    assert ends(tags, "cloudreve://my/a/one.png")
+    assert ends(tags, target)
+
+
+def test_what_is_restored_may_lie_anywhere() -> None:
+    """The request names its place in the trash only."""
+    assert ends(of_body(Kind.FILES, {"uris": ["cloudreve://trash/one.png"]}), "cloudreve://my/album/one.png")
+
+
+def test_a_change_by_way_of_a_share_ends_all_of_its_owner_s() -> None:
+    """Where in the owner's files it lies is not known; where the owner is not, everything ends."""
+    tags = of_body(Kind.CONTENT, {"uri": "cloudreve://AEUa:pw@share/one.png"}, "bob")
+    assert ends(tags, "cloudreve://my/album/one.png")
+    assert not ends(tags, "cloudreve://my/album/one.png", "bob")
+    assert of_body(Kind.CONTENT, {"uri": "cloudreve://BEUa@share/one.png"}, "bob") == (EVERYTHING,)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"uris": 1}', b'{"uris": ["http://x"]}', b"\xff"])
+def test_what_names_no_file_may_be_any_of_the_user_s(body: bytes) -> None:
+    """In shares too."""
+    tags = tags_of_files(named_uris("", body)[0], Kind.CONTENT, "alice", OWNERS.get)
+    assert tags == tags_of_user("alice")
+    assert ends(tags, "cloudreve://my/album/one.png")
+    assert ends(tags, "cloudreve://AEUa@share/one.png", "")
+    assert not ends(tags, "cloudreve://my/album/one.png", "bob")
+
+
+def test_a_share_ends_for_its_visitors_alone() -> None:
+    """Whatever is in it; a body may name several."""
+    for tags in (tags_of_shares("AEUa", None), tags_of_shares("", b'{"ids": ["AEUa"]}')):
+        assert ends(tags, "cloudreve://AEUa:pw@share/a/one.png", "bob")
+        assert not ends(tags, "cloudreve://BEUa@share/a/one.png", "bob")
+    assert ends(tags_of_shares("", None), "cloudreve://BEUa@share/a/one.png", "bob")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PROPPATCH"])
+def test_by_webdav_a_file_ends_by_its_name(method: str) -> None:
+    """Whose it is, and where the account's root lies, is not known."""
+    tags = tags_of_dav(method, "/dav/photos/%e5%9c%96%20one.png", None)
+    for uri in ("cloudreve://my/a/photos/圖 one.png", "cloudreve://AEUa@share/圖 one.png"):
+        assert ends(tags, uri)
+    assert not ends(tags, "cloudreve://my/photos/two.png")
+
+
+def test_by_webdav_what_may_be_a_folder_ends_by_its_name_with_what_is_below_and_all_shares() -> None:
+    """So does the place to which it is moved or copied."""
+    tags = tags_of_dav("MOVE", "/dav/a/old", "https://cloud.example.com/dav/b/new")
+    for uri in ("cloudreve://my/x/old/deep/one.png", "cloudreve://my/new/one.png", "cloudreve://AEUa@share/any.png"):
+        assert ends(tags, uri)
+    assert not ends(tags, "cloudreve://my/x/other/one.png")
+    assert tags_of_dav("DELETE", "/dav/", None) == (EVERYTHING,)

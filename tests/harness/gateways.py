@@ -184,7 +184,7 @@ def kept(redis_server: RedisServer, kind: str = "") -> list[str]:
     """List what Redis keeps: grants and refusals under `g`, pictures under `p`; leases come and go."""
     found = redis_server.command("KEYS", f"*thumb-proxy:*:{kind}*")
     assert isinstance(found, list)
-    return [key.decode() for key in found if b":lease:" not in key]
+    return [key.decode() for key in found if b":lease:" not in key and not key.endswith(b":changes")]
 
 
 async def until(holds: Callable[[], object]) -> None:

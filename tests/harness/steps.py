@@ -23,6 +23,7 @@ from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
+from proxy.wiring.changes import change_feed, share_owners
 from proxy.wiring.first_contact import greet
 from proxy.wiring.parts import Parts
 from tests.harness.gateways import Hours, settings_for
@@ -63,17 +64,20 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
     trusted = await parts.session()
     cloudreve = Cloudreve(trusted, clock, origins, Observer(metrics), settings.cloudreve, settings.grants)
     await greet(cloudreve)
-    tiers, cluster, shared_values = await parts.tiers()
+    tiers, cluster, shared_values, log = await parts.tiers()
     images = Images(trusted, await parts.session(socket_factory=public_socket), origins, settings.cloudreve)
     oauth = OAuth(cloudreve, Observer(metrics), settings.sign_in)
+    sign_outs = await parts.sign_outs(tiers)
+    feed = await change_feed(parts, tiers, log, sign_outs)
+    owners = await share_owners(parts, cloudreve)
     sessions = await parts.sessions(
         Sealer(["a key that is long enough for tests"]),
         oauth,
         shared_values,
-        await parts.sign_outs(tiers.redis),
+        sign_outs,
         cluster,
     )
     identifier = await parts.identifier(cloudreve, sessions, await parts.accounts(oauth))
-    grants = await parts.grants(cloudreve, tiers, cluster, None)
+    grants = await parts.grants(cloudreve, tiers, cluster, feed, owners)
     pictures = await parts.pictures(images, tiers, cluster)
     return Steps(site, hours, clock, metrics, tiers, identifier, grants, pictures)

@@ -9,7 +9,10 @@ from proxy.cache.tiers import Tiers
 from proxy.domain.errors import BadSeal, Expired, UpstreamError
 from proxy.domain.model import ANONYMOUS, FileUri, Grant, PictureRequest, Source
 from proxy.domain.seal import MAX_PAYLOAD_BYTES, Purpose, Sealer
+from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.invalidation import Invalidations
 from proxy.grants.lookup import FoundGrant, Granted
+from proxy.grants.validity import Decision
 from proxy.http.sealed_access import SealedAccess
 from proxy.observe.metrics import Metrics
 from proxy.pictures.respond import Answers
@@ -31,14 +34,15 @@ class NoAnswers(Answers):
 @pytest.fixture
 def sealed() -> SealedAccess:
     """Give the step, with nothing behind it."""
+    feed = ChangeFeed(None, Invalidations(lambda: NOW), lambda: NOW)
     tiers = Tiers(MemoryTier(1_000_000), None)
-    return SealedAccess(SEALER, tiers, NoAnswers(), Clock(lambda: NOW), Metrics(), SETTINGS)
+    return SealedAccess(SEALER, tiers, NoAnswers(), feed, Clock(lambda: NOW), Metrics(), SETTINGS)
 
 
 def granted(url: str = "http://127.0.0.1:5212/x", fresh_until: float = NOW + 3590, version: str = "") -> Granted:
     """Make a grant."""
     grant = Grant(url, fresh_until, "ab" * 20, own=True, version=version, granted_at=NOW)
-    found = FoundGrant(grant, Source.MEMORY, collapsed=False)
+    found = FoundGrant(Decision(ANONYMOUS, grant), Source.MEMORY, collapsed=False)
     return Granted(ANONYMOUS, FileUri("cloudreve://AEUa@share/one.jpg", "share"), found, fresh_until - NOW)
 
 

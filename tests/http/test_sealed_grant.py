@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.keys import grant_key
 from proxy.domain.model import ANONYMOUS, FileUri, Grant, Identity, IdentityKind
+from proxy.domain.tags import EVERYTHING, SHARES
 from proxy.http.sealed_grant import VERSION, SealedGrant, decode, encode, sealed_grant
 
 SITE = "0a1b2c3d"
@@ -28,10 +30,10 @@ grants = st.builds(Grant, texts, st.floats(allow_nan=False), names, st.booleans(
 @given(identities, grants)
 def test_what_goes_in_comes_out(identity: Identity, grant: Grant) -> None:
     """Who, where, and the grant."""
-    sealed = sealed_grant(identity, URI, grant)
+    sealed = sealed_grant(identity, URI, replace(grant, stamp=GrantStamp(b"o", 1, "log", 2)), (EVERYTHING, SHARES))
     assert decode(encode(sealed, SITE), SITE) == sealed
     assert sealed.identity == identity
-    assert sealed.grant == grant
+    assert sealed.grant == replace(grant, stamp=GrantStamp(b"o", 1, "log", 2))
     assert sealed.place == grant_key(identity, URI)
 
 

@@ -369,7 +369,7 @@ async def test_what_only_reads_is_asked_again_when_a_kept_connection_has_ended(h
         assert (await line.hear_all()).endswith(b"ok")
 
 
-@pytest.mark.parametrize("target", ["/", "/thumb?uri=cloudreve://x@share/"])
+@pytest.mark.parametrize("target", ["/", "/thumb?uri=cloudreve://x@my/"])
 async def test_what_cloudreve_says_unasked_answers_nothing(house: House, target: str) -> None:
     """Some servers say 408 on a connection that is kept; the next request on it may be anybody's (RFC 9112 §9.2)."""
     async with house.line() as line:
@@ -435,7 +435,7 @@ async def test_pictures_are_served_beside_what_is_passed(house: House) -> None:
     """The thumbnails' way to Cloudreve and the other's do not share connections."""
     call, _ = await house.ask(request("/a"))
     async with house.line() as line:
-        await line.say(request("/thumb?uri=cloudreve://x@share/a.png"))
+        await line.say(request("/thumb?uri=cloudreve://x@my/a.png"))
         resolve = await house.far.call()
         assert resolve.number != call.number
         assert resolve.line.startswith("GET /api/v4/file/thumb?uri=")

@@ -166,6 +166,7 @@ async def test_a_file_that_cannot_be_written_makes_sign_outs_503(
     folder = tmp_path / "state"
     folder.mkdir()
     front = await house.open(seal=SEAL, session={"state_path": str(folder / "sign-outs")})
+    (folder / "sign-outs.changes").unlink()
     folder.rmdir()
     browser = await signed_in(front, cloudreve)
     copy = copied(browser, front)
@@ -192,7 +193,7 @@ async def test_the_log_says_at_start_when_a_restart_forgets_sign_outs(
 async def test_an_old_cookie_s_second_sign_out_costs_nothing(
     cloudreve: StandIn, house: House, redis_server: RedisServer
 ) -> None:
-    """Nothing is written, and no finished answer is lost; the first loses those of its own session alone."""
+    """Nothing is written, and no finished answer is lost by either but those of the session."""
     front = await house.open(**shared(redis_server.url, 5.0))
     public = in_share(cloudreve)
     for _ in range(4):
@@ -207,6 +208,7 @@ async def test_an_old_cookie_s_second_sign_out_costs_nothing(
     assert front.gateway.hits.size_bytes > others
     old = copied(browser, front)
     assert (await browser.send("DELETE", "/session")).status == 204
+    assert (await old.see(ONE)).status == 401
     assert front.gateway.hits.size_bytes == others
     [key] = kept(redis_server, "e:")
     written = redis_server.command("GET", key)

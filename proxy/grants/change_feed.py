@@ -1,0 +1,196 @@
+"""Tells changes to all processes, and hears of theirs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import structlog
+
+from proxy.domain.tags import EVERYTHING, Tag
+from proxy.grants.change_log import ChangeLog, LogFailed, Told, decode, encode
+from proxy.grants.invalidation import ChangeId, Invalidations
+
+OPEN_S = 30.0
+"""How long after the last word of it a change that was begun is taken to be under way."""
+RENEW_S = 10.0
+"""How often that word is given."""
+ABANDONED_S = 10.0
+"""The same when its answer was not waited for: Cloudreve may still be at work."""
+SPREAD_S = 1.0
+"""How long the author of a change waits until the log has it."""
+READY_S = 0.5
+"""How long a process that was cut off waits for what it has missed, before it goes by what it knows."""
+MAX_UNSENT = 5000
+"""When more changes wait for the log, they are told as one of everything."""
+RETRY_S = 0.25
+
+_log = structlog.get_logger("proxy.grants.changes")
+
+
+class ChangeFeed:
+    """Changes in the order of the log. While it is away, changes are kept until it is back; those of here count here.
+
+    Without a log this process is the only one.
+    """
+
+    def __init__(self, log: ChangeLog | None, invalidations: Invalidations, timer: Callable[[], float]) -> None:
+        self._log = log
+        self.invalidations = invalidations
+        self._timer = timer
+        self._number = 0
+        self._unsent: dict[tuple[bool, int], Told] = {}
+        """What the log is not known to hold, in order."""
+        self._begun: dict[ChangeId, float] = {}
+        """Changes of this process, and when to give word of them again."""
+        self._read_to = 0
+        self._lock = asyncio.Lock()
+        self._wanted = asyncio.Event()
+        self.is_behind = False
+        """Whether the log could not be read last time."""
+
+    @property
+    def waiting(self) -> int:
+        """Count what is to be told as soon as the log is back."""
+        return len(self._unsent)
+
+    def begin(self, tags: Iterable[Tag]) -> ChangeId:
+        """Begin a change: until its end nothing that is kept under these tags counts."""
+        change = self._next()
+        self._begun[change] = self._timer() + RENEW_S
+        self._send(Told(False, *change, tuple(tags)))
+        return change
+
+    def end(self, change: ChangeId, tags: Iterable[Tag]) -> None:
+        """End a change that Cloudreve has answered: what was granted before counts no more."""
+        self._begun.pop(change, None)
+        self._send(Told(True, *change, tuple(tags)))
+
+    def tell(self, tags: Iterable[Tag]) -> None:
+        """Tell of a change that has been made."""
+        self.end(self._next(), tags)
+
+    def abandon(self, change: ChangeId) -> None:
+        """Let a change end a while later: nobody knows what has become of it."""
+        self._begun.pop(change, None)
+        self.invalidations.postpone(change, self._timer() + ABANDONED_S)
+
+    async def spread(self) -> None:
+        """Wait until all that was told is in the log, for `SPREAD_S` at most; what is not will be told later."""
+        if self._unsent:
+            await self.catch_up()
+
+    async def ready(self) -> None:
+        """Catch up when the log was away and is back, before anything that is kept is trusted."""
+        if self.is_behind and self._log is not None and self._log.is_open():
+            with suppress(LogFailed, TimeoutError):
+                async with asyncio.timeout(READY_S):
+                    await self.step()
+
+    async def catch_up(self) -> None:
+        """Read what has been told so far, for `SPREAD_S` at most."""
+        with suppress(LogFailed, TimeoutError):
+            async with asyncio.timeout(SPREAD_S):
+                await self.step()
+
+    async def step(self) -> None:
+        """Write what waits, and read what is new."""
+        if self._log is None:
+            return
+        async with self._lock:
+            try:
+                while await self._page(self._log):
+                    pass
+            except LogFailed:
+                self._turn(is_behind=True)
+                raise
+            self._turn(is_behind=False)
+
+    async def follow(self) -> None:
+        """Go on for ever."""
+        while True:
+            self._tend()
+            if self._log is None:
+                await asyncio.sleep(RENEW_S)
+                continue
+            with self._log.woken() as woken:
+                with suppress(LogFailed):
+                    await self.step()
+                await self._pause(woken, RETRY_S if self.is_behind else self._log.poll_s)
+
+    async def _pause(self, woken: asyncio.Future[bytes], seconds: float) -> None:
+        wanted: asyncio.Future[Any] = asyncio.ensure_future(self._wanted.wait())
+        try:
+            waiting: set[asyncio.Future[Any]] = {woken, wanted}
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            wanted.cancel()
+        self._wanted.clear()
+
+    def _next(self) -> ChangeId:
+        self._number += 1
+        return self.invalidations.origin, self._number
+
+    def _send(self, told: Told) -> None:
+        """Let it count here, and have it told."""
+        self._count(told, 0)
+        if self._log is None:
+            return
+        if told.is_end and told.origin == self.invalidations.origin:
+            self._unsent.pop((False, told.number), None)
+        self._unsent[told.is_end, told.number] = told
+        if len(self._unsent) > MAX_UNSENT:
+            self._unsent.clear()
+            self.tell((EVERYTHING,))
+        self._wanted.set()
+
+    def _count(self, told: Told, position: int) -> None:
+        if told.is_end:
+            self.invalidations.end(told.change, told.tags, position)
+        else:
+            self.invalidations.begin(told.change, told.tags, self._timer() + OPEN_S)
+
+    def _tend(self) -> None:
+        """Give word of changes that take long, and end those of which there has been none."""
+        now = self._timer()
+        for change in [change for change, due_at in self._begun.items() if due_at <= now]:
+            self._begun[change] = now + RENEW_S
+            self._send(Told(False, *change, self.invalidations.tags_of(change)))
+        for change, tags in self.invalidations.expire(now):
+            self.invalidations.close(change)
+            self.tell(tags)
+
+    async def _page(self, log: ChangeLog) -> bool:
+        """Exchange one page with the log; tell whether there may be another."""
+        sent = dict(self._unsent)
+        entries = [encode(told) for told in sent.values()]
+        page = await log.exchange(self._read_to, entries)
+        first = page.entries[0][0]
+        if first != self._read_to:
+            if self._read_to:
+                _log.warning("changes may have been missed: all grants are asked for again")
+            self.invalidations.begin_log(first, has_gap=self._read_to != 0)
+            self._read_to = 0
+        for key, told in sent.items():
+            if self._unsent.get(key) is told:
+                del self._unsent[key]
+        for position, raw in page.entries:
+            if position > self._read_to:
+                self._take(position, decode(raw) if raw else None)
+        return page.is_full
+
+    def _take(self, position: int, told: Told | None) -> None:
+        self._read_to = position
+        if told is not None and told.origin != self.invalidations.origin:
+            self._count(told, position)
+        elif told is not None and told.is_end:
+            self.invalidations.confirm(told.number, told.tags, position)
+        self.invalidations.read_to(position)
+
+    def _turn(self, *, is_behind: bool) -> None:
+        if is_behind != self.is_behind:
+            self.is_behind = is_behind
+            tell = _log.warning if is_behind else _log.info
+            tell("changes cannot be shared" if is_behind else "changes are shared")

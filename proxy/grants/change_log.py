@@ -1,0 +1,82 @@
+"""The log of changes: what all processes of one Redis, or of one machine, read in the same order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from proxy.domain.tags import TAG_BYTES
+from proxy.grants.invalidation import ChangeId
+
+MAX_TAGS_EACH = 4096
+
+
+class LogFailed(Exception):
+    """The log did not answer, or refused."""
+
+
+class Page(NamedTuple):
+    """What a log holds from a position on."""
+
+    entries: Sequence[tuple[int, bytes]]
+    """Positions, which rise, and what was written there; the first is the one asked for, if it is there."""
+    is_full: bool
+    """Whether there may be more."""
+
+
+class ChangeLog(Protocol):
+    """An ordered log that many write. Its positions rise, also when it has been lost and is begun anew."""
+
+    name: str
+
+    async def exchange(self, after: int, entries: Sequence[bytes]) -> Page:
+        """Append entries and read on from a position, which is given again; 0 is the beginning. Raise LogFailed.
+
+        A log that is empty is begun, so that there is always a position.
+        """
+
+    def is_open(self) -> bool:
+        """Tell whether it can be asked at present."""
+
+    def woken(self) -> AbstractContextManager[asyncio.Future[bytes]]:
+        """Give a future that is done when somebody has written, if that is told."""
+
+    @property
+    def poll_s(self) -> float:
+        """How often to look without being told."""
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One entry: a change begins, or has ended."""
+
+    is_end: bool
+    origin: bytes
+    number: int
+    tags: tuple[bytes, ...]
+
+    @property
+    def change(self) -> ChangeId:
+        """Name the change."""
+        return self.origin, self.number
+
+
+_decoder = msgspec.msgpack.Decoder(Told)
+
+
+def encode(told: Told) -> bytes:
+    """Write an entry."""
+    return msgspec.msgpack.encode(told)
+
+
+def decode(raw: bytes) -> Told | None:
+    """Read an entry; None for what no gateway writes."""
+    try:
+        told = _decoder.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    is_sound = len(told.tags) <= MAX_TAGS_EACH and all(len(tag) == TAG_BYTES for tag in told.tags)
+    return told if is_sound else None

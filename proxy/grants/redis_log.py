@@ -1,0 +1,89 @@
+"""The log of changes in Redis: a stream, whose ids are its positions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from proxy.cache.redis_tier import RedisTier
+from proxy.grants.change_log import LogFailed, Page
+from proxy.redis.pubsub import PubSubChannel
+
+MAX_ENTRIES = 20_000
+"""So many are kept; whoever has read less far has missed some, and trusts nothing from before."""
+PAGE = 1000
+POLL_S = 1.0
+DEAF_POLL_S = 0.25
+"""The same while there is no subscription."""
+
+_KEY = "changes"
+_LASTS_MS = 7 * 86400 * 1000
+_SEQUENCE_BITS = 20
+_EXCHANGE = """
+local kind = redis.call('type', KEYS[1]).ok
+if kind ~= 'stream' and kind ~= 'none' then redis.call('del', KEYS[1]) end
+if redis.call('exists', KEYS[1]) == 0 then
+  local begun = redis.pcall('xadd', KEYS[1], '*', 'e', '')
+  if type(begun) == 'table' and begun.err then return {0, {}} end
+end
+local stored = 1
+for i = 6, #ARGV do
+  local added = redis.pcall('xadd', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'e', ARGV[i])
+  if type(added) == 'table' and added.err then stored = 0 end
+end
+if #ARGV > 5 then redis.pcall('publish', ARGV[4], KEYS[1] .. ' ') end
+redis.call('pexpire', KEYS[1], ARGV[2])
+return {stored, redis.call('xrange', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[5])}
+"""
+
+
+class RedisLog:
+    """A stream that all replicas of one Redis write. Its ids are times of that Redis' clock, which alone counts."""
+
+    name = "redis"
+
+    def __init__(self, redis: RedisTier, pubsub: PubSubChannel) -> None:
+        self._lines = redis.lines
+        self._seal = redis.seal
+        self._key = redis.build_key(_KEY)
+        self._pubsub = pubsub
+
+    @property
+    def poll_s(self) -> float:
+        """How often to look without being told."""
+        return POLL_S if self._pubsub.is_heard else DEAF_POLL_S
+
+    def is_open(self) -> bool:
+        """Tell whether Redis can be asked at present."""
+        return self._lines.is_open(self._key)
+
+    def woken(self) -> AbstractContextManager[asyncio.Future[bytes]]:
+        """Give a future that is done when another replica has written."""
+        return self._pubsub.reader(self._key)
+
+    async def exchange(self, after: int, entries: Sequence[bytes]) -> Page:
+        """Append entries, sealed, and read on, in one step."""
+        sealed = [self._seal.seal(self._key, entry) for entry in entries]
+        common = _id(after), _LASTS_MS, MAX_ENTRIES, self._pubsub.channel, PAGE
+        nothing: list[Any] = []
+        reply = await self._lines.ask(nothing, self._key, "EVAL", _EXCHANGE, 1, self._key, *common, *sealed)
+        if not reply or (entries and not reply[0]) or not reply[1]:
+            raise LogFailed
+        found = [(_position(name), self._opened(fields)) for name, fields in reply[1]]
+        return Page(found, len(found) >= PAGE)
+
+    def _opened(self, fields: Sequence[bytes]) -> bytes:
+        """Read what is in an entry; nothing for what we have not written."""
+        raw = fields[1] if len(fields) > 1 else b""
+        return (self._seal.open(self._key, raw) or b"") if raw else b""
+
+
+def _id(position: int) -> str:
+    return f"{position >> _SEQUENCE_BITS}-{position & ((1 << _SEQUENCE_BITS) - 1)}" if position else "-"
+
+
+def _position(name: bytes) -> int:
+    milliseconds, _, sequence = name.partition(b"-")
+    return int(milliseconds) << _SEQUENCE_BITS | int(sequence)

@@ -1,0 +1,54 @@
+"""Whose shares are whose: a change of an owner's files changes what the visitors of a share see."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cachetools import LRUCache, TTLCache
+
+from proxy.coalesce.singleflight import Singleflight
+from proxy.domain.errors import ProxyError
+from proxy.domain.tags import UNKNOWN
+from proxy.upstream.cloudreve import Cloudreve
+
+KNOWN_SHARES = 10_000
+"""A share's owner never changes."""
+UNKNOWN_S = 30.0
+"""How long Cloudreve is not asked again about a share whose owner it did not tell."""
+ASK_S = 2.0
+"""How long the owner's name is waited for; without it any owner's change ends the grant."""
+
+
+class ShareOwners:
+    """Asks Cloudreve once for each share."""
+
+    def __init__(self, cloudreve: Cloudreve, singleflight: Singleflight[str]) -> None:
+        self._cloudreve = cloudreve
+        self._singleflight = singleflight
+        self._known: LRUCache[str, str] = LRUCache(KNOWN_SHARES)
+        self._unknown: TTLCache[str, str] = TTLCache(KNOWN_SHARES, UNKNOWN_S)
+
+    def known(self, share: str) -> str | None:
+        """Give the owner's user id, as far as it is known here; None where it has not been asked for."""
+        if not share:
+            return UNKNOWN
+        return self._known.get(share) or self._unknown.get(share)
+
+    async def owner(self, share: str) -> str:
+        """Give the owner's user id, or UNKNOWN."""
+        known = self.known(share)
+        if known is not None:
+            return known
+        outcome, _ = self._singleflight.join(share, lambda: self._ask(share))
+        try:
+            async with asyncio.timeout(ASK_S):
+                return await outcome
+        except (TimeoutError, ProxyError):
+            self._unknown[share] = UNKNOWN
+            return UNKNOWN
+
+    async def _ask(self, share: str) -> str:
+        owner = await self._cloudreve.share_owner(share)
+        known = self._known if owner else self._unknown
+        known[share] = owner or UNKNOWN
+        return owner or UNKNOWN

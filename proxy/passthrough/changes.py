@@ -1,0 +1,224 @@
+"""Requests that change files, on their way to Cloudreve: each change is told when it begins and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import web
+
+from proxy.cache.shared_values import SharedValues
+from proxy.cache.tiers import Tiers
+from proxy.domain.client import Client
+from proxy.domain.errors import BadRequest, ProxyError
+from proxy.domain.keys import grant_key, upload_key
+from proxy.domain.model import ANONYMOUS, Credentials, FileUri, Grant, Identity
+from proxy.domain.tags import EVERYTHING, TAG_BYTES, Tag, picture_tag
+from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.changing_requests import (
+    Changing,
+    Kind,
+    changing,
+    named_uris,
+    tags_of_dav,
+    tags_of_files,
+    tags_of_shares,
+    tags_of_user,
+)
+from proxy.grants.invalidation import ChangeId
+from proxy.grants.share_owners import ShareOwners
+from proxy.http.request_origin import RequestOrigin
+from proxy.http.thumb_request import bearer
+from proxy.identity.identify import Identifier
+from proxy.passthrough.client import UpstreamAnswer
+
+MAX_BODY_BYTES = 1024 * 1024
+"""A body that says which files it is about is read first up to this length; behind a longer one may be any of them."""
+MAX_ANSWER_BYTES = 256 * 1024
+UPLOAD_S = 7 * 86400.0
+"""How long an upload session is remembered."""
+
+
+class _Session(msgspec.Struct):
+    session_id: str
+
+
+class _Answered(msgspec.Struct):
+    code: int
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+@dataclass(slots=True)
+class _Change:
+    """One request that may change something."""
+
+    tags: tuple[Tag, ...]
+    begun: ChangeId | None = None
+    """Nothing is said of a change by nobody in particular until Cloudreve has made it."""
+    is_ended: bool = False
+
+
+class Changes:
+    """Tells of changes that go through this gateway."""
+
+    def __init__(
+        self,
+        feed: ChangeFeed,
+        identifier: Identifier,
+        owners: ShareOwners,
+        shared_values: SharedValues,
+        tiers: Tiers,
+        request_origin: RequestOrigin,
+    ) -> None:
+        self._feed = feed
+        self._identifier = identifier
+        self._owners = owners
+        self._shared_values = shared_values
+        self._tiers = tiers
+        self._request_origin = request_origin
+
+    @asynccontextmanager
+    async def watching(self, request: web.Request) -> AsyncIterator[ChangingRequest]:
+        """Watch over a request while it is passed; what becomes of it without an answer is not known for a while."""
+        kind = changing(request.method, request.path)
+        if kind is None:
+            yield ChangingRequest(None, None, self)
+            return
+        body = await _read(request) if kind.has_body else None
+        change = await self._begun(request, kind, body)
+        try:
+            yield ChangingRequest(body, (kind, change), self)
+        finally:
+            if change.begun is not None and not change.is_ended:
+                self._feed.abandon(change.begun)
+            elif not change.is_ended and kind.kind is Kind.DAV:
+                self._feed.tell(change.tags)
+
+    async def ended(self, kind: Changing, change: _Change, answer: UpstreamAnswer) -> UpstreamAnswer:
+        """Tell of a change that Cloudreve has answered, before its author hears of it."""
+        if kind.kind is Kind.UPLOAD or (change.begun is None and kind.kind is not Kind.DAV):
+            body, answer = await _buffered(answer)
+            is_made = _code(body) == 0
+            if kind.kind is Kind.UPLOAD and is_made:
+                await self._remember(body, change.tags)
+        else:
+            is_made = change.begun is not None or answer.status < HTTPStatus.BAD_REQUEST
+        if change.begun is not None:
+            self._feed.end(change.begun, change.tags)
+        elif is_made:
+            self._feed.tell(change.tags)
+        change.is_ended = True
+        await self._feed.spread()
+        return answer
+
+    async def _begun(self, request: web.Request, kind: Changing, body: bytes | None) -> _Change:
+        identity = await self._author(request)
+        change = _Change(await self._tags(request, kind, body, identity))
+        if identity.subject and EVERYTHING not in change.tags:
+            change.begun = self._feed.begin(change.tags)
+            await self._feed.spread()
+        return change
+
+    async def _author(self, request: web.Request) -> Identity:
+        with suppress(ProxyError):
+            token = bearer(request.headers.getall("Authorization", ()))
+            if token is not None:
+                client: Client = self._request_origin.client(request)
+                return (await self._identifier.identify(Credentials(token), client=client)).identity
+        return ANONYMOUS
+
+    async def _tags(
+        self, request: web.Request, kind: Changing, body: bytes | None, identity: Identity
+    ) -> tuple[Tag, ...]:
+        match kind.kind:
+            case Kind.SHARE:
+                return tags_of_shares(kind.name, body)
+            case Kind.DAV:
+                return tags_of_dav(request.method, request.path, request.headers.get("Destination"))
+            case Kind.SESSION:
+                return await self._of_session(kind.name) or tags_of_user(identity.subject)
+            case Kind.ADMIN:
+                return (EVERYTHING,)
+            case _:
+                return await self._of_files(request.query_string, body, kind.kind, identity)
+
+    async def _of_files(self, query: str, body: bytes | None, kind: Kind, identity: Identity) -> tuple[Tag, ...]:
+        uris, session = named_uris(query, body)
+        if not uris and session:
+            return await self._of_session(session) or tags_of_user(identity.subject)
+        kind = Kind.CONTENT if kind is Kind.UPLOAD else kind
+        named = tags_of_files(uris, kind, identity.subject, self._owners.known)
+        return (*named, *self._pictures(uris, identity))
+
+    def _pictures(self, uris: Collection[FileUri], identity: Identity) -> tuple[Tag, ...]:
+        """Give the pictures that are known to lie there."""
+        kept = (self._tiers.lookup(grant_key(identity, uri)) for uri in uris)
+        return tuple(picture_tag(grant.picture) for grant in kept if isinstance(grant, Grant))
+
+    async def _remember(self, body: bytes, tags: tuple[Tag, ...]) -> None:
+        with suppress(msgspec.MsgspecError):
+            answered = msgspec.json.decode(body, type=_Answered)
+            session = msgspec.json.decode(answered.data, type=_Session).session_id
+            await self._shared_values.keep(upload_key(session), b"".join(tags).hex(), UPLOAD_S)
+
+    async def _of_session(self, session: str) -> tuple[Tag, ...]:
+        """Give the tags of the file that an upload session is for; none where the session is not known."""
+        told = await self._shared_values.find(upload_key(session)) or ""
+        with suppress(ValueError):
+            raw = bytes.fromhex(told)
+            return tuple(raw[at : at + TAG_BYTES] for at in range(0, len(raw), TAG_BYTES))
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChangingRequest:
+    """A request that is being passed, and what it may change."""
+
+    body: bytes | None
+    """Its body, where that has been read already."""
+    change: tuple[Changing, _Change] | None
+    changes: Changes
+
+    async def answered(self, answer: UpstreamAnswer) -> UpstreamAnswer:
+        """Tell of the change, if it is one; give the answer to be passed on."""
+        return answer if self.change is None else await self.changes.ended(*self.change, answer)
+
+
+async def _read(request: web.Request) -> bytes | None:
+    """Read a body that says which files it is about; None for one that is too long or none of ours to read."""
+    length_bytes = request.content_length
+    is_json = request.content_type == "application/json" and "Content-Encoding" not in request.headers
+    if not is_json or "Expect" in request.headers or length_bytes is None or length_bytes > MAX_BODY_BYTES:
+        return None
+    try:
+        return await request.content.readexactly(length_bytes)
+    except (web.RequestPayloadError, ConnectionError, EOFError) as error:
+        raise BadRequest("The body breaks off, or breaks HTTP.") from error
+
+
+async def _buffered(answer: UpstreamAnswer) -> tuple[bytes, UpstreamAnswer]:
+    """Read an answer, up to a bound, and give it to be passed on whole."""
+    held: list[bytes] = []
+    rest = answer.chunks
+    async for chunk in rest:
+        held.append(chunk)
+        if sum(map(len, held)) > MAX_ANSWER_BYTES:
+            break
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in held:
+            yield chunk
+        async for chunk in rest:
+            yield chunk
+
+    return b"".join(held), replace(answer, chunks=chunks())
+
+
+def _code(body: bytes) -> int | None:
+    try:
+        return msgspec.json.decode(body, type=_Answered).code
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

@@ -1,0 +1,32 @@
+"""Builds who hears of changes, and who tells them."""
+
+from __future__ import annotations
+
+from proxy.cache.tiers import Tiers
+from proxy.coalesce.singleflight import Singleflight
+from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.change_log import ChangeLog
+from proxy.grants.invalidation import Invalidations
+from proxy.grants.share_owners import ShareOwners
+from proxy.sessions.sign_outs import SignOuts
+from proxy.upstream.cloudreve import Cloudreve
+from proxy.wiring.parts import Parts
+
+
+async def change_feed(parts: Parts, tiers: Tiers, log: ChangeLog | None, sign_outs: SignOuts) -> ChangeFeed:
+    """Make who hears of changes and tells them; what was told before is known before the first visitor comes."""
+    metrics, grants, name = parts.metrics, parts.settings.grants, log.name if log is not None else ""
+    lasts_s = grants.max_ttl_s + grants.stale_if_error_s
+    invalidations = Invalidations(parts.clock.now, lasts_s, name, tiers.memory.touch, sign_outs.has_ended)
+    feed = ChangeFeed(log, invalidations, parts.clock.timer)
+    metrics.watch("changes_heard", "Changes that this process has heard of", lambda: invalidations.stamp.heard)
+    metrics.watch("changes_waiting", "Changes that other processes have not been told of yet", lambda: feed.waiting)
+    metrics.watch("changes_up", "1 while changes are shared, 0 while they cannot be", lambda: float(not feed.is_behind))
+    await feed.catch_up()
+    await parts.background(feed.follow())
+    return feed
+
+
+async def share_owners(parts: Parts, cloudreve: Cloudreve) -> ShareOwners:
+    """Make who knows whose shares are whose."""
+    return ShareOwners(cloudreve, await parts.singleflight(Singleflight[str]()))

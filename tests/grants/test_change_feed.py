@@ -1,0 +1,272 @@
+"""Changes told from process to process by a log: a file, and Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from proxy.cache.redis_tier import RedisTier
+from proxy.domain.tags import EVERYTHING, user_tag
+from proxy.grants import change_feed, file_log, redis_log
+from proxy.grants.change_feed import ABANDONED_S, OPEN_S, RENEW_S, ChangeFeed
+from proxy.grants.change_log import ChangeLog, LogFailed
+from proxy.grants.file_log import FileLog
+from proxy.grants.invalidation import Invalidations
+from proxy.grants.redis_log import RedisLog
+from proxy.redis.pubsub import PubSubChannel
+from proxy.settings import RedisSettings
+from tests.conftest import StartRedis
+
+ALICE, BOB = (user_tag("alice"),), (user_tag("bob"),)
+
+
+class Replica:
+    """A feed on a log, and a timer that a test moves on."""
+
+    def __init__(self, log: ChangeLog) -> None:
+        self.time = 0.0
+        self.log = log
+        self.known = Invalidations(lambda: 1000.0, log=log.name)
+        self.feed = ChangeFeed(log, self.known, lambda: self.time)
+
+    def has_ended(self, stamp: object = None) -> bool:
+        """Tell whether a grant of alice's, asked for now or with this stamp, has ended."""
+        return self.known.has_ended(self.known.stamp if stamp is None else stamp, ALICE)  # type: ignore[arg-type]
+
+
+Make: TypeAlias = Callable[[], Awaitable[Replica]]
+
+
+@pytest.fixture(params=["file", "redis"])
+async def make(request: pytest.FixtureRequest, tmp_path: Path, start_redis: StartRedis) -> AsyncIterator[Make]:
+    """Give the means to make replicas of one log, each of which has read it once."""
+    async with AsyncExitStack() as stack:
+        url = start_redis().url if request.param == "redis" else ""
+
+        async def made() -> Replica:
+            log: ChangeLog = FileLog(tmp_path / "changes")
+            if url:
+                settings = RedisSettings.model_validate({"url": url, "timeout_s": 5.0})
+                tier = RedisTier.from_settings(settings, "http://x")
+                stack.push_async_callback(tier.aclose)
+                log = RedisLog(tier, PubSubChannel(tier.lines, tier.namespace))
+            replica = Replica(log)
+            await replica.feed.step()
+            return replica
+
+        yield made
+
+
+@pytest.fixture
+async def one(make: Make) -> Replica:
+    """Make a replica."""
+    return await make()
+
+
+@pytest.fixture
+async def two(make: Make, one: Replica) -> Replica:
+    """Make another."""
+    assert one.log.is_open()
+    return await make()
+
+
+async def test_what_one_tells_the_other_hears(one: Replica, two: Replica) -> None:
+    """What either asks for afterwards counts for both."""
+    before = [one.known.stamp, two.known.stamp]
+    one.feed.tell(ALICE)
+    await one.feed.spread()
+    assert one.feed.waiting == 0
+    await two.feed.step()
+    for replica in (one, two):
+        assert all(replica.has_ended(stamp) for stamp in before)
+        assert not any(replica.has_ended(each.known.stamp) for each in (one, two))
+        assert not replica.known.has_ended(before[0], BOB)
+
+
+async def test_who_comes_later_hears_of_all_before(one: Replica, make: Make) -> None:
+    """As after a restart with a disk full of grants."""
+    before = one.known.stamp
+    one.feed.tell(ALICE)
+    await one.feed.spread()
+    later = await make()
+    assert later.has_ended(before)
+    assert not later.has_ended(one.known.stamp)
+
+
+async def test_a_change_whose_author_dies_ends_by_itself(one: Replica, two: Replica) -> None:
+    """Until then nothing that is kept counts; the first to notice tells all."""
+    one.feed.begin(ALICE)
+    await one.feed.spread()
+    await two.feed.step()
+    meanwhile = two.known.stamp
+    assert two.has_ended()
+    two.time += OPEN_S
+    await _tend(two)
+    assert two.has_ended(meanwhile)
+    assert not two.has_ended()
+
+
+async def test_a_change_that_takes_long_stays_open(one: Replica, two: Replica) -> None:
+    """Its author gives word of it again and again; one that is ended is over for everybody."""
+    change = one.feed.begin(ALICE)
+    for _ in range(5):
+        for replica in (one, two):
+            replica.time += RENEW_S
+        await _tend(one)
+        await _tend(two)
+        assert one.has_ended() is two.has_ended() is True
+    one.feed.end(change, ALICE)
+    await one.feed.spread()
+    await two.feed.step()
+    assert one.has_ended() is two.has_ended() is False
+
+
+async def test_a_change_whose_answer_never_came_stays_open_a_while(one: Replica) -> None:
+    """Cloudreve may still be at work."""
+    one.feed.abandon(one.feed.begin(ALICE))
+    one.time += ABANDONED_S - 0.1
+    await _tend(one)
+    assert one.has_ended()
+    one.time += 0.1
+    await _tend(one)
+    assert not one.has_ended()
+
+
+async def test_too_much_that_waits_is_told_as_one_change_of_everything(
+    one: Replica, two: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a long outage takes no memory."""
+    monkeypatch.setattr(change_feed, "MAX_UNSENT", 10)
+    before = two.known.stamp
+    for _ in range(11):
+        one.feed.tell(ALICE)
+    assert one.feed.waiting == 1
+    await one.feed.spread()
+    await two.feed.step()
+    assert two.known.has_ended(before, (EVERYTHING,))
+
+
+async def test_a_log_longer_than_a_page_is_read_to_its_end(one: Replica, two: Replica) -> None:
+    """In one step."""
+    for number in range(redis_log.PAGE + 10):
+        one.feed.tell((user_tag(str(number)),))
+    await one.feed.step()
+    await two.feed.step()
+    assert two.known.stamp.heard == redis_log.PAGE + 10
+
+
+async def _tend(replica: Replica) -> None:
+    """Do what a feed does now and then, once."""
+    following = asyncio.ensure_future(replica.feed.follow())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await replica.feed.step()
+
+
+async def test_a_redis_that_is_away_keeps_changes_waiting(start_redis: StartRedis) -> None:
+    """Those of here count here at once, and are told when it is back; then what was missed is read before all else."""
+    server = start_redis()
+    settings = RedisSettings.model_validate({"url": server.url, "timeout_s": 0.2, "pause_s": 0.01})
+    tiers = [RedisTier.from_settings(settings, "http://x") for _ in range(2)]
+    one, two = (Replica(RedisLog(tier, PubSubChannel(tier.lines, tier.namespace))) for tier in tiers)
+    for replica in (one, two):
+        await replica.feed.step()
+    before = two.known.stamp
+    server.freeze()
+    one.feed.tell(ALICE)
+    await one.feed.spread()
+    assert one.feed.waiting == 1
+    assert one.has_ended(before)
+    assert not two.has_ended(before)
+    with pytest.raises(LogFailed):
+        await two.feed.step()
+    assert two.feed.is_behind
+    server.thaw()
+    for replica in (one, two):
+        while replica.feed.is_behind:
+            await asyncio.sleep(0)  # a probe finds out that Redis is back
+            await replica.feed.ready()
+    assert one.feed.waiting == 0
+    assert two.has_ended(before)
+    for tier in tiers:
+        await tier.aclose()
+
+
+async def test_a_redis_that_was_emptied_ends_all_from_before(start_redis: StartRedis) -> None:
+    """Nobody knows what has been missed; what is asked for afterwards counts, at both."""
+    server = start_redis()
+    settings = RedisSettings.model_validate({"url": server.url, "timeout_s": 5.0})
+    tiers = [RedisTier.from_settings(settings, "http://x") for _ in range(2)]
+    one, two = (Replica(RedisLog(tier, PubSubChannel(tier.lines, tier.namespace))) for tier in tiers)
+    for replica in (one, two):
+        await replica.feed.step()
+    before = one.known.stamp, two.known.stamp
+    server.command("FLUSHALL")
+    for replica in (one, two):
+        await replica.feed.step()
+    assert all(replica.has_ended(stamp) for replica in (one, two) for stamp in before)
+    assert not any(replica.has_ended(each.known.stamp) for replica in (one, two) for each in (one, two))
+    for tier in tiers:
+        await tier.aclose()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00" * 100, b"rubbish"], ids=["cut", "zeros", "scrambled"])
+async def test_a_damaged_file_ends_all_from_before(tmp_path: Path, damage: bytes) -> None:
+    """What came behind the damage may have been a change."""
+    path = tmp_path / "changes"
+    one, two = Replica(FileLog(path)), Replica(FileLog(path))
+    for replica in (one, two):
+        await replica.feed.step()
+    one.feed.tell(BOB)
+    for replica in (one, two):
+        await replica.feed.step()
+    before = two.known.stamp
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 2] + damage)
+    for replica in (two, one):
+        await replica.feed.step()
+    assert two.has_ended(before)
+    assert not two.has_ended()
+    one.feed.tell(ALICE)
+    await one.feed.step()
+    after = two.known.stamp
+    await two.feed.step()
+    assert two.has_ended(after)
+
+
+async def test_a_file_that_grows_too_long_loses_its_older_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has kept up misses nothing; whoever has not trusts nothing from before."""
+    monkeypatch.setattr(file_log, "MAX_BYTES", 2000)
+    path = tmp_path / "changes"
+    one, two, late = (Replica(FileLog(path)) for _ in range(3))
+    for replica in (one, two, late):
+        await replica.feed.step()
+    before = late.known.stamp
+    for number in range(100):
+        one.feed.tell((user_tag(str(number)),))
+        await one.feed.step()
+        await two.feed.step()
+        assert path.stat().st_size < 3000
+    assert two.known.stamp.heard == 100
+    await late.feed.step()
+    assert late.has_ended(before)
+
+
+async def test_a_file_that_cannot_be_written_keeps_changes_waiting(tmp_path: Path) -> None:
+    """They are told when it can be."""
+    folder = tmp_path / "folder"
+    one = Replica(FileLog(folder / "changes"))
+    one.feed.tell(ALICE)
+    await one.feed.spread()
+    assert (one.feed.waiting, one.feed.is_behind) == (1, True)
+    folder.mkdir()
+    await one.feed.ready()
+    assert (one.feed.waiting, one.feed.is_behind) == (0, False)
+    assert (folder / "changes").stat().st_mode & 0o777 == 0o600
