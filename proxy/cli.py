@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +11,7 @@ import typer
 
 from proxy import __version__
 from proxy.setup import commands
+from proxy.warm.options import Account, AtATime, Folder, Recursive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -171,6 +170,26 @@ def settings() -> None:
     typer.echo(shipped("default.toml"), nl=False)
 
 
+@_cli.command()
+def warm(
+    uri: Folder,
+    config: Config = None,
+    cloudreve_url: CloudreveUrl = None,
+    recursive: Recursive = False,
+    account: Account = None,
+    at_a_time: AtATime = 2,
+) -> None:
+    """Have Cloudreve make the thumbnails of a folder, and keep them where the gateway finds them.
+
+    Exits with 0 when all are kept, 1 when some failed. Begun again it goes on: what is kept costs nothing.
+    """
+    settings = _settings(config, {"cloudreve.url": cloudreve_url})
+    from proxy.warm.command import Wanted, run  # noqa: PLC0415 - see the module's docstring
+    from proxy.wiring.process import warming  # noqa: PLC0415
+
+    raise typer.Exit(run(settings.log, warming(settings), Wanted(uri, account, recursive, at_a_time)))
+
+
 def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:
     """Return the settings, or end the command with everything that is wrong with them."""
     from proxy.settings.sources import ConfigError, load  # noqa: PLC0415 - see the module's docstring
@@ -204,6 +223,7 @@ def _run(serving: Callable[[], Coroutine[Any, Any, None]], settings: LogSettings
     import uvloop  # noqa: PLC0415
 
     from proxy.observe.log import configure, on_loop_exception  # noqa: PLC0415
+    from proxy.wiring.servers import way_out  # noqa: PLC0415
 
     async def logged() -> None:
         asyncio.get_running_loop().set_exception_handler(on_loop_exception)
@@ -214,19 +234,10 @@ def _run(serving: Callable[[], Coroutine[Any, Any, None]], settings: LogSettings
         uvloop.run(logged())
     except OSError as error:  # an address that is taken or not ours; the text names it and nothing else
         writer.close()  # what has been logged comes first
-        typer.secho(f"thumb-proxy: cannot serve: {error.strerror or type(error).__name__}{_way_out(error)}", err=True)
+        typer.secho(f"thumb-proxy: cannot serve: {error.strerror or type(error).__name__}{way_out(error)}", err=True)
         raise typer.Exit(PROBLEMS) from None
     except Exception:  # noqa: BLE001 - the last resort: told in the log, where it cannot show a secret
         structlog.get_logger("proxy.cli").exception("serving ended by an error")
         raise typer.Exit(PROBLEMS) from None
     finally:
         writer.close()
-
-
-def _way_out(error: OSError) -> str:
-    """Name the settings that say where to listen, when that is what has gone wrong."""
-    if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-        return "; server.port (--port) and admin.port choose others"
-    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
-        return "; server.host (--host) and admin.host have to be addresses of this machine"
-    return ""

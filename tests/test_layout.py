@@ -22,6 +22,7 @@ FLOORS = (
     {"workers"},
     {"wiring"},
     {"fastpath", "http", "passthrough", "sessions"},
+    {"warm"},
     {"gateway"},
     {"grants", "identity", "pictures"},
     {"cache", "coalesce"},

@@ -14,6 +14,7 @@ import structlog
 from aiohttp import web
 
 from proxy.coalesce.deadline import Countdown
+from proxy.domain.model import Source
 from proxy.domain.seal import Sealer
 from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.domain.ssrf import Origins
@@ -49,6 +50,8 @@ from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
+from proxy.warm.command import Kit
+from proxy.warm.warmer import Warmer
 from proxy.wiring.changes import change_feed, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.first_contact import greet
@@ -57,6 +60,7 @@ from proxy.wiring.observation import observer, request_log
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
 from proxy.wiring.stop_signals import stopped_by
+from proxy.wiring.warming import Warming
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -104,11 +108,10 @@ async def running(
     settings = with_sign_outs_kept(settings)
     async with AsyncExitStack() as stack:
         leaving = Countdown(settings.server.shutdown_s)
-        metrics = Metrics()
-        parts = Parts(settings, clock or Clock(), metrics, observer(settings, metrics), Health(), stack, leaving)
+        composer = _composer(settings, clock or Clock(), stack, leaving)
+        parts = composer.parts
         parts.metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
-        composer = _Composer(parts)
-        site, hits = await composer.site(routes)
+        site, hits, warming = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         servers = await Servers.tried(settings, stack)
         admin_port = await servers.admin(site.admin_application()) if sockets is None else 0
@@ -116,11 +119,28 @@ async def running(
         await parts.background(connection_limits.watch())
         port = await servers.visitors(site.application(), hits, connection_limits, sockets)
         parts.health.is_ready = True
+        if any(entry.warm for entry in settings.publish):
+            await parts.background(warming.published())
         try:
             yield Running(port, admin_port, parts.health, parts.metrics, hits)
         finally:
             parts.health.is_ready = False
             leaving.begin()
+
+
+@asynccontextmanager
+async def warming(settings: Settings) -> AsyncIterator[Kit]:
+    """Build everything for warming folders, and serve nobody."""
+    settings = with_sign_outs_kept(settings)
+    async with AsyncExitStack() as stack:
+        composer = _composer(settings, Clock(), stack, Countdown(settings.server.shutdown_s))
+        _, _, built = await composer.site(())
+        yield built.kit
+
+
+def _composer(settings: Settings, clock: Clock, stack: AsyncExitStack, leaving: Countdown) -> _Composer:
+    metrics = Metrics()
+    return _Composer(Parts(settings, clock, metrics, observer(settings, metrics), Health(), stack, leaving))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +149,7 @@ class _Composer:
 
     parts: Parts
 
-    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath]:
+    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath, Warming]:
         """Build everything."""
         settings = self.parts.settings
         origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
@@ -152,7 +172,8 @@ class _Composer:
         negotiation = Negotiation(settings.pictures)
         sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.observer, settings.sign_in)
         sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
-        identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
+        accounts = await self.parts.accounts(oauth)
+        identifier = await self.parts.identifier(cloudreve, sessions, accounts)
         authoriser = Authoriser(grants, self.parts.clock.timer)
         gateway = Gateway(
             identifier, authoriser, grants, answers, known, self.parts.observer, settings.server.deadline_s
@@ -190,7 +211,8 @@ class _Composer:
         log = request_log(settings, identifier, cookies, request_origin, self.parts.stack)
         parts, fallback = self.parts, self._fallback()
         site = Applications(parts.metrics, parts.observer, log, parts.health, cookies, passthrough, fallback, routes)
-        return site, hits
+        warmer = Warmer(cloudreve, identifier, gateway, settings.pictures.formats)
+        return site, hits, Warming(warmer, accounts, settings, has_tier=tiers.farthest is not Source.MEMORY)
 
     def _greeting(self, more: Sequence[web.RouteDef]) -> list[web.RouteDef]:
         site = next(iter(self.parts.settings.cloudreve.public_origins), None)
