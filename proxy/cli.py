@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proxy import __version__
 from proxy.setup import commands
+from proxy.version import full_version
 from proxy.warm.options import Account, AtATime, Folder, Recursive
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ BAD_CONFIGURATION = 2
 """Exit code: the configuration or the command line cannot be used."""
 
 _STDERR = 2
-_COMMIT = Path(__file__).with_name("commit.txt")
 
 Config = Annotated[
     Path | None,
@@ -66,16 +65,8 @@ def _occupy_standard_streams() -> None:
 
 def _show_version(is_wanted: bool) -> None:
     if is_wanted:
-        typer.echo(f"thumb-proxy {__version__}{_commit()}")
+        typer.echo(f"thumb-proxy {full_version()}")
         raise typer.Exit
-
-
-def _commit() -> str:
-    """Name the commit that `deploy/build` has built; nothing in a work tree."""
-    try:
-        return f" ({_COMMIT.read_text(encoding='ascii').strip()})"
-    except OSError:
-        return ""
 
 
 @_cli.callback(epilog="Exit codes: 0 all is well, 1 problems were found, 2 the configuration cannot be used.")
@@ -97,13 +88,15 @@ def serve(
     port: Annotated[int | None, typer.Option(metavar="PORT", help="Port to listen on; 0 takes a free one.")] = None,
     cloudreve_url: CloudreveUrl = None,
 ) -> None:
-    """Answer GET /thumb?uri=... for one Cloudreve, until SIGTERM or Ctrl-C."""
-    settings = _settings(config, {"server.host": host, "server.port": port, "cloudreve.url": cloudreve_url})
-    from proxy.wiring import process  # noqa: PLC0415 - see the module's docstring
-    from proxy.workers import supervisor  # noqa: PLC0415
+    """Answer GET /thumb?uri=... for one Cloudreve, until SIGTERM or Ctrl-C; SIGHUP takes a changed configuration."""
+    overrides: dict[str, object] = {"server.host": host, "server.port": port, "cloudreve.url": cloudreve_url}
+    settings = _settings(config, overrides)
+    from proxy.settings.sources import load  # noqa: PLC0415 - see the module's docstring
+    from proxy.workers import single, supervisor  # noqa: PLC0415
+    from proxy.workers.reload import Reload  # noqa: PLC0415
 
-    serving = process.serve if settings.server.workers == 1 else supervisor.serve
-    _run(lambda: serving(settings), settings.log)
+    serving = single.serve if settings.server.workers == 1 else supervisor.serve
+    _run(lambda: serving(settings, Reload(lambda: load(config, overrides), settings)), settings.log)
 
 
 @_cli.command()

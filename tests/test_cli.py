@@ -222,9 +222,9 @@ def test_the_demo_does_not_hide_a_misspelt_variable(monkeypatch: pytest.MonkeyPa
 def test_an_unexpected_error_is_logged_without_its_message(tmp_path: Path) -> None:
     """It may hold anything; type and place are enough to find it."""
     (tmp_path / "sitecustomize.py").write_text(
-        "from proxy.wiring import process\n"
-        "async def serve(settings): raise ValueError('S3CRET')\n"
-        "process.serve = serve\n",
+        "from proxy.workers import single\n"
+        "async def serve(settings, reload): raise ValueError('S3CRET')\n"
+        "single.serve = serve\n",
         encoding="utf-8",
     )
     result = serve("--port", "0", PYTHONPATH=str(tmp_path))

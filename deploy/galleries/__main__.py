@@ -25,7 +25,7 @@ from deploy.galleries.photographs import COUNT, SMALLEST, photographs
 from proxy.domain.variant import Format
 from proxy.standin.standin import StandIn
 
-WIDTH = 260
+WIDTH = 320
 DESCRIPTORS = 4096
 KINDS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "BMP")
 VISITS = 5

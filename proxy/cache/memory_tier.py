@@ -64,6 +64,11 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         """How many entries there are."""
         return len(self._slots)
 
+    @property
+    def evictions(self) -> int:
+        """How many entries were given up for others."""
+        return self._slots.evictions
+
     def lookup(self, key: str) -> Entry | None:
         """Give the entry, which becomes the most recently used one, or None."""
         slot = self._slots.get(key)

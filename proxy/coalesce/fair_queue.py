@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,7 +55,14 @@ class FairQueue:
     as it would for any of them.
     """
 
-    def __init__(self, slots: int, bound_per_client: int, places: int | None = None, slow: int = 0) -> None:
+    def __init__(
+        self,
+        slots: int,
+        bound_per_client: int,
+        places: int | None = None,
+        slow: int = 0,
+        waited: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._slots = Slots(slots, slow, self._serve)
         self._bound_per_client = bound_per_client
         self._places = places
@@ -63,6 +71,13 @@ class FairQueue:
         self._admitted: dict[Client, dict[_Admission, None]] = {}
         self._jobs: dict[str, _Job] = {}
         self._queues: OrderedDict[Client, deque[_Turn]] = OrderedDict()
+        self._waited = waited
+        """Takes the seconds that work has waited for its slot."""
+
+    @property
+    def waiting(self) -> int:
+        """How much work waits for a slot."""
+        return sum(len(job.turns) for job in self._jobs.values())
 
     @contextmanager
     def admitted(self, client: Client, name: str, group: str = "") -> Iterator[None]:
@@ -96,7 +111,9 @@ class FairQueue:
         """Wait for the turn of work that has been admitted, and do it."""
         job, task = self._jobs[name], asyncio.current_task()
         client = next((each for each in job.clients if self._slots.may_begin(each, job.group)), None)
+        queued = time.perf_counter()
         work = self._slots.begin(client, job.group) if client is not None else await self._turn(job)
+        self._waited(time.perf_counter() - queued)
         self._working.add(task)
         try:
             yield

@@ -72,12 +72,16 @@ async def opened(
     """Start everything, and close it again in the opposite order."""
     async with StandIn(workers=WORKERS) as cloudreve, redis_server() as redis:
         cloudreve.workshop.seconds = generation_s
-        exhibition = Exhibition(cloudreve, with_redis=redis is not None, pictures=pictures)
+        exhibition = Exhibition(cloudreve, cloudreve.own_url, with_redis=redis is not None, pictures=pictures)
         settings = _settings(places, cloudreve, redis)
         async with serve_gateway(settings, exhibition.routes()) as gateway:
             everywhere = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
             shown = "127.0.0.1" if places.host in everywhere else places.host
             address = f"http://{shown}:{gateway.port}/"
+            # The page compares: its script asks Cloudreve itself too.
+            cloudreve.cors_origins = tuple(
+                f"http://{host}:{gateway.port}" for host in ("127.0.0.1", "localhost", shown)
+            )
             yield Demo(address, f"http://127.0.0.1:{gateway.admin_port}/metrics", cloudreve, redis)
 
 
@@ -88,6 +92,7 @@ def _settings(places: Places, cloudreve: StandIn, redis: str | None) -> Settings
             "admin": {"host": "127.0.0.1", "port": places.admin_port},
             "cloudreve": {"url": cloudreve.own_url},
             "redis": {"url": redis} if redis else {},
+            "pictures": {"formats": ["webp", "avif"]},
         }
     )
 

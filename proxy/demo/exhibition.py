@@ -10,8 +10,8 @@ from proxy.standin.site import Site
 
 PICTURES = 40
 VISITOR_LIFE_S = 7 * 86400.0
-PAGE_POLICY = (
-    "default-src 'none'; img-src 'self' blob: data:; connect-src 'self'; "
+_PAGE_POLICY = (
+    "default-src 'none'; img-src 'self' blob: data:; connect-src 'self' {cloudreve}; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 )
 
@@ -19,8 +19,9 @@ PAGE_POLICY = (
 class Exhibition:
     """A public gallery that no thumbnails exist for, and the routes through which its page learns of it."""
 
-    def __init__(self, site: Site, *, with_redis: bool, pictures: int = PICTURES) -> None:
+    def __init__(self, site: Site, cloudreve_url: str, *, with_redis: bool, pictures: int = PICTURES) -> None:
         self._site = site
+        self._cloudreve_url = cloudreve_url
         self._with_redis = with_redis
         self._pictures = pictures
         _, self.uris = site.library.gallery(pictures)
@@ -35,7 +36,8 @@ class Exhibition:
 
     async def _page(self, _: web.Request) -> web.Response:
         page = files("proxy.demo").joinpath("page.html").read_text(encoding="utf-8")
-        headers = {"Cache-Control": "no-store", "Content-Security-Policy": PAGE_POLICY}
+        policy = _PAGE_POLICY.format(cloudreve=self._cloudreve_url)
+        headers = {"Cache-Control": "no-store", "Content-Security-Policy": policy}
         return web.Response(text=page, content_type="text/html", headers=headers)
 
     async def _state(self, _: web.Request) -> web.Response:
@@ -46,6 +48,7 @@ class Exhibition:
             "resolves": calls.count("resolve"),
             "fetches": calls.count("fetch"),
             "redis": self._with_redis,
+            "cloudreve": self._cloudreve_url,
             "visitor": self._site.token("bob", life_s=VISITOR_LIFE_S),
         }
         return web.json_response(state, headers={"Cache-Control": "no-store"})

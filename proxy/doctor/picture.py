@@ -13,6 +13,7 @@ from typing import assert_never
 from yarl import URL
 
 from proxy.doctor.finding import Finding, Verdict
+from proxy.doctor.formats import examine_formats
 from proxy.domain.errors import RUN_CHECK, ProxyError, Refused, StillGenerating, UpstreamError
 from proxy.domain.file_uri import parse
 from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, Resolution
@@ -71,10 +72,11 @@ async def examine_picture(text: str, steps: ThumbnailSteps, tokens: Mapping[int,
     except ProxyError as error:
         return [Finding(Verdict.PROBLEM, "resolve", _refused(error))]
     try:
-        fetched = await _fetch(grant, steps)
+        fetched, body = await _fetch(grant, steps)
     except ProxyError as error:
-        fetched = _not_fetched(error)
-    return [*findings, _place(grant, steps, is_fetched=fetched.verdict is Verdict.OK), fetched]
+        return [*findings, _place(grant, steps, is_fetched=False), _not_fetched(error)]
+    formats = await examine_formats(body, steps.settings.pictures)
+    return [*findings, _place(grant, steps, is_fetched=True), fetched, *formats]
 
 
 def _not_fetched(error: ProxyError) -> Finding:
@@ -173,7 +175,7 @@ def _foreign(target: Target, origin: str, url: URL, steps: ThumbnailSteps, *, is
     return Finding(Verdict.PROBLEM, "image URL", text, f"[cloudreve]\nimage_hosts = {json.dumps(hosts)}")
 
 
-async def _fetch(grant: Grant, steps: ThumbnailSteps) -> Finding:
+async def _fetch(grant: Grant, steps: ThumbnailSteps) -> tuple[Finding, bytes]:
     limit, body, started = steps.settings.pictures.max_bytes, bytearray(), time.perf_counter()
     async with steps.images.fetch(grant.url, "") as arrival:
         if arrival is None:
@@ -187,4 +189,4 @@ async def _fetch(grant: Grant, steps: ThumbnailSteps) -> Finding:
         raise UpstreamError("What came is not a picture.")
     prove(kind, bytes(body), steps.settings.pictures.max_pixels)
     seconds = time.perf_counter() - started
-    return Finding(Verdict.OK, "fetch", f"{kind}, {len(body)} bytes in {seconds * 1000:.0f} ms.")
+    return Finding(Verdict.OK, "fetch", f"{kind}, {len(body)} bytes in {seconds * 1000:.0f} ms."), bytes(body)

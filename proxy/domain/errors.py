@@ -137,6 +137,7 @@ class Refused(ProxyError):
         self.status, self.title, detail = REFUSALS[refusal.kind]
         super().__init__(detail)
         self.category = f"refused_{refusal.kind}"
+        self.retry_after_s = RETRY_AFTER_S if self.status == HTTPStatus.SERVICE_UNAVAILABLE else None
         self.refusal = refusal
         self.code = refusal.code
         self.correlation_id = refusal.correlation_id
@@ -148,6 +149,7 @@ REFUSALS: dict[RefusalKind, tuple[HTTPStatus, str, str]] = {
     RefusalKind.PAYMENT_REQUIRED: (HTTPStatus.PAYMENT_REQUIRED, "Purchase required", "This share has to be bought."),
     RefusalKind.FORBIDDEN: (HTTPStatus.FORBIDDEN, "Forbidden", "You may not see this, or the share password is wrong."),
     RefusalKind.NOT_FOUND: (HTTPStatus.NOT_FOUND, "Not found", "There is no such file, or it has no thumbnail."),
+    RefusalKind.UNREADABLE: (HTTPStatus.SERVICE_UNAVAILABLE, "Original unreadable", "Cloudreve cannot read this file."),
     RefusalKind.UNKNOWN: (HTTPStatus.BAD_GATEWAY, "Refused by Cloudreve", "Cloudreve refused with an unexpected code."),
 }
 

@@ -39,7 +39,7 @@ def refusal_ttl_s(refusal: Refusal, *, not_found_s: float, denied_s: float) -> f
             return not_found_s if refusal.code > 0 else 0.0
         case RefusalKind.UNAUTHENTICATED | RefusalKind.FORBIDDEN | RefusalKind.PAYMENT_REQUIRED:
             return denied_s
-        case RefusalKind.UNKNOWN:
+        case RefusalKind.UNREADABLE | RefusalKind.UNKNOWN:
             return 0.0
         case _:
             assert_never(refusal.kind)

@@ -159,6 +159,7 @@ class RefusalKind(StrEnum):
     PAYMENT_REQUIRED = "payment_required"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
+    UNREADABLE = "unreadable"
     UNKNOWN = "unknown"
 
 

@@ -31,6 +31,8 @@ class Untrusted(Unreachable):
 class NotPublic(UpstreamError):
     """The image URL leads into a private network, and to no host that the configuration lists."""
 
+    category = "not_public"
+    title = "Image host not listed"
     advice = "name this host in cloudreve.image_hosts if the storage is yours, or in public_origins if it is Cloudreve"
 
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import TypeGuard
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache, TTLCache
@@ -17,8 +18,8 @@ from proxy.domain.client import client_of
 from proxy.domain.freshness import backoff_s
 from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.keys import turn_key
-from proxy.domain.model import Generating, Grant, Resolution, ThumbRequest, Visitor
-from proxy.upstream.answers import UPLOAD_FAILED_CODES
+from proxy.domain.model import Generating, Grant, Refusal, RefusalKind, Resolution, ThumbRequest, Visitor
+from proxy.upstream.answers import FAILED_CODE, UPLOAD_FAILED_CODES
 from proxy.upstream.cloudreve import Cloudreve
 
 GENERATED_NAMES = 100_000
@@ -31,6 +32,8 @@ UPLOAD_PAUSE_S = 0.25
 FAILED_S = 5.0
 """How long nobody asks for a thumbnail after that."""
 FAILED_NAMES = 10_000
+UNREADABLE_S = 2.0
+"""How long an original that could not be read is not tried again for the same visitor."""
 
 
 class Resolver:
@@ -55,6 +58,7 @@ class Resolver:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._generated: LRUCache[str, None] = LRUCache(GENERATED_NAMES)
         self._failed: TTLCache[str, Generating] = TTLCache(FAILED_NAMES, FAILED_S)
+        self._unreadable: TTLCache[str, Refusal] = TTLCache(FAILED_NAMES, UNREADABLE_S)
 
     def admitted(self, visitor: Visitor, request: ThumbRequest) -> AbstractContextManager[None]:
         """Take a place among those who wait, or raise Busy; to be held while resolving."""
@@ -77,7 +81,7 @@ class Resolver:
         name, is_shared = _name(visitor, request), _is_shared(request)
 
         async def work() -> Resolution:
-            return await self._patiently(name, visitor, request)
+            return await self._surely(name, visitor, request)
 
         if name in self._generated:
             return await work()
@@ -86,6 +90,27 @@ class Resolver:
             if name not in self._generated:
                 return await (self._distributed.take_turns(name, work, _is_grant) if is_shared else work())
         return await work()
+
+    async def _surely(self, name: str, visitor: Visitor, request: ThumbRequest) -> Resolution:
+        """Ask once more where a thumbnail could not be made: of a file without one, Cloudreve says so the second time.
+
+        A second failure means that the original cannot be read: its storage does not give it, or not yet
+        (docs/cloudreve.md, Generating).
+        """
+        asker = f"{name} {visitor.identity.subject}"
+        unreadable = self._unreadable.get(asker)
+        if unreadable is not None:
+            return unreadable
+        started = asyncio.get_running_loop().time()
+        resolution = await self._patiently(name, visitor, request)
+        is_soon = asyncio.get_running_loop().time() - started < self._deadline_s / 2
+        if not is_soon or not _is_unmade(resolution):
+            return resolution
+        resolution = await self._patiently(name, visitor, request)
+        if not _is_unmade(resolution):
+            return resolution
+        told = self._unreadable[asker] = replace(resolution, kind=RefusalKind.UNREADABLE)
+        return told
 
     async def _patiently(self, name: str, visitor: Visitor, request: ThumbRequest) -> Resolution:
         """Ask again while the thumbnail is being generated for somebody else, and a few times where that fails."""
@@ -119,6 +144,11 @@ class Resolver:
 def _has_failed(resolution: Resolution) -> bool:
     """Tell whether the thumbnail could not be stored; during a race that is so for those who lose it."""
     return isinstance(resolution, Generating) and resolution.code in UPLOAD_FAILED_CODES
+
+
+def _is_unmade(resolution: Resolution) -> TypeGuard[Refusal]:
+    """Tell whether Cloudreve has tried to make the thumbnail, and failed."""
+    return isinstance(resolution, Refusal) and resolution.code == FAILED_CODE
 
 
 def _upload_pause_s(failures: int) -> float:

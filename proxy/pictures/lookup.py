@@ -82,7 +82,7 @@ class Pictures:
         kept = kept if kept is not None and self._fits(kept[0]) else None
         if kept is not None and (_is_seen(grant, kept[0]) or self._revalidation.is_current(holder, kept[0])):
             return FoundPicture(kept[0], kept[1], collapsed=False)
-        if kept is not None and self._revalidation.may_bridge(holder, kept[0]):
+        if kept is not None and self._revalidation.may_bridge(kept[0]):
             return await self._revalidated(grant, kept[0], client)
         return self._download(grant, kept[0] if kept else None, client)
 

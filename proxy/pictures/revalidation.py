@@ -22,8 +22,8 @@ class _Seen(NamedTuple):
 class Revalidation:
     """Believes for `recheck_s` that a picture has not changed, and for `stale_s` while its storage does not answer.
 
-    Whoever is shown the picture holds a live grant that names it, and has been shown this very version before: to
-    anybody else a storage that was written to might show what was never meant for them.
+    Whoever is shown the picture holds a live grant that names it. Without asking storage it is shown to those alone who
+    have been shown this very version before.
     """
 
     def __init__(self, recheck_s: float, stale_s: float, timer: Callable[[], float]) -> None:
@@ -32,12 +32,14 @@ class Revalidation:
         self._timer = timer
         self._seen: LRUCache[PictureId, _Seen] = LRUCache(KNOWN_PICTURES)
         self._shown: LRUCache[tuple[str, PictureId], str] = LRUCache(KNOWN_PICTURES)
+        self._failing_since: LRUCache[PictureId, float] = LRUCache(KNOWN_PICTURES)
         self._failed: TTLCache[PictureId, None] = TTLCache(KNOWN_PICTURES, FAILED_S, timer=timer)
 
     def note(self, picture: Picture) -> None:
         """Take note that storage has just been seen to hold this version."""
         self._seen[picture.id] = _Seen(picture.version, self._timer())
         self._failed.pop(picture.id, None)
+        self._failing_since.pop(picture.id, None)
 
     def show(self, holder: str, picture: PictureId, version: str) -> None:
         """Take note that the holder of a grant, named by the grant's key, is shown this version."""
@@ -47,6 +49,7 @@ class Revalidation:
     def fail(self, picture: Picture) -> None:
         """Take note that storage does not answer."""
         self._failed[picture.id] = None
+        self._failing_since.setdefault(picture.id, self._timer())
 
     def has_failed(self, picture: Picture) -> bool:
         """Tell whether storage did not answer a moment ago."""
@@ -54,14 +57,12 @@ class Revalidation:
 
     def is_current(self, holder: str, picture: Picture) -> bool:
         """Tell whether nobody need ask whether this version is still the one."""
-        return self._is_believed(holder, picture, self._recheck_s)
-
-    def may_bridge(self, holder: str, picture: Picture) -> bool:
-        """Tell whether this version may be shown while storage does not answer."""
-        return self._is_believed(holder, picture, self._stale_s)
-
-    def _is_believed(self, holder: str, picture: Picture, seconds: float) -> bool:
         seen = self._seen.get(picture.id)
         if seen is None or self._shown.get((holder, picture.id)) != picture.version:
             return False
-        return seen.version == picture.version and self._timer() - seen.at < seconds
+        return seen.version == picture.version and self._timer() - seen.at < self._recheck_s
+
+    def may_bridge(self, picture: Picture) -> bool:
+        """Tell whether this version may be shown while storage does not answer."""
+        now = self._timer()
+        return now - self._failing_since.get(picture.id, now) < self._stale_s

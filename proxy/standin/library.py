@@ -56,6 +56,8 @@ class File:
     thumbnail: Entity | None = None
     hopeless: bool = False
     """A generator has tried and failed: from then on the answer is 40077."""
+    is_unreadable: bool = False
+    """Its storage does not give the original: every try to make a thumbnail fails, and none is the last."""
     gate: asyncio.Event | None = None
     """Holds back the generation of this file's thumbnail until it is set."""
 

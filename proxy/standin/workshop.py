@@ -87,6 +87,8 @@ class Workshop:
             for gate in (self.gate, file.gate):
                 if gate is not None:
                     await gate.wait()
+            if file.is_unreadable:
+                return None
             if file.draw is None:
                 file.hopeless = True
                 return None

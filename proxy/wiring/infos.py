@@ -23,4 +23,4 @@ async def infos(parts: Parts, answers: Answers, tiers: Tiers, encoders: Encoders
 async def info_search(parts: Parts, gateway: Gateway) -> InfoSearch:
     """Make what finds it out in the background."""
     singleflight = await parts.singleflight(Singleflight[InfoAnswer]())  # bounded by the queue
-    return InfoSearch(gateway, parts.fair_queue(1), singleflight, parts.settings.pictures.info_wait_s)
+    return InfoSearch(gateway, parts.fair_queue("info", 1), singleflight, parts.settings.pictures.info_wait_s)

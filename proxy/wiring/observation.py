@@ -1,4 +1,4 @@
-"""Builds what hears of every step, and the log of requests."""
+"""Builds the listeners of spans, the log of requests, and the status page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import asyncio
 import secrets
 from contextlib import AsyncExitStack
 
+from aiohttp import web
+
+from proxy.admin.reporter import Reporter
+from proxy.admin.routes import routes
+from proxy.admin.status import Page, page
 from proxy.domain.log_digests import digests_for
 from proxy.http.request_log import RequestLog
 from proxy.http.request_origin import RequestOrigin
@@ -23,16 +28,30 @@ def observer(settings: Settings, metrics: Metrics) -> Observer:
     return Observer(metrics, SpanLog()) if settings.log.level == "debug" else Observer(metrics)
 
 
+def failures(stack: AsyncExitStack) -> Failures:
+    """Make the warnings of failures; the summaries that are due are written at the end."""
+    made = Failures(asyncio.get_running_loop().call_later)
+    stack.callback(made.close)
+    return made
+
+
 def request_log(
     settings: Settings,
     identifier: Identifier,
     cookies: SessionCookies,
     request_origin: RequestOrigin,
-    stack: AsyncExitStack,
+    failures: Failures,
 ) -> RequestLog:
-    """Make the log of requests; the summaries that are due are written at the end."""
+    """Make the log of requests."""
     keys = [key.get_secret_value() for key in settings.seal.keys]
-    failures = Failures(asyncio.get_running_loop().call_later)
-    stack.callback(failures.close)
     digests = digests_for(keys, settings.site, fallback=secrets.token_urlsafe(32))
     return RequestLog(identifier.known_user, cookies.session, request_origin, digests, failures, settings)
+
+
+def status_routes(settings: Settings, reporter: Reporter) -> list[web.RouteDef]:
+    """Make the status page of a process that has the admin port to itself."""
+
+    async def shown() -> Page:
+        return page(settings, {1: reporter.report()})
+
+    return routes(shown)

@@ -7,12 +7,13 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from signal import Signals
 from socket import socket
 
 import structlog
 from aiohttp import web
 
+from proxy import __version__
+from proxy.admin.reporter import Reporter
 from proxy.coalesce.deadline import Countdown
 from proxy.domain.model import Source
 from proxy.domain.seal import Sealer
@@ -37,6 +38,7 @@ from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import SealedUrls
 from proxy.http.thumb import Thumbs
+from proxy.observe.failures import Failures
 from proxy.observe.metrics import Metrics
 from proxy.passthrough.changes import Changes
 from proxy.passthrough.client import UpstreamClient, passage
@@ -50,16 +52,16 @@ from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
+from proxy.version import commit
 from proxy.warm.command import Kit
 from proxy.warm.warmer import Warmer
 from proxy.wiring.changes import change_feed, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.first_contact import greet
 from proxy.wiring.infos import info_search, infos
-from proxy.wiring.observation import observer, request_log
+from proxy.wiring.observation import failures, observer, request_log, status_routes
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
-from proxy.wiring.stop_signals import stopped_by
 from proxy.wiring.warming import Warming
 
 _log = structlog.get_logger("proxy.wiring.process")
@@ -75,6 +77,7 @@ class Running:
     health: Health
     metrics: Metrics
     hits: FastPath
+    reporter: Reporter
 
     async def drain(self, seconds: float) -> None:
         """Take requests a while longer, but say to everybody who listens that they should go elsewhere."""
@@ -83,38 +86,36 @@ class Running:
         await asyncio.sleep(seconds)
 
 
-async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT; then take no more, finish what is under way, and leave."""
-    # Ctrl-C ends at once: whoever sits at a terminal does not want to wait.
-    stopped = stopped_by({Signals.SIGTERM: settings.server.drain_s, Signals.SIGINT: 0.0})
-    async with running(settings) as gateway:
-        _log.info("serving", host=settings.server.host, port=gateway.port, admin_port=gateway.admin_port)
-        drain_s = await stopped
-        _log.info("draining")
-        await gateway.drain(drain_s)
-
-
 @asynccontextmanager
 async def running(
     settings: Settings,
     clock: Clock | None = None,
     routes: Sequence[web.RouteDef] = (),
     sockets: Sequence[socket] | None = None,
+    admin_sockets: Sequence[socket] = (),
+    operators: Sequence[web.RouteDef] = (),
 ) -> AsyncIterator[Running]:
     """Build and start everything, and serve `routes` beside it; at the end let requests finish and close everything.
 
-    `sockets` are listening already and shared with other workers, who have their admin port elsewhere together.
+    `sockets` are bound already and shared with other processes. With them there is an admin port only on
+    `admin_sockets`; `operators` are served there as well.
     """
     settings = with_sign_outs_kept(settings)
     async with AsyncExitStack() as stack:
         leaving = Countdown(settings.server.shutdown_s)
         composer = _composer(settings, clock or Clock(), stack, leaving)
-        parts = composer.parts
-        parts.metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
+        parts, metrics, health = composer.parts, composer.parts.metrics, composer.parts.health
+        metrics.build(__version__, commit())
+        metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
+        reporter = Reporter(metrics, composer.failures, health)
+        await parts.background(reporter.follow())
         site, hits, warming = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         servers = await Servers.tried(settings, stack)
-        admin_port = await servers.admin(site.admin_application()) if sockets is None else 0
+        admin_port = 0
+        if sockets is None or admin_sockets:
+            routes_there = [*status_routes(settings, reporter), *operators]
+            admin_port = await servers.admin(site.admin_application(routes_there), admin_sockets)
         connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
         await parts.background(connection_limits.watch())
         port = await servers.visitors(site.application(), hits, connection_limits, sockets)
@@ -122,7 +123,7 @@ async def running(
         if any(entry.warm for entry in settings.publish):
             await parts.background(warming.published())
         try:
-            yield Running(port, admin_port, parts.health, parts.metrics, hits)
+            yield Running(port, admin_port, health, metrics, hits, reporter)
         finally:
             parts.health.is_ready = False
             leaving.begin()
@@ -140,7 +141,8 @@ async def warming(settings: Settings) -> AsyncIterator[Kit]:
 
 def _composer(settings: Settings, clock: Clock, stack: AsyncExitStack, leaving: Countdown) -> _Composer:
     metrics = Metrics()
-    return _Composer(Parts(settings, clock, metrics, observer(settings, metrics), Health(), stack, leaving))
+    parts = Parts(settings, clock, metrics, observer(settings, metrics), Health(), stack, leaving)
+    return _Composer(parts, failures(stack))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ class _Composer:
     """Puts the web side onto the parts."""
 
     parts: Parts
+    failures: Failures
 
     async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath, Warming]:
         """Build everything."""
@@ -160,6 +163,8 @@ class _Composer:
         )
         await greet(cloudreve)
         await self.parts.background(cloudreve.breaker.watch())
+        breaker, about = cloudreve.breaker, "1 while Cloudreve answers, 0 in an outage"
+        self.parts.metrics.watch("cloudreve_up", about, lambda: float(not breaker.is_open))
         tiers, distributed, shared_values, change_log = await self.parts.tiers()
         sign_outs = await self.parts.sign_outs(tiers)
         feed = await change_feed(self.parts, tiers, change_log, sign_outs)
@@ -208,7 +213,7 @@ class _Composer:
             *more,
             *([] if passthrough else self._greeting(more)),
         ]
-        log = request_log(settings, identifier, cookies, request_origin, self.parts.stack)
+        log = request_log(settings, identifier, cookies, request_origin, self.failures)
         parts, fallback = self.parts, self._fallback()
         site = Applications(parts.metrics, parts.observer, log, parts.health, cookies, passthrough, fallback, routes)
         warmer = Warmer(cloudreve, identifier, gateway, settings.pictures.formats)

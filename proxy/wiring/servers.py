@@ -45,9 +45,9 @@ class Servers:
             _log.warning("fast path, connection limits and pipelining are off", reason=reason, advice=advice)
         return cls(settings, stack, is_plain=reason is not None)
 
-    async def admin(self, app: web.Application) -> int:
+    async def admin(self, app: web.Application, sockets: Sequence[socket] | None = None) -> int:
         """Serve the operators' side, and give its port."""
-        return await self._listen(web.AppRunner if self.is_plain else Runner, app, self.settings.admin)
+        return await self._listen(web.AppRunner if self.is_plain else Runner, app, self.settings.admin, sockets)
 
     async def visitors(
         self,

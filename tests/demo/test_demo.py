@@ -97,6 +97,28 @@ async def test_the_page_needs_nothing_from_elsewhere() -> None:
     assert not re.findall(r"(?:src|href|import|url\()\s*=?\s*[\"'(]?(?:https?:)?//", page)
 
 
+async def test_the_page_may_compare_with_cloudreve_alone() -> None:
+    """Its policy and Cloudreve both let its script ask there."""
+    async with (
+        demo.opened(demo.Places(), Starter(), pictures=1, generation_s=0) as running,
+        aiohttp.ClientSession(running.address) as session,
+    ):
+        state = await (await session.get("/demo/state")).json()
+        policy = (await session.get("/")).headers["Content-Security-Policy"]
+        origin = running.address.rstrip("/")
+        asked = session.get(
+            f"{state['cloudreve']}/api/v4/file/thumb", params={"uri": state["pictures"][0]}, headers={"Origin": origin}
+        )
+        async with asked as response:
+            url = (await response.json())["data"]["url"]
+            allowed = [response.headers["Access-Control-Allow-Origin"]]
+        async with session.get(url, headers={"Origin": origin}) as response:
+            allowed.append(response.headers["Access-Control-Allow-Origin"])
+
+    assert f"connect-src 'self' {state['cloudreve']};" in policy
+    assert allowed == [origin, origin]
+
+
 async def test_it_runs_until_it_is_told_to_stop(capsys: pytest.CaptureFixture[str]) -> None:
     """The address is printed, and SIGTERM ends everything in good order."""
     start = Starter()

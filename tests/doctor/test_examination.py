@@ -51,7 +51,11 @@ async def test_all_is_well(cloudreve: StandIn, uri: str, start_redis: Callable[.
     findings = await examine(Settings(cloudreve=site(cloudreve), redis=redis), uri)
     assert verdicts(findings) == [
         (subject, OK)
-        for subject in ("cloudreve", "latency", "clock", "site URL", "resolve", "image URL", "fetch", *["redis"] * 4)
+        for subject in (
+            *("cloudreve", "latency", "clock", "site URL", "resolve", "image URL", "fetch"),
+            *("formats", "formats", "encoders"),
+            *["redis"] * 4,
+        )
     ]
     assert "Cloudreve 4.14.0" in findings[0].text
     assert "image/png" in about("fetch", findings)[0].text

@@ -28,7 +28,7 @@ STATUSES = {
     40088: 401,
     40089: 403,
 }
-NOT_KEPT = {-1: 404, 12345: 502, 50001: 502, 50005: 502}
+NOT_KEPT = {12345: 502, 50001: 502, 50005: 502}
 """Generation that failed may succeed, and nobody knows what an unknown code is about."""
 GENERATING = (409, 40004, 40073, 50004)
 
@@ -66,6 +66,29 @@ async def test_a_refusal_that_may_change_at_any_moment_is_not_kept(
     reply = await front.ask(in_share(cloudreve))
     assert (reply.status, reply.problem["code"]) == (status, code)
     assert (await front.ask(in_share(cloudreve))).status == 200
+
+
+async def test_a_thumbnail_that_could_not_be_made_is_asked_for_once_more(cloudreve: StandIn, front: Front) -> None:
+    """A file that was still being uploaded has one then; a file without one is told at once."""
+    cloudreve.fail("resolve", json_body(no(-1)), times=1)
+    assert (await front.ask(in_share(cloudreve))).status == 200
+    cloudreve.library.put(cloudreve.library.alice, "/album/notes.jpg", picture=False)
+    reply = await front.ask(in_share(cloudreve, "notes.jpg"))
+    assert (reply.status, reply.problem["code"]) == (404, 40077)
+
+
+async def test_an_original_that_cannot_be_read_is_no_missing_thumbnail(cloudreve: StandIn, front: Front) -> None:
+    """503 with a time to come again, for everybody who asks; Cloudreve tries it twice every other second, no more."""
+    cloudreve.library.file("/album/one.png").is_unreadable = True
+    replies = [await front.ask(in_share(cloudreve)) for _ in range(5)]
+    assert statuses(replies) == [503] * 5
+    assert {(reply.problem["detail"], reply.problem["code"]) for reply in replies} == {
+        ("Cloudreve cannot read this file.", -1)
+    }
+    assert {reply.headers["Retry-After"] for reply in replies} == {"2"}
+    assert cloudreve.calls.count("resolve") == 2
+    assert (await front.ask(in_share(cloudreve), cloudreve.token("bob"))).status == 503
+    assert cloudreve.calls.count("resolve") == 4, "another visitor is refused by Cloudreve alone"
 
 
 async def test_no_refusal_is_kept_where_the_configuration_says_so(cloudreve: StandIn, house: House) -> None:

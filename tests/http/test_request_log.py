@@ -40,7 +40,7 @@ async def test_a_missing_public_origin_is_a_warning_that_says_why_and_what_to_do
     reply = await front.ask(in_share(cloudreve))
     [warning], [line] = warnings(narrated), requests(narrated)
     assert (reply.status, warning["status"], warning["log_level"]) == (502, 502, "warning")
-    assert (warning["category"], warning["reason"]) == ("upstream", reply.problem["detail"])
+    assert (warning["category"], warning["reason"]) == ("not_public", reply.problem["detail"])
     assert "not public" in warning["reason"]
     assert warning["advice"] == NotPublic.advice
     assert list(warning)[-3] == "advice", "the line ends with what to do"

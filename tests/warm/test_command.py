@@ -89,7 +89,7 @@ async def test_the_same_command_again_costs_nothing_for_what_is_kept(site: Site)
     site.loads()
     code, _ = await site.warm()
     assert code == DONE
-    assert site.loads() == (1, 0), "what has no thumbnail may have one by now"
+    assert site.loads() in ((0, 0), (1, 0)), "what has no thumbnail may be asked for again"
 
 
 async def test_what_fails_is_told_with_its_reason(site: Site) -> None:
@@ -142,8 +142,8 @@ async def test_a_published_folder_is_warmed_at_start(site: Site) -> None:
     prefix = "cloudreve://my/album"
     publish = [{"prefix": prefix, "email": "alice@example.org", "secret": PASSWORD, "warm": True}]
     async with front_of(site.cloudreve.own_url, publish=publish, **site.sections) as front:
-        await until(lambda: front.count("lookups_total", entry="picture", source="upstream") == 6)
-        await until(lambda: site.cloudreve.calls.count("resolve") >= 7)
+        calls = site.cloudreve.calls
+        await until(lambda: (calls.count("resolve"), calls.count("fetch")) == (7, 6))
         site.loads()
         replies = [await front.ask(f"{prefix}/{name}") for name in (*site.names, *site.deep)]
     assert {reply.status for reply in replies} == {200}
