@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from proxy.coalesce.deadline import deadline
 from proxy.domain.client import client_of
 from proxy.domain.errors import GrantRejected, Unreachable
-from proxy.domain.model import Grant, Identity, PictureRequest, Source, ThumbRequest, Visitor
+from proxy.domain.model import Grant, Identity, IdentityKind, PictureRequest, Source, ThumbRequest, Visitor
 from proxy.domain.storage_errors import NotMade, NotStored
 from proxy.grants.authorise import Authorised, Authoriser
 from proxy.grants.lookup import FoundGrant, Granted, Grants
@@ -30,6 +30,15 @@ MADE_AGAIN = 2
 """How often a picture that could not be made is asked for again under a new grant."""
 
 
+class Bounds(NamedTuple):
+    """Of time, in seconds."""
+
+    deadline_s: float
+    """For a request."""
+    browser_s: float
+    """For a signed-in visitor's browser to show a picture without asking again."""
+
+
 class Gateway:
     """Answers a request for a thumbnail, or for what is known of it, within the deadline."""
 
@@ -41,7 +50,7 @@ class Gateway:
         answers: Answers,
         infos: Infos,
         observer: Observer,
-        deadline_s: float,
+        bounds: Bounds,
     ) -> None:
         self._identifier = identifier
         self._authoriser = authoriser
@@ -49,7 +58,8 @@ class Gateway:
         self._answers = answers
         self._infos = infos
         self._observer = observer
-        self._deadline_s = deadline_s
+        self._deadline_s = bounds.deadline_s
+        self._browser_s = bounds.browser_s
 
     async def answer(self, request: ThumbRequest) -> Answer:
         """Show the picture to whom Cloudreve grants it; raise a ProxyError to everybody else."""
@@ -65,7 +75,8 @@ class Gateway:
             answer = await self._show(visitor, request, give)
         is_askers_own = request.credentials.bearer is None and not request.uri.is_absolute
         if visitor.session is None and not is_askers_own:
-            return answer
+            is_user = visitor.identity.kind is IdentityKind.USER
+            return replace(answer, handling=replace(answer.handling, browser_s=self._browser_s)) if is_user else answer
         handling = replace(answer.handling, asks_again=True)
         return replace(answer, handling=handling, renewed=visitor.renewed, session=visitor.session)
 

@@ -20,6 +20,10 @@ A = TypeVar("A", bound=Entry)
 B = TypeVar("B", bound=Entry)
 
 
+KINDS = ("g", "p", "s")
+"""How the keys of entries begin: grants and refusals, pictures, what was seen under sealed URLs."""
+
+
 class Tier(Protocol):
     """A tier beyond memory. Trouble with it is a miss or a dropped write."""
 
@@ -187,6 +191,16 @@ class Tiers:
         self._forget_memory(key)
         if self._disk is not None:
             self._disk.forget_soon(key)
+
+    async def clear(self) -> None:
+        """Drop all grants and pictures from all tiers; what Redis holds besides stays."""
+        self._forgotten += 1
+        await self._memory.clear()
+        if self._disk is not None:
+            await self._disk.clear()
+        if self._redis is not None:
+            for kind in KINDS:
+                await self._redis.clear(namespace=f"{self._redis.namespace}:{kind}")
 
     def _forget_memory(self, key: str) -> None:
         self._forgotten += 1

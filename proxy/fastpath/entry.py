@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, isfinite
 from typing import NamedTuple, TypeAlias
 from weakref import ReferenceType, ref
 
@@ -129,9 +129,16 @@ def found_in(tier: Source, handling: Handling) -> Handling:
     return replace(handling, grant=grant, picture=tier if handling.picture is not None else None)
 
 
-def caching(response: web.StreamResponse) -> str:
-    """Give a response's `Cache-Control` without its number of seconds."""
-    return _MAX_AGE.sub(f"max-age={_SOME_SECONDS}", response.headers.get("Cache-Control", ""))
+def caching(response: web.StreamResponse, handling: Handling) -> str:
+    """Give a response's `Cache-Control` without its number of seconds, where that grows less."""
+    given = response.headers.get("Cache-Control", "")
+    return given if isfinite(handling.browser_s) else _MAX_AGE.sub(f"max-age={_SOME_SECONDS}", given)
+
+
+def bounded_until(answer: Answer) -> float:
+    """Tell until when a bound on a browser's keeping is less than what is left of the grant."""
+    bound_s = answer.handling.browser_s
+    return answer.found.grant.fresh_until - bound_s if isfinite(bound_s) else inf
 
 
 def counting(caching: str, handling: Handling) -> tuple[bytes, ...]:

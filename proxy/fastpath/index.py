@@ -10,7 +10,7 @@ same it need not be asked; it is each second, which also keeps what is hot from 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import lru_cache, partial
 from weakref import ref
@@ -24,6 +24,7 @@ from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
 from proxy.domain.model import Grant, Picture, Source
 from proxy.domain.response_fields import Handling
+from proxy.domain.tags import Tag
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.disk_hits import DiskHits
 from proxy.fastpath.entry import (
@@ -34,6 +35,7 @@ from proxy.fastpath.entry import (
     Provenances,
     Recalled,
     Wire,
+    bounded_until,
     caching,
     counting,
     fixed,
@@ -154,13 +156,23 @@ class FastPath:
         self._finished.clear()
         self._eviction.clear()
 
+    def drop(self, tags: Collection[Tag]) -> list[str]:
+        """Forget the answers that rest on one of these tags; give their pictures' keys, empty for others' as well."""
+        ended = [known for known in self._finished.values() if not {*tags}.isdisjoint(known.decision.tags)]
+        for known in ended:
+            self._drop(known.key)
+        others = {known.decision.grant.picture for known in self._finished.values()}
+        return ["" if known.decision.grant.picture in others else known.picture_key for known in ended]
+
     def offer(self, asked: PendingRequest, request: web.Request, response: web.StreamResponse) -> None:
         """Remember an answer that has been given, if the next equal request may have it too."""
         given = given_by(request, response, asked.key)
         if given is None or asked.epoch != self._epoch:
             return
         answer = given.answer
-        until = min(answer.found.decision.valid_until, renew_at(answer.found.grant, self._renew_s))
+        until = min(
+            answer.found.decision.valid_until, renew_at(answer.found.grant, self._renew_s), bounded_until(answer)
+        )
         decision = replace(answer.found.decision, valid_until=until, session=answer.session)
         if is_valid(decision, self._now(), self._invalidations):
             self._keep(self._finished_by(asked, given, decision), answer.client)
@@ -204,7 +216,7 @@ class FastPath:
 
     def _finished_by(self, asked: PendingRequest, given: Given, decision: Decision[Grant]) -> FinishedAnswer:
         answer, request, response, outcome = given
-        shown, said = answer.shown, caching(response)
+        shown, said = answer.shown, caching(response, answer.handling)
         told = {"method": "GET", "route": route_of(request), "status": response.status, "outcome": outcome}
         return FinishedAnswer(
             key=asked.key,

@@ -81,10 +81,11 @@ class ServerSettings(Section):
 
 
 class AdminSettings(Section):
-    """Where metrics and health are shown."""
+    """Where metrics and health are shown, and orders are taken."""
 
     host: Host = "127.0.0.1"
     port: Port = 9090
+    token: Annotated[Secret | None, Field(description="a text that orders have to bring, such as POST /purge")] = None
 
 
 class CloudreveSettings(Section):
@@ -118,6 +119,7 @@ class GrantSettings(Section):
     max_ttl_s: Seconds = 3600.0
     default_ttl_s: Seconds = 60.0
     renew_s: SecondsOrZero = 60.0
+    browser_s: SecondsOrZero = 60.0
     stale_if_error_s: SecondsOrZero = 0.0
 
     @model_validator(mode="after")
