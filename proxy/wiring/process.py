@@ -63,6 +63,7 @@ from proxy.wiring.observation import failures, observer, request_log, status_rou
 from proxy.wiring.of_settings import fallback_of, sealer_of
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
+from proxy.wiring.steps import steps_of
 from proxy.wiring.warming import Warming
 
 _log = structlog.get_logger("proxy.wiring.process")
@@ -142,7 +143,7 @@ async def warming(settings: Settings) -> AsyncIterator[Kit]:
 
 def _composer(settings: Settings, clock: Clock, stack: AsyncExitStack, leaving: Countdown) -> _Composer:
     metrics = Metrics()
-    parts = Parts(settings, clock, metrics, observer(settings, metrics), Health(), stack, leaving)
+    parts = Parts(settings, clock, metrics, observer(settings, metrics, stack), Health(), stack, leaving)
     return _Composer(parts, failures(stack))
 
 
@@ -181,15 +182,9 @@ class _Composer:
         accounts = await self.parts.accounts(oauth)
         identifier = await self.parts.identifier(cloudreve, sessions, accounts)
         authoriser = Authoriser(grants, self.parts.clock.timer)
-        gateway = Gateway(
-            identifier,
-            authoriser,
-            grants,
-            answers,
-            known,
-            self.parts.observer,
-            Bounds(settings.server.deadline_s, settings.grants.browser_s),
-        )
+        steps = steps_of(identifier, authoriser, grants, answers, known)
+        bounds = Bounds(settings.server.deadline_s, settings.grants.browser_s)
+        gateway = Gateway(steps, self.parts.observer, bounds)
         sealed = SealedAccess(sealer, tiers, answers, feed, self.parts.clock, self.parts.metrics, settings)
         request_origin = RequestOrigin(settings.server)
         cookies = SessionCookies(settings.session.cookie, request_origin)
