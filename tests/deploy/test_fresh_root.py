@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.needs("mmdebstrap"),
     pytest.mark.needs("systemd-nspawn"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a machine in a directory"),
-    pytest.mark.timeout(LONGEST_S),
+    pytest.mark.timeout(2 * LONGEST_S),
     pytest.mark.xdist_group("fresh_root"),
 ]
 
