@@ -2,9 +2,9 @@
 
 A site of a few files, each with a version; replicas that keep grants in memory and in a tier that they share, and a log
 of changes that each can be cut off from. Steps are drawn at random: Cloudreve is asked and has not answered yet, a
-change begins, is made and ends, a replica is cut off, comes back, or is started anew. Whatever the order: a replica that
-has the end of a change shows nothing that Cloudreve was asked for before, and one that can reach the log has it after one
-step.
+change begins, is made and ends, a replica is cut off, comes back, or is started anew. Whatever the order: a replica
+that has the end of a change shows nothing that Cloudreve was asked for before, and one that can reach the log has it
+after one step.
 """
 
 from __future__ import annotations
