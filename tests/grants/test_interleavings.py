@@ -16,8 +16,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import pytest
-
 from proxy.domain.model import ANONYMOUS, FileUri, Grant
+
 from proxy.domain.tags import fixed_tags, place_tags
 from proxy.grants.change_feed import OPEN_S, ChangeFeed
 from proxy.grants.change_log import LogFailed, Page
