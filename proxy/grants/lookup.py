@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.distributed_singleflight import MaybeDistributed
@@ -16,10 +15,8 @@ from proxy.domain.errors import AccountFailed, Busy, InvalidToken, Refused, Stil
 from proxy.domain.freshness import is_final
 from proxy.domain.keys import grant_key
 from proxy.domain.model import (
-    FileUri,
     Generating,
     Grant,
-    Identity,
     IdentityKind,
     Refusal,
     RefusalKind,
@@ -29,36 +26,12 @@ from proxy.domain.model import (
 )
 from proxy.domain.tags import Tag, fixed_tags, place_tags, share_of
 from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.found_grant import FoundGrant
 from proxy.grants.resolve import Resolver
 from proxy.grants.share_owners import ShareOwners
 from proxy.grants.terms import Terms
 from proxy.grants.validity import Decision, is_valid
 from proxy.observe.metrics import Metrics
-
-
-class FoundGrant(NamedTuple):
-    """A live grant, where it came from, and whether it was somebody else's flight that brought it."""
-
-    decision: Decision[Grant]
-    source: Source
-    collapsed: bool
-    key: str = ""
-    """Where the tiers keep it; empty for a grant that no tier holds."""
-
-    @property
-    def grant(self) -> Grant:
-        """The grant."""
-        return self.decision.grant
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """Leave to see a picture, for whoever asks for no more than that."""
-
-    identity: Identity
-    uri: FileUri
-    found: FoundGrant
-    fresh_for_s: float
 
 
 class Grants:

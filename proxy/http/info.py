@@ -19,7 +19,7 @@ from proxy.http.negotiation import Negotiation
 from proxy.http.outcome import Outcome, ended
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.thumb_request import sent_as_received, thumb_request
-from proxy.pictures.infos import InfoAnswer
+from proxy.pictures.answer import InfoAnswer
 from proxy.sessions.cookies import SessionCookies
 
 MAX_URIS = 100

@@ -12,7 +12,7 @@ from proxy.domain.keys import request_key
 from proxy.domain.model import ThumbRequest
 from proxy.gateway import Gateway
 from proxy.http.info_answers import Known
-from proxy.pictures.infos import InfoAnswer
+from proxy.pictures.answer import InfoAnswer
 
 
 class InfoSearch:

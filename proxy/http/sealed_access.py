@@ -11,11 +11,12 @@ from proxy.domain.keys import seen_key, site_digest
 from proxy.domain.model import Grant, PictureRequest, Refusal, Source
 from proxy.domain.seal import Purpose, Sealer
 from proxy.grants.change_feed import ChangeFeed
-from proxy.grants.lookup import FoundGrant, Granted
+from proxy.grants.found_grant import FoundGrant, Granted
 from proxy.grants.validity import Decision, is_valid
 from proxy.http.sealed_grant import SealedGrant, decode, encode, sealed_grant
 from proxy.observe.metrics import Metrics
-from proxy.pictures.respond import Answer, Answers
+from proxy.pictures.answer import Answer
+from proxy.pictures.respond import Answers
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 

@@ -21,7 +21,7 @@ from proxy.http.request_origin import RequestOrigin
 from proxy.http.reset import reset
 from proxy.http.thumb_request import sent_as_received, thumb_request
 from proxy.observe.span import Observer
-from proxy.pictures.respond import Answer, Shown
+from proxy.pictures.answer import Answer, Shown
 from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.sessions.cookies import SessionCookies
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.distributed_singleflight import MaybeDistributed
@@ -17,31 +17,16 @@ from proxy.domain.model import (
     Identity,
     Picture,
     PictureRequest,
-    SessionCookie,
-    SessionRef,
     Source,
 )
 from proxy.domain.picture_info import PictureInfo
 from proxy.domain.response_fields import Handling
-from proxy.grants.lookup import FoundGrant
+from proxy.grants.found_grant import FoundGrant
+from proxy.pictures.answer import Answer, InfoAnswer, Note
 from proxy.pictures.encoders import EncodeFailed, Encoders
-from proxy.pictures.respond import Answer, Answers, Note
+from proxy.pictures.respond import Answers
 from proxy.pictures.variants import RETRY_S
 from proxy.settings import PictureSettings
-
-
-@dataclass(frozen=True, slots=True)
-class InfoAnswer:
-    """What the visitor may know of a picture, and how it came about."""
-
-    identity: Identity
-    info: PictureInfo
-    fresh_for_s: float
-    handling: Handling
-    renewed: SessionCookie | None = None
-    """What is to replace the visitor's cookie, if anything."""
-    session: SessionRef | None = None
-    """The session whose cookie the visitor has shown, if any."""
 
 
 class Infos:

@@ -150,7 +150,11 @@ class Cloudreve:
         self, method: str, url: URL, headers: dict[str, str], timeout_s: float, body: bytes | None = None
     ) -> bytes:
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._settings.connect_timeout_s)
-        headers = {**headers, "Accept-Encoding": "identity"}  # a front end may know others, nobody here undoes them
+        headers = {
+            **headers,
+            **self._observer.carried(),
+            "Accept-Encoding": "identity",  # a front end may know others, nobody here undoes them
+        }
         try:
             async with self._session.request(
                 method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False

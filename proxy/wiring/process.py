@@ -62,6 +62,7 @@ from proxy.wiring.infos import info_search, infos
 from proxy.wiring.observation import failures, observer, request_log, status_routes
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
+from proxy.wiring.steps import steps_of
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -104,7 +105,7 @@ async def running(
         leaving = Countdown(settings.server.shutdown_s)
         metrics, health, failed = Metrics(), Health(), failures(stack)
         metrics.build(__version__, commit())
-        parts = Parts(settings, clock or Clock(), metrics, observer(settings, metrics), health, stack, leaving)
+        parts = Parts(settings, clock or Clock(), metrics, observer(settings, metrics, stack), health, stack, leaving)
         parts.metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
         reporter = Reporter(metrics, failed, health)
         await parts.background(reporter.follow())
@@ -161,15 +162,9 @@ class _Composer:
         sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
         identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
         authoriser = Authoriser(grants, self.parts.clock.timer)
-        gateway = Gateway(
-            identifier,
-            authoriser,
-            grants,
-            answers,
-            known,
-            self.parts.observer,
-            Bounds(settings.server.deadline_s, settings.grants.browser_s),
-        )
+        steps = steps_of(identifier, authoriser, grants, answers, known)
+        bounds = Bounds(settings.server.deadline_s, settings.grants.browser_s)
+        gateway = Gateway(steps, self.parts.observer, bounds)
         sealed = SealedAccess(sealer, tiers, answers, feed, self.parts.clock, self.parts.metrics, settings)
         request_origin = RequestOrigin(settings.server)
         cookies = SessionCookies(settings.session.cookie, request_origin)

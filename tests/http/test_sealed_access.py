@@ -10,8 +10,8 @@ from proxy.domain.errors import BadSeal, Expired, UpstreamError
 from proxy.domain.model import ANONYMOUS, FileUri, Grant, PictureRequest, Source
 from proxy.domain.seal import MAX_PAYLOAD_BYTES, Purpose, Sealer
 from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.found_grant import FoundGrant, Granted
 from proxy.grants.invalidation import Invalidations
-from proxy.grants.lookup import FoundGrant, Granted
 from proxy.grants.validity import Decision
 from proxy.http.sealed_access import SealedAccess
 from proxy.observe.metrics import Metrics
