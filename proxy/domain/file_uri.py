@@ -50,6 +50,11 @@ def parse(text: str, max_bytes: int) -> FileUri:
     return FileUri(canonical, filesystem)
 
 
+def child(folder: FileUri, name: str) -> FileUri:
+    """Return what is in a folder under a name."""
+    return FileUri(f"{folder.text.rstrip('/')}/{quote(name, safe=_UNESCAPED)}", folder.filesystem)
+
+
 def root(uri: FileUri) -> str:
     """Return the file system that a file is in, without the share's password."""
     userinfo, at, filesystem = _authority(uri).rpartition("@")

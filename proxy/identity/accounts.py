@@ -114,6 +114,10 @@ class Accounts:
         """The accounts, by their place in the configuration, that cannot show anything at the moment."""
         return [account.number for account in self._accounts if not account.is_up]
 
+    async def visitor(self, number: int) -> Visitor:
+        """Give an account by its place in the configuration; raise AccountFailed when it is not well."""
+        return await self._accounts[number].visitor()
+
     async def visitor_for(self, uri: FileUri) -> Visitor | None:
         """Give the account that has published a URI; None when nobody has. Raise AccountFailed when it is not well."""
         number = account_for(uri, self._folders)

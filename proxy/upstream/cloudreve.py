@@ -20,6 +20,7 @@ from proxy.upstream.answers import Link, lacks_user, read_share_owner, read_thum
 from proxy.upstream.breaker import CircuitBreaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.deobfuscate import deobfuscate
+from proxy.upstream.listing import PAGE_SIZE, Page, read_page
 
 NO_USER_CODE = 50001
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -113,6 +114,19 @@ class Cloudreve:
         with self._observer.span("ping", Kind.CALL) as call:
             await self._get(URL(f"{self._base}/api/v4/site/ping"), {}, self._settings.connect_timeout_s)
             call.outcome = "ok"
+
+    async def list(self, folder: FileUri, credentials: Credentials, token: str = "", hint: str = "") -> Page:
+        """Give a page of what is in a folder (docs/cloudreve.md, Listing); raise Refused where it may not be listed.
+
+        The context hint goes with listings alone: what is shown is decided by a resolve of its own.
+        """
+        query = f"uri={quote(folder.text, safe='')}&page_size={PAGE_SIZE}&next_page_token={quote(token, safe='')}"
+        target = URL(f"{self._base}/api/v4/file?{query}", encoded=True)
+        headers = _headers(credentials) | ({"X-Cr-Context-Hint": hint} if hint else {})
+        with self._observer.span("list", Kind.CALL) as call, self.breaker.call():
+            page = read_page(await self._get(target, headers, self._settings.fetch_timeout_s))
+            call.outcome = "page"
+            return page
 
     async def send(self, method: str, path: str, body: bytes, media_type: str) -> bytes:
         """Send a body to a path of the API, without credentials, and return the answer's body; for `OAuth`."""
