@@ -14,9 +14,15 @@ from typing import NamedTuple
 
 from proxy.coalesce.deadline import deadline
 from proxy.domain.client import Client, client_of
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import GrantRejected, ProxyError, Unreachable
-from proxy.domain.model import Credentials, FileUri, Grant, IdentityKind, PictureRequest, Source, ThumbRequest, Visitor
+from proxy.domain.file_uri import FileUri
+from proxy.domain.grant import Grant
+from proxy.domain.identity import IdentityKind
+from proxy.domain.source import Source
 from proxy.domain.storage_errors import NotMade, NotStored
+from proxy.domain.thumb_request import PictureRequest, ThumbRequest
+from proxy.domain.visitor import Visitor
 from proxy.grants.found_grant import Authorised, Granted
 from proxy.observe.span import Observer
 from proxy.pictures.answer import A, Answer, Give, InfoAnswer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TypeAlias
 
-from proxy.domain.model import Identity, IdentityKind
+from proxy.domain.identity import Identity, IdentityKind
 
 Client: TypeAlias = str
 """Key of one client: a user id, an IPv4 address or an IPv6 /64; empty where the address is not known."""

@@ -10,8 +10,10 @@ from cachetools import TTLCache
 
 from proxy.domain.errors import Busy, Refused, Unreachable
 from proxy.domain.file_uri import root, without_password
-from proxy.domain.model import RefusalKind, ThumbRequest, Visitor
+from proxy.domain.refusal import RefusalKind
 from proxy.domain.request_fields import TICKET
+from proxy.domain.thumb_request import ThumbRequest
+from proxy.domain.visitor import Visitor
 from proxy.grants.found_grant import Authorised
 from proxy.grants.lookup import Grants
 from proxy.identity.claims import holding

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from proxy.domain.model import FileUri, Grant, Identity, Source, ThumbRequest, Visitor
+from proxy.domain.file_uri import FileUri
+from proxy.domain.grant import Grant
+from proxy.domain.identity import Identity
+from proxy.domain.source import Source
+from proxy.domain.thumb_request import ThumbRequest
+from proxy.domain.visitor import Visitor
 from proxy.grants.validity import Decision
 
 

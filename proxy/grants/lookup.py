@@ -13,18 +13,14 @@ from proxy.domain.client import Client, client_of
 from proxy.domain.codec import encode
 from proxy.domain.errors import AccountFailed, Busy, InvalidToken, Refused, StillGenerating, TooSlow, Unreachable
 from proxy.domain.freshness import is_final
+from proxy.domain.grant import Grant
+from proxy.domain.identity import IdentityKind
 from proxy.domain.keys import grant_key
-from proxy.domain.model import (
-    Generating,
-    Grant,
-    IdentityKind,
-    Refusal,
-    RefusalKind,
-    Source,
-    ThumbRequest,
-    Visitor,
-)
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
+from proxy.domain.source import Source
 from proxy.domain.tags import Tag, fixed_tags, place_tags, share_of
+from proxy.domain.thumb_request import ThumbRequest
+from proxy.domain.visitor import Visitor
 from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.found_grant import FoundGrant
 from proxy.grants.resolve import Resolver

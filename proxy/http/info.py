@@ -9,8 +9,8 @@ from http import HTTPStatus
 from aiohttp import web
 
 from proxy.domain.errors import BadRequest, NotEmbeddable, ProxyError
-from proxy.domain.model import ThumbRequest
 from proxy.domain.response_fields import joined, matches
+from proxy.domain.thumb_request import ThumbRequest
 from proxy.domain.variant import Variant
 from proxy.http.embed import Embed
 from proxy.http.info_answers import Known, body, fields, least_public

@@ -9,10 +9,10 @@ from functools import lru_cache, partial
 import structlog
 from aiohttp import web
 
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import ProxyError
-from proxy.domain.file_uri import parse
+from proxy.domain.file_uri import FileUri, parse
 from proxy.domain.log_digests import LogDigests
-from proxy.domain.model import Credentials, FileUri
 from proxy.http.outcome import PASSED, Outcome
 from proxy.http.problems import new_request_id
 from proxy.http.request_origin import RequestOrigin

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 import structlog
 
 from proxy.coalesce.singleflight import Singleflight
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import CORRECT_ACCOUNT, AccountFailed, ProxyError
-from proxy.domain.model import Credentials, FileUri, Identity, IdentityKind, Visitor
+from proxy.domain.file_uri import FileUri
+from proxy.domain.identity import Identity, IdentityKind
+from proxy.domain.visitor import Visitor
 from proxy.identity.claims import read_claims
 from proxy.identity.published import PublishedFolder, account_for
 from proxy.settings import PublishSettings

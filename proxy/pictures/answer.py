@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from proxy.domain.client import Client
+from proxy.domain.grant import Grant
+from proxy.domain.identity import Identity
 from proxy.domain.keys import picture_key
-from proxy.domain.model import Grant, Identity, Picture, PictureHead, PictureRequest, SessionCookie, SessionRef
+from proxy.domain.picture import Picture, PictureHead
 from proxy.domain.picture_info import PictureInfo
 from proxy.domain.response_fields import Handling
+from proxy.domain.session import SessionCookie, SessionRef
+from proxy.domain.thumb_request import PictureRequest
 from proxy.grants.found_grant import FoundGrant
 from proxy.pictures.stream_buffer import StreamBuffer
 

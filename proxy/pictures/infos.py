@@ -9,18 +9,16 @@ from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.client import Client
 from proxy.domain.codec import encode
+from proxy.domain.entry import Entry
 from proxy.domain.errors import Busy
+from proxy.domain.grant import Grant
+from proxy.domain.identity import Identity
 from proxy.domain.keys import etag, info_id, picture_key
-from proxy.domain.model import (
-    Entry,
-    Grant,
-    Identity,
-    Picture,
-    PictureRequest,
-    Source,
-)
+from proxy.domain.picture import Picture
 from proxy.domain.picture_info import PictureInfo
 from proxy.domain.response_fields import Handling
+from proxy.domain.source import Source
+from proxy.domain.thumb_request import PictureRequest
 from proxy.grants.found_grant import FoundGrant
 from proxy.pictures.answer import Answer, InfoAnswer, Note
 from proxy.pictures.encoders import EncodeFailed, Encoders

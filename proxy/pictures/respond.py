@@ -7,20 +7,15 @@ from typing import NamedTuple
 from cachetools import TTLCache
 
 from proxy.domain.errors import GrantRejected, ProxyError, Refused, UpstreamError
+from proxy.domain.grant import Grant
+from proxy.domain.identity import Identity
 from proxy.domain.keys import etag
-from proxy.domain.model import (
-    Grant,
-    Identity,
-    Picture,
-    PictureHead,
-    PictureId,
-    PictureRequest,
-    Refusal,
-    RefusalKind,
-    Source,
-)
+from proxy.domain.picture import Picture, PictureHead, PictureId
+from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.domain.response_fields import Handling, matches
+from proxy.domain.source import Source
 from proxy.domain.storage_errors import NotMade, NotStored, StorageBusy
+from proxy.domain.thumb_request import PictureRequest
 from proxy.domain.variant import ORIGINAL, Variant
 from proxy.grants.found_grant import FoundGrant
 from proxy.pictures.answer import Answer, Note, Shown

@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from proxy.domain.errors import Refused, UpstreamError
-from proxy.domain.model import Generating, Refusal, RefusalKind
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
 
 UPLOAD_FAILED_CODES = frozenset({40004, 50004})
 """The thumbnail could not be stored: another call generates it, or its storage does not take it, for ever perhaps

@@ -8,10 +8,13 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import ProxyError, Refused, TooSlow, Unreachable, UpstreamError
+from proxy.domain.file_uri import FileUri
 from proxy.domain.freshness import fresh_until
+from proxy.domain.grant import Grant, Resolution
 from proxy.domain.keys import picture_of
-from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind, Resolution
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
 from proxy.domain.ssrf import Origins
 from proxy.domain.storage_errors import Untrusted
 from proxy.observe.span import Kind, Observer

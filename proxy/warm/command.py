@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from proxy.domain.errors import ProxyError
-from proxy.domain.file_uri import parse
-from proxy.domain.model import FileUri
+from proxy.domain.file_uri import FileUri, parse
 from proxy.observe.log import configure
 from proxy.settings import LogSettings
 from proxy.warm.walk import CredentialsOf

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from proxy.domain.file_uri import child
-from proxy.domain.model import Credentials, FileUri
+from proxy.domain.credentials import Credentials
+from proxy.domain.file_uri import FileUri, child
 from proxy.upstream.cloudreve import Cloudreve
 
 CredentialsOf = Callable[[], Awaitable[Credentials]]

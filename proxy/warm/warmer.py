@@ -8,9 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from proxy.domain.client import BACKGROUND
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import Busy, ProxyError, Refused, StillGenerating, TooSlow, Unreachable
-from proxy.domain.file_uri import child
-from proxy.domain.model import Credentials, FileUri, Picture, RefusalKind, ThumbRequest
+from proxy.domain.file_uri import FileUri, child
+from proxy.domain.picture import Picture
+from proxy.domain.refusal import RefusalKind
+from proxy.domain.thumb_request import ThumbRequest
 from proxy.domain.variant import ORIGINAL, Format, Variant
 from proxy.gateway import Gateway
 from proxy.identity.identify import Identifier

@@ -15,7 +15,7 @@ from aiohttp import web
 from proxy import __version__
 from proxy.admin.reporter import Reporter
 from proxy.coalesce.deadline import Countdown
-from proxy.domain.model import Source
+from proxy.domain.source import Source
 from proxy.domain.ssrf import Origins
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Keys

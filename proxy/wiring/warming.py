@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import structlog
 
 from proxy.coalesce.work_locks import IS_AVAILABLE, WorkLocks
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import ProxyError
 from proxy.domain.file_uri import parse
 from proxy.domain.keys import site_digest
-from proxy.domain.model import Credentials
 from proxy.identity.accounts import Accounts
 from proxy.settings import MAX_FOLDER_BYTES, Settings
 from proxy.warm.command import Kit

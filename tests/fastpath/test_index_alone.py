@@ -15,9 +15,13 @@ from aiohttp.test_utils import make_mocked_request
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
 from proxy.cache.tiers import Tiers
+from proxy.domain.grant import Grant
+from proxy.domain.identity import ANONYMOUS
 from proxy.domain.keys import picture_key
-from proxy.domain.model import ANONYMOUS, Grant, Picture, Refusal, RefusalKind, Source
+from proxy.domain.picture import Picture
+from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.domain.response_fields import Handling
+from proxy.domain.source import Source
 from proxy.domain.tags import files_tag, share_tag
 from proxy.fastpath.entry import Wire
 from proxy.fastpath.index import FastPath
