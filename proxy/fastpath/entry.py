@@ -12,19 +12,23 @@ from weakref import ref
 from aiohttp import web
 
 from proxy.cache.stored_picture import StoredPicture
-from proxy.domain.model import Grant, Picture, PictureHead, Source
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture, PictureHead
 from proxy.domain.response_fields import Handling, cache_status
+from proxy.domain.source import Source
 from proxy.fastpath.key import Key
 from proxy.grants.validity import Decision
 from proxy.http.outcome import outcome_of
 from proxy.http.sealed_urls import ROUTE as SEALED_ROUTE
 from proxy.observe.metrics import Metrics, Tally
 from proxy.observe.prerendered import Refrain
-from proxy.pictures.respond import Answer
+from proxy.pictures.answer import Answer
 
 Wire: TypeAlias = tuple[bytes, bytes | memoryview]
 """Head and body."""
 
+KINDS = 64
+"""So many kinds of answers and of lines there are about."""
 _OBJECT_BYTES = 1500
 """What one takes beside its texts: itself, the grant that no tier may hold any more, its place in a table. Measured on
 CPython 3.11 (`tests/fastpath/test_index.py` measures again)."""

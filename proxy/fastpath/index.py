@@ -22,11 +22,14 @@ from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
 from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
-from proxy.domain.model import Grant, Picture, Source
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture
+from proxy.domain.source import Source
 from proxy.domain.tags import Tag
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.disk_hits import DiskHits
 from proxy.fastpath.entry import (
+    KINDS,
     NO_PICTURE,
     TIERS,
     FinishedAnswer,
@@ -52,9 +55,6 @@ from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
-
-KINDS = 64
-"""So many kinds of answers and of lines there are about."""
 
 
 class FastPath:
