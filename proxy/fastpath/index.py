@@ -92,16 +92,12 @@ class FastPath:
         self._recalls = Recalls(tiers.memory)
         self._eviction: FairEviction[Key] = FairEviction(clock.timer)
         self._disk_hits = DiskHits(self._stands, self._memory, clock)
+        metrics.watch("finished_answers", "Answers that the fast path knows", lambda: len(self._finished))
 
     @property
     def size_bytes(self) -> int:
         """Tell what is kept takes, as estimated, without the pictures."""
         return int(self._eviction.total)
-
-    @property
-    def count(self) -> int:
-        """Count the finished answers."""
-        return len(self._finished)
 
     def asked(self, key: Key) -> PendingRequest:
         """Take note of a request that has just come."""

@@ -191,7 +191,6 @@ class _Composer:
         hits = FastPath(
             tiers, request_origin.trusts, feed.invalidations, self.parts.clock, self.parts.metrics, settings, keys
         )
-        self.parts.metrics.watch("finished_answers", "Answers that the fast path knows", lambda: hits.count)
         rule = embedding(settings.embed, settings.session)
         embed = Embed(rule, request_origin)
         passthrough, site_cors = None, None
