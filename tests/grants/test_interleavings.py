@@ -16,8 +16,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import pytest
-from proxy.domain.model import ANONYMOUS, FileUri, Grant
 
+from proxy.domain.file_uri import FileUri
+from proxy.domain.grant import Grant
+from proxy.domain.identity import ANONYMOUS
 from proxy.domain.tags import fixed_tags, place_tags
 from proxy.grants.change_feed import OPEN_S, ChangeFeed
 from proxy.grants.change_log import LogFailed, Page
