@@ -232,7 +232,7 @@ class FastPath:
             has_body=request.method != "HEAD",
         )
 
-    def _new_way(self, outcome: str, caching: str, handling: Handling) -> Provenance:
+    def _new_way(self, outcome: str, caching: tuple[str, ...], handling: Handling) -> Provenance:
         tally = self._metrics.tally(outcome, handling.grant, handling.picture)
         return Provenance(counting(caching, handling), tally)
 
