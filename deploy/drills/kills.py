@@ -127,8 +127,12 @@ class Drill:
         alone = await self._started(0)
         self._gateways = [alone]
         await self._ask_for_all(alone, uris)
-        pings = await alone.counted('upstream_calls_total{outcome="ok",verb="ping"}')
-        self.outcome.calls_after = await alone.counted("upstream_calls_total") - pings
+        self.outcome.calls_after = sum(
+            [
+                await alone.counted(f'lookups_total{{entry="{entry}",source="upstream"}}')
+                for entry in ("grant", "picture")
+            ]
+        )
 
     async def _ask_for_all(self, gateway: Gateway, uris: list[str]) -> None:
         connection = Connection(gateway.port)

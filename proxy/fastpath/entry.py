@@ -20,7 +20,7 @@ from proxy.fastpath.key import Key
 from proxy.grants.validity import Decision
 from proxy.http.outcome import outcome_of
 from proxy.http.sealed_urls import ROUTE as SEALED_ROUTE
-from proxy.observe.metrics import Tally
+from proxy.observe.metrics import Metrics, Tally
 from proxy.observe.prerendered import Refrain
 from proxy.pictures.answer import Answer
 
@@ -159,6 +159,11 @@ def counting(caching: tuple[str, ...], handling: Handling) -> tuple[bytes, ...]:
     status = _TTL.split(f"\r\nCache-Status: {cache_status(handling, 0)}\r\n")
     texts = [*before, last + status[0], *status[1:]]
     return tuple(text.encode() for text in ["Cache-Control: " + texts[0], *texts[1:]])
+
+
+def provenance(metrics: Metrics, outcome: str, caching: str, handling: Handling) -> Provenance:
+    """Tell what is said of an answer that is handled so, and where it is counted."""
+    return Provenance(counting(caching, handling), metrics.tally(outcome, handling.grant, handling.picture))
 
 
 def fixed(response: web.StreamResponse) -> bytes:

@@ -21,7 +21,7 @@ def load_or_exit(config: Path | None, overrides: dict[str, object]) -> Settings:
     from proxy.settings.sources import ConfigError, load  # noqa: PLC0415 - see the module's docstring
 
     try:
-        return load(config, overrides)
+        return load(config, overrides, lambda text: typer.echo(f"thumb-proxy: {text}", err=True))
     except ConfigError as error:
         _complain(error.problems)
         raise typer.Exit(BAD_CONFIGURATION) from None

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from deploy.drills.kills import Drill
 
-KILLS = 3
-PICTURES = 60
+KILLS = 2
+PICTURES = 40
 
 
 async def test_nobody_is_shown_anything_wrong_while_gateways_are_killed(tmp_path: Path) -> None:

@@ -137,13 +137,12 @@ async def test_what_cannot_be_done_is_said_beforehand(
     assert (code, reason in told) == (UNUSABLE, True), told
 
 
-async def test_a_published_folder_is_warmed_at_start(site: Site) -> None:
+async def test_a_published_folder_is_warmed_at_start(site: Site, narrated: list[dict[str, Any]]) -> None:
     """The public's first look costs nothing then."""
     prefix = "cloudreve://my/album"
     publish = [{"prefix": prefix, "email": "alice@example.org", "secret": PASSWORD, "warm": True}]
     async with front_of(site.cloudreve.own_url, publish=publish, **site.sections) as front:
-        calls = site.cloudreve.calls
-        await until(lambda: (calls.count("resolve"), calls.count("fetch")) == (7, 6))
+        await until(lambda: any(entry["event"] == "warmed" for entry in narrated))
         site.loads()
         replies = [await front.ask(f"{prefix}/{name}") for name in (*site.names, *site.deep)]
     assert {reply.status for reply in replies} == {200}
