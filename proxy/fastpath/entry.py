@@ -161,7 +161,7 @@ def counting(caching: tuple[str, ...], handling: Handling) -> tuple[bytes, ...]:
     return tuple(text.encode() for text in ["Cache-Control: " + texts[0], *texts[1:]])
 
 
-def provenance(metrics: Metrics, outcome: str, caching: str, handling: Handling) -> Provenance:
+def provenance(metrics: Metrics, outcome: str, caching: tuple[str, ...], handling: Handling) -> Provenance:
     """Tell what is said of an answer that is handled so, and where it is counted."""
     return Provenance(counting(caching, handling), metrics.tally(outcome, handling.grant, handling.picture))
 
