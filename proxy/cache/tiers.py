@@ -11,9 +11,11 @@ from proxy.cache.redis_tier import RedisTier
 from proxy.cache.stored_picture import StoredPicture
 from proxy.domain.client import Client
 from proxy.domain.codec import decode
+from proxy.domain.entry import Entry
 from proxy.domain.keys import picture_key
-from proxy.domain.model import Entry, NoVariant, Picture, Source
+from proxy.domain.picture import NoVariant, Picture
 from proxy.domain.picture_info import PictureInfo
+from proxy.domain.source import Source
 from proxy.redis.leases import Claim
 
 A = TypeVar("A", bound=Entry)

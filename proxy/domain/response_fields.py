@@ -10,10 +10,10 @@ from math import inf
 import msgspec
 
 from proxy.domain.errors import InvalidToken, MethodNotAllowed, ProxyError, RangeNotSatisfiable
-from proxy.domain.model import Identity, Source
+from proxy.domain.fields import Fields
+from proxy.domain.identity import Identity
 from proxy.domain.request_fields import Vary, vary
-
-Fields = tuple[tuple[str, str], ...]
+from proxy.domain.source import Source
 
 CACHE_NAME = "thumb-proxy"
 VARY_PUBLIC = vary(Vary.ALL)

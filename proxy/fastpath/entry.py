@@ -7,26 +7,33 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf, isfinite
 from typing import NamedTuple, TypeAlias
-from weakref import ReferenceType, ref
+from weakref import ref
 
 from aiohttp import web
 
 from proxy.cache.stored_picture import StoredPicture
-from proxy.domain.model import Grant, Picture, PictureHead, Source
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture, PictureHead
 from proxy.domain.response_fields import Handling, cache_status
+from proxy.domain.source import Source
 from proxy.fastpath.key import Key
 from proxy.grants.validity import Decision
 from proxy.http.outcome import outcome_of
 from proxy.http.sealed_urls import ROUTE as SEALED_ROUTE
 from proxy.observe.metrics import Tally
-from proxy.pictures.respond import Answer
+from proxy.observe.prerendered import Refrain
+from proxy.pictures.answer import Answer
 
 Wire: TypeAlias = tuple[bytes, bytes | memoryview]
 """Head and body."""
 
+KINDS = 64
+"""So many kinds of answers and of lines there are about."""
 _OBJECT_BYTES = 1500
 """What one takes beside its texts: itself, the grant that no tier may hold any more, its place in a table. Measured on
 CPython 3.11 (`tests/fastpath/test_index.py` measures again)."""
+NO_PICTURE = Picture("", "", "", b"")
+"""Stands where none is shown."""
 _SOME_SECONDS = 1_234_567_890
 _MAX_AGE = re.compile(r"max-age=\d+")
 TIERS = (Source.MEMORY, Source.DISK, Source.REDIS)
@@ -69,11 +76,16 @@ class FinishedAnswer:
     fixed: bytes
     """The head without the fields that tell seconds."""
     provenances: Provenances
-    narrate: Callable[[float], object] | None
+    tally: Tally
+    """Where it is counted when it is given at once."""
+    refrain: Refrain | None
+    """Its log line."""
+    picture: Callable[[], Picture | None]
+    """A weak reference to the picture as the memory tier held it, or to `NO_PICTURE`."""
     tail: bytes = b""
     """The body where it is no picture."""
-    picture: ReferenceType[Picture] | None = None
-    """The picture as the memory tier held it."""
+    has_body: bool = True
+    """Whether the bytes of the picture follow the head, as they do not for HEAD."""
     stored: StoredPicture | None = None
     """The picture on disk, where it can be read without waiting."""
     stands_until: float = -inf
@@ -82,7 +94,7 @@ class FinishedAnswer:
     head: bytes = b""
     sure_from: float = inf
     sure_until: float = -inf
-    """Between these times, on Cloudreve's clock, the head is true."""
+    """Between these times, on our clock, the head is true."""
     version: int = -1
     """Of the memory tier, when it was last seen to hold what this rests on."""
 
@@ -174,7 +186,7 @@ def given_by(request: web.Request, response: web.StreamResponse, key: Key) -> Gi
 def is_repeatable(request: web.Request, response: web.StreamResponse, key: Key) -> bool:
     """Tell whether nothing about this answer was for this once only."""
     return (
-        request.method == "GET"
+        key.line.startswith(f"{request.method} ".encode())
         and request.version == (1, 1)
         and response.keep_alive is not False
         and "Expect" not in request.headers
@@ -186,10 +198,10 @@ def is_repeatable(request: web.Request, response: web.StreamResponse, key: Key) 
     )
 
 
-def tail_of(answer: Answer, response: web.StreamResponse) -> bytes:
+def tail_of(answer: Answer, request: web.Request, response: web.StreamResponse) -> bytes:
     """Give the body of an answer that shows no picture."""
     body = response.body if answer.shown is None and isinstance(response, web.Response) else None
-    return body if isinstance(body, bytes) else b""
+    return body if isinstance(body, bytes) and request.method != "HEAD" else b""
 
 
 def route_of(request: web.Request) -> str:

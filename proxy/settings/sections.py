@@ -197,6 +197,7 @@ class PublishSettings(Section):
     secret_file: Annotated[
         SecretFile | None, Field(description="a file that holds the password with `email`, or a refresh token")
     ] = None
+    warm: bool = False
 
     @model_validator(mode="after")
     def _has_one_secret(self) -> Self:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from proxy.domain import codec
-from proxy.domain.model import Entry, Grant, Picture
+from proxy.domain.entry import Entry
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture
 from proxy.domain.tags import EVERYTHING
 from proxy.grants.change_log import News, Told, encode
 from proxy.standin.standin import StandIn
