@@ -20,7 +20,7 @@ from proxy.fastpath.key import Key
 from proxy.grants.validity import Decision
 from proxy.http.outcome import outcome_of
 from proxy.http.sealed_urls import ROUTE as SEALED_ROUTE
-from proxy.observe.metrics import Tally
+from proxy.observe.metrics import Metrics, Tally
 from proxy.observe.prerendered import Refrain
 from proxy.pictures.answer import Answer
 
@@ -157,6 +157,11 @@ def counting(caching: str, handling: Handling) -> tuple[bytes, ...]:
     """Make the fields that count seconds."""
     lines = f"Cache-Control: {caching}\r\nCache-Status: {cache_status(handling, _SOME_SECONDS)}\r\n"
     return tuple(part.encode() for part in lines.split(str(_SOME_SECONDS)))
+
+
+def provenance(metrics: Metrics, outcome: str, caching: str, handling: Handling) -> Provenance:
+    """Tell what is said of an answer that is handled so, and where it is counted."""
+    return Provenance(counting(caching, handling), metrics.tally(outcome, handling.grant, handling.picture))
 
 
 def fixed(response: web.StreamResponse) -> bytes:
