@@ -24,7 +24,6 @@ from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
 from proxy.domain.grant import Grant
 from proxy.domain.picture import Picture
-from proxy.domain.response_fields import Handling
 from proxy.domain.source import Source
 from proxy.domain.tags import Tag
 from proxy.fastpath.date_field import DateField
@@ -35,16 +34,15 @@ from proxy.fastpath.entry import (
     TIERS,
     FinishedAnswer,
     Given,
-    Provenance,
     Provenances,
     Recalled,
     Wire,
     bounded_until,
     caching,
-    counting,
     fixed,
     found_in,
     given_by,
+    provenance,
     route_of,
     tail_of,
 )
@@ -83,18 +81,18 @@ class FastPath:
         self._clock = clock
         self._now = clock.now
         self._ours = clock.ours
-        self._metrics = metrics
         self._max_bytes = settings.memory.max_answers_bytes
         self._ttl_s = settings.pictures.ttl_s
         self._renew_s = settings.grants.renew_s
         self._is_logged = settings.log.level in ("debug", "info") and settings.log.requests == "all"
         self._line = lru_cache(KINDS)(partial(refrain, "proxy.http", "request"))
-        self._way = lru_cache(KINDS)(self._new_way)
+        self._way = lru_cache(KINDS)(partial(provenance, metrics))
         self._today = DateField(clock.ours)
         self._finished: dict[tuple[bytes, Meaning | None], FinishedAnswer] = {}
         self._recalls = Recalls(tiers.memory)
         self._eviction: FairEviction[Key] = FairEviction(clock.timer)
         self._disk_hits = DiskHits(self._stands, self._memory, clock)
+        metrics.watch("finished_answers", "Answers that the fast path knows", lambda: len(self._finished))
 
     @property
     def size_bytes(self) -> int:
@@ -150,12 +148,12 @@ class FastPath:
 
     def give(self, recalled: Recalled) -> Wire:
         """Make an answer of what was brought, and count it."""
-        known, picture, provenance, seconds = recalled
+        known, picture, source, seconds = recalled
         body = picture.body if known.has_body else b""
-        provenance.tally.add(seconds, len(body))
+        source.tally.add(seconds, len(body))
         if known.refrain is not None:
             known.refrain.after(seconds * 1000)
-        return known.head_for(self._now(), self._today(), provenance), body
+        return known.head_for(self._now(), self._today(), source), body
 
     def forget(self) -> None:
         """Forget all, that of requests under way too: visitors are to go elsewhere."""
@@ -231,10 +229,6 @@ class FastPath:
             picture=ref(shown.body if shown is not None and isinstance(shown.body, Picture) else NO_PICTURE),
             has_body=request.method != "HEAD",
         )
-
-    def _new_way(self, outcome: str, caching: str, handling: Handling) -> Provenance:
-        tally = self._metrics.tally(outcome, handling.grant, handling.picture)
-        return Provenance(counting(caching, handling), tally)
 
     def _keep(self, known: FinishedAnswer, client: Client) -> None:
         self._drop(known.key)

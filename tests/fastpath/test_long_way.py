@@ -1,8 +1,12 @@
-"""The fast path against the long way: however a request is spelled, both give the same answer, byte for byte."""
+"""The fast path against the long way: however a request is spelled, both give the same answer, byte for byte.
+
+`LONG_WAY_EXAMPLES` sets how many random lists of requests are tried.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -27,6 +31,7 @@ SECTIONS: dict[str, Any] = {
     "server": {"trusted_proxies": ["127.0.0.2/32"]},
     "pictures": {"formats": ["webp"]},
 }
+EXAMPLES = int(os.environ.get("LONG_WAY_EXAMPLES", "100"))
 BEHIND = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 """Tells whether the connection is in step."""
 OPEN_S = 3.0
@@ -217,7 +222,7 @@ def pair(runner: asyncio.Runner) -> Iterator[Pair]:
 
 @given(st.lists(REQUEST, min_size=1, max_size=4))
 @settings(
-    max_examples=100,
+    max_examples=EXAMPLES,
     deadline=None,
     phases=(Phase.generate,),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
