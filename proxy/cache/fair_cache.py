@@ -97,6 +97,8 @@ class FairCache(Generic[K, V]):
         self._size_of = size_of
         self._values: TLRUCache[K, V] = TLRUCache(max_size, ttu=ttu, timer=timer, getsizeof=size_of)
         self._eviction: FairEviction[K] = FairEviction(timer)
+        self.evictions = 0
+        """How many values were given up for others."""
 
     @property
     def size(self) -> float:
@@ -136,6 +138,7 @@ class FairCache(Generic[K, V]):
                 return
             while self._values.currsize + size > self._max_size:
                 self.pop(self._eviction.victim(client))
+                self.evictions += 1
             self._values[key] = value
             if key in self._values:
                 self._eviction.add(key, client, size)

@@ -13,8 +13,11 @@ from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.fair_cache import FairCache
 from proxy.domain.client import Client
-from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal
+from proxy.domain.entry import Entry
+from proxy.domain.grant import Grant
+from proxy.domain.picture import NoVariant, Picture
 from proxy.domain.picture_info import PictureInfo
+from proxy.domain.refusal import Refusal
 
 LARGEST_SHARE = 4
 """An entry larger than this fraction of the bound is not kept: it would drive out too many others."""
@@ -63,6 +66,11 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
     def count(self) -> int:
         """How many entries there are."""
         return len(self._slots)
+
+    @property
+    def evictions(self) -> int:
+        """How many entries were given up for others."""
+        return self._slots.evictions
 
     def lookup(self, key: str) -> Entry | None:
         """Give the entry, which becomes the most recently used one, or None."""

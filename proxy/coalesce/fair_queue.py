@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.coalesce.slots import Slots, Work
-from proxy.domain.client import Client
+from proxy.domain.client import BACKGROUND, Client
 from proxy.domain.errors import Busy
 
 
@@ -45,6 +46,8 @@ class _Admission:
 class FairQueue:
     """At most `slots` at work at once; clients that wait are served round robin, each its oldest wish first.
 
+    `BACKGROUND` is served where nobody else waits.
+
     With `slow`, work that takes longer gives its slot to others (`Slots`); work of one storage is of one group then.
     One client has at most `bound_per_client` places, and one slot in `RESERVED` is never its. When all `places` are
     taken, the client with the most of them loses its youngest to the newcomer, if it has more than that would have.
@@ -52,7 +55,14 @@ class FairQueue:
     as it would for any of them.
     """
 
-    def __init__(self, slots: int, bound_per_client: int, places: int | None = None, slow: int = 0) -> None:
+    def __init__(
+        self,
+        slots: int,
+        bound_per_client: int,
+        places: int | None = None,
+        slow: int = 0,
+        waited: Callable[[float], None] = lambda _: None,
+    ) -> None:
         self._slots = Slots(slots, slow, self._serve)
         self._bound_per_client = bound_per_client
         self._places = places
@@ -61,6 +71,13 @@ class FairQueue:
         self._admitted: dict[Client, dict[_Admission, None]] = {}
         self._jobs: dict[str, _Job] = {}
         self._queues: OrderedDict[Client, deque[_Turn]] = OrderedDict()
+        self._waited = waited
+        """Takes the seconds that work has waited for its slot."""
+
+    @property
+    def waiting(self) -> int:
+        """How much work waits for a slot."""
+        return sum(len(job.turns) for job in self._jobs.values())
 
     @contextmanager
     def admitted(self, client: Client, name: str, group: str = "") -> Iterator[None]:
@@ -94,7 +111,9 @@ class FairQueue:
         """Wait for the turn of work that has been admitted, and do it."""
         job, task = self._jobs[name], asyncio.current_task()
         client = next((each for each in job.clients if self._slots.may_begin(each, job.group)), None)
+        queued = time.perf_counter()
         work = self._slots.begin(client, job.group) if client is not None else await self._turn(job)
+        self._waited(time.perf_counter() - queued)
         self._working.add(task)
         try:
             yield
@@ -170,7 +189,7 @@ class FairQueue:
 
     def _serve(self) -> None:
         """Hand free slots to the clients whose turn it is, each of which then queues up behind all others."""
-        for client in tuple(self._queues) if self._slots.are_free else ():
+        for client in sorted(self._queues, key=BACKGROUND.__eq__) if self._slots.are_free else ():
             turn = self._next_of(client)
             if turn is None:
                 continue

@@ -55,9 +55,9 @@ class Applications:
             app.on_shutdown.append(self._passthrough.hang_up)
         return app
 
-    def admin_application(self) -> web.Application:
-        """Make the operators' side."""
-        return _application([web.get("/metrics", self._show_metrics), *self._health.routes()], _complete)
+    def admin_application(self, routes: Iterable[web.RouteDef]) -> web.Application:
+        """Make the operators' side: metrics, health, and these routes."""
+        return _application([web.get("/metrics", self._show_metrics), *self._health.routes(), *routes], _complete)
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -65,7 +65,7 @@ class Applications:
     @web.middleware
     async def _narrate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Count the request and write its line: its route, never its query or its headers."""
-        with self._observer.span("request", Kind.REQUEST, method=request.method) as span:
+        with self._observer.span("request", Kind.REQUEST, **self._log.begin(request)) as span:
             try:
                 response = await handler(request)
             except asyncio.CancelledError:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import structlog
 
 SUMMARY_S = 30.0
 """How long repetitions of a failure are counted before one line tells of all of them."""
 KINDS = 256
 """So many kinds of failures are told apart; reasons of more are left out."""
+RECENT = 50
+"""So many kinds are remembered for the status page."""
 
 _log = structlog.get_logger("proxy.http")
 
@@ -51,6 +56,25 @@ class Facts(NamedTuple):
     client: str | None = None
 
 
+class Failure(msgspec.Struct, frozen=True):
+    """A kind of failure, how often it has been met since the start, and the last request that met it."""
+
+    at: float
+    """Unix time in seconds."""
+    count: int
+    category: str
+    reason: str
+    code: int | None
+    advice: str
+    storage: str
+    request_id: str | None
+    route: str | None
+    status: int | None
+    correlation_id: str | None
+    file: str | None
+    visitor: str | None
+
+
 @dataclass(slots=True)
 class _Repeated:
     due: Handle
@@ -61,14 +85,17 @@ class _Repeated:
 class Failures:
     """Warns of failures. A storm of equal ones costs a line at once and one each `SUMMARY_S`."""
 
-    def __init__(self, later: Later) -> None:
+    def __init__(self, later: Later, now: Callable[[], float] = time.time) -> None:
         self._later = later
+        self._now = now
         self._repeated: dict[Kind, _Repeated] = {}
+        self._recent: OrderedDict[Kind, Failure] = OrderedDict()
 
     def tell(self, kind: Kind, facts: Facts) -> None:
         """Tell of a failure, now or in the next summary of its kind."""
         if kind not in self._repeated and len(self._repeated) >= KINDS:
             kind = Kind(kind.category, "", advice=kind.advice)
+        self._remember(kind, facts)
         repeated = self._repeated.get(kind)
         if repeated is None:
             self._await(kind)
@@ -77,6 +104,10 @@ class Failures:
             repeated.count += 1
             repeated.last = facts
 
+    def recent(self) -> Iterator[Failure]:
+        """Give the kinds that were met last, the newest first."""
+        return reversed(self._recent.values())
+
     def close(self) -> None:
         """Tell what has not been told."""
         for kind, repeated in self._repeated.items():
@@ -84,6 +115,14 @@ class Failures:
             if repeated.count:
                 _warn(kind, repeated.last, count=repeated.count)
         self._repeated.clear()
+
+    def _remember(self, kind: Kind, facts: Facts) -> None:
+        before = self._recent.pop(kind, None)
+        named = {name: value for name, value in facts._asdict().items() if name != "client"}
+        count = before.count + 1 if before is not None else 1
+        self._recent[kind] = Failure(at=self._now(), count=count, **kind._asdict(), **named)
+        if len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
 
     def _await(self, kind: Kind) -> None:
         self._repeated[kind] = _Repeated(self._later(SUMMARY_S, lambda: self._sum_up(kind)))

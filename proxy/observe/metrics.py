@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from proxy.domain.model import Source
+from proxy.domain.source import Source
 from proxy.observe.prometheus_private import observe_many
 from proxy.observe.span import Kind, Span
 
@@ -56,6 +57,18 @@ class _Entry(Collector):
         yield from ()
 
 
+class _Total(Collector):
+    """A counter that somebody else keeps."""
+
+    def __init__(self, name: str, documentation: str, value: Callable[[], float]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._value = value
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(self._name, self._documentation, value=self._value())
+
+
 class Metrics:
     """Counters, gauges and histograms of one process."""
 
@@ -63,6 +76,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.registry.register(_Entry(self._enter_tallies))
         r = self.registry
+        ProcessCollector(namespace="thumb_proxy", registry=r)
         self._requests = Counter("thumb_proxy_requests", "Requests for thumbnails", ["outcome"], registry=r)
         self._request_s = Histogram(
             "thumb_proxy_request_seconds",
@@ -91,6 +105,14 @@ class Metrics:
         self._lookups = Counter(
             "thumb_proxy_lookups", "Where a grant or a picture was found", ["entry", "source"], registry=r
         )
+        self._slot_s = Histogram(
+            "thumb_proxy_slot_wait_seconds",
+            "Time that work waited for a slot",
+            ["queue"],
+            registry=r,
+            buckets=_UPSTREAM_BUCKETS_S,
+        )
+        self._waiting = Gauge("thumb_proxy_waiting", "Work that waits for a slot now", ["queue"], registry=r)
         self._cut_off = Counter("thumb_proxy_cut_off", "Connections of visitors that were cut", ["reason"], registry=r)
         self._encodes = Counter("thumb_proxy_encodes", "Variants encoded", ["format", "outcome"], registry=r)
         self._encode_s = Histogram(
@@ -156,6 +178,24 @@ class Metrics:
     def cut_off(self, reason: str) -> None:
         """Count a visitor's connection that was cut."""
         self._cut_off.labels(reason).inc()
+
+    def build(self, version: str, commit: str) -> None:
+        """Name what is running."""
+        Gauge("thumb_proxy_build_info", "Always 1", ["version", "commit"], registry=self.registry).labels(
+            version, commit
+        ).set(1)
+
+    def waited(self, queue: str, seconds: float) -> None:
+        """Count the time that work of a queue has waited for a slot."""
+        self._slot_s.labels(queue).observe(seconds)
+
+    def watch_queue(self, queue: str, length: Callable[[], float]) -> None:
+        """Show how much work of a queue waits, read when asked."""
+        self._waiting.labels(queue).set_function(length)
+
+    def watch_total(self, name: str, documentation: str, value: Callable[[], float]) -> None:
+        """Show a count that somebody else keeps, read when asked."""
+        self.registry.register(_Total(f"thumb_proxy_{name}", documentation, value))
 
     def watch(self, name: str, documentation: str, value: Callable[[], float]) -> None:
         """Show a value that somebody else keeps, read when asked."""

@@ -1,22 +1,27 @@
-"""The line to one Redis server: what goes wrong on it costs who asks little time, and no error."""
+"""Commands to one Redis server. Fails open: on error, or after `timeout_s`, the caller gets its fallback."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from proxy.domain.errors import Unreachable
 from proxy.redis.background_tasks import BackgroundTasks
 from proxy.redis.circuit_breaker import CircuitBreaker, State
-from proxy.redis.client import max_batches
+from proxy.redis.client import PATIENCE, max_batches
 from proxy.redis.failures import RedisFailure, redis_failure_of
 from proxy.redis.pipelining import NOTHING, Command, CommandBatches, Request, Word, requests_of
+from proxy.redis.wire import Reply
+from proxy.redis.wires import Wires
 from proxy.settings import RedisSettings
 
 _log = structlog.get_logger("proxy.cache.redis_tier")
@@ -24,10 +29,10 @@ _T = TypeVar("_T")
 
 
 class RedisConnection:
-    """Sends commands in batches, each in a task of its own; nobody waits for a reply longer than `timeout_s`.
+    """Sends commands in batches; nobody waits for a reply longer than `timeout_s`.
 
-    So a command that has been sent is never cancelled, by whatever end its caller comes to: its reply is read where it
-    belongs, and its connection goes back to the pool clean (redis-py issue 2665 tells what happened otherwise).
+    A command that has been sent is never cancelled, by whatever end its caller comes to: its reply is read where it
+    belongs, and its connection is clean for the next batch (redis-py issue 2665 tells what happened otherwise).
     """
 
     def __init__(
@@ -46,8 +51,9 @@ class RedisConnection:
         self._observe = observe
         self._is_shard = is_shard
         self._batches = CommandBatches(self._send, max_batches(settings), settings.timeout_s, self._miss)
-        self._epochs: dict[asyncio.Task[None], int] = {}
+        self._epochs: dict[asyncio.Future[Any], int] = {}
         self._background_tasks = BackgroundTasks()
+        self._wires = Wires(client.connection_pool, settings.timeout_s * PATIENCE, self._background_tasks)
 
     is_one_server = True
     """Whether one command may name any keys together."""
@@ -104,45 +110,40 @@ class RedisConnection:
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
         self._batches.flush()
+        await self._wires.aclose(self._timeout_s)
         await self._background_tasks.aclose(self._timeout_s)
         with suppress(RedisError, OSError):
             await self.client.aclose()
 
-    def _send(self, items: list[Command]) -> asyncio.Task[None]:
-        epoch = self._breaker.epoch
-        task = self._background_tasks.start(self._exchange(items, epoch))
-        self._epochs[task] = epoch
-        task.add_done_callback(lambda task: self._epochs.pop(task, None))
-        return task
-
-    async def _exchange(self, items: list[Command], epoch: int) -> None:
+    def _send(self, items: list[Command]) -> asyncio.Future[Any]:
         """Ask for all at once, and hand out the replies."""
-        if self.state is State.PAUSED:
-            return
-        requests = requests_of(items, is_shard=self._is_shard)
-        try:
-            for request, reply in zip(requests, await self._replies(requests), strict=True):
-                for error in _errors_in(reply):
-                    self._suffer(error, epoch)
-                if not isinstance(reply, Exception):
-                    request.receive(reply)
-        except Exception as error:  # noqa: BLE001 - what fails open lets no library's surprise through
+        epoch = self._breaker.epoch
+        requests = requests_of(items, is_shard=self._is_shard) if self.state is State.UP else []
+        exchanged = self._wires.exchange([request.words for request in requests])
+        self._epochs[exchanged] = epoch
+        exchanged.add_done_callback(partial(self._receive, requests, epoch))
+        return exchanged
+
+    def _receive(self, requests: list[Request], epoch: int, exchanged: asyncio.Future[list[Reply]]) -> None:
+        del self._epochs[exchanged]
+        error = exchanged.exception()
+        if isinstance(error, Exception):
             self._suffer(error, epoch)
+            return
+        for request, reply in zip(requests, exchanged.result(), strict=True):
+            for one in _errors_in(reply):
+                self._suffer(one, epoch)
+            if not isinstance(reply, Exception):
+                request.receive(reply)
 
-    async def _replies(self, requests: list[Request]) -> list[Any]:
-        if len(requests) == 1:
-            return [await self.client.execute_command(*requests[0].words)]  # type: ignore[no-untyped-call]
-        pipeline = self.client.pipeline(transaction=False)
-        for request in requests:
-            pipeline.execute_command(*request.words)
-        return await pipeline.execute(raise_on_error=False)
-
-    def _miss(self, task: asyncio.Task[None] | None) -> None:
+    def _miss(self, task: asyncio.Future[Any] | None) -> None:
         """Take note that a batch has not been answered in time, or that there was no lane for it."""
         epoch = self._epochs.get(task) if task is not None else None
         self._note(RedisFailure.LATE if epoch is None else RedisFailure.TIMEOUT, epoch, "")
 
     def _suffer(self, error: Exception, epoch: int) -> None:
+        if isinstance(error, ReadOnlyError) and isinstance(self.client.connection_pool, SentinelConnectionPool):
+            error = NoConnection("The master has become a replica: Sentinel names another.")
         self._note(redis_failure_of(error), epoch, type(error).__name__)
 
     def _note(self, trouble: RedisFailure, epoch: int | None, error: str) -> None:
@@ -153,6 +154,7 @@ class RedisConnection:
     async def _probe(self) -> None:
         """Find out whether Redis is back, on a new connection: the old ones may lead to where it was."""
         try:
+            self._wires.drop_idle()
             await self.client.connection_pool.disconnect(inuse_connections=False)
             await self.client.ping()
         except ResponseError:

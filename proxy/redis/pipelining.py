@@ -73,7 +73,7 @@ class _Batch:
     def __init__(self) -> None:
         self.items: list[Command] = []
         self.is_due = False
-        self.sent: asyncio.Task[None] | None = None
+        self.sent: asyncio.Future[Any] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.extensions = 0
 
@@ -90,10 +90,10 @@ class CommandBatches:
 
     def __init__(
         self,
-        send: Callable[[list[Command]], asyncio.Task[None]],
+        send: Callable[[list[Command]], asyncio.Future[Any]],
         max_batches: int,
         timeout_s: float,
-        late: Callable[[asyncio.Task[None] | None], None],
+        late: Callable[[asyncio.Future[Any] | None], None],
     ) -> None:
         self._send = send
         self._max_batches = max_batches
@@ -132,7 +132,7 @@ class CommandBatches:
             else:
                 batch.end()
 
-    def _arrive(self, batch: _Batch, _: asyncio.Task[None]) -> None:
+    def _arrive(self, batch: _Batch, _: asyncio.Future[Any]) -> None:
         self._under_way -= 1
         batch.end()
         self.flush()

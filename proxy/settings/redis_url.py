@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -12,6 +13,7 @@ ACCEPTED = (
     "or redis+cluster://[user:password@]host[:port][,host[:port]...]"
 )
 
+_AUTHORITY = re.compile(r"([^:/?#]+://)([^/?#]*)(.*)", re.DOTALL)
 _TLS_OPTIONS = frozenset(
     {
         "ssl_ca_certs",
@@ -81,10 +83,7 @@ class RedisPlace:
 
 def read_redis_url(text: str) -> RedisPlace:
     """Read a URL; raise ValueError, which says what is wrong with it, for what nothing could be done with."""
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        raise ValueError("it is no URL; a password's special characters have to be percent-encoded") from None
+    parts = _split(text)
     scheme = _SCHEMES.get(parts.scheme)
     if scheme is None or not text.partition(":")[2].startswith("//"):
         raise ValueError(f"it does not start with {', '.join(f'{name}://' for name in _SCHEMES)}")
@@ -102,6 +101,15 @@ def read_redis_url(text: str) -> RedisPlace:
     return RedisPlace(
         scheme.kind, url, hosts, service, options.get("sentinel_username"), options.get("sentinel_password")
     )
+
+
+def _split(text: str) -> SplitResult:
+    """Split a URL; by hand where its hosts stand, since newer Pythons take no IPv6 address behind another host."""
+    found = _AUTHORITY.fullmatch(text)
+    try:
+        return urlsplit(found[1] + found[3])._replace(netloc=found[2]) if found else urlsplit(text)
+    except ValueError:
+        raise ValueError("it is no URL; a password's special characters have to be percent-encoded") from None
 
 
 def _options(parts: SplitResult, known: frozenset[str]) -> dict[str, str]:

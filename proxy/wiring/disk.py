@@ -33,6 +33,7 @@ async def open_disk(settings: Settings, clock: Clock, metrics: Metrics, stack: A
         return None
     stack.push_async_callback(disk.aclose)
     metrics.watch("disk_bytes", "Bytes that the entries of the disk tier take", lambda: disk.size_bytes)
+    metrics.watch("disk_max_bytes", "disk.max_bytes", lambda: float(settings.disk.max_bytes))
     metrics.watch("disk_up", "1 while the disk is used, 0 after trouble", lambda: float(disk.is_up))
     return disk
 

@@ -8,8 +8,9 @@ from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.picture_info import PictureInfo
 from proxy.gateway import Gateway
 from proxy.http.info_search import InfoSearch
+from proxy.pictures.answer import InfoAnswer
 from proxy.pictures.encoders import Encoders
-from proxy.pictures.infos import InfoAnswer, Infos
+from proxy.pictures.infos import Infos
 from proxy.pictures.respond import Answers
 from proxy.wiring.parts import Parts
 
@@ -23,4 +24,4 @@ async def infos(parts: Parts, answers: Answers, tiers: Tiers, encoders: Encoders
 async def info_search(parts: Parts, gateway: Gateway) -> InfoSearch:
     """Make what finds it out in the background."""
     singleflight = await parts.singleflight(Singleflight[InfoAnswer]())  # bounded by the queue
-    return InfoSearch(gateway, parts.fair_queue(1), singleflight, parts.settings.pictures.info_wait_s)
+    return InfoSearch(gateway, parts.fair_queue("info", 1), singleflight, parts.settings.pictures.info_wait_s)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import aiohttp
@@ -19,10 +20,12 @@ from proxy.coalesce.deadline import Countdown
 from proxy.coalesce.distributed_singleflight import DistributedSingleflight, MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.coalesce.singleflight import Singleflight
+from proxy.domain.fields import Fields
 from proxy.domain.file_uri import parse
+from proxy.domain.grant import Grant
 from proxy.domain.keys import site_digest
-from proxy.domain.model import Grant, NoVariant, Picture, Refusal
-from proxy.domain.response_fields import Fields
+from proxy.domain.picture import NoVariant, Picture
+from proxy.domain.refusal import Refusal
 from proxy.domain.seal import Sealer
 from proxy.domain.value_seal import ValueSeal
 from proxy.grants.change_feed import ChangeFeed
@@ -59,6 +62,7 @@ from proxy.upstream.oauth import OAuth
 from proxy.upstream.trust import trust
 from proxy.wiring.disk import file_log, open_disk, share_work
 from proxy.wiring.first_contact import try_out
+from proxy.wiring.redis_usage import watched_usage
 
 T = TypeVar("T")
 
@@ -116,7 +120,7 @@ class Parts:
         secret = self.settings.cloudreve.secret_key
         secret_key = secret.get_secret_value().encode() if secret else None
         singleflight = await self.singleflight(Singleflight[str | None]())
-        whoami = Whoami(cloudreve, self.clock, self.metrics, singleflight, self.fair_queue(WHOAMI_CALLS))
+        whoami = Whoami(cloudreve, self.clock, self.metrics, singleflight, self.fair_queue("whoami", WHOAMI_CALLS))
         return Identifier(whoami, self.clock, self.settings.identity, secret_key, sessions, accounts)
 
     async def accounts(self, oauth: OAuth) -> Accounts:
@@ -141,7 +145,7 @@ class Parts:
     ) -> Grants:
         """Make who looks grants up, or has them resolved."""
         settings = self.settings
-        limit = self.fair_queue(settings.cloudreve.max_resolves, SLOW)
+        limit = self.fair_queue("resolve", settings.cloudreve.max_resolves, SLOW)
         deadline_s, changes = settings.server.deadline_s, feed.invalidations
         resolver = Resolver(cloudreve, distributed, limit, deadline_s, stamp=lambda: changes.stamp)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
@@ -152,7 +156,7 @@ class Parts:
     async def pictures(self, images: Images, tiers: Tiers, distributed: MaybeDistributed) -> Pictures:
         """Make who looks pictures up, or fetches them."""
         settings = self.settings
-        limit = self.fair_queue(settings.cloudreve.max_fetches, SLOW)
+        limit = self.fair_queue("fetch", settings.cloudreve.max_fetches, SLOW)
         singleflight = await self.singleflight(Singleflight[None]())
         pictures = settings.pictures
         revalidation = Revalidation(pictures.recheck_s, pictures.stale_if_error_s, self.clock.timer)
@@ -161,7 +165,7 @@ class Parts:
     def encoders(self) -> Encoders:
         """Make the encoder processes."""
         settings = self.settings.pictures
-        encoders = Encoders(self.fair_queue(settings.encoders), settings, self.observer)
+        encoders = Encoders(self.fair_queue("encode", settings.encoders), settings, self.observer)
         self.stack.push_async_callback(encoders.aclose)
         return encoders
 
@@ -175,6 +179,9 @@ class Parts:
         settings = self.settings
         memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
         self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
+        self.metrics.watch("memory_max_bytes", "memory.max_bytes", lambda: float(settings.memory.max_bytes))
+        about = "Entries that the memory tier gave up for others"
+        self.metrics.watch_total("memory_evictions", about, lambda: float(memory.evictions))
         disk = await open_disk(settings, self.clock, self.metrics, self.stack)
         if settings.redis.url is None:
             work = share_work(settings, disk, self.stack)
@@ -184,6 +191,7 @@ class Parts:
         self.stack.push_async_callback(redis.aclose)
         self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
         await try_out(redis)
+        await self.background(watched_usage(redis, self.metrics).follow())
         pubsub = PubSubChannel(redis.lines, redis.namespace)
         await self.background(pubsub.listen())
         leases, patience_s = Leases(redis.lines, pubsub, settings.redis.namespace), settings.server.deadline_s / 4
@@ -210,10 +218,12 @@ class Parts:
             )
         )
 
-    def fair_queue(self, slots: int, slow: int = 0) -> FairQueue:
+    def fair_queue(self, name: str, slots: int, slow: int = 0) -> FairQueue:
         """Make a fair queue: of its places one client has a quarter at most, and less while others want some."""
         places = self.settings.cloudreve.max_waiting
-        return FairQueue(slots, max(places // 4, 1), places, slow * slots)
+        queue = FairQueue(slots, max(places // 4, 1), places, slow * slots, partial(self.metrics.waited, name))
+        self.metrics.watch_queue(name, lambda: float(queue.waiting))
+        return queue
 
     async def singleflight(self, singleflight: Singleflight[T], patience: Countdown | None = None) -> Singleflight[T]:
         """Have loads ended at the end."""

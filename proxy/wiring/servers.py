@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from socket import socket
+from socket import gaierror, socket
 
 import structlog
 from aiohttp import web
@@ -44,9 +45,9 @@ class Servers:
             _log.warning("fast path, connection limits and pipelining are off", reason=reason, advice=advice)
         return cls(settings, stack, is_plain=reason is not None)
 
-    async def admin(self, app: web.Application) -> int:
+    async def admin(self, app: web.Application, sockets: Sequence[socket] | None = None) -> int:
         """Serve the operators' side, and give its port."""
-        return await self._listen(web.AppRunner if self.is_plain else Runner, app, self.settings.admin)
+        return await self._listen(web.AppRunner if self.is_plain else Runner, app, self.settings.admin, sockets)
 
     async def visitors(
         self,
@@ -83,3 +84,12 @@ class Servers:
         for site in shared or [web.TCPSite(runner, where.host, where.port, backlog=BACKLOG)]:
             await site.start()
         return int(runner.addresses[0][1])
+
+
+def way_out(error: OSError) -> str:
+    """Name the settings that say where to listen, when that is what has gone wrong."""
+    if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+        return "; server.port (--port) and admin.port choose others"
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, gaierror):
+        return "; server.host (--host) and admin.host have to be addresses of this machine"
+    return ""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from proxy.admin.routes import routes
+from proxy.admin.status import Page, Report, page
 from proxy.http.health import healthz, plain
-from proxy.workers.channel import Report
+from proxy.http.problems import problems
+from proxy.settings import Settings
 from proxy.workers.merged_metrics import merged
 
 Roll = Callable[[], Awaitable[Mapping[int, Report | None]]]
@@ -17,19 +20,24 @@ Roll = Callable[[], Awaitable[Mapping[int, Report | None]]]
 
 
 class AdminPort:
-    """Shows all workers' health and metrics."""
+    """Shows all workers' health, status and metrics."""
 
-    def __init__(self, roll: Roll) -> None:
+    def __init__(self, roll: Roll, settings: Callable[[], Settings], more: Sequence[web.RouteDef] = ()) -> None:
         self._roll = roll
+        self._settings = settings
+        """Those of the newest configuration."""
+        self._more = more
 
     def application(self) -> web.Application:
         """Make it."""
-        app = web.Application()
+        app = web.Application(middlewares=[problems])
         app.add_routes(
             [
                 web.get("/metrics", self._show_metrics),
                 web.get("/healthz", healthz),
                 web.get("/readyz", self._readyz),
+                *self._more,
+                *routes(self._page),
             ]
         )
         return app
@@ -48,3 +56,6 @@ class AdminPort:
         reports = await self._roll()
         body = merged({number: report.metrics for number, report in reports.items() if report})
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _page(self) -> Page:
+        return page(self._settings(), await self._roll())

@@ -14,17 +14,10 @@ from socket import socket
 
 import msgspec
 
+from proxy.admin.status import Report
+
 _QUESTION = b"?"
 _LENGTH_BYTES = 4
-
-
-class Report(msgspec.Struct, frozen=True):
-    """How a worker is."""
-
-    is_ready: bool
-    troubles: tuple[str, ...] = ()
-    metrics: bytes = b""
-    """In Prometheus' text format."""
 
 
 async def answer(end: socket, report: Callable[[], Report]) -> None:

@@ -29,6 +29,7 @@ class ListenSocket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         places = dict.fromkeys(_Place(family, (str(name[0]), int(name[1]))) for family, *_, name in found)
         self._held = [_taken(place) for place in places]
+        self._given: dict[int, list[socket.socket]] = {}
 
     @property
     def port(self) -> int:
@@ -39,8 +40,21 @@ class ListenSocket:
         """Give what one worker listens on; whoever starts the worker closes it behind."""
         return [_bound(_place(held), is_dealt=True) if IS_DEALT else held.dup() for held in self._held]
 
+    def sockets_of(self, number: int) -> list[socket.socket]:
+        """Give what a worker of this number listens on, and whoever takes its place: visitors who wait there stay."""
+        if number not in self._given:
+            self._given[number] = self.sockets()
+        return self._given[number]
+
+    def drop(self, number: int) -> None:
+        """Let go of a worker's sockets; whoever waits there is refused, and goes to others."""
+        for given in self._given.pop(number, ()):
+            given.close()
+
     def close(self) -> None:
         """Let go of the port."""
+        for number in list(self._given):
+            self.drop(number)
         for held in self._held:
             held.close()
 

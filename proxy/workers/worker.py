@@ -12,11 +12,12 @@ from socket import socket
 import structlog
 import uvloop
 
+from proxy.admin.status import Report
 from proxy.observe.log import configure, on_loop_exception
 from proxy.settings import Settings
 from proxy.wiring.process import Running, running
 from proxy.wiring.stop_signals import resolve, stopped_by
-from proxy.workers.channel import Report, answer
+from proxy.workers.channel import answer
 
 _log = structlog.get_logger("proxy.workers.worker")
 
@@ -51,4 +52,4 @@ async def _serve(settings: Settings, sockets: Sequence[socket], end: socket) -> 
 
 
 def _report(gateway: Running) -> Report:
-    return Report(gateway.health.is_ready, tuple(gateway.health.troubles()), gateway.metrics.exposition())
+    return gateway.reporter.report()

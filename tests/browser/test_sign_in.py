@@ -63,9 +63,9 @@ async def test_who_agrees_sees_private_pictures_for_as_long_as_the_session_lasts
     landed, first = await page.js("location.href"), await page.shown()
     hours.pass_by(cloudreve.access_life_s + 1)
     cloudreve.fail("refresh", Hang(until := asyncio.Event()), times=1)
-    scene.door.forget()
+    scene.front_server.forget()
     look = asyncio.create_task(page.go(album))
-    await scene.door.heard(b"GET /thumb?", CONNECTIONS)
+    await scene.front_server.heard(b"GET /thumb?", CONNECTIONS)
     until.set()
     await look
     second, refreshed = await page.shown(), cloudreve.calls.count("refresh")

@@ -17,7 +17,9 @@ import pytest_asyncio
 from yarl import URL
 
 from proxy.standin.standin import StandIn
-from proxy.workers.supervisor import WorkersFailed, serve
+from proxy.workers.reload import Reload
+from proxy.workers.supervisor import serve
+from proxy.workers.worker_pool import WorkersFailed
 from tests.deploy.patience import until
 from tests.deploy.process import GatewayProcess
 from tests.harness.gateways import ONE, in_share, settings_for
@@ -237,7 +239,7 @@ async def test_workers_that_cannot_begin_end_the_command() -> None:
     settings = settings_for("http://127.0.0.1:1", server={"workers": 2})
     broken = settings.cloudreve.model_copy(update={"url": "no address"})  # as no configuration can be
     with pytest.raises(ExceptionGroup) as failure:
-        await serve(settings.model_copy(update={"cloudreve": broken}))
+        await serve(settings.model_copy(update={"cloudreve": broken}), Reload(lambda: settings, settings))
     assert failure.group_contains(WorkersFailed)
 
 

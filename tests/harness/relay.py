@@ -51,7 +51,7 @@ class Relay:
     def cut(self) -> None:
         """Break every connection, replies that are held included."""
         for writer in self._writers:
-            writer.transport.abort()
+            abort(writer.transport)
         self._writers.clear()
 
     def shut(self) -> None:
@@ -94,3 +94,9 @@ class Relay:
                 writer.write(data)
                 await writer.drain()
             writer.close()
+
+
+def abort(transport: asyncio.WriteTransport) -> None:
+    """Break a connection; one with TLS that has ended already raises before Python 3.11.4."""
+    with suppress(AttributeError):
+        transport.abort()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.domain.model import Picture
+from proxy.domain.picture import Picture
 from proxy.redis.client import SPARE_CONNECTIONS
 from proxy.redis.failures import RedisFailure
 from proxy.redis.pipelining import LARGEST_BATCH, MOST_EXTENSIONS, NOTHING, Command, CommandBatches, Script, requests_of
@@ -40,7 +40,7 @@ class Way:
         for item in items:
             item.deliver(item.words[1])
 
-    def _note_late(self, task: asyncio.Task[None] | None) -> None:
+    def _note_late(self, task: asyncio.Future[Any] | None) -> None:
         self.late.append(task is not None)
 
     def bring(self, batch: int) -> None:
@@ -292,7 +292,7 @@ async def test_an_error_is_its_own_caller_s_alone(make_tier: MakeTier, redis_ser
         lines.read("text"),
         lines.ask(-1, "a", "EXISTS", "a"),
     )
-    assert list[object](replies) == [True, "fallback", "fallback", b"x", 1]
+    assert list[object](replies) == [b"OK", "fallback", "fallback", b"x", 1]
     assert watched.troubles == [RedisFailure.REFUSED] * 2
     assert watched.tier.is_up
 

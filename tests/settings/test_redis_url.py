@@ -48,7 +48,7 @@ def test_each_kind_is_read(url: str, place: RedisPlace) -> None:
         ("cache:6379", "does not start with redis://"),
         ("http://cache", "does not start with redis://"),
         ("redis:cache", "does not start with redis://"),
-        ("redis://[::1", "is no URL"),
+        ("redis://[::1", "names no host"),
         ("redis://", "names no host"),
         ("redis://:pa#ss@cache", "percent-encoded"),
         ("redis://one,two", "several hosts"),

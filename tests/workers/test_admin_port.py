@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from proxy.admin.status import Report
 from proxy.observe.metrics import Metrics
+from proxy.settings import CloudreveSettings, Settings
 from proxy.workers.admin_port import AdminPort
-from proxy.workers.channel import Report
 
+SETTINGS = Settings(cloudreve=CloudreveSettings(url="http://127.0.0.1:5212"))
 READY = Report(is_ready=True)
 
 
@@ -20,7 +22,10 @@ async def ask(reports: Mapping[int, Report | None], path: str) -> tuple[int, str
     async def roll() -> Mapping[int, Report | None]:
         return reports
 
-    async with TestClient(TestServer(AdminPort(roll).application())) as client, client.get(path) as response:
+    async with (
+        TestClient(TestServer(AdminPort(roll, lambda: SETTINGS).application())) as client,
+        client.get(path) as response,
+    ):
         return response.status, await response.text()
 
 

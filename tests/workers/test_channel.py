@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.workers.channel import Channel, Report, answer
+from proxy.admin.status import Report
+from proxy.workers.channel import Channel, answer
 
 
 @pytest.fixture

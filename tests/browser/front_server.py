@@ -1,4 +1,4 @@
-"""A door in front of a server on loopback, with TLS or without; where it leads may be said after it has opened."""
+"""A relay in front of a server on loopback, with TLS or without; where it leads may be said after it has opened."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from tests.harness.relay import abort
 
-class ListenSocket:
+
+class FrontServer:
     """Passes bytes both ways, so that a server may be told its address before it starts."""
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
@@ -18,7 +20,7 @@ class ListenSocket:
         self._server: asyncio.Server | None = None
         self._visits: set[asyncio.Task[None]] = set()
         self._heard: list[bytes] = []
-        self._pubsub = asyncio.Condition()
+        self._changed = asyncio.Condition()
         self.port = 0
         self.leads_to = 0
         """A port on loopback."""
@@ -39,8 +41,8 @@ class ListenSocket:
 
     async def heard(self, text: bytes, times: int) -> None:
         """Wait until so many of the pieces that have come from visitors had this text."""
-        async with self._pubsub:
-            await self._pubsub.wait_for(lambda: sum(text in piece for piece in self._heard) >= times)
+        async with self._changed:
+            await self._changed.wait_for(lambda: sum(text in piece for piece in self._heard) >= times)
 
     def forget(self) -> None:
         """Begin to listen anew."""
@@ -57,12 +59,12 @@ class ListenSocket:
             await asyncio.gather(_carry(reader, inner_writer, self._hear), _carry(inner_reader, writer))
         finally:
             for each in (writer, inner_writer):
-                each.transport.abort()
+                abort(each.transport)
 
     async def _hear(self, piece: bytes) -> None:
-        async with self._pubsub:
+        async with self._changed:
             self._heard.append(piece)
-            self._pubsub.notify_all()
+            self._changed.notify_all()
 
 
 async def _carry(
