@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from proxy.setup import commands
+from proxy.setup.configuration import BAD_CONFIGURATION, load_or_exit, refuse_misnamed_variables
 from proxy.version import full_version
+from proxy.warm.options import Account, AtATime, Folder, Recursive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
 
-    from proxy.settings import LogSettings, Settings
+    from proxy.settings import LogSettings
+
+__all__ = ["BAD_CONFIGURATION", "PROBLEMS", "main"]
 
 PROBLEMS = 1
 """Exit code: a check found problems, or serving ended by an error."""
-
-BAD_CONFIGURATION = 2
-"""Exit code: the configuration or the command line cannot be used."""
 
 _STDERR = 2
 
@@ -91,7 +90,7 @@ def serve(
 ) -> None:
     """Answer GET /thumb?uri=... for one Cloudreve, until SIGTERM or Ctrl-C; SIGHUP takes a changed configuration."""
     overrides: dict[str, object] = {"server.host": host, "server.port": port, "cloudreve.url": cloudreve_url}
-    settings = _settings(config, overrides)
+    settings = load_or_exit(config, overrides)
     from proxy.settings.sources import load  # noqa: PLC0415 - see the module's docstring
     from proxy.workers import single, supervisor  # noqa: PLC0415
     from proxy.workers.reload import Reload  # noqa: PLC0415
@@ -123,7 +122,7 @@ def demo(
     ] = 0,
 ) -> None:
     """Show the gateway at work on a page of pictures, with a stand-in for Cloudreve; needs no configuration."""
-    _refuse_misnamed_variables()
+    refuse_misnamed_variables()
     from proxy.demo.demo import Places, run_demo  # noqa: PLC0415
     from proxy.settings import LogSettings  # noqa: PLC0415
     from proxy.wiring.process import running  # noqa: PLC0415 - see the module's docstring
@@ -146,7 +145,7 @@ def check(
 
     Exits with 0 only when all is well; advice alone changes nothing about that.
     """
-    settings = _settings(config, {"cloudreve.url": cloudreve_url})
+    settings = load_or_exit(config, {"cloudreve.url": cloudreve_url})
     from rich.console import Console  # noqa: PLC0415 - see the module's docstring
 
     from proxy.doctor import examination, finding  # noqa: PLC0415
@@ -164,31 +163,46 @@ def settings() -> None:
     typer.echo(shipped("default.toml"), nl=False)
 
 
-def _settings(config: Path | None, overrides: dict[str, object]) -> Settings:
-    """Return the settings, or end the command with everything that is wrong with them."""
-    from proxy.settings.sources import ConfigError, load  # noqa: PLC0415 - see the module's docstring
+@_cli.command()
+def warm(
+    uri: Folder,
+    config: Config = None,
+    cloudreve_url: CloudreveUrl = None,
+    recursive: Recursive = False,
+    account: Account = None,
+    at_a_time: AtATime = 2,
+) -> None:
+    """Have Cloudreve make the thumbnails of a folder, and keep them where the gateway finds them.
 
-    try:
-        return load(config, overrides)
-    except ConfigError as error:
-        _complain(error.problems)
-        raise typer.Exit(BAD_CONFIGURATION) from None
+    Exits with 0 when all are kept, 1 when some failed. Begun again it goes on: what is kept costs nothing.
+    """
+    settings = load_or_exit(config, {"cloudreve.url": cloudreve_url})
+    from proxy.warm.command import Wanted, run  # noqa: PLC0415 - see the module's docstring
+    from proxy.wiring.process import warming  # noqa: PLC0415
+
+    raise typer.Exit(run(settings.log, warming(settings), Wanted(uri, account, recursive, at_a_time)))
 
 
-def _refuse_misnamed_variables() -> None:
-    """End the command when somebody has configured something, but by no name of a setting."""
-    from proxy.settings.sources import misnamed_variables  # noqa: PLC0415 - see the module's docstring
+@_cli.command()
+def purge(
+    uri: Annotated[str | None, typer.Argument(metavar="[URI]", help="A file, with its owner's or share's id.")] = None,
+    prefix: Annotated[str | None, typer.Option(metavar="URI", help="A folder and all that is in it.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="A user's files and grants.")] = None,
+    share: Annotated[str | None, typer.Option(metavar="ID", help="All that is in a share.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    config: Config = None,
+) -> None:
+    """End what visitors were granted, at every process and in every tier, and drop what was kept of it.
 
-    if problems := misnamed_variables():
-        _complain(problems)
-        raise typer.Exit(BAD_CONFIGURATION)
+    Asks the gateway that runs with this configuration, on its admin port. Exits with 0 when all processes were told.
+    """
+    settings = load_or_exit(config, {})
+    from proxy.setup.purge_order import give  # noqa: PLC0415 - see the module's docstring
 
-
-def _complain(problems: Sequence[str]) -> None:
-    heading = "there is a problem" if len(problems) == 1 else f"there are {len(problems)} problems"
-    typer.secho(f"thumb-proxy: {heading} in the configuration.", err=True, bold=True)
-    for problem in problems:
-        typer.echo(f"\n{problem}", err=True)
+    order = {"uri": uri, "prefix": prefix, "user": user, "share": share, "all": everything or None}
+    is_done, answer = give(settings.admin, {name: value for name, value in order.items() if value is not None})
+    typer.echo(answer, err=not is_done)
+    raise typer.Exit(0 if is_done else PROBLEMS)
 
 
 def _run(serving: Callable[[], Coroutine[Any, Any, None]], settings: LogSettings) -> None:
@@ -197,6 +211,7 @@ def _run(serving: Callable[[], Coroutine[Any, Any, None]], settings: LogSettings
     import uvloop  # noqa: PLC0415
 
     from proxy.observe.log import configure, on_loop_exception  # noqa: PLC0415
+    from proxy.wiring.servers import way_out  # noqa: PLC0415
 
     async def logged() -> None:
         asyncio.get_running_loop().set_exception_handler(on_loop_exception)
@@ -207,19 +222,10 @@ def _run(serving: Callable[[], Coroutine[Any, Any, None]], settings: LogSettings
         uvloop.run(logged())
     except OSError as error:  # an address that is taken or not ours; the text names it and nothing else
         writer.close()  # what has been logged comes first
-        typer.secho(f"thumb-proxy: cannot serve: {error.strerror or type(error).__name__}{_way_out(error)}", err=True)
+        typer.secho(f"thumb-proxy: cannot serve: {error.strerror or type(error).__name__}{way_out(error)}", err=True)
         raise typer.Exit(PROBLEMS) from None
     except Exception:  # noqa: BLE001 - the last resort: told in the log, where it cannot show a secret
         structlog.get_logger("proxy.cli").exception("serving ended by an error")
         raise typer.Exit(PROBLEMS) from None
     finally:
         writer.close()
-
-
-def _way_out(error: OSError) -> str:
-    """Name the settings that say where to listen, when that is what has gone wrong."""
-    if error.errno in {errno.EADDRINUSE, errno.EACCES}:
-        return "; server.port (--port) and admin.port choose others"
-    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
-        return "; server.host (--host) and admin.host have to be addresses of this machine"
-    return ""

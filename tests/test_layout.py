@@ -23,6 +23,7 @@ FLOORS = (
     {"wiring"},
     {"admin"},
     {"fastpath", "http", "passthrough", "sessions"},
+    {"warm"},
     {"gateway"},
     {"grants", "identity", "pictures"},
     {"cache", "coalesce"},

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from proxy import __version__, cli
 from proxy.domain import errors, protocol_errors
-from proxy.domain.model import RefusalKind
+from proxy.domain.refusal import RefusalKind
 from proxy.observe.metrics import Metrics
 from proxy.settings import KEYS, LISTS, Settings
 from tests.harness.cloudreve_targets import NAMES

@@ -14,12 +14,14 @@ from typing import Any
 import uvloop
 from rich.console import Console
 
+from deploy.benchmarks.browser_hits import BrowserHits
 from deploy.benchmarks.disk import DiskHits
 from deploy.benchmarks.footprint import Footprint, Soak
-from deploy.benchmarks.hits import Hits, RedisHits
+from deploy.benchmarks.hits import AlikeHits, RedisHits
 from deploy.benchmarks.load import Load, tool
 from deploy.benchmarks.misses import DistributedSingleflight, Misses
 from deploy.benchmarks.real import Real
+from deploy.benchmarks.sides import Sides
 from deploy.benchmarks.stage import Stage
 from deploy.benchmarks.table import Report, Row
 
@@ -77,9 +79,11 @@ async def _rows(asked: Namespace, stage: Stage) -> AsyncIterator[Row]:
         return
     nginx, gateway = await stage.start_nginx(), await stage.start_gateway()
     load = Load(asked.seconds)
-    hits = Hits(stage, nginx, gateway, load, asked.rounds), Misses(stage, gateway, 20 if asked.quick else 300)
+    sides = Sides(stage, gateway, nginx)
+    hits = BrowserHits(sides, load, asked.rounds), AlikeHits(sides, load, asked.rounds)
+    misses = Misses(stage, gateway, 20 if asked.quick else 300)
     far = RedisHits(stage, nginx, load, asked.rounds, many), DiskHits(stage, nginx, load, asked.rounds, many)
-    for measured in (*hits, *far):
+    for measured in (*hits, misses, *far):
         async for row in measured.rows():
             yield row
     replicas = [await stage.start_gateway(redis__url=stage.redis_url) for _ in range(REPLICAS)]

@@ -39,9 +39,10 @@ _PLATFORMS = {
 }
 
 
-def header_lines(*, is_proxied: bool) -> list[str]:
-    """Write the lines of each browser, `Host` left out; `is_proxied` adds what a proxy says."""
-    template = _LINES + (_PROXY if is_proxied else "")
+def header_lines(*, is_proxied: bool, cookie: str = "") -> list[str]:
+    """Write the lines of each browser, `Host` left out; `is_proxied` adds what a proxy says, `cookie` one of ours."""
+    lines = _LINES.replace("Cookie: ", f"Cookie: {cookie}; ") if cookie else _LINES
+    template = lines + (_PROXY if is_proxied else "")
     return [_of_one(template, Random(number)) for number in range(COUNT)]  # noqa: S311 - not a secret
 
 

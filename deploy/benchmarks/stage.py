@@ -27,6 +27,10 @@ MEBI = 1024 * 1024
 ROOT = Path(__file__).parent.parent.parent
 SERVE = "import sys; from proxy.cli import main; sys.argv = ['thumb-proxy', 'serve']; main()"
 _AT_A_TIME = 8
+_VCL = """vcl 4.1;
+backend default { .host = "%(host)s"; .port = "%(port)s"; }
+sub vcl_recv { unset req.http.Cookie; }
+"""
 
 
 class WrongAnswerError(Exception):
@@ -114,15 +118,31 @@ class Stage:
         await answers(port)
         return process
 
-    async def start_nginx(self) -> Server:
+    async def start_nginx(self, *, is_narrated: bool | None = None) -> Server:
         """Run nginx with a cache of its own."""
+        is_narrated = self.is_narrated if is_narrated is None else is_narrated
         program = shutil.which("nginx") or "/usr/sbin/nginx"
         folder, port = self.folder / f"nginx-{free_port()}", free_port()
         folder.mkdir()
-        text = configuration(folder, port, self._bodies_url, is_root=os.geteuid() == 0, is_narrated=self.is_narrated)
+        text = configuration(folder, port, self._bodies_url, is_root=os.geteuid() == 0, is_narrated=is_narrated)
         (folder / "nginx.conf").write_text(text)
         words = [program, "-p", str(folder), "-e", f"{folder}/nginx-error.log", "-c", f"{folder}/nginx.conf"]
         process = await self._start("nginx", words, self.core)
+        await answers(port)
+        return Server(process, f"http://127.0.0.1:{port}")
+
+    async def start_varnish(self) -> Server | None:
+        """Run Varnish, which caches in memory and writes no lines; None where it is not installed."""
+        program = shutil.which("varnishd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        if program is None:
+            return None
+        port = free_port()
+        folder = self.folder / f"varnish-{port}"
+        folder.mkdir()
+        host, _, origin_port = self._bodies_url.removeprefix("http://").partition(":")
+        (folder / "default.vcl").write_text(_VCL % {"host": host, "port": origin_port})
+        words = [program, "-F", "-j", "none", "-n", str(folder), "-f", f"{folder}/default.vcl", "-s", "malloc,512m"]
+        process = await self._start("varnish", [*words, "-a", f"127.0.0.1:{port}"], self.core)
         await answers(port)
         return Server(process, f"http://127.0.0.1:{port}")
 

@@ -16,10 +16,11 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 from rich.console import Console
 
+from deploy.benchmarks.load import Load
 from deploy.benchmarks.table import Report, Row
 from deploy.drills.gateway import Gateway
 from deploy.drills.until_told import until_told
-from deploy.galleries import fuzz, miss, quality, visit
+from deploy.galleries import fuzz, hit, miss, quality, visit
 from deploy.galleries.gallery import Account, Gallery, gallery
 from deploy.galleries.photographs import COUNT, SMALLEST, photographs
 from proxy.domain.variant import Format
@@ -127,10 +128,18 @@ def _scaled(body: bytes, size: tuple[int, int], kind: str) -> bytes:
     return out.getvalue()
 
 
-WHAT: dict[str, Rows] = {"fuzz": _fuzz, "miss": _miss, "quality": _quality, "visit": _visit}
+async def _hit(asked: Namespace, folder: Path) -> AsyncIterator[Row]:
+    (photograph,) = photographs(1)
+    async with StandIn() as cloudreve, _gateway(cloudreve.own_url, folder) as gateway:
+        thumbnail, load = _scaled(photograph, SMALLEST, "PNG"), Load(2.0)
+        yield await hit.hits(cloudreve, f"http://127.0.0.1:{gateway.port}", thumbnail, load, asked.rounds)
+
+
+WHAT: dict[str, Rows] = {"fuzz": _fuzz, "hit": _hit, "miss": _miss, "quality": _quality, "visit": _visit}
 HELP = (
     "quality: bytes and likeness (SSIM) of 40 photographs that a real Cloudreve has made thumbnails of. "
     "visit: a first visit to them in Chromium, over 10 Mbit/s and 40 ms. miss: what WebP adds to a cold miss. "
+    "hit: hits of a variant against hits of an original. "
     "fuzz: 10,000 broken pictures, while the encoder process is killed and stopped."
 )
 

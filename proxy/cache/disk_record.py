@@ -13,8 +13,8 @@ from proxy.cache.disk_room import KEY_BYTES
 from proxy.cache.disk_seal import DiskSeal
 from proxy.cache.disk_store import Put
 from proxy.domain import codec
+from proxy.domain.entry import Entry
 from proxy.domain.keys import site_digest
-from proxy.domain.model import Entry
 
 Value: TypeAlias = Entry | str
 

@@ -18,7 +18,9 @@ from proxy.cache.disk_record import Records, Value
 from proxy.cache.disk_store import TOUCH_S, DiskStore, Mark
 from proxy.cache.disk_writes import DiskWrites, Pending, Waiting
 from proxy.cache.stored_picture import StoredPicture
-from proxy.domain.model import Entry, Picture, Source
+from proxy.domain.entry import Entry
+from proxy.domain.picture import Picture
+from proxy.domain.source import Source
 from proxy.settings import Settings, TemporaryDisk, TemporarySeal
 
 FORGET_S = 5.0

@@ -13,8 +13,11 @@ from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.fair_cache import FairCache
 from proxy.domain.client import Client
-from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal
+from proxy.domain.entry import Entry
+from proxy.domain.grant import Grant
+from proxy.domain.picture import NoVariant, Picture
 from proxy.domain.picture_info import PictureInfo
+from proxy.domain.refusal import Refusal
 
 LARGEST_SHARE = 4
 """An entry larger than this fraction of the bound is not kept: it would drive out too many others."""

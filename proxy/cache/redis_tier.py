@@ -15,8 +15,9 @@ from redis.exceptions import RedisError
 
 from proxy.cache import DEFAULT_TTL_S
 from proxy.domain import codec
+from proxy.domain.entry import Entry
 from proxy.domain.keys import site_digest
-from proxy.domain.model import Entry, Source
+from proxy.domain.source import Source
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis.circuit_breaker import State
 from proxy.redis.connect import Lines, connections_to

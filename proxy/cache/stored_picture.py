@@ -8,7 +8,7 @@ from proxy.cache.disk_places import Place
 from proxy.cache.disk_record import Record
 from proxy.cache.disk_seal import MARK_BYTES, NONCE_END
 from proxy.cache.disk_store import DiskStore
-from proxy.domain.model import Picture, PictureHead
+from proxy.domain.picture import Picture, PictureHead
 
 
 class StoredPicture:

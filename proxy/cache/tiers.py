@@ -11,13 +11,19 @@ from proxy.cache.redis_tier import RedisTier
 from proxy.cache.stored_picture import StoredPicture
 from proxy.domain.client import Client
 from proxy.domain.codec import decode
+from proxy.domain.entry import Entry
 from proxy.domain.keys import picture_key
-from proxy.domain.model import Entry, NoVariant, Picture, Source
+from proxy.domain.picture import NoVariant, Picture
 from proxy.domain.picture_info import PictureInfo
+from proxy.domain.source import Source
 from proxy.redis.leases import Claim
 
 A = TypeVar("A", bound=Entry)
 B = TypeVar("B", bound=Entry)
+
+
+KINDS = ("g", "p", "s")
+"""How the keys of entries begin: grants and refusals, pictures, what was seen under sealed URLs."""
 
 
 class Tier(Protocol):
@@ -187,6 +193,16 @@ class Tiers:
         self._forget_memory(key)
         if self._disk is not None:
             self._disk.forget_soon(key)
+
+    async def clear(self) -> None:
+        """Drop all grants and pictures from all tiers; what Redis holds besides stays."""
+        self._forgotten += 1
+        await self._memory.clear()
+        if self._disk is not None:
+            await self._disk.clear()
+        if self._redis is not None:
+            for kind in KINDS:
+                await self._redis.clear(namespace=f"{self._redis.namespace}:{kind}")
 
     def _forget_memory(self, key: str) -> None:
         self._forgotten += 1

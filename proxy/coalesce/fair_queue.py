@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.coalesce.slots import Slots, Work
-from proxy.domain.client import Client
+from proxy.domain.client import BACKGROUND, Client
 from proxy.domain.errors import Busy
 
 
@@ -45,6 +45,8 @@ class _Admission:
 
 class FairQueue:
     """At most `slots` at work at once; clients that wait are served round robin, each its oldest wish first.
+
+    `BACKGROUND` is served where nobody else waits.
 
     With `slow`, work that takes longer gives its slot to others (`Slots`); work of one storage is of one group then.
     One client has at most `bound_per_client` places, and one slot in `RESERVED` is never its. When all `places` are
@@ -187,7 +189,7 @@ class FairQueue:
 
     def _serve(self) -> None:
         """Hand free slots to the clients whose turn it is, each of which then queues up behind all others."""
-        for client in tuple(self._queues) if self._slots.are_free else ():
+        for client in sorted(self._queues, key=BACKGROUND.__eq__) if self._slots.are_free else ():
             turn = self._next_of(client)
             if turn is None:
                 continue

@@ -14,9 +14,11 @@ from yarl import URL
 
 from proxy.doctor.finding import Finding, Verdict
 from proxy.doctor.formats import examine_formats
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import RUN_CHECK, ProxyError, Refused, StillGenerating, UpstreamError
-from proxy.domain.file_uri import parse
-from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, Resolution
+from proxy.domain.file_uri import FileUri, parse
+from proxy.domain.grant import Grant, Resolution
+from proxy.domain.refusal import Generating, Refusal
 from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.domain.ssrf import Origins, Target
 from proxy.identity.published import PublishedFolder, account_for

@@ -5,10 +5,13 @@ from __future__ import annotations
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TypeAlias
 
-from proxy.domain.model import Identity, IdentityKind
+from proxy.domain.identity import Identity, IdentityKind
 
 Client: TypeAlias = str
 """Key of one client: a user id, an IPv4 address or an IPv6 /64; empty where the address is not known."""
+
+BACKGROUND: Client = "background"
+"""Work for no visitor, which waits behind all of them."""
 
 _PREFIX_BITS = 64
 """One subscriber has all addresses of an IPv6 /64 (RFC 6177), and may use another one for each connection."""
@@ -30,4 +33,4 @@ def client_at(address: str) -> Client:
 
 def client_of(identity: Identity, at: Client) -> Client:
     """Return the client that asks as this identity, `at` being the client of its address."""
-    return identity.subject if identity.kind is IdentityKind.USER else at
+    return identity.subject if identity.kind is IdentityKind.USER and at != BACKGROUND else at

@@ -8,9 +8,12 @@ from typing import TypeAlias, assert_never
 
 import msgspec
 
+from proxy.domain.entry import Entry
+from proxy.domain.grant import Grant
 from proxy.domain.grant_stamp import GrantStamp
-from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal, RefusalKind
+from proxy.domain.picture import NoVariant, Picture
 from proxy.domain.picture_info import Look, PictureInfo
+from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.domain.sniff import MEDIA_TYPES
 
 MAX_TEXT_CHARS = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from proxy.domain.model import Generating, Refusal, RefusalKind
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
 
 RETRY_AFTER_S = 2
 """How long a client is asked to wait when trying again is likely to help."""

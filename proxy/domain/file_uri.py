@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote_to_bytes
 
 from proxy.domain.errors import BadRequest
-from proxy.domain.model import FileUri
+
+
+@dataclass(frozen=True, slots=True)
+class FileUri:
+    """A File URI in canonical form: equal for Cloudreve means equal here. May hold a share password: never printed."""
+
+    text: str = field(repr=False)
+    filesystem: str
+
+    @property
+    def is_absolute(self) -> bool:
+        """Whether it names the same file whoever asks: a share does, and somebody's files by the owner's id."""
+        authority = self.text.split("/", 3)[2]
+        return self.filesystem == "share" or (self.filesystem == "my" and "@" in authority)
+
+    def __str__(self) -> str:
+        return f"cloudreve://…@{self.filesystem}/…"
+
 
 _ACCEPTED = "accepted is cloudreve://[id[:password]@]my|share|shared_with_me|trash/path"
 ESCAPED_BYTES = 3
@@ -48,6 +66,11 @@ def parse(text: str, max_bytes: int) -> FileUri:
     if len(unquote_to_bytes(canonical)) > max_bytes:
         raise _too_long(max_bytes)
     return FileUri(canonical, filesystem)
+
+
+def child(folder: FileUri, name: str) -> FileUri:
+    """Return what is in a folder under a name."""
+    return FileUri(f"{folder.text.rstrip('/')}/{quote(name, safe=_UNESCAPED)}", folder.filesystem)
 
 
 def root(uri: FileUri) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from proxy.domain.grant import Grant
 from proxy.domain.http_date import http_date
-from proxy.domain.model import Grant, Refusal, RefusalKind
+from proxy.domain.refusal import Refusal, RefusalKind
 
 DATE_PRECISION_S = 1.0
 """`Date` is cut to whole seconds (RFC 9110 §5.6.7)."""

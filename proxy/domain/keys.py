@@ -10,7 +10,11 @@ from urllib.parse import unquote
 from yarl import URL
 
 from proxy.domain.digest import digest
-from proxy.domain.model import Fields, FileUri, Identity, PictureId, ThumbRequest
+from proxy.domain.fields import Fields
+from proxy.domain.file_uri import FileUri
+from proxy.domain.identity import Identity
+from proxy.domain.picture import PictureId
+from proxy.domain.thumb_request import ThumbRequest
 from proxy.domain.variant import ORIGINAL, Variant
 
 _DIGEST_BYTES = 20

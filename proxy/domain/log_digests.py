@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from proxy.domain.digest import digest
-from proxy.domain.model import FileUri
+from proxy.domain.file_uri import FileUri
 
 _DIGEST_BYTES = 6
 """Twelve digits: short enough to be read out, and no two of a million files are likely to share one."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
+from math import inf
 
 import msgspec
 
 from proxy.domain.errors import InvalidToken, MethodNotAllowed, ProxyError, RangeNotSatisfiable
-from proxy.domain.model import Identity, Source
+from proxy.domain.fields import Fields
+from proxy.domain.identity import Identity
 from proxy.domain.request_fields import Vary, vary
-
-Fields = tuple[tuple[str, str], ...]
+from proxy.domain.source import Source
 
 CACHE_NAME = "thumb-proxy"
 VARY_PUBLIC = vary(Vary.ALL)
@@ -51,6 +52,8 @@ class Handling:
 
     is_interim: bool = False
     """Whether the original is shown because the variant is still being encoded: nobody may keep it for long."""
+    browser_s: float = inf
+    """How long the visitor's browser may keep it at most: those who change files are to see that they have."""
 
     @property
     def is_hit(self) -> bool:
@@ -60,7 +63,8 @@ class Handling:
 
 def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, handling: Handling) -> Fields:
     """Make the fields of 200 and 304 alike; `fresh_for_s` is what is left of the grant."""
-    max_age_s = max(int(min(fresh_for_s, INTERIM_S) if handling.is_interim else fresh_for_s), 0)
+    kept_s = min(fresh_for_s, handling.browser_s)
+    max_age_s = max(int(min(kept_s, INTERIM_S) if handling.is_interim else kept_s), 0)
     is_public = identity.is_public and not handling.asks_again
     keeping = "no-cache" if handling.asks_again else f"max-age={max_age_s}"
     caching = f"{'public' if is_public else 'private'}, {keeping}"

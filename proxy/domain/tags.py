@@ -7,7 +7,10 @@ from hashlib import blake2b
 from typing import TypeAlias
 
 from proxy.domain.digest import digest
-from proxy.domain.model import FileUri, Identity, PictureId, SessionRef
+from proxy.domain.file_uri import FileUri
+from proxy.domain.identity import Identity
+from proxy.domain.picture import PictureId
+from proxy.domain.session import SessionRef
 
 Tag: TypeAlias = bytes
 """A digest: tags are kept in stores and in sealed URLs."""

@@ -27,7 +27,8 @@ class DiskHits:
     def answer(self, known: FinishedAnswer) -> Wire | None:
         """Give the answer; None where the disk would have to be waited for, or it has to go the long way."""
         stored = known.stored
-        body = stored.read(self._ours()) if stored is not None else None
+        ours = self._ours()
+        body = stored.read(ours) if stored is not None else None
         if body is None:
             known.stored = None
             return None
@@ -37,8 +38,9 @@ class DiskHits:
                 return None
             known.stands_until, known.stands_version = min(now + STANDS_S, known.decision.valid_until), version
         provenance = known.provenances.disk
+        sent = body if known.has_body else b""
         provenance.tally.count += 1
-        provenance.tally.sent_bytes += len(body)
-        if known.narrate is not None:
-            known.narrate(0.0)
-        return known.head_for(now, self._today(), provenance), body
+        provenance.tally.sent_bytes += len(sent)
+        if known.refrain is not None:
+            known.refrain.at_once(ours)
+        return known.head_for(now, self._today(), provenance), sent

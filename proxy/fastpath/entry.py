@@ -5,30 +5,37 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, isfinite
 from typing import NamedTuple, TypeAlias
-from weakref import ReferenceType, ref
+from weakref import ref
 
 from aiohttp import web
 
 from proxy.cache.stored_picture import StoredPicture
-from proxy.domain.model import Grant, Picture, PictureHead, Source
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture, PictureHead
 from proxy.domain.response_fields import Handling, cache_status
+from proxy.domain.source import Source
 from proxy.fastpath.key import Key
 from proxy.grants.validity import Decision
 from proxy.http.outcome import outcome_of
 from proxy.http.sealed_urls import ROUTE as SEALED_ROUTE
-from proxy.observe.metrics import Tally
-from proxy.pictures.respond import Answer
+from proxy.observe.metrics import Metrics, Tally
+from proxy.observe.prerendered import Refrain
+from proxy.pictures.answer import Answer
 
 Wire: TypeAlias = tuple[bytes, bytes | memoryview]
 """Head and body."""
 
+KINDS = 64
+"""So many kinds of answers and of lines there are about."""
 _OBJECT_BYTES = 1500
 """What one takes beside its texts: itself, the grant that no tier may hold any more, its place in a table. Measured on
 CPython 3.11 (`tests/fastpath/test_index.py` measures again)."""
-_SOME_SECONDS = 1_234_567_890
-_MAX_AGE = re.compile(r"max-age=\d+")
+NO_PICTURE = Picture("", "", "", b"")
+"""Stands where none is shown."""
+_MAX_AGE = re.compile(r"(?<=max-age=)\d+")
+_TTL = re.compile(r"(?<=ttl=)\d+")
 TIERS = (Source.MEMORY, Source.DISK, Source.REDIS)
 _NEAR = frozenset({*TIERS, Source.SEALED})
 
@@ -69,11 +76,16 @@ class FinishedAnswer:
     fixed: bytes
     """The head without the fields that tell seconds."""
     provenances: Provenances
-    narrate: Callable[[float], object] | None
+    tally: Tally
+    """Where it is counted when it is given at once."""
+    refrain: Refrain | None
+    """Its log line."""
+    picture: Callable[[], Picture | None]
+    """A weak reference to the picture as the memory tier held it, or to `NO_PICTURE`."""
     tail: bytes = b""
     """The body where it is no picture."""
-    picture: ReferenceType[Picture] | None = None
-    """The picture as the memory tier held it."""
+    has_body: bool = True
+    """Whether the bytes of the picture follow the head, as they do not for HEAD."""
     stored: StoredPicture | None = None
     """The picture on disk, where it can be read without waiting."""
     stands_until: float = -inf
@@ -82,7 +94,7 @@ class FinishedAnswer:
     head: bytes = b""
     sure_from: float = inf
     sure_until: float = -inf
-    """Between these times, on Cloudreve's clock, the head is true."""
+    """Between these times, on our clock, the head is true."""
     version: int = -1
     """Of the memory tier, when it was last seen to hold what this rests on."""
 
@@ -129,15 +141,29 @@ def found_in(tier: Source, handling: Handling) -> Handling:
     return replace(handling, grant=grant, picture=tier if handling.picture is not None else None)
 
 
-def caching(response: web.StreamResponse) -> str:
-    """Give a response's `Cache-Control` without its number of seconds."""
-    return _MAX_AGE.sub(f"max-age={_SOME_SECONDS}", response.headers.get("Cache-Control", ""))
+def caching(response: web.StreamResponse, handling: Handling) -> tuple[str, ...]:
+    """Give a response's `Cache-Control`, cut where its number of seconds stands, if that grows less."""
+    given = response.headers.get("Cache-Control", "")
+    return (given,) if isfinite(handling.browser_s) else tuple(_MAX_AGE.split(given))
 
 
-def counting(caching: str, handling: Handling) -> tuple[bytes, ...]:
-    """Make the fields that count seconds."""
-    lines = f"Cache-Control: {caching}\r\nCache-Status: {cache_status(handling, _SOME_SECONDS)}\r\n"
-    return tuple(part.encode() for part in lines.split(str(_SOME_SECONDS)))
+def bounded_until(answer: Answer) -> float:
+    """Tell until when a bound on a browser's keeping is less than what is left of the grant."""
+    bound_s = answer.handling.browser_s
+    return answer.found.grant.fresh_until - bound_s if isfinite(bound_s) else inf
+
+
+def counting(caching: tuple[str, ...], handling: Handling) -> tuple[bytes, ...]:
+    """Make the fields that count seconds, cut where a number of seconds stands."""
+    *before, last = caching
+    status = _TTL.split(f"\r\nCache-Status: {cache_status(handling, 0)}\r\n")
+    texts = [*before, last + status[0], *status[1:]]
+    return tuple(text.encode() for text in ["Cache-Control: " + texts[0], *texts[1:]])
+
+
+def provenance(metrics: Metrics, outcome: str, caching: tuple[str, ...], handling: Handling) -> Provenance:
+    """Tell what is said of an answer that is handled so, and where it is counted."""
+    return Provenance(counting(caching, handling), metrics.tally(outcome, handling.grant, handling.picture))
 
 
 def fixed(response: web.StreamResponse) -> bytes:
@@ -167,7 +193,7 @@ def given_by(request: web.Request, response: web.StreamResponse, key: Key) -> Gi
 def is_repeatable(request: web.Request, response: web.StreamResponse, key: Key) -> bool:
     """Tell whether nothing about this answer was for this once only."""
     return (
-        request.method == "GET"
+        key.line.startswith(f"{request.method} ".encode())
         and request.version == (1, 1)
         and response.keep_alive is not False
         and "Expect" not in request.headers
@@ -179,10 +205,10 @@ def is_repeatable(request: web.Request, response: web.StreamResponse, key: Key) 
     )
 
 
-def tail_of(answer: Answer, response: web.StreamResponse) -> bytes:
+def tail_of(answer: Answer, request: web.Request, response: web.StreamResponse) -> bytes:
     """Give the body of an answer that shows no picture."""
     body = response.body if answer.shown is None and isinstance(response, web.Response) else None
-    return body if isinstance(body, bytes) else b""
+    return body if isinstance(body, bytes) and request.method != "HEAD" else b""
 
 
 def route_of(request: web.Request) -> str:

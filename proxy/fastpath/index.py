@@ -3,57 +3,58 @@
 Everything in a request that its answer depends on is in its `Key`, so that equal keys have equal answers, whichever
 browsers ask. What can change meanwhile is looked at on every hit: neither the grant nor the belief in the token may
 have ended, no renewal may be due, no other grant may have come, and the bytes must be those that were shown, from the
-memory tier or, a little later, from Redis. As long as the memory tier's version stays the
-same it need not be asked; it is each second, which also keeps what is hot from being driven out.
+memory tier or, a little later, from Redis. As long as the memory tier's version stays the same it need not be asked; it
+is each second, which also keeps what is hot from being driven out.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import lru_cache, partial
+from math import inf
 from weakref import ref
 
 from aiohttp import web
-from cachetools import LRUCache
 
 from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
 from proxy.domain.client import Client
 from proxy.domain.freshness import renew_at
-from proxy.domain.model import Grant, Picture, Source
-from proxy.domain.response_fields import Handling
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture
+from proxy.domain.source import Source
+from proxy.domain.tags import Tag
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.disk_hits import DiskHits
 from proxy.fastpath.entry import (
+    KINDS,
+    NO_PICTURE,
     TIERS,
     FinishedAnswer,
     Given,
-    Provenance,
     Provenances,
     Recalled,
     Wire,
+    bounded_until,
     caching,
-    counting,
     fixed,
     found_in,
     given_by,
+    provenance,
     route_of,
     tail_of,
 )
 from proxy.fastpath.key import Key, Keys, PendingRequest
+from proxy.fastpath.meaning import Meaning
+from proxy.fastpath.recalls import Recalls
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.validity import Decision, is_valid
 from proxy.observe.metrics import Metrics
 from proxy.observe.prerendered import refrain
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
-
-RECALLED = 16_384
-"""So many pictures are known to have been recalled."""
-KINDS = 64
-"""So many kinds of answers and of lines there are about."""
 
 
 class FastPath:
@@ -70,6 +71,8 @@ class FastPath:
         keys: Keys,
     ) -> None:
         self.key = keys.key
+        self._direct, self._proxied = keys.known
+        self._longest_bytes = keys.max_bytes
         self.trusts = trusts
         self._invalidations = invalidations
         self._epoch = 0
@@ -77,19 +80,19 @@ class FastPath:
         self._memory = tiers.memory
         self._clock = clock
         self._now = clock.now
-        self._metrics = metrics
+        self._ours = clock.ours
         self._max_bytes = settings.memory.max_answers_bytes
         self._ttl_s = settings.pictures.ttl_s
         self._renew_s = settings.grants.renew_s
-        self._is_narrated = settings.log.level in ("debug", "info") and settings.log.requests == "all"
+        self._is_logged = settings.log.level in ("debug", "info") and settings.log.requests == "all"
         self._line = lru_cache(KINDS)(partial(refrain, "proxy.http", "request"))
-        self._way = lru_cache(KINDS)(self._new_way)
+        self._way = lru_cache(KINDS)(partial(provenance, metrics))
         self._today = DateField(clock.ours)
-        self._finished: dict[Key, FinishedAnswer] = {}
-        self._recalled: LRUCache[str, int] = LRUCache(RECALLED)
-        """The memory tier's version when a picture was last recalled, by its key."""
+        self._finished: dict[tuple[bytes, Meaning | None], FinishedAnswer] = {}
+        self._recalls = Recalls(tiers.memory)
         self._eviction: FairEviction[Key] = FairEviction(clock.timer)
         self._disk_hits = DiskHits(self._stands, self._memory, clock)
+        metrics.watch("finished_answers", "Answers that the fast path knows", lambda: len(self._finished))
 
     @property
     def size_bytes(self) -> int:
@@ -100,39 +103,42 @@ class FastPath:
         """Take note of a request that has just come."""
         return PendingRequest(key, self._epoch, self._tiers.forgotten)
 
-    def answer(self, key: Key) -> Wire | None:
-        """Give the answer to a request, or None when it cannot be given at once."""
-        known = self._finished.get(key)
-        if known is None:
-            return None
-        body = b""
-        if known.shown is not None:
-            picture = known.picture() if known.picture is not None else None
-            if picture is None:
-                return self._disk_hits.answer(known) if known.stored is not None else None
-            body = picture.body
-        now = self._now()
-        is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
-        if not is_sure and not self._renew(known, now):
-            return None
-        known.provenances.near.tally.count += 1
-        known.provenances.near.tally.sent_bytes += len(body)
-        if known.narrate is not None:
-            known.narrate(0.0)
-        return known.head, body
+    def find(self, data: bytes, is_trusted: bool) -> FinishedAnswer | None:
+        """Give what is known of a request whose lines were read before; `known` finds the others."""
+        line, _, lines = data.partition(b"\r\n")
+        meanings = (self._proxied if is_trusted else self._direct).young.get(lines)
+        if meanings is not None and len(data) <= self._longest_bytes:
+            for meaning in meanings:
+                if (known := self._finished.get((line, meaning))) is not None:  # made much faster than a Key
+                    return known
+        return None
 
-    def knows(self, key: Key) -> FinishedAnswer | None:
-        """Give what was known last of a request that asks for a picture, wherever that may be now."""
-        known = self._finished.get(key)
-        return known if known is not None and known.shown is not None else None
+    def known(self, key: Key) -> FinishedAnswer | None:
+        """Give what is known of a request."""
+        return self._finished.get(key)
+
+    def answer(self, known: FinishedAnswer) -> Wire | None:
+        """Give the answer to a request, or None when it cannot be given at once."""
+        picture, now = known.picture(), self._ours()
+        if picture is None:
+            return self._disk_hits.answer(known) if known.stored is not None else None
+        is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
+        if not is_sure and not self._renew(known):
+            return None
+        body = picture.body if known.has_body else b""
+        known.tally.count += 1
+        known.tally.sent_bytes += len(body)
+        if known.refrain is not None:
+            known.refrain.at_once(now)
+        return known.head, body
 
     async def recall(self, known: FinishedAnswer) -> Recalled | None:
         """Bring the picture of such a request, or None when it has to go the long way."""
         started, key = time.perf_counter(), known.picture_key
-        is_again = key in self._recalled
-        ttl_s = self._ttl_s if self._comes_again(key) else 0.0
+        is_again = key in self._recalls
+        ttl_s = self._ttl_s if self._recalls.come_again(key) else 0.0
         found = await self._tiers.find(key, (Picture,), lambda _: ttl_s)
-        if self._finished.get(known.key) is not known or not self._stands(known, self._now()):
+        if not self._stands(known, self._now()):
             return None
         if found is None or not known.show(found[0]):
             self._drop(known.key)
@@ -142,17 +148,26 @@ class FastPath:
 
     def give(self, recalled: Recalled) -> Wire:
         """Make an answer of what was brought, and count it."""
-        known, picture, provenance, seconds = recalled
-        provenance.tally.add(seconds, len(picture.body))
-        if known.narrate is not None:
-            known.narrate(seconds * 1000)
-        return known.head_for(self._now(), self._today(), provenance), picture.body
+        known, picture, source, seconds = recalled
+        body = picture.body if known.has_body else b""
+        source.tally.add(seconds, len(body))
+        if known.refrain is not None:
+            known.refrain.after(seconds * 1000)
+        return known.head_for(self._now(), self._today(), source), body
 
     def forget(self) -> None:
         """Forget all, that of requests under way too: visitors are to go elsewhere."""
         self._epoch += 1
-        self._finished.clear()
-        self._eviction.clear()
+        for known in list(self._finished.values()):
+            self._drop(known.key)
+
+    def drop(self, tags: Collection[Tag]) -> list[str]:
+        """Forget the answers that rest on one of these tags; give their pictures' keys, empty for others' as well."""
+        ended = [known for known in self._finished.values() if not {*tags}.isdisjoint(known.decision.tags)]
+        for known in ended:
+            self._drop(known.key)
+        others = {known.decision.grant.picture for known in self._finished.values()}
+        return ["" if known.decision.grant.picture in others else known.picture_key for known in ended]
 
     def offer(self, asked: PendingRequest, request: web.Request, response: web.StreamResponse) -> None:
         """Remember an answer that has been given, if the next equal request may have it too."""
@@ -160,31 +175,32 @@ class FastPath:
         if given is None or asked.epoch != self._epoch:
             return
         answer = given.answer
-        until = min(answer.found.decision.valid_until, renew_at(answer.found.grant, self._renew_s))
+        until = min(
+            answer.found.decision.valid_until, renew_at(answer.found.grant, self._renew_s), bounded_until(answer)
+        )
         decision = replace(answer.found.decision, valid_until=until, session=answer.session)
         if is_valid(decision, self._now(), self._invalidations):
             self._keep(self._finished_by(asked, given, decision), answer.client)
 
-    def _renew(self, known: FinishedAnswer, now: float) -> bool:
+    def _renew(self, known: FinishedAnswer) -> bool:
         """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
-        version = self._memory.version
-        if not self._stands(known, now):
+        version, now, ours = self._memory.version, self._now(), self._ours()
+        picture = self._memory.lookup(known.picture_key) if known.shown is not None else NO_PICTURE
+        if not self._stands(known, now) or not isinstance(picture, Picture):
             return False
-        if known.shown is not None:
-            picture = self._memory.lookup(known.picture_key)
-            if not isinstance(picture, Picture):
-                return False
-            if not known.show(picture):
-                self._drop(known.key)
-                return False
+        if known.shown is not None and not known.show(picture):
+            self._drop(known.key)
+            return False
         self._eviction.touch(known.key)
         known.version = version
-        known.sure_from, known.sure_until = float(int(now)), min(int(now) + 1.0, known.decision.valid_until)
+        known.sure_from, known.sure_until = ours, min(int(ours) + 1.0, ours + known.decision.valid_until - now)
         known.head = known.head_for(now, self._today(), known.provenances.near)
         return True
 
     def _stands(self, known: FinishedAnswer, now: float) -> bool:
         """Tell whether the grant still counts. Being driven out of memory does not end it, being forgotten does."""
+        if self._finished.get(known.key) is not known:
+            return False
         grant = known.decision.grant
         held = self._memory.lookup(known.grant_key) if known.grant_key else grant
         is_the_same = held == grant or (held is None and self._tiers.forgotten == known.forgotten)
@@ -193,19 +209,11 @@ class FastPath:
         self._drop(known.key)
         return False
 
-    def _comes_again(self, key: str) -> bool:
-        """Tell whether a picture was recalled before, and memory has not been filled anew since.
-
-        Only such a picture comes back to memory, so that what is asked for seldom drives out nothing.
-        """
-        version, before = self._memory.version, self._recalled.get(key)
-        self._recalled[key] = version
-        return before is not None and version - before <= self._memory.count
-
     def _finished_by(self, asked: PendingRequest, given: Given, decision: Decision[Grant]) -> FinishedAnswer:
         answer, request, response, outcome = given
-        shown, said = answer.shown, caching(response)
-        told = {"method": "GET", "route": route_of(request), "status": response.status, "outcome": outcome}
+        shown, said = answer.shown, caching(response, answer.handling)
+        provenances = Provenances(*(self._way(outcome, said, found_in(x, answer.handling)) for x in TIERS))
+        told = {"method": request.method, "route": route_of(request), "status": response.status, "outcome": outcome}
         return FinishedAnswer(
             key=asked.key,
             decision=decision,
@@ -214,15 +222,13 @@ class FastPath:
             picture_key=answer.picture_key,
             forgotten=asked.forgotten,
             fixed=fixed(response),
-            provenances=Provenances(*(self._way(outcome, said, found_in(x, answer.handling)) for x in TIERS)),
-            narrate=self._line(**told) if self._is_narrated else None,
-            tail=tail_of(answer, response),
-            picture=ref(shown.body) if shown is not None and isinstance(shown.body, Picture) else None,
+            provenances=provenances,
+            tally=provenances.near.tally,
+            refrain=self._line(**told) if self._is_logged else None,
+            tail=tail_of(answer, request, response),
+            picture=ref(shown.body if shown is not None and isinstance(shown.body, Picture) else NO_PICTURE),
+            has_body=request.method != "HEAD",
         )
-
-    def _new_way(self, outcome: str, caching: str, handling: Handling) -> Provenance:
-        tally = self._metrics.tally(outcome, handling.grant, handling.picture)
-        return Provenance(counting(caching, handling), tally)
 
     def _keep(self, known: FinishedAnswer, client: Client) -> None:
         self._drop(known.key)
@@ -232,5 +238,6 @@ class FastPath:
             self._drop(self._eviction.victim(client))
 
     def _drop(self, key: Key) -> None:
-        self._finished.pop(key, None)
+        if (known := self._finished.pop(key, None)) is not None:
+            known.sure_until = known.stands_until = -inf  # connections may remember it
         self._eviction.discard(key)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from proxy.domain.host import HOST
-from proxy.domain.variant import Format
 from proxy.fastpath.head import FieldReader, Fields, Value
+from proxy.fastpath.meaning import API, BARE, FULL, UNUSUAL, Circumstances, Meaning, Meanings, Said
+from proxy.fastpath.recent_lines import RecentLines
 from proxy.http.api import PATH as API_PATH
 from proxy.http.embedding_rule import OWN_SITE, page_of
 from proxy.http.request_origin import FORWARDED, RequestOrigin
@@ -23,64 +25,42 @@ MAX_HEAD_BYTES = 8192
 """Longer heads go the long way."""
 CIRCUMSTANCES = 4096
 """So many combinations of host, page and accepted formats are remembered as they were judged."""
-BROWSERS = 8192
-"""The lines of so many browsers are remembered."""
+LINES_BYTES = 16 * 1024 * 1024
+"""So much of the lines of browsers is remembered."""
 SHORT_BYTES = 2048
 """Longer ones are read each time."""
 
-_METHOD, _VERSION = b"GET ", b" HTTP/1.1"
-_SEALED, _OF_API = PREFIX.encode(), API_PATH.encode()
-_BEGINNINGS = (b"GET /thumb", _METHOD + _OF_API)
-_FULL, _BARE, _API = range(3)
-"""The places of what lines mean."""
+_VERSION = b" HTTP/1.1"
+_THUMB, _SEALED, _OF_API = b"/thumb", PREFIX.encode(), API_PATH.encode()
+_METHODS = (b"GET ", b"HEAD ")
+_BEGINNINGS = tuple(method + path for method in _METHODS for path in (_THUMB, _OF_API))
 _OWN_SITE = frozenset(site.encode() for site in OWN_SITE)
 _WEB = (b"http://", b"https://")
 _SCHEME = b"bearer"
 
 
-class Circumstances(NamedTuple):
-    """What rules make of a request's fields, apart from its credentials."""
-
-    format: Format | None
-    """What `Accept` is negotiated to."""
-    page: str | None
-    """The origin of another site's page that asks."""
-    origin: str | None
-    """The asking script's `Origin`."""
-    own_origin: str
-    """The gateway's origin for comparing."""
-    base: str
-    """The origin with which URLs begin; empty where it is not known."""
-    cookie_name: str | None
-    """The name of the session's cookie; None where the request may not use it."""
-
-
-class Meaning(NamedTuple):
-    """What header lines mean."""
-
-    circumstances: Circumstances
-    exact: tuple[Value, ...]
-    """The fields that count as received."""
-    bearer: Value = None
-    cookie: str | None = None
-    """The session's cookie, sealed as received."""
-
-
 class Key(NamedTuple):
     """Names a finished answer. Requests with equal keys have equal answers."""
 
-    target: bytes
+    line: bytes
+    """The request line."""
     meaning: Meaning
+
+    @property
+    def target(self) -> bytes:
+        """Give the target of the request."""
+        return self.line[self.line.index(b" ") + 1 : -len(_VERSION)]
 
     @property
     def is_sealed(self) -> bool:
         """Tell whether it names a sealed URL, at which credentials do not count."""
-        return self.target.startswith(_SEALED)
+        return self.meaning.said.place == BARE
 
     @property
     def size_bytes(self) -> int:
         """Estimate what its texts take."""
-        texts = (self.target, self.meaning.bearer, self.meaning.cookie, *self.meaning.exact)
+        said = self.meaning.said
+        texts = (self.line, said.bearer, said.cookie, *said.exact)
         return sum(len(text) for text in texts if text is not None)
 
 
@@ -105,47 +85,65 @@ class Keys:
         self._cookies = cookies
         self._formats = settings.pictures.formats
         self._is_on = settings.server.fast_path
-        self._max_bytes = min(MAX_HEAD_BYTES, settings.server.max_header_bytes)
+        self.max_bytes = min(MAX_HEAD_BYTES, settings.server.max_header_bytes)
+        """Longer heads go the long way."""
+        self.known: tuple[RecentLines[Meanings], RecentLines[Meanings]] = (
+            RecentLines(LINES_BYTES),
+            RecentLines(LINES_BYTES),
+        )
+        """What lines mean, by whether a trusted proxy sends them."""
         self._reader = FieldReader()
         self._judged = lru_cache(CIRCUMSTANCES)(self._judge)
-        self._known = lru_cache(BROWSERS)(self._meanings)
-        self._one = lru_cache(BROWSERS)(_same)
+        self._ones: WeakValueDictionary[Said, Meaning] = WeakValueDictionary()
 
     def key(self, data: bytes, *, is_trusted: bool) -> Key | None:
         """Read a request; None where it has to go the long way. `is_trusted`: its sender is a trusted proxy.
 
         Its target is not looked at: a finished answer has one that aiohttp has read.
         """
-        if not data.startswith(_BEGINNINGS) or not self._is_on or len(data) > self._max_bytes:
+        if not data.startswith(_BEGINNINGS) or not self._is_on or len(data) > self.max_bytes:
             return None
         line, _, lines = data.partition(b"\r\n")
         if not line.endswith(_VERSION):
             return None
-        meanings = (self._known if len(lines) <= SHORT_BYTES else self._meanings)(lines, is_trusted)
+        meaning = self._meanings(lines, is_trusted=is_trusted)[_place(line)]
+        return Key(line, meaning) if meaning is not None else None
+
+    def _meanings(self, lines: bytes, *, is_trusted: bool) -> Meanings:
+        known = self.known[is_trusted]
+        meanings = known.get(lines)
         if meanings is None:
-            return None
-        target = line[len(_METHOD) : -len(_VERSION)]
-        meaning = meanings[_BARE if target.startswith(_SEALED) else _API if target.startswith(_OF_API) else _FULL]
-        return Key(target, meaning) if meaning is not None else None
+            meanings = self._read(lines, is_trusted=is_trusted)
+            if len(lines) <= SHORT_BYTES:
+                known.set(lines, meanings)
+        return meanings
 
-    def _meanings(self, data: bytes, is_trusted: bool) -> tuple[Meaning | None, ...] | None:
-        """Tell what lines mean: to `/thumb`, to sealed URLs, where credentials do not count, and to the API.
+    def _read(self, data: bytes, *, is_trusted: bool) -> Meanings:
+        """Tell what lines mean. To sealed URLs credentials do not count.
 
-        There cookies do not count, and what a script of another origin is told may change with Cloudreve's settings.
+        To the API cookies do not count, and what a script of another origin is told may change with Cloudreve's
+        settings.
         """
         lines = self._reader.read(data)
         circumstances = self._circumstances(lines, is_trusted=is_trusted) if lines is not None else None
         if lines is None or circumstances is None:
-            return None
+            return UNUSUAL
         authorization, cookies, *_ = lines.decisive
         cookie, name = None, circumstances.cookie_name
         if cookies is not None and name is not None:
             text = cookies.decode("utf-8", "surrogateescape")
             cookie = read_cookie((text,), name) if name in text else None
         bearer, is_own = _bearer(authorization), circumstances.origin in (None, circumstances.own_origin)
-        full = self._one(Meaning(circumstances, lines.exact, bearer, cookie))
-        bare = self._one(Meaning(circumstances, lines.exact))
-        return full, bare, self._one(Meaning(circumstances, lines.exact, bearer)) if is_own else None
+        full = self._one(Said(FULL, circumstances, lines.exact, bearer, cookie))
+        bare = self._one(Said(BARE, circumstances, lines.exact))
+        return full, bare, self._one(Said(API, circumstances, lines.exact, bearer)) if is_own else None
+
+    def _one(self, said: Said) -> Meaning:
+        """Give the one meaning of all lines that say this."""
+        meaning = self._ones.get(said)
+        if meaning is None:
+            meaning = self._ones[said] = Meaning(said)
+        return meaning
 
     def _circumstances(self, lines: Fields, *, is_trusted: bool) -> Circumstances | None:
         _, _, accept, origin, site, referer, host, *forwarded = lines.decisive
@@ -184,9 +182,10 @@ class Keys:
         )
 
 
-def _same(meaning: Meaning) -> Meaning:
-    """Give it back: remembered by `lru_cache`, equal meanings are one, and are compared at once."""
-    return meaning
+def _place(line: bytes) -> int:
+    """Tell for which kind of target header lines are to be read."""
+    target = line[line.index(b" ") + 1 :]
+    return BARE if target.startswith(_SEALED) else API if target.startswith(_OF_API) else FULL
 
 
 def _text(value: Value) -> str | None:

@@ -12,7 +12,7 @@ from aiohttp.web_server import Server
 
 from proxy.fastpath.entry import FinishedAnswer, Wire
 from proxy.fastpath.index import FastPath
-from proxy.fastpath.key import SHORT_BYTES, Key, PendingRequest
+from proxy.fastpath.key import SHORT_BYTES, PendingRequest
 from proxy.http.aiohttp_private import Answered, options_of
 from proxy.http.connection import Connection
 from proxy.http.connection_limits import ConnectionLimits
@@ -33,7 +33,7 @@ class FastPathProtocol(Connection):
     connection is to close, it is told (`_hand_over`), and goes on as if the request had just come.
     """
 
-    __slots__ = ("_awaited", "_hits", "_is_trusted", "_last", "_pending", "_task")
+    __slots__ = ("_awaited", "_hits", "_is_trusted", "_last", "_last_known", "_pending", "_task")
 
     def __init__(self, hits: FastPath, server: Server, **options: Any) -> None:  # noqa: ANN401 - aiohttp's, passed on
         super().__init__(server, **options)
@@ -43,8 +43,9 @@ class FastPathProtocol(Connection):
         self._task: asyncio.Task[None] | None = None
         """Who answers it then."""
         self._is_trusted = False
-        self._last: tuple[bytes, Key] | None = None
-        """The last request that was read here, and what it means: clients that repeat it are spared the reading."""
+        self._last = b""
+        """The last request that was answered here: a client that repeats it is spared the reading."""
+        self._last_known: FinishedAnswer | None = None
         self._pending: PendingRequest | None = None
         """The request that is being answered; None where its answer is not remembered."""
 
@@ -60,34 +61,57 @@ class FastPathProtocol(Connection):
         self._is_trusted = self._hits.trusts(str(peer[0]) if isinstance(peer, list | tuple) else peer or "")
 
     def data_received(self, data: bytes) -> None:
+        """Answer at once where that is possible.
+
+        This runs for each hit: it calls as little as it can, and leaves to `_receive` whatever is not plain.
+        """
+        waiter, transport = self.waiter, self.transport
+        if (
+            waiter is not None
+            and not waiter.done()
+            and transport is not None
+            and self._awaited is None
+            and not self._held
+            and not self.is_writing_paused
+        ):
+            known = self._last_known if data == self._last else self._find(data)
+            wire = self._hits.answer(known) if known is not None else None
+            if wire is not None:
+                self.idle_until = self.loop.time() + self.idle_timeout_s  # type: ignore[misc]  # a slot of aiohttp's
+                head, body = wire
+                if len(body) <= _SMALL_BYTES:
+                    transport.write(head + body)
+                else:
+                    write_large(transport, wire)
+                return
+        self._receive(data)
+
+    def _find(self, data: bytes) -> FinishedAnswer | None:
+        known = self._hits.find(data, self._is_trusted)
+        if known is not None and len(data) <= SHORT_BYTES:
+            self._last, self._last_known = data, known
+        return known
+
+    def _receive(self, data: bytes) -> None:
         """Answer at once, or as soon as Redis has replied, or hand over to aiohttp."""
         if self._awaited is not None:
             self._hand_over(self._awaited)
-        waits = self.waiter is not None and not self.waiter.done()
-        is_between = waits or (self._is_between and not self.will_close and not self.is_deaf)
+        is_between = self.is_waiting or (self._is_between and not self.will_close and not self.is_deaf)
         if is_between and not self._held and not self.is_writing_paused and self.transport is not None:
-            last = self._last
-            key = last[1] if last is not None and last[0] == data else self._key(data)
-            if key is not None and self._answer(data, key, may_write=waits):
+            key = self._hits.key(data, is_trusted=self._is_trusted)
+            known = self._hits.known(key) if key is not None else None
+            if known is not None and self._answer(data, known, self.transport):
                 return
         super().data_received(data)
 
-    def _key(self, data: bytes) -> Key | None:
-        """Tell what a request means, which depends on its bytes and its sender alone."""
-        key = self._hits.key(data, is_trusted=self._is_trusted)
-        if key is not None and len(data) <= SHORT_BYTES:
-            self._last = data, key
-        return key
-
-    def _answer(self, data: bytes, key: Key, *, may_write: bool) -> bool:
+    def _answer(self, data: bytes, known: FinishedAnswer, transport: asyncio.WriteTransport) -> bool:
         """Answer a request, now or when Redis has replied; tell whether that is done."""
-        answer = self._hits.answer(key) if may_write else None
-        if answer is not None and self.transport is not None:
+        answer = self._hits.answer(known) if self.is_waiting else None
+        if answer is not None:
             self.touch()
-            write(self.transport, answer)
+            write(transport, answer)
             return True
-        known = self._hits.knows(key)
-        if known is None:
+        if known.shown is None or self._hits.known(known.key) is not known:
             return False
         self.touch()
         self._awaited = data
@@ -137,9 +161,15 @@ def write(transport: asyncio.WriteTransport, wire: Wire) -> None:
     head, body = wire
     if len(body) <= _SMALL_BYTES:
         transport.write(head + body)
-    elif type(transport).writelines is _JOINING:
-        transport.write(head)
-        transport.write(body)
+    else:
+        write_large(transport, wire)
+
+
+def write_large(transport: asyncio.WriteTransport, wire: Wire) -> None:
+    """Hand over a body that is not copied."""
+    if type(transport).writelines is _JOINING:
+        transport.write(wire[0])
+        transport.write(wire[1])
     else:
         transport.writelines(wire)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Flag, auto
-from typing import NamedTuple
 
 from cachetools import TTLCache
 
 from proxy.domain.errors import Busy, Refused, Unreachable
 from proxy.domain.file_uri import root, without_password
-from proxy.domain.model import RefusalKind, ThumbRequest, Visitor
+from proxy.domain.refusal import RefusalKind
 from proxy.domain.request_fields import TICKET
-from proxy.grants.lookup import FoundGrant, Grants
+from proxy.domain.thumb_request import ThumbRequest
+from proxy.domain.visitor import Visitor
+from proxy.grants.found_grant import Authorised
+from proxy.grants.lookup import Grants
 from proxy.identity.claims import holding
 
 WRONG_PASSWORD_CODE = 40069
@@ -31,14 +33,6 @@ class Requirement(Flag):
 
 
 EVERYTHING = Requirement.PASSWORD | Requirement.TICKET
-
-
-class Authorised(NamedTuple):
-    """A grant, and the least question that brought it: what it is kept under."""
-
-    visitor: Visitor
-    request: ThumbRequest
-    found: FoundGrant
 
 
 class Authoriser:

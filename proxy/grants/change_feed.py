@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from proxy.domain.tags import EVERYTHING, Tag
-from proxy.grants.change_log import ChangeLog, LogFailed, Told, decode, encode
+from proxy.grants.change_log import ChangeLog, LogFailed, News, Told, decode, encode
 from proxy.grants.invalidation import ChangeId, Invalidations
 
 OPEN_S = 30.0
@@ -26,6 +26,8 @@ READY_S = 0.5
 MAX_UNSENT = 5000
 """When more changes wait for the log, they are told as one of everything."""
 RETRY_S = 0.25
+REPLIES_S = 0.6
+"""How long a purge waits for the replies of other processes, which look for news four times a second at least."""
 
 _log = structlog.get_logger("proxy.grants.changes")
 
@@ -41,11 +43,16 @@ class ChangeFeed:
         self.invalidations = invalidations
         self._timer = timer
         self._number = 0
-        self._unsent: dict[tuple[bool, int], Told] = {}
+        self._unsent: dict[tuple[News, bytes, int], Told] = {}
         """What the log is not known to hold, in order."""
         self._begun: dict[ChangeId, float] = {}
         """Changes of this process, and when to give word of them again."""
         self._read_to = 0
+        self._replies: dict[ChangeId, list[Told]] = {}
+        self.purges: asyncio.Queue[Told] = asyncio.Queue()
+        """Purges that this process has heard of, for `Purger`."""
+        self._alone_replied = asyncio.Event()
+        """This process has done what a purge asks for, and there is no other."""
         self._lock = asyncio.Lock()
         self._wanted = asyncio.Event()
         self.is_behind = False
@@ -60,17 +67,42 @@ class ChangeFeed:
         """Begin a change: until its end nothing that is kept under these tags counts."""
         change = self._next()
         self._begun[change] = self._timer() + RENEW_S
-        self._send(Told(False, *change, tuple(tags)))
+        self._send(Told(News.BEGIN, *change, tuple(tags)))
         return change
 
     def end(self, change: ChangeId, tags: Iterable[Tag]) -> None:
         """End a change that Cloudreve has answered: what was granted before counts no more."""
         self._begun.pop(change, None)
-        self._send(Told(True, *change, tuple(tags)))
+        self._send(Told(News.END, *change, tuple(tags)))
 
     def tell(self, tags: Iterable[Tag]) -> None:
         """Tell of a change that has been made."""
         self.end(self._next(), tags)
+
+    async def purge(self, tags: Iterable[Tag]) -> list[Told]:
+        """Tell of a change whose grants are to be dropped as well; give the replies of all who hear of it."""
+        change = self._next()
+        self._alone_replied.clear()
+        told, replies = Told(News.PURGE, *change, tuple(tags)), self._replies.setdefault(change, [])
+        self._send(told)
+        self.purges.put_nowait(told)
+        await self.spread()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REPLIES_S):
+                await self._alone_replied.wait()
+        await self.catch_up()
+        del self._replies[change]
+        return replies
+
+    def reply(self, purge: Told, ended: tuple[int, int]) -> None:
+        """Say that this process has dropped what a purge ends."""
+        reply = Told(News.REPLY, self.invalidations.origin, purge.number, about=purge.origin, ended=ended)
+        if purge.origin == self.invalidations.origin:
+            self._hear(reply)
+            if self._log is None:
+                self._alone_replied.set()
+        else:
+            self._send(reply)
 
     def abandon(self, change: ChangeId) -> None:
         """Let a change end a while later: nobody knows what has become of it."""
@@ -129,6 +161,11 @@ class ChangeFeed:
             wanted.cancel()
         self._wanted.clear()
 
+    def _hear(self, reply: Told) -> None:
+        replies = self._replies.get((reply.about, reply.number))
+        if replies is not None and reply.origin not in {other.origin for other in replies}:
+            replies.append(reply)
+
     def _next(self) -> ChangeId:
         self._number += 1
         return self.invalidations.origin, self._number
@@ -138,9 +175,9 @@ class ChangeFeed:
         self._count(told, 0)
         if self._log is None:
             return
-        if told.is_end and told.origin == self.invalidations.origin:
-            self._unsent.pop((False, told.number), None)
-        self._unsent[told.is_end, told.number] = told
+        if told.is_end:
+            self._unsent.pop((News.BEGIN, b"", told.number), None)
+        self._unsent[told.news, told.about, told.number] = told
         if len(self._unsent) > MAX_UNSENT:
             self._unsent.clear()
             self.tell((EVERYTHING,))
@@ -149,7 +186,7 @@ class ChangeFeed:
     def _count(self, told: Told, position: int) -> None:
         if told.is_end:
             self.invalidations.end(told.change, told.tags, position)
-        else:
+        elif told.news is News.BEGIN:
             self.invalidations.begin(told.change, told.tags, self._timer() + OPEN_S)
 
     def _tend(self) -> None:
@@ -157,7 +194,7 @@ class ChangeFeed:
         now = self._timer()
         for change in [change for change, due_at in self._begun.items() if due_at <= now]:
             self._begun[change] = now + RENEW_S
-            self._send(Told(False, *change, self.invalidations.tags_of(change)))
+            self._send(Told(News.BEGIN, *change, self.invalidations.tags_of(change)))
         for change, tags in self.invalidations.expire(now):
             self.invalidations.close(change)
             self.tell(tags)
@@ -183,8 +220,12 @@ class ChangeFeed:
 
     def _take(self, position: int, told: Told | None) -> None:
         self._read_to = position
-        if told is not None and told.origin != self.invalidations.origin:
+        if told is not None and told.news is News.REPLY:
+            self._hear(told)
+        elif told is not None and told.origin != self.invalidations.origin:
             self._count(told, position)
+            if told.news is News.PURGE:
+                self.purges.put_nowait(told)
         elif told is not None and told.is_end:
             self.invalidations.confirm(told.number, told.tags, position)
         self.invalidations.read_to(position)

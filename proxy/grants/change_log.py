@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -50,13 +51,36 @@ class ChangeLog(Protocol):
         """How often to look without being told."""
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """One entry: a change begins, or has ended."""
+class News(IntEnum):
+    """What an entry says."""
 
-    is_end: bool
+    BEGIN = 0
+    """A change begins."""
+    END = 1
+    """It has been made."""
+    PURGE = 2
+    """The same, and all that it ends is to be dropped; every process replies."""
+    REPLY = 3
+    """A process has done so."""
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One entry."""
+
+    news: News
     origin: bytes
     number: int
-    tags: tuple[bytes, ...]
+    """Of the change; in a reply, of the purge."""
+    tags: tuple[bytes, ...] = ()
+    about: bytes = b""
+    """In a reply, the process that asked for the purge."""
+    ended: tuple[int, int] = (0, 0)
+    """In a reply, how many answers and pictures were dropped."""
+
+    @property
+    def is_end(self) -> bool:
+        """Whether what was granted before counts no more."""
+        return self.news in (News.END, News.PURGE)
 
     @property
     def change(self) -> ChangeId:

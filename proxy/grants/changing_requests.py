@@ -10,8 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from proxy.domain.errors import BadRequest
-from proxy.domain.file_uri import parse
-from proxy.domain.model import FileUri
+from proxy.domain.file_uri import FileUri, parse
 from proxy.domain.tags import (
     EVERYTHING,
     SHARES,

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from proxy.domain.grant_stamp import GrantStamp
-from proxy.domain.model import SessionRef
+from proxy.domain.session import SessionRef
 from proxy.domain.tags import EVERYTHING, Tag
 
 MAX_TAGS = 100_000

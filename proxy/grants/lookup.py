@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.distributed_singleflight import MaybeDistributed
@@ -14,51 +13,21 @@ from proxy.domain.client import Client, client_of
 from proxy.domain.codec import encode
 from proxy.domain.errors import AccountFailed, Busy, InvalidToken, Refused, StillGenerating, TooSlow, Unreachable
 from proxy.domain.freshness import is_final
+from proxy.domain.grant import Grant
+from proxy.domain.identity import IdentityKind
 from proxy.domain.keys import grant_key
-from proxy.domain.model import (
-    FileUri,
-    Generating,
-    Grant,
-    Identity,
-    IdentityKind,
-    Refusal,
-    RefusalKind,
-    Source,
-    ThumbRequest,
-    Visitor,
-)
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
+from proxy.domain.source import Source
 from proxy.domain.tags import Tag, fixed_tags, place_tags, share_of
+from proxy.domain.thumb_request import ThumbRequest
+from proxy.domain.visitor import Visitor
 from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.found_grant import FoundGrant
 from proxy.grants.resolve import Resolver
 from proxy.grants.share_owners import ShareOwners
 from proxy.grants.terms import Terms
 from proxy.grants.validity import Decision, is_valid
 from proxy.observe.metrics import Metrics
-
-
-class FoundGrant(NamedTuple):
-    """A live grant, where it came from, and whether it was somebody else's flight that brought it."""
-
-    decision: Decision[Grant]
-    source: Source
-    collapsed: bool
-    key: str = ""
-    """Where the tiers keep it; empty for a grant that no tier holds."""
-
-    @property
-    def grant(self) -> Grant:
-        """The grant."""
-        return self.decision.grant
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """Leave to see a picture, for whoever asks for no more than that."""
-
-    identity: Identity
-    uri: FileUri
-    found: FoundGrant
-    fresh_for_s: float
 
 
 class Grants:

@@ -16,9 +16,12 @@ from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.client import client_of
 from proxy.domain.freshness import backoff_s
+from proxy.domain.grant import Grant, Resolution
 from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.keys import turn_key
-from proxy.domain.model import Generating, Grant, Refusal, RefusalKind, Resolution, ThumbRequest, Visitor
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
+from proxy.domain.thumb_request import ThumbRequest
+from proxy.domain.visitor import Visitor
 from proxy.upstream.answers import FAILED_CODE, UPLOAD_FAILED_CODES
 from proxy.upstream.cloudreve import Cloudreve
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from proxy.domain.entry import Entry
 from proxy.domain.freshness import DATE_PRECISION_S, is_plausible, refusal_ttl_s, renew_at
-from proxy.domain.model import Entry, Grant, Refusal
+from proxy.domain.grant import Grant
+from proxy.domain.refusal import Refusal
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 

@@ -6,7 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from proxy.domain.model import Grant, Identity, Refusal, SessionRef
+from proxy.domain.grant import Grant
+from proxy.domain.identity import Identity
+from proxy.domain.refusal import Refusal
+from proxy.domain.session import SessionRef
 from proxy.domain.tags import Tag
 from proxy.grants.invalidation import Invalidations
 

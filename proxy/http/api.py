@@ -8,7 +8,7 @@ from proxy.domain.client import Client, client_of
 from proxy.domain.errors import ProxyError
 from proxy.domain.response_fields import Handling, cache_status, joined
 from proxy.gateway import Gateway
-from proxy.grants.lookup import Granted
+from proxy.grants.found_grant import Granted
 from proxy.http.api_envelope import ApiAnswer, link, no
 from proxy.http.cross_origin import CrossOrigin
 from proxy.http.negotiation import Negotiation, size_query
@@ -18,7 +18,7 @@ from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import PREFIX
 from proxy.http.thumb import question
-from proxy.pictures.respond import Answer
+from proxy.pictures.answer import Answer
 
 PATH = "/api/v4/file/thumb"
 

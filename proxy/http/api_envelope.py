@@ -9,7 +9,8 @@ from http import HTTPStatus
 import msgspec
 
 from proxy.domain.errors import BadRequest, InvalidToken, ProxyError, Refused
-from proxy.domain.response_fields import SAFETY, VARY_PUBLIC, Fields, problem_fields
+from proxy.domain.fields import Fields
+from proxy.domain.response_fields import SAFETY, VARY_PUBLIC, problem_fields
 
 _TYPE = ("Content-Type", "application/json; charset=utf-8")
 _CACHING = ("Cache-Control", "private, no-cache")

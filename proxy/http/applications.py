@@ -65,7 +65,7 @@ class Applications:
     @web.middleware
     async def _narrate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Count the request and write its line: its route, never its query or its headers."""
-        with self._observer.span("request", Kind.REQUEST, method=request.method) as span:
+        with self._observer.span("request", Kind.REQUEST, **self._log.begin(request)) as span:
             try:
                 response = await handler(request)
             except asyncio.CancelledError:

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from proxy.domain.fields import Fields
 from proxy.domain.request_fields import Preflight, preflight
-from proxy.domain.response_fields import Fields
 from proxy.http.problems import Handler
 from proxy.http.request_origin import RequestOrigin
 

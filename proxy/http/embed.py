@@ -7,9 +7,10 @@ from http import HTTPStatus
 from aiohttp import web
 
 from proxy.domain.errors import NotEmbeddable, ProxyError
-from proxy.domain.model import Identity
+from proxy.domain.fields import Fields
+from proxy.domain.identity import Identity
 from proxy.domain.request_fields import Preflight, preflight
-from proxy.domain.response_fields import Fields, joined
+from proxy.domain.response_fields import joined
 from proxy.http.embedding_rule import Embedding, page_of, wants_picture
 from proxy.http.problems import Handler, is_problem, problem_of
 from proxy.http.request_origin import RequestOrigin

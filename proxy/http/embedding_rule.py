@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from proxy.domain.fields import Fields
 from proxy.domain.request_fields import Vary, vary
-from proxy.domain.response_fields import Fields
 from proxy.settings import EmbedSettings, SessionSettings
 
 ANY = "*"

@@ -9,8 +9,8 @@ from http import HTTPStatus
 from aiohttp import web
 
 from proxy.domain.errors import BadRequest, NotEmbeddable, ProxyError
-from proxy.domain.model import ThumbRequest
 from proxy.domain.response_fields import joined, matches
+from proxy.domain.thumb_request import ThumbRequest
 from proxy.domain.variant import Variant
 from proxy.http.embed import Embed
 from proxy.http.info_answers import Known, body, fields, least_public
@@ -19,7 +19,7 @@ from proxy.http.negotiation import Negotiation
 from proxy.http.outcome import Outcome, ended
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.thumb_request import sent_as_received, thumb_request
-from proxy.pictures.infos import InfoAnswer
+from proxy.pictures.answer import InfoAnswer
 from proxy.sessions.cookies import SessionCookies
 
 MAX_URIS = 100

@@ -10,10 +10,11 @@ from typing import TypeAlias
 import msgspec
 
 from proxy.domain.errors import Busy, ProxyError, StillGenerating
-from proxy.domain.model import Identity
+from proxy.domain.fields import Fields
+from proxy.domain.identity import Identity
 from proxy.domain.picture_info import PictureInfo
-from proxy.domain.response_fields import SAFETY, VARY, Fields, Handling, picture_fields, problem
-from proxy.pictures.infos import InfoAnswer
+from proxy.domain.response_fields import SAFETY, VARY, Handling, picture_fields, problem
+from proxy.pictures.answer import InfoAnswer
 
 PENDING_S = 1
 """After how many seconds a page asks again for what was not known yet."""

@@ -9,10 +9,10 @@ from proxy.coalesce.fair_queue import FairQueue
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import BadRequest, InvalidToken, ProxyError
 from proxy.domain.keys import request_key
-from proxy.domain.model import ThumbRequest
+from proxy.domain.thumb_request import ThumbRequest
 from proxy.gateway import Gateway
 from proxy.http.info_answers import Known
-from proxy.pictures.infos import InfoAnswer
+from proxy.pictures.answer import InfoAnswer
 
 
 class InfoSearch:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from proxy.domain.response_fields import Fields
+from proxy.domain.fields import Fields
 from proxy.domain.variant import Variant
 from proxy.http.variant_rules import negotiated, sized
 from proxy.settings import PictureSettings

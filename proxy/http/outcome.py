@@ -8,7 +8,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from proxy.domain.errors import ProxyError
-from proxy.pictures.respond import Answer
+from proxy.pictures.answer import Answer
 
 R = TypeVar("R", bound=web.StreamResponse)
 

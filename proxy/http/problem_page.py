@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from proxy.domain.errors import ProxyError
-from proxy.domain.response_fields import Fields
+from proxy.domain.fields import Fields
 from proxy.http.page_texts import Language, WayOn, request_text, text_of, way_on, way_text, weights
 
 FIELDS: Fields = (

@@ -9,16 +9,17 @@ from functools import lru_cache, partial
 import structlog
 from aiohttp import web
 
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import ProxyError
-from proxy.domain.file_uri import parse
+from proxy.domain.file_uri import FileUri, parse
 from proxy.domain.log_digests import LogDigests
-from proxy.domain.model import Credentials, FileUri
 from proxy.http.outcome import PASSED, Outcome
 from proxy.http.problems import new_request_id
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.thumb_request import bearer
 from proxy.observe.failures import Facts, Failures, Kind
 from proxy.observe.prerendered import refrain
+from proxy.observe.span import Field
 from proxy.passthrough.route_patterns import route_pattern
 from proxy.passthrough.routes import ROUTE
 from proxy.settings import Settings
@@ -53,6 +54,11 @@ class RequestLog:
         self._tells_address = settings.log.client_address
         self._line = lru_cache(LINES)(partial(refrain, "proxy.http", "request"))
 
+    def begin(self, request: web.Request) -> dict[str, Field]:
+        """Give what a span tells of a request that has just come: its method, and the trace that a proxy began."""
+        trace = self._request_origin.traceparent(request)
+        return {"method": request.method, "traceparent": trace} if trace else {"method": request.method}
+
     def tell(self, request: web.Request, outcome: Outcome, status: int | None, seconds: float) -> None:
         """Write the line of a request that has ended, and of a failure the warning."""
         route = _route(request, outcome.name)
@@ -61,7 +67,7 @@ class RequestLog:
             self._tell_error(request, outcome.error, facts, seconds)
             return
         if self._tells_all:
-            self._line(method=request.method, route=route, status=status, outcome=outcome.name)(seconds * 1000)
+            self._line(method=request.method, route=route, status=status, outcome=outcome.name).after(seconds * 1000)
         if outcome.name == PASSED and status in _FAILED:
             self._failures.tell(Kind(PASSED, f"Cloudreve answered with {status}."), Facts(None, route, status))
 

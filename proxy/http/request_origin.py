@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -12,6 +13,8 @@ from proxy.settings import ServerSettings
 
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
 """Fields in which proxies say how a visitor reached them."""
+
+_TRACEPARENT = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class RequestOrigin:
@@ -29,6 +32,11 @@ class RequestOrigin:
         headers, peer = request.headers, request.remote or ""
         says = any(name in headers for name in FORWARDED)
         return self._proxies.seen(peer, lambda name: headers.getall(name, ())) if says else ForwardedFor(peer)
+
+    def traceparent(self, request: web.Request) -> str | None:
+        """Give the trace that a trusted proxy has begun (W3C Trace Context); a visitor's own is not followed."""
+        trace = request.headers.get("traceparent")
+        return trace if trace and self.trusts(request.remote or "") and _TRACEPARENT.fullmatch(trace) else None
 
     def client(self, request: web.Request) -> Client:
         """Give the client that asks, as every limit counts it."""

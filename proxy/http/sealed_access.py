@@ -7,15 +7,19 @@ from dataclasses import replace
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.deadline import deadline
 from proxy.domain.errors import BadSeal, Expired, GrantRejected, UpstreamError
+from proxy.domain.grant import Grant
 from proxy.domain.keys import seen_key, site_digest
-from proxy.domain.model import Grant, PictureRequest, Refusal, Source
+from proxy.domain.refusal import Refusal
 from proxy.domain.seal import Purpose, Sealer
+from proxy.domain.source import Source
+from proxy.domain.thumb_request import PictureRequest
 from proxy.grants.change_feed import ChangeFeed
-from proxy.grants.lookup import FoundGrant, Granted
+from proxy.grants.found_grant import FoundGrant, Granted
 from proxy.grants.validity import Decision, is_valid
 from proxy.http.sealed_grant import SealedGrant, decode, encode, sealed_grant
 from proxy.observe.metrics import Metrics
-from proxy.pictures.respond import Answer, Answers
+from proxy.pictures.answer import Answer
+from proxy.pictures.respond import Answers
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 

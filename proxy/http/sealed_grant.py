@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from proxy.domain.file_uri import FileUri
+from proxy.domain.grant import Grant
 from proxy.domain.grant_stamp import GrantStamp
+from proxy.domain.identity import Identity, IdentityKind
 from proxy.domain.keys import grant_key
-from proxy.domain.model import FileUri, Grant, Identity, IdentityKind
 from proxy.domain.tags import TAG_BYTES, Tag
 
 VERSION = 2

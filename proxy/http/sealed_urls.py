@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from proxy.domain.model import PictureRequest
+from proxy.domain.thumb_request import PictureRequest
 from proxy.http.cross_origin import CrossOrigin
 from proxy.http.embed import Embed
 from proxy.http.negotiation import Negotiation

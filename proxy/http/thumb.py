@@ -8,9 +8,10 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from proxy.domain.errors import ProxyError
-from proxy.domain.model import Picture, ThumbRequest
+from proxy.domain.picture import Picture
 from proxy.domain.ranges import byte_range, is_wanted
 from proxy.domain.response_fields import joined, picture_fields
+from proxy.domain.thumb_request import ThumbRequest
 from proxy.domain.variant import Variant
 from proxy.gateway import Gateway
 from proxy.http.aiohttp_private import HeadFirst
@@ -21,7 +22,7 @@ from proxy.http.request_origin import RequestOrigin
 from proxy.http.reset import reset
 from proxy.http.thumb_request import sent_as_received, thumb_request
 from proxy.observe.span import Observer
-from proxy.pictures.respond import Answer, Shown
+from proxy.pictures.answer import Answer, Shown
 from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.sessions.cookies import SessionCookies
 

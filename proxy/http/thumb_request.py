@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from multidict import MultiMapping
 
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import BadRequest, InvalidToken
+from proxy.domain.fields import Fields
 from proxy.domain.file_uri import parse
-from proxy.domain.model import Credentials, Fields, ThumbRequest
 from proxy.domain.request_fields import SENT_AS_RECEIVED
+from proxy.domain.thumb_request import ThumbRequest
 from proxy.domain.variant import ORIGINAL, Variant
 
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*) *")

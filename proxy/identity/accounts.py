@@ -8,8 +8,11 @@ from collections.abc import Sequence
 import structlog
 
 from proxy.coalesce.singleflight import Singleflight
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import CORRECT_ACCOUNT, AccountFailed, ProxyError
-from proxy.domain.model import Credentials, FileUri, Identity, IdentityKind, Visitor
+from proxy.domain.file_uri import FileUri
+from proxy.domain.identity import Identity, IdentityKind
+from proxy.domain.visitor import Visitor
 from proxy.identity.claims import read_claims
 from proxy.identity.published import PublishedFolder, account_for
 from proxy.settings import PublishSettings
@@ -113,6 +116,10 @@ class Accounts:
     def failing(self) -> list[int]:
         """The accounts, by their place in the configuration, that cannot show anything at the moment."""
         return [account.number for account in self._accounts if not account.is_up]
+
+    async def visitor(self, number: int) -> Visitor:
+        """Give an account by its place in the configuration; raise AccountFailed when it is not well."""
+        return await self._accounts[number].visitor()
 
     async def visitor_for(self, uri: FileUri) -> Visitor | None:
         """Give the account that has published a URI; None when nobody has. Raise AccountFailed when it is not well."""

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from proxy.domain.base64url import decoded
+from proxy.domain.fields import Fields
 from proxy.domain.freshness import DATE_PRECISION_S
+from proxy.domain.identity import Identity, IdentityKind
 from proxy.domain.keys import fields_digest, token_digest
-from proxy.domain.model import Fields, Identity, IdentityKind
 
 NOT_BEFORE_LEEWAY_S = 5 * DATE_PRECISION_S
 """What we know of Cloudreve's clock may lag behind it by a second or two: a token just given out is good already."""

@@ -9,9 +9,13 @@ from typing import NamedTuple, Protocol
 
 from proxy.cache.fair_cache import FairCache
 from proxy.domain.client import Client
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import InvalidToken, SessionUnknown
+from proxy.domain.file_uri import FileUri
+from proxy.domain.identity import ANONYMOUS, Identity
 from proxy.domain.keys import token_digest
-from proxy.domain.model import ANONYMOUS, Credentials, FileUri, Identity, SessionCookie, SessionRef, Visitor
+from proxy.domain.session import SessionCookie, SessionRef
+from proxy.domain.visitor import Visitor
 from proxy.identity.accounts import Accounts
 from proxy.identity.claims import holding, identity_of, read_claims, verify
 from proxy.identity.whoami import Whoami

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proxy.domain.model import FileUri
+from proxy.domain.file_uri import FileUri
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.client import Client
 from proxy.domain.errors import Busy, Refused
 from proxy.domain.keys import token_digest
-from proxy.domain.model import Refusal
+from proxy.domain.refusal import Refusal
 from proxy.identity.claims import is_acceptable
 from proxy.observe.metrics import Metrics
 from proxy.upstream.clock import Clock

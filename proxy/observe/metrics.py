@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from proxy.domain.model import Source
+from proxy.domain.source import Source
 from proxy.observe.prometheus_private import observe_many
 from proxy.observe.span import Kind, Span
 

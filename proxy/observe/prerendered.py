@@ -4,33 +4,73 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import structlog
 
-from proxy.observe.log import LogOutput
-from proxy.observe.timestamp import SOME_TIME
-
-_SOME_MS = 123456.75
+from proxy.observe.log import LogOutput, as_json
+from proxy.observe.log_writer import LogWriter
 
 
-def refrain(logger: str, event: str, **fields: str | int | None) -> Callable[[float], object]:
-    """Return a function that logs this event at level info with the milliseconds it is given; structlog is slower."""
+class Refrain(NamedTuple):
+    """Writes one event at level info again and again; structlog is slower."""
+
+    at_once: Callable[[float], object]
+    """Given the Unix time in seconds: says that it took no time."""
+    after: Callable[[float], object]
+    """Given the milliseconds that it took."""
+
+
+def refrain(logger: str, event: str, **fields: str | int | None) -> Refrain:
+    """Make the functions that write this event."""
     log, config = structlog.get_logger(logger).bind(), structlog.get_config()
     lines = config["logger_factory"](logger)
-    if not isinstance(lines, LogOutput) or not log.is_enabled_for(logging.INFO):
-        return lambda ms: log.info(event, **fields, ms=round(ms, 2))
-    line: Any = {"event": event, "time": SOME_TIME, **fields, "ms": _SOME_MS}
-    for process in config["processors"]:
-        line = process(lines, "info", line)
-    before, _, rest = line.partition(SOME_TIME)
-    between, _, after = rest.rpartition(str(_SOME_MS))
-    at_once, stamp, writer = f"{between}0.0{after}", lines.stamp, lines.writer
 
-    def write(ms: float) -> None:
+    def plainly(ms: float) -> None:
+        log.info(event, **fields, ms=round(ms, 2))
+
+    processors = config["processors"]
+    if not isinstance(lines, LogOutput) or processors[-1:] != [as_json] or not log.is_enabled_for(logging.INFO):
+        return Refrain(lambda _: plainly(0.0), plainly)
+    members: Any = {"event": event, **fields, "ms": 0.0}
+    for process in processors[:-1]:
+        members = process(lines, "info", members)
+    between, end = _around_ms(members)
+    stamp, writer = lines.stamp, lines.writer
+
+    def after(ms: float) -> None:
         if writer.dropped:  # every line says so
-            log.info(event, **fields, ms=round(ms, 2))
+            plainly(ms)
         else:
-            writer.write(f"{before}{stamp()}{f'{between}{ms:.2f}{after}' if ms else at_once}")
+            writer.write(f'{{"time":"{stamp()}",{between}{ms:.2f}{end}')
 
-    return write
+    return Refrain(_of_each_ms(lambda: f'{{"time":"{stamp()}",{between}0.0{end}', plainly, writer), after)
+
+
+def _around_ms(members: dict[str, Any]) -> tuple[str, str]:
+    """Render the members of a line from behind the time to the milliseconds, and those behind them."""
+    rendered = {name: msgspec.json.encode({name: value}).decode()[1:-1] for name, value in members.items()}
+    del rendered["time"]
+    at = list(rendered).index("ms")
+    texts = list(rendered.values())
+    return ",".join([*texts[:at], '"ms":']), "".join(f",{text}" for text in texts[at + 1 :]) + "}"
+
+
+def _of_each_ms(
+    text: Callable[[], str], plainly: Callable[[float], None], writer: LogWriter
+) -> Callable[[float], None]:
+    """Write a text that is the same throughout a millisecond."""
+    begins = ends = 0.0
+    present = ""
+
+    def at_once(now: float) -> None:
+        nonlocal begins, ends, present
+        if not begins <= now < ends:
+            if writer.dropped:  # every line says so
+                plainly(0.0)
+                return
+            begins, ends, present = now, (int(now * 1000) + 1) / 1000, text()
+        writer.write(present)
+
+    return at_once

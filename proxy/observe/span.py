@@ -8,6 +8,7 @@ span.outcome = "picture"
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from enum import Enum, auto
 from types import TracebackType
 from typing import Protocol, Self
@@ -83,8 +84,10 @@ class Listener(Protocol):
 class Observer:
     """Makes spans."""
 
-    def __init__(self, *listeners: Listener) -> None:
+    def __init__(self, *listeners: Listener, carried: Callable[[], dict[str, str]] = dict) -> None:
         self._listeners = listeners
+        self.carried = carried
+        """Gives the header fields by which a call to Cloudreve takes the current trace along (W3C Trace Context)."""
 
     def span(self, name: str, kind: Kind = Kind.STEP, **fields: Field) -> Span:
         """Make the span of a step that is about to begin."""

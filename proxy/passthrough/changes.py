@@ -13,9 +13,12 @@ from aiohttp import web
 from proxy.cache.shared_values import SharedValues
 from proxy.cache.tiers import Tiers
 from proxy.domain.client import Client
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import BadRequest, ProxyError
+from proxy.domain.file_uri import FileUri
+from proxy.domain.grant import Grant
+from proxy.domain.identity import ANONYMOUS, Identity
 from proxy.domain.keys import grant_key, upload_key
-from proxy.domain.model import ANONYMOUS, Credentials, FileUri, Grant, Identity
 from proxy.domain.tags import EVERYTHING, TAG_BYTES, Tag, picture_tag
 from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.changing_requests import (

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from proxy.domain.errors import ProxyError, UpstreamError
-from proxy.domain.response_fields import Fields
+from proxy.domain.fields import Fields
 from proxy.observe.span import Kind, Observer
 from proxy.passthrough.hop_by_hop import fields_of
 from proxy.passthrough.tunnel import TunnelEnd

@@ -11,7 +11,7 @@ from cachetools import TLRUCache
 
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import ProxyError
-from proxy.domain.response_fields import Fields
+from proxy.domain.fields import Fields
 from proxy.passthrough.client import UpstreamClient, UpstreamRequest
 
 KNOWN_ORIGINS = 1000

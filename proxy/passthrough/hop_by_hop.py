@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from proxy.domain.errors import BadRequest, Looping, UpstreamError
+from proxy.domain.fields import Fields
 from proxy.domain.host import HOST_TEXT
-from proxy.domain.response_fields import CACHE_NAME, Fields
+from proxy.domain.response_fields import CACHE_NAME
 from proxy.http.forwarded import ForwardedFor
 
 _OF_ONE_HOP = frozenset(

@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.client import Client
 from proxy.domain.codec import encode
+from proxy.domain.entry import Entry
 from proxy.domain.errors import Busy
+from proxy.domain.grant import Grant
+from proxy.domain.identity import Identity
 from proxy.domain.keys import etag, info_id, picture_key
-from proxy.domain.model import (
-    Entry,
-    Grant,
-    Identity,
-    Picture,
-    PictureRequest,
-    SessionCookie,
-    SessionRef,
-    Source,
-)
+from proxy.domain.picture import Picture
 from proxy.domain.picture_info import PictureInfo
 from proxy.domain.response_fields import Handling
-from proxy.grants.lookup import FoundGrant
+from proxy.domain.source import Source
+from proxy.domain.thumb_request import PictureRequest
+from proxy.grants.found_grant import FoundGrant
+from proxy.pictures.answer import Answer, InfoAnswer, Note
 from proxy.pictures.encoders import EncodeFailed, Encoders
-from proxy.pictures.respond import Answer, Answers, Note
+from proxy.pictures.respond import Answers
 from proxy.pictures.variants import RETRY_S
 from proxy.settings import PictureSettings
-
-
-@dataclass(frozen=True, slots=True)
-class InfoAnswer:
-    """What the visitor may know of a picture, and how it came about."""
-
-    identity: Identity
-    info: PictureInfo
-    fresh_for_s: float
-    handling: Handling
-    renewed: SessionCookie | None = None
-    """What is to replace the visitor's cookie, if anything."""
-    session: SessionRef | None = None
-    """The session whose cookie the visitor has shown, if any."""
 
 
 class Infos:

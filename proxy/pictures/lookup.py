@@ -14,10 +14,13 @@ from proxy.coalesce.fair_queue import FairQueue
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.client import Client
 from proxy.domain.codec import encode
+from proxy.domain.entry import Entry
 from proxy.domain.errors import Busy, ProxyError, TooSlow, Unreachable, UpstreamError
+from proxy.domain.grant import Grant
 from proxy.domain.keys import picture_key
-from proxy.domain.model import Entry, Grant, Picture, PictureId, Source
+from proxy.domain.picture import Picture, PictureId
 from proxy.domain.picture_version import etag_in, version_of
+from proxy.domain.source import Source
 from proxy.domain.storage_errors import StorageBusy
 from proxy.observe.span import Kind, Observer, Span
 from proxy.pictures.receipt import Receipt

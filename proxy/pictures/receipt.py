@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.domain.errors import UpstreamError
-from proxy.domain.model import PictureHead
+from proxy.domain.picture import PictureHead
 from proxy.domain.sniff import SNIFF_BYTES, media_type
 from proxy.pictures.proof.body import Body
 from proxy.pictures.proof.proof import Proof

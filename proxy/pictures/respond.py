@@ -2,74 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from cachetools import TTLCache
 
-from proxy.domain.client import Client
 from proxy.domain.errors import GrantRejected, ProxyError, Refused, UpstreamError
-from proxy.domain.keys import etag, picture_key
-from proxy.domain.model import (
-    Grant,
-    Identity,
-    Picture,
-    PictureHead,
-    PictureId,
-    PictureRequest,
-    Refusal,
-    RefusalKind,
-    SessionCookie,
-    SessionRef,
-    Source,
-)
+from proxy.domain.grant import Grant
+from proxy.domain.identity import Identity
+from proxy.domain.keys import etag
+from proxy.domain.picture import Picture, PictureHead, PictureId
+from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.domain.response_fields import Handling, matches
+from proxy.domain.source import Source
 from proxy.domain.storage_errors import NotMade, NotStored, StorageBusy
+from proxy.domain.thumb_request import PictureRequest
 from proxy.domain.variant import ORIGINAL, Variant
-from proxy.grants.lookup import FoundGrant
+from proxy.grants.found_grant import FoundGrant
+from proxy.pictures.answer import Answer, Note, Shown
 from proxy.pictures.lookup import Pictures
 from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.pictures.variants import Variants
 from proxy.upstream.answers import FAILED_CODE
 from proxy.upstream.clock import Clock
-
-Note = Callable[[Grant, str], Awaitable[None]]
-"""Takes note of the version of a foreign picture that was seen under a grant."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What is sent as 200: a picture, complete or arriving."""
-
-    head: PictureHead
-    body: Picture | StreamBuffer
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the visitor gets; nothing `shown` means 304, it has the picture already."""
-
-    identity: Identity
-    etag: str | None
-    fresh_for_s: float
-    handling: Handling
-    shown: Shown | None
-    found: FoundGrant
-    """What the answer rests on."""
-    client: Client = ""
-    """The client that has asked."""
-    renewed: SessionCookie | None = None
-    """What is to replace the visitor's cookie, if anything."""
-    session: SessionRef | None = None
-    """The session whose cookie the visitor has shown, if any."""
-
-    @property
-    def picture_key(self) -> str:
-        """Where the tiers keep the bytes that are shown; empty where none are, or not all have come."""
-        body = self.shown.body if self.shown is not None else None
-        return picture_key(body.id) if isinstance(body, Picture) else ""
-
 
 REFUSED_S = 5.0
 """How long a picture that was just granted and could not be fetched is not fetched again."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache, TTLCache
 
-from proxy.domain.model import Picture, PictureId
+from proxy.domain.picture import Picture, PictureId
 
 KNOWN_PICTURES = 100_000
 FAILED_S = 5.0

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from proxy.domain.errors import ProxyError
-from proxy.domain.model import Picture, PictureHead, Source
+from proxy.domain.picture import Picture, PictureHead
+from proxy.domain.source import Source
 
 
 class StreamBuffer:

@@ -12,10 +12,13 @@ from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.client import Client
 from proxy.domain.codec import encode
+from proxy.domain.entry import Entry
 from proxy.domain.errors import Busy
+from proxy.domain.grant import Grant
 from proxy.domain.keys import picture_key, variant_id
-from proxy.domain.model import Entry, Grant, NoVariant, Picture, Source
+from proxy.domain.picture import NoVariant, Picture
 from proxy.domain.sniff import SNIFF_BYTES, media_type
+from proxy.domain.source import Source
 from proxy.domain.variant import Fit, Variant
 from proxy.observe.metrics import Metrics
 from proxy.pictures.encoders import EncodeFailed, Encoders

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from proxy.domain.model import SessionCookie
+from proxy.domain.session import SessionCookie
 from proxy.http.outcome import outcome_of
 from proxy.http.request_origin import RequestOrigin
 from proxy.sessions.cookie_syntax import SameSite, cookie_name, cookie_names, read_cookie, set_cookie

@@ -14,8 +14,8 @@ from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import Busy, ProxyError
 from proxy.domain.keys import renewal_key
-from proxy.domain.model import SessionCookie
 from proxy.domain.seal import Purpose, Sealer
+from proxy.domain.session import SessionCookie
 from proxy.identity.identify import SignedIn
 from proxy.sessions.session import Session, open_session, seal_session, session_of
 from proxy.sessions.sign_outs import SignOuts

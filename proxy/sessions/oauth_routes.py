@@ -11,11 +11,13 @@ from aiohttp import web
 from proxy.coalesce.deadline import deadline
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.client import Client
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import CrossSite, InvalidToken, NoSuchRoute, ProxyError
+from proxy.domain.fields import Fields
 from proxy.domain.keys import site_digest
-from proxy.domain.model import Credentials, SessionCookie
-from proxy.domain.response_fields import SAFETY, Fields
+from proxy.domain.response_fields import SAFETY
 from proxy.domain.seal import Sealer
+from proxy.domain.session import SessionCookie
 from proxy.domain.sign_in_errors import CodeRefused, SignInFailed
 from proxy.http.outcome import Outcome, ended
 from proxy.http.page_texts import WayOn

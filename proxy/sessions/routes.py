@@ -11,9 +11,11 @@ import msgspec
 from aiohttp import web
 
 from proxy.coalesce.deadline import deadline
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import CrossSite, InvalidToken, NotSignedIn, ProxyError
-from proxy.domain.model import Credentials, Identity
-from proxy.domain.response_fields import SAFETY, Fields
+from proxy.domain.fields import Fields
+from proxy.domain.identity import Identity
+from proxy.domain.response_fields import SAFETY
 from proxy.http.outcome import Outcome, ended
 from proxy.http.problems import Handler, problem_of
 from proxy.http.request_origin import RequestOrigin

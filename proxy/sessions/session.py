@@ -9,8 +9,8 @@ import msgspec
 
 from proxy.domain.errors import BadRequest, BadSeal, UpstreamError
 from proxy.domain.freshness import DATE_PRECISION_S
-from proxy.domain.model import SessionRef
 from proxy.domain.seal import Purpose, Sealer
+from proxy.domain.session import SessionRef
 from proxy.http.embedding_rule import OWN_SITE
 from proxy.identity.claims import read_claims
 from proxy.upstream.token_answers import Tokens

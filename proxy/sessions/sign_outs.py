@@ -27,7 +27,7 @@ import structlog
 
 from proxy.domain.errors import SessionUnknown, SignOutPending
 from proxy.domain.keys import ended_session, ended_user
-from proxy.domain.model import SessionRef
+from proxy.domain.session import SessionRef
 from proxy.sessions.ended_sessions import (
     NOBODY,
     TAG_BYTES,

@@ -24,6 +24,7 @@ from proxy.settings.sections import (
     SignInSettings,
 )
 from proxy.settings.stores import DiskSettings, MemorySettings, RedisSettings
+from proxy.settings.trace_settings import TraceSettings
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     embed: EmbedSettings = EmbedSettings()
     publish: tuple[PublishSettings, ...] = ()
     log: LogSettings = LogSettings()
+    trace: TraceSettings = TraceSettings()
 
     @property
     def site(self) -> str:

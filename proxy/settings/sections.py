@@ -81,10 +81,11 @@ class ServerSettings(Section):
 
 
 class AdminSettings(Section):
-    """Where metrics and health are shown."""
+    """Where metrics and health are shown, and orders are taken."""
 
     host: Host = "127.0.0.1"
     port: Port = 9090
+    token: Annotated[Secret | None, Field(description="a text that orders have to bring, such as POST /purge")] = None
 
 
 class CloudreveSettings(Section):
@@ -118,6 +119,7 @@ class GrantSettings(Section):
     max_ttl_s: Seconds = 3600.0
     default_ttl_s: Seconds = 60.0
     renew_s: SecondsOrZero = 60.0
+    browser_s: SecondsOrZero = 60.0
     stale_if_error_s: SecondsOrZero = 0.0
 
     @model_validator(mode="after")
@@ -195,6 +197,7 @@ class PublishSettings(Section):
     secret_file: Annotated[
         SecretFile | None, Field(description="a file that holds the password with `email`, or a refresh token")
     ] = None
+    warm: bool = False
 
     @model_validator(mode="after")
     def _has_one_secret(self) -> Self:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, NestedSecretsSettingsSource, SecretsSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
+from proxy.settings import renamed
 from proxy.settings.files import resolve_paths
 from proxy.settings.problems import Given, bad_value, unknown_key, unknown_name, unknown_table
 from proxy.settings.root import ENV_PREFIX, KEYS, LISTS, Settings
@@ -50,11 +51,15 @@ class ConfigError(Exception):
         super().__init__("\n".join(self.problems))
 
 
-def load(config: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
+def load(
+    config: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Settings:
     """Return the settings: `overrides` (by dotted key, None for a flag not given) before environment before file.
 
-    The last source is the directory that a service manager has made for the disk tier.
-    Raises ConfigError with everything that is wrong.
+    The last source is the directory that a service manager has made for the disk tier. `warn` hears of each key that is
+    taken under its name of the version before. Raises ConfigError with everything that is wrong.
     """
     sources = _Sources()
     sources.read_service_manager()
@@ -67,7 +72,10 @@ def load(config: Path | None = None, overrides: Mapping[str, object] | None = No
         sources.read_secrets(beside, f"secrets beside {path}")
     sources.read_environment()
     sources.read_flags(overrides or {})
-    return sources.settings()
+    settings = sources.settings()
+    for text in sources.renamed:
+        warn(text)
+    return settings
 
 
 def misnamed_variables() -> list[str]:
@@ -118,6 +126,7 @@ class _Sources:
     given: dict[str, Given] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    renamed: list[str] = field(default_factory=list)
 
     def read_service_manager(self) -> None:
         if folder := os.environ.get(CACHE_VARIABLE, "").partition(":")[0]:
@@ -135,6 +144,8 @@ class _Sources:
         except tomllib.TOMLDecodeError as error:
             self.unreadable.append(f"{path} is no valid TOML: {toml_problem(text, str(error))}")
         else:
+            pairs = renamed.rename(tables, renamed.RENAMED)
+            self.renamed += [f"{old} ({path}) is called {new} now; this version takes both." for old, new in pairs]
             resolve_paths(tables, path.parent)
             self._take(tables, lambda _key: str(path))
             self._complain_of_file(tables, path)

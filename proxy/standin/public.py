@@ -51,7 +51,11 @@ class Public:
             owner, path = _own(viewer, address.path)
         if not self._site.library.has_folder(owner, path):
             raise no_such_path()
-        return success({"files": [{"name": name, "type": 0} for name in _names(self._site.library, owner, path)]})
+        found = _entries(self._site.library, owner, path)
+        start, size = int(request.query.get("next_page_token") or 0), int(request.query.get("page_size") or len(found))
+        pagination = {"next_token": str(start + size)} if start + size < len(found) else {}
+        files = [{"name": name, "type": int(is_folder)} for name, is_folder in found[start : start + size]]
+        return success({"files": files, "pagination": pagination, "context_hint": str(UUID(int=1))})
 
     async def app(self, request: web.Request, _call: Call) -> web.Response:
         """Answer `GET /api/v4/session/oauth/app/{id}`."""
@@ -89,7 +93,9 @@ def _own(viewer: Account | None, path: str) -> tuple[Account, str]:
     return viewer, gourl.clean(path)
 
 
-def _names(library: Library, owner: Account, path: str) -> list[str]:
+def _entries(library: Library, owner: Account, path: str) -> list[tuple[str, bool]]:
+    """List the names in a folder, and whether each is a folder: these come first."""
     prefix = path.rstrip("/") + "/"
     below = [name.removeprefix(prefix) for user, name in library.files if user == owner.id and name.startswith(prefix)]
-    return [name for name in below if "/" not in name]
+    folders = dict.fromkeys(name.partition("/")[0] for name in below if "/" in name)
+    return [*((name, True) for name in folders), *((name, False) for name in below if "/" not in name)]

@@ -9,8 +9,8 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from proxy.domain.errors import UpstreamError
-from proxy.domain.model import Generating, Refusal, RefusalKind
+from proxy.domain.errors import Refused, UpstreamError
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
 
 UPLOAD_FAILED_CODES = frozenset({40004, 50004})
 """The thumbnail could not be stored: another call generates it, or its storage does not take it, for ever perhaps
@@ -128,6 +128,17 @@ def read_share_owner(body: bytes) -> str:
     """Read whose a share is; empty where there is no such share, or nobody is named."""
     envelope = _decode(body, _Envelope)
     return _decode(envelope.data, _Share).owner.id if envelope.code == 0 else ""
+
+
+def read_data(body: bytes, shape: type[T]) -> T:
+    """Read the data of any other answer; raise Refused with what Cloudreve says in its place."""
+    envelope = _decode(body, _Envelope)
+    if envelope.code == 0:
+        return _decode(envelope.data, shape)
+    refusal = _refusal(envelope)
+    if isinstance(refusal, Generating):
+        refusal = Refusal(RefusalKind.UNKNOWN, refusal.code, refusal.correlation_id)
+    raise Refused(refusal)
 
 
 def lacks_user(body: bytes) -> str | None:

@@ -8,10 +8,13 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import ProxyError, Refused, TooSlow, Unreachable, UpstreamError
+from proxy.domain.file_uri import FileUri
 from proxy.domain.freshness import fresh_until
+from proxy.domain.grant import Grant, Resolution
 from proxy.domain.keys import picture_of
-from proxy.domain.model import Credentials, FileUri, Generating, Grant, Refusal, RefusalKind, Resolution
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
 from proxy.domain.ssrf import Origins
 from proxy.domain.storage_errors import Untrusted
 from proxy.observe.span import Kind, Observer
@@ -20,6 +23,7 @@ from proxy.upstream.answers import Link, lacks_user, read_share_owner, read_thum
 from proxy.upstream.breaker import CircuitBreaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.deobfuscate import deobfuscate
+from proxy.upstream.listing import PAGE_SIZE, Page, read_page
 
 NO_USER_CODE = 50001
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -114,6 +118,19 @@ class Cloudreve:
             await self._get(URL(f"{self._base}/api/v4/site/ping"), {}, self._settings.connect_timeout_s)
             call.outcome = "ok"
 
+    async def list(self, folder: FileUri, credentials: Credentials, token: str = "", hint: str = "") -> Page:
+        """Give a page of what is in a folder (docs/cloudreve.md, Listing); raise Refused where it may not be listed.
+
+        The context hint goes with listings alone: what is shown is decided by a resolve of its own.
+        """
+        query = f"uri={quote(folder.text, safe='')}&page_size={PAGE_SIZE}&next_page_token={quote(token, safe='')}"
+        target = URL(f"{self._base}/api/v4/file?{query}", encoded=True)
+        headers = _headers(credentials) | ({"X-Cr-Context-Hint": hint} if hint else {})
+        with self._observer.span("list", Kind.CALL) as call, self.breaker.call():
+            page = read_page(await self._get(target, headers, self._settings.fetch_timeout_s))
+            call.outcome = "page"
+            return page
+
     async def send(self, method: str, path: str, body: bytes, media_type: str) -> bytes:
         """Send a body to a path of the API, without credentials, and return the answer's body; for `OAuth`."""
         headers = {"Accept": "application/json", "Content-Type": media_type}
@@ -150,7 +167,11 @@ class Cloudreve:
         self, method: str, url: URL, headers: dict[str, str], timeout_s: float, body: bytes | None = None
     ) -> bytes:
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._settings.connect_timeout_s)
-        headers = {**headers, "Accept-Encoding": "identity"}  # a front end may know others, nobody here undoes them
+        headers = {
+            **headers,
+            **self._observer.carried(),
+            "Accept-Encoding": "identity",  # a front end may know others, nobody here undoes them
+        }
         try:
             async with self._session.request(
                 method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.singleflight import Singleflight
+from proxy.fastpath.index import FastPath
 from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.change_log import ChangeLog
 from proxy.grants.invalidation import Invalidations
+from proxy.grants.purge import Purger
 from proxy.grants.share_owners import ShareOwners
 from proxy.sessions.sign_outs import SignOuts
 from proxy.upstream.cloudreve import Cloudreve
@@ -25,6 +27,11 @@ async def change_feed(parts: Parts, tiers: Tiers, log: ChangeLog | None, sign_ou
     await feed.catch_up()
     await parts.background(feed.follow())
     return feed
+
+
+async def drop_purged(parts: Parts, feed: ChangeFeed, hits: FastPath, tiers: Tiers) -> None:
+    """Have this process drop what purges end."""
+    await parts.background(Purger(feed, hits.drop, tiers).follow())
 
 
 async def share_owners(parts: Parts, cloudreve: Cloudreve) -> ShareOwners:

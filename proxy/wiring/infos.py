@@ -8,8 +8,9 @@ from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.picture_info import PictureInfo
 from proxy.gateway import Gateway
 from proxy.http.info_search import InfoSearch
+from proxy.pictures.answer import InfoAnswer
 from proxy.pictures.encoders import Encoders
-from proxy.pictures.infos import InfoAnswer, Infos
+from proxy.pictures.infos import Infos
 from proxy.pictures.respond import Answers
 from proxy.wiring.parts import Parts
 

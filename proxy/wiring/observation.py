@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
+import structlog
 from aiohttp import web
 
 from proxy.admin.reporter import Reporter
@@ -17,15 +19,42 @@ from proxy.http.request_origin import RequestOrigin
 from proxy.identity.identify import Identifier
 from proxy.observe.failures import Failures
 from proxy.observe.metrics import Metrics
-from proxy.observe.span import Observer
+from proxy.observe.span import Listener, Observer
 from proxy.observe.span_log import SpanLog
 from proxy.sessions.cookies import SessionCookies
 from proxy.settings import Settings
+from proxy.settings.trace_settings import TraceSettings
+
+if TYPE_CHECKING:
+    from proxy.observe.traces import Traces
+
+_log = structlog.get_logger("proxy.wiring.process")
 
 
-def observer(settings: Settings, metrics: Metrics) -> Observer:
-    """Make spans heard by the metrics, and at level debug by the log."""
-    return Observer(metrics, SpanLog()) if settings.log.level == "debug" else Observer(metrics)
+def observer(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Observer:
+    """Make spans heard by the metrics, at level debug by the log, and where they are wanted by traces."""
+    listeners: list[Listener] = [metrics]
+    traces = _traces(settings.trace, stack)
+    if traces is not None:
+        listeners.append(traces)
+    if settings.log.level == "debug":
+        listeners.append(SpanLog())
+    return Observer(*listeners, carried=traces.carried) if traces is not None else Observer(*listeners)
+
+
+def _traces(settings: TraceSettings, stack: AsyncExitStack) -> Traces | None:
+    """Make traces; None where there is no endpoint, or no library."""
+    if settings.endpoint is None:
+        return None
+    try:
+        from proxy.observe.traces import Traces  # noqa: PLC0415 - the libraries come with an extra
+    except ImportError as error:
+        advice = "pip install 'cloudreve-thumb-proxy[otel]'"
+        _log.warning("no traces", reason=f"{error.name} is not installed", advice=advice)
+        return None
+    traces = Traces(settings.endpoint, settings.sample_ratio)
+    stack.push_async_callback(asyncio.to_thread, traces.close)
+    return traces
 
 
 def failures(stack: AsyncExitStack) -> Failures:

@@ -20,10 +20,12 @@ from proxy.coalesce.deadline import Countdown
 from proxy.coalesce.distributed_singleflight import DistributedSingleflight, MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.coalesce.singleflight import Singleflight
+from proxy.domain.fields import Fields
 from proxy.domain.file_uri import parse
+from proxy.domain.grant import Grant
 from proxy.domain.keys import site_digest
-from proxy.domain.model import Grant, NoVariant, Picture, Refusal
-from proxy.domain.response_fields import Fields
+from proxy.domain.picture import NoVariant, Picture
+from proxy.domain.refusal import Refusal
 from proxy.domain.seal import Sealer
 from proxy.domain.value_seal import ValueSeal
 from proxy.grants.change_feed import ChangeFeed

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from socket import socket
 
 import structlog
@@ -15,24 +15,25 @@ from aiohttp import web
 from proxy import __version__
 from proxy.admin.reporter import Reporter
 from proxy.coalesce.deadline import Countdown
-from proxy.domain.seal import Sealer
-from proxy.domain.sniff import SNIFF_BYTES, media_type
+from proxy.domain.source import Source
 from proxy.domain.ssrf import Origins
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Keys
-from proxy.gateway import Gateway
+from proxy.gateway import Bounds, Gateway
 from proxy.grants.authorise import Authoriser
+from proxy.grants.purge import purged
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Applications
 from proxy.http.connection_limits import ConnectionLimits
 from proxy.http.cross_origin import CrossOrigin
-from proxy.http.embed import Embed, Fallback
+from proxy.http.embed import Embed
 from proxy.http.embedding_rule import embedding
 from proxy.http.file_descriptors import room_for
 from proxy.http.greeting import Greeting
 from proxy.http.health import Health
 from proxy.http.info import ThumbInfo
 from proxy.http.negotiation import Negotiation
+from proxy.http.orders import Orders
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import SealedUrls
@@ -52,13 +53,18 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
 from proxy.version import commit
-from proxy.wiring.changes import change_feed, share_owners
+from proxy.warm.command import Kit
+from proxy.warm.warmer import Warmer
+from proxy.wiring.changes import change_feed, drop_purged, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.first_contact import greet
 from proxy.wiring.infos import info_search, infos
 from proxy.wiring.observation import failures, observer, request_log, status_routes
+from proxy.wiring.of_settings import fallback_of, sealer_of
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
+from proxy.wiring.steps import steps_of
+from proxy.wiring.warming import Warming
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -99,29 +105,46 @@ async def running(
     settings = with_sign_outs_kept(settings)
     async with AsyncExitStack() as stack:
         leaving = Countdown(settings.server.shutdown_s)
-        metrics, health, failed = Metrics(), Health(), failures(stack)
+        composer = _composer(settings, clock or Clock(), stack, leaving)
+        parts, metrics, health = composer.parts, composer.parts.metrics, composer.parts.health
         metrics.build(__version__, commit())
-        parts = Parts(settings, clock or Clock(), metrics, observer(settings, metrics), health, stack, leaving)
-        parts.metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
-        reporter = Reporter(metrics, failed, health)
+        metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
+        reporter = Reporter(metrics, composer.failures, health)
         await parts.background(reporter.follow())
-        composer = _Composer(parts, failed)
-        site, hits = await composer.site(routes)
+        site, hits, orders, warming = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         servers = await Servers.tried(settings, stack)
         admin_port = 0
         if sockets is None or admin_sockets:
-            routes_there = [*status_routes(settings, reporter), *operators]
+            routes_there = [*status_routes(settings, reporter), *operators, *orders.routes()]
             admin_port = await servers.admin(site.admin_application(routes_there), admin_sockets)
         connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
         await parts.background(connection_limits.watch())
         port = await servers.visitors(site.application(), hits, connection_limits, sockets)
         parts.health.is_ready = True
+        if any(entry.warm for entry in settings.publish):
+            await parts.background(warming.published())
         try:
             yield Running(port, admin_port, health, metrics, hits, reporter)
         finally:
             parts.health.is_ready = False
             leaving.begin()
+
+
+@asynccontextmanager
+async def warming(settings: Settings) -> AsyncIterator[Kit]:
+    """Build everything for warming folders, and serve nobody."""
+    settings = with_sign_outs_kept(settings)
+    async with AsyncExitStack() as stack:
+        composer = _composer(settings, Clock(), stack, Countdown(settings.server.shutdown_s))
+        *_, built = await composer.site(())
+        yield built.kit
+
+
+def _composer(settings: Settings, clock: Clock, stack: AsyncExitStack, leaving: Countdown) -> _Composer:
+    metrics = Metrics()
+    parts = Parts(settings, clock, metrics, observer(settings, metrics, stack), Health(), stack, leaving)
+    return _Composer(parts, failures(stack))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +154,7 @@ class _Composer:
     parts: Parts
     failures: Failures
 
-    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath]:
+    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath, Orders, Warming]:
         """Build everything."""
         settings = self.parts.settings
         origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
@@ -154,13 +177,13 @@ class _Composer:
         answers = Answers(pictures, await self.parts.variants(tiers, encoders, distributed), self.parts.clock)
         known = await infos(self.parts, answers, tiers, encoders, distributed)
         negotiation = Negotiation(settings.pictures)
-        sealer, oauth = self._sealer(), OAuth(cloudreve, self.parts.observer, settings.sign_in)
+        sealer, oauth = sealer_of(settings), OAuth(cloudreve, self.parts.observer, settings.sign_in)
         sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
-        identifier = await self.parts.identifier(cloudreve, sessions, await self.parts.accounts(oauth))
+        identifier = await self.parts.identifier(cloudreve, sessions, accounts := await self.parts.accounts(oauth))
         authoriser = Authoriser(grants, self.parts.clock.timer)
-        gateway = Gateway(
-            identifier, authoriser, grants, answers, known, self.parts.observer, settings.server.deadline_s
-        )
+        steps = steps_of(identifier, authoriser, grants, answers, known)
+        bounds = Bounds(settings.server.deadline_s, settings.grants.browser_s)
+        gateway = Gateway(steps, self.parts.observer, bounds)
         sealed = SealedAccess(sealer, tiers, answers, feed, self.parts.clock, self.parts.metrics, settings)
         request_origin = RequestOrigin(settings.server)
         cookies = SessionCookies(settings.session.cookie, request_origin)
@@ -192,9 +215,12 @@ class _Composer:
             *([] if passthrough else self._greeting(more)),
         ]
         log = request_log(settings, identifier, cookies, request_origin, self.failures)
-        parts, fallback = self.parts, self._fallback()
+        parts, fallback = self.parts, fallback_of(settings)
         site = Applications(parts.metrics, parts.observer, log, parts.health, cookies, passthrough, fallback, routes)
-        return site, hits
+        await drop_purged(self.parts, feed, hits, tiers)
+        warmer = Warmer(cloudreve, identifier, gateway, settings.pictures.formats)
+        warming = Warming(warmer, accounts, settings, has_tier=tiers.farthest is not Source.MEMORY)
+        return site, hits, Orders(settings.admin, partial(purged, feed)), warming
 
     def _greeting(self, more: Sequence[web.RouteDef]) -> list[web.RouteDef]:
         site = next(iter(self.parts.settings.cloudreve.public_origins), None)
@@ -211,16 +237,3 @@ class _Composer:
         if self.parts.settings.sign_in.client_id and not session.path.startswith("/api/"):
             _log.warning("session.path is outside /api/: the service worker of Cloudreve's page will answer for it")
         return Passthrough(way, request_origin, changes, cookies.names)
-
-    def _fallback(self) -> Fallback | None:
-        path = self.parts.settings.embed.fallback
-        if path is None:
-            return None
-        body = path.read_bytes()
-        return Fallback(media_type(body[:SNIFF_BYTES]) or "application/octet-stream", body)
-
-    def _sealer(self) -> Sealer:
-        keys = [key.get_secret_value() for key in self.parts.settings.seal.keys]
-        if not keys:
-            _log.warning("no seal.keys: sealed URLs and cookies open in this process only, and not after a restart")
-        return Sealer(keys or [secrets.token_urlsafe(32)])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from socket import socket
+from socket import gaierror, socket
 
 import structlog
 from aiohttp import web
@@ -83,3 +84,12 @@ class Servers:
         for site in shared or [web.TCPSite(runner, where.host, where.port, backlog=BACKLOG)]:
             await site.start()
         return int(runner.addresses[0][1])
+
+
+def way_out(error: OSError) -> str:
+    """Name the settings that say where to listen, when that is what has gone wrong."""
+    if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+        return "; server.port (--port) and admin.port choose others"
+    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, gaierror):
+        return "; server.host (--host) and admin.host have to be addresses of this machine"
+    return ""

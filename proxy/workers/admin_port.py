@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from proxy.admin.routes import routes
 from proxy.admin.status import Page, Report, page
 from proxy.http.health import healthz, plain
+from proxy.http.problems import problems
 from proxy.settings import Settings
 from proxy.workers.merged_metrics import merged
 
@@ -29,7 +30,7 @@ class AdminPort:
 
     def application(self) -> web.Application:
         """Make it."""
-        app = web.Application()
+        app = web.Application(middlewares=[problems])
         app.add_routes(
             [
                 web.get("/metrics", self._show_metrics),

@@ -19,6 +19,7 @@ from proxy.wiring.stop_signals import stopped_by
 from proxy.workers.admin_port import AdminPort
 from proxy.workers.common_state import CommonState
 from proxy.workers.listen_socket import ListenSocket
+from proxy.workers.orders import orders
 from proxy.workers.reload import Reload
 from proxy.workers.worker_pool import WorkerPool
 
@@ -116,7 +117,9 @@ class Supervisor:
         return await self._pool.roll() if self._pool is not None else {}
 
     async def _listen(self) -> int:
-        application = AdminPort(self._roll, self._newest, [self._reload.route()]).application()
+        purging = orders(self._common.added_to(self._newest()), self._stack)
+        more = [self._reload.route(), *purging.routes()]
+        application = AdminPort(self._roll, self._newest, more).application()
         runner = Runner(application, access_log=None, handler_cancellation=True)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)

@@ -11,7 +11,7 @@ import time
 from itertools import count
 
 from proxy.cache.disk_tier import DiskTier
-from proxy.domain.model import Picture
+from proxy.domain.picture import Picture
 from proxy.settings import Settings
 
 MAX_BYTES = 16 * 1024 * 1024

@@ -12,7 +12,7 @@ import pytest
 from proxy.cache.redis_tier import RedisTier
 from proxy.coalesce.distributed_singleflight import DistributedSingleflight
 from proxy.domain.errors import Unreachable
-from proxy.domain.model import Picture
+from proxy.domain.picture import Picture
 from proxy.redis.failures import RedisFailure
 from proxy.redis.lease import LeaseHolder
 from proxy.redis.leases import Leases

@@ -9,7 +9,7 @@ from pathlib import Path
 from structlog.testing import capture_logs
 
 from proxy.cache.disk_tier import DiskTier
-from proxy.domain.model import Picture
+from proxy.domain.picture import Picture
 from tests.cache.conftest import OpenDisk
 from tests.cache.disk_writer import MAX_BYTES, NUMBERS, picture
 

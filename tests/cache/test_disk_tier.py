@@ -20,7 +20,11 @@ from proxy.cache.disk_file import Unusable
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.tiers import Tiers
-from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind, Source
+from proxy.domain.entry import Entry
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture
+from proxy.domain.refusal import Refusal, RefusalKind
+from proxy.domain.source import Source
 from tests.cache.conftest import MIB, Clock, OpenDisk
 
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)

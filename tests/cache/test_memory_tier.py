@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.cache.memory_tier import MemoryTier
-from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind
+from proxy.domain.entry import Entry
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture
+from proxy.domain.refusal import Refusal, RefusalKind
 from tests.cache.conftest import Clock
 
 MIB = 1024 * 1024

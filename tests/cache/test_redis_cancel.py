@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from proxy.cache.redis_tier import RedisTier
-from proxy.domain.model import Picture
+from proxy.domain.picture import Picture
 from proxy.redis.client import SPARE_CONNECTIONS
 from tests.cache.conftest import MakeTier
 from tests.harness.redis_server import RedisServer

@@ -11,7 +11,8 @@ import pytest
 
 from proxy.cache.redis_tier import RedisTier
 from proxy.domain.errors import Unreachable
-from proxy.domain.model import Grant, Picture
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture
 from proxy.redis.circuit_breaker import State
 from proxy.redis.failures import RedisFailure
 from tests.cache.conftest import MakeTier, Watched

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.domain.model import Grant
+from proxy.domain.grant import Grant
 from proxy.redis.circuit_breaker import State
 from proxy.redis.failures import RedisFailure
 from tests.cache.conftest import MakeTier

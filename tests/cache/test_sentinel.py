@@ -11,7 +11,7 @@ import pytest
 
 from proxy.cache.redis_tier import RedisTier
 from proxy.domain.errors import Unreachable
-from proxy.domain.model import Picture
+from proxy.domain.picture import Picture
 from proxy.redis.pubsub import PubSubChannel
 from tests.cache.conftest import MakeTier
 from tests.harness.redis_server import RedisServer, until

@@ -9,7 +9,7 @@ import pytest
 from proxy.cache.disk_places import Place
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.stored_picture import StoredPicture
-from proxy.domain.model import Picture
+from proxy.domain.picture import Picture
 from tests.cache.conftest import Clock, OpenDisk
 
 KEY = "p:7"

@@ -13,8 +13,11 @@ import pytest
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
-from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal, RefusalKind
+from proxy.domain.entry import Entry
+from proxy.domain.grant import Grant
+from proxy.domain.picture import NoVariant, Picture
 from proxy.domain.picture_info import Look, PictureInfo
+from proxy.domain.refusal import Refusal, RefusalKind
 from tests.cache.conftest import Clock, MakeTier
 from tests.harness.redis_server import RedisServer
 

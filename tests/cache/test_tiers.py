@@ -9,7 +9,11 @@ import pytest
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.tiers import Tiers
 from proxy.domain.codec import encode
-from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind, Source
+from proxy.domain.entry import Entry
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture
+from proxy.domain.refusal import Refusal, RefusalKind
+from proxy.domain.source import Source
 from tests.cache.conftest import Clock, MakeTier, Watched
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.coalesce.fair_queue import FairQueue
+from proxy.domain.client import BACKGROUND
 from proxy.domain.errors import Busy
 
 GREEDY, MODEST = "192.0.2.1", "192.0.2.2"
@@ -147,6 +148,23 @@ async def test_clients_take_turns() -> None:
     await some_steps()
     await desk.end_first(7)
     assert desk.begun == ["a0", "a1", "b0", "c0", "a2", "b1", "c1", "a3"]
+    await desk.close()
+
+
+async def test_work_for_no_visitor_waits_behind_all_visitors() -> None:
+    """Though it has come first, and its turn would be next."""
+    desk = Desk(2)
+    desk.want(GREEDY, "under way")
+    desk.want(MODEST, "another")
+    for number in range(3):
+        desk.want(BACKGROUND, f"background {number}")
+    for number in range(2):
+        desk.want(GREEDY, f"greedy {number}")
+        desk.want(MODEST, f"modest {number}")
+    await some_steps()
+    await desk.end_first(7)
+    assert desk.begun[2:6] == ["greedy 0", "modest 0", "greedy 1", "modest 1"]
+    assert desk.begun[6:] == ["background 0", "background 1", "background 2"]
     await desk.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 from proxy.cache.disk_tier import DiskTier
 from proxy.coalesce.machine_singleflight import MachineSingleflight
 from proxy.coalesce.work_locks import WorkLocks
-from proxy.domain.model import Grant
+from proxy.domain.grant import Grant
 from proxy.settings import Settings
 
 KEY = "g:1"

@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.needs("mmdebstrap"),
     pytest.mark.needs("systemd-nspawn"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a machine in a directory"),
-    pytest.mark.timeout(LONGEST_S),
+    pytest.mark.timeout(2 * LONGEST_S),
     pytest.mark.xdist_group("fresh_root"),
 ]
 
@@ -41,14 +41,16 @@ connection.request("GET", target, headers=HEADERS)
 answer = connection.getresponse()
 print("answer", answer.status, answer.headers["Content-Type"], answer.headers["Cache-Status"])
 """
-SCRIPT = f"""\
+SCRIPT = """\
 systemd-run --quiet --unit=cloudreve .venv/bin/python /cloudreve.py
 timeout 30 sh -c 'until [ -e /share ]; do sleep 0.1; done'
 @LINES@
 nginx -t
 systemd-analyze verify --man=no --recursive-errors=no thumb-proxy@8080.service 2>&1 | sed 's/^/verify: /'
-.venv/bin/python - <<'PYTHON'
-{VISITOR}PYTHON
+.venv/bin/python /visitor.py
+systemctl reload thumb-proxy@8080
+timeout 60 sh -c 'until journalctl --unit=thumb-proxy@8080 | grep --quiet "\"reloaded\""; do sleep 0.2; done'
+.venv/bin/python /visitor.py
 systemctl show --property=Result,NRestarts thumb-proxy@8080 thumb-proxy@8081
 stat --format='mode %a %U %n' /etc/thumb-proxy/secrets/*
 journalctl --quiet --output=cat --unit='thumb-proxy@*'
@@ -74,6 +76,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = FreshRoot(tmp_path_factory.mktemp("fresh") / "root").make()
     root.put_project()
     (root.folder / "cloudreve.py").write_text(CLOUDREVE)
+    (root.folder / "visitor.py").write_text(VISITOR)
     root.run(f"{PROJECT}/deploy/run", "--version")  # where there is a network
     return root.boot(SCRIPT.replace("@LINES@", _without_installation(LINES)))
 
@@ -87,7 +90,7 @@ def test_nginx_takes_the_files(told: str) -> None:
 def test_systemd_takes_the_unit_and_starts_it(told: str) -> None:
     """As often as the document says; none of them fails."""
     assert told.count("Result=success\nNRestarts=0\n") == 2
-    assert told.count('"event":"serving"') == 2
+    assert told.count('"event":"serving","host"') == 2
     assert '"level":"error"' not in told
     assert '"event":"an encoder' not in told
     assert "\nverify: " not in told
@@ -96,6 +99,12 @@ def test_systemd_takes_the_unit_and_starts_it(told: str) -> None:
 def test_a_visitor_sees_a_picture(told: str) -> None:
     """Through nginx, encoded by a gateway that has asked Cloudreve."""
     assert re.search(r"^answer 200 image/webp thumb-proxy; fwd=miss", told, re.MULTILINE), told
+
+
+def test_a_reload_is_taken(told: str) -> None:
+    """By `systemctl reload`; the port answers as before."""
+    assert '"event":"reloaded"' in told
+    assert told.count("\nanswer 200 image/webp") == 2
 
 
 def test_secrets_are_the_services_alone(told: str) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import ImageChops, ImageStat
 
+from deploy.benchmarks.load import Load
 from deploy.drills.gateway import Gateway
-from deploy.galleries import fuzz, miss, quality, visit
+from deploy.galleries import fuzz, hit, miss, quality, visit
 from proxy.domain.variant import Format
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
@@ -45,6 +46,14 @@ async def test_broken_pictures_fail_no_request(cloudreve: StandIn, tmp_path: Pat
         findings = await fuzz.fuzz(cloudreve, gateway, bodies, 120)
     assert findings.is_good, findings
     assert min(findings.killed, findings.stopped, findings.shown["image/webp"], findings.shown["image/avif"]) > 0
+
+
+async def test_hits_of_a_variant_are_held_against_hits_of_an_original(cloudreve: StandIn, tmp_path: Path) -> None:
+    """Of the same size, by the same load."""
+    async with gateway_of(cloudreve.own_url, tmp_path) as gateway:
+        row = await hit.hits(cloudreve, f"http://127.0.0.1:{gateway.port}", paint(1), Load(0.2, 2), rounds=1)
+    assert row.what.startswith("hits of a WebP variant of ")
+    assert cloudreve.calls.count("fetch") == 2
 
 
 async def test_cold_misses_are_measured_in_turn(cloudreve: StandIn, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from proxy.domain import errors, protocol_errors, sign_in_errors, storage_errors
-from proxy.domain.model import RefusalKind
+from proxy.domain.refusal import RefusalKind
 from proxy.standin.standin import StandIn
 from tests.deploy.patience import until
 from tests.harness.gateways import Front, front_of, in_share

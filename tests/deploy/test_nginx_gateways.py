@@ -172,7 +172,7 @@ async def test_a_file_uri_belongs_to_one_gateway_and_survives_it(
 ) -> None:
     """When its gateway goes another answers; what the others had at hand stays where it was."""
     token = {"Authorization": f"Bearer {site.token()}"}
-    targets = [thumb(uri) for uri in site.library.gallery(30)[1]]
+    targets = [thumb(uri) for uri in site.library.gallery(60)[1]]
     before = [await replicas.home(visitor, target, token) for target in targets]
     assert [await replicas.home(visitor, target, token) for target in targets] == before
     assert set(before) == {0, 1, 2}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.domain.client import client_at, client_of
-from proxy.domain.model import ANONYMOUS, Identity, IdentityKind
+from proxy.domain.identity import ANONYMOUS, Identity, IdentityKind
 
 
 @pytest.mark.parametrize(

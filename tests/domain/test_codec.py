@@ -11,9 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.domain.codec import VERSION, decode, encode
+from proxy.domain.entry import Entry
+from proxy.domain.grant import Grant
 from proxy.domain.grant_stamp import GrantStamp
-from proxy.domain.model import Entry, Grant, NoVariant, Picture, Refusal, RefusalKind
+from proxy.domain.picture import NoVariant, Picture
 from proxy.domain.picture_info import Look, PictureInfo
+from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.domain.sniff import MEDIA_TYPES
 
 texts = st.text(max_size=40)

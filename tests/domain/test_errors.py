@@ -21,7 +21,7 @@ from proxy.domain.errors import (
     Unreachable,
     UpstreamError,
 )
-from proxy.domain.model import Generating, Refusal, RefusalKind
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
 from proxy.domain.storage_errors import StorageBusy
 from proxy.upstream.answers import read_thumb
 

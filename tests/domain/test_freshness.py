@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxy.domain.freshness import DATE_PRECISION_S, backoff_s, fresh_until, refusal_ttl_s, renew_at, skew
-from proxy.domain.model import Grant, Refusal, RefusalKind
+from proxy.domain.grant import Grant
+from proxy.domain.refusal import Refusal, RefusalKind
 
 NOW = 1795438287.0
 RECORDED = "Mon, 23 Nov 2026 11:51:27 GMT"

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.domain.file_uri import FileUri
+from proxy.domain.identity import ANONYMOUS, Identity, IdentityKind
 from proxy.domain.keys import (
     PictureName,
     etag,
@@ -19,7 +21,6 @@ from proxy.domain.keys import (
     site_digest,
     token_digest,
 )
-from proxy.domain.model import ANONYMOUS, FileUri, Identity, IdentityKind
 from proxy.domain.request_fields import TICKET
 
 SITE = "https://cloud.example.com"

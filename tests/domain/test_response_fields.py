@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.domain.errors import Busy, InvalidToken, MethodNotAllowed, ProxyError, Refused, StillGenerating, TooSlow
-from proxy.domain.model import ANONYMOUS, Generating, Identity, IdentityKind, Refusal, RefusalKind, Source
+from proxy.domain.fields import Fields
+from proxy.domain.identity import ANONYMOUS, Identity, IdentityKind
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
 from proxy.domain.request_fields import TICKET
 from proxy.domain.response_fields import (
     VARY,
     VARY_PUBLIC,
-    Fields,
     Handling,
     cache_status,
     matches,
@@ -27,6 +28,7 @@ from proxy.domain.response_fields import (
     problem,
     problem_fields,
 )
+from proxy.domain.source import Source
 from proxy.identity.claims import holding
 
 ETAG = '"0123456789abcdef"'

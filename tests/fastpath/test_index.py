@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from proxy.fastpath.entry import Wire
+from proxy.fastpath.entry import FinishedAnswer, Wire
 from proxy.fastpath.index import FastPath
-from proxy.fastpath.key import MAX_HEAD_BYTES, Key
+from proxy.fastpath.key import MAX_HEAD_BYTES
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.harness.browser import COOKIE, Browser
@@ -41,8 +41,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> AtOnce:
     """Watch the hit path."""
     watch, answer = AtOnce(), FastPath.answer
 
-    def watched(self: FastPath, key: Key) -> Wire | None:
-        wire = answer(self, key)
+    def watched(self: FastPath, known: FinishedAnswer) -> Wire | None:
+        wire = answer(self, known)
         watch.count += wire is not None
         return wire
 

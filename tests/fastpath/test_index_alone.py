@@ -15,20 +15,24 @@ from aiohttp.test_utils import make_mocked_request
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
 from proxy.cache.tiers import Tiers
+from proxy.domain.grant import Grant
+from proxy.domain.identity import ANONYMOUS
 from proxy.domain.keys import picture_key
-from proxy.domain.model import ANONYMOUS, Grant, Picture, Refusal, RefusalKind, Source
+from proxy.domain.picture import Picture
+from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.domain.response_fields import Handling
+from proxy.domain.source import Source
 from proxy.domain.tags import files_tag, share_tag
 from proxy.fastpath.entry import Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Key, Keys, PendingRequest
+from proxy.grants.found_grant import FoundGrant
 from proxy.grants.invalidation import Invalidations
-from proxy.grants.lookup import FoundGrant
 from proxy.grants.validity import Decision
 from proxy.http.outcome import Outcome, ended
 from proxy.http.request_origin import RequestOrigin
 from proxy.observe.metrics import Metrics
-from proxy.pictures.respond import Answer, Shown
+from proxy.pictures.answer import Answer, Shown
 from proxy.sessions.cookies import SessionCookies
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
@@ -110,11 +114,12 @@ class Stage:
 
     def ask(self) -> Wire | None:
         """Ask for an answer at once."""
-        return self.hits.answer(self.key(RAW))
+        known = self.hits.known(self.key(RAW))
+        return self.hits.answer(known) if known is not None else None
 
     async def recall(self, raw: bytes = RAW) -> Wire | None:
         """Ask for an answer a little later."""
-        known = self.hits.knows(self.key(raw))
+        known = self.hits.known(self.key(raw))
         recalled = await self.hits.recall(known) if known is not None else None
         return self.hits.give(recalled) if recalled is not None else None
 

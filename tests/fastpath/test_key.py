@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
+
 import pytest
 
 from proxy.fastpath.key import MAX_HEAD_BYTES, Key, Keys
@@ -13,11 +16,17 @@ SEALED = "/thumb/s/abc"
 LONG = "x" * MAX_HEAD_BYTES
 
 
+@lru_cache
+def keys_of(sections: str) -> Keys:
+    """Build one for these settings."""
+    settings = Settings.model_validate_json(sections)
+    front = RequestOrigin(settings.server)
+    return Keys(front, SessionCookies("thumb_session", front), settings)
+
+
 def key(*lines: str, target: str = "/thumb?uri=x", is_trusted: bool = True, **sections: object) -> Key | None:
     """Make the key of a request with these lines."""
-    settings = Settings.model_validate({"cloudreve": {"url": "http://x"}, **sections})
-    front = RequestOrigin(settings.server)
-    keys = Keys(front, SessionCookies("thumb_session", front), settings)
+    keys = keys_of(json.dumps({"cloudreve": {"url": "http://x"}, **sections}))
     raw = "\r\n".join([f"GET {target} HTTP/1.1", "Host: x.example", *lines, "", ""]).encode("latin-1")
     return keys.key(raw, is_trusted=is_trusted)
 
@@ -117,7 +126,13 @@ def test_what_is_unusual_has_no_key(lines: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["HEAD /thumb?uri=x HTTP/1.1", "GET /thumb?uri=x HTTP/1.0", "GET /other HTTP/1.1", "GET http://x/thumb HTTP/1.1"],
+    [
+        "POST /thumb?uri=x HTTP/1.1",
+        "head /thumb?uri=x HTTP/1.1",
+        "GET /thumb?uri=x HTTP/1.0",
+        "GET /other HTTP/1.1",
+        "GET http://x/thumb HTTP/1.1",
+    ],
 )
 def test_other_requests_have_no_key(line: str) -> None:
     """Their first line tells."""

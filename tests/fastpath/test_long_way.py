@@ -1,8 +1,12 @@
-"""The fast path against the long way: however a request is spelled, both give the same answer, byte for byte."""
+"""The fast path against the long way: however a request is spelled, both give the same answer, byte for byte.
+
+`LONG_WAY_EXAMPLES` sets how many random lists of requests are tried.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -13,9 +17,8 @@ import uvloop
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from proxy.fastpath.entry import Wire
+from proxy.fastpath.entry import FinishedAnswer, Wire
 from proxy.fastpath.index import FastPath
-from proxy.fastpath.key import Key
 from proxy.standin.standin import StandIn
 from tests.harness.browser import COOKIE, Browser
 from tests.harness.gateways import ONE, Front, House, in_share
@@ -28,6 +31,7 @@ SECTIONS: dict[str, Any] = {
     "server": {"trusted_proxies": ["127.0.0.2/32"]},
     "pictures": {"formats": ["webp"]},
 }
+EXAMPLES = int(os.environ.get("LONG_WAY_EXAMPLES", "100"))
 BEHIND = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 """Tells whether the connection is in step."""
 OPEN_S = 3.0
@@ -175,7 +179,7 @@ HOSTS = st.sampled_from(
     ]
 )
 BODIES = {("content-length", "4"): b"body", ("transfer-encoding", "chunked"): b"4\r\nbody\r\n0\r\n\r\n"}
-METHODS = st.sampled_from(["GET"] * 40 + ["HEAD", "POST", "OPTIONS", "get", "BREW", "GE T", " GET"])
+METHODS = st.sampled_from(["GET"] * 40 + ["HEAD"] * 8 + ["POST", "OPTIONS", "get", "BREW", "GE T", " GET"])
 VERSIONS = st.sampled_from(["HTTP/1.1"] * 40 + ["HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "http/1.1", "HTTP/1.1 ", ""])
 ENDS = st.sampled_from(["\r\n"] * 30 + ["\n", "\r"])
 REQUEST = st.tuples(
@@ -218,7 +222,7 @@ def pair(runner: asyncio.Runner) -> Iterator[Pair]:
 
 @given(st.lists(REQUEST, min_size=1, max_size=4))
 @settings(
-    max_examples=100,
+    max_examples=EXAMPLES,
     deadline=None,
     phases=(Phase.generate,),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -246,8 +250,8 @@ def test_the_fast_path_has_answers_too(runner: asyncio.Runner, pair: Pair, monke
     """Else the test above would say nothing."""
     answer, hits = FastPath.answer, []
 
-    def watched(self: FastPath, key: Key) -> Wire | None:
-        wire = answer(self, key)
+    def watched(self: FastPath, known: FinishedAnswer) -> Wire | None:
+        wire = answer(self, known)
         hits.append(wire is not None)
         return wire
 

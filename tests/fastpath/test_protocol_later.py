@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import cast
 
 import pytest
@@ -13,7 +14,8 @@ from aiohttp import web
 
 from proxy.fastpath.entry import FinishedAnswer, Recalled, Wire
 from proxy.fastpath.index import FastPath
-from proxy.fastpath.key import Circumstances, Key, Meaning, PendingRequest
+from proxy.fastpath.key import Key, PendingRequest
+from proxy.fastpath.meaning import Circumstances, Meaning, Said
 from proxy.fastpath.protocol import FastPathProtocol, FastPathRunner
 from proxy.http.connection import Connection
 from proxy.http.connection_limits import ConnectionLimits
@@ -26,7 +28,15 @@ OTHER = b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n"
 FOUND = (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"found")
 
 
-SOMEWHERE = Meaning(Circumstances(None, None, None, "http://x", "", None), ())
+SOMEWHERE = Meaning(Said(0, Circumstances(None, None, None, "http://x", "", None), ()))
+
+
+@dataclass
+class Known:
+    """What is known of the one request."""
+
+    key: Key
+    shown: bool = True
 
 
 class Far(FastPath):
@@ -35,6 +45,7 @@ class Far(FastPath):
     def __init__(self) -> None:
         self.trusts = lambda _: False
         self.key = lambda data, *, is_trusted: Key(data, SOMEWHERE)  # noqa: ARG005
+        self._known: Known | None = None
         self.asked_for = self.given = 0
         self.replies: asyncio.Queue[Wire | Exception | None] = asyncio.Queue()
         self.changed = asyncio.Condition()
@@ -43,13 +54,20 @@ class Far(FastPath):
         """Remember nothing."""
         return PendingRequest(key, 0, 0)
 
-    def answer(self, key: Key) -> Wire | None:  # noqa: ARG002 - as it is called
+    def find(self, data: bytes, is_trusted: bool) -> FinishedAnswer | None:  # noqa: ARG002 - as it is called
+        """Have read nothing before."""
+        return None
+
+    def answer(self, known: FinishedAnswer) -> Wire | None:  # noqa: ARG002 - as it is called
         """Have nothing in memory."""
         return None
 
-    def knows(self, key: Key) -> FinishedAnswer | None:
+    def known(self, key: Key) -> FinishedAnswer | None:
         """Know one request."""
-        return cast("FinishedAnswer", key) if key.target == KNOWN else None
+        if key.line != KNOWN:
+            return None
+        self._known = self._known or Known(key)
+        return cast("FinishedAnswer", self._known)
 
     async def recall(self, known: FinishedAnswer) -> Recalled | None:  # noqa: ARG002 - there is but one
         """Wait for Redis."""

@@ -207,3 +207,16 @@ async def test_resetting_a_thumbnail_ends_its_refusal(cloudreve: StandIn, front:
     body = json.dumps({"uris": [ONE], "patches": [{"key": "thumb:disabled", "remove": True}]}).encode()
     assert (await front.send("PATCH", "/api/v4/file/metadata", headers, body)).status == 200
     assert (await front.ask(ONE, token)).status == 200
+
+
+async def test_browsers_of_users_ask_again_soon_while_visitors_of_a_share_need_not(
+    cloudreve: StandIn, house: House
+) -> None:
+    """By the long way and by the fast one, and no longer than what is left of the grant."""
+    front = await house.open(grants={"browser_s": 30.0, "renew_s": 0.0})
+    token = cloudreve.token(life_s=7200)
+    assert [(await front.ask(ONE, token)).max_age_s for _ in range(5)] == [30] * 5
+    assert min([(await front.ask(in_share(cloudreve))).max_age_s for _ in range(5)]) > 3500
+    house.hours.pass_by(3565)
+    assert max([(await front.ask(ONE, token)).max_age_s for _ in range(3)]) < 30
+    assert cloudreve.calls.count("resolve") == 2

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.standin.faults import json_body
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, Front, Hours, House, in_share
+from tests.harness.gateways import Front, Hours, House, in_share
 
 TWENTY_MINUTES_S = 1200
 
@@ -105,11 +105,10 @@ async def test_a_gateway_that_started_before_cloudreve_learns_its_clock(
 
 async def test_a_clock_that_jumps_is_followed(cloudreve: StandIn, front: Front) -> None:
     """Cloudreve's clock is set 20 minutes ahead while the gateway runs; from the next answer on it counts."""
-    token = cloudreve.token("alice", life_s=7200)
-    await front.ask(ONE, token)
+    await front.ask(in_share(cloudreve))
     cloudreve.clock_offset_s += TWENTY_MINUTES_S
-    assert (await front.ask("cloudreve://my/album/two.png", token)).max_age_s in (3588, 3589, 3590)
-    assert (await front.ask(ONE, token)).max_age_s in (2387, 2388, 2389, 2390)
+    assert (await front.ask(in_share(cloudreve, "two.png"))).max_age_s in (3588, 3589, 3590)
+    assert (await front.ask(in_share(cloudreve))).max_age_s in (2387, 2388, 2389, 2390)
 
 
 async def test_no_expiry_means_a_minute(cloudreve: StandIn, front: Front, hours: Hours) -> None:

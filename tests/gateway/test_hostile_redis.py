@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from proxy.domain import codec
-from proxy.domain.model import Entry, Grant, Picture
+from proxy.domain.entry import Entry
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture
 from proxy.domain.tags import EVERYTHING
-from proxy.grants.change_log import Told, encode
+from proxy.grants.change_log import News, Told, encode
 from proxy.standin.standin import StandIn
 from tests.gateway.test_changes import delete
 from tests.harness.gateways import ONE, Front, House, in_share, kept, until
@@ -137,15 +139,15 @@ async def test_a_lease_that_is_none_of_ours_is_not_waited_for(
 
 def told(tag: bytes) -> bytes:
     """Make an entry of the log of changes."""
-    return encode(Told(is_end=True, origin=b"stranger", number=1, tags=(tag,)))
+    return encode(Told(News.END, origin=b"stranger", number=1, tags=(tag,)))
 
 
 @pytest.mark.parametrize(
     ("seal", "entry"),
     [
-        (KEYS, encode(Told(True, b"stranger", 1, (EVERYTHING,)))),
+        (KEYS, told(EVERYTHING)),
         ({}, b"rubbish"),
-        ({}, encode(Told(True, b"", 1, (b"short",)))),
+        ({}, told(b"short")),
     ],
     ids=["not sealed", "no entry", "no tag"],
 )

@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 
 from proxy.domain import codec
-from proxy.domain.model import Entry, Grant, Picture, Refusal, RefusalKind
+from proxy.domain.entry import Entry
+from proxy.domain.grant import Grant
+from proxy.domain.picture import Picture
+from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import Front, House, in_share, kept, until

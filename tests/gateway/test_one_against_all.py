@@ -216,7 +216,7 @@ async def still_finished(scene: Scene) -> None:
     hits = scene.front.gateway.hits
     key = hits.key(request(in_share(scene.cloudreve), *RAW), is_trusted=True)
     assert key is not None
-    assert hits.knows(key)
+    assert hits.known(key)
 
 
 async def known(scene: Scene) -> None:

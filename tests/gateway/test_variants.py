@@ -52,6 +52,34 @@ async def test_a_browser_gets_webp_and_others_get_what_they_got_before(cloudreve
     assert front.count("encodes_total", format="webp", outcome="done") == 1
 
 
+async def test_a_client_without_accept_gets_what_it_got_before(cloudreve: StandIn, front: Front) -> None:
+    """Old programs send none at all."""
+    png = await front.ask(in_share(cloudreve))
+    assert image_of(await front.ask(in_share(cloudreve), Accept=CHROMIUM)).format == "WEBP"
+    reader, writer = await asyncio.open_connection("127.0.0.1", front.gateway.port)
+    head = f"GET {thumb(in_share(cloudreve))} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    writer.write(head.encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.endswith(b"\r\n\r\n" + png.body)
+
+
+async def test_full_memory_drops_originals_before_the_variants_that_are_asked_for(
+    cloudreve: StandIn, house: House
+) -> None:
+    """By use: nobody asks for an original that has a variant."""
+    front = await house.open(memory={"max_bytes": 600_000})
+    _, uris = cloudreve.library.gallery(12)
+    for uri in uris:
+        assert image_of(await front.ask(uri, Accept=CHROMIUM)).format == "WEBP"
+        for seen in uris[: uris.index(uri)]:
+            assert (await front.ask(seen, Accept=CHROMIUM)).is_hit
+    assert cloudreve.calls.count("fetch") == len(uris)
+    assert not (await front.ask(uris[0])).is_hit
+    assert cloudreve.calls.count("fetch") == len(uris) + 1
+
+
 async def test_each_variant_has_its_own_validator(cloudreve: StandIn, front: Front) -> None:
     """A 304 says that the very bytes are still good; the validator of another variant brings the variant."""
     uri = in_share(cloudreve)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from proxy.domain.file_uri import parse
-from proxy.domain.model import ANONYMOUS
+from proxy.domain.identity import ANONYMOUS
 from proxy.domain.tags import EVERYTHING, Tag, fixed_tags, place_tags
 from proxy.grants.changing_requests import (
     Changing,

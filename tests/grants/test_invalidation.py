@@ -6,8 +6,10 @@ import math
 
 import pytest
 
+from proxy.domain.grant import Grant
 from proxy.domain.grant_stamp import UNSTAMPED, GrantStamp
-from proxy.domain.model import ANONYMOUS, Grant, SessionRef
+from proxy.domain.identity import ANONYMOUS
+from proxy.domain.session import SessionRef
 from proxy.domain.tags import EVERYTHING, picture_tag, share_tag, user_tag
 from proxy.grants import invalidation
 from proxy.grants.invalidation import Invalidations

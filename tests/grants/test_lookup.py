@@ -10,8 +10,10 @@ from dataclasses import replace
 import pytest
 
 from proxy.domain.errors import InvalidToken, Refused, StillGenerating
+from proxy.domain.grant import Grant
 from proxy.domain.keys import grant_key
-from proxy.domain.model import Grant, Refusal, RefusalKind, Source
+from proxy.domain.refusal import Refusal, RefusalKind
+from proxy.domain.source import Source
 from proxy.standin.faults import Hang, json_body
 from proxy.standin.standin import StandIn
 from tests.harness.steps import Steps, steps

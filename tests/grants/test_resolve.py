@@ -13,21 +13,14 @@ import pytest
 
 from proxy.coalesce.distributed_singleflight import LocalSingleflight
 from proxy.coalesce.fair_queue import FairQueue
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import Busy, Unreachable
-from proxy.domain.model import (
-    ANONYMOUS,
-    Credentials,
-    FileUri,
-    Generating,
-    Grant,
-    Identity,
-    IdentityKind,
-    Refusal,
-    RefusalKind,
-    Resolution,
-    ThumbRequest,
-    Visitor,
-)
+from proxy.domain.file_uri import FileUri
+from proxy.domain.grant import Grant, Resolution
+from proxy.domain.identity import ANONYMOUS, Identity, IdentityKind
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
+from proxy.domain.thumb_request import ThumbRequest
+from proxy.domain.visitor import Visitor
 from proxy.grants.resolve import UPLOADS, Resolver
 from proxy.upstream.cloudreve import Cloudreve
 

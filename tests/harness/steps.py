@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.deadline import Countdown
+from proxy.domain.credentials import Credentials
 from proxy.domain.file_uri import parse
-from proxy.domain.model import ANONYMOUS, Credentials, Identity, IdentityKind, ThumbRequest, Visitor
+from proxy.domain.identity import ANONYMOUS, Identity, IdentityKind
 from proxy.domain.seal import Sealer
 from proxy.domain.ssrf import Origins
+from proxy.domain.thumb_request import ThumbRequest
+from proxy.domain.visitor import Visitor
 from proxy.grants.lookup import Grants
 from proxy.http.health import Health
 from proxy.identity.identify import Identifier

@@ -19,8 +19,8 @@ from proxy.domain.errors import (
     Unreachable,
     UpstreamError,
 )
-from proxy.domain.model import Generating, Refusal, RefusalKind
-from proxy.domain.response_fields import Fields
+from proxy.domain.fields import Fields
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
 from proxy.http.api_envelope import ApiAnswer, link, no
 from proxy.upstream.answers import Link, read_thumb
 

@@ -13,7 +13,7 @@ from proxy.domain.errors import (
     TooSlow,
     Unreachable,
 )
-from proxy.domain.model import Generating, Refusal, RefusalKind
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
 from proxy.domain.sign_in_errors import SignInFailed
 from proxy.http.page_texts import Language, WayOn, language_of
 from proxy.http.problem_page import Link, page, prefers_page

@@ -7,11 +7,15 @@ import pytest
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.tiers import Tiers
 from proxy.domain.errors import BadSeal, Expired, UpstreamError
-from proxy.domain.model import ANONYMOUS, FileUri, Grant, PictureRequest, Source
+from proxy.domain.file_uri import FileUri
+from proxy.domain.grant import Grant
+from proxy.domain.identity import ANONYMOUS
 from proxy.domain.seal import MAX_PAYLOAD_BYTES, Purpose, Sealer
+from proxy.domain.source import Source
+from proxy.domain.thumb_request import PictureRequest
 from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.found_grant import FoundGrant, Granted
 from proxy.grants.invalidation import Invalidations
-from proxy.grants.lookup import FoundGrant, Granted
 from proxy.grants.validity import Decision
 from proxy.http.sealed_access import SealedAccess
 from proxy.observe.metrics import Metrics

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.domain.file_uri import FileUri
+from proxy.domain.grant import Grant
 from proxy.domain.grant_stamp import GrantStamp
+from proxy.domain.identity import ANONYMOUS, Identity, IdentityKind
 from proxy.domain.keys import grant_key
-from proxy.domain.model import ANONYMOUS, FileUri, Grant, Identity, IdentityKind
 from proxy.domain.tags import EVERYTHING, SHARES
 from proxy.http.sealed_grant import VERSION, SealedGrant, decode, encode, sealed_grant
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import BadRequest, InvalidToken
-from proxy.domain.model import Credentials, ThumbRequest
 from proxy.domain.request_fields import TICKET
+from proxy.domain.thumb_request import ThumbRequest
 from proxy.http.thumb_request import thumb_request
 
 URI = "cloudreve://my/a.jpg"

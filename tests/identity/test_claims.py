@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.domain.model import ANONYMOUS, Identity, IdentityKind
+from proxy.domain.identity import ANONYMOUS, Identity, IdentityKind
 from proxy.domain.request_fields import TICKET
 from proxy.identity.claims import NOT_BEFORE_LEEWAY_S, Claims, holding, identity_of, read_claims, verify
 

@@ -11,8 +11,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import Busy, InvalidToken, UpstreamError
-from proxy.domain.model import ANONYMOUS, Credentials, IdentityKind
+from proxy.domain.identity import ANONYMOUS, IdentityKind
 from proxy.domain.request_fields import TICKET
 from proxy.identity.whoami import REFUSED_TOKENS
 from proxy.standin.faults import Hang, json_body

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.domain.file_uri import parse
-from proxy.domain.model import FileUri
+from proxy.domain.file_uri import FileUri, parse
 from proxy.identity.published import PublishedFolder, account_for
 
 MAX_BYTES = 4096

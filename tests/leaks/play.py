@@ -163,6 +163,10 @@ class Play:
             session.is_noted = False
 
     def _judge(self, ask: Ask, reply: Reply, replica: Replica, begun: float, *, hears: bool) -> None:
+        if ask.is_info and reply.status == HTTPStatus.OK:
+            reply = self.court.told(reply)
+            if reply.status == HTTPStatus.ACCEPTED:
+                return
         scene, now = self.scene, self.scene.now
         allowed = ask.allowed(scene.cloudreve, replica, hears=hears, checks_here=scene.terms.checks_here)
         past = now - (replica.bridge_s if scene.is_out else 0.0)
@@ -176,7 +180,7 @@ class Play:
         whose = allowed.public if is_for_all(reply) else allowed.private
         covers = self.court.covers(whose, ask.address, past, begun)
         covers = [leave for leave in covers if not self._is_denied(leave, replica, now)]
-        self.court.judge(reply, ask.method, covers, now)
+        self.court.judge(reply, "HEAD" if ask.is_info else ask.method, covers, now)
         self._check_beside(ask, reply)
         assert ask.address is None or ask.address.user or not is_public(reply), "it means something else to others"
         if reply.status in (200, 304):

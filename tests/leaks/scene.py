@@ -6,6 +6,11 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, Self
 
+import msgspec
+
+from proxy.pictures.encode import Quality, encode, look
+from proxy.pictures.encoder_process import Job, LookJob
+from proxy.pictures.encoders import EncodeFailed, Encoders
 from proxy.standin.calls import Verb
 from proxy.standin.faults import Reset
 from proxy.standin.library import PASSWORD, Account
@@ -24,11 +29,23 @@ PUBLISHED = "/pub"
 SHARE_PASSWORDS = ("open-sesame-4711", "open-sesame-4712")
 TICKETS = ("ticket-of-one-4713", "ticket-of-other-4714")
 PATHS = ("/pub/a.png", "/secret/b.png", "/album/c.png", "/album/d.png", "/pub-not/e.png")
+MAX_PIXELS = 10_000
 LANES = 3
 """How many connections a visitor has to each replica for asking."""
 ASIDE = LANES
 """One more, for what is no mere question: on one that has heard it a gateway remembers nothing any more."""
 CLIENT = {"client_id": "stand-in-client", "client_secret": "stand-in-client-secret"}
+
+
+async def encoded_here(_: Encoders, raw: bytes) -> bytes:
+    """Do an encoder process' work in this one: to start processes for each replica would take minutes."""
+    job = msgspec.msgpack.decode(raw, type=Job)
+    try:
+        if isinstance(job, LookJob):
+            return msgspec.msgpack.encode(look(job.body, MAX_PIXELS))
+        return encode(job.body, job.variant, Quality(), MAX_PIXELS)
+    except Exception as error:
+        raise EncodeFailed(type(error).__name__) from error
 
 
 class Cloudreve(StandIn):
@@ -207,5 +224,6 @@ class Scene:
                 "secret_key": self.cloudreve.secret if self.terms.checks_here else None,
             },
             "grants": grants,
+            "pictures": {"formats": ["avif", "webp"], "info_wait_s": 5.0},
             "memory": {"max_bytes": 20_000} if self.terms.is_small else {},
         }

@@ -9,7 +9,7 @@ from tests.harness.browser import COOKIE, Browser
 from tests.leaks.play import Play, session_cookie
 from tests.leaks.scene import ASIDE, HERE, Replica
 from tests.leaks.verdict import check_no_picture
-from tests.leaks.visitors import ALIVE_S, BELIEF_S, OWN, SCOPES, Ask, Session, Token, written
+from tests.leaks.visitors import ALIVE_S, API, BELIEF_S, OWN, SCOPES, Ask, Session, Token, written
 from tests.leaks.witness import SLACK_S, Who
 
 OUR_PAGES = ("", "same-origin", "none")
@@ -52,7 +52,7 @@ async def come_and_go(play: Play, token: Token | None, account: Account, replica
         ask = Ask(OWN, session=session, cookie=session.cookies[-1])
         for each in play.scene.replicas:
             await play.grow_used(ask, each)
-            for astray in (replace(ask, site="cross-site"), replace(ask, route="/api/v4/file/thumb")):
+            for astray in (replace(ask, site="cross-site"), replace(ask, route=API)):
                 await play.look([astray], each)
         await end(play, session, ask.cookie, replica, "same-origin")
         for seconds in (0.0, ALIVE_S + SLACK_S + 1.0):

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from proxy.pictures.encoders import Encoders
 from proxy.standin.library import Share
 from tests.conftest import StartRedis
 from tests.harness.redis_server import RedisServer
@@ -44,10 +45,10 @@ from tests.leaks.changes import (
 )
 from tests.leaks.play import Play
 from tests.leaks.roster import GOOD, NAMES
-from tests.leaks.scene import LANES, PATHS, Replica, Scene, Terms
+from tests.leaks.scene import LANES, PATHS, Replica, Scene, Terms, encoded_here
 from tests.leaks.secrecy import check_nothing_told, listening
 from tests.leaks.sessions import agree, begin, come_and_go
-from tests.leaks.visitors import OWN, Ask, Token
+from tests.leaks.visitors import API, OWN, Ask, Token
 from tests.leaks.wishes import HINTS, SITES, Place, Wish, places, plain_places, wishes
 
 PLAYS = int(os.environ.get("LEAKS_PLAYS", "20"))
@@ -69,6 +70,7 @@ few = st.integers(0, 4)
 outcomes = (
     *("GET 200", "GET 304", "HEAD 200", "GET 401", "GET 402", "GET 403", "GET 404"),
     *("link 0", "public", "sealed 200", "sealed 410"),
+    *("image/png", "image/webp", "image/avif", "info 200", "info 401"),
 )
 """What has to have been seen, lest the test be about nothing."""
 
@@ -150,13 +152,13 @@ class Leaks(RuleBasedStateMachine):
     @rule(wish=wishes, place=plain_places, name=st.sampled_from(("", *GOOD)), others=st.lists(wishes, max_size=3))
     def pass_on(self, wish: Wish, place: Place, name: str, others: list[Wish]) -> None:
         """Ask for a sealed URL and pass it on."""
-        ask = replace(wish, place=place, credential=name, is_api=True).ask(self.play)
+        ask = replace(wish, place=place, credential=name, route=API).ask(self.play)
         self._do(self.play.pass_on(ask, [other.ask(self.play) for other in others]))
 
     @rule(wish=wishes | st.builds(Wish, plain_places, st.sampled_from(("", *GOOD))))
     def outlive(self, wish: Wish) -> None:
         """Ask for a sealed URL, and follow it until it is over."""
-        self._do(self.play.outlive(replace(wish, is_api=True).ask(self.play)))
+        self._do(self.play.outlive(replace(wish, route=API).ask(self.play)))
 
     @rule(drawn=st.lists(wishes, min_size=1, max_size=2), turn=turns, seconds=st.sampled_from((0, 61, 130, 3625)))
     def endure(self, drawn: list[Wish], turn: int, seconds: int) -> None:
@@ -260,9 +262,10 @@ class Leaks(RuleBasedStateMachine):
         self._loop.run(work)
 
 
-def test_nobody_sees_what_only_others_were_granted(start_redis: StartRedis) -> None:
+def test_nobody_sees_what_only_others_were_granted(start_redis: StartRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """No other's picture, none with a refusal, nothing for all that is not everybody's, and no secret in the logs."""
     redis, seen = start_redis(), Counter[str]()
+    monkeypatch.setattr(Encoders, "_ask", encoded_here)
     run_state_machine_as_test(
         lambda: Leaks(redis, seen),  # type: ignore[arg-type]  # it wants no class, but what makes one
         settings=settings(

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from proxy.standin.gourl import Address
@@ -51,6 +52,7 @@ class Court:
         assert covers, "a picture for somebody to whom Cloudreve has not granted any"
         body = reply.body if (reply.status, method) == (200, "GET") else self.shown.get(reply.get("etag"), b"")
         assert (reply.status, method) == (200, "GET") or not reply.body
+        self._seen[reply.get("content-type")] += reply.status == HTTPStatus.OK
         if body:
             card = self._cards.read(body)
             fitting = [leave for leave in covers if leave.file is card.file and card.until >= leave.since - SLACK_S]
@@ -58,6 +60,18 @@ class Court:
             covers = fitting
             assert self.shown.setdefault(reply.get("etag"), body) == body, "one validator for two pictures"
         self._check_fields(reply, covers, now)
+
+    def told(self, reply: Reply) -> Reply:
+        """Read what is said of one picture as an answer with that picture, of which the bytes do not come."""
+        assert MAGIC not in reply.body
+        [told] = json.loads(reply.body)["pictures"]
+        self._seen[f"info {told['status']}"] += 1
+        if told["status"] == HTTPStatus.OK:
+            return Reply(200, (*((k, v) for k, v in reply.fields if k != "etag"), ("etag", told["etag"])))
+        assert set(told) <= {"uri", "status", "problem", "retry_after_s"}, "more than a no tells of a picture"
+        assert reply.get("cache-control") == "no-store"
+        kept = (("content-type", "application/problem+json"), ("cache-control", "no-store"))
+        return Reply(told["status"], kept, json.dumps(told).encode())
 
     def judge_link(self, reply: Reply, covers: Sequence[Leave], *, is_public: bool) -> Given | None:
         """Read the answer of the drop-in API; fail where it opens what is not granted, or for longer."""

@@ -13,6 +13,7 @@ from proxy.standin.site import Site
 from tests.leaks.scene import PUBLISHED, Replica
 from tests.leaks.witness import ANYBODY, SLACK_S, Who
 
+THUMB, API, INFO = "/thumb", "/api/v4/file/thumb", "/thumb/info"
 BELIEF_S = 300.0
 """How long a token is believed without asking Cloudreve."""
 ALIVE_S = 2.0
@@ -93,12 +94,20 @@ class Ask:
     site: str = ""
     """What the browser says of the asking page, if there is a browser."""
     method: str = "GET"
-    route: str = "/thumb"
+    route: str = THUMB
+    accept: str = ""
+    size: str = ""
+    """What is added to the query."""
 
     @property
     def is_api(self) -> bool:
         """Tell whether a sealed URL is asked for."""
-        return self.route != "/thumb"
+        return self.route == API
+
+    @property
+    def is_info(self) -> bool:
+        """Tell whether it is asked what is known of a picture."""
+        return self.route == INFO
 
     @property
     def address(self) -> Address | None:
@@ -111,7 +120,7 @@ class Ask:
     @property
     def raw(self) -> bytes:
         """Write it."""
-        target = f"{self.route}?uri={quote(self.uri, safe='')}"
+        target = f"{self.route}?uri={quote(self.uri, safe='')}{self.size}"
         return written(self.method, target, self._fields())
 
     def _fields(self) -> Iterator[tuple[str, str]]:
@@ -125,6 +134,8 @@ class Ask:
             yield "X-Cr-Context-Hint", self.hint
         if self.etag:
             yield "If-None-Match", self.etag
+        if self.accept:
+            yield "Accept", self.accept
         if self.site:
             yield "Sec-Fetch-Site", self.site
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.leaks.play import Play
 from tests.leaks.roster import NAMES
 from tests.leaks.scene import PATHS, SHARE_PASSWORDS, TICKETS
-from tests.leaks.visitors import Ask
+from tests.leaks.visitors import API, INFO, THUMB, Ask
 
 HINTS = ("11111111-2222-4333-8444-555555555555", "66666666-7777-4888-9999-aaaaaaaaaaaa")
 SITES = ("", "same-origin", "same-site", "cross-site", "none")
@@ -51,13 +51,16 @@ class Wish:
     etag: int = 0
     site: str = ""
     method: str = "GET"
-    is_api: bool = False
+    route: str = THUMB
+    accept: str = ""
+    size: str = ""
 
     def ask(self, play: Play, place: Place | None = None) -> Ask:
         """Make the request."""
         ask = Ask((place or self.place).uri(play), ticket=self.ticket, hint=self.hint, site=self.site)
-        if self.is_api:
-            ask = replace(ask, route="/api/v4/file/thumb")
+        ask = replace(ask, route=self.route, accept=self.accept, size="" if self.route == API else self.size)
+        if self.route != THUMB:
+            pass
         elif self.method != "GET" or self.etag:
             ask = replace(ask, method=self.method, etag=play.etag(self.etag))
         if self.credential in NAMES:
@@ -96,7 +99,9 @@ wishes = st.builds(
     etag=st.sampled_from((0, 0, 0, 1, 2, 3, 4)),
     site=st.sampled_from(("", *SITES)),
     method=st.sampled_from(("GET", "GET", "GET", "HEAD")),
-    is_api=st.sampled_from((False, False, True)),
+    route=st.sampled_from((THUMB, THUMB, THUMB, API, API, INFO)),
+    accept=st.sampled_from(("", "", "image/webp", "image/avif,image/webp,*/*;q=0.8")),
+    size=st.sampled_from(("", "", "", "&w=100", "&w=100&h=100&fit=cover")),
 )
 
 

@@ -8,7 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.domain.errors import GrantRejected, Refused, TooSlow
-from proxy.domain.model import Refusal, RefusalKind, Source
+from proxy.domain.refusal import Refusal, RefusalKind
+from proxy.domain.source import Source
 from proxy.observe.metrics import Metrics
 from proxy.observe.span import Kind, Observer
 

@@ -48,15 +48,38 @@ def test_it_is_what_the_log_would_write(lines: list[str], form: str, ms: float) 
     configured(format=form)
     structlog.get_logger("proxy.http").info("request", **FIELDS, ms=ms)
     say = refrain("proxy.http", "request", **FIELDS)
-    say(ms)
-    say(ms)
+    say.after(ms)
+    say.after(ms)
     assert [plain(line) for line in lines] == [plain(lines[0])] * 3
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_took_no_time_is_told_alike(lines: list[str], form: str) -> None:
+    """Several times in a millisecond, and in the next one."""
+    configured(format=form)
+    structlog.get_logger("proxy.http").info("request", **FIELDS, ms=0.0)
+    say = refrain("proxy.http", "request", **FIELDS)
+    for now in (1000.0001, 1000.0002, 1000.0011):
+        say.at_once(now)
+    assert [plain(line) for line in lines] == [plain(lines[0])] * 4
+
+
+def test_a_line_of_the_next_millisecond_has_its_own_time(lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the clock was set back."""
+    times = [1000.0005]
+    monkeypatch.setattr("proxy.observe.log.Timestamp", lambda: Timestamp(lambda: times[0]))
+    configured()
+    say = refrain("proxy.http", "request", **FIELDS)
+    for now in (1000.0005, 1000.0009, 1000.0011, 900.0):
+        times[0] = now
+        say.at_once(now)
+    assert [json.loads(line)["time"][17:23] for line in lines] == ["40.000", "40.000", "40.001", "00.000"]
 
 
 def test_a_number_that_looks_like_ours_changes_nothing(lines: list[str]) -> None:
     """A visitor may name a method as they like."""
     configured()
-    refrain("proxy.http", "request", method="123456.75", status=200)(1.5)
+    refrain("proxy.http", "request", method="123456.75", status=200).after(1.5)
     told = json.loads(lines[0])
     assert (told["method"], told["ms"]) == ("123456.75", 1.5)
 
@@ -65,9 +88,9 @@ def test_lines_that_were_lost_are_told(lines: list[str], monkeypatch: pytest.Mon
     """By every line from then on, as elsewhere."""
     writer = configured()
     say = refrain("proxy.http", "request", **FIELDS)
-    say(0.0)
+    say.at_once(1000.0)
     monkeypatch.setattr(writer, "_overflowed", 7)
-    say(0.0)
+    say.at_once(1000.001)
     assert [json.loads(line).get("lines_dropped") for line in lines] == [None, 7]
 
 
@@ -79,12 +102,12 @@ def test_nothing_is_said_below_the_level(lines: list[str]) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(30),
         logger_factory=lambda name="proxy": LogOutput(name, writer, Timestamp()),
     )
-    refrain("proxy.http", "request", **FIELDS)(0.0)
+    refrain("proxy.http", "request", **FIELDS).at_once(1000.0)
     assert lines == []
 
 
 def test_without_our_log_it_is_told_to_whoever_listens() -> None:
     """As tests do."""
     with capture_logs() as entries:
-        refrain("proxy.http", "request", **FIELDS)(1.234)
+        refrain("proxy.http", "request", **FIELDS).after(1.234)
     assert entries == [{"event": "request", "log_level": "info", **FIELDS, "ms": 1.23}]

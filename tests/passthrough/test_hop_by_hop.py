@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.domain.errors import BadRequest, Looping, ProxyError, UpstreamError
-from proxy.domain.response_fields import Fields
+from proxy.domain.fields import Fields
 from proxy.http.forwarded import ForwardedFor
 from proxy.passthrough.hop_by_hop import Head, back, check, onward
 

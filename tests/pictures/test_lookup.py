@@ -8,8 +8,10 @@ from contextlib import AsyncExitStack
 import pytest
 
 from proxy.domain.errors import ProxyError, UpstreamError
+from proxy.domain.grant import Grant
 from proxy.domain.keys import picture_key
-from proxy.domain.model import Grant, Picture, Source
+from proxy.domain.picture import Picture
+from proxy.domain.source import Source
 from proxy.pictures.lookup import FoundPicture
 from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.standin.faults import Drip, Hang, Says

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.domain.errors import ProxyError, UpstreamError
-from proxy.domain.model import Picture, PictureHead
+from proxy.domain.picture import Picture, PictureHead
 from proxy.pictures.stream_buffer import StreamBuffer
 
 CHUNKS = [b"\x89PNG", b"", b"middle", b"end"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy.domain.model import Picture
+from proxy.domain.picture import Picture
 from proxy.redis.client import SPARE_CONNECTIONS
 from proxy.redis.failures import RedisFailure
 from proxy.redis.pipelining import LARGEST_BATCH, MOST_EXTENSIONS, NOTHING, Command, CommandBatches, Script, requests_of

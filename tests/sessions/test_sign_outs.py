@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import aiohttp
 import pytest
 
-from proxy.domain.model import SessionRef
+from proxy.domain.session import SessionRef
 from proxy.sessions.ended_sessions import MAX_SESSIONS
 from proxy.sessions.sign_outs import SignOuts
 from proxy.standin.standin import StandIn

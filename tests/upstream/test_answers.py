@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.domain.errors import UpstreamError
-from proxy.domain.model import Generating, Refusal, RefusalKind
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
 from proxy.upstream.answers import Link, is_rejection, read_thumb, read_whoami
 
 FACTS = Path(__file__).parents[1] / "facts" / "exchanges.json"

@@ -9,19 +9,13 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
+from proxy.domain.credentials import Credentials
 from proxy.domain.errors import ProxyError, TooSlow, Unreachable, UpstreamError
-from proxy.domain.file_uri import parse
+from proxy.domain.file_uri import FileUri, parse
+from proxy.domain.grant import Grant
+from proxy.domain.identity import Identity, IdentityKind
 from proxy.domain.keys import fields_digest, grant_key
-from proxy.domain.model import (
-    Credentials,
-    FileUri,
-    Generating,
-    Grant,
-    Identity,
-    IdentityKind,
-    Refusal,
-    RefusalKind,
-)
+from proxy.domain.refusal import Generating, Refusal, RefusalKind
 from proxy.domain.request_fields import TICKET
 from proxy.domain.ssrf import Origins
 from proxy.observe.span import Observer

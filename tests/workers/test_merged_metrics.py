@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.domain.model import Source
+from proxy.domain.source import Source
 from proxy.observe.metrics import Metrics
 from proxy.workers.merged_metrics import merged
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from http import HTTPStatus
 from random import Random
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -19,10 +20,11 @@ from deploy.drills.leaks.sessions import COOKIE, Session, Sessions
 from deploy.drills.leaks.site import see, uri_of
 from deploy.drills.leaks.stage import REPLICAS, Stage
 from deploy.drills.leaks.truth import PUBLIC, Target, Window
-from deploy.drills.leaks.wire import ask, thumb
+from deploy.drills.leaks.wire import Reply, ask, thumb
 
 THUMB = "/thumb"
 API = "/api/v4/file/thumb"
+INFO = "/thumb/info"
 GARBAGE = "garbage"
 ACCEPTED = ("", "", "image/webp,*/*;q=0.8", "image/avif,image/webp,*/*;q=0.8")
 SIZES = ("", "", "", "&w=64", "&w=40&h=30")
@@ -85,6 +87,8 @@ class Visitor:
             await self._follow(self._random.choice(self._links))
         elif chance < 0.3 and wish.session is None:  # noqa: PLR2004
             await self._get_link(wish)
+        elif chance < 0.36:  # noqa: PLR2004
+            await self._inquire(wish)
         else:
             for _ in range(self._random.choice((1, 1, 2, 4))):
                 await self._look(wish)
@@ -139,6 +143,21 @@ class Visitor:
                 version = await see(self._stage.http, self._stage.site, who, asked.uri)
                 await self._judge.check_model(replace(asked, window=Window(begin, time.monotonic())), version)
 
+    async def _inquire(self, wish: Wish) -> None:
+        """Ask what is known of a picture, which is as much as to be shown it."""
+        asked = await self._ask(replace(wish, is_head=False), INFO)
+        if asked.reply.status != HTTPStatus.OK:
+            await self._judge.judge(asked)
+            return
+        [told] = json.loads(asked.reply.body)["pictures"]
+        self._findings.count(f"{told['status']} for what is known of a picture")
+        if told["status"] == HTTPStatus.ACCEPTED:
+            return
+        if told["status"] != HTTPStatus.OK and set(told) - {"uri", "status", "problem", "retry_after_s"}:
+            self._findings.violate("a no that tells of a picture", f"{asked.story}: {sorted(told)}")
+        fields = {**asked.reply.fields, "etag": told.get("etag", "")}
+        await self._judge.judge(replace(asked, reply=Reply(told["status"], fields), is_head=True))
+
     async def _get_link(self, wish: Wish) -> None:
         """Ask for a sealed URL."""
         asked = await self._ask(replace(wish, is_head=False), API)
@@ -155,7 +174,9 @@ class Visitor:
     async def _follow(self, link: Link) -> None:
         """Open a sealed URL, whoever it was given to."""
         replica, now = self._random.randrange(REPLICAS), time.time()
-        reply, window = await ask(self._stage.http, "GET", self._stage.door(replica) + link.path, {})
+        accept = self._random.choice(ACCEPTED)
+        fields = {"Accept": accept} if accept else {}
+        reply, window = await ask(self._stage.http, "GET", self._stage.door(replica) + link.path, fields)
         story = f"sealed URL of ({link.asked.story}) at replica {replica}"
         opened = replace(
             link.asked, reply=reply, window=Window(link.asked.window.begin, window.end), story=story, is_head=False
@@ -170,7 +191,7 @@ class Visitor:
             fields["Authorization"] = f"Bearer {users[wish.bearer].token if wish.bearer in users else GARBAGE}"
         elif wish.session is not None:
             fields["Cookie"] = f"{COOKIE}={wish.session.cookie}"
-        where = self._stage.door(replica) + thumb(uri, route) + (wish.size if route == THUMB else "")
+        where = self._stage.door(replica) + thumb(uri, route) + wish.size
         reply, window = await ask(self._stage.http, method, where, fields)
         has_cookie = wish.session is not None
         is_over = wish.session is not None and wish.session.is_over(replica, window)

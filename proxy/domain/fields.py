@@ -1,0 +1,8 @@
+"""Header fields."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+Fields: TypeAlias = tuple[tuple[str, str], ...]
+"""Header fields: names and values."""

@@ -1,0 +1,57 @@
+"""What header lines mean to the gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from proxy.domain.variant import Format
+from proxy.fastpath.head import Value
+
+FULL, BARE, API = range(3)
+"""The places of what lines mean."""
+
+
+class Circumstances(NamedTuple):
+    """What rules make of a request's fields, apart from its credentials."""
+
+    format: Format | None
+    """What `Accept` is negotiated to."""
+    page: str | None
+    """The origin of another site's page that asks."""
+    origin: str | None
+    """The asking script's `Origin`."""
+    own_origin: str
+    """The gateway's origin for comparing."""
+    base: str
+    """The origin with which URLs begin; empty where it is not known."""
+    cookie_name: str | None
+    """The name of the session's cookie; None where the request may not use it."""
+
+
+class Said(NamedTuple):
+    """All that counts of header lines."""
+
+    place: int
+    """Of which kind of target they are read for. Fields that do not count for it are left out."""
+    circumstances: Circumstances
+    exact: tuple[Value, ...]
+    """The fields that count as received."""
+    bearer: Value = None
+    cookie: str | None = None
+    """The session's cookie, sealed as received."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Meaning:
+    """What header lines mean. Lines that mean the same have one and the same, so that it is compared at once."""
+
+    said: Said
+
+
+Meanings = tuple[Meaning | None, Meaning | None, Meaning | None]
+"""What lines mean to `/thumb`, to sealed URLs and to the API; None where the request has to go the long way."""
+
+
+UNUSUAL: Meanings = (None, None, None)
+"""Of lines that are unusual in any way."""

@@ -1,0 +1,47 @@
+"""A live grant, as the steps behind it are given it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from proxy.domain.file_uri import FileUri
+from proxy.domain.grant import Grant
+from proxy.domain.identity import Identity
+from proxy.domain.source import Source
+from proxy.domain.thumb_request import ThumbRequest
+from proxy.domain.visitor import Visitor
+from proxy.grants.validity import Decision
+
+
+class FoundGrant(NamedTuple):
+    """A live grant, where it came from, and whether it was somebody else's flight that brought it."""
+
+    decision: Decision[Grant]
+    source: Source
+    collapsed: bool
+    key: str = ""
+    """Where the tiers keep it; empty for a grant that no tier holds."""
+
+    @property
+    def grant(self) -> Grant:
+        """The grant."""
+        return self.decision.grant
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Leave to see a picture, for whoever asks for no more than that."""
+
+    identity: Identity
+    uri: FileUri
+    found: FoundGrant
+    fresh_for_s: float
+
+
+class Authorised(NamedTuple):
+    """A grant, and the least question that brought it: what it is kept under."""
+
+    visitor: Visitor
+    request: ThumbRequest
+    found: FoundGrant

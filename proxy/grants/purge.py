@@ -1,0 +1,102 @@
+"""Purge: an operator ends what was granted of a file, a folder, a user or a share, and drops what was kept of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from proxy.cache.tiers import Tiers
+from proxy.domain.errors import BadRequest
+from proxy.domain.file_uri import parse
+from proxy.domain.tags import EVERYTHING, Tag, files_tag, path_tag, share_tag, shares_tag, user_tag
+from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.change_log import Told
+
+MAX_URI_BYTES = 4096
+CHUNK = 500
+"""So many entries are dropped before others have their turn."""
+
+
+class Purge(msgspec.Struct, forbid_unknown_fields=True):
+    """What is to be purged; one of these."""
+
+    uri: str = ""
+    """A file, as a File URI that means the same whoever asks."""
+    prefix: str = ""
+    """A folder, likewise, with all that is in it."""
+    user: str = ""
+    """All of a user's files, the user's shares, and what the user was granted; by id."""
+    share: str = ""
+    """All that is in a share; by id."""
+    all: bool = False
+    """Everything."""
+
+
+class Purged(msgspec.Struct):
+    """What a purge has ended."""
+
+    processes: int
+    """So many have confirmed it. One that cannot be reached does it as soon as it can be."""
+    answers: int
+    """Ready answers that were dropped, over all processes."""
+    pictures: int
+    """Pictures and variants that were dropped, over all processes."""
+    waiting: int
+    """1 where the other processes could not be told yet; that is tried again until they have been."""
+
+
+def purge_tags(purge: Purge) -> tuple[Tag, ...]:
+    """Give the tags of what is to be purged; raise BadRequest where that is not one thing."""
+    given = [name for name in purge.__struct_fields__ if getattr(purge, name)]
+    if len(given) != 1:
+        raise BadRequest("Name one of uri, prefix, user, share and all.")
+    if purge.all:
+        return (EVERYTHING,)
+    if purge.share:
+        return (share_tag(purge.share),)
+    if purge.user:
+        return (user_tag(purge.user), files_tag(purge.user), shares_tag(purge.user))
+    uri = parse(purge.uri or purge.prefix, MAX_URI_BYTES)
+    if not uri.is_absolute:
+        raise BadRequest("Name the owner: cloudreve://{user id}@my/path, or cloudreve://{share id}@share/path.")
+    return (path_tag(uri, ""),)
+
+
+async def purged(feed: ChangeFeed, purge: Purge) -> Purged:
+    """Purge in all processes, and say what has been ended; raise BadRequest for what cannot be purged."""
+    replies = await feed.purge(purge_tags(purge))
+    answers, pictures = (sum(reply.ended[place] for reply in replies) for place in (0, 1))
+    return Purged(len(replies), answers, pictures, int(feed.waiting > 0))
+
+
+class Purger:
+    """Drops, in this process, what purges end, whoever has asked for them."""
+
+    def __init__(self, feed: ChangeFeed, drop: Callable[[Collection[Tag]], list[str]], tiers: Tiers) -> None:
+        self._feed = feed
+        self._drop = drop
+        self._tiers = tiers
+
+    async def follow(self) -> None:
+        """Go on for ever."""
+        while True:
+            told = await self._feed.purges.get()
+            self._feed.reply(told, await self._ended(told))
+
+    async def _ended(self, told: Told) -> tuple[int, int]:
+        shown = self._drop(told.tags)
+        if EVERYTHING in told.tags:
+            await self._tiers.clear()
+            return len(shown), len({*filter(None, shown)})
+        keys = [*{key for each in filter(None, shown) for key in _of_picture(each)}]
+        for at in range(0, len(keys), CHUNK):
+            await asyncio.gather(*map(self._tiers.forget, keys[at : at + CHUNK]))
+        return len(shown), len({*filter(None, shown)})
+
+
+def _of_picture(key: str) -> tuple[str, ...]:
+    """Give the keys of a picture or variant, of its original, and of what is known of both."""
+    original = key.partition(".")[0]
+    return key, original, f"{key}.info", f"{original}.info"

@@ -1,0 +1,93 @@
+"""Orders on the admin port: taken from operators and their tools, never from a page in somebody's browser."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from proxy.domain.errors import BadRequest, CrossSite, InvalidToken
+from proxy.grants.purge import Purge, Purged
+from proxy.http.outcome import Outcome, ended
+from proxy.settings import AdminSettings
+
+MAX_ORDER_BYTES = 64 * 1024
+NGINX = (
+    "nginx keeps what it was given until its own time runs out: delete the files below its proxy_cache_path, or raise "
+    "the number in its proxy_cache_key (deploy/nginx/README.md)."
+)
+"""What a cache in front keeps cannot be ended from here."""
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Orders:
+    """`POST /purge`, guarded against browsers: JSON, no other site's page, no foreign `Host`, a token if there is one.
+
+    A page of any site can make a browser send a form to 127.0.0.1 or, by DNS rebinding, take the admin port for its own
+    host. JSON makes the browser ask first, which is never answered; `Origin` and `Sec-Fetch-Site` name the page.
+    """
+
+    def __init__(self, settings: AdminSettings, purge: Callable[[Purge], Awaitable[Purged]]) -> None:
+        self._host = settings.host
+        self._token = settings.token.get_secret_value() if settings.token is not None else ""
+        self._purge = purge
+
+    def routes(self) -> list[web.RouteDef]:
+        """Make the routes."""
+        return [web.post("/purge", self._handle)]
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        self.check(request)
+        purged = await self._purge(await _order(request, Purge))
+        body = {**msgspec.to_builtins(purged), "nginx": NGINX}
+        status = HTTPStatus.ACCEPTED if purged.waiting else HTTPStatus.OK
+        return ended(_json(body, status), Outcome("purge"))
+
+    def check(self, request: web.Request) -> None:
+        """Raise CrossSite or InvalidToken for an order that a browser may have been made to send."""
+        is_entitled = self._token and hmac.compare_digest(_bearer(request.headers).encode(), self._token.encode())
+        if self._token and not is_entitled:
+            raise InvalidToken("Send admin.token as `Authorization: Bearer`.")
+        site, origin = request.headers.get("Sec-Fetch-Site", "none"), request.headers.get("Origin")
+        if site not in ("none", "same-origin") or (origin is not None and origin != f"http://{request.host}"):
+            raise CrossSite("Only this port's own pages may give orders.")
+        if not is_entitled and not _is_own(request.host, self._host):
+            raise CrossSite("`Host` has to be an address, localhost or admin.host, unless admin.token is set and sent.")
+        if request.content_type != "application/json":
+            raise BadRequest("Send the order as application/json.")
+
+
+async def _order(request: web.Request, shape: type[S]) -> S:
+    raw = await request.content.read(MAX_ORDER_BYTES)
+    try:
+        return msgspec.json.decode(raw, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest("The order is no JSON, or has other members than uri, prefix, user, share and all.") from error
+
+
+def _bearer(headers: Mapping[str, str]) -> str:
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _is_own(host: str, own: str) -> bool:
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and not host.endswith("]") else host
+    name = name.strip("[]").lower()
+    if name in ("localhost", own.lower()):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _json(body: Mapping[str, Any], status: HTTPStatus) -> web.Response:
+    raw = msgspec.json.encode(body)
+    return web.Response(body=raw, status=status, content_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,148 @@
+"""Ten likely mistakes: log, metrics and doctor lead to the cause (docs/operation.md has the table)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from proxy.doctor.disk import examine_disk
+from proxy.doctor.examination import examine
+from proxy.doctor.finding import Finding, Verdict
+from proxy.settings import DiskSettings
+from proxy.standin.standin import StandIn
+from tests.conftest import StartRedis
+from tests.doctor.test_accounts import entry
+from tests.doctor.test_front import handing_on, proxied
+from tests.harness.gateways import Front, front_of, in_share, settings_for
+from tests.harness.redis_server import free_port
+
+
+@pytest.fixture(autouse=True)
+def told() -> Iterator[list[Any]]:
+    """Give what was logged."""
+    with capture_logs() as lines:
+        yield lines
+
+
+def about(findings: Iterable[Finding], subject: str) -> Finding:
+    """Give the first finding about a subject that is not well."""
+    return next(finding for finding in findings if finding.subject == subject and finding.verdict is not Verdict.OK)
+
+
+def warned(told: list[Any], event: str) -> dict[str, Any]:
+    """Give the first warning of an event."""
+    found: dict[str, Any] = next(
+        line for line in told if line["event"] == event and line["log_level"] in ("warning", "error")
+    )
+    return found
+
+
+async def failed(front: Front, cloudreve: StandIn) -> int:
+    """Ask for a picture, and give the status."""
+    return (await front.ask(in_share(cloudreve))).status
+
+
+async def test_no_public_origins(cloudreve: StandIn, told: list[Any]) -> None:
+    """Image URLs lead to an address that the gateway may not fetch from."""
+    cloudreve.site_url = cloudreve.own_url.replace("127.0.0.1", "127.0.0.2")
+    async with front_of(cloudreve.own_url) as front:
+        assert await failed(front, cloudreve) == 502
+        assert front.count("requests_total", outcome="not_public") == 1
+    line = warned(told, "request failed")
+    assert line["category"] == "not_public"
+    assert "public_origins" in line["advice"]
+    finding = about(await examine(settings_for(cloudreve.own_url), in_share(cloudreve)), "site URL")
+    assert finding.remedy.startswith("[cloudreve]\npublic_origins = ")
+
+
+async def test_wrong_site_url(cloudreve: StandIn) -> None:
+    """Pictures come; Cloudreve's own links lead elsewhere."""
+    public = {"public_origins": ["https://cloud.invalid"]}
+    async with front_of(cloudreve.own_url, cloudreve=public) as front:
+        assert await failed(front, cloudreve) == 200
+    finding = about(await examine(settings_for(cloudreve.own_url, cloudreve=public), in_share(cloudreve)), "site URL")
+    assert "Cloudreve's settings (Basic)" in finding.text
+
+
+async def test_wrong_redis_password(cloudreve: StandIn, told: list[Any], start_redis: StartRedis) -> None:
+    """Pictures come, without it."""
+    redis = {"url": f"redis://:wrong@127.0.0.1:{start_redis(requirepass='right').port}"}
+    async with front_of(cloudreve.own_url, redis=redis) as front:
+        assert await failed(front, cloudreve) == 200
+        assert front.count("redis_up") == 0
+    assert "does not accept the user or the password" in warned(told, "Redis does not answer yet")["reason"]
+    finding = about(await examine(settings_for(cloudreve.own_url, redis=redis), None), "redis")
+    assert "does not accept the user name or password" in finding.text
+
+
+async def test_expired_refresh_token(cloudreve: StandIn, told: list[Any]) -> None:
+    """Its folder shows nothing; /readyz says so too."""
+    token = cloudreve.issue(cloudreve.library.alice, "refresh", -60, root="root")
+    publish = [entry(email=None, secret=token)]
+    async with front_of(cloudreve.own_url, publish=publish) as front:
+        assert (await front.ask("cloudreve://my/album/one.png")).status == 503
+        assert front.count("accounts_failing") == 1
+        assert "publish 1 fails" in (await front.send("GET", "/readyz")).body.decode()
+    line = warned(told, "account failed")
+    assert (line["account"], line["reason"]) == (1, "Cloudreve does not accept the refresh token")
+    finding = about(await examine(settings_for(cloudreve.own_url, publish=publish), None), "account")
+    assert "does not accept its refresh token" in finding.text
+
+
+async def test_oauth_redirect_mismatch(cloudreve: StandIn) -> None:
+    """Cloudreve's page ends the sign-in, so that the gateway never hears of it."""
+    tables = {
+        "server": {"public_origin": "http://other.invalid"},
+        "sign_in": {"client_id": cloudreve.client.id, "client_secret": cloudreve.client.secret},
+        "publish": [entry()],
+    }
+    finding = about(await examine(settings_for(cloudreve.own_url, **tables), None), "sign-in")
+    assert "it has to be http://other.invalid/session/callback" in finding.text
+
+
+def test_disk_full(tmp_path: Path) -> None:
+    """The log's line and the metric are those of tests/cache/test_disk_crashes.py."""
+    settings = DiskSettings(path=tmp_path / "cache", max_bytes=1 << 60)
+    assert "make room, or lower disk.max_bytes" in about(examine_disk(settings), "disk").text
+
+
+async def test_wrong_trusted_proxy(cloudreve: StandIn) -> None:
+    """Visitors are taken for one, and URLs have no host."""
+    server = {"trusted_proxies": ["192.0.2.1"]}
+    async with front_of(cloudreve.own_url, server=server) as front, proxied(handing_on(front.base)) as address:
+        settings = settings_for(cloudreve.own_url, server=server, cloudreve={"public_origins": [address]})
+        finding = about(await examine(settings, in_share(cloudreve)), "reverse proxy")
+    assert "server.trusted_proxies" in finding.text
+
+
+async def test_closed_port(cloudreve: StandIn, told: list[Any]) -> None:
+    """Cloudreve is away, or cloudreve.url names another port."""
+    url = f"http://127.0.0.1:{free_port()}"
+    async with front_of(url) as front:
+        assert await failed(front, cloudreve) == 503
+        assert front.count("requests_total", outcome="unreachable") == 1
+    assert "The connection to upstream failed." in warned(told, "Cloudreve does not answer yet")["reason"]
+    assert warned(told, "request failed")["category"] == "unreachable"
+    assert "connection refused" in about(await examine(settings_for(url), None), "cloudreve").text
+
+
+async def test_clock_off_by_an_hour(cloudreve: StandIn) -> None:
+    """Pictures come: the gateway goes by Cloudreve's clock."""
+    cloudreve.clock_offset_s = -3600.0
+    async with front_of(cloudreve.own_url) as front:
+        assert await failed(front, cloudreve) == 200
+    text = about(await examine(settings_for(cloudreve.own_url), None), "clock").text
+    assert "s behind ours" in text
+    assert "NTP" in text
+
+
+async def test_nginx_without_the_site(cloudreve: StandIn) -> None:
+    """No request reaches the gateway: Cloudreve answers at its paths."""
+    async with proxied(handing_on(cloudreve.own_url)) as address:
+        settings = settings_for(cloudreve.own_url, cloudreve={"public_origins": [address]})
+        finding = about(await examine(settings, in_share(cloudreve)), "reverse proxy")
+    assert "does not send /thumb and /session to the gateway" in finding.text
