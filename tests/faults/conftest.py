@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from tests.harness.fixtures import cloudreve, hours, house, narrated, site
-from tests.harness.loops import pytest_asyncio_loop_factories
 
-__all__ = ["cloudreve", "hours", "house", "narrated", "pytest_asyncio_loop_factories", "site"]
+__all__ = ["cloudreve", "hours", "house", "narrated", "site"]
