@@ -34,8 +34,8 @@ _OBJECT_BYTES = 1500
 CPython 3.11 (`tests/fastpath/test_index.py` measures again)."""
 NO_PICTURE = Picture("", "", "", b"")
 """Stands where none is shown."""
-_SOME_SECONDS = 1_234_567_890
-_MAX_AGE = re.compile(r"max-age=\d+")
+_MAX_AGE = re.compile(r"(?<=max-age=)\d+")
+_TTL = re.compile(r"(?<=ttl=)\d+")
 TIERS = (Source.MEMORY, Source.DISK, Source.REDIS)
 _NEAR = frozenset({*TIERS, Source.SEALED})
 
@@ -141,10 +141,10 @@ def found_in(tier: Source, handling: Handling) -> Handling:
     return replace(handling, grant=grant, picture=tier if handling.picture is not None else None)
 
 
-def caching(response: web.StreamResponse, handling: Handling) -> str:
-    """Give a response's `Cache-Control` without its number of seconds, where that grows less."""
+def caching(response: web.StreamResponse, handling: Handling) -> tuple[str, ...]:
+    """Give a response's `Cache-Control`, cut where its number of seconds stands, if that grows less."""
     given = response.headers.get("Cache-Control", "")
-    return given if isfinite(handling.browser_s) else _MAX_AGE.sub(f"max-age={_SOME_SECONDS}", given)
+    return (given,) if isfinite(handling.browser_s) else tuple(_MAX_AGE.split(given))
 
 
 def bounded_until(answer: Answer) -> float:
@@ -153,13 +153,15 @@ def bounded_until(answer: Answer) -> float:
     return answer.found.grant.fresh_until - bound_s if isfinite(bound_s) else inf
 
 
-def counting(caching: str, handling: Handling) -> tuple[bytes, ...]:
-    """Make the fields that count seconds."""
-    lines = f"Cache-Control: {caching}\r\nCache-Status: {cache_status(handling, _SOME_SECONDS)}\r\n"
-    return tuple(part.encode() for part in lines.split(str(_SOME_SECONDS)))
+def counting(caching: tuple[str, ...], handling: Handling) -> tuple[bytes, ...]:
+    """Make the fields that count seconds, cut where a number of seconds stands."""
+    *before, last = caching
+    status = _TTL.split(f"\r\nCache-Status: {cache_status(handling, 0)}\r\n")
+    texts = [*before, last + status[0], *status[1:]]
+    return tuple(text.encode() for text in ["Cache-Control: " + texts[0], *texts[1:]])
 
 
-def provenance(metrics: Metrics, outcome: str, caching: str, handling: Handling) -> Provenance:
+def provenance(metrics: Metrics, outcome: str, caching: tuple[str, ...], handling: Handling) -> Provenance:
     """Tell what is said of an answer that is handled so, and where it is counted."""
     return Provenance(counting(caching, handling), metrics.tally(outcome, handling.grant, handling.picture))
 

@@ -73,7 +73,7 @@ def _configure_structlog(settings: LogSettings, level: int, writer: LogWriter, w
         return event
 
     stamp = Timestamp()
-    render: Processor = _json if settings.format == "json" else _console()
+    render: Processor = as_json if settings.format == "json" else _console()
     structlog.configure(
         processors=[_shape, sign, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -147,7 +147,8 @@ def _shape(logger: LogOutput, level: str, event: EventDict) -> EventDict:
     return shaped | {"exception": list(described(error))} if isinstance(error, BaseException) else shaped
 
 
-def _json(_: object, __: str, event: EventDict) -> str:
+def as_json(_: object, __: str, event: EventDict) -> str:
+    """Render a line as one JSON object."""
     return msgspec.json.encode(event).decode()
 
 

@@ -6,13 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
 import structlog
 
-from proxy.observe.log import LogOutput
+from proxy.observe.log import LogOutput, as_json
 from proxy.observe.log_writer import LogWriter
-from proxy.observe.timestamp import SOME_TIME
-
-_SOME_MS = 123456.75
 
 
 class Refrain(NamedTuple):
@@ -32,22 +30,31 @@ def refrain(logger: str, event: str, **fields: str | int | None) -> Refrain:
     def plainly(ms: float) -> None:
         log.info(event, **fields, ms=round(ms, 2))
 
-    if not isinstance(lines, LogOutput) or not log.is_enabled_for(logging.INFO):
+    processors = config["processors"]
+    if not isinstance(lines, LogOutput) or processors[-1:] != [as_json] or not log.is_enabled_for(logging.INFO):
         return Refrain(lambda _: plainly(0.0), plainly)
-    line: Any = {"event": event, "time": SOME_TIME, **fields, "ms": _SOME_MS}
-    for process in config["processors"]:
-        line = process(lines, "info", line)
-    before, _, rest = line.partition(SOME_TIME)
-    between, _, end = rest.rpartition(str(_SOME_MS))
+    members: Any = {"event": event, **fields, "ms": 0.0}
+    for process in processors[:-1]:
+        members = process(lines, "info", members)
+    between, end = _around_ms(members)
     stamp, writer = lines.stamp, lines.writer
 
     def after(ms: float) -> None:
         if writer.dropped:  # every line says so
             plainly(ms)
         else:
-            writer.write(f"{before}{stamp()}{between}{ms:.2f}{end}")
+            writer.write(f'{{"time":"{stamp()}",{between}{ms:.2f}{end}')
 
-    return Refrain(_of_each_ms(lambda: f"{before}{stamp()}{between}0.0{end}", plainly, writer), after)
+    return Refrain(_of_each_ms(lambda: f'{{"time":"{stamp()}",{between}0.0{end}', plainly, writer), after)
+
+
+def _around_ms(members: dict[str, Any]) -> tuple[str, str]:
+    """Render the members of a line from behind the time to the milliseconds, and those behind them."""
+    rendered = {name: msgspec.json.encode({name: value}).decode()[1:-1] for name, value in members.items()}
+    del rendered["time"]
+    at = list(rendered).index("ms")
+    texts = list(rendered.values())
+    return ",".join([*texts[:at], '"ms":']), "".join(f",{text}" for text in texts[at + 1 :]) + "}"
 
 
 def _of_each_ms(

@@ -6,9 +6,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-SOME_TIME = "0000-00-00T00:00:00.000+00:00"
-"""Stands for a time that is not known yet."""
-
 
 class Timestamp:
     """Writes the time in UTC, and of a text that it has written keeps what has not changed since."""

@@ -34,6 +34,7 @@ LIES = {
         ("HEAD", THUMB, None),
         ("POST", THUMB, None),
         ("GET", SEALED, "image/*"),
+        ("GET", "/thumb/info?uri=x&uri=y", None),
         ("GET", "/api/v4/file/thumb?uri=x", None),
         ("POST", "/session", None),
         ("POST", "/session", PAGE["Accept"]),
