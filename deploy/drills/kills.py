@@ -64,18 +64,21 @@ class Drill:
 
     async def play(self, kills: int) -> Outcome:
         """Kill so many gateways under load; then end all, start one, and ask for everything."""
+        asking: list[asyncio.Task[None]] = []
         try:
             site = await self._cloudreve.start()
             self._url, uris = site.url, site.pictures
             self._gateways = [await self._started(number) for number in range(self._count)]
             await self._ask_for_all(self._gateways[0], uris)
-            asking = [asyncio.create_task(self._go_on_asking(uris)) for _ in range(ASKERS * self._count)]
+            asking += [asyncio.create_task(self._go_on_asking(uris)) for _ in range(ASKERS * self._count)]
             await self._kill(kills)
             for task in asking:
                 task.cancel()
             await asyncio.gather(*asking, return_exceptions=True)
             await self._ask_all_anew(uris)
         finally:
+            for task in asking:
+                task.cancel()
             for gateway in self._gateways:
                 gateway.kill()
             await self._cloudreve.kill()
@@ -84,9 +87,14 @@ class Drill:
     async def _started(self, number: int, **settings: str) -> Gateway:
         given = {**SETTINGS, "DISK__PATH": str(self._folder / "cache"), **settings}
         log = self._folder / f"gateway-{number}.log"
-        gateway = Gateway(self._url, log, DESCRIPTORS, **given)
-        await gateway.start()
-        return gateway
+        while True:
+            gateway = Gateway(self._url, log, DESCRIPTORS, **given)
+            try:
+                await gateway.start()
+            except TimeoutError:  # the machine has other things to do
+                gateway.kill()
+            else:
+                return gateway
 
     async def _kill(self, kills: int) -> None:
         for _ in range(kills):
@@ -99,6 +107,7 @@ class Drill:
 
     async def _go_on_asking(self, uris: list[str]) -> None:
         while True:
+            await asyncio.sleep(PAUSE_S)
             gateway = random.choice(self._gateways)  # noqa: S311
             connection = Connection(gateway.port)
             try:
@@ -106,7 +115,6 @@ class Drill:
                     await self._ask(connection, random.choice(uris))  # noqa: S311
             except (OSError, EOFError):
                 self.outcome.answers["broken off"] += 1
-                await asyncio.sleep(PAUSE_S)
             finally:
                 connection.close()
 

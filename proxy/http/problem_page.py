@@ -23,6 +23,7 @@ _PAGE = """\
 <html lang="{language}">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
 <title>{heading}</title>
 <h1>{heading}</h1>
 <p>{body}</p>

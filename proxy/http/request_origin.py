@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import structlog
 from aiohttp import web
 
 from proxy.domain.client import Client, client_at
@@ -13,6 +14,11 @@ from proxy.settings import ServerSettings
 
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
 """Fields in which proxies say how a visitor reached them."""
+
+_UNTRUSTED = "X-Forwarded-* or Forwarded of an address that is not trusted is not believed"
+_ADVICE = "if it is your reverse proxy, name it in server.trusted_proxies"
+
+_log = structlog.get_logger("proxy.http")
 
 _TRACEPARENT = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -26,12 +32,17 @@ class RequestOrigin:
         """Tells whether what comes from an address is believed."""
         self._public_origin, self.path = _split(settings.public_origin or "")
         """The path is what a proxy in front strips; empty where it strips none."""
+        self._has_warned = False
 
     def seen(self, request: web.Request) -> ForwardedFor:
         """Give the visitor's address, and the scheme and host it has used, as trusted proxies tell them."""
         headers, peer = request.headers, request.remote or ""
-        says = any(name in headers for name in FORWARDED)
-        return self._proxies.seen(peer, lambda name: headers.getall(name, ())) if says else ForwardedFor(peer)
+        if not any(name in headers for name in FORWARDED):
+            return ForwardedFor(peer)
+        if not self._has_warned and not self.trusts(peer):
+            self._has_warned = True  # once: it may be a visitor's own doing
+            _log.warning(_UNTRUSTED, advice=_ADVICE)
+        return self._proxies.seen(peer, lambda name: headers.getall(name, ()))
 
     def traceparent(self, request: web.Request) -> str | None:
         """Give the trace that a trusted proxy has begun (W3C Trace Context); a visitor's own is not followed."""

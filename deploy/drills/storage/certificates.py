@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 
-def certify(folder: Path, address: str) -> Path:
+def certify(folder: Path, address: str, name: str = "") -> Path:
     """Write a key and a certificate that signs itself for an address into one file."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "thumb-proxy test")])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "thumb-proxy test")])
     now = dt.datetime.now(dt.UTC)
     certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -26,7 +26,7 @@ def certify(folder: Path, address: str) -> Path:
         .sign(key, hashes.SHA256())
     )
     plain = serialization.NoEncryption()
-    path = folder / f"{address}.pem"
+    path = folder / f"{name or address}.pem"
     path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
         + certificate.public_bytes(serialization.Encoding.PEM)
