@@ -30,6 +30,9 @@ from proxy.pictures.answer import A, Answer, Give, InfoAnswer
 STORED_AFTER_S = (0.0, 0.2, 0.5, 1.0, 2.0)
 """The pauses before a picture is asked for that was just granted: its storage may not have it yet."""
 
+LAST_TRY_S = 0.2
+"""So long before the deadline nobody waits any more, so that the visitor is told what was waited for."""
+
 MADE_AGAIN = 2
 """How often a picture that could not be made is asked for again under a new grant."""
 
@@ -83,9 +86,10 @@ class Gateway:
         return await self._answered(request, self._steps.describe)
 
     async def _answered(self, request: ThumbRequest, give: Give[A]) -> A:
+        ends = asyncio.get_running_loop().time() + self._deadline_s
         async with deadline(self._deadline_s):
             visitor = await self._identified(request)
-            answer = await self._show(visitor, request, give)
+            answer = await self._show(visitor, request, give, ends)
         is_askers_own = request.credentials.bearer is None and not request.uri.is_absolute
         if visitor.session is None and not is_askers_own:
             is_user = visitor.identity.kind is IdentityKind.USER
@@ -114,19 +118,21 @@ class Gateway:
             span.note(source=authorised.found.source.value, collapsed=authorised.found.collapsed)
             return authorised
 
-    async def _show(self, visitor: Visitor, request: ThumbRequest, give: Give[A]) -> A:
+    async def _show(self, visitor: Visitor, request: ThumbRequest, give: Give[A], ends: float) -> A:
         authorised = await self._authorised(visitor, request)
         try:
             return await self._answer(authorised, give)
         except GrantRejected:
             # The file was replaced or the signature ran out since: one new grant tells which.
             await self._steps.forget(authorised.visitor, authorised.request)
-            return await self._answer_new(await self._authorised(visitor, request), give)
+            return await self._answer_new(await self._authorised(visitor, request), give, ends)
 
-    async def _answer_new(self, authorised: Authorised, give: Give[A]) -> A:
+    async def _answer_new(self, authorised: Authorised, give: Give[A], ends: float) -> A:
         """Wait for a picture just granted: it may not be stored or made yet (docs/cloudreve.md, Storage elsewhere)."""
         error: GrantRejected = NotStored()
         for times, pause_s in enumerate(STORED_AFTER_S, start=1):
+            if times > 1 and asyncio.get_running_loop().time() + pause_s + LAST_TRY_S >= ends:
+                break
             await asyncio.sleep(pause_s)
             try:
                 return await self._answer(authorised, give)

@@ -117,6 +117,18 @@ async def test_a_picture_that_is_stored_late_is_waited_for(
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 5)
 
 
+async def test_a_picture_that_is_stored_too_late_is_told_before_the_deadline(
+    cloudreve: StandIn, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 with a time to come again: it is no upstream that hangs."""
+    monkeypatch.setattr(gateway, "STORED_AFTER_S", (0.0, 0.0, 30.0))
+    front = await house.open(server={"deadline_s": 20.0})
+    cloudreve.fail("fetch", faults.error_page(404))
+    reply = await front.ask(in_share(cloudreve))
+    assert (reply.status, reply.headers["Retry-After"]) == (503, "5")
+    assert cloudreve.calls.count("fetch") == 3
+
+
 async def test_a_host_that_breaks_off_is_left_alone(cloudreve: StandIn, house: House) -> None:
     """After three fetches visitors are told at once; pictures that Cloudreve sends itself come as ever."""
     front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"]})
