@@ -53,7 +53,7 @@ class Tiers:
 
     @property
     def memory(self) -> MemoryTier:
-        """The nearest tier; for the hit path."""
+        """The nearest tier; for the fast path."""
         return self._memory
 
     @property

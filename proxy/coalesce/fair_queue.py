@@ -1,4 +1,4 @@
-"""Concurrency towards upstream, shared fairly: a client with ten thousand wishes takes turns with one that has one."""
+"""Concurrency towards upstream, shared fairly: a client with ten thousand jobs takes turns with one that has one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Job:
 
 @dataclass(slots=True, eq=False)
 class _Admission:
-    """One place: of a client, for a wish, taken by a task."""
+    """One place: of a client, for a job, taken by a task."""
 
     client: Client
     job: _Job
@@ -44,7 +44,7 @@ class _Admission:
 
 
 class FairQueue:
-    """At most `slots` at work at once; clients that wait are served round robin, each its oldest wish first.
+    """At most `slots` at work at once; clients that wait are served round robin, each its oldest job first.
 
     `BACKGROUND` is served where nobody else waits.
 

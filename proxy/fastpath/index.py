@@ -1,4 +1,4 @@
-"""The hit path: a request that means the same as one just answered is answered without aiohttp.
+"""The fast path: a request that means the same as one just answered is answered without aiohttp.
 
 Everything in a request that its answer depends on is in its `Key`, so that equal keys have equal answers, whichever
 browsers ask. What can change meanwhile is looked at on every hit: neither the grant nor the belief in the token may

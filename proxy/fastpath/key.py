@@ -69,7 +69,7 @@ class PendingRequest(NamedTuple):
 
     key: Key
     epoch: int
-    """Of the hit path, when it came."""
+    """Of the fast path, when it came."""
     forgotten: int
     """How often the tiers had been told to forget something by then."""
 

@@ -1,4 +1,4 @@
-"""aiohttp's server with the hit path in front of its parser."""
+"""aiohttp's server with the fast path in front of its parser."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FastPathProtocol(Connection):
         self._awaited: bytes | None = None
         """The request for whose picture Redis is being asked."""
         self._task: asyncio.Task[None] | None = None
-        """Who answers it then."""
+        """The task that answers it then."""
         self._is_trusted = False
         self._last = b""
         """The last request that was answered here: a client that repeats it is spared the reading."""
@@ -175,7 +175,7 @@ def write_large(transport: asyncio.WriteTransport, wire: Wire) -> None:
 
 
 class FastPathRunner(Runner):
-    """Runs an application with the hit path in front."""
+    """Runs an application with the fast path in front."""
 
     __slots__ = ("_connection_limits", "_hits")
 

@@ -95,7 +95,7 @@ class Grants:
         """Share a flight; during an outage fall back on the old grant where the configuration bridges it."""
         place = await self._place(visitor, request)
         try:
-            entry, collapsed = await self._flown(key, visitor, request, place)
+            entry, collapsed = await self._joined(key, visitor, request, place)
         except (Unreachable, TooSlow):
             ended = self._ended(old, visitor, place) if isinstance(old, Grant) else None
             if ended is None or not self._terms.is_bridge(ended):
@@ -103,10 +103,10 @@ class Grants:
             return FoundGrant(_decided(ended, visitor, place), Source.STALE, collapsed=False)
         return FoundGrant(_decided(_allowed(entry), visitor, place), Source.UPSTREAM, collapsed, key)
 
-    async def _flown(
+    async def _joined(
         self, key: str, visitor: Visitor, request: ThumbRequest, place: tuple[Tag, ...]
     ) -> tuple[Grant | Refusal, bool]:
-        """Board the next flight when one gave up at a deadline, or for a token, that was not one's own.
+        """Join the next flight when one gave up at a deadline, or for a token, that was not one's own.
 
         So too when one had set out before a change that the visitor may know of.
         """

@@ -23,10 +23,10 @@ _UPSTREAM_BUCKETS_S = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 
 @dataclass(slots=True)
 class Tally:
-    """Requests of one outcome on the hit path, counted as cheaply as can be."""
+    """Requests of one outcome on the fast path, counted as cheaply as can be."""
 
     count: int = 0
-    """How many took no time: what the hit path takes by itself is far below the lowest bound."""
+    """How many took no time: what the fast path takes by itself is far below the lowest bound."""
     sent_bytes: int = 0
     spent_s: float = 0.0
     """All others together."""
@@ -132,7 +132,7 @@ class Metrics:
         self._sent.inc(sent_bytes)
 
     def tally(self, outcome: str, grant: Source, picture: Source | None) -> Tally:
-        """Give where to count requests on the hit path; the sums are entered when somebody looks."""
+        """Give where to count requests on the fast path; the sums are entered when somebody looks."""
         return self._tallies[outcome, grant, picture]
 
     def begin(self, span: Span) -> None:

@@ -7,17 +7,17 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """What the gate lets through: every command, or none but a probe now and then."""
+    """What is let through: every command, or none but a probe now and then."""
 
     UP = "up"
     PAUSED = "paused"
 
 
-class CircuitBreaker:
-    """Open until tripped; then shut for `pause_s` seconds at a time, until a probe has succeeded.
+class RedisBreaker:
+    """Lets commands through until tripped; then none for `pause_s` seconds at a time, until a probe has succeeded.
 
-    Each opening and shutting begins a new epoch. A command carries the epoch in which it was sent, so that one which
-    fails late, after Redis has come back, does not shut the gate again.
+    Each change begins a new epoch. A command carries the epoch in which it was sent, so that one which
+    fails late, after Redis has come back, does not stop the commands again.
     """
 
     def __init__(self, pause_s: float, timer: Callable[[], float]) -> None:
@@ -28,7 +28,7 @@ class CircuitBreaker:
         self.epoch = 0
 
     def trip(self, epoch: int) -> bool:
-        """Shut the gate for trouble met by a command of this epoch; tell whether it was open until now."""
+        """Let no command through after a failure of one of this epoch; tell whether they were let through until now."""
         if self.state is State.PAUSED or epoch != self.epoch:
             return False
         self.state = State.PAUSED

@@ -16,7 +16,7 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from proxy.domain.errors import Unreachable
 from proxy.redis.background_tasks import BackgroundTasks
-from proxy.redis.circuit_breaker import CircuitBreaker, State
+from proxy.redis.circuit_breaker import RedisBreaker, State
 from proxy.redis.client import PATIENCE, max_batches
 from proxy.redis.failures import RedisFailure, redis_failure_of
 from proxy.redis.pipelining import NOTHING, Command, CommandBatches, Request, Word, requests_of
@@ -45,7 +45,7 @@ class RedisConnection:
         is_shard: bool = False,
     ) -> None:
         self.client = client
-        self._breaker = CircuitBreaker(settings.pause_s, timer)
+        self._breaker = RedisBreaker(settings.pause_s, timer)
         self._timeout_s = settings.timeout_s
         self._timer = timer
         self._observe = observe
@@ -137,7 +137,7 @@ class RedisConnection:
                 request.receive(reply)
 
     def _miss(self, task: asyncio.Future[Any] | None) -> None:
-        """Take note that a batch has not been answered in time, or that there was no lane for it."""
+        """Take note that a batch has not been answered in time, or that there was no connection for it."""
         epoch = self._epochs.get(task) if task is not None else None
         self._note(RedisFailure.LATE if epoch is None else RedisFailure.TIMEOUT, epoch, "")
 

@@ -86,7 +86,7 @@ class _Batch:
 
 
 class CommandBatches:
-    """Gathers items until the end of the tick, and further while as many batches are under way as there are lanes."""
+    """Gathers commands until the end of the tick, and further while every connection has a batch under way."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class CommandBatches:
         return item
 
     def flush(self) -> None:
-        """Send what there are lanes for."""
+        """Send what there are connections for."""
         while self._gathered and self._under_way < self._max_batches:
             batch = self._gathered.popleft()
             wanted = [item for item in batch.items if not item.reply.done()]

@@ -20,7 +20,7 @@ SUSPICIOUS_S = 5.0
 _log = structlog.get_logger("proxy.upstream.breaker")
 
 
-class CircuitBreaker:
+class UpstreamBreaker:
     """Closed while Cloudreve answers. Open, every call fails at once; pings alone decide when it closes again.
 
     A call may rightly take minutes (docs/cloudreve.md, Generating), so that slowness alone never opens it, not even a

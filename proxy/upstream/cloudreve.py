@@ -20,7 +20,7 @@ from proxy.domain.storage_errors import Untrusted
 from proxy.observe.span import Kind, Observer
 from proxy.settings import CloudreveSettings, GrantSettings
 from proxy.upstream.answers import Link, lacks_user, read_share_owner, read_thumb, read_whoami
-from proxy.upstream.breaker import CircuitBreaker
+from proxy.upstream.breaker import UpstreamBreaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.deobfuscate import deobfuscate
 from proxy.upstream.listing import PAGE_SIZE, Page, read_page
@@ -49,7 +49,7 @@ class Cloudreve:
         self._base = cloudreve.url.rstrip("/")
         self._settings = cloudreve
         self._terms = grants
-        self.breaker = CircuitBreaker(self.ping, cloudreve.probe_s)
+        self.breaker = UpstreamBreaker(self.ping, cloudreve.probe_s)
 
     async def resolve(self, uri: FileUri, credentials: Credentials) -> Resolution:
         """Ask for the signed thumbnail URL (docs/cloudreve.md, resolve).

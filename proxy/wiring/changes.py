@@ -1,4 +1,4 @@
-"""Builds who hears of changes, and who tells them."""
+"""Builds the feed of changes, and its sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from proxy.wiring.parts import Parts
 
 
 async def change_feed(parts: Parts, tiers: Tiers, log: ChangeLog | None, sign_outs: SignOuts) -> ChangeFeed:
-    """Make who hears of changes and tells them; what was told before is known before the first visitor comes."""
+    """Make the feed of changes; what was told before is known before the first visitor comes."""
     metrics, grants, name = parts.metrics, parts.settings.grants, log.name if log is not None else ""
     lasts_s = grants.max_ttl_s + grants.stale_if_error_s
     invalidations = Invalidations(parts.clock.now, lasts_s, name, tiers.memory.touch, sign_outs.has_ended)
@@ -35,5 +35,5 @@ async def drop_purged(parts: Parts, feed: ChangeFeed, hits: FastPath, tiers: Tie
 
 
 async def share_owners(parts: Parts, cloudreve: Cloudreve) -> ShareOwners:
-    """Make who knows whose shares are whose."""
+    """Make the lookup of the owners of shares."""
     return ShareOwners(cloudreve, await parts.singleflight(Singleflight[str]()))

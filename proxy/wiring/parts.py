@@ -110,13 +110,13 @@ class Parts:
         sign_outs: SignOuts,
         distributed: MaybeDistributed,
     ) -> Sessions:
-        """Make who opens cookies."""
+        """Make the sessions, which open cookies."""
         singleflight = await self.singleflight(Singleflight[str](self.settings.cloudreve.max_waiting))
         site = site_digest(self.settings.site)
         return Sessions(sealer, oauth, shared_values, sign_outs, distributed, self.clock, singleflight, site)
 
     async def identifier(self, cloudreve: Cloudreve, sessions: Sessions, accounts: Accounts) -> Identifier:
-        """Make who names visitors."""
+        """Make the step that names visitors."""
         secret = self.settings.cloudreve.secret_key
         secret_key = secret.get_secret_value().encode() if secret else None
         singleflight = await self.singleflight(Singleflight[str | None]())
@@ -143,7 +143,7 @@ class Parts:
         feed: ChangeFeed,
         owners: ShareOwners,
     ) -> Grants:
-        """Make who looks grants up, or has them resolved."""
+        """Make the lookup of grants, which has them resolved."""
         settings = self.settings
         limit = self.fair_queue("resolve", settings.cloudreve.max_resolves, SLOW)
         deadline_s, changes = settings.server.deadline_s, feed.invalidations
@@ -154,7 +154,7 @@ class Parts:
         return Grants(tiers, resolver, terms, self.metrics, singleflight, distributed, feed, owners)
 
     async def pictures(self, images: Images, tiers: Tiers, distributed: MaybeDistributed) -> Pictures:
-        """Make who looks pictures up, or fetches them."""
+        """Make the lookup of pictures, which fetches them."""
         settings = self.settings
         limit = self.fair_queue("fetch", settings.cloudreve.max_fetches, SLOW)
         singleflight = await self.singleflight(Singleflight[None]())
@@ -200,7 +200,7 @@ class Parts:
         return Tiers(memory, redis, disk), distributed, shared_values, RedisLog(redis, pubsub)
 
     async def site_cors(self, way: UpstreamClient) -> SiteCors:
-        """Make who asks Cloudreve which scripts it allows."""
+        """Make the copy of what Cloudreve allows to scripts (CORS)."""
         singleflight = await self.singleflight(Singleflight[Fields](self.settings.cloudreve.max_waiting))
         return SiteCors(way, singleflight, self.clock.timer)
 

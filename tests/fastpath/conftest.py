@@ -8,9 +8,10 @@ import pytest
 
 from tests.harness.fixtures import cloudreve, front, hours, house, narrated, site
 from tests.harness.gateways import Front
+from tests.harness.loops import pytest_asyncio_loop_factories
 from tests.harness.raw_client import Caller, calling
 
-__all__ = ["cloudreve", "front", "hours", "house", "narrated", "site"]
+__all__ = ["cloudreve", "front", "hours", "house", "narrated", "pytest_asyncio_loop_factories", "site"]
 
 
 @pytest.fixture

@@ -443,6 +443,18 @@ async def test_long_requests_go_the_long_way(cloudreve: StandIn, caller: Caller,
     assert ({answer.status for answer in answers}, at_once.count) == ({200}, 0)
 
 
+async def test_a_long_request_goes_the_long_way_although_each_part_of_it_was_read_before(
+    cloudreve: StandIn, caller: Caller, at_once: AtOnce
+) -> None:
+    """Its target with fewer lines, and its lines with a shorter target."""
+    lines, padding = f"X-Long: {'x' * 1500}", b"&x=" + b"y" * (MAX_HEAD_BYTES - 1000)
+    short, long = (request(in_share(cloudreve), *more) for more in ([lines], []))
+    await heat(caller, at_once, short)
+    await heat(caller, at_once, long.replace(b" HTTP", padding + b" HTTP", 1))
+    answer, is_at_once = await at_once.during(caller, short.replace(b" HTTP", padding + b" HTTP", 1))
+    assert (answer.status, is_at_once) == (200, False)
+
+
 async def test_one_visitor_s_requests_drive_no_answer_of_another_s_out(
     cloudreve: StandIn, house: House, at_once: AtOnce
 ) -> None:

@@ -142,6 +142,17 @@ def test_other_requests_have_no_key(line: str) -> None:
     assert Keys(front, SessionCookies("thumb_session", front), settings).key(raw, is_trusted=True) is None
 
 
+@pytest.mark.parametrize(
+    "behind", ["G", "GET /thumb", "x", "\n", "\r\n", "GET /thumb?uri=x HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
+def test_a_request_that_is_followed_by_bytes_has_no_key(behind: str) -> None:
+    """They may be another request, or the beginning of one."""
+    raw = b"GET /thumb?uri=x HTTP/1.1\r\nHost: x\r\n\r\n"
+    keys = keys_of(json.dumps({"cloudreve": {"url": "http://x"}}))
+    assert keys.key(raw + behind.encode(), is_trusted=True) is None
+    assert keys.key(raw, is_trusted=True) is not None
+
+
 def test_a_request_without_a_host_has_no_key() -> None:
     """HTTP/1.1 demands one."""
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}})

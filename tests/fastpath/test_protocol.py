@@ -269,6 +269,16 @@ async def test_what_changes_the_connection_goes_the_long_way(
     assert at_once == []
 
 
+@pytest.mark.parametrize("cut", [1, 2, 3, 4, 30, -4, -1])
+async def test_the_beginning_of_the_next_request_is_kept(
+    cloudreve: StandIn, caller: Caller, hot: bytes, at_once: list[bytes], cut: int
+) -> None:
+    """It may come in the same segment."""
+    await caller.pieces([hot + hot[:cut], hot[cut:]])
+    assert [(await caller.read()).body for _ in range(2)] == [body(cloudreve)] * 2
+    assert (await caller.ask(hot)).body == body(cloudreve)
+
+
 async def test_head_is_answered_at_once_too(
     cloudreve: StandIn, front: Front, caller: Caller, hot: bytes, at_once: list[bytes]
 ) -> None:

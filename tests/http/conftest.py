@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests.harness.fixtures import cloudreve, front, hours, house, narrated, site
+from tests.harness.loops import pytest_asyncio_loop_factories
 
-__all__ = ["cloudreve", "front", "hours", "house", "narrated", "site"]
+__all__ = ["cloudreve", "front", "hours", "house", "narrated", "pytest_asyncio_loop_factories", "site"]

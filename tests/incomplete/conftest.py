@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-
-import uvloop
-
 from tests.harness.fixtures import cloudreve, front, hours, house, narrated, site, site_front
+from tests.harness.loops import pytest_asyncio_loop_factories
 
-__all__ = ["cloudreve", "front", "hours", "house", "narrated", "site", "site_front"]
-
-
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run every test on both loops, which differ in abort and in what they buffer."""
-    return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+__all__ = ["cloudreve", "front", "hours", "house", "narrated", "pytest_asyncio_loop_factories", "site", "site_front"]

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.redis.circuit_breaker import CircuitBreaker, State
+from proxy.redis.circuit_breaker import RedisBreaker, State
 from tests.cache.conftest import Clock
 
 
 @pytest.fixture
-def breaker(clock: Clock) -> CircuitBreaker:
+def breaker(clock: Clock) -> RedisBreaker:
     """Give a gate that pauses for 5 seconds."""
-    return CircuitBreaker(5.0, clock)
+    return RedisBreaker(5.0, clock)
 
 
-def test_it_is_open_at_first_and_has_nothing_to_probe(breaker: CircuitBreaker) -> None:
+def test_it_is_open_at_first_and_has_nothing_to_probe(breaker: RedisBreaker) -> None:
     """No trouble, no probe."""
     assert breaker.state is State.UP
     assert not breaker.claim_probe()
 
 
-def test_trouble_shuts_it_once(breaker: CircuitBreaker) -> None:
+def test_trouble_shuts_it_once(breaker: RedisBreaker) -> None:
     """Of many commands that fail together the first one shuts it."""
     epoch = breaker.epoch
     assert breaker.trip(epoch)
@@ -28,7 +28,7 @@ def test_trouble_shuts_it_once(breaker: CircuitBreaker) -> None:
     assert not breaker.trip(epoch)
 
 
-def test_one_probe_is_due_when_the_pause_is_over(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_one_probe_is_due_when_the_pause_is_over(breaker: RedisBreaker, clock: Clock) -> None:
     """One caller claims it, all others miss until it has ended."""
     breaker.trip(breaker.epoch)
     clock.now += 4.9
@@ -40,7 +40,7 @@ def test_one_probe_is_due_when_the_pause_is_over(breaker: CircuitBreaker, clock:
     assert breaker.state is State.PAUSED
 
 
-def test_a_probe_that_succeeds_opens_it(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_a_probe_that_succeeds_opens_it(breaker: RedisBreaker, clock: Clock) -> None:
     """And trouble afterwards counts again."""
     breaker.trip(breaker.epoch)
     clock.now += 5.0
@@ -50,7 +50,7 @@ def test_a_probe_that_succeeds_opens_it(breaker: CircuitBreaker, clock: Clock) -
     assert breaker.trip(breaker.epoch)
 
 
-def test_a_probe_that_fails_begins_another_pause(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_a_probe_that_fails_begins_another_pause(breaker: RedisBreaker, clock: Clock) -> None:
     """The next one is due after as long again."""
     breaker.trip(breaker.epoch)
     clock.now += 5.0
@@ -62,7 +62,7 @@ def test_a_probe_that_fails_begins_another_pause(breaker: CircuitBreaker, clock:
     assert breaker.claim_probe()
 
 
-def test_a_command_from_before_the_pause_does_not_shut_it_again(breaker: CircuitBreaker, clock: Clock) -> None:
+def test_a_command_from_before_the_pause_does_not_shut_it_again(breaker: RedisBreaker, clock: Clock) -> None:
     """It was sent to a Redis that has since gone and come back."""
     before = breaker.epoch
     breaker.trip(before)

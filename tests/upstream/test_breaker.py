@@ -9,7 +9,7 @@ import pytest
 
 from proxy.domain.errors import ProxyError, TooSlow, Unreachable, UpstreamError
 from proxy.upstream import breaker as module
-from proxy.upstream.breaker import TRIPPED_BY, UNHEARD_PINGS, CircuitBreaker
+from proxy.upstream.breaker import TRIPPED_BY, UNHEARD_PINGS, UpstreamBreaker
 
 INTERVAL_S = 0.0
 """It looks in every step of the loop, so that steps are all that has to pass."""
@@ -45,13 +45,13 @@ def cloudreve() -> Cloudreve:
 
 
 @pytest.fixture
-def breaker(cloudreve: Cloudreve) -> CircuitBreaker:
+def breaker(cloudreve: Cloudreve) -> UpstreamBreaker:
     """Give a breaker that nobody has started to watch."""
-    return CircuitBreaker(cloudreve.ping, INTERVAL_S)
+    return UpstreamBreaker(cloudreve.ping, INTERVAL_S)
 
 
 @pytest.fixture
-async def watched(breaker: CircuitBreaker) -> AsyncIterator[CircuitBreaker]:
+async def watched(breaker: UpstreamBreaker) -> AsyncIterator[UpstreamBreaker]:
     """Give it while it watches."""
     watching = asyncio.create_task(breaker.watch())
     yield breaker
@@ -60,7 +60,7 @@ async def watched(breaker: CircuitBreaker) -> AsyncIterator[CircuitBreaker]:
     await asyncio.gather(watching, return_exceptions=True)
 
 
-def fail(breaker: CircuitBreaker, error: ProxyError, times: int = 1) -> None:
+def fail(breaker: UpstreamBreaker, error: ProxyError, times: int = 1) -> None:
     """Make calls that end like this."""
     for _ in range(times):
         with pytest.raises(type(error)), breaker.call():
@@ -79,7 +79,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
-async def test_failures_in_a_row_open_it(breaker: CircuitBreaker) -> None:
+async def test_failures_in_a_row_open_it(breaker: UpstreamBreaker) -> None:
     """Then every call is refused at once, without being made."""
     fail(breaker, Unreachable(), TRIPPED_BY - 1)
     assert not breaker.is_open
@@ -95,7 +95,7 @@ async def test_failures_in_a_row_open_it(breaker: CircuitBreaker) -> None:
 
 
 @pytest.mark.parametrize("answer", [None, UpstreamError("garbage")])
-async def test_any_answer_between_them_says_that_it_is_up(breaker: CircuitBreaker, answer: ProxyError | None) -> None:
+async def test_any_answer_between_them_says_that_it_is_up(breaker: UpstreamBreaker, answer: ProxyError | None) -> None:
     """A bad one too: whoever answers rubbish is not away."""
     for _ in range(3):
         fail(breaker, Unreachable(), TRIPPED_BY - 1)
@@ -108,13 +108,13 @@ async def test_any_answer_between_them_says_that_it_is_up(breaker: CircuitBreake
 
 
 @pytest.mark.parametrize("error", [UpstreamError("garbage"), TooSlow("a big picture")])
-async def test_neither_garbage_nor_slowness_opens_it(breaker: CircuitBreaker, error: ProxyError) -> None:
+async def test_neither_garbage_nor_slowness_opens_it(breaker: UpstreamBreaker, error: ProxyError) -> None:
     """A thumbnail may take five minutes (docs/cloudreve.md, Generating), and three may run out of time together."""
     fail(breaker, error, 10 * TRIPPED_BY)
     assert not breaker.is_open
 
 
-async def test_a_caller_who_leaves_counts_for_nothing(breaker: CircuitBreaker) -> None:
+async def test_a_caller_who_leaves_counts_for_nothing(breaker: UpstreamBreaker) -> None:
     """Flights are cancelled when the gateway ends."""
     for _ in range(TRIPPED_BY):
         with pytest.raises(asyncio.CancelledError), breaker.call():
@@ -122,14 +122,14 @@ async def test_a_caller_who_leaves_counts_for_nothing(breaker: CircuitBreaker) -
     assert not breaker.is_open
 
 
-async def test_while_all_is_well_nobody_is_pinged(watched: CircuitBreaker, cloudreve: Cloudreve) -> None:
+async def test_while_all_is_well_nobody_is_pinged(watched: UpstreamBreaker, cloudreve: Cloudreve) -> None:
     """Not for calls that end in time either."""
     with watched.call():
         await some_steps()
     assert cloudreve.pings == 0
 
 
-async def test_one_failure_is_looked_into(watched: CircuitBreaker, cloudreve: Cloudreve) -> None:
+async def test_one_failure_is_looked_into(watched: UpstreamBreaker, cloudreve: Cloudreve) -> None:
     """A ping that is answered settles it."""
     fail(watched, Unreachable())
     await cloudreve.next_pings()
@@ -137,7 +137,7 @@ async def test_one_failure_is_looked_into(watched: CircuitBreaker, cloudreve: Cl
     assert not watched.is_open
 
 
-async def test_one_failure_and_a_ping_that_fails_open_it(watched: CircuitBreaker, cloudreve: Cloudreve) -> None:
+async def test_one_failure_and_a_ping_that_fails_open_it(watched: UpstreamBreaker, cloudreve: Cloudreve) -> None:
     """Before two more visitors have had to find out."""
     cloudreve.trouble = Unreachable()
     fail(watched, Unreachable())
@@ -146,7 +146,7 @@ async def test_one_failure_and_a_ping_that_fails_open_it(watched: CircuitBreaker
 
 
 async def test_a_long_call_with_healthy_pings_does_not_open_it(
-    watched: CircuitBreaker, cloudreve: Cloudreve, monkeypatch: pytest.MonkeyPatch
+    watched: UpstreamBreaker, cloudreve: Cloudreve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slow generation: it is watched closely, and left alone."""
     monkeypatch.setattr(module, "SUSPICIOUS_S", 0.0)
@@ -159,7 +159,7 @@ async def test_a_long_call_with_healthy_pings_does_not_open_it(
 
 
 async def test_a_long_call_while_pings_fail_opens_it(
-    watched: CircuitBreaker, cloudreve: Cloudreve, monkeypatch: pytest.MonkeyPatch
+    watched: UpstreamBreaker, cloudreve: Cloudreve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cloudreve hangs: it accepts connections and answers nothing. Who waits goes on waiting, nobody else does."""
     monkeypatch.setattr(module, "SUSPICIOUS_S", 0.0)
@@ -173,7 +173,7 @@ async def test_a_long_call_while_pings_fail_opens_it(
 
 
 async def test_one_lost_ping_is_not_an_outage(
-    watched: CircuitBreaker, cloudreve: Cloudreve, monkeypatch: pytest.MonkeyPatch
+    watched: UpstreamBreaker, cloudreve: Cloudreve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next one is answered."""
     monkeypatch.setattr(module, "SUSPICIOUS_S", 0.0)
@@ -187,7 +187,7 @@ async def test_one_lost_ping_is_not_an_outage(
 
 
 async def test_a_time_out_that_is_shorter_than_suspicion_is_looked_into(
-    watched: CircuitBreaker, cloudreve: Cloudreve
+    watched: UpstreamBreaker, cloudreve: Cloudreve
 ) -> None:
     """Settings may allow a call less time than it takes to become suspicious."""
     cloudreve.trouble = TooSlow()
@@ -195,7 +195,7 @@ async def test_a_time_out_that_is_shorter_than_suspicion_is_looked_into(
     await until(lambda: watched.is_open)
 
 
-async def test_only_a_ping_closes_it(watched: CircuitBreaker, cloudreve: Cloudreve) -> None:
+async def test_only_a_ping_closes_it(watched: UpstreamBreaker, cloudreve: Cloudreve) -> None:
     """No visitor is sent ahead; the one call that is made while it is open is the ping."""
     cloudreve.trouble = Unreachable()
     fail(watched, Unreachable(), TRIPPED_BY)
@@ -208,7 +208,7 @@ async def test_only_a_ping_closes_it(watched: CircuitBreaker, cloudreve: Cloudre
         pass
 
 
-async def test_flapping_is_followed(watched: CircuitBreaker, cloudreve: Cloudreve) -> None:
+async def test_flapping_is_followed(watched: UpstreamBreaker, cloudreve: Cloudreve) -> None:
     """Down and up again and again: each time it opens by failures alone and closes by a ping."""
     for _ in range(5):
         cloudreve.trouble = Unreachable()
@@ -219,7 +219,7 @@ async def test_flapping_is_followed(watched: CircuitBreaker, cloudreve: Cloudrev
 
 
 @pytest.mark.parametrize("surprise", [RuntimeError("a library's surprise"), ValueError(), OSError()])
-async def test_nothing_ends_the_watch(watched: CircuitBreaker, cloudreve: Cloudreve, surprise: Exception) -> None:
+async def test_nothing_ends_the_watch(watched: UpstreamBreaker, cloudreve: Cloudreve, surprise: Exception) -> None:
     """An open breaker that nobody watches would stay open."""
     cloudreve.trouble = surprise
     fail(watched, Unreachable(), TRIPPED_BY)
@@ -236,7 +236,7 @@ async def test_a_ping_that_hangs_ends_with_the_watch(cloudreve: Cloudreve) -> No
         await cloudreve.ping()
         await asyncio.Event().wait()
 
-    breaker: CircuitBreaker = CircuitBreaker(hang, INTERVAL_S)
+    breaker: UpstreamBreaker = UpstreamBreaker(hang, INTERVAL_S)
     fail(breaker, Unreachable(), TRIPPED_BY)
     watching = asyncio.create_task(breaker.watch())
     await cloudreve.next_pings()

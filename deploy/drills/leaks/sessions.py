@@ -68,6 +68,8 @@ class Sessions:
         self._random = random
         self._findings = findings
         self.all: list[Session] = []
+        self._ending: int | None = None
+        """The replica that is being exchanged: what it is told now may die with it."""
 
     async def act(self) -> None:
         """Begin one, end one, or ask whose one is."""
@@ -87,9 +89,11 @@ class Sessions:
         since = time.monotonic() - ALONE_S
         known = self._doubt(replica, since)
         self._findings.note(f"replica {replica} killed")
+        self._ending = replica
         await self._stage.restart(replica)
+        self._ending = None
         self._findings.note(f"replica {replica} started")
-        known += self._doubt(replica, since)  # workers of a killed replica go on for a moment
+        known += self._doubt(replica, since)
         for session, other in known:
             if session.ended_at > max(self._findings.lost_at, time.monotonic() if self._findings.state else 0.0):
                 session.over_from[other] = time.monotonic() + HOLDS_S + SLACK_S
@@ -134,6 +138,8 @@ class Sessions:
                 session.ended_at, session.told = window.end, replica
             for other in range(REPLICAS):
                 self._refuses_from(session, other, window.end + HOLDS_S + SLACK_S)
+            if replica == self._ending:  # workers of a killed replica go on for a moment
+                self._doubt(replica, session.ended_at - 1.0)
         elif reply.status not in (0, 503):
             self._findings.violate(f"sign-out {reply.status}", f"{reply.body[:200]!r}")
 

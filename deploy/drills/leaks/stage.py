@@ -19,7 +19,7 @@ from deploy.drills.redis_process import RedisProcess
 PUBLISHED = "/press"
 DESCRIPTORS = 4096
 REPLICAS = 2
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
