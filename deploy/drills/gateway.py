@@ -18,7 +18,7 @@ import aiohttp
 
 _MAIN = "import sys; from proxy.cli import main; sys.argv = ['thumb-proxy', 'serve']; main()"
 POLL_S = 0.02
-_START_S = 30.0
+_START_S = 90.0
 _LONGEST_S = 40.0
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 

@@ -1,4 +1,6 @@
-"""One flight over the processes of one machine: one of them leads and does the work, the others find what it has left.
+"""One load of one key over the processes of one machine, used where no Redis is configured.
+
+The process that holds the lock loads; the others find what it has left.
 
 A leader holds a lock of the kernel, which ends with its process: who waits takes over at once, and no clock is asked.
 What was loaded is on disk before the lock is free. Interleaving that this prevents: the leader has kept an entry in

@@ -1,1 +1,1 @@
-"""A stand-in Cloudreve that behaves as recorded, with pictures and a page: for tests, the demo and the bench."""
+"""The demo: a gallery in front of the stand-in, and its page."""

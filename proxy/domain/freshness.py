@@ -1,4 +1,4 @@
-"""How long things count: grants, refusals, identities; and what Cloudreve's clock says."""
+"""Computes times of expiry: how long things count: grants, refusals, identities; and what Cloudreve's clock says."""
 
 from __future__ import annotations
 

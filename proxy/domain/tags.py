@@ -10,7 +10,6 @@ from proxy.domain.digest import digest
 from proxy.domain.file_uri import FileUri
 from proxy.domain.identity import Identity
 from proxy.domain.picture import PictureId
-from proxy.domain.session import SessionRef
 
 Tag: TypeAlias = bytes
 """A digest: tags are kept in stores and in sealed URLs."""
@@ -35,11 +34,6 @@ SHARES = _tag("shares")
 def user_tag(subject: str) -> Tag:
     """Return the tag of all that a user was granted."""
     return _tag("user", subject)
-
-
-def session_tag(session: SessionRef) -> Tag:
-    """Return the tag of all that was shown to a session."""
-    return _tag("session", session.user, session.id)
 
 
 def picture_tag(picture: PictureId) -> Tag:

@@ -89,8 +89,9 @@ class FinishedAnswer:
     stored: StoredPicture | None = None
     """The picture on disk, where it can be read without waiting."""
     stands_until: float = -inf
-    """Until then, on Cloudreve's clock, it counts without a look at what it rests on, for this version of memory:"""
+    """Until this time on Cloudreve's clock `is_valid` is not asked again, unless memory's version has changed."""
     stands_version: int = -1
+    """That version."""
     head: bytes = b""
     sure_from: float = inf
     sure_until: float = -inf

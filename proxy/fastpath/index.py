@@ -162,7 +162,10 @@ class FastPath:
             self._drop(known.key)
 
     def drop(self, tags: Collection[Tag]) -> list[str]:
-        """Forget the answers that rest on one of these tags; give their pictures' keys, empty for others' as well."""
+        """Forget the answers that rest on one of these tags.
+
+        Gives a picture's key for each; an empty one where another answer still shows that picture.
+        """
         ended = [known for known in self._finished.values() if not {*tags}.isdisjoint(known.decision.tags)]
         for known in ended:
             self._drop(known.key)

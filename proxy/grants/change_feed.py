@@ -14,9 +14,9 @@ from proxy.grants.change_log import ChangeLog, LogFailed, News, Told, decode, en
 from proxy.grants.invalidation import ChangeId, Invalidations
 
 OPEN_S = 30.0
-"""How long after the last word of it a change that was begun is taken to be under way."""
+"""A change that has not been renewed for this long counts as ended."""
 RENEW_S = 10.0
-"""How often that word is given."""
+"""How often a change under way is renewed."""
 ABANDONED_S = 10.0
 """The same when its answer was not waited for: Cloudreve may still be at work."""
 SPREAD_S = 1.0

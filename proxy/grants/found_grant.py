@@ -1,4 +1,4 @@
-"""A live grant, as the steps behind it are given it."""
+"""A grant as the steps behind authorise get it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from proxy.grants.validity import Decision
 
 
 class FoundGrant(NamedTuple):
-    """A live grant, where it came from, and whether it was somebody else's flight that brought it."""
+    """A grant that may be shown now, and its source; STALE is one that has ended and bridges an outage.
+
+    `collapsed`: another request's load has brought it.
+    """
 
     decision: Decision[Grant]
     source: Source

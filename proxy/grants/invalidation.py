@@ -24,7 +24,7 @@ from typing import NamedTuple, TypeAlias
 
 from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.session import SessionRef
-from proxy.domain.tags import EVERYTHING, Tag
+from proxy.domain.tags import Tag
 
 MAX_TAGS = 100_000
 """So many tags' last changes are remembered; when there are more, all that is older than the oldest has ended."""
@@ -110,7 +110,10 @@ class Invalidations:
         self._changed()
 
     def end(self, change: ChangeId, tags: Iterable[Tag], position: int = 0) -> None:
-        """End all from before a change that has been made; without a position it is this process' own and news."""
+        """Record that a change was made: grants with one of these tags that were asked for before it count for nothing.
+
+        `position` is its place in the log that all processes read; 0 for one of this process that is not there yet.
+        """
         self.close(change)
         count = self._stamp.heard + 1
         self._stamp = self._stamp._replace(heard=count)
@@ -189,7 +192,3 @@ class Invalidations:
                 self._floor_count = max(self._floor_count, mark.count)
                 self._floor_position = max(self._floor_position, mark.position)
             del self._marks[tag]
-
-
-ALL_TAGS = (EVERYTHING,)
-"""The tags of a change of which nothing more is known."""

@@ -1,4 +1,4 @@
-"""How long grants and refusals count, and for how long they are kept."""
+"""Applies the settings to times of expiry: how long tiers keep grants and refusals, renewal, bridging an outage."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class SiteCors:
     async def fields(self, origin: str, host: str) -> Fields:
         """Give the Access-Control-* fields of Cloudreve's answers to a script of this origin, which has asked `host`.
 
-        None where Cloudreve allows it nothing, or does not answer.
+        Empty where Cloudreve allows it nothing, or does not answer.
         """
         if not _ORIGIN.fullmatch(origin):
             return ()

@@ -1,1 +1,1 @@
-"""The bytes that a grant names: lookup, stream buffer, media types, proof of completeness."""
+"""The bytes that a grant names: lookup, stream buffer, proof of completeness, variants."""

@@ -31,7 +31,10 @@ MAX_ANSWER_BYTES = 1024 * 1024
 
 
 class Cloudreve:
-    """Cloudreve's API at its internal address. The only place that sends a visitor's credentials anywhere."""
+    """Calls Cloudreve's API at its internal address.
+
+    On thumbnail routes nothing else sends a visitor's credentials; with `server.passthrough`, `passthrough/client` does.
+    """
 
     def __init__(
         self,

@@ -226,7 +226,7 @@ class Parts:
         return queue
 
     async def singleflight(self, singleflight: Singleflight[T], patience: Countdown | None = None) -> Singleflight[T]:
-        """Have loads ended at the end."""
+        """Register a singleflight to be closed at the end, and return it."""
 
         async def close() -> None:
             await singleflight.aclose(patience.left_s if patience is not None else 0.0)
