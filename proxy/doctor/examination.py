@@ -12,6 +12,7 @@ from proxy.doctor.cloudreve_api import CloudreveApi
 from proxy.doctor.disk import examine_disk
 from proxy.doctor.finding import Finding, Verdict, has_problems
 from proxy.doctor.front import examine_front, examine_trust
+from proxy.doctor.image_hosts import examine_hosts
 from proxy.doctor.links import share_id, uri_of
 from proxy.doctor.oauth_client import examine_oauth
 from proxy.doctor.picture import ThumbnailSteps, examine_picture
@@ -91,6 +92,7 @@ class _Examination:
             return [Finding(Verdict.PROBLEM, "picture", error.detail or error.title)]
         findings = await examine_site_url(share, self._settings, self._api) if (share := share_id(uri)) else []
         findings += await examine_picture(uri, self._steps, tokens)
+        findings += await examine_hosts(uri, self._api, self._steps)
         return findings + await examine_front(self._settings, self._session, uri)
 
 

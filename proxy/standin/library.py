@@ -85,6 +85,8 @@ class Library:
     """Everything that is stored; seeded with two accounts, an album and three shares of it."""
 
     def __init__(self, now: float, size: tuple[int, int] = (400, 300)) -> None:
+        self.moved: dict[str, str] = {}
+        """Origins of the provider by the paths of files that are kept elsewhere than the rest."""
         self._size = size
         self._numbers = count(1)
         self._seeds = count(1)

@@ -16,12 +16,12 @@ from proxy.standin.library import Entity
 from proxy.standin.site import Site
 
 
-def presign(site: Site, entity: Entity, expires: float) -> str:
+def presign(site: Site, entity: Entity, expires: float, origin: str = "") -> str:
     """Write a URL on the provider's host that is good until then; the object's key is the entity's, and stable."""
     path, until = f"/bucket/{entity.id}/thumb.png", int(expires)
     query = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=stand-in&X-Amz-Expires={until}"
     query += f"&X-Amz-Signature={_mac(site, path, until)}"
-    return f"{site.foreign_origin or site.foreign_url}{quote(path)}?{query}"
+    return f"{origin or site.foreign_origin or site.foreign_url}{quote(path)}?{query}"
 
 
 class Denied(Refused):

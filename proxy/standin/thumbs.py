@@ -35,7 +35,9 @@ class Thumbs:
             raise Refused(40001, "Uri cannot be empty", correlated=False)
         hint = request.headers.get("X-Cr-Context-Hint", "")
         file = self._site.navigator.find(uri, viewer, call.ticket, hint, self._site.now())
-        return success(self._signed(*await self._thumbnail(file, uri, viewer)))
+        return success(
+            self._signed(*await self._thumbnail(file, uri, viewer), self._site.library.moved.get(file.path, ""))
+        )
 
     async def _thumbnail(self, file: File, uri: str, viewer: Account | None) -> tuple[Entity, str]:
         """Return the entity to show, and the name that its URL ends in this time."""
@@ -50,13 +52,13 @@ class Thumbs:
         entity = await self._site.workshop.thumbnail(file, seen_as, owner=owner)
         return entity, f"{file.owner.number}_{file.blob}_{file.name}._thumb"
 
-    def _signed(self, entity: Entity, name: str) -> dict[str, object]:
+    def _signed(self, entity: Entity, name: str, origin: str) -> dict[str, object]:
         site, now = self._site, self._site.now()
         expires = now + site.url_life_s
         if site.node:
             url = node.sign(site, entity, name, expires)
         elif site.foreign:
-            url = provider.presign(site, entity, expires)
+            url = provider.presign(site, entity, expires, origin)
         else:
             path = f"{FETCH_PATH}/{entity.id}/0/{name}"
             signature = quote(signing.sign_path(path, site.secret, expires), safe="")

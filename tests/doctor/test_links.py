@@ -33,7 +33,7 @@ async def test_the_link_of_a_share_leads_to_a_picture_of_it(
     given = ids | {"password": SHARE_PASSWORD}
     [resolve] = await found("resolve", link.format(**given))
     assert resolve.verdict is Verdict.OK, resolve.text
-    assert {call.target for call in cloudreve.calls.of("resolve")} == {uri.format(**given)}
+    assert cloudreve.calls.of("resolve")[0].target == uri.format(**given)
 
 
 async def test_a_picture_with_an_unusual_name_is_found(cloudreve: StandIn, found: Examine) -> None:

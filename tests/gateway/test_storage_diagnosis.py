@@ -12,6 +12,7 @@ from aiohttp import web
 from deploy.drills.storage.certificates import certify, tls
 from proxy import gateway
 from proxy.doctor.examination import examine
+from proxy.doctor.finding import Verdict
 from proxy.standin.faults import Exchange, Fault
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import House, in_share, settings_for
@@ -152,3 +153,19 @@ async def test_what_is_remembered_of_a_storage_says_as_much(
     fetches = cloudreve.calls.count("fetch")
     assert (await front.ask(in_share(cloudreve))).status == 503
     assert cloudreve.calls.count("fetch") == fetches
+
+
+async def test_two_hosts_of_pictures_are_told_as_both_needed(cloudreve: StandIn) -> None:
+    """After a change of the storage policy; with the line to paste all is well."""
+    async with Relay(int(cloudreve.foreign_url.rpartition(":")[2])) as relay:
+        cloudreve.foreign, other = True, f"http://127.0.0.1:{relay.port}"
+        cloudreve.library.moved = {"/album/two.png": other}
+        hosts = [cloudreve.foreign_url.removeprefix("http://"), other.removeprefix("http://")]
+        findings = await examine(settings_for(cloudreve.own_url), in_share(cloudreve))
+        [told] = [finding for finding in findings if finding.subject == "image hosts"]
+        assert all(host in told.text for host in hosts)
+        assert "both are needed" in told.text
+        assert all(host in told.remedy for host in hosts)
+        mended = settings_for(cloudreve.own_url, cloudreve={"image_hosts": hosts})
+        verdicts = {finding.subject: finding.verdict for finding in await examine(mended, in_share(cloudreve))}
+        assert verdicts["image hosts"] is Verdict.OK
