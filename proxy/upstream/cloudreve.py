@@ -33,7 +33,7 @@ MAX_ANSWER_BYTES = 1024 * 1024
 class Cloudreve:
     """Calls Cloudreve's API at its internal address.
 
-    On thumbnail routes nothing else sends a visitor's credentials; with `server.passthrough`, `passthrough/client` does.
+    On thumbnail routes nothing else sends a visitor's credentials; with pass-through, `passthrough/client` does.
     """
 
     def __init__(
