@@ -86,7 +86,7 @@ CHANGES: dict[str, tuple[Make, Make | None]] = {
         lambda s, o: s.site.dav("MOVE", s.name, o, to="x" + s.name),
     ),
     "move": (
-        lambda s, o: s.site.api("POST", "/file/move", {"uris": [s.site.uri(s.name)], "dst": "cloudreve://my"}, o),
+        lambda s, o: s.site.api("POST", "/file/move", {"uris": [s.site.uri(s.name)], "dst": s.site.uri("to")}, o),
         None,
     ),
     "copy to where nothing was": (
@@ -127,8 +127,8 @@ async def prepare(stage: Stage, number: int, kind: str) -> None:
     """Store a picture and its share, and have everybody see it often enough that it is kept in every way."""
     stage.name = f"p{number}-{kind.replace(' ', '-').replace(',', '')}.png"
     is_copy = kind.startswith("copy")
-    if is_copy:
-        await stage.site.api("POST", "/file/create", {"uri": stage.site.uri("from"), "type": "folder"})
+    for folder in ("from", "to"):
+        await stage.site.api("POST", "/file/create", {"uri": stage.site.uri(folder), "type": "folder"})
     await stage.site.put(f"from/{stage.name}" if is_copy else stage.name)
     stage.share_id = await stage.site.share("")
     if kind == "restore":

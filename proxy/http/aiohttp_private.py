@@ -23,6 +23,8 @@ from aiohttp.web_server import Server
 Answered = tuple[web.StreamResponse, bool]
 """A response, and whether its connection broke meanwhile."""
 
+MOMENT_S = 1e-6
+
 OF_CONNECTIONS = (
     *("_buffer_paused", "_close", "_force_close", "_handle_request", "_keepalive_timeout", "_loop", "_messages"),
     *("_next_keepalive_close_time", "_pause_reading_for_buffer", "_paused", "_payload_parser", "_request_count"),
@@ -84,8 +86,12 @@ class PrivateConnection(RequestHandler):
         return self._waiter is not None and not self._waiter.done()
 
     def touch(self) -> None:
-        """Count the idle time from now on."""
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        """Count the idle time from a moment after now on.
+
+        uvloop counts time in milliseconds: the moment tells a connection that was used in its first one from one that
+        never was.
+        """
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout + MOMENT_S
 
     def read_error(self, status: int, error: BaseException) -> None:
         """Put an error in the place of the next request."""

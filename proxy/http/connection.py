@@ -56,7 +56,7 @@ class Connection(Pipeline):
     @property
     def is_used(self) -> bool:
         """Tell whether anything has been answered here."""
-        return self.idle_until != self._untouched
+        return self.request_count > 0 or self.idle_until != self._untouched
 
     def head_takes_s(self, now: float) -> float:
         """Tell for how long a head has been on its way, or the first one has not come."""

@@ -19,7 +19,7 @@ from proxy.settings import AdminSettings
 MAX_ORDER_BYTES = 64 * 1024
 NGINX = (
     "nginx keeps what it was given until its own time runs out: delete the files below its proxy_cache_path, or raise "
-    "the number in its proxy_cache_key (deploy/nginx/README.md)."
+    "a number in its proxy_cache_key (deploy/nginx/thumb-proxy.conf)."
 )
 """What a cache in front keeps cannot be ended from here."""
 

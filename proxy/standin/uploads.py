@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -21,6 +23,7 @@ class Uploads:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._sessions: dict[str, tuple[Account, str]] = {}
 
     async def put(self, request: web.Request, call: Call) -> web.Response:
         """Answer `PUT /api/v4/file/content?uri=`: a new file, or a new version of an old one."""
@@ -52,6 +55,36 @@ class Uploads:
                 raise no_such_path()
             file.hopeless = file.hopeless and not is_reset
         return success(None)
+
+    async def begin(self, request: web.Request, call: Call) -> web.Response:
+        """Answer `PUT /api/v4/file/upload`: an upload session, for a file or a new version of one."""
+        account = self._owner(request, call)
+        call.target = json.loads(await request.read())["uri"]
+        session = f"session-{len(self._sessions)}"
+        self._sessions[session] = (account, _path(call.target))
+        return success({"session_id": session, "chunk_size": 0, "uri": call.target})
+
+    async def end(self, request: web.Request, call: Call) -> web.Response:
+        """Answer a session's only chunk, or storage's word that it has the file (`GET /api/v4/callback/...`)."""
+        account, path = self._sessions[request.match_info["session"]]
+        call.identity = account.id
+        await request.read()
+        self._site.library.put(account, path, picture=True)
+        return success(None)
+
+    async def dav(self, request: web.Request, call: Call) -> web.Response:
+        """Answer `PUT` and `DELETE` by WebDAV; the account's name is the user's, and its root the user's files."""
+        name = b64decode(request.headers.get("Authorization", "").partition(" ")[2]).decode().partition(":")[0]
+        account = next((each for each in self._site.library.accounts if each.name == name), None)
+        if account is None:
+            return web.Response(status=HTTPStatus.UNAUTHORIZED)
+        call.identity, path = account.id, "/" + request.match_info["path"]
+        if request.method == "PUT":
+            await request.read()
+            self._site.library.put(account, path, picture=True)
+            return web.Response(status=HTTPStatus.CREATED)
+        self._site.library.remove(self._site.library.files[account.id, path])
+        return web.Response(status=HTTPStatus.NO_CONTENT)
 
     def _owner(self, request: web.Request, call: Call) -> Account:
         account, _ = self._site.bearer(request)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 import aiohttp
 import pytest
 
+from proxy.standin.faults import Hang
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
@@ -220,3 +222,80 @@ async def test_browsers_of_users_ask_again_soon_while_visitors_of_a_share_need_n
     house.hours.pass_by(3565)
     assert max([(await front.ask(ONE, token)).max_age_s for _ in range(3)]) < 30
     assert cloudreve.calls.count("resolve") == 2
+
+
+async def session_of(front: Front, token: str) -> str:
+    """Begin the upload of a new version, and give its session."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    reply = await front.send("PUT", "/api/v4/file/upload", headers, json.dumps({"uri": ONE, "size": 9}).encode())
+    return str(json.loads(reply.body)["data"]["session_id"])
+
+
+async def by_chunks(front: Front, cloudreve: StandIn) -> None:
+    """Upload as the web page does to Cloudreve's own storage."""
+    session = await session_of(front, cloudreve.token())
+    headers = {"Authorization": f"Bearer {cloudreve.token()}"}
+    assert (await front.send("POST", f"/api/v4/file/upload/{session}/0", headers, paint(98))).status == 200
+
+
+async def by_callback(front: Front, cloudreve: StandIn) -> None:
+    """Upload to storage elsewhere, which says so itself: nobody's token comes with that."""
+    session = await session_of(front, cloudreve.token())
+    assert (await front.send("GET", f"/api/v4/callback/s3/{session}/key")).status == 200
+
+
+async def by_webdav(front: Front, _: StandIn) -> None:
+    """Put a file by WebDAV: whose it is, only Cloudreve knows."""
+    headers = {"Authorization": "Basic YWxpY2U6eA=="}
+    assert (await front.send("PUT", "/dav/album/one.png", headers, paint(97))).status == 201
+
+
+@pytest.mark.parametrize("change", [by_chunks, by_callback, by_webdav])
+async def test_every_way_of_uploading_is_a_change(
+    cloudreve: StandIn, front: Front, change: Callable[[Front, StandIn], Awaitable[None]]
+) -> None:
+    """For the owner and for a share's visitors; what other files show is untouched."""
+    asked = [(ONE, cloudreve.token()), (in_share(cloudreve), None)]
+    others = [(TWO, cloudreve.token()), (in_share(cloudreve, "two.png"), None)]
+    before = [await front.ask(uri, token) for uri, token in asked * 2]
+    for uri, token in others:
+        await front.ask(uri, token)
+    await change(front, cloudreve)
+    after = [await front.ask(uri, token) for uri, token in asked]
+    assert {reply.etag for reply in before}.isdisjoint(reply.etag for reply in after)
+    assert all([(await front.ask(uri, token)).is_hit for uri, token in others])
+
+
+async def test_by_webdav_what_is_refused_changes_nothing(cloudreve: StandIn, front: Front) -> None:
+    """Else anybody could make every visitor's next request slow."""
+    await front.ask(ONE, cloudreve.token())
+    headers = {"Authorization": "Basic bm9ib2R5Ong="}
+    assert (await front.send("PUT", "/dav/album/one.png", headers, paint(97))).status == 401
+    assert (await front.ask(ONE, cloudreve.token())).is_hit
+
+
+@pytest.mark.parametrize(("method", "is_hit"), [("DELETE", False), ("POST", False), ("GET", True)])
+async def test_a_share_that_is_edited_or_deleted_is_asked_for_again(
+    cloudreve: StandIn, front: Front, method: str, is_hit: bool
+) -> None:
+    """By its visitors; its owner's own grants stay."""
+    for uri, token in ((ONE, cloudreve.token()), (in_share(cloudreve), None)):
+        await front.ask(uri, token)
+    headers = {"Authorization": f"Bearer {cloudreve.token()}"}
+    await front.send(method, f"/api/v4/share/{cloudreve.library.share.id}", headers)
+    assert (await front.ask(in_share(cloudreve))).is_hit is is_hit
+    assert (await front.ask(ONE, cloudreve.token())).is_hit
+
+
+async def test_while_a_change_is_under_way_nothing_that_is_kept_is_shown(cloudreve: StandIn, front: Front) -> None:
+    """Nobody knows yet which of the two Cloudreve shows."""
+    token = cloudreve.token()
+    await front.ask(ONE, token)
+    fault = Hang()
+    cloudreve.fail("upload", fault, times=1)
+    changing = asyncio.create_task(upload(front, token))
+    await cloudreve.calls.arrived("upload")
+    assert not (await front.ask(ONE, token)).is_hit
+    assert not (await front.ask(ONE, token)).is_hit
+    changing.cancel()
+    await asyncio.gather(changing, return_exceptions=True)
