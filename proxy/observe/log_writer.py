@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-MAX_WAITING_LINES = 10_000
+MAX_WAITING_LINES = 50_000
 _BATCH_LINES = 4096
 _GATHERING_S = 0.02
 """How long lines may wait for others to be written with: waking the thread for each would cost more than the line."""

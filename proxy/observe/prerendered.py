@@ -45,7 +45,15 @@ def refrain(logger: str, event: str, **fields: str | int | None) -> Refrain:
         else:
             writer.write(f'{{"time":"{stamp()}",{between}{ms:.2f}{end}')
 
-    return Refrain(_of_each_ms(lambda: f'{{"time":"{stamp()}",{between}0.0{end}', plainly, writer), after)
+    def at_once() -> str:
+        if not writer.dropped:
+            return f'{{"time":"{stamp()}",{between}0.0{end}'
+        line: Any = {"event": event, **fields, "ms": 0.0}
+        for process in processors:  # every line says so
+            line = process(lines, "info", line)
+        return str(line)
+
+    return Refrain(_of_each_ms(at_once, writer), after)
 
 
 def _around_ms(members: dict[str, Any]) -> tuple[str, str]:
@@ -57,9 +65,7 @@ def _around_ms(members: dict[str, Any]) -> tuple[str, str]:
     return ",".join([*texts[:at], '"ms":']), "".join(f",{text}" for text in texts[at + 1 :]) + "}"
 
 
-def _of_each_ms(
-    text: Callable[[], str], plainly: Callable[[float], None], writer: LogWriter
-) -> Callable[[float], None]:
+def _of_each_ms(text: Callable[[], str], writer: LogWriter) -> Callable[[float], None]:
     """Write a text that is the same throughout a millisecond."""
     begins = ends = 0.0
     present = ""
@@ -67,9 +73,6 @@ def _of_each_ms(
     def at_once(now: float) -> None:
         nonlocal begins, ends, present
         if not begins <= now < ends:
-            if writer.dropped:  # every line says so
-                plainly(0.0)
-                return
             begins, ends, present = now, (int(now * 1000) + 1) / 1000, text()
         writer.write(present)
 

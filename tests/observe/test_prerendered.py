@@ -94,6 +94,19 @@ def test_lines_that_were_lost_are_told(lines: list[str], monkeypatch: pytest.Mon
     assert [json.loads(line).get("lines_dropped") for line in lines] == [None, 7]
 
 
+def test_lines_that_were_lost_cost_the_next_ones_no_more_than_one_rendering_a_millisecond(
+    lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a log that was once too slow would make every later request slow."""
+    writer = configured()
+    say = refrain("proxy.http", "request", **FIELDS)
+    monkeypatch.setattr(writer, "_overflowed", 7)
+    for now in (1000.0001, 1000.0002, 1000.0003):
+        say.at_once(now)
+    assert len({id(line) for line in lines}) == 1
+    assert json.loads(lines[2])["lines_dropped"] == 7
+
+
 def test_nothing_is_said_below_the_level(lines: list[str]) -> None:
     """A request's line is of level info."""
     writer = LogWriter(None)

@@ -114,4 +114,6 @@ class Front:
         ) as answer:
             body = await answer.read()
             kept = CIMultiDict((name, value) for name, value in answer.headers.items() if name.lower() not in _OWN_HOP)
+            if request.method == "HEAD" and "Content-Length" in answer.headers:
+                kept["Content-Length"] = answer.headers["Content-Length"]
             return web.Response(status=answer.status, body=body, headers=kept)
