@@ -35,7 +35,7 @@ def is_valid(decision: Decision[E], now: float, invalidations: Invalidations) ->
 
     Lookup, sealed URLs and the fast path ask this before they show anything. The fast path asks once a second:
     a change or a sign-out raises the memory tier's version, and makes it ask at once. One exception: in an outage
-    lookup shows a grant that has ended where the configuration bridges it (`grants.stale_if_error_s`, `Terms.is_bridge`).
+    lookup shows a grant that has ended where the configuration says so (`grants.stale_if_error_s`, `Terms.is_bridge`).
     """
     if now >= decision.valid_until or invalidations.has_ended(decision.grant.stamp, decision.tags):
         return False
