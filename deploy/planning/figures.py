@@ -26,7 +26,7 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Where(NamedTuple):
-    """The places that a request was answered from: memory, redis or cloudreve."""
+    """The places that a request was answered from: memory, redis or cloudreve; `answer` where the fast path knew it."""
 
     grant: str
     picture: str
@@ -37,7 +37,9 @@ class Figures(msgspec.Struct, frozen=True):
     """All that is measured; sizes are in bytes."""
 
     memory_memory: Cost
-    """Grant and picture from memory."""
+    """An answer that the fast path knows, the picture in memory."""
+    memory_first: Cost
+    """Grant and picture from memory, for the first time."""
     memory_redis: Cost
     redis_redis: Cost
     """What another replica has loaded."""
@@ -56,7 +58,8 @@ class Figures(msgspec.Struct, frozen=True):
     def cost(self, where: Where) -> Cost:
         """Put the cost of a request together from what was measured."""
         grant = {
-            "memory": self.memory_memory,
+            "answer": self.memory_memory,
+            "memory": self.memory_first,
             "redis": self.memory_memory + self.redis_redis - self.memory_redis,
             "cloudreve": self.cloudreve_memory,
         }[where.grant]

@@ -124,7 +124,7 @@ class Plan:
 def lines(plan: Plan) -> list[str]:
     """Write a plan for people."""
     outcome, first, *_ = plan.outcome, *plan.needs()
-    grants = [f"{place} {outcome.share(grant=place):.1%}" for place in ("memory", "redis", "cloudreve")]
+    grants = [f"{place} {outcome.share(grant=place):.1%}" for place in ("answer", "memory", "redis", "cloudreve")]
     places = ("none", "memory", "redis", "cloudreve")
     pictures = [f"{place} {outcome.share(picture=place):.1%}" for place in places]
     grant_bytes = outcome.redis_grants * plan.figures.grant_bytes_redis

@@ -42,13 +42,16 @@ class Rehearsal:
         cold = await self._cost([first], count, lambda: self._ask(first, public))
         kept = await self._held(first) - held
         grants, pictures = await self._sizes("g"), await self._sizes("p")
+        once = await self._cost([first], count, lambda: self._ask(first, public))
         near = await self._cost([first], count * times, lambda: self._often(first, public, times))
         other = await self._cost([first], count, lambda: self._ask(first, private, self.stage.token))
         grant_near = await self._held(first) - held - kept
         shared = await self._cost([empty], count, lambda: self._ask(empty, public))
         far = await self._cost([empty], count * times, lambda: self._often(empty, public, times))
         return Figures(
-            near, far, shared, other, cold,
+            near,
+            once,
+            far, shared, other, cold,
             grants, pictures, grant_near / count, (kept - grant_near) / count, float(SIZE_BYTES), float(base),
         )  # fmt: skip
 

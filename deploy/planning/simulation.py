@@ -14,6 +14,8 @@ from deploy.planning.stream import DAY_S, GALLERY, HOUR_S, Traffic, Visit
 
 Key: TypeAlias = tuple[str, *tuple[int, ...]]
 """`g`, gallery and identity for a gallery's grants; `p` and gallery for its pictures."""
+ANSWER_BYTES = 3_000.0
+"""What the fast path counts for one answer."""
 PICTURE_TTL_S = DAY_S
 """`pictures.ttl_s`."""
 
@@ -62,6 +64,8 @@ class Site:
     replicas: int
     memory_bytes: float = 268_435_456.0
     """`memory.max_bytes` of each."""
+    answers_bytes: float = 16_777_216.0
+    """`memory.max_answers_bytes` of each: an answer that is known needs no look at its grant."""
     redis_bytes: float = 16e9
     grant_ttl_s: float = HOUR_S
     """`grants.max_ttl_s`, at most what Cloudreve gives."""
@@ -93,13 +97,17 @@ class Tiers:
         self._site = site
         self._figures = figures
         self._memories = [Lru(site.memory_bytes / sample) for _ in range(site.replicas)]
+        self._answers = [Lru(site.answers_bytes / sample) for _ in range(site.replicas)]
         self.redis = Lru(site.redis_bytes / sample)
 
     def visit(self, visit: Visit, replica: int) -> Where:
         """Answer one page."""
-        memory = self._memories[replica]
-        grant = self._found(memory, ("g", visit.gallery, visit.identity), visit.at_s)
-        picture = "none" if visit.is_return else self._found(memory, ("p", visit.gallery), visit.at_s)
+        memory, answers = self._memories[replica], self._answers[replica]
+        key, now_s = ("g", visit.gallery, visit.identity), visit.at_s
+        grant = "answer" if answers.has(key, now_s) else self._found(memory, key, now_s)
+        picture = "none" if visit.is_return else self._found(memory, ("p", visit.gallery), now_s)
+        if "cloudreve" not in (grant, picture) and grant != "answer" and key in self.redis.held:
+            answers.put(key, now_s, self.redis.held[key][0], GALLERY * ANSWER_BYTES)
         return Where(grant, picture)
 
     def _found(self, memory: Lru, key: Key, now_s: float) -> str:

@@ -18,7 +18,7 @@ from deploy.planning.stream import DAY_S, HOUR_S, Traffic, Visit
 
 WITHIN = 0.15
 FIGURES = Figures(
-    Cost(50, 0, 0), Cost(100, 10, 1), Cost(400, 20, 3), Cost(1500, 60, 8), Cost(2500, 150, 15),
+    Cost(50, 0, 0), Cost(300, 0, 0), Cost(100, 10, 1), Cost(400, 20, 3), Cost(1500, 60, 8), Cost(2500, 150, 15),
     376.0, 20_600.0, 1_243.0, 21_122.0, 20_000.0, 60e6,
 )  # fmt: skip
 
@@ -61,7 +61,9 @@ def test_a_page_is_found_where_it_was_left() -> None:
 
     assert seen(0.0, 0) == Where("cloudreve", "cloudreve")
     assert seen(1.0, 1) == Where("redis", "redis")
-    assert seen(2.0, 1) == Where("memory", "memory")
+    assert seen(2.0, 1) == Where("answer", "memory")
+    assert seen(2.0, 0) == Where("memory", "memory")
+    assert seen(2.5, 0) == Where("answer", "memory")
     assert seen(3.0, 1, identity=5) == Where("cloudreve", "memory")
     assert seen(HOUR_S + 1, 0, is_return=True) == Where("cloudreve", "none")
     assert seen(DAY_S + 1, 0) == Where("cloudreve", "cloudreve")
@@ -69,7 +71,8 @@ def test_a_page_is_found_where_it_was_left() -> None:
 
 def test_costs_add_up() -> None:
     """What was measured comes out again, and what was not is put together of it."""
-    assert FIGURES.cost(Where("memory", "memory")) == FIGURES.memory_memory
+    assert FIGURES.cost(Where("answer", "memory")) == FIGURES.memory_memory
+    assert FIGURES.cost(Where("memory", "memory")) == FIGURES.memory_first
     assert FIGURES.cost(Where("redis", "redis")) == FIGURES.redis_redis
     assert FIGURES.cost(Where("cloudreve", "cloudreve")) == FIGURES.cloudreve_cloudreve
     assert FIGURES.cost(Where("cloudreve", "redis")) == Cost(1550, 70, 9)
@@ -86,7 +89,7 @@ def test_a_sample_has_the_hit_rates_of_the_whole() -> None:
     traffic, site = Traffic(pictures=400_000, visitors=40_000), Site(replicas=2, memory_bytes=50e6)
     whole, part = simulated(traffic, site, FIGURES), simulated(traffic, site, FIGURES, sample=8)
     assert part.requests == pytest.approx(whole.requests, rel=0.001)
-    for named in ({"grant": "memory"}, {"grant": "cloudreve"}, {"picture": "redis"}):
+    for named in ({"grant": "answer"}, {"grant": "cloudreve"}, {"picture": "redis"}):
         assert part.share(**named) == pytest.approx(whole.share(**named), abs=0.05)
     assert part.redis_bytes == pytest.approx(whole.redis_bytes, rel=0.1)
 
