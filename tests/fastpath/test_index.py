@@ -326,6 +326,8 @@ async def test_visitors_who_are_to_go_elsewhere_are_told_so(
     raw = request(in_share(cloudreve))
     await heat(caller, at_once, raw)
     await front.gateway.drain(0.0)
+    answer, is_at_once = await at_once.during(caller, raw)
+    assert (answer.value("Connection"), is_at_once) == ("close", False), "on the connection that has asked before, too"
     for _ in range(4):
         async with calling(front) as late:
             answer, is_at_once = await at_once.during(late, raw)

@@ -151,6 +151,17 @@ def answer(shown: Picture | None = None, grant: Grant = GRANT) -> Answer:
     return Answer(ANONYMOUS, '"1"', 9.0, handling, Shown(shown.head, shown) if shown else None, found)
 
 
+async def test_it_ends_within_a_second_in_which_it_was_given(stage: Stage) -> None:
+    """The head is written anew each second, and is true no longer than the grant."""
+    grant = replace(GRANT, fresh_until=NOW + 0.5)
+    stage.memory.keep(KEY, grant, 1000.0)
+    await stage.answered(answer(stage.picture, grant))
+    stage.now[0] = NOW + 0.4
+    assert stage.ask() is not None
+    stage.now[0] = NOW + 0.6
+    assert stage.ask() is None
+
+
 async def test_what_stands_is_given(stage: Stage) -> None:
     """Both kinds."""
     await stage.answered(answer(stage.picture))
