@@ -9,6 +9,8 @@ import msgspec
 from aiohttp import web
 
 from proxy.admin.status import Page
+from proxy.http.orders import check_host
+from proxy.settings import AdminSettings
 
 _FILES = {"/": ("status.html", "text/html"), "/status.css": ("status.css", "text/css")}
 _FILES["/status.js"] = ("status.js", "text/javascript")
@@ -21,10 +23,11 @@ _FIELDS = {
 }
 
 
-def routes(page: Callable[[], Awaitable[Page]]) -> list[web.RouteDef]:
-    """Make the routes: the page, and what it shows as JSON."""
+def routes(page: Callable[[], Awaitable[Page]], settings: AdminSettings) -> list[web.RouteDef]:
+    """Make the routes: the page, and what it shows as JSON; to a host that is not this port's own nothing is told."""
 
-    async def status(_: web.Request) -> web.Response:
+    async def status(request: web.Request) -> web.Response:
+        check_host(request, settings)
         body = msgspec.json.encode(await page())
         return web.Response(body=body, content_type="application/json", headers=_FIELDS)
 

@@ -81,8 +81,9 @@ def page(settings: Settings, reports: Mapping[int, Report | None]) -> Page:
 
 
 def shown(settings: Settings) -> dict[str, Any]:
-    """Give the settings in force by section and key; of a secret only whether it is set."""
-    return {section: _plain(value) for section, value in settings.model_dump().items()}
+    """Give the settings in force by section and key; of secrets and of published folders only that they are set."""
+    told = {section: _plain(value) for section, value in settings.model_dump().items()}
+    return told | {"publish": [dict.fromkeys(entry, "(set)") for entry in told["publish"]]}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a setting is

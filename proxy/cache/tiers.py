@@ -197,12 +197,13 @@ class Tiers:
     async def clear(self) -> None:
         """Drop all grants and pictures from all tiers; what Redis holds besides stays."""
         self._forgotten += 1
-        await self._memory.clear()
-        if self._disk is not None:
-            await self._disk.clear()
         if self._redis is not None:
             for kind in KINDS:
                 await self._redis.clear(namespace=f"{self._redis.namespace}:{kind}")
+        if self._disk is not None:
+            await self._disk.clear()
+        self._forgotten += 1  # a find may have read it from there before it was gone
+        await self._memory.clear()
 
     def _forget_memory(self, key: str) -> None:
         self._forgotten += 1

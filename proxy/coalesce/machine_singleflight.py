@@ -114,7 +114,11 @@ class MachineSingleflight:
                     return _Lead(is_mine=False)
                 await asyncio.sleep(pause_s)
                 pause_s = min(1.5 * pause_s, longest_s)
-        return _Lead(is_mine=True, heard=await self._message(key))
+        try:
+            return _Lead(is_mine=True, heard=await self._message(key))
+        except BaseException:
+            self._locks.let_go(key)
+            raise
 
     async def _message(self, key: str) -> bytes:
         text = await self._disk.find_text(_message_key(key))

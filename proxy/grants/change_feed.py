@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import structlog
 
 from proxy.domain.tags import EVERYTHING, Tag
@@ -23,6 +24,8 @@ SPREAD_S = 1.0
 """How long the author of a change waits until the log has it."""
 READY_S = 0.5
 """How long a process that was cut off waits for what it has missed, before it goes by what it knows."""
+MAX_TAGS = 1024
+"""A change with more is one of everything; entries of the log stay small."""
 MAX_UNSENT = 5000
 """When more changes wait for the log, they are told as one of everything."""
 RETRY_S = 0.25
@@ -172,6 +175,8 @@ class ChangeFeed:
 
     def _send(self, told: Told) -> None:
         """Let it count here, and have it told."""
+        if len(told.tags) > MAX_TAGS:  # whoever names so many does not mean them one by one
+            told = msgspec.structs.replace(told, tags=(EVERYTHING,))
         self._count(told, 0)
         if self._log is None:
             return

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from struct import Struct
+from struct import error as StructError  # noqa: N812 - a class
 from typing import BinaryIO
 from zlib import crc32
 
@@ -50,7 +51,7 @@ class FileLog:
         """Append entries and read on."""
         try:
             return await asyncio.to_thread(self._exchange, after, entries)
-        except OSError as error:
+        except (OSError, StructError) as error:
             raise LogFailed from error
 
     def _exchange(self, after: int, entries: Sequence[bytes]) -> Page:

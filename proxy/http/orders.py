@@ -34,8 +34,7 @@ class Orders:
     """
 
     def __init__(self, settings: AdminSettings, purge: Callable[[Purge], Awaitable[Purged]]) -> None:
-        self._host = settings.host
-        self._token = settings.token.get_secret_value() if settings.token is not None else ""
+        self._settings = settings
         self._purge = purge
 
     def routes(self) -> list[web.RouteDef]:
@@ -51,20 +50,38 @@ class Orders:
 
     def check(self, request: web.Request) -> None:
         """Raise CrossSite or InvalidToken for an order that a browser may have been made to send."""
-        is_entitled = self._token and hmac.compare_digest(_bearer(request.headers).encode(), self._token.encode())
-        if self._token and not is_entitled:
-            raise InvalidToken("Send admin.token as `Authorization: Bearer`.")
-        site, origin = request.headers.get("Sec-Fetch-Site", "none"), request.headers.get("Origin")
-        if site not in ("none", "same-origin") or (origin is not None and origin != f"http://{request.host}"):
-            raise CrossSite("Only this port's own pages may give orders.")
-        if not is_entitled and not _is_own(request.host, self._host):
-            raise CrossSite("`Host` has to be an address, localhost or admin.host, unless admin.token is set and sent.")
+        check_order(request, self._settings)
         if request.content_type != "application/json":
             raise BadRequest("Send the order as application/json.")
 
 
+def check_order(request: web.Request, settings: AdminSettings) -> None:
+    """Raise CrossSite where another site's page may have made a browser ask, InvalidToken without the token."""
+    if settings.token is not None and not _has_token(request, settings):
+        raise InvalidToken("Send admin.token as `Authorization: Bearer`.")
+    site, origin = request.headers.get("Sec-Fetch-Site", "none"), request.headers.get("Origin")
+    if site not in ("none", "same-origin") or (origin is not None and origin != f"http://{request.host}"):
+        raise CrossSite("Only this port's own pages may give orders.")
+    check_host(request, settings)
+
+
+def check_host(request: web.Request, settings: AdminSettings) -> None:
+    """Raise CrossSite for a host that another site's page may have taken for the admin port (DNS rebinding)."""
+    if not _has_token(request, settings) and not _is_own(request.host, settings.host):
+        raise CrossSite("`Host` has to be an address, localhost or admin.host, unless admin.token is set and sent.")
+
+
+def _has_token(request: web.Request, settings: AdminSettings) -> bool:
+    token = settings.token.get_secret_value().encode() if settings.token is not None else b""
+    return bool(token) and hmac.compare_digest(_bearer(request.headers).encode(errors="replace"), token)
+
+
 async def _order(request: web.Request, shape: type[S]) -> S:
-    raw = await request.content.read(MAX_ORDER_BYTES)
+    raw = b""
+    async for piece in request.content.iter_any():
+        raw += piece
+        if len(raw) > MAX_ORDER_BYTES:
+            raise BadRequest("The order is too long.")
     try:
         return msgspec.json.decode(raw, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

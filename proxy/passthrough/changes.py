@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import msgspec
@@ -14,12 +15,12 @@ from proxy.cache.shared_values import SharedValues
 from proxy.cache.tiers import Tiers
 from proxy.domain.client import Client
 from proxy.domain.credentials import Credentials
-from proxy.domain.errors import BadRequest, ProxyError
+from proxy.domain.errors import ProxyError
 from proxy.domain.file_uri import FileUri
 from proxy.domain.grant import Grant
 from proxy.domain.identity import ANONYMOUS, Identity
 from proxy.domain.keys import grant_key, upload_key
-from proxy.domain.tags import EVERYTHING, TAG_BYTES, Tag, picture_tag
+from proxy.domain.tags import EVERYTHING, SHARES, TAG_BYTES, Tag, picture_tag
 from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.changing_requests import (
     Changing,
@@ -36,22 +37,19 @@ from proxy.grants.share_owners import ShareOwners
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.thumb_request import bearer
 from proxy.identity.identify import Identifier
+from proxy.passthrough.change_bodies import Answered, buffered, code_in, read_body
 from proxy.passthrough.client import UpstreamAnswer
 
-MAX_BODY_BYTES = 1024 * 1024
-"""A body that says which files it is about is read first up to this length; behind a longer one may be any of them."""
-MAX_ANSWER_BYTES = 256 * 1024
+MAX_URIS = 200
+"""A body that names more is about any file of its author's: reading all would hold up everybody else."""
+BROAD_S = 30.0
+"""How far apart WebDAV requests that break off may end all grants, or all of shares: anybody can send one."""
 UPLOAD_S = 7 * 86400.0
 """How long an upload session is remembered."""
 
 
 class _Session(msgspec.Struct):
     session_id: str
-
-
-class _Answered(msgspec.Struct):
-    code: int
-    data: msgspec.Raw = msgspec.Raw(b"null")
 
 
 @dataclass(slots=True)
@@ -82,6 +80,8 @@ class Changes:
         self._shared_values = shared_values
         self._tiers = tiers
         self._request_origin = request_origin
+        self._broad_at = 0.0
+        self._is_broad_due = False
 
     @asynccontextmanager
     async def watching(self, request: web.Request) -> AsyncIterator[ChangingRequest]:
@@ -90,21 +90,38 @@ class Changes:
         if kind is None:
             yield ChangingRequest(None, None, self)
             return
-        body = await _read(request) if kind.has_body else None
+        body = await read_body(request) if kind.has_body else None
         change = await self._begun(request, kind, body)
         try:
             yield ChangingRequest(body, (kind, change), self)
         finally:
             if change.begun is not None and not change.is_ended:
                 self._feed.abandon(change.begun)
-            elif not change.is_ended and kind.kind is Kind.DAV:
-                self._feed.tell(change.tags)
+            elif not change.is_ended and kind.kind is Kind.DAV and "Authorization" in request.headers:
+                self._tell_of_loss(change.tags)
+
+    def _tell_of_loss(self, tags: tuple[Tag, ...]) -> None:
+        """Tell of a change by WebDAV that may have been made; rarely, where that ends much of others'."""
+        if not {EVERYTHING, SHARES} & {*tags}:
+            self._feed.tell(tags)
+            return
+        loop = asyncio.get_running_loop()
+        due_at = max(self._broad_at, loop.time())
+        if self._is_broad_due:
+            return
+        self._is_broad_due = True
+        loop.call_at(due_at, self._tell_broad)
+
+    def _tell_broad(self) -> None:
+        self._is_broad_due = False
+        self._broad_at = asyncio.get_running_loop().time() + BROAD_S
+        self._feed.tell((EVERYTHING,))
 
     async def ended(self, kind: Changing, change: _Change, answer: UpstreamAnswer) -> UpstreamAnswer:
         """Tell of a change that Cloudreve has answered, before its author hears of it."""
         if kind.kind is Kind.UPLOAD or (change.begun is None and kind.kind is not Kind.DAV):
-            body, answer = await _buffered(answer)
-            is_made = _code(body) == 0
+            body, answer = await buffered(answer)
+            is_made = code_in(body) == 0
             if kind.kind is Kind.UPLOAD and is_made:
                 await self._remember(body, change.tags)
         else:
@@ -120,9 +137,13 @@ class Changes:
     async def _begun(self, request: web.Request, kind: Changing, body: bytes | None) -> _Change:
         identity = await self._author(request)
         change = _Change(await self._tags(request, kind, body, identity))
-        if identity.subject and EVERYTHING not in change.tags:
-            change.begun = self._feed.begin(change.tags)
-            await self._feed.spread()
+        if identity.subject and EVERYTHING not in change.tags and _is_own(request, kind, body, identity):
+            change.begun = begun = self._feed.begin(change.tags)
+            try:
+                await self._feed.spread()
+            except BaseException:
+                self._feed.abandon(begun)
+                raise
         return change
 
     async def _author(self, request: web.Request) -> Identity:
@@ -149,6 +170,8 @@ class Changes:
                 return await self._of_files(request.query_string, body, kind.kind, identity)
 
     async def _of_files(self, query: str, body: bytes | None, kind: Kind, identity: Identity) -> tuple[Tag, ...]:
+        if body is not None and body.count(b"cloudreve:") > MAX_URIS:
+            return tags_of_user(identity.subject)
         uris, session = named_uris(query, body)
         if not uris and session:
             return await self._of_session(session) or tags_of_user(identity.subject)
@@ -163,7 +186,7 @@ class Changes:
 
     async def _remember(self, body: bytes, tags: tuple[Tag, ...]) -> None:
         with suppress(msgspec.MsgspecError):
-            answered = msgspec.json.decode(body, type=_Answered)
+            answered = msgspec.json.decode(body, type=Answered)
             session = msgspec.json.decode(answered.data, type=_Session).session_id
             await self._shared_values.keep(upload_key(session), b"".join(tags).hex(), UPLOAD_S)
 
@@ -190,38 +213,14 @@ class ChangingRequest:
         return answer if self.change is None else await self.changes.ended(*self.change, answer)
 
 
-async def _read(request: web.Request) -> bytes | None:
-    """Read a body that says which files it is about; None for one that is too long or none of ours to read."""
-    length_bytes = request.content_length
-    is_json = request.content_type == "application/json" and "Content-Encoding" not in request.headers
-    if not is_json or "Expect" in request.headers or length_bytes is None or length_bytes > MAX_BODY_BYTES:
-        return None
-    try:
-        return await request.content.readexactly(length_bytes)
-    except (web.RequestPayloadError, ConnectionError, EOFError) as error:
-        raise BadRequest("The body breaks off, or breaks HTTP.") from error
-
-
-async def _buffered(answer: UpstreamAnswer) -> tuple[bytes, UpstreamAnswer]:
-    """Read an answer, up to a bound, and give it to be passed on whole."""
-    held: list[bytes] = []
-    rest = answer.chunks
-    async for chunk in rest:
-        held.append(chunk)
-        if sum(map(len, held)) > MAX_ANSWER_BYTES:
-            break
-
-    async def chunks() -> AsyncIterator[bytes]:
-        for chunk in held:
-            yield chunk
-        async for chunk in rest:
-            yield chunk
-
-    return b"".join(held), replace(answer, chunks=chunks())
-
-
-def _code(body: bytes) -> int | None:
-    try:
-        return msgspec.json.decode(body, type=_Answered).code
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+def _is_own(request: web.Request, kind: Changing, body: bytes | None, identity: Identity) -> bool:
+    """Tell whether a request is about its author's own files alone: of others' nothing ends before Cloudreve agrees."""
+    if kind.kind in (Kind.DAV, Kind.ADMIN):
+        return False
+    if kind.kind in (Kind.SESSION, Kind.SHARE):
+        return bool(kind.name)
+    if body is not None and body.count(b"cloudreve:") > MAX_URIS:
+        return True
+    uris, _ = named_uris(request.query_string, body)
+    roots = tuple(f"cloudreve://{owner}my" for owner in ("", f"{identity.subject}@"))
+    return all(f"{uri.text}/".startswith(tuple(f"{root}/" for root in roots)) for uri in uris)

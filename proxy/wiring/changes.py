@@ -14,6 +14,9 @@ from proxy.sessions.sign_outs import SignOuts
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.wiring.parts import Parts
 
+OWNER_CALLS = 32
+"""How many questions for owners of shares are under way at once; beyond them an owner is not known for a while."""
+
 
 async def change_feed(parts: Parts, tiers: Tiers, log: ChangeLog | None, sign_outs: SignOuts) -> ChangeFeed:
     """Make the feed of changes; what was told before is known before the first visitor comes."""
@@ -36,4 +39,4 @@ async def drop_purged(parts: Parts, feed: ChangeFeed, hits: FastPath, tiers: Tie
 
 async def share_owners(parts: Parts, cloudreve: Cloudreve) -> ShareOwners:
     """Make the lookup of the owners of shares."""
-    return ShareOwners(cloudreve, await parts.singleflight(Singleflight[str]()))
+    return ShareOwners(cloudreve, await parts.singleflight(Singleflight[str](OWNER_CALLS)))

@@ -83,4 +83,4 @@ def status_routes(settings: Settings, reporter: Reporter) -> list[web.RouteDef]:
     async def shown() -> Page:
         return page(settings, {1: reporter.report()})
 
-    return routes(shown)
+    return routes(shown, settings.admin)

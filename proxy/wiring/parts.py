@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -60,6 +59,7 @@ from proxy.upstream.images import Images
 from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
 from proxy.upstream.trust import trust
+from proxy.wiring.background import run_until_closed
 from proxy.wiring.disk import file_log, open_disk, share_work
 from proxy.wiring.first_contact import try_out
 from proxy.wiring.redis_usage import watched_usage
@@ -236,12 +236,4 @@ class Parts:
 
     async def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something until the end."""
-        task = asyncio.get_running_loop().create_task(work)
-
-        async def stop() -> None:
-            while not task.done():  # until Python 3.11 wait_for, which redis-py uses, may swallow a cancellation
-                task.cancel()
-                await asyncio.wait({task}, timeout=0.1)
-            await asyncio.gather(task, return_exceptions=True)
-
-        self.stack.push_async_callback(stop)
+        run_until_closed(work, self.stack)

@@ -37,7 +37,7 @@ class AdminPort:
                 web.get("/healthz", healthz),
                 web.get("/readyz", self._readyz),
                 *self._more,
-                *routes(self._page),
+                *routes(self._page, self._settings().admin),
             ]
         )
         return app

@@ -16,6 +16,7 @@ from proxy.grants.redis_log import RedisLog
 from proxy.http.orders import Orders
 from proxy.redis.pubsub import PubSubChannel
 from proxy.settings import Settings
+from proxy.wiring.background import run_until_closed
 from proxy.wiring.disk import file_log
 
 
@@ -24,6 +25,8 @@ def orders(settings: Settings, stack: AsyncExitStack) -> Orders:
     log = _redis_log(settings, stack) if settings.redis.url is not None else file_log(settings)
     name = log.name if log is not None else ""
     feed = ChangeFeed(log, Invalidations(time.time, log=name), time.monotonic)
+    for work in (feed.follow(), _forget_purges(feed)):  # what could not be told is told later
+        run_until_closed(work, stack)
     return Orders(settings.admin, partial(purged, feed))
 
 
@@ -32,3 +35,9 @@ def _redis_log(settings: Settings, stack: AsyncExitStack) -> ChangeLog:
     redis = RedisTier.from_settings(settings.redis, settings.site, seal=seal)
     stack.push_async_callback(redis.aclose)
     return RedisLog(redis, PubSubChannel(redis.lines, redis.namespace))
+
+
+async def _forget_purges(feed: ChangeFeed) -> None:
+    """Take off what workers drop: their parent keeps nothing itself."""
+    while True:
+        await feed.purges.get()

@@ -10,13 +10,14 @@ from http import HTTPStatus
 import structlog
 from aiohttp import web
 
+from proxy.domain.errors import ProxyError
 from proxy.http.health import plain
+from proxy.http.orders import check_order
 from proxy.settings import Settings
 from proxy.settings.sources import ConfigError
 
-FIXED = ("server.host", "server.port", "admin.host", "admin.port")
-"""The keys that count at the start alone: the ports are open already."""
-_OWN_PAGES = frozenset({"", "none", "same-origin"})
+FIXED = ("server.host", "server.port", "admin.host", "admin.port", "admin.token")
+"""The keys that count at the start alone: the ports are open already, and the parent keeps the guard of its own."""
 
 _log = structlog.get_logger("proxy.workers.reload")
 
@@ -65,8 +66,10 @@ class Reload:
 
     async def _answer(self, request: web.Request) -> web.Response:
         """Say what will happen; whether it has, the log says."""
-        if request.headers.get("Sec-Fetch-Site", "") not in _OWN_PAGES:
-            return plain("Only a page of this port may ask for this.", status=HTTPStatus.FORBIDDEN)
+        try:
+            check_order(request, self.settings.admin)
+        except ProxyError as error:
+            return plain(error.detail, status=error.status)
         try:
             kept = self.ask()
         except ConfigError as error:

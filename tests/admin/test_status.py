@@ -113,3 +113,18 @@ def test_a_report_passes_to_the_parent_and_back() -> None:
     """Whole."""
     report = Report(is_ready=True, rises=(Sample("a", {"b": "c"}, 1.0),), failures=(failure(3.0),))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(report), type=Report) == report
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("evil.example:9090", 403), ("localhost:9090", 200), ("10.0.0.5:9090", 200)]
+)
+async def test_a_page_that_has_taken_the_port_for_its_own_host_is_told_nothing(
+    front: Front, host: str, status: int
+) -> None:
+    """DNS rebinding: the browser sends that page's own name as `Host`."""
+    assert (await front.send("GET", f"{front.admin}/status", {"Host": host})).status == status
+
+
+def test_published_folders_and_their_accounts_are_not_shown() -> None:
+    """A prefix is a File URI, and may have a share's password."""
+    assert set(shown(SETTINGS)["publish"][0].values()) == {"(set)"}

@@ -156,6 +156,8 @@ async def test_a_page_of_another_site_may_not_ask(tmp_path: Path, config: Path, 
     async with serving(tmp_path, config, cloudreve) as gateway:
         assert (await post(gateway, **{"Sec-Fetch-Site": "cross-site"}))[0] == 403
         assert (await post(gateway, **{"Sec-Fetch-Site": "same-origin"}))[0] == 202
+        assert (await post(gateway, Origin="http://evil.example"))[0] == 403
+        assert (await post(gateway, Host="evil.example:9090"))[0] == 403
 
 
 async def test_a_configuration_that_does_not_serve_is_given_up() -> None:

@@ -299,3 +299,23 @@ async def test_while_a_change_is_under_way_nothing_that_is_kept_is_shown(cloudre
     assert not (await front.ask(ONE, token)).is_hit
     changing.cancel()
     await asyncio.gather(changing, return_exceptions=True)
+
+
+async def test_what_others_own_ends_when_cloudreve_has_agreed(cloudreve: StandIn, front: Front) -> None:
+    """A request that names files of somebody else's, and is refused, costs them nothing."""
+    token = cloudreve.token()
+    await front.ask(ONE, token)
+    headers = {"Authorization": f"Bearer {cloudreve.token('bob')}", "Content-Type": "application/json"}
+    body = json.dumps({"uris": [f"cloudreve://{cloudreve.library.alice.id}@my/album/one.png"]}).encode()
+    assert json.loads((await front.send("DELETE", "/api/v4/file", headers, body)).body)["code"] != 0
+    assert (await front.ask(ONE, token)).is_hit
+
+
+async def test_a_body_that_names_very_many_files_is_about_any_of_its_authors(cloudreve: StandIn, front: Front) -> None:
+    """They are not read one by one."""
+    token = cloudreve.token()
+    await front.ask(ONE, token)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    body = json.dumps({"uris": [f"cloudreve://my/{number}.png" for number in range(20_000)]}).encode()
+    await front.send("DELETE", "/api/v4/file", headers, body)
+    assert not (await front.ask(ONE, token)).is_hit

@@ -270,3 +270,19 @@ async def test_a_file_that_cannot_be_written_keeps_changes_waiting(tmp_path: Pat
     await one.feed.ready()
     assert (one.feed.waiting, one.feed.is_behind) == (0, False)
     assert (folder / "changes").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_change_of_very_many_tags_is_one_of_everything(make: Make) -> None:
+    """Every process hears of it, and goes on hearing."""
+    here, there = await make(), await make()
+    stamp = there.known.stamp
+    here.feed.tell(tuple(user_tag(f"user {number}") for number in range(20_000)))
+    await here.feed.spread()
+    await there.feed.catch_up()
+    assert here.feed.waiting == 0
+    assert there.known.has_ended(stamp, (EVERYTHING,))  # which every grant rests on
+    later = there.known.stamp
+    here.feed.tell(ALICE)
+    await here.feed.spread()
+    await there.feed.catch_up()
+    assert there.has_ended(later)
