@@ -56,7 +56,7 @@ def _counted(metrics: Metrics) -> dict[tuple[str, str], float]:
         (sample.name, str(sorted(sample.labels.items()))): sample.value
         for family in metrics.registry.collect()
         for sample in family.samples
-        if not sample.name.endswith("_created")
+        if not sample.name.endswith("_created") and "_process_" not in sample.name
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from proxy.settings import GrantSettings
 from proxy.standin.faults import Hang, Reset
 from proxy.standin.standin import StandIn
 from tests.harness.browser import COOKIE, Browser, set_by
@@ -187,12 +188,12 @@ async def test_a_cookie_and_its_token_are_one_identity(cloudreve: StandIn, brows
 async def test_what_a_cookie_has_shown_is_asked_for_again_and_not_sent_again(
     cloudreve: StandIn, browser: Browser
 ) -> None:
-    """So that nothing is seen after the end of a session; by token a browser may keep it as long as the grant."""
+    """So that nothing is seen after the end of a session; by token a browser may keep it for `grants.browser_s`."""
     await browser.sign_in(cloudreve.token())
     etag = (await browser.see(ONE)).etag
     again = await browser.see(ONE, If_None_Match=etag)
     assert (again.status, again.body, again.headers["Cache-Control"]) == (304, b"", "private, no-cache")
-    assert (await browser.front.ask(ONE, cloudreve.token())).max_age_s > 3500
+    assert (await browser.front.ask(ONE, cloudreve.token())).max_age_s == GrantSettings().browser_s
 
 
 async def test_pages_of_other_sites_cannot_use_a_cookie(cloudreve: StandIn, browser: Browser) -> None:
