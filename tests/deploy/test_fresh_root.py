@@ -33,7 +33,7 @@ async def main():
 asyncio.run(main())
 """
 VISITOR = """\
-import http.client, pathlib, ssl, sys
+import http.client, pathlib, ssl, sys, time
 HEADERS = {"Host": "cloud.example.com", "Accept": "image/webp"}
 host, scheme = (*sys.argv[1:], "127.0.0.1", "http")[:2]
 trusting = ssl.create_default_context(cafile="/etc/ssl/site.pem") if scheme == "https" else None
@@ -42,8 +42,13 @@ if trusting:
 else:
     connection = http.client.HTTPConnection(host)
 target = f"/thumb?uri=cloudreve://{pathlib.Path('/share').read_text()}@share/one.png"
-connection.request("GET", target, headers=HEADERS)
-answer = connection.getresponse()
+for _ in range(100):  # a reload of nginx is done some time after the command
+    connection.request("GET", target, headers=HEADERS)
+    answer = connection.getresponse()
+    if answer.status != 404:
+        break
+    connection.close()  # the old worker keeps its connections
+    time.sleep(0.1)
 print("answer", answer.status, answer.headers["Content-Type"], answer.headers["Cache-Status"])
 if trusting:
     answer.read()
@@ -152,7 +157,8 @@ def test_a_visitor_sees_a_picture(told: str) -> None:
 def test_a_reload_is_taken(told: str) -> None:
     """By `systemctl reload`; the port answers as before."""
     assert '"event":"reloaded"' in told
-    assert told.count("\nanswer 200 image/") == 2  # WebP, or the original while an encoder starts
+    answers = re.findall(r"^answer .*$", told, re.MULTILINE)
+    assert [line[:17] for line in answers] == ["answer 200 image/"] * 2, answers
 
 
 def test_secrets_are_the_services_alone(told: str) -> None:
