@@ -84,6 +84,7 @@ class FastPathProtocol(Connection):
                 else:
                     write_large(transport, wire)
                 return
+            self._last = b""  # what was known may have been replaced
         self._receive(data)
 
     def _find(self, data: bytes) -> FinishedAnswer | None:

@@ -269,6 +269,22 @@ async def test_what_changes_the_connection_goes_the_long_way(
     assert at_once == []
 
 
+async def test_an_answer_that_was_replaced_is_found_again_by_the_connection_that_remembers_the_old_one(
+    front: Front, hot: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without reading each request anew from then on."""
+    hits, reads = front.gateway.hits, []
+    async with calling(front) as caller, calling(front) as other:
+        await caller.ask(hot)
+        hits.forget()
+        for _ in range(2):
+            await other.ask(hot)
+        await caller.ask(hot)
+        monkeypatch.setattr(hits, "key", lambda *read, **by: reads.append((read, by)))
+        assert (await caller.ask(hot)).status == 200
+    assert reads == []
+
+
 @pytest.mark.parametrize("cut", [1, 2, 3, 4, 30, -4, -1])
 async def test_the_beginning_of_the_next_request_is_kept(
     cloudreve: StandIn, caller: Caller, hot: bytes, at_once: list[bytes], cut: int
