@@ -135,6 +135,9 @@ class FastPath:
     async def recall(self, known: FinishedAnswer) -> Recalled | None:
         """Bring the picture of such a request, or None when it has to go the long way."""
         started, key = time.perf_counter(), known.picture_key
+        if known.shown is None:  # there is none to bring: the connection was not ready yet
+            is_good = self._stands(known, self._now())
+            return Recalled(known, NO_PICTURE, known.provenances.near, 0.0) if is_good else None
         is_again = key in self._recalls
         ttl_s = self._ttl_s if self._recalls.come_again(key) else 0.0
         found = await self._tiers.find(key, (Picture,), lambda _: ttl_s)

@@ -112,7 +112,7 @@ class FastPathProtocol(Connection):
             self.touch()
             write(transport, answer)
             return True
-        if known.shown is None or self._hits.known(known.key) is not known:
+        if self._hits.known(known.key) is not known:
             return False
         self.touch()
         self._awaited = data
