@@ -7,22 +7,11 @@ from html import escape
 from aiohttp import web
 
 from proxy.http.page_texts import Language, language_of
-from proxy.http.problem_page import FIELDS, prefers_page
+from proxy.http.problem_page import FIELDS, html, prefers_page
 
 TEXT = """\
 thumb-proxy: a cache of thumbnails in front of a Cloudreve.
 Pictures are at /thumb?uri=cloudreve://..., whether this process may take traffic at /readyz.
-"""
-_PAGE = """\
-<!doctype html>
-<html lang="{language}">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark">
-<title>{heading}</title>
-<h1>{heading}</h1>
-<p>{body} <code>/thumb?uri=cloudreve://...</code></p>
-{way_on}</html>
 """
 _TEXTS = {
     Language.ENGLISH: (
@@ -55,4 +44,4 @@ class Greeting:
 def _page(language: Language, site: str | None) -> str:
     heading, body, go_on = _TEXTS[language]
     way_on = f'<p><a href="{escape(site)}/">{go_on}</a></p>\n' if site else ""
-    return _PAGE.format(language=language, heading=heading, body=body, way_on=way_on)
+    return html(language, heading, f"{body} <code>/thumb?uri=cloudreve://...</code>", way_on)

@@ -58,7 +58,12 @@ def page(
         more += f'<p lang="en"><small>{escape(error.detail or error.title)}</small></p>\n'
     if request_id:
         more += f"<p><small>{escape(request_text(request_id, language))}</small></p>\n"
-    return _PAGE.format(language=language, heading=escape(text.heading), body=escape(text.body), more=more).encode()
+    return html(language, escape(text.heading), escape(text.body), more).encode()
+
+
+def html(language: Language, heading: str, body: str, more: str) -> str:
+    """Write a small page of texts that are HTML already."""
+    return _PAGE.format(language=language, heading=heading, body=body, more=more)
 
 
 def _link(error: ProxyError) -> Link | None:

@@ -105,12 +105,9 @@ class Changes:
         if not {EVERYTHING, SHARES} & {*tags}:
             self._feed.tell(tags)
             return
-        loop = asyncio.get_running_loop()
-        due_at = max(self._broad_at, loop.time())
-        if self._is_broad_due:
-            return
-        self._is_broad_due = True
-        loop.call_at(due_at, self._tell_broad)
+        if not self._is_broad_due:
+            self._is_broad_due = True
+            asyncio.get_running_loop().call_at(self._broad_at, self._tell_broad)
 
     def _tell_broad(self) -> None:
         self._is_broad_due = False
