@@ -44,12 +44,22 @@ MAX_URIS = 200
 """A body that names more is about any file of its author's: reading all would hold up everybody else."""
 BROAD_S = 30.0
 """How far apart WebDAV requests that break off may end all grants, or all of shares: anybody can send one."""
+_NOT_BY_URI = frozenset({Kind.SHARE, Kind.DAV, Kind.SESSION, Kind.ADMIN})
 UPLOAD_S = 7 * 86400.0
 """How long an upload session is remembered."""
 
 
 class _Session(msgspec.Struct):
     session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The files that a request names; with `are_many` none is listed."""
+
+    uris: Collection[FileUri] = ()
+    session: str = ""
+    are_many: bool = False
 
 
 @dataclass(slots=True)
@@ -133,8 +143,9 @@ class Changes:
 
     async def _begun(self, request: web.Request, kind: Changing, body: bytes | None) -> _Change:
         identity = await self._author(request)
-        change = _Change(await self._tags(request, kind, body, identity))
-        if identity.subject and EVERYTHING not in change.tags and _is_own(request, kind, body, identity):
+        named = _named(request.query_string, body) if kind.kind not in _NOT_BY_URI else _Named()
+        change = _Change(await self._tags(request, kind, body, identity, named))
+        if identity.subject and EVERYTHING not in change.tags and _is_own(kind, identity, named):
             change.begun = begun = self._feed.begin(change.tags)
             try:
                 await self._feed.spread()
@@ -152,7 +163,7 @@ class Changes:
         return ANONYMOUS
 
     async def _tags(
-        self, request: web.Request, kind: Changing, body: bytes | None, identity: Identity
+        self, request: web.Request, kind: Changing, body: bytes | None, identity: Identity, named: _Named
     ) -> tuple[Tag, ...]:
         match kind.kind:
             case Kind.SHARE:
@@ -164,17 +175,16 @@ class Changes:
             case Kind.ADMIN:
                 return (EVERYTHING,)
             case _:
-                return await self._of_files(request.query_string, body, kind.kind, identity)
+                return await self._of_files(kind.kind, identity, named)
 
-    async def _of_files(self, query: str, body: bytes | None, kind: Kind, identity: Identity) -> tuple[Tag, ...]:
-        if body is not None and body.count(b"cloudreve:") > MAX_URIS:
+    async def _of_files(self, kind: Kind, identity: Identity, named: _Named) -> tuple[Tag, ...]:
+        if named.are_many:
             return tags_of_user(identity.subject)
-        uris, session = named_uris(query, body)
-        if not uris and session:
-            return await self._of_session(session) or tags_of_user(identity.subject)
+        if not named.uris and named.session:
+            return await self._of_session(named.session) or tags_of_user(identity.subject)
         kind = Kind.CONTENT if kind is Kind.UPLOAD else kind
-        named = tags_of_files(uris, kind, identity.subject, self._owners.known)
-        return (*named, *self._pictures(uris, identity))
+        places = tags_of_files(named.uris, kind, identity.subject, self._owners.known)
+        return (*places, *self._pictures(named.uris, identity))
 
     def _pictures(self, uris: Collection[FileUri], identity: Identity) -> tuple[Tag, ...]:
         """Give the pictures that are known to lie there."""
@@ -210,14 +220,17 @@ class ChangingRequest:
         return answer if self.change is None else await self.changes.ended(*self.change, answer)
 
 
-def _is_own(request: web.Request, kind: Changing, body: bytes | None, identity: Identity) -> bool:
+def _named(query: str, body: bytes | None) -> _Named:
+    if body is not None and body.count(b"cloudreve:") > MAX_URIS:
+        return _Named(are_many=True)
+    return _Named(*named_uris(query, body))
+
+
+def _is_own(kind: Changing, identity: Identity, named: _Named) -> bool:
     """Tell whether a request is about its author's own files alone: of others' nothing ends before Cloudreve agrees."""
     if kind.kind in (Kind.DAV, Kind.ADMIN):
         return False
     if kind.kind in (Kind.SESSION, Kind.SHARE):
         return bool(kind.name)
-    if body is not None and body.count(b"cloudreve:") > MAX_URIS:
-        return True
-    uris, _ = named_uris(request.query_string, body)
-    roots = tuple(f"cloudreve://{owner}my" for owner in ("", f"{identity.subject}@"))
-    return all(f"{uri.text}/".startswith(tuple(f"{root}/" for root in roots)) for uri in uris)
+    roots = tuple(f"cloudreve://{owner}my/" for owner in ("", f"{identity.subject}@"))
+    return all(f"{uri.text}/".startswith(roots) for uri in named.uris)
