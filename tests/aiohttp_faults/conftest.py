@@ -10,11 +10,11 @@ import pytest
 from aiohttp import web
 
 from tests.harness.loops import pytest_asyncio_loop_factories
+from tests.harness.stream_server import Talk, stream_server
 
 __all__ = ["pytest_asyncio_loop_factories"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -61,9 +61,8 @@ class Stage:
     @asynccontextmanager
     async def talking(self, talk: Talk) -> AsyncIterator[str]:
         """Run a server of bare bytes, and give its address."""
-        async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-            server.close()
+        async with stream_server(talk) as port:
+            yield f"http://127.0.0.1:{port}/"
 
 
 @pytest.fixture

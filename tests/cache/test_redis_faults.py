@@ -19,6 +19,7 @@ from tests.cache.conftest import MakeTier, Watched
 from tests.conftest import StartRedis
 from tests.harness.redis_server import RedisServer, free_port
 from tests.harness.relay import Relay
+from tests.harness.stream_server import stream_server
 
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)
 PICTURE = Picture("ab12", "image/png", "", bytes(20_000))
@@ -274,8 +275,8 @@ async def test_something_else_than_redis_is_a_miss(make_tier: MakeTier, greeting
         writer.write(greeting)
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        watched = make_tier(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", **QUICK)
+    async with stream_server(answer) as port:
+        watched = make_tier(f"redis://127.0.0.1:{port}", **QUICK)
         assert await use_all(watched.tier) == NOTHING
         await until(lambda: is_paused(watched.tier))
         with pytest.raises(Unreachable):

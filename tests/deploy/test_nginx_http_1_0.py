@@ -17,6 +17,7 @@ from tests.deploy.nginx import Nginx
 from tests.deploy.visitor import Got, Visitor
 from tests.harness.gateways import front_of, in_share
 from tests.harness.places import thumb
+from tests.harness.stream_server import stream_server
 
 pytestmark = pytest.mark.needs("nginx")
 
@@ -136,8 +137,8 @@ async def test_an_incomplete_passed_answer_is_not_kept(cache_in_front: Callable[
         writer.close()
 
     async with (
-        await asyncio.start_server(answer, "127.0.0.1", 0) as server,
-        front_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", server={"passthrough": True}) as front,
+        stream_server(answer) as port,
+        front_of(f"http://127.0.0.1:{port}", server={"passthrough": True}) as front,
         visitor_of(cache_in_front(front.gateway.port)) as visitor,
     ):
         async with visitor.session.get(f"{visitor.base}/page") as broken:

@@ -12,6 +12,7 @@ from proxy.standin.faults import Drip, Exchange, Fault, Says
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import PNG, Front, House, front_of, in_share
+from tests.harness.stream_server import stream_server
 
 WHOLE = paint(1)
 
@@ -117,8 +118,8 @@ async def test_a_passed_answer_that_breaks_off_is_reset(version: str) -> None:
         writer.transport.abort()
 
     async with (
-        await asyncio.start_server(break_off, "127.0.0.1", 0) as server,
-        front_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", server={"passthrough": True}) as front,
+        stream_server(break_off) as port,
+        front_of(f"http://127.0.0.1:{port}", server={"passthrough": True}) as front,
     ):
         got, is_reset = await raw(front, "/", version, until)
     assert (status(got), is_reset) == (200, True)

@@ -16,6 +16,7 @@ from proxy.domain.ssrf import Origins
 from proxy.domain.storage_errors import NotStored, StorageBusy
 from proxy.settings import CloudreveSettings
 from proxy.upstream.images import MAX_REDIRECTS, ForbiddenAddress, Images, public_socket
+from tests.harness.stream_server import stream_server
 
 SITE = "http://cloudreve.internal"
 Answer = Callable[[bytes], bytes]
@@ -58,9 +59,7 @@ class Names(AbstractResolver):
 async def serving(answer: Answer) -> AsyncIterator[Host]:
     """Run a host on loopback."""
     host = Host(answer)
-    server = await asyncio.start_server(host.accept, "127.0.0.1", 0)
-    host.port = server.sockets[0].getsockname()[1]
-    async with server:
+    async with stream_server(host.accept) as host.port:
         yield host
 
 
@@ -227,14 +226,10 @@ async def test_what_is_no_image_answer_is_an_error(answer: Answer, error: type[P
 
 async def test_a_host_that_does_not_answer_is_too_slow() -> None:
     """After the time that a picture may take."""
-    released = asyncio.Event()
 
-    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await released.wait()
-        writer.close()
+    async def silent(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    async with server, way_out("storage.lan", fetch_timeout_s=0.1) as images:
+    async with stream_server(silent) as port, way_out("storage.lan", fetch_timeout_s=0.1) as images:
         with pytest.raises(TooSlow):
-            await fetched(images, f"http://storage.lan:{server.sockets[0].getsockname()[1]}/")
-        released.set()
+            await fetched(images, f"http://storage.lan:{port}/")
