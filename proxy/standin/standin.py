@@ -91,7 +91,7 @@ class StandIn(Site):
             web.get("/api/v4/session/oauth/app/{client}", counted(self, "app", public.app), allow_head=False),
             web.get("/api/v4/share/info/{share}", counted(self, "share", public.share), allow_head=False),
             web.get("/api/v4/file", counted(self, "folder", public.folder), allow_head=False),
-            web.get("/api/v4/file/events", public.events, allow_head=False),
+            web.get("/api/v4/file/events", self.events.listen, allow_head=False),
             web.get("/session/authorize", counted(self, "consent", consent.page), allow_head=False),
             web.post("/session/authorize", counted(self, "consent", consent.press)),
             web.route("*", "/{rest:.*}", self._nowhere),

@@ -19,7 +19,7 @@ from proxy.domain.ssrf import Origins
 from proxy.domain.storage_errors import Untrusted
 from proxy.observe.span import Kind, Observer
 from proxy.settings import CloudreveSettings, GrantSettings
-from proxy.upstream.answers import Link, lacks_user, read_share_owner, read_thumb, read_whoami
+from proxy.upstream.answers import Link, lacks_user, read_share_owner, read_share_terms, read_thumb, read_whoami
 from proxy.upstream.breaker import UpstreamBreaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.deobfuscate import deobfuscate
@@ -114,6 +114,15 @@ class Cloudreve:
             owner = read_share_owner(body)
             call.outcome = "owner" if owner else "refusal"
             return owner
+
+    async def share_terms(self, share: str, password: str) -> bytes:
+        """Give a digest that changes when a share is edited, ended or deleted (docs/cloudreve.md, Changes)."""
+        with self._observer.span("share", Kind.CALL) as call, self.breaker.call():
+            query = f"?password={quote(password, safe='')}" if password else ""
+            target = URL(f"{self._base}/api/v4/share/info/{share}{query}", encoded=True)
+            body = await self._get(target, _headers(Credentials()), self._settings.connect_timeout_s)
+            call.outcome = "terms"
+            return read_share_terms(body)
 
     async def ping(self) -> None:
         """Reach Cloudreve and learn its clock."""
