@@ -138,8 +138,9 @@ def read_share_owner(body: bytes) -> str:
 def read_share_terms(body: bytes) -> bytes:
     """Read all that is told of a share but what its visitors change, as a digest; a refusal is one of its code."""
     envelope = _decode(body, _Envelope)
-    told = _decode(envelope.data, dict[str, msgspec.Raw] | None) or {}
-    fields = (text for name in sorted(told.keys() - _COUNTERS) for text in (name, bytes(told[name]).decode()))
+    told = _decode(envelope.data, dict[str, msgspec.Raw]) if envelope.code == 0 else {}
+    names = sorted(told.keys() - _COUNTERS)
+    fields = (text for name in names for text in (name, bytes(told[name]).decode("utf-8", "replace")))
     return bytes.fromhex(digest(blake2b(digest_size=16, person=b"terms"), str(envelope.code), *fields))
 
 

@@ -214,3 +214,22 @@ async def test_no_token_and_no_client_id_is_told_to_anybody(
     told = repr(narrated) + "".join(page.body.decode() for page in pages)
     assert len(secrets) == 3
     assert not [secret for secret in secrets if secret in told]
+
+
+async def test_what_comes_into_a_folder_that_is_kept_warm_is_warmed(
+    cloudreve: StandIn, house: House, narrated: list[Any]
+) -> None:
+    """A file, and a folder with all that is in it."""
+    front = await house.open(publish=[{**ENTRY, "warm": True}], watch=WATCHED["watch"])
+    await listening(cloudreve, front)
+    await until(lambda: any(entry["event"] == "warmed" for entry in narrated))
+    cloudreve.library.put(cloudreve.library.alice, "/album/new.png")
+    await until(lambda: _resolved(cloudreve, "/new.png"))
+    cloudreve.library.tell = lambda _kind, _owner, _path: None
+    cloudreve.library.put(cloudreve.library.alice, "/album/deep/er/file.png")
+    cloudreve.events.publish("create", cloudreve.library.alice, "/album/deep")
+    await until(lambda: _resolved(cloudreve, "/deep/er/file.png"))
+
+
+def _resolved(cloudreve: StandIn, path: str) -> bool:
+    return any(call.ended and call.target.endswith(path) for call in cloudreve.calls.of("resolve"))
