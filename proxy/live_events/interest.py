@@ -99,7 +99,8 @@ class Interest:
         now = self._timer()
         found = sorted(self._live(now), key=lambda place: -place.heat_at(now))
         sole: Counter[Client] = Counter()
-        first, later = [], []
+        first: list[Place] = []
+        later: list[Place] = []
         for place in found:
             client = next(iter(place.clients)) if len(place.clients) == 1 else None
             if client is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from aiohttp import web
@@ -16,11 +16,7 @@ from proxy.standin.answer import Refused
 from proxy.standin.calls import Call
 from proxy.standin.library import Account
 from proxy.standin.navigator import login_required, no_such_path
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from proxy.standin.site import Site
+from proxy.standin.site import Site
 
 QUEUE = 16
 """So many events wait for a listener; others are dropped."""
@@ -202,7 +198,7 @@ class _HalfOpen(asyncio.Protocol):
 def _half_open(request: web.Request) -> Iterator[asyncio.Event]:
     """Set the event when the client closes its side."""
     ended, transport = asyncio.Event(), request.transport
-    if not isinstance(transport, asyncio.Transport):
+    if transport is None:
         yield ended
         return
     transport.set_protocol(_HalfOpen(request.protocol, ended))

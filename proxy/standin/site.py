@@ -12,7 +12,6 @@ from aiohttp import web
 from proxy.standin import signing
 from proxy.standin.answer import Refused
 from proxy.standin.calls import CallLog, Verb
-from proxy.standin.events import Events
 from proxy.standin.faults import Fault
 from proxy.standin.library import Account, Library
 from proxy.standin.navigator import Navigator
@@ -69,7 +68,6 @@ class Site:
         self.cors_origins: tuple[str, ...] = ()
         """Origins whose scripts may read answers (`[CORS]` of Cloudreve's configuration); others get 403 then."""
         self.library = Library(self.now(), size)
-        self.events = Events(self)
         self.workshop = Workshop(self.library, workers)
         self.navigator = Navigator(self.library)
         self.access_life_s = 3600.0
