@@ -169,7 +169,8 @@ class FastPath:
 
         Gives a picture's key for each; an empty one where another answer still shows that picture.
         """
-        ended = [known for known in self._finished.values() if not {*tags}.isdisjoint(known.decision.tags)]
+        wanted = frozenset(tags)
+        ended = [known for known in self._finished.values() if not wanted.isdisjoint(known.decision.tags)]
         for known in ended:
             self._drop(known.key)
         others = {known.decision.grant.picture for known in self._finished.values()}

@@ -16,7 +16,7 @@ from proxy.domain.keys import site_digest
 from proxy.grants.change_log import ChangeLog
 from proxy.grants.file_log import FileLog
 from proxy.observe.metrics import Metrics
-from proxy.settings import Settings
+from proxy.settings import Settings, TemporarySeal
 from proxy.upstream.clock import Clock
 
 _log = structlog.get_logger("proxy.wiring.process")
@@ -67,9 +67,14 @@ def with_sign_outs_kept(settings: Settings) -> Settings:
     return settings.model_copy(update={"session": session})
 
 
-def file_log(settings: Settings) -> ChangeLog | None:
-    """Give the log of changes of all processes of one machine; None where there is no file that they share."""
-    state = settings.session.state_path
-    if settings.disk.path is not None:
-        return FileLog(settings.disk.path / "changes")
-    return FileLog(state.with_name(f"{state.name}.changes")) if state is not None else None
+def file_log(settings: Settings, stack: AsyncExitStack) -> ChangeLog | None:
+    """Open the log of changes of all processes of one machine; None where there is no file that they share."""
+    folder, state = settings.disk.path, settings.session.state_path
+    if folder is None and state is None:
+        if settings.seal.keys and not isinstance(settings.seal, TemporarySeal):
+            _log.warning("no store: sealed URLs outlive a restart, and the purges and changes that ended them do not")
+        return None
+    path = folder / "changes" if folder is not None else state.with_name(f"{state.name}.changes")
+    log = FileLog(path)
+    stack.callback(log.close)
+    return log
