@@ -38,8 +38,8 @@ class FileLog:
     def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
         self._path = path
         self._now = now
-        self._seen: tuple[int, int, int] | None = None
-        """Inode, size and last position when it was read last."""
+        self._seen: tuple[int, int, int, int] | None = None
+        """Inode, size, time of change and last position when it was read last."""
         self._thread = ThreadPoolExecutor(1, "change-log")
 
     def is_open(self) -> bool:
@@ -79,7 +79,7 @@ class FileLog:
                 _write(file, end, added)
                 records += added
             status = os.fstat(file.fileno())
-        self._seen = (status.st_ino, status.st_size, records[-1][0])
+        self._seen = (status.st_ino, status.st_size, status.st_mtime_ns, records[-1][0])
         found = records if has_lost else [record for record in records if record[0] >= after]
         return Page(found, is_full=False, has_lost=has_lost)
 
@@ -88,7 +88,7 @@ class FileLog:
             status = self._path.stat()
         except OSError:
             return False
-        return after > 0 and self._seen == (status.st_ino, status.st_size, after)
+        return after > 0 and self._seen == (status.st_ino, status.st_size, status.st_mtime_ns, after)
 
     def _numbered(self, last: int, entries: Sequence[bytes]) -> list[tuple[int, bytes]]:
         first = max(last + 1, int(self._now() * 1000) << _SEQUENCE_BITS)

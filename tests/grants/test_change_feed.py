@@ -39,7 +39,8 @@ class Replica:
 
     def has_ended(self, stamp: object = None) -> bool:
         """Tell whether a grant of alice's, asked for now or with this stamp, has ended."""
-        return self.known.has_ended(self.known.stamp if stamp is None else stamp, ALICE)  # type: ignore[arg-type]
+        tags = (*ALICE, EVERYTHING)
+        return self.known.has_ended(self.known.stamp if stamp is None else stamp, tags)  # type: ignore[arg-type]
 
 
 Make: TypeAlias = Callable[[], Awaitable[Replica]]
@@ -377,7 +378,7 @@ async def test_what_was_granted_before_a_log_lost_its_end_has_ended_for_everybod
     await three.feed.step()
     assert three.known.stamp.position > before.position
     for replica in (two, three):
-        assert replica.known.has_ended(before, (*ALICE, EVERYTHING))
+        assert replica.has_ended(before)
         assert not replica.has_ended(two.known.stamp)
 
 
