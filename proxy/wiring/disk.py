@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import structlog
 
@@ -69,12 +70,18 @@ def with_sign_outs_kept(settings: Settings) -> Settings:
 
 def file_log(settings: Settings, stack: AsyncExitStack) -> ChangeLog | None:
     """Open the log of changes of all processes of one machine; None where there is no file that they share."""
-    folder, state = settings.disk.path, settings.session.state_path
-    if folder is None and state is None:
+    path = _log_path(settings)
+    if path is None:
         if settings.seal.keys and not isinstance(settings.seal, TemporarySeal):
             _log.warning("no store: sealed URLs outlive a restart, and the purges and changes that ended them do not")
         return None
-    path = folder / "changes" if folder is not None else state.with_name(f"{state.name}.changes")
     log = FileLog(path)
     stack.callback(log.close)
     return log
+
+
+def _log_path(settings: Settings) -> Path | None:
+    folder, state = settings.disk.path, settings.session.state_path
+    if folder is not None:
+        return folder / "changes"
+    return state.with_name(f"{state.name}.changes") if state is not None else None

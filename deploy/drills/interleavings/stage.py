@@ -99,14 +99,17 @@ async def staged(folder: Path, replicas: int = REPLICAS) -> AsyncIterator[Stage]
         stage = Stage(cloudreve, redis, http, [])
         for number in range(replicas):
             settings = _settings(cloudreve.own_url, redis.url, folder / f"cache-{number}")
-            clock = Clock(lambda ahead=number * APART_S: time.time() + ahead)
-            stage.replicas.append(Replica(settings, clock))
+            stage.replicas.append(Replica(settings, _clock(number * APART_S)))
             stack.push_async_callback(stage.replicas[-1].close)
             await stage.replicas[-1].start()
         for path in stage.paths:
             file = cloudreve.library.put(cloudreve.library.alice, path)
             stage.versions.replace(path, drawn(file), -1.0, -1.0, -1)
         yield stage
+
+
+def _clock(ahead_s: float) -> Clock:
+    return Clock(lambda: time.time() + ahead_s)
 
 
 def _settings(cloudreve_url: str, redis_url: str, disk: Path) -> Settings:
