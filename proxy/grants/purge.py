@@ -10,7 +10,17 @@ import msgspec
 from proxy.cache.tiers import Tiers
 from proxy.domain.errors import BadRequest
 from proxy.domain.file_uri import parse
-from proxy.domain.tags import EVERYTHING, SHARED_WITH_ME, UNKNOWN, Tag, files_tag, path_tag, share_tag, shares_tag, user_tag
+from proxy.domain.tags import (
+    EVERYTHING,
+    SHARED_WITH_ME,
+    UNKNOWN,
+    Tag,
+    files_tag,
+    path_tag,
+    share_tag,
+    shares_tag,
+    user_tag,
+)
 from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.change_log import Told
 

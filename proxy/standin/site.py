@@ -81,10 +81,8 @@ class Site:
         self.revoked: set[str] = set()
         """The sign-ins whose refresh tokens are void."""
         self.calls = CallLog()
-        self.own_url = ""
-        """Where the stand-in listens, once it does."""
-        self.foreign_url = ""
-        """Where its storage provider listens."""
+        self.own_url = self.foreign_url = ""
+        """Where the stand-in and its storage provider listen, once they do."""
         self._faults: dict[Verb, deque[Fault | None]] = {}
         self._lasting: dict[Verb, Fault] = {}
 

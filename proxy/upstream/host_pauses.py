@@ -32,9 +32,9 @@ class _Pause:
 
 
 class HostPauses:
-    """Refuses requests to a paused host (open); when its time is over one goes through (half-open), and tells how it is.
+    """Refuses requests to a paused host; when its time is over one goes through, and tells for all how it is.
 
-    An error that the host answers with pauses nothing: a picture that its storage cannot make would hide all others.
+    So a breaker is open, then half-open. A 500 pauses nothing: one picture that cannot be made would hide all others.
     """
 
     def __init__(self) -> None:

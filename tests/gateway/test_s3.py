@@ -114,7 +114,9 @@ async def front(house: House, monkeypatch: pytest.MonkeyPatch) -> Front:
 async def opened(house: House) -> Front:
     """Run another gateway."""
     return await house.open(
-        cloudreve={"image_hosts": ["127.0.0.1"]}, grants={"max_ttl_s": LIFE_S, "margin_s": 0.0}, pictures={"recheck_s": 0}
+        cloudreve={"image_hosts": ["127.0.0.1"]},
+        grants={"max_ttl_s": LIFE_S, "margin_s": 0.0},
+        pictures={"recheck_s": 0},
     )
 
 
@@ -199,7 +201,7 @@ async def test_a_wrong_key_is_told_by_its_code(
     cloudreve: StandIn, storage: Storage, front: Front, narrated: list[Any]
 ) -> None:
     """With what the operator may do."""
-    storage.secret = "another-secret-of-no-value"  # noqa: S105 - that is the point
+    storage.secret = "another-secret-of-no-value"
     assert (await front.ask(in_share(cloudreve))).status == 503
     warning = next(line for line in narrated if line["event"] == "request failed")
     assert warning["storage"].endswith(" 403 SignatureDoesNotMatch")
