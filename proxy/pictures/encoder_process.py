@@ -102,7 +102,7 @@ def _keep_freed_memory(libc: ctypes.CDLL) -> None:
     with suppress(AttributeError):
         for option in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
             libc.mallopt(option, _KEPT_BYTES)
-    Image.core.set_blocks_max(_KEPT_BLOCKS)
+    Image.core.set_blocks_max(_KEPT_BLOCKS)  # type: ignore[attr-defined] # documented: Pillow, "Block allocator"
 
 
 def _reply(job: Job, limits: Limits) -> bytes:
