@@ -171,15 +171,6 @@ async def test_of_two_replicas_one_listens_and_both_know(
     assert second.count("watch_gaps_total") == 0
 
 
-async def test_of_two_processes_with_one_disk_one_listens(cloudreve: StandIn, house: House, tmp_path: Path) -> None:
-    """As workers of one machine are."""
-    sections = {**WATCHED, "disk": {"path": str(tmp_path / "cache")}, "seal": {"keys": [SECRET]}}
-    fronts = [await house.open(**sections) for _ in range(2)]
-    await until(lambda: sum(front.count("watch_live") for front in fronts) == 2)
-    await until(lambda: [front.count("watch_folders") for front in fronts] == [2, 2])
-    assert sorted(cloudreve.events.online()) == FOLDERS
-
-
 async def test_without_events_all_is_as_before_and_operators_are_told(
     cloudreve: StandIn, house: House, narrated: list[Any]
 ) -> None:
