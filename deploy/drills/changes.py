@@ -31,8 +31,8 @@ from proxy.wiring.process import running
 APART_S = 1.0
 GIVE_UP_S = 15.0
 PAUSE_S = 0.05
-HEARD_S = 2.0
-"""How long a share has been looked at before it is changed directly: by then it is listened to."""
+HEARD_S = 7.0
+"""How long everybody has looked before a direct change: the share is listened to, and what came before has been told."""
 VIEWERS = ("author", "other replica", "share", "published")
 
 
@@ -45,8 +45,14 @@ async def see(stage: Stage, viewer: str) -> bytes | None:
         return body if response.status == 200 else None  # noqa: PLR2004
 
 
+async def seen_by_all(stage: Stage) -> None:
+    """Have everybody see it so often that it is kept in every way."""
+    for viewer in VIEWERS * 4:
+        await see(stage, viewer)
+
+
 async def prepare(stage: Stage, number: int, kind: str) -> None:
-    """Store a picture and its share, and have everybody see it often enough that it is kept in every way."""
+    """Store a picture and its share, and have everybody see it."""
     stage.name = f"p{number}-{kind.replace(' ', '-').replace(',', '')}.png"
     is_copy = kind.startswith("copy")
     for folder in ("from", "to"):
@@ -55,8 +61,7 @@ async def prepare(stage: Stage, number: int, kind: str) -> None:
     stage.share_id = await stage.site.share("")
     if kind == "restore":
         await stage.site.api("DELETE", "/file", {"uris": [stage.site.uri(stage.name)]})
-    for viewer in VIEWERS * 4:
-        await see(stage, viewer)
+    await seen_by_all(stage)
 
 
 async def seconds_until_right(stage: Stage, viewer: str, since: float) -> float:
@@ -130,7 +135,9 @@ async def drill(url: str, email: str, password: str, kinds: list[str], *, is_wat
             for way in ways_of(stage, by_page, by_dav, is_watched=is_watched):
                 number += 1
                 await prepare(stage, number, kind)
-                await asyncio.sleep(HEARD_S if way.is_direct else 0.0)
+                if way.is_direct:
+                    await asyncio.sleep(HEARD_S)
+                    await seen_by_all(stage)
                 try:
                     times = await play(stage, way.make, way.origin, paused_s=way.paused_s)
                 except Refused as refused:
