@@ -13,6 +13,7 @@ from proxy.domain.errors import BadRequest
 from proxy.domain.file_uri import FileUri, parse
 from proxy.domain.tags import (
     EVERYTHING,
+    SHARED_WITH_ME,
     SHARES,
     UNKNOWN,
     Tag,
@@ -171,7 +172,8 @@ def tags_of_user(subject: str) -> tuple[Tag, ...]:
 
 def tags_of_shares(share: str, body: bytes | None) -> tuple[Tag, ...]:
     """Give the tags of a change of a share, or of those that a body names."""
-    return (share_tag(share),) if share else tuple(map(share_tag, _said(body).ids)) or (SHARES,)
+    shares = [share] if share else _said(body).ids
+    return (*map(share_tag, shares), SHARED_WITH_ME) if shares else (SHARES,)
 
 
 def tags_of_dav(method: str, path: str, destination: str | None) -> tuple[Tag, ...]:
@@ -179,15 +181,17 @@ def tags_of_dav(method: str, path: str, destination: str | None) -> tuple[Tag, .
     names = [_last(path), *([_last(urlsplit(destination).path)] if destination else ())]
     if not all(names):
         return (EVERYTHING,)
-    return tuple(map(named_tag, names)) if method in _DAV_FILES else (*map(below_named_tag, names), SHARES)
+    if method in _DAV_FILES:
+        return (*map(named_tag, names), SHARED_WITH_ME)
+    return (*map(below_named_tag, names), SHARES)
 
 
-def _in_shares(owner: str) -> tuple[Tag, Tag]:
-    return shares_tag(owner), shares_tag(UNKNOWN)
+def _in_shares(owner: str) -> tuple[Tag, ...]:
+    return shares_tag(owner), shares_tag(UNKNOWN), SHARED_WITH_ME
 
 
-def _named_in_shares(owner: str, name: str) -> tuple[Tag, Tag]:
-    return named_in_shares_tag(owner, name), named_in_shares_tag(UNKNOWN, name)
+def _named_in_shares(owner: str, name: str) -> tuple[Tag, ...]:
+    return named_in_shares_tag(owner, name), named_in_shares_tag(UNKNOWN, name), SHARED_WITH_ME
 
 
 def _last(path: str) -> str:

@@ -147,7 +147,7 @@ class Parts:
         settings = self.settings
         limit = self.fair_queue("resolve", settings.cloudreve.max_resolves, SLOW)
         deadline_s, changes = settings.server.deadline_s, feed.invalidations
-        resolver = Resolver(cloudreve, distributed, limit, deadline_s, stamp=lambda: changes.stamp)
+        resolver = Resolver(cloudreve, distributed, limit, deadline_s, stamp=lambda: changes.stamp, tell=feed.tell)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
         singleflight = await self.singleflight(Singleflight[Grant | Refusal](), self.leaving)
         terms = Terms(self.clock, settings)

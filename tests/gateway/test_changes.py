@@ -238,10 +238,22 @@ async def by_chunks(front: Front, cloudreve: StandIn) -> None:
     assert (await front.send("POST", f"/api/v4/file/upload/{session}/0", headers, paint(98))).status == 200
 
 
-async def by_callback(front: Front, cloudreve: StandIn) -> None:
-    """Upload to storage elsewhere, which says so itself: nobody's token comes with that."""
+async def by_callback_of_page(front: Front, cloudreve: StandIn) -> None:
+    """Upload to storage elsewhere, as for S3: the page says so, with nobody's token in this test."""
     session = await session_of(front, cloudreve.token())
     assert (await front.send("GET", f"/api/v4/callback/s3/{session}/key")).status == 200
+
+
+async def by_callback_of_storage(front: Front, cloudreve: StandIn) -> None:
+    """Upload to storage elsewhere, which says so itself by way of the gateway: OSS, Qiniu, Upyun, OBS, another node."""
+    session = await session_of(front, cloudreve.token())
+    assert (await front.send("POST", f"/api/v4/callback/qiniu/{session}/key", body=b"{}")).status == 200
+
+
+async def by_callback_past_the_gateway(front: Front, cloudreve: StandIn) -> None:
+    """Upload to storage elsewhere, which says so to Cloudreve alone: the session's begin was seen."""
+    session = await session_of(front, cloudreve.token())
+    assert (await front.send("POST", f"{cloudreve.own_url}/api/v4/callback/remote/{session}/key")).status == 200
 
 
 async def by_webdav(front: Front, _: StandIn) -> None:
@@ -250,7 +262,10 @@ async def by_webdav(front: Front, _: StandIn) -> None:
     assert (await front.send("PUT", "/dav/album/one.png", headers, paint(97))).status == 201
 
 
-@pytest.mark.parametrize("change", [by_chunks, by_callback, by_webdav])
+@pytest.mark.parametrize(
+    "change",
+    [by_chunks, by_callback_of_page, by_callback_of_storage, by_callback_past_the_gateway, by_webdav],
+)
 async def test_every_way_of_uploading_is_a_change(
     cloudreve: StandIn, front: Front, change: Callable[[Front, StandIn], Awaitable[None]]
 ) -> None:

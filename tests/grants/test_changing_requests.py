@@ -21,6 +21,7 @@ from proxy.grants.changing_requests import (
     tags_of_shares,
     tags_of_user,
 )
+from proxy.grants.purge import Purge, purge_tags
 
 
 @pytest.mark.parametrize(
@@ -168,6 +169,24 @@ def test_a_share_ends_for_its_visitors_alone() -> None:
         assert ends(tags, "cloudreve://AEUa:pw@share/a/one.png", "bob")
         assert not ends(tags, "cloudreve://BEUa@share/a/one.png", "bob")
     assert ends(tags_of_shares("", None), "cloudreve://BEUa@share/a/one.png", "bob")
+
+
+@pytest.mark.parametrize("uri", ["cloudreve://shared_with_me/one.png", "cloudreve://kQtV@shared_with_me"])
+def test_what_is_shared_with_a_user_ends_with_any_change_of_any_owner_s(uri: str) -> None:
+    """Whose it is, its URI does not say; nor, by id, what it is called."""
+    changes = {
+        "new bytes": of_body(Kind.CONTENT, {"uri": "cloudreve://my/album/one.png"}),
+        "a folder": of_body(Kind.FILES, {"uris": ["cloudreve://my/album"]}),
+        "any file": tags_of_user("alice"),
+        "a share": tags_of_shares("AEUa", None),
+        "some shares": tags_of_shares("", b'{"ids": ["AEUa"]}'),
+        "a request that names no share": tags_of_shares("", None),
+        "a file by WebDAV": tags_of_dav("PUT", "/dav/one.png", None),
+        "a folder by WebDAV": tags_of_dav("DELETE", "/dav/album", None),
+        "a purge of a user": purge_tags(Purge(user="alice")),
+        "a purge of a share": purge_tags(Purge(share="AEUa")),
+    }
+    assert [change for change, tags in changes.items() if not ends(tags, uri, "bob", "?")] == []
 
 
 @pytest.mark.parametrize("method", ["PUT", "PROPPATCH"])
