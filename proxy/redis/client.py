@@ -36,7 +36,7 @@ class _Sentinels(Sentinel):
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         """Ask one after the other for the master's address."""
         everyone = tuple(self.sentinels)
-        found: tuple[str, int] = await super().discover_master(service_name)  # type: ignore[no-untyped-call]
+        found: tuple[str, int] = await super().discover_master(service_name)
         self.sentinels[:] = dict.fromkeys((*self.sentinels, *everyone))
         return found
 
