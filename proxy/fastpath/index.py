@@ -170,11 +170,9 @@ class FastPath:
             self._drop(known.key)
 
     def drop(self, tags: Collection[Tag]) -> list[str]:
-        """Forget the answers that rest on one of these tags.
-
-        Gives a picture's key for each; an empty one where another answer still shows that picture.
-        """
-        ended = [known for known in self._finished.values() if not {*tags}.isdisjoint(known.decision.tags)]
+        """Forget the answers that rest on a tag; give the key of each one's picture, "" where another shows it too."""
+        wanted = frozenset(tags)
+        ended = [known for known in self._finished.values() if not wanted.isdisjoint(known.decision.tags)]
         for known in ended:
             self._drop(known.key)
         others = {known.decision.grant.picture for known in self._finished.values()}

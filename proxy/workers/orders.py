@@ -22,7 +22,7 @@ from proxy.wiring.disk import file_log
 
 def orders(settings: Settings, stack: AsyncExitStack) -> Orders:
     """Make who takes orders for the workers; closed with the stack."""
-    log = _redis_log(settings, stack) if settings.redis.url is not None else file_log(settings)
+    log = _redis_log(settings, stack) if settings.redis.url is not None else file_log(settings, stack)
     name = log.name if log is not None else ""
     feed = ChangeFeed(log, Invalidations(time.time, log=name), time.monotonic)
     for work in (feed.follow(), _forget_purges(feed)):  # what could not be told is told later

@@ -24,7 +24,7 @@ from tests.harness.sharded import Sharded
 
 COUNT = 60
 TIMEOUT_S = 0.2
-SLACK_S = 1.0
+SLACK_S = 10.0
 """For a busy machine."""
 QUICK = {"timeout_s": TIMEOUT_S, "pause_s": 0.1}
 

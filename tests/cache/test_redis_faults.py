@@ -27,7 +27,7 @@ LARGE = Picture("cd34", "image/png", "", bytes(8 * 1024 * 1024))
 
 TIMEOUT_S = 0.2
 PAUSE_S = 0.1
-SLACK_S = 1.0  # for a busy machine; without a bound a frozen server would take for ever
+SLACK_S = 10.0  # for a busy machine; without a bound a frozen server would take for ever
 QUICK = {"timeout_s": TIMEOUT_S, "pause_s": PAUSE_S}
 
 Break = Callable[[RedisServer], None]

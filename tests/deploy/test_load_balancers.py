@@ -152,7 +152,7 @@ async def test_uploads_pass_whole(site: StandIn, visitor: Visitor) -> None:
 
 async def test_a_gateway_that_leaves_costs_no_request(site: StandIn, replicas: Replicas, visitor: Visitor) -> None:
     """Visitors ask all the time while one of three stops, as in a rolling restart."""
-    uris = site.library.gallery(8)[1]
+    uris = site.library.gallery(24)[1]
     answers: list[int] = []
     has_ended = asyncio.Event()
 

@@ -129,19 +129,24 @@ async def test_a_picture_that_is_stored_too_late_is_told_before_the_deadline(
     assert cloudreve.calls.count("fetch") == 3
 
 
-async def test_a_host_that_breaks_off_is_left_alone(cloudreve: StandIn, house: House) -> None:
+@pytest.mark.parametrize("fault", [faults.Reset(), Hang()], ids=["reset", "hang"])
+async def test_a_host_that_does_not_answer_is_left_alone(cloudreve: StandIn, house: House, fault: Fault) -> None:
     """After three fetches visitors are told at once; pictures that Cloudreve sends itself come as ever."""
-    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"]})
+    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"], "fetch_timeout_s": 0.1})
     _, uris = cloudreve.library.gallery(10)
     cloudreve.foreign = True
-    cloudreve.fail("fetch", faults.Reset())
-    replies = [await front.ask(uri) for uri in uris]
-    assert statuses(replies) == [503] * 10
-    assert front.count("upstream_calls_total", verb="fetch", outcome="unreachable") == FAILURES
-    assert replies[-1].headers["Retry-After"] == "5"
+    cloudreve.fail("fetch", fault)
+    first, later = [[await front.ask(uri) for uri in part] for part in (uris[:FAILURES], uris[FAILURES:])]
+    assert set(statuses(first)) <= {503, 504}
+    assert statuses(later) == [503] * len(later)
+    failed = (front.count("upstream_calls_total", verb="fetch", outcome=each) for each in ("unreachable", "too_slow"))
+    assert sum(failed) == FAILURES
+    assert later[-1].headers["Retry-After"] == "5"
     cloudreve.foreign = False
     cloudreve.mend()
     assert (await front.ask(in_share(cloudreve))).status == 200
+    if isinstance(fault, Hang):
+        fault.until.set()
 
 
 async def test_one_busy_storage_behind_cloudreve_is_no_busy_cloudreve(cloudreve: StandIn, front: Front) -> None:
