@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -55,7 +55,7 @@ class Kind(Enum):
     DAV = auto()
     """The path of a WebDAV account, whose root and user are not known."""
     ADMIN = auto()
-    """Files by numbers that mean nothing here."""
+    """Files by numbers that mean nothing here, or what groups may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +109,21 @@ def _of_api(method: str, path: str, room: str, names: list[str]) -> Changing | N
             found = Changing(Kind.SHARE, share)
         case "share", [] if method == "DELETE":
             found = Changing(Kind.SHARE)
-        case "admin", ["file" | "entity" | "share" | "user", *_] if method != "POST" or path.endswith("/delete"):
+        case "admin", ["file" | "entity" | "share" | "user" | "group" | "policy" | "settings", *_] if (
+            method != "POST" or path.endswith("/delete")
+        ):
             found = Changing(Kind.ADMIN)
     return found
 
 
-def named_uris(query: str, body: bytes | None) -> tuple[list[FileUri], str]:
-    """Give the File URIs that a request names in its query and its JSON, and where it moves or renames them to."""
+def named_uris(query: str, body: bytes | None, but: Collection[FileUri] = ()) -> tuple[list[FileUri], str]:
+    """Give the File URIs that a request names in its query and its JSON, and where it moves or renames them to.
+
+    The query is as received: a name may hold an escape. Those of `but` are left out.
+    """
     said = _said(body)
     texts = [*parse_qs(query).get("uri", ()), said.uri, *said.uris]
-    uris = [uri for text in texts if text and (uri := _parsed(text)) is not None]
+    uris = [uri for uri in parsed(filter(None, texts)) if uri not in but]
     return [*uris, *_targets(uris, said)], said.id
 
 
@@ -137,7 +142,7 @@ def _targets(uris: Iterable[FileUri], said: _Body) -> list[FileUri]:
             found.append(f"{said.dst}/{name_of(uri)}")
         elif said.new_name:
             found.append(uri.text.rpartition("/")[0] + "/" + _quoted(said.new_name))
-    return [target for text in found if (target := _parsed(text)) is not None]
+    return parsed(found)
 
 
 def tags_of_files(
@@ -172,11 +177,13 @@ def tags_of_shares(share: str, body: bytes | None) -> tuple[Tag, ...]:
 
 
 def tags_of_dav(method: str, path: str, destination: str | None) -> tuple[Tag, ...]:
-    """Give the tags of a change by WebDAV: of all files of that name, whosever they are."""
+    """Give the tags of a change by WebDAV: of all files of that name, whosever they are; `path` is as received."""
     names = [_last(path), *([_last(urlsplit(destination).path)] if destination else ())]
+    if not all(names):
+        return (EVERYTHING,)
     if method in _DAV_FILES:
         return (*map(named_tag, names), SHARED_WITH_ME)
-    return (*map(below_named_tag, names), SHARES) if all(names) else (EVERYTHING,)
+    return (*map(below_named_tag, names), SHARES)
 
 
 def _in_shares(owner: str) -> tuple[Tag, ...]:
@@ -188,13 +195,18 @@ def _named_in_shares(owner: str, name: str) -> tuple[Tag, ...]:
 
 
 def _last(path: str) -> str:
-    uri = _parsed("cloudreve://my" + path.removeprefix(_DAV).partition("?")[0].replace("#", "%23"))
+    uri = _parsed("cloudreve://my" + path.removeprefix(_DAV))
     return name_of(uri) if uri is not None else ""
 
 
 def _quoted(name: str) -> str:
     uri = _parsed("cloudreve://my/" + name.replace("%", "%25").replace("#", "%23").replace("?", "%3F"))
     return name_of(uri) if uri is not None else unquote(name)
+
+
+def parsed(texts: Iterable[str]) -> list[FileUri]:
+    """Give the File URIs among texts."""
+    return [uri for text in texts if (uri := _parsed(text)) is not None]
 
 
 def _parsed(text: str) -> FileUri | None:

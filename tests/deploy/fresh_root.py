@@ -36,7 +36,8 @@ class FreshRoot:
     def make(self) -> FreshRoot:
         """Install the packages that the documents ask for, and let pip of this machine work there."""
         packages = f"--include={','.join(PACKAGES)}"
-        _run(["mmdebstrap", "--quiet", "--variant=minbase", packages, "bookworm", str(self.folder)])
+        patient = '--aptopt=Acquire::Retries "5"'
+        _run(["mmdebstrap", "--quiet", "--variant=minbase", patient, packages, "bookworm", str(self.folder)])
         for path in (_CERTIFICATES, Path("/etc/resolv.conf"), Path("/etc/hosts")):
             shutil.copyfile(path, self.folder / path.relative_to("/"))
         return self

@@ -50,7 +50,7 @@ def copied(browser: Browser, front: Front) -> Browser:
     return copy
 
 
-async def becomes(status: int, ask: Callable[[], Awaitable[Any]], limit_s: float = 10.0) -> None:
+async def becomes(status: int, ask: Callable[[], Awaitable[Any]], limit_s: float = 30.0) -> None:
     """Ask again and again until the answer has this status."""
     deadline = time.monotonic() + limit_s
     while (reply := await ask()).status != status:

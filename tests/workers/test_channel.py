@@ -25,6 +25,12 @@ async def ends() -> AsyncIterator[tuple[Channel, socket.socket]]:
     await reading
 
 
+async def ended(task: asyncio.Task[None]) -> None:
+    """End a worker's answering: it closes its socket."""
+    task.cancel()
+    await asyncio.wait({task})
+
+
 async def test_a_worker_reports_as_often_as_it_is_asked(ends: tuple[Channel, socket.socket]) -> None:
     """Each time anew, large reports included."""
     channel, theirs = ends
@@ -32,7 +38,7 @@ async def test_a_worker_reports_as_often_as_it_is_asked(ends: tuple[Channel, soc
     answering = asyncio.create_task(answer(theirs, lambda: next(reports)))
     assert await channel.ask() == Report(is_ready=False)
     assert (await channel.ask()).metrics == b"x" * 1_000_000
-    answering.cancel()
+    await ended(answering)
 
 
 async def test_who_asks_together_is_answered_in_order(ends: tuple[Channel, socket.socket]) -> None:
@@ -45,7 +51,7 @@ async def test_who_asks_together_is_answered_in_order(ends: tuple[Channel, socke
     await asyncio.sleep(0)
     answering = asyncio.create_task(answer(theirs, lambda: Report(is_ready=True, troubles=(next(numbers),))))
     assert [(await each).troubles for each in asking[1:]] == [("b",), ("c",)]
-    answering.cancel()
+    await ended(answering)
 
 
 async def test_a_worker_that_is_gone_is_not_waited_for(ends: tuple[Channel, socket.socket]) -> None:
