@@ -32,7 +32,7 @@ APART_S = 1.0
 GIVE_UP_S = 15.0
 PAUSE_S = 0.05
 HEARD_S = 7.0
-"""How long everybody has looked before a direct change: the share is listened to, and what came before has been told."""
+"""How long everybody has looked before a direct change: the share is listened to, and all from before has been told."""
 VIEWERS = ("author", "other replica", "share", "published")
 
 
