@@ -1,12 +1,13 @@
 """One folder is listened to by one process of all, and what is heard ends grants.
 
 What may have been missed. A subscription under a new client id hears nothing from before: its beginning ends all grants
-of the folder. Cloudreve keeps events for a client that has left, so that the next process, or this one after a restart,
-goes on under the same client id and hears what it has missed. For this the id is left in a note once Cloudreve has
-confirmed the end of the stream, and one process takes it up. After a break there is no note: Cloudreve may have written
-events into a connection that was dead, and when it finds that out at last it takes the client for gone, although it has
-come back meanwhile (source: `pkg/filemanager/eventhub`). A note lasts as long as a grant; behind that, nothing that was
-granted before is left.
+of the folder, unless nobody has listened to it lately: then they last as long as they would without live events.
+Cloudreve keeps events for a client that has left, so that the next process, or this one after a restart, goes on under
+the same client id and hears what it has missed. For this the id is left in a note once Cloudreve has confirmed the end
+of the stream, and one process takes it up. After a break there is no note: Cloudreve may have written events into a
+connection that was dead, and when it finds that out at last it takes the client for gone, although it has come back
+meanwhile (source: `pkg/filemanager/eventhub`). A note lasts as long as a grant; behind that, nothing that was granted
+before is left.
 """
 
 from __future__ import annotations
@@ -112,6 +113,8 @@ class Subscription:
     """Whether Cloudreve has said no."""
     _failures: int = field(default=0, init=False)
     _was_live: bool = field(default=False, init=False)
+    _was_promised: bool = field(default=False, init=False)
+    """Whether somebody has listened to the folder while grants that are still good may have been given."""
 
     async def follow(self) -> None:
         """Go on until cancelled."""
@@ -143,6 +146,7 @@ class Subscription:
     async def _taken(self) -> tuple[str, bool]:
         """Take up the client id that was left, or make a new one; tell which."""
         left = await self.ears.notes.most_shared(self._note)
+        self._was_promised = left is not None
         await self.ears.notes.keep(self._note, _TAKEN, self.ears.lasts_s)
         with suppress(ValueError):
             if left is not None and left != _TAKEN:
@@ -159,7 +163,7 @@ class Subscription:
                 stack.enter_context(_meanwhile(self.ears.share_terms.follow(folder, terms)))
             bearer = await self.bearer()
             stream = await stack.enter_async_context(self.ears.streams.listen(folder.uri, bearer, client_id))
-            if not (is_kept and stream.is_resumed):
+            if not (is_kept and stream.is_resumed) and (self.is_named or self._was_promised):
                 self._miss()
                 if self._was_live:
                     self.ears.came(folder, None)
