@@ -56,6 +56,8 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         )
         self.version = 0
         """As long as this is the same, no entry has been replaced, forgotten or driven out: only time may end one."""
+        self.decisions = 0
+        """As long as this is the same, no grant has come, been forgotten or been ended by a change; it may be driven out."""
 
     @property
     def size_bytes(self) -> int:
@@ -85,6 +87,8 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         if not ttl_s > 0:
             return
         self.version += 1
+        if not isinstance(entry, Picture):
+            self.decisions += 1
         size_bytes = _size_bytes(key, entry)
         if size_bytes > self._largest_bytes:
             self.forget(key)
@@ -94,10 +98,12 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
     def touch(self) -> None:
         """Have everybody look again who relies on the version: what an entry rests on may have changed."""
         self.version += 1
+        self.decisions += 1
 
     def forget(self, key: str) -> bool:
         """Drop an entry; tell whether there was a live one."""
         self.version += 1
+        self.decisions += 1
         return self._slots.pop(key)
 
     async def _get(self, key: str, **_: object) -> Entry | None:

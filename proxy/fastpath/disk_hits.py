@@ -9,7 +9,7 @@ from proxy.fastpath.date_field import DateField
 from proxy.fastpath.entry import FinishedAnswer, Wire
 from proxy.upstream.clock import Clock
 
-STANDS_S = 1.0
+STANDS_S = 30.0
 """How long an answer is known to stand while the memory tier's version stays the same, if it does not end before."""
 
 
@@ -21,13 +21,11 @@ class DiskHits:
         self._stands = stands
         self._memory = memory
         self._now = clock.now
-        self._ours = clock.ours
         self._today = DateField(clock.ours)
 
-    def answer(self, known: FinishedAnswer) -> Wire | None:
+    def answer(self, known: FinishedAnswer, ours: float) -> Wire | None:
         """Give the answer; None where the disk would have to be waited for, or it has to go the long way."""
         stored = known.stored
-        ours = self._ours()
         body = stored.read(ours) if stored is not None else None
         if body is None:
             known.stored = None
