@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import structlog
@@ -77,6 +78,22 @@ class ClusterClient:
         """Give the value of a key; None when there is trouble."""
         line = self._connection_of(key)
         return None if line is None else await line.read(key)
+
+    def read_soon(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
+        """Have the values of keys handed over, each as soon as its server has replied; None when there is trouble."""
+        values: dict[str, bytes | None] = {}
+
+        def take(key: str, value: Sequence[bytes | None]) -> None:
+            values[key] = value[0]
+            if len(values) == len(set(keys)):
+                receive([values[each] for each in keys])
+
+        for key in dict.fromkeys(keys):
+            line = self._connection_of(key)
+            if line is not None:
+                line.read_soon([key], partial(take, key))
+            else:
+                asyncio.get_running_loop().call_soon(take, key, [None])
 
     async def ask(self, fallback: _T, key: str, *words: Word, unheard: Callable[[_T], None] | None = None) -> _T:
         """Give the reply of the server that holds the key, or `fallback` when there is trouble."""

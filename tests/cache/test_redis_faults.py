@@ -15,7 +15,7 @@ from proxy.domain.grant import Grant
 from proxy.domain.picture import Picture
 from proxy.redis.circuit_breaker import State
 from proxy.redis.failures import RedisFailure
-from tests.cache.conftest import MakeTier, Watched
+from tests.cache.conftest import MakeTier, Watched, value_of
 from tests.conftest import StartRedis
 from tests.harness.redis_server import RedisServer, free_port
 from tests.harness.relay import Relay
@@ -73,10 +73,11 @@ async def use_all(tier: RedisTier) -> list[object]:
         await timed(tier.delete("g:3")),
         await timed(tier.expire("g:1", 60.0)),
         await timed(tier.clear()),
+        await timed(value_of(tier, "g:1")),
     ]
 
 
-NOTHING = [None, False, False, None, None, False, [None, None], False, 0, False, False]
+NOTHING = [None, False, False, None, None, False, [None, None], False, 0, False, False, None]
 
 
 async def warm(make_tier: MakeTier, url: str) -> Watched:

@@ -165,6 +165,24 @@ async def short(cloudreve: StandIn, house: House) -> Front:
     return await house.open(cloudreve={"image_hosts": ["127.0.0.1"]}, grants={"max_ttl_s": 90.0, "margin_s": 0.0})
 
 
+@pytest.mark.parametrize("fault", [faults.Half(), faults.Truncated()], ids=["half", "truncated"])
+async def test_bytes_at_hand_are_shown_while_downloads_break_off(
+    cloudreve: StandIn, short: Front, hours: Hours, fault: Fault
+) -> None:
+    """Of a storage without validators, which sends the whole picture each time."""
+    cloudreve.foreign_etags = False
+    first = await short.ask(in_share(cloudreve))
+    hours.pass_by(100)
+    cloudreve.fail("fetch", fault)
+    shown = [await short.ask(in_share(cloudreve)) for _ in range(3)]
+    assert {(reply.status, reply.body, reply.etag) for reply in shown} == {(200, first.body, first.etag)}
+    cloudreve.mend()
+    cloudreve.library.repaint(cloudreve.library.file("/album/one.png"), paint(99, 40, 30))
+    hours.pass_by(10)
+    changed = await short.ask(in_share(cloudreve))
+    assert (changed.status, changed.body == first.body) == (200, False)
+
+
 class Never(Hang):
     """Nothing."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +12,17 @@ import pytest
 from proxy.domain.picture import Picture
 from proxy.redis.client import SPARE_CONNECTIONS
 from proxy.redis.failures import RedisFailure
-from proxy.redis.pipelining import LARGEST_BATCH, MOST_EXTENSIONS, NOTHING, Command, CommandBatches, Script, requests_of
+from proxy.redis.pipelining import (
+    LARGEST_BATCH,
+    MOST_EXTENSIONS,
+    NOTHING,
+    Command,
+    CommandBatches,
+    Item,
+    Read,
+    Script,
+    requests_of,
+)
 from tests.cache.conftest import MakeTier
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
@@ -24,18 +35,18 @@ class Way:
     """Takes batches, and brings their replies when the test says so."""
 
     def __init__(self, timeout_s: float) -> None:
-        self.sent: list[list[Command]] = []
+        self.sent: list[list[Item]] = []
         self.late: list[bool] = []
         """For each batch that was late, whether it had been sent."""
         self._open: list[asyncio.Event] = []
         self.batches = CommandBatches(self._send, LANES, timeout_s, self._note_late)
 
-    def _send(self, items: list[Command]) -> asyncio.Task[None]:
+    def _send(self, items: list[Item]) -> asyncio.Task[None]:
         self.sent.append(items)
         self._open.append(asyncio.Event())
         return asyncio.get_running_loop().create_task(self._carry(items, self._open[-1]))
 
-    async def _carry(self, items: list[Command], opened: asyncio.Event) -> None:
+    async def _carry(self, items: list[Item], opened: asyncio.Event) -> None:
         await opened.wait()
         for item in items:
             item.deliver(item.words[1])
@@ -148,6 +159,7 @@ async def test_a_process_that_stood_still_looks_again_before_it_gives_up(impatie
         time.sleep(2 * TIMEOUT_S)  # noqa: ASYNC251 - as above
     assert await item.outcome() is NOTHING
     assert impatient.late == [True]
+    assert isinstance(first[0], Command)
     assert first[0].reply.result() == "a"
     await impatient.bring_all()
 
@@ -247,6 +259,24 @@ async def test_reads_become_one_command_and_each_key_is_named_once() -> None:
         ("MGET", "a"),
         ("MGET", "c"),
     ]
+
+
+async def test_values_are_handed_over_without_a_task(impatient: Way) -> None:
+    """Once, and None for each where there is no reply; nobody waits for longer than the time out."""
+    heard: list[Sequence[bytes | None]] = []
+    read = Read(["a", "b"], heard.append)
+    [request] = requests_of([read], is_shard=False)
+    assert request.words == ("MGET", "a", "b")
+    request.receive([b"1", None])
+    request.receive([b"2", b"3"])
+    for reply in (None, NOTHING, ValueError("theirs")):
+        Read(["c", "d"], heard.append).deliver(reply)
+    assert heard == [[b"1", None], *[[None, None]] * 3]
+    late: asyncio.Future[Sequence[bytes | None]] = asyncio.get_running_loop().create_future()
+    impatient.batches.add(Read(["e"], late.set_result))
+    assert await late == [None]
+    assert (impatient.words, impatient.late) == ([["e"]], [True])
+    await impatient.bring_all()
 
 
 async def test_calls_of_a_script_become_one_and_overtake_no_write() -> None:

@@ -64,7 +64,9 @@ async def rows(stage: Stage, behaviour: str, policy: str, nobody: Visitor, someb
     front, number = stage.fronts[kind if kind in stage.fronts else "s3"], next(_numbers)
     pictures = {f"{name}.png": paint(number * 10 + place, 640, 480) for place, name in enumerate(("new", "known"))}
     new, known = await stage.site.album(stage.owners[kind], f"row-{number}", pictures)
+    await stage.site.thumbnail(new)  # it is made, so that the time is storage's and the gateway's
     right = (await nobody.visit(known)).body
+    front.relays = policy == "relayed"
     async with _spoilt(stage, front, behaviour):
         yield await _row(behaviour, "grant live", front, nobody, known, right)
         yield await _row(behaviour, "bytes known", front, somebody, known, right)
