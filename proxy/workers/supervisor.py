@@ -123,7 +123,8 @@ class Supervisor:
         """Wait until workers of earlier configurations, which hold memory, have left; False when all are to leave."""
         while self._leaving and not stopped.done():
             _log.info("reload waits until the workers of the configuration before have finished")
-            await asyncio.wait({stopped, *self._leaving}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {stopped, *self._leaving}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         return not stopped.done()
 
     def _newest(self) -> Settings:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 import pytest
@@ -231,8 +231,8 @@ async def _are_purged(gateway: GatewayProcess, processes: int) -> bool:
         aiohttp.ClientSession() as session,
         session.post(f"{gateway.admin}/purge", json={"all": True}) as answer,
     ):
-        told = await answer.json()
-        return bool(told["processes"] == processes)
+        told: dict[str, Any] = await answer.json()
+        return processes == int(told["processes"])
 
 
 async def _status(session: aiohttp.ClientSession, url: str) -> int:
