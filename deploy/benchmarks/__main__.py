@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncIterator, Coroutine
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Coroutine
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,32 +14,34 @@ from typing import Any
 import uvloop
 from rich.console import Console
 
-from deploy.benchmarks.browser_hits import BrowserHits
-from deploy.benchmarks.disk import DiskHits
-from deploy.benchmarks.footprint import Footprint, Soak
-from deploy.benchmarks.hits import AlikeHits, RedisHits
-from deploy.benchmarks.load import Load, tool
-from deploy.benchmarks.misses import DistributedSingleflight, Misses
-from deploy.benchmarks.real import Real
-from deploy.benchmarks.sides import Sides
+from deploy.benchmarks.footprint import Soak
+from deploy.benchmarks.load import tool
+from deploy.benchmarks.parts import PARTS, Parts
 from deploy.benchmarks.stage import Stage
-from deploy.benchmarks.table import Report, Row
+from deploy.benchmarks.table import Report
 
-REPLICAS = 3
-WIDTH = 190
+WIDTH = 220
 
 
 def main() -> None:
     """Read the command line and do as it says."""
-    parser = ArgumentParser(prog="deploy/bench", description="Measures the gateway against nginx in the same run.")
+    parser = ArgumentParser(
+        prog="deploy/bench",
+        description="Measures the gateway against nginx in the same run.",
+        epilog="parts:\n" + "\n".join(f"  {name:10} {about}" for name, about in PARTS.items()),
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help="what is measured; all parts when none is named")
     parser.add_argument("--quick", action="store_true", help="a moment of everything, to see that it works")
     parser.add_argument("--silent", action="store_true", help="neither side writes a line per request")
     parser.add_argument("--rounds", type=int, default=5, help="how often both are asked in turn (5)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long each is asked in a round (5)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long each is asked in a round (3)")
     parser.add_argument("--soak", type=float, metavar="MINUTES", default=0.0, help="watch memory under load, only that")
     parser.add_argument("--cloudreve", metavar="URL", help="a real Cloudreve, for the two-step path on it")
     parser.add_argument("--uri", help="a File URI that anybody may see there (its share SHARE's one.png)")
     asked = parser.parse_args()
+    if unknown := set(asked.parts) - PARTS.keys():
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
     if asked.quick:
         asked.rounds, asked.seconds = 1, 0.2
     if asked.cloudreve and not asked.uri:
@@ -61,39 +63,15 @@ async def _bench(asked: Namespace) -> None:
     with TemporaryDirectory(prefix="thumb-proxy-bench-") as folder:
         async with Stage(Path(folder), is_narrated=not asked.silent) as stage:
             report.remarks.append(_circumstances(asked, stage))
-            async for row in _rows(asked, stage):
+            await stage.start_redis()
+            parts = Parts(stage, asked)
+            rows = Soak(stage, asked.soak, parts.many).rows() if asked.soak else parts.rows(asked.parts or PARTS)
+            async for row in rows:
                 report.rows.append(row)
                 console.print("  ".join(cell for cell in row.cells if cell), style="dim", highlight=False)
     report.remarks.append(f"Load average at the end: {', '.join(f'{load:.2f}' for load in os.getloadavg())}.")
     console.print()
     report.show(console)
-
-
-async def _rows(asked: Namespace, stage: Stage) -> AsyncIterator[Row]:
-    """Measure one thing after the other."""
-    many = 300 if asked.quick else 10_000
-    await stage.start_redis()
-    if asked.soak:
-        async for row in Soak(stage, asked.soak, many).rows():
-            yield row
-        return
-    nginx, gateway = await stage.start_nginx(), await stage.start_gateway()
-    load = Load(asked.seconds)
-    sides = Sides(stage, gateway, nginx)
-    hits = BrowserHits(sides, load, asked.rounds), AlikeHits(sides, load, asked.rounds)
-    misses = Misses(stage, gateway, 20 if asked.quick else 300)
-    far = RedisHits(stage, nginx, load, asked.rounds, many), DiskHits(stage, nginx, load, asked.rounds, many)
-    for measured in (*hits, misses, *far):
-        async for row in measured.rows():
-            yield row
-    replicas = [await stage.start_gateway(redis__url=stage.redis_url) for _ in range(REPLICAS)]
-    async for row in DistributedSingleflight(stage, replicas, 5 if asked.quick else 200).rows():
-        yield row
-    async for row in Footprint(stage, many).rows():
-        yield row
-    if asked.cloudreve:
-        async for row in Real(stage, asked.cloudreve.rstrip("/"), asked.uri).rows():
-            yield row
 
 
 def _circumstances(asked: Namespace, stage: Stage) -> str:

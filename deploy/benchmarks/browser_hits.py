@@ -30,17 +30,8 @@ class BrowserHits:
     load: Load
     rounds: int
 
-    async def rows(self) -> AsyncIterator[Row]:
-        """Measure all of it."""
-        yield await self._finished_answers()
-        for row in (self._public(), self._private(), self._others(), self._silent(), self._varnish()):
-            async for each in row:
-                yield each
-        yield await self._workers()
-        for each_row in await self._latencies():
-            yield each_row
-
-    async def _public(self) -> AsyncIterator[Row]:
+    async def public(self) -> AsyncIterator[Row]:
+        """Measure public pictures."""
         for size_kb in SIZES_KB:
             pair = await self.sides.public(size_kb, PICTURES)
             for where, is_proxied in (("direct", False), ("behind a proxy", True)):
@@ -49,19 +40,23 @@ class BrowserHits:
                     what, pair, 1.0, replace(self.load, browsers=header_lines(is_proxied=is_proxied))
                 )
 
-    async def _private(self) -> AsyncIterator[Row]:
+    async def private(self) -> AsyncIterator[Row]:
+        """Measure pictures of a user's own."""
         pair, cookie = await self.sides.public(SIZES_KB[0], PICTURES), await self.sides.cookie()
         signed_in = replace(self.load, browsers=header_lines(is_proxied=False, cookie=cookie))
         mine, pictures = pair.private(self.sides.bearer), _pictures(SIZES_KB[0])
         yield await self._fought(f"memory hit, private by bearer, {pictures} {GUARDED}", mine, 1.2, self._direct)
         seen = pair.private({}, "by-cookie").with_cookie(cookie)
         yield await self._fought(f"memory hit, private by cookie, {pictures} {GUARDED}", seen, 1.2, signed_in)
+
+    async def known(self) -> AsyncIterator[Row]:
+        """Measure visitors who have the picture already."""
         one = await self.sides.public(SIZES_KB[0])
         yield await self._fought(f"304, {COUNT:,} browsers", await self.sides.known(one), 1.0, self._direct)
         known = await self.sides.known(one.private(self.sides.bearer))
         yield await self._fought(f"304, private, {COUNT:,} browsers {GUARDED}", known, 1.0, self._direct)
 
-    async def _others(self) -> AsyncIterator[Row]:
+    async def sealed(self) -> AsyncIterator[Row]:
         """Measure sealed URLs, and the answers by which Cloudreve's page learns them."""
         pair = await self.sides.public(SIZES_KB[0], PICTURES)
         sealed = await self.sides.sealed(pair)
@@ -69,7 +64,7 @@ class BrowserHits:
         what = f"/api/v4/file/thumb, {PICTURES} pictures, {COUNT:,} browsers (nginx: pictures of {SIZES_KB[0]} kB)"
         yield await self._fought(what, await self.sides.api(pair), 0.6, self._direct)
 
-    async def _silent(self) -> AsyncIterator[Row]:
+    async def silent(self) -> AsyncIterator[Row]:
         """Measure once more without a line per request on either side."""
         stage = self.sides.stage
         if not stage.is_narrated:
@@ -79,14 +74,15 @@ class BrowserHits:
             pair = await replace(self.sides, gateway=gateway, nginx=nginx).public(size_kb, PICTURES)
             yield await self._fought(f"memory hit, {_pictures(size_kb)}, no line per request", pair, 1.0, self._direct)
 
-    async def _varnish(self) -> AsyncIterator[Row]:
+    async def varnish(self) -> AsyncIterator[Row]:
+        """Measure against a cache in memory."""
         varnish = await self.sides.stage.start_varnish()
         if varnish is not None:
             pair = await replace(self.sides, nginx=varnish).public(SIZES_KB[0], PICTURES)
             what = f"memory hit, {_pictures(SIZES_KB[0])} (Varnish in the place of nginx)"
             yield await self._fought(what, pair, None, self._direct)
 
-    async def _workers(self) -> Row:
+    async def workers(self) -> AsyncIterator[Row]:
         """Measure what a request costs two workers on the same core, and one process."""
         session, size_kb = self.sides.stage.session, SIZES_KB[0]
         gateway = await self.sides.stage.start_gateway(server__workers=str(WORKERS))
@@ -100,22 +96,23 @@ class BrowserHits:
             found.append((rates[0], rates[1]))
         here, there = (sorted(rates)[len(rates) // 2] for rates in zip(*found[1:], strict=True))
         what = f"requests per CPU second, {WORKERS} workers over one"
-        return Row(what, f"{there:,.0f}", f"one: {here:,.0f}", f"{there / here:.2f}", ">= 0.95", there / here >= 0.95)  # noqa: PLR2004
+        yield Row(what, f"{there:,.0f}", f"one: {here:,.0f}", f"{there / here:.2f}", ">= 0.95", there / here >= 0.95)  # noqa: PLR2004
 
-    async def _finished_answers(self) -> Row:
+    async def finished_answers(self) -> AsyncIterator[Row]:
         """Count what a gateway remembers when every browser has asked for every picture."""
         gateway = await self.sides.stage.start_gateway()
         pair = await replace(self.sides, gateway=gateway).public(SIZES_KB[0], PICTURES)
         await pair.here.measure(self.sides.stage.session, self._direct)
         count = (await gauges(self.sides.stage, gateway))["finished_answers"]
         what = f"finished answers in memory, {COUNT:,} browsers x {PICTURES} public pictures"
-        return Row(what, f"{count:.0f}", goal=f"<= {PICTURES}", is_reached=count <= PICTURES)
+        yield Row(what, f"{count:.0f}", goal=f"<= {PICTURES}", is_reached=count <= PICTURES)
 
-    async def _latencies(self) -> list[Row]:
+    async def latencies(self) -> AsyncIterator[Row]:
         """Ask each half as fast as it can answer."""
         pair = await self.sides.public(SIZES_KB[1], PICTURES)
         found = [[await self._at_half_load(side) for side in (pair.here, pair.there)] for _ in range(self.rounds)]
-        return [self._latency(*_NAMES[name], name, found) for name in _NAMES]
+        for name, (title, goal) in _NAMES.items():
+            yield self._latency(title, goal, name, found)
 
     def _latency(self, title: str, goal: str, name: str, found: list[list[Measured]]) -> Row:
         here, there = (sorted(getattr(both[side], name) for both in found)[len(found) // 2] for side in range(2))

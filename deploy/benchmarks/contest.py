@@ -70,17 +70,21 @@ class Contest:
     gateway: Side
     nginx: Side
     goal: float | None = None
+    is_by_cpu: bool = False
+    """Whether the ratio is that of CPU times: where what is asked for shares its core with the load."""
 
     async def fought(self, session: aiohttp.ClientSession, load: Load, rounds: int) -> Row:
         """Let both be asked in turn, nginx first."""
         rates: list[tuple[float, float]] = []
-        costs: list[tuple[float, float]] = []
+        costs: list[tuple[Spent, Spent]] = []
         for _ in range(rounds):
             there, there_spent = await self.nginx.measure(session, load)
             here, here_spent = await self.gateway.measure(session, load)
             rates.append((here.rate, there.rate))
-            costs.append((_each_us(here_spent, here), _each_us(there_spent, there)))
+            costs.append((here_spent.per(here.requests), there_spent.per(there.requests)))
         ratio = median(here / there for here, there in rates)
+        if self.is_by_cpu:
+            ratio = median(there.total_s / here.total_s for here, there in costs)
         return Row(
             what=self.what,
             here=f"{median(rate[0] for rate in rates):,.0f}/s",
@@ -88,12 +92,13 @@ class Contest:
             ratio=f"{ratio:.2f}",
             goal=f">= {self.goal}" if self.goal else "",
             is_reached=ratio >= self.goal if self.goal else None,
-            spent=f"{median(cost[0] for cost in costs):.1f}, {median(cost[1] for cost in costs):.1f}",
+            spent=", ".join(_told([both[side] for both in costs]) for side in range(2)),
         )
 
 
-def _each_us(spent: Spent, measured: Measured) -> float:
-    return spent.total_s / measured.requests * 1e6
+def _told(costs: Sequence[Spent]) -> str:
+    """Write user and system time in microseconds."""
+    return f"{median(each.user_s for each in costs) * 1e6:.1f} + {median(each.system_s for each in costs) * 1e6:.1f}"
 
 
 @asynccontextmanager

@@ -82,9 +82,10 @@ class RedisHits:
         what = f"Redis hit over {self.count:,} pictures, 20 kB"
         browsers = replace(self.load, browsers=header_lines(is_proxied=False))
         await until_known(here, self.stage, self.load, self.count)
-        contest = Contest(f"{what}, {COUNT:,} browsers", here, there, 0.4)
+        contest = Contest(f"{what}, {COUNT:,} browsers (ratio of CPU time)", here, there, 0.4, is_by_cpu=True)
         yield await contest.fought(self.stage.session, browsers, self.rounds)
-        yield await Contest(f"{what}, alike", here, there, 0.2).fought(self.stage.session, self.load, self.rounds)
+        alike = Contest(f"{what}, alike (ratio of CPU time)", here, there, 0.4, is_by_cpu=True)
+        yield await alike.fought(self.stage.session, self.load, self.rounds)
         if any((await self.stage.calls()).values()):
             raise WrongAnswerError("Cloudreve was asked for what Redis has")
 

@@ -23,6 +23,10 @@ class Spent:
     def __sub__(self, earlier: Spent) -> Spent:
         return Spent(self.user_s - earlier.user_s, self.system_s - earlier.system_s)
 
+    def per(self, requests: int) -> Spent:
+        """Tell what each of so many requests took."""
+        return Spent(self.user_s / max(requests, 1), self.system_s / max(requests, 1))
+
     @property
     def total_s(self) -> float:
         """Both together."""

@@ -171,6 +171,10 @@ class Stage:
         await answers(port)
         return Server(process, f"http://127.0.0.1:{port}")
 
+    async def told(self, words: list[str]) -> bytes:
+        """Run a program on the servers' core, and give the first line that it writes."""
+        return await (await self._start("program", words, self.core, {"PYTHONPATH": str(ROOT)})).first_line()
+
     async def _start_origin(self) -> None:
         words = [sys.executable, "-m", "deploy.benchmarks.origin"]
         process = await self._start("cloudreve", words, self.load_core, {"PYTHONPATH": str(ROOT)})

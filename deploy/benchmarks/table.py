@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-_HEADINGS = ("what", "gateway", "nginx", "ratio", "goal", "", "CPU us each: gateway, nginx")
+_HEADINGS = ("what", "gateway", "nginx", "ratio", "goal", "", "CPU us each, user + system")
 
 
 @dataclass(frozen=True, slots=True)

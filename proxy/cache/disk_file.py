@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import stat
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ import structlog
 from lmdb.verify import VerifyError, verify
 
 from proxy.cache.disk_places import RULER, RULER_BYTES, Places
+from proxy.coalesce.file_lock import lock_within, locked_now
 from proxy.settings.files import own_folder
 
 FORMAT = b"thumb-proxy/2"
@@ -23,7 +23,6 @@ FORMAT = b"thumb-proxy/2"
 PATIENCE_S = 60.0
 """How long another process that checks the file is waited for."""
 
-_POLL_S = 0.02
 _MAX_READERS = 1024
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -63,7 +62,7 @@ def open_file(folder: Path, max_bytes: int) -> OpenFile:
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             path = folder / "entries.mdb"
-            if _locked(lock, fcntl.LOCK_EX):
+            if locked_now(lock, fcntl.LOCK_EX):
                 _renew(path, max_bytes)
             _share(lock)
             return _opened(path, max_bytes, lock)
@@ -92,21 +91,12 @@ def check_folder(folder: Path) -> None:
         raise Unusable("the directory is another user's")
 
 
-def _locked(lock: int, kind: int) -> bool:
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _share(lock: int) -> None:
     """Hold the lock together with all who use the file; wait for a process that is checking it."""
-    until = time.monotonic() + PATIENCE_S
-    while not _locked(lock, fcntl.LOCK_SH):
-        if time.monotonic() >= until:
-            raise Unusable("another process has kept the disk tier's file to itself for too long")
-        time.sleep(_POLL_S)
+    try:
+        lock_within(PATIENCE_S, lock, fcntl.LOCK_SH)
+    except TimeoutError:
+        raise Unusable("another process has kept the disk tier's file to itself for too long") from None
 
 
 def _renew(path: Path, max_bytes: int) -> None:
@@ -165,6 +155,11 @@ def _version(env: lmdb.Environment) -> bytes | None:
         return txn.get(b"format")
 
 
+def _check_version(env: lmdb.Environment) -> None:
+    if _version(env) != FORMAT:
+        raise Unusable("a gateway of another version uses the disk tier's file")
+
+
 def _stamp(env: lmdb.Environment) -> None:
     about = env.open_db(b"about")
     with env.begin(db=about, write=True) as txn:
@@ -180,14 +175,10 @@ def _places(path: Path, env: lmdb.Environment) -> Places:
 def _opened(path: Path, max_bytes: int, lock: int) -> OpenFile:
     env = _environment(path, max_bytes, is_there=True)
     try:
-        version = _version(env)
+        _check_version(env)
         env.reader_check()
-        entries, uses = env.open_db(b"entries"), env.open_db(b"uses")
-        file = OpenFile(path, path.stat().st_ino, lock, env, entries, uses, _places(path, env))
+        entries, uses, inode = env.open_db(b"entries"), env.open_db(b"uses"), path.stat().st_ino
+        return OpenFile(path, inode, lock, env, entries, uses, _places(path, env))
     except BaseException:
         env.close()
         raise
-    if version != FORMAT:
-        env.close()
-        raise Unusable("a gateway of another version uses the disk tier's file")
-    return file

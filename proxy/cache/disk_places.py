@@ -63,7 +63,11 @@ class Places:
         """Open the file. `ruler` is the value of `RULER` in the mapping; without it nothing is found."""
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         self._scratch = bytearray()
-        self._base = self._base_of(ruler) if ruler is not None and _NOWAIT else None
+        try:
+            self._base = self._base_of(ruler) if ruler is not None and _NOWAIT else None
+        except BaseException:
+            os.close(self._file)
+            raise
 
     def find(self, mapped: memoryview | bytes, value: bytes) -> Place | None:
         """Tell where a value in the mapping lies; None where that is not certain. May wait for the disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,9 @@ LARGEST_SHARE = 16
 """A record larger than this fraction of the bound is not kept."""
 TOUCH_S = 300.0
 """How exactly it is known when a record was used last."""
+
+LOOK_S = 0.1
+"""How often the fast path looks whether the file is still there."""
 
 _FULL = 0.75
 """The part of the bound that live records may take: LMDB writes a page anew before it frees the old one."""
@@ -66,9 +70,9 @@ class DiskStore:
         self._max_bytes = max_bytes
         self._now = now
         self._room = Room(file, now)
-        self.places = file.places
         self.is_up = True
         """Whether the file is used."""
+        self._looked_at = -math.inf
 
     @property
     def size_bytes(self) -> int:
@@ -108,6 +112,17 @@ class DiskStore:
                 self._write(part)
         except (lmdb.Error, OSError) as error:
             self.abandon(str(error))
+
+    def read_at_once(self, place: Place) -> memoryview | None:
+        """Read what lies at a place, without waiting; None where that cannot be, or the file is not used any more.
+
+        That another process has given it up is noticed after `LOOK_S` at most.
+        """
+        now = time.monotonic()
+        if now - self._looked_at >= LOOK_S:
+            self._looked_at = now
+            self._is_current()
+        return self._file.places.read(place) if self.is_up else None
 
     def abandon(self, reason: str) -> None:
         """Use the file no more, and let no other process, now or later, find in it what should have been deleted."""

@@ -15,7 +15,7 @@ from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.disk_file import Unusable, open_file
 from proxy.cache.disk_record import Records, Value
-from proxy.cache.disk_store import TOUCH_S, DiskStore, Mark
+from proxy.cache.disk_store import LOOK_S, TOUCH_S, DiskStore, Mark
 from proxy.cache.disk_writes import DiskWrites, Pending, Waiting
 from proxy.cache.stored_picture import StoredPicture
 from proxy.domain.entry import Entry
@@ -185,11 +185,14 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
 
     async def _certainly(self, written: asyncio.Future[None]) -> None:
         """Wait for a write after which nothing old may be found; a disk that takes too long is given up."""
+        was_up = self._store.is_up
         try:
             async with asyncio.timeout(FORGET_S):
                 await asyncio.shield(written)
         except TimeoutError:
             self._store.abandon("the disk takes too long to forget")
+        if was_up and not self._store.is_up:
+            await asyncio.sleep(LOOK_S)  # by then the others have seen that the file is gone
 
     async def _get(self, key: str, **_: object) -> Entry | None:
         return await self.find(key)

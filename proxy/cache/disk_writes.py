@@ -36,7 +36,7 @@ class DiskWrites:
         self._round: asyncio.Task[None] | None = None
         self.waiting_bytes = 0
         self.rounds = 0
-        """How many transactions there have been."""
+        """How many transactions there have been: what a thread has read may be from before the last one."""
 
     def change(self, key: str, change: Pending, size_bytes: int = 0) -> asyncio.Future[None]:
         """Have something written with all that waits; the future is done when it is, or the disk is given up."""
@@ -78,6 +78,7 @@ class DiskWrites:
         """Drop all records, those that wait too."""
         await self.settle()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._store.clear)
+        self.rounds += 1
 
     async def aclose(self) -> None:
         """Write what waits."""

@@ -40,6 +40,10 @@ class FairEviction(Generic[K]):
         self.total = 0.0
         """The size of all that is held."""
 
+    def __contains__(self, key: K) -> bool:
+        """Tell whether a key is held."""
+        return key in self._held
+
     def add(self, key: K, client: Client, size: float) -> None:
         """Take note of a key, which becomes the most recently used one."""
         self.discard(key)
@@ -114,6 +118,10 @@ class FairCache(Generic[K, V]):
     def __contains__(self, key: K) -> bool:
         """Tell whether there is a value; it is not used by that."""
         return key in self._values
+
+    def may_hold(self, key: K) -> bool:
+        """Tell whether there is a value, or was one until its end; faster."""
+        return key in self._eviction
 
     def __iter__(self) -> Iterator[K]:
         """Give the keys."""

@@ -56,6 +56,8 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         )
         self.version = 0
         """As long as this is the same, no entry has been replaced, forgotten or driven out: only time may end one."""
+        self.grants_version = 0
+        """As long as this is the same, nothing but pictures has come, and nothing has been forgotten."""
 
     @property
     def size_bytes(self) -> int:
@@ -72,6 +74,10 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         """How many entries were given up for others."""
         return self._slots.evictions
 
+    def __contains__(self, key: str) -> bool:
+        """Tell whether there is an entry, which may have come to its end; it is not used by that."""
+        return self._slots.may_hold(key)
+
     def lookup(self, key: str) -> Entry | None:
         """Give the entry, which becomes the most recently used one, or None."""
         slot = self._slots.get(key)
@@ -85,6 +91,8 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         if not ttl_s > 0:
             return
         self.version += 1
+        if not isinstance(entry, Picture):
+            self.grants_version += 1
         size_bytes = _size_bytes(key, entry)
         if size_bytes > self._largest_bytes:
             self.forget(key)
@@ -92,12 +100,13 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
             self._slots.put(key, _Slot(entry, ttl_s, size_bytes), client)
 
     def touch(self) -> None:
-        """Have everybody look again who relies on the version: what an entry rests on may have changed."""
+        """Have everybody look again who relies on a version: what an entry rests on may have changed."""
         self.version += 1
+        self.grants_version += 1
 
     def forget(self, key: str) -> bool:
         """Drop an entry; tell whether there was a live one."""
-        self.version += 1
+        self.touch()
         return self._slots.pop(key)
 
     async def _get(self, key: str, **_: object) -> Entry | None:
@@ -131,6 +140,7 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         return entry is not None
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:
+        self.touch()
         for key in [key for key in self._slots if key.startswith(namespace or "")]:
             self.forget(key)
         return True

@@ -29,9 +29,9 @@ class StoredPicture:
 
     def read(self, now: float) -> memoryview | None:
         """Give the bytes of the picture; None where the disk would have to be waited for, or they are not there."""
-        if self.is_over or now >= self._until or not self._store.is_up:
+        if self.is_over or now >= self._until:
             return None
-        sealed = self._store.places.read(self._place)
+        sealed = self._store.read_at_once(self._place)
         if sealed is None:
             return None
         try:

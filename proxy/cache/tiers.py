@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar, overload
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
+from proxy.cache.shared_picture import SharedPicture
 from proxy.cache.stored_picture import StoredPicture
 from proxy.domain.client import Client
 from proxy.domain.codec import decode
@@ -114,6 +115,10 @@ class Tiers:
         """Give a picture that was just found on disk, to be read again without waiting."""
         return self._disk.stored(key) if self._disk is not None else None
 
+    def shared(self, key: str, picture: Picture) -> SharedPicture | None:
+        """Give a picture that was just found in Redis, to be read there again; None where the disk comes before."""
+        return SharedPicture(self._redis, key, picture) if self._redis is not None and self._disk is None else None
+
     async def find_here(
         self, key: str, expect: tuple[type[A]], ttl_of: Callable[[A], float], client: Client = ""
     ) -> tuple[A, Source] | None:
@@ -137,10 +142,7 @@ class Tiers:
             entry = await (self._redis.find(key, claim) if tier is self._redis else tier.find(key))
             if not isinstance(entry, expect) or not _belongs(entry, key):
                 continue
-            # Meanwhile the entry may have been forgotten, or replaced by a newer one: what was read then is too old.
-            ttl_s = ttl_of(entry)
-            if ttl_s > 0 and forgotten == self._forgotten and self._memory.lookup(key) is None:
-                self._promote(key, entry, ttl_s, client, tier.source)
+            self.promote(key, entry, ttl_of(entry), client, tier.source, forgotten=forgotten)
             return entry, tier.source
         return None
 
@@ -161,6 +163,14 @@ class Tiers:
         if entry is not None and forgotten == self._forgotten and self._memory.lookup(key) is before:
             self._promote(key, entry, ttl_of(entry), client, source)
         return entry
+
+    def promote(self, key: str, entry: Entry, ttl_s: float, client: Client, source: Source, *, forgotten: int) -> None:
+        """Keep in nearer tiers what a farther one held when so much had been forgotten.
+
+        Meanwhile the entry may have been forgotten, or replaced by a newer one: what was read then is too old.
+        """
+        if ttl_s > 0 and forgotten == self._forgotten and self._memory.lookup(key) is None:
+            self._promote(key, entry, ttl_s, client, source)
 
     def _promote(self, key: str, entry: Entry, ttl_s: float, client: Client, source: Source) -> None:
         """Keep an entry in the tiers that are nearer than the one that held it."""

@@ -63,13 +63,14 @@ class MachineSingleflight:
     ) -> T:
         """Give what one process loads, which keeps it on disk.
 
-        `find` is given the message that `tell` wrote for those who waited, or nothing: then it looks itself.
+        `find` is given the message that `tell` wrote for those who waited, or nothing: then it looks itself. Only who
+        has loaded tells: else a message would be handed on for as long as others come, and say "just seen" for ever.
         A leader that dies or fails is succeeded at once. After `patience_s` everybody loads.
         """
         async with self._lead(key) as lead:
             found = await find(lead.heard) if lead.is_mine else None
             landed = found if found is not None else await load()
-            lead.message = tell(landed)
+            lead.message = tell(landed) if found is None else b""
             return landed
 
     def claim(self, _key: str, _turn: str | None = None) -> AbstractContextManager[None]:

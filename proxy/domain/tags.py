@@ -30,6 +30,9 @@ EVERYTHING = _tag("everything")
 SHARES = _tag("shares")
 """What every grant of a file in a share rests on."""
 
+SHARED_WITH_ME = _tag("shared with me")
+"""What every grant of a file in `shared_with_me` rests on: its URI says neither whose it is nor what it is called."""
+
 
 def user_tag(subject: str) -> Tag:
     """Return the tag of all that a user was granted."""
@@ -98,9 +101,11 @@ def place_tags(uri: FileUri, subject: str, share_owner: str = UNKNOWN) -> tuple[
     root, names = _place(uri, subject)
     paths = (_tag("path", root, *names[:depth]) for depth in range(len(names) + 1))
     name = names[-1] if names else ""
-    shares = (
-        (SHARES, shares_tag(share_owner), named_in_shares_tag(share_owner, name)) if uri.filesystem == "share" else ()
-    )
+    shares: tuple[Tag, ...] = ()
+    if uri.filesystem == "share":
+        shares = (SHARES, shares_tag(share_owner), named_in_shares_tag(share_owner, name))
+    elif uri.filesystem == "shared_with_me":
+        shares = (SHARES, SHARED_WITH_ME)
     return (*paths, named_tag(name), *map(below_named_tag, names), *shares)
 
 

@@ -16,7 +16,8 @@ Why a visitor gets nothing here that the long way would not give at the same mom
    answer. The grant's stamp is older than the change, so that the offer is declined; where the change is heard of after
    the offer, the next hit asks again.
 4. The bytes are those that were shown. A finished answer has no bytes of its own, only a weak reference to the picture
-   of the memory tier; a picture that comes back from disk or Redis must have the same type, version and length.
+   of the memory tier; a picture that comes back from disk or Redis must have the same type, version and length. One
+   that was read there before is not parsed again: what stands before its bytes, its name included, must be the same.
 5. Nothing is lost. While a picture is read elsewhere, aiohttp knows nothing of the request. When more bytes come, the
    connection closes, or the picture is gone, aiohttp is given the request, as if it had come just then.
 """

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from proxy.cache.memory_tier import MemoryTier
 from proxy.fastpath.date_field import DateField
 from proxy.fastpath.entry import FinishedAnswer, Wire
 from proxy.upstream.clock import Clock
-
-STANDS_S = 1.0
-"""How long an answer is known to stand while the memory tier's version stays the same, if it does not end before."""
 
 
 class DiskHits:
     """Gives answers with pictures from disk. They are counted, and not timed: nothing is waited for."""
 
-    def __init__(self, stands: Callable[[FinishedAnswer, float], bool], memory: MemoryTier, clock: Clock) -> None:
+    def __init__(self, stands: Callable[[FinishedAnswer, float], bool], clock: Clock) -> None:
         """Take `stands`, which tells whether an answer still counts."""
         self._stands = stands
-        self._memory = memory
         self._now = clock.now
         self._ours = clock.ours
         self._today = DateField(clock.ours)
@@ -32,11 +27,9 @@ class DiskHits:
         if body is None:
             known.stored = None
             return None
-        now, version = self._now(), self._memory.version
-        if not (now < known.stands_until and known.stands_version == version):
-            if not self._stands(known, now):
-                return None
-            known.stands_until, known.stands_version = min(now + STANDS_S, known.decision.valid_until), version
+        now = self._now()
+        if not self._stands(known, now):
+            return None
         provenance = known.provenances.disk
         sent = body if known.has_body else b""
         provenance.tally.count += 1

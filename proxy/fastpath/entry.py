@@ -11,7 +11,9 @@ from weakref import ref
 
 from aiohttp import web
 
+from proxy.cache.shared_picture import SharedPicture
 from proxy.cache.stored_picture import StoredPicture
+from proxy.domain.freshness import renew_at
 from proxy.domain.grant import Grant
 from proxy.domain.picture import Picture, PictureHead
 from proxy.domain.response_fields import Handling, cache_status
@@ -88,8 +90,10 @@ class FinishedAnswer:
     """Whether the bytes of the picture follow the head, as they do not for HEAD."""
     stored: StoredPicture | None = None
     """The picture on disk, where it can be read without waiting."""
+    shared: SharedPicture | None = None
+    """The picture in Redis, where it has been read before."""
     stands_until: float = -inf
-    """Until this time on Cloudreve's clock `is_valid` is not asked again, unless memory's version has changed."""
+    """Until this time on Cloudreve's clock `is_valid` is not asked again, unless memory's grants have changed."""
     stands_version: int = -1
     """That version."""
     head: bytes = b""
@@ -148,10 +152,11 @@ def caching(response: web.StreamResponse, handling: Handling) -> tuple[str, ...]
     return (given,) if isfinite(handling.browser_s) else tuple(_MAX_AGE.split(given))
 
 
-def bounded_until(answer: Answer) -> float:
-    """Tell until when a bound on a browser's keeping is less than what is left of the grant."""
-    bound_s = answer.handling.browser_s
-    return answer.found.grant.fresh_until - bound_s if isfinite(bound_s) else inf
+def valid_until(answer: Answer, renew_s: float) -> float:
+    """Tell until when it may be given: until the grant is due, or less is left of it than a browser may keep it for."""
+    bound_s, grant = answer.handling.browser_s, answer.found.grant
+    bounded_until = grant.fresh_until - bound_s if isfinite(bound_s) else inf
+    return min(answer.found.decision.valid_until, renew_at(grant, renew_s), bounded_until)
 
 
 def counting(caching: tuple[str, ...], handling: Handling) -> tuple[bytes, ...]:

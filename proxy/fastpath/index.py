@@ -21,7 +21,6 @@ from aiohttp import web
 from proxy.cache.fair_cache import FairEviction
 from proxy.cache.tiers import Tiers
 from proxy.domain.client import Client
-from proxy.domain.freshness import renew_at
 from proxy.domain.grant import Grant
 from proxy.domain.picture import Picture
 from proxy.domain.source import Source
@@ -37,7 +36,6 @@ from proxy.fastpath.entry import (
     Provenances,
     Recalled,
     Wire,
-    bounded_until,
     caching,
     fixed,
     found_in,
@@ -45,10 +43,13 @@ from proxy.fastpath.entry import (
     provenance,
     route_of,
     tail_of,
+    valid_until,
 )
 from proxy.fastpath.key import Key, Keys, PendingRequest
 from proxy.fastpath.meaning import Meaning
 from proxy.fastpath.recalls import Recalls
+from proxy.fastpath.redis_hits import RedisHits
+from proxy.fastpath.standing import Standing
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.validity import Decision, is_valid
 from proxy.observe.metrics import Metrics
@@ -91,7 +92,10 @@ class FastPath:
         self._finished: dict[tuple[bytes, Meaning | None], FinishedAnswer] = {}
         self._recalls = Recalls(tiers.memory)
         self._eviction: FairEviction[Key] = FairEviction(clock.timer)
-        self._disk_hits = DiskHits(self._stands, self._memory, clock)
+        standing = Standing(self._finished, tiers, invalidations, self._drop)
+        self._stands = standing.stands
+        self._disk_hits = DiskHits(standing.still_stands, clock)
+        self.redis_hits = RedisHits(standing.still_stands, tiers, self._recalls, clock, self._ttl_s)
         metrics.watch("finished_answers", "Answers that the fast path knows", lambda: len(self._finished))
 
     @property
@@ -147,6 +151,7 @@ class FastPath:
             self._drop(known.key)
             return None
         known.stored = self._tiers.stored(key) if is_again and found[1] is Source.DISK else None
+        known.shared = self._tiers.shared(key, found[0]) if found[1] is Source.REDIS else None
         return Recalled(known, found[0], known.provenance(found[1]), time.perf_counter() - started)
 
     def give(self, recalled: Recalled) -> Wire:
@@ -165,11 +170,9 @@ class FastPath:
             self._drop(known.key)
 
     def drop(self, tags: Collection[Tag]) -> list[str]:
-        """Forget the answers that rest on one of these tags.
-
-        Gives a picture's key for each; an empty one where another answer still shows that picture.
-        """
-        ended = [known for known in self._finished.values() if not {*tags}.isdisjoint(known.decision.tags)]
+        """Forget the answers that rest on a tag; give the key of each one's picture, "" where another shows it too."""
+        wanted = frozenset(tags)
+        ended = [known for known in self._finished.values() if not wanted.isdisjoint(known.decision.tags)]
         for known in ended:
             self._drop(known.key)
         others = {known.decision.grant.picture for known in self._finished.values()}
@@ -181,9 +184,7 @@ class FastPath:
         if given is None or asked.epoch != self._epoch:
             return
         answer = given.answer
-        until = min(
-            answer.found.decision.valid_until, renew_at(answer.found.grant, self._renew_s), bounded_until(answer)
-        )
+        until = valid_until(answer, self._renew_s)
         decision = replace(answer.found.decision, valid_until=until, session=answer.session)
         if is_valid(decision, self._now(), self._invalidations):
             self._keep(self._finished_by(asked, given, decision), answer.client)
@@ -202,18 +203,6 @@ class FastPath:
         known.sure_from, known.sure_until = ours, min(int(ours) + 1.0, ours + known.decision.valid_until - now)
         known.head = known.head_for(now, self._today(), known.provenances.near)
         return True
-
-    def _stands(self, known: FinishedAnswer, now: float) -> bool:
-        """Tell whether the grant still counts. Being driven out of memory does not end it, being forgotten does."""
-        if self._finished.get(known.key) is not known:
-            return False
-        grant = known.decision.grant
-        held = self._memory.lookup(known.grant_key) if known.grant_key else grant
-        is_the_same = held == grant or (held is None and self._tiers.forgotten == known.forgotten)
-        if is_the_same and is_valid(known.decision, now, self._invalidations):
-            return True
-        self._drop(known.key)
-        return False
 
     def _finished_by(self, asked: PendingRequest, given: Given, decision: Decision[Grant]) -> FinishedAnswer:
         answer, request, response, outcome = given

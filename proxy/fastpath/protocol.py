@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from aiohttp.web_server import Server
 from proxy.fastpath.entry import FinishedAnswer, Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import SHORT_BYTES, PendingRequest
+from proxy.fastpath.redis_hits import Read
 from proxy.http.aiohttp_private import Answered, options_of
 from proxy.http.connection import Connection
 from proxy.http.connection_limits import ConnectionLimits
@@ -84,8 +86,34 @@ class FastPathProtocol(Connection):
                 else:
                     write_large(transport, wire)
                 return
+            if known is not None and self._ask_redis(data, known):
+                return
             self._last = b""  # what was known may have been replaced
         self._receive(data)
+
+    def _ask_redis(self, raw: bytes, known: FinishedAnswer) -> bool:
+        """Have the picture for a request read from Redis, if it can be given as it is there."""
+        if not self._hits.redis_hits.ask(known, partial(self._answer_with, raw, known)):
+            return False
+        self.touch()
+        self._awaited = raw
+        return True
+
+    def _answer_with(self, raw: bytes, known: FinishedAnswer, value: bytes | None, read: Read) -> None:
+        """Answer a request with what Redis has replied, unless aiohttp has been given it meanwhile."""
+        if self._awaited is not raw:
+            return
+        transport, wire = self.transport, None
+        try:
+            if transport is not None and not transport.is_closing():
+                wire = self._hits.redis_hits.answer(known, value, read)
+        finally:
+            if transport is None or wire is None:
+                self._hand_over(raw)
+            else:
+                self._awaited = None
+                self.touch()
+                write(transport, wire)
 
     def _find(self, data: bytes) -> FinishedAnswer | None:
         known = self._hits.find(data, self._is_trusted)
@@ -114,6 +142,8 @@ class FastPathProtocol(Connection):
             return True
         if self._hits.known(known.key) is not known:
             return False
+        if self._ask_redis(data, known):
+            return True
         self.touch()
         self._awaited = data
         self._task = self.loop.create_task(self._answer_later(data, known))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachetools import LRUCache
+from collections import OrderedDict
 
 from proxy.cache.memory_tier import MemoryTier
 
@@ -15,8 +15,9 @@ class Recalls:
 
     def __init__(self, memory: MemoryTier) -> None:
         self._memory = memory
-        self._versions: LRUCache[str, int] = LRUCache(RECALLED)
+        self._versions: OrderedDict[str, int] = OrderedDict()
         """The memory tier's version when a picture was last recalled, by its key."""
+        self._counted_at = self._count = 0
 
     def __contains__(self, key: str) -> bool:
         """Tell whether a picture was recalled before."""
@@ -24,6 +25,10 @@ class Recalls:
 
     def come_again(self, key: str) -> bool:
         """Take note of a recall; tell whether there was one before, and memory has not been filled anew since."""
-        version, before = self._memory.version, self._versions.get(key)
+        version, before = self._memory.version, self._versions.pop(key, None)
         self._versions[key] = version
-        return before is not None and version - before <= self._memory.count
+        if len(self._versions) > RECALLED:
+            self._versions.popitem(last=False)
+        if self._counted_at != version:
+            self._counted_at, self._count = version, self._memory.count
+        return before is not None and version - before <= self._count

@@ -87,14 +87,16 @@ class ChangeFeed:
         change = self._next()
         self._alone_replied.clear()
         told, replies = Told(News.PURGE, *change, tuple(tags)), self._replies.setdefault(change, [])
-        self._send(told)
-        self.purges.put_nowait(told)
-        await self.spread()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(REPLIES_S):
-                await self._alone_replied.wait()
-        await self.catch_up()
-        del self._replies[change]
+        try:
+            self._send(told)
+            self.purges.put_nowait(told)
+            await self.spread()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REPLIES_S):
+                    await self._alone_replied.wait()
+            await self.catch_up()
+        finally:
+            del self._replies[change]
         return replies
 
     def reply(self, purge: Told, ended: tuple[int, int]) -> None:
@@ -221,7 +223,10 @@ class ChangeFeed:
         for position, raw in page.entries:
             if position > self._read_to:
                 self._take(position, decode(raw) if raw else None)
-        return page.is_full
+        if page.has_lost:
+            # Changes since then may stand at lower positions than grants from before: all of those end, for everybody.
+            self.tell((EVERYTHING,))
+        return page.is_full or page.has_lost
 
     def _take(self, position: int, told: Told | None) -> None:
         self._read_to = position

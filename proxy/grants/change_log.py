@@ -27,6 +27,8 @@ class Page(NamedTuple):
     """Positions, which rise, and what was written there; the first is the one asked for, if it is there."""
     is_full: bool
     """Whether there may be more."""
+    has_lost: bool = False
+    """Whether older entries are there and the one asked for is not: the log has lost its end, or is a former one."""
 
 
 class ChangeLog(Protocol):
@@ -37,7 +39,8 @@ class ChangeLog(Protocol):
     async def exchange(self, after: int, entries: Sequence[bytes]) -> Page:
         """Append entries and read on from a position, which is given again; 0 is the beginning. Raise LogFailed.
 
-        A log that is empty is begun, so that there is always a position.
+        A log that is empty is begun, so that there is always a position. One that has lost what was read goes on at
+        higher positions, and is given from its beginning.
         """
 
     def is_open(self) -> bool:

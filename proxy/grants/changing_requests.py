@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -13,6 +13,7 @@ from proxy.domain.errors import BadRequest
 from proxy.domain.file_uri import FileUri, parse
 from proxy.domain.tags import (
     EVERYTHING,
+    SHARED_WITH_ME,
     SHARES,
     UNKNOWN,
     Tag,
@@ -54,7 +55,7 @@ class Kind(Enum):
     DAV = auto()
     """The path of a WebDAV account, whose root and user are not known."""
     ADMIN = auto()
-    """Files by numbers that mean nothing here."""
+    """Files by numbers that mean nothing here, or what groups may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +109,21 @@ def _of_api(method: str, path: str, room: str, names: list[str]) -> Changing | N
             found = Changing(Kind.SHARE, share)
         case "share", [] if method == "DELETE":
             found = Changing(Kind.SHARE)
-        case "admin", ["file" | "entity" | "share" | "user", *_] if method != "POST" or path.endswith("/delete"):
+        case "admin", ["file" | "entity" | "share" | "user" | "group" | "policy" | "settings", *_] if (
+            method != "POST" or path.endswith("/delete")
+        ):
             found = Changing(Kind.ADMIN)
     return found
 
 
-def named_uris(query: str, body: bytes | None) -> tuple[list[FileUri], str]:
-    """Give the File URIs that a request names in its query and its JSON, and where it moves or renames them to."""
+def named_uris(query: str, body: bytes | None, but: Collection[FileUri] = ()) -> tuple[list[FileUri], str]:
+    """Give the File URIs that a request names in its query and its JSON, and where it moves or renames them to.
+
+    The query is as received: a name may hold an escape. Those of `but` are left out.
+    """
     said = _said(body)
     texts = [*parse_qs(query).get("uri", ()), said.uri, *said.uris]
-    uris = [uri for text in texts if text and (uri := _parsed(text)) is not None]
+    uris = [uri for uri in parsed(filter(None, texts)) if uri not in but]
     return [*uris, *_targets(uris, said)], said.id
 
 
@@ -136,7 +142,7 @@ def _targets(uris: Iterable[FileUri], said: _Body) -> list[FileUri]:
             found.append(f"{said.dst}/{name_of(uri)}")
         elif said.new_name:
             found.append(uri.text.rpartition("/")[0] + "/" + _quoted(said.new_name))
-    return [target for text in found if (target := _parsed(text)) is not None]
+    return parsed(found)
 
 
 def tags_of_files(
@@ -166,33 +172,41 @@ def tags_of_user(subject: str) -> tuple[Tag, ...]:
 
 def tags_of_shares(share: str, body: bytes | None) -> tuple[Tag, ...]:
     """Give the tags of a change of a share, or of those that a body names."""
-    return (share_tag(share),) if share else tuple(map(share_tag, _said(body).ids)) or (SHARES,)
+    shares = [share] if share else _said(body).ids
+    return (*map(share_tag, shares), SHARED_WITH_ME) if shares else (SHARES,)
 
 
 def tags_of_dav(method: str, path: str, destination: str | None) -> tuple[Tag, ...]:
-    """Give the tags of a change by WebDAV: of all files of that name, whosever they are."""
+    """Give the tags of a change by WebDAV: of all files of that name, whosever they are; `path` is as received."""
     names = [_last(path), *([_last(urlsplit(destination).path)] if destination else ())]
+    if not all(names):
+        return (EVERYTHING,)
     if method in _DAV_FILES:
-        return tuple(named_tag(name) for name in names)
-    return (*map(below_named_tag, names), SHARES) if all(names) else (EVERYTHING,)
+        return (*map(named_tag, names), SHARED_WITH_ME)
+    return (*map(below_named_tag, names), SHARES)
 
 
-def _in_shares(owner: str) -> tuple[Tag, Tag]:
-    return shares_tag(owner), shares_tag(UNKNOWN)
+def _in_shares(owner: str) -> tuple[Tag, ...]:
+    return shares_tag(owner), shares_tag(UNKNOWN), SHARED_WITH_ME
 
 
-def _named_in_shares(owner: str, name: str) -> tuple[Tag, Tag]:
-    return named_in_shares_tag(owner, name), named_in_shares_tag(UNKNOWN, name)
+def _named_in_shares(owner: str, name: str) -> tuple[Tag, ...]:
+    return named_in_shares_tag(owner, name), named_in_shares_tag(UNKNOWN, name), SHARED_WITH_ME
 
 
 def _last(path: str) -> str:
-    uri = _parsed("cloudreve://my" + path.removeprefix(_DAV).partition("?")[0].replace("#", "%23"))
+    uri = _parsed("cloudreve://my" + path.removeprefix(_DAV))
     return name_of(uri) if uri is not None else ""
 
 
 def _quoted(name: str) -> str:
     uri = _parsed("cloudreve://my/" + name.replace("%", "%25").replace("#", "%23").replace("?", "%3F"))
     return name_of(uri) if uri is not None else unquote(name)
+
+
+def parsed(texts: Iterable[str]) -> list[FileUri]:
+    """Give the File URIs among texts."""
+    return [uri for text in texts if (uri := _parsed(text)) is not None]
 
 
 def _parsed(text: str) -> FileUri | None:

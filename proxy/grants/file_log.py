@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from struct import Struct
@@ -15,11 +15,14 @@ from struct import error as StructError  # noqa: N812 - a class
 from typing import BinaryIO
 from zlib import crc32
 
+from proxy.coalesce.file_lock import lock_within
 from proxy.grants.change_log import LogFailed, Page
 
 MAX_BYTES = 1024 * 1024
 """When it is larger, the older half goes."""
 POLL_S = 0.25
+LOCK_S = 0.4
+"""How long another process that writes is waited for; it may have been stopped."""
 
 _RECORD = Struct(">QHI")
 """Position, length and checksum."""
@@ -35,8 +38,9 @@ class FileLog:
     def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
         self._path = path
         self._now = now
-        self._seen: tuple[int, int, int] | None = None
-        """Inode, size and last position when it was read last."""
+        self._seen: tuple[int, int, int, int] | None = None
+        """Inode, size, time of change and last position when it was read last."""
+        self._thread = ThreadPoolExecutor(1, "change-log")
 
     def is_open(self) -> bool:
         """Tell whether it can be asked."""
@@ -50,9 +54,13 @@ class FileLog:
     async def exchange(self, after: int, entries: Sequence[bytes]) -> Page:
         """Append entries and read on."""
         try:
-            return await asyncio.to_thread(self._exchange, after, entries)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._exchange, after, entries)
         except (OSError, StructError) as error:
             raise LogFailed from error
+
+    def close(self) -> None:
+        """End the thread; nobody reads or writes any more."""
+        self._thread.shutdown(wait=False)
 
     def _exchange(self, after: int, entries: Sequence[bytes]) -> Page:
         if not entries and self._is_read_to(after):
@@ -61,7 +69,9 @@ class FileLog:
             raw = file.read()
             records = list(_records(raw))
             end = sum(_RECORD.size + len(payload) for _, payload in records)
-            added = self._numbered(records[-1][0] if records else 0, entries if records else [b"", *entries])
+            has_lost = bool(records) and records[0][0] < after and all(position != after for position, _ in records)
+            last = max(records[-1][0] if records else 0, after)
+            added = self._numbered(last, [b"", *entries] if has_lost or not records else entries)
             if end > MAX_BYTES:
                 records = [*records[len(records) // 2 :], *added]
                 _write(file, 0, records)
@@ -69,15 +79,16 @@ class FileLog:
                 _write(file, end, added)
                 records += added
             status = os.fstat(file.fileno())
-        self._seen = (status.st_ino, status.st_size, records[-1][0])
-        return Page([record for record in records if record[0] >= after] or records, is_full=False)
+        self._seen = (status.st_ino, status.st_size, status.st_mtime_ns, records[-1][0])
+        found = records if has_lost else [record for record in records if record[0] >= after]
+        return Page(found, is_full=False, has_lost=has_lost)
 
     def _is_read_to(self, after: int) -> bool:
         try:
             status = self._path.stat()
         except OSError:
             return False
-        return after > 0 and self._seen == (status.st_ino, status.st_size, after)
+        return after > 0 and self._seen == (status.st_ino, status.st_size, status.st_mtime_ns, after)
 
     def _numbered(self, last: int, entries: Sequence[bytes]) -> list[tuple[int, bytes]]:
         first = max(last + 1, int(self._now() * 1000) << _SEQUENCE_BITS)
@@ -88,7 +99,7 @@ class FileLog:
         """Open the file, which nobody else may read, and keep other processes out meanwhile."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "r+b", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_within(LOCK_S, file.fileno())
             yield file
 
 

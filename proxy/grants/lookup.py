@@ -57,11 +57,13 @@ class Grants:
     async def find(self, visitor: Visitor, request: ThumbRequest) -> FoundGrant:
         """Give a live grant; raise Refused when Cloudreve said no, StillGenerating when it took too long."""
         await self._feed.ready()
-        key, place = grant_key(visitor.identity, request.uri), await self._place(visitor, request)
+        key = grant_key(visitor.identity, request.uri)
+        self._owners.ask(share_of(request.uri))  # while the tiers and Cloudreve are asked for the grant
         with self._distributed.claim(key, self._resolver.next_turn(visitor, request)) as claim:
             client = _client(visitor, request)
             kept = await self._tiers.find(key, (Grant, Refusal), self._terms.promoted_s, client, claim)
             kept = kept if kept is not None and self._terms.is_plausible(kept[0]) else None
+            place = await self._place(visitor, request) if kept is not None else ()
             if kept is not None and self._counts(kept[0], visitor, place):
                 found = FoundGrant(_decided(_allowed(kept[0]), visitor, place), kept[1], collapsed=False, key=key)
                 self._renew_in_time(key, found.grant, visitor, request)
@@ -93,19 +95,18 @@ class Grants:
         self, key: str, visitor: Visitor, request: ThumbRequest, old: Grant | Refusal | None
     ) -> FoundGrant:
         """Share a flight; during an outage fall back on the old grant where the configuration bridges it."""
-        place = await self._place(visitor, request)
         try:
-            entry, collapsed = await self._joined(key, visitor, request, place)
+            entry, collapsed = await self._joined(key, visitor, request)
         except (Unreachable, TooSlow):
+            place = await self._place(visitor, request)
             ended = self._ended(old, visitor, place) if isinstance(old, Grant) else None
             if ended is None or not self._terms.is_bridge(ended):
                 raise
             return FoundGrant(_decided(ended, visitor, place), Source.STALE, collapsed=False)
-        return FoundGrant(_decided(_allowed(entry), visitor, place), Source.UPSTREAM, collapsed, key)
+        grant, place = _allowed(entry), await self._place(visitor, request)
+        return FoundGrant(_decided(grant, visitor, place), Source.UPSTREAM, collapsed, key)
 
-    async def _joined(
-        self, key: str, visitor: Visitor, request: ThumbRequest, place: tuple[Tag, ...]
-    ) -> tuple[Grant | Refusal, bool]:
+    async def _joined(self, key: str, visitor: Visitor, request: ThumbRequest) -> tuple[Grant | Refusal, bool]:
         """Join the next flight when one gave up at a deadline, or for a token, that was not one's own.
 
         So too when one had set out before a change that the visitor may know of.
@@ -123,7 +124,9 @@ class Grants:
                     raise
             else:
                 is_later = entry.stamp.origin == came.origin and entry.stamp.heard >= came.heard
-                if not collapsed or not is_first or is_later or self._counts(entry, visitor, place):
+                if not collapsed or not is_first or is_later:
+                    return entry, collapsed
+                if self._counts(entry, visitor, await self._place(visitor, request)):
                     return entry, collapsed
                 is_first = False  # the next one sets out after the visitor has come
 
@@ -146,14 +149,13 @@ class Grants:
 
     async def _load(self, key: str, visitor: Visitor, request: ThumbRequest, after: float) -> Grant | Refusal:
         """Have one replica resolve; a grant counts as done when it lasts longer than `after`."""
-        place = await self._place(visitor, request)
 
         async def find(left: bytes) -> Grant | Refusal | None:
             client = _client(visitor, request)
             entry = await self._tiers.find_shared(key, self._terms.promoted_s, left, client)
             if not isinstance(entry, (Grant, Refusal)) or not self._terms.is_plausible(entry):
                 return None
-            if not self._counts(entry, visitor, place):
+            if not self._counts(entry, visitor, await self._place(visitor, request)):
                 return None
             if isinstance(entry, Refusal):
                 self._tiers.forget_here(key)  # the grant of before, which would bridge an outage

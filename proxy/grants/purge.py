@@ -11,7 +11,17 @@ import msgspec
 from proxy.cache.tiers import Tiers
 from proxy.domain.errors import BadRequest
 from proxy.domain.file_uri import parse
-from proxy.domain.tags import EVERYTHING, UNKNOWN, Tag, files_tag, path_tag, share_tag, shares_tag, user_tag
+from proxy.domain.tags import (
+    EVERYTHING,
+    SHARED_WITH_ME,
+    UNKNOWN,
+    Tag,
+    files_tag,
+    path_tag,
+    share_tag,
+    shares_tag,
+    user_tag,
+)
 from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.change_log import Told
 
@@ -60,9 +70,10 @@ def purge_tags(purge: Purge) -> tuple[Tag, ...]:
     if purge.all:
         return (EVERYTHING,)
     if purge.share:
-        return (share_tag(purge.share),)
+        return (share_tag(purge.share), SHARED_WITH_ME)
     if purge.user:
-        return (user_tag(purge.user), files_tag(purge.user), shares_tag(purge.user), shares_tag(UNKNOWN))
+        shares = (shares_tag(purge.user), shares_tag(UNKNOWN), SHARED_WITH_ME)
+        return (user_tag(purge.user), files_tag(purge.user), *shares)
     uri = parse(purge.uri or purge.prefix, MAX_URI_BYTES)
     if not uri.is_absolute:
         raise BadRequest("Name the owner: cloudreve://{user id}@my/path, or cloudreve://{share id}@share/path.")

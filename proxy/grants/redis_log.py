@@ -28,15 +28,28 @@ if redis.call('exists', KEYS[1]) == 0 then
   local begun = redis.pcall('xadd', KEYS[1], '*', 'e', '')
   if type(begun) == 'table' and begun.err then return {0, {}} end
 end
+local from, lost = ARGV[1], 0
+local function has(first, last) return #redis.call('xrange', KEYS[1], first, last, 'COUNT', 1) > 0 end
+if from ~= '-' and not has(from, from) and has('-', from) then
+  if not has(from, '+') then
+    local marked = redis.pcall('xadd', KEYS[1], ARGV[6], 'e', '')
+    if type(marked) == 'table' and marked.err then return {0, {}} end
+  end
+  from, lost = '-', 1
+end
 local stored = 1
-for i = 6, #ARGV do
+for i = 7, #ARGV do
   local added = redis.pcall('xadd', KEYS[1], 'MAXLEN', '~', ARGV[3], '*', 'e', ARGV[i])
   if type(added) == 'table' and added.err then stored = 0 end
 end
-if #ARGV > 5 then redis.pcall('publish', ARGV[4], KEYS[1] .. ' ') end
+if #ARGV > 6 then redis.pcall('publish', ARGV[4], KEYS[1] .. ' ') end
 redis.call('pexpire', KEYS[1], ARGV[2])
-return {stored, redis.call('xrange', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[5])}
+return {stored, redis.call('xrange', KEYS[1], from, '+', 'COUNT', ARGV[5]), lost}
 """
+"""ARGV: position, milliseconds, bound, channel, page, the position behind the first, entries.
+
+A stream that holds older entries and not the one at the position has lost it: a replica that had not received it has
+become the master, maybe with a clock behind. The stream goes on above that position then."""
 
 
 class RedisLog:
@@ -66,13 +79,13 @@ class RedisLog:
     async def exchange(self, after: int, entries: Sequence[bytes]) -> Page:
         """Append entries, sealed, and read on, in one step."""
         sealed = [self._seal.seal(self._key, entry) for entry in entries]
-        common = _id(after), _LASTS_MS, MAX_ENTRIES, self._pubsub.channel, PAGE
+        common = _id(after), _LASTS_MS, MAX_ENTRIES, self._pubsub.channel, PAGE, _id(after + 1)
         nothing: list[Any] = []
         reply = await self._lines.ask(nothing, self._key, "EVAL", _EXCHANGE, 1, self._key, *common, *sealed)
         if not reply or (entries and not reply[0]) or not reply[1]:
             raise LogFailed
         found = [(_position(name), self._opened(fields)) for name, fields in reply[1]]
-        return Page(found, len(found) >= PAGE)
+        return Page(found, len(found) >= PAGE, bool(reply[2]))
 
     def _opened(self, fields: Sequence[bytes]) -> bytes:
         """Read what is in an entry; nothing for what we have not written."""

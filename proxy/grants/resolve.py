@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeGuard
 from weakref import WeakValueDictionary
 
-from cachetools import LRUCache, TTLCache
+from cachetools import TTLCache
 
 from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
@@ -20,13 +20,12 @@ from proxy.domain.grant import Grant, Resolution
 from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.keys import turn_key
 from proxy.domain.refusal import Generating, Refusal, RefusalKind
+from proxy.domain.tags import Tag
 from proxy.domain.thumb_request import ThumbRequest
 from proxy.domain.visitor import Visitor
+from proxy.grants.known_thumbnails import KnownThumbnails
 from proxy.upstream.answers import FAILED_CODE, UPLOAD_FAILED_CODES
 from proxy.upstream.cloudreve import Cloudreve
-
-GENERATED_NAMES = 100_000
-"""How many files are remembered as having a thumbnail already, so that their resolves need no turns."""
 
 UPLOADS = 5
 """How often a thumbnail that Cloudreve could not store is asked for, which is generated anew each time."""
@@ -50,6 +49,7 @@ class Resolver:
         deadline_s: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         stamp: Callable[[], GrantStamp] = GrantStamp,
+        tell: Callable[[tuple[Tag, ...]], None] = lambda _: None,
     ) -> None:
         self.breaker = cloudreve.breaker
         self._cloudreve = cloudreve
@@ -59,7 +59,7 @@ class Resolver:
         self._stamp = stamp
         self._sleep = sleep
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._generated: LRUCache[str, None] = LRUCache(GENERATED_NAMES)
+        self._generated = KnownThumbnails(tell)
         self._failed: TTLCache[str, Generating] = TTLCache(FAILED_NAMES, FAILED_S)
         self._unreadable: TTLCache[str, Refusal] = TTLCache(FAILED_NAMES, UNREADABLE_S)
 
@@ -125,7 +125,7 @@ class Resolver:
             async with self._limit.slot(name):
                 resolution = await self._asked(visitor, request)
             if isinstance(resolution, Grant):
-                self._generated[name] = None
+                self._generated.note(name, resolution)
             failures = failures + 1 if _has_failed(resolution) else 0
             if isinstance(resolution, Generating) and failures >= UPLOADS:
                 self._failed[name] = resolution

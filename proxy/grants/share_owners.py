@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from cachetools import LRUCache, TTLCache
 
 from proxy.coalesce.singleflight import Singleflight
-from proxy.domain.errors import ProxyError
+from proxy.domain.errors import Busy, ProxyError
 from proxy.domain.tags import UNKNOWN
 from proxy.upstream.cloudreve import Cloudreve
 
@@ -34,13 +35,19 @@ class ShareOwners:
             return UNKNOWN
         return self._known.get(share) or self._unknown.get(share)
 
+    def ask(self, share: str) -> None:
+        """Have Cloudreve asked where the owner is not known, and wait for nothing."""
+        if self.known(share) is None:
+            with suppress(Busy):
+                self._singleflight.join(share, lambda: self._ask(share))
+
     async def owner(self, share: str) -> str:
         """Give the owner's user id, or UNKNOWN."""
         known = self.known(share)
         if known is not None:
             return known
-        outcome, _ = self._singleflight.join(share, lambda: self._ask(share))
         try:
+            outcome, _ = self._singleflight.join(share, lambda: self._ask(share))
             async with asyncio.timeout(ASK_S):
                 return await outcome
         except (TimeoutError, ProxyError):

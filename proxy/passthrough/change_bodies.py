@@ -9,6 +9,8 @@ import msgspec
 from aiohttp import web
 
 from proxy.domain.errors import BadRequest
+from proxy.domain.file_uri import FileUri
+from proxy.grants.changing_requests import parsed
 from proxy.passthrough.client import UpstreamAnswer
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -16,11 +18,21 @@ MAX_BODY_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 256 * 1024
 
 
+PARTLY_CODE = 40081
+"""Some of several files could not be changed: `aggregated_error` has them (docs/cloudreve.md, Changes)."""
+
+
 class Answered(msgspec.Struct):
     """Cloudreve's JSON."""
 
-    code: int
+    code: int | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
+    aggregated_error: dict[str, msgspec.Raw] | None = None
+
+    @property
+    def failed(self) -> list[FileUri]:
+        """The files that were left as they were, where others were changed."""
+        return parsed(self.aggregated_error or ())
 
 
 async def read_body(request: web.Request) -> bytes | None:
@@ -53,9 +65,9 @@ async def buffered(answer: UpstreamAnswer) -> tuple[bytes, UpstreamAnswer]:
     return b"".join(held), replace(answer, chunks=chunks())
 
 
-def code_in(body: bytes) -> int | None:
-    """Give the code of Cloudreve's JSON; None where it is none."""
+def read_answer(body: bytes) -> Answered:
+    """Read Cloudreve's JSON; it has no code where it is none."""
     try:
-        return msgspec.json.decode(body, type=Answered).code
+        return msgspec.json.decode(body, type=Answered)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+        return Answered()

@@ -26,7 +26,6 @@ from proxy.grants.changing_requests import (
     Changing,
     Kind,
     changing,
-    named_uris,
     tags_of_dav,
     tags_of_files,
     tags_of_shares,
@@ -37,11 +36,10 @@ from proxy.grants.share_owners import ShareOwners
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.thumb_request import bearer
 from proxy.identity.identify import Identifier
-from proxy.passthrough.change_bodies import Answered, buffered, code_in, read_body
+from proxy.passthrough.change_bodies import PARTLY_CODE, Answered, buffered, read_answer, read_body
 from proxy.passthrough.client import UpstreamAnswer
+from proxy.passthrough.named_files import NamedFiles, is_own
 
-MAX_URIS = 200
-"""A body that names more is about any file of its author's: reading all would hold up everybody else."""
 BROAD_S = 30.0
 """How far apart WebDAV requests that break off may end all grants, or all of shares: anybody can send one."""
 _NOT_BY_URI = frozenset({Kind.SHARE, Kind.DAV, Kind.SESSION, Kind.ADMIN})
@@ -53,20 +51,13 @@ class _Session(msgspec.Struct):
     session_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """The files that a request names; with `are_many` none is listed."""
-
-    uris: Collection[FileUri] = ()
-    session: str = ""
-    are_many: bool = False
-
-
 @dataclass(slots=True)
 class _Change:
     """One request that may change something."""
 
     tags: tuple[Tag, ...]
+    named: NamedFiles
+    author: Identity
     begun: ChangeId | None = None
     """Nothing is said of a change by nobody in particular until Cloudreve has made it."""
     is_ended: bool = False
@@ -126,11 +117,15 @@ class Changes:
 
     async def ended(self, kind: Changing, change: _Change, answer: UpstreamAnswer) -> UpstreamAnswer:
         """Tell of a change that Cloudreve has answered, before its author hears of it."""
+        is_known = answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        if not is_known and (change.begun is not None or kind.kind is Kind.DAV):
+            return answer  # a proxy's in front of Cloudreve, which may still be at work
         if kind.kind is Kind.UPLOAD or (change.begun is None and kind.kind is not Kind.DAV):
             body, answer = await buffered(answer)
-            is_made = code_in(body) == 0
+            answered = read_answer(body)
+            is_made = answered.code == 0 or (answered.code == PARTLY_CODE and self._is_made(kind, change, answered))
             if kind.kind is Kind.UPLOAD and is_made:
-                await self._remember(body, change.tags)
+                await self._remember(answered, change.tags)
         else:
             is_made = change.begun is not None or answer.status < HTTPStatus.BAD_REQUEST
         if change.begun is not None:
@@ -141,11 +136,26 @@ class Changes:
         await self._feed.spread()
         return answer
 
+    def _is_made(self, kind: Changing, change: _Change, answered: Answered) -> bool:
+        """Tell whether Cloudreve has changed some of the files; leave out the tags of the others."""
+        if change.named.are_many:
+            self._tell_of_loss((EVERYTHING,))
+            return False
+        change.named = change.named.but(answered.failed)
+        if change.named.uris:
+            change.tags = self._of_named(kind.kind, change.author, change.named)
+        return bool(change.named.uris)
+
     async def _begun(self, request: web.Request, kind: Changing, body: bytes | None) -> _Change:
         identity = await self._author(request)
-        named = _named(request.query_string, body) if kind.kind not in _NOT_BY_URI else _Named()
-        change = _Change(await self._tags(request, kind, body, identity, named))
-        if identity.subject and EVERYTHING not in change.tags and _is_own(kind, identity, named):
+        query = request.rel_url.raw_query_string
+        named = NamedFiles.of(query, body) if kind.kind not in _NOT_BY_URI else NamedFiles()
+        change = _Change(await self._tags(request, kind, body, identity, named), named, identity)
+        if (
+            identity.subject
+            and EVERYTHING not in change.tags
+            and is_own(kind, identity.subject, named, self._owners.known)
+        ):
             change.begun = begun = self._feed.begin(change.tags)
             try:
                 await self._feed.spread()
@@ -163,13 +173,13 @@ class Changes:
         return ANONYMOUS
 
     async def _tags(
-        self, request: web.Request, kind: Changing, body: bytes | None, identity: Identity, named: _Named
+        self, request: web.Request, kind: Changing, body: bytes | None, identity: Identity, named: NamedFiles
     ) -> tuple[Tag, ...]:
         match kind.kind:
             case Kind.SHARE:
                 return tags_of_shares(kind.name, body)
             case Kind.DAV:
-                return tags_of_dav(request.method, request.path, request.headers.get("Destination"))
+                return tags_of_dav(request.method, request.rel_url.raw_path, request.headers.get("Destination"))
             case Kind.SESSION:
                 return await self._of_session(kind.name) or tags_of_user(identity.subject)
             case Kind.ADMIN:
@@ -177,11 +187,14 @@ class Changes:
             case _:
                 return await self._of_files(kind.kind, identity, named)
 
-    async def _of_files(self, kind: Kind, identity: Identity, named: _Named) -> tuple[Tag, ...]:
+    async def _of_files(self, kind: Kind, identity: Identity, named: NamedFiles) -> tuple[Tag, ...]:
         if named.are_many:
-            return tags_of_user(identity.subject)
+            return tags_of_user(identity.subject) if named.are_of(identity.subject) else (EVERYTHING,)
         if not named.uris and named.session:
             return await self._of_session(named.session) or tags_of_user(identity.subject)
+        return self._of_named(kind, identity, named)
+
+    def _of_named(self, kind: Kind, identity: Identity, named: NamedFiles) -> tuple[Tag, ...]:
         kind = Kind.CONTENT if kind is Kind.UPLOAD else kind
         places = tags_of_files(named.uris, kind, identity.subject, self._owners.known)
         return (*places, *self._pictures(named.uris, identity))
@@ -191,9 +204,8 @@ class Changes:
         kept = (self._tiers.lookup(grant_key(identity, uri)) for uri in uris)
         return tuple(picture_tag(grant.picture) for grant in kept if isinstance(grant, Grant))
 
-    async def _remember(self, body: bytes, tags: tuple[Tag, ...]) -> None:
+    async def _remember(self, answered: Answered, tags: tuple[Tag, ...]) -> None:
         with suppress(msgspec.MsgspecError):
-            answered = msgspec.json.decode(body, type=Answered)
             session = msgspec.json.decode(answered.data, type=_Session).session_id
             await self._shared_values.keep(upload_key(session), b"".join(tags).hex(), UPLOAD_S)
 
@@ -218,19 +230,3 @@ class ChangingRequest:
     async def answered(self, answer: UpstreamAnswer) -> UpstreamAnswer:
         """Tell of the change, if it is one; give the answer to be passed on."""
         return answer if self.change is None else await self.changes.ended(*self.change, answer)
-
-
-def _named(query: str, body: bytes | None) -> _Named:
-    if body is not None and body.count(b"cloudreve:") > MAX_URIS:
-        return _Named(are_many=True)
-    return _Named(*named_uris(query, body))
-
-
-def _is_own(kind: Changing, identity: Identity, named: _Named) -> bool:
-    """Tell whether a request is about its author's own files alone: of others' nothing ends before Cloudreve agrees."""
-    if kind.kind in (Kind.DAV, Kind.ADMIN):
-        return False
-    if kind.kind in (Kind.SESSION, Kind.SHARE):
-        return bool(kind.name)
-    roots = tuple(f"cloudreve://{owner}my/" for owner in ("", f"{identity.subject}@"))
-    return all(f"{uri.text}/".startswith(roots) for uri in named.uris)

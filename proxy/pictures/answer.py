@@ -63,6 +63,8 @@ class InfoAnswer:
     info: PictureInfo
     fresh_for_s: float
     handling: Handling
+    found: FoundGrant
+    """What the answer rests on."""
     renewed: SessionCookie | None = None
     """What is to replace the visitor's cookie, if anything."""
     session: SessionRef | None = None

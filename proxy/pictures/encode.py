@@ -89,7 +89,7 @@ def _in_srgb(image: Image.Image) -> Image.Image:
         image = image.convert("I").point(lambda level: level / 256).convert("L")
     mode = "RGBA" if has_alpha else "RGB"
     if not profile or image.mode not in ("RGB", "RGBA", "CMYK", "L"):
-        return image.convert(mode)
+        return image if image.mode == mode else image.convert(mode)
     return _converted(image, profile, mode)
 
 

@@ -28,6 +28,11 @@ _PLUGINS = (AvifImagePlugin, WebPImagePlugin)
 """Imported for their registration: no file can be opened later."""
 _STANDARD_STREAMS = 3
 _NICENESS = 10
+_KEPT_BYTES = 32 * 2**20
+"""The most that glibc takes as a threshold of mmap."""
+_KEPT_BLOCKS = 2
+"""Pillow's blocks of memory for pixels, of 16 MiB at most."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -81,11 +86,23 @@ def _confine(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_STANDARD_STREAMS, _STANDARD_STREAMS))
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
+        _keep_freed_memory(libc)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if syscalls is not None:
         with suppress(OSError):  # the filter of a container may forbid one more
             syscalls.load()
+
+
+def _keep_freed_memory(libc: ctypes.CDLL) -> None:
+    """Use the pages of one picture for the next: to fault them in anew costs a tenth of the time of an encode.
+
+    mallopt(3); musl has none.
+    """
+    with suppress(AttributeError):
+        for option in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD):
+            libc.mallopt(option, _KEPT_BYTES)
+    Image.core.set_blocks_max(_KEPT_BLOCKS)  # type: ignore[attr-defined] # documented: Pillow, "Block allocator"
 
 
 def _reply(job: Job, limits: Limits) -> bytes:

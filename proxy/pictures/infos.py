@@ -51,12 +51,12 @@ class Infos:
         kept = await self._kept(found.grant, request)
         if kept is not None:
             handling = Handling(found.source, kept[1], found.collapsed)
-            return InfoAnswer(identity, kept[0], self._answers.remaining_s(found.grant), handling)
+            return InfoAnswer(identity, kept[0], self._answers.remaining_s(found.grant), handling, found)
         answer = await self._answers.give(identity, found, replace(request, if_none_match=None), note)
         if answer.handling.is_interim and answer.handling.picture is not Source.STALE:
             raise Busy("This picture is being encoded.")
         info = await self._made(found.grant, request, answer)
-        return InfoAnswer(identity, info, answer.fresh_for_s, answer.handling)
+        return InfoAnswer(identity, info, answer.fresh_for_s, answer.handling, answer.found)
 
     async def _kept(self, grant: Grant, request: PictureRequest) -> tuple[PictureInfo, Source] | None:
         """Give what a tier holds of the very version that the grant names."""

@@ -26,12 +26,29 @@ def max_batches(settings: RedisSettings) -> int:
     return max(settings.max_connections - SPARE_CONNECTIONS, 1)
 
 
+class _Sentinels(Sentinel):
+    """All Sentinels, none of which is lost.
+
+    redis-py moves the one that has answered to the front. Where two look for the master at the same time and both move
+    the second one, it stands in two places, and the first one in none: it would be neither asked nor closed any more.
+    """
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Ask one after the other for the master's address."""
+        everyone = tuple(self.sentinels)
+        found: tuple[str, int] = await super().discover_master(service_name)
+        self.sentinels[:] = dict.fromkeys((*self.sentinels, *everyone))
+        return found
+
+
 class _MasterPool(SentinelConnectionPool):
     """Connections to whichever server the Sentinels name; closes the connections to these too."""
 
     async def aclose(self) -> None:
-        await super().aclose()
-        await self.sentinel_manager.aclose()
+        try:
+            await super().aclose()
+        finally:
+            await self.sentinel_manager.aclose()
 
 
 def place_of(url: SecretStr) -> RedisPlace:
@@ -73,7 +90,7 @@ def _master_pool(place: RedisPlace, settings: RedisSettings) -> _MasterPool:
     tls = {name: value for name, value in options.items() if name.startswith("ssl")}
     credentials = {"username": place.sentinel_username, "password": place.sentinel_password}
     sentinel_options = {**_common(settings), **tls, **credentials}
-    sentinel = Sentinel(place.hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
+    sentinel = _Sentinels(place.hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
     del options["host"], options["port"]
     options["max_connections"] = max_batches(settings) + SPARE_CONNECTIONS
     return _MasterPool(place.service, sentinel, **options)  # type: ignore[no-untyped-call]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import structlog
@@ -16,7 +17,7 @@ from redis.exceptions import ConnectionError as NoConnection
 from proxy.domain.errors import Unreachable
 from proxy.redis.background_tasks import BackgroundTasks
 from proxy.redis.circuit_breaker import State
-from proxy.redis.client import connect_to
+from proxy.redis.client import PATIENCE, connect_to
 from proxy.redis.connection import RedisConnection
 from proxy.redis.failures import RedisFailure, redis_failure_of
 from proxy.redis.pipelining import Word
@@ -30,6 +31,8 @@ Address: TypeAlias = tuple[str, int]
 
 _OUTDATING = frozenset({RedisFailure.MOVED, RedisFailure.UNREACHABLE, RedisFailure.TIMEOUT})
 """Troubles after which the map of the cluster may be another."""
+LEAVING = 2 * PATIENCE
+"""So many times `timeout_s` closing the connections to one server takes at most."""
 
 
 class ClusterClient:
@@ -56,6 +59,8 @@ class ClusterClient:
         self._mapping: asyncio.Task[None] | None = None
         self._map_at = timer()
         self._background_tasks = BackgroundTasks()
+        self._leaving = BackgroundTasks()
+        """Servers that hold no keys any more: their connections are being closed."""
 
     is_one_server = False
 
@@ -73,6 +78,22 @@ class ClusterClient:
         """Give the value of a key; None when there is trouble."""
         line = self._connection_of(key)
         return None if line is None else await line.read(key)
+
+    def read_soon(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
+        """Have the values of keys handed over, each as soon as its server has replied; None when there is trouble."""
+        values: dict[str, bytes | None] = {}
+
+        def take(key: str, value: Sequence[bytes | None]) -> None:
+            values[key] = value[0]
+            if len(values) == len(set(keys)):
+                receive([values[each] for each in keys])
+
+        for key in dict.fromkeys(keys):
+            line = self._connection_of(key)
+            if line is not None:
+                line.read_soon([key], partial(take, key))
+            else:
+                asyncio.get_running_loop().call_soon(take, key, [None])
 
     async def ask(self, fallback: _T, key: str, *words: Word, unheard: Callable[[_T], None] | None = None) -> _T:
         """Give the reply of the server that holds the key, or `fallback` when there is trouble."""
@@ -107,6 +128,7 @@ class ClusterClient:
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
         await self._background_tasks.aclose(self._settings.timeout_s)
+        await self._leaving.aclose(LEAVING * self._settings.timeout_s)
         await asyncio.gather(*(line.aclose() for line in self._lines.values()))
 
     def _connection_of(self, key: str) -> RedisConnection | None:
@@ -162,7 +184,7 @@ class ClusterClient:
             self._slots[first : last + 1] = [line] * (last + 1 - first)
         self._others |= before.keys()
         for line in before.values():
-            self._background_tasks.start(line.aclose())
+            self._leaving.start(line.aclose())
         _log.info("redis cluster mapped", servers=len(self._lines))
 
     def _connection_to(self, host: str, port: int) -> RedisConnection:

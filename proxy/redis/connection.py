@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from proxy.redis.background_tasks import BackgroundTasks
 from proxy.redis.circuit_breaker import RedisBreaker, State
 from proxy.redis.client import PATIENCE, max_batches
 from proxy.redis.failures import RedisFailure, redis_failure_of
-from proxy.redis.pipelining import NOTHING, Command, CommandBatches, Request, Word, requests_of
+from proxy.redis.pipelining import NOTHING, Command, CommandBatches, Item, Read, Request, Word, requests_of
 from proxy.redis.wire import Reply
 from proxy.redis.wires import Wires
 from proxy.settings import RedisSettings
@@ -75,6 +75,13 @@ class RedisConnection:
         """Give the value of a key; None when there is none, or trouble."""
         return await self.ask(None, key, "GET", key)
 
+    def read_soon(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
+        """Have the values of keys handed over as soon as they are here, each None when there is none, or trouble."""
+        if self.is_open():
+            self._batches.add(Read(keys, receive))
+        else:
+            asyncio.get_running_loop().call_soon(receive, [None] * len(keys))
+
     async def ask(self, fallback: _T, _key: str, *words: Word, unheard: Callable[[_T], None] | None = None) -> _T:
         """Give the reply to a command, or `fallback` when there is trouble or no reply within `timeout_s`.
 
@@ -115,7 +122,7 @@ class RedisConnection:
         with suppress(RedisError, OSError):
             await self.client.aclose()
 
-    def _send(self, items: list[Command]) -> asyncio.Future[Any]:
+    def _send(self, items: list[Item]) -> asyncio.Future[Any]:
         """Ask for all at once, and hand out the replies."""
         epoch = self._breaker.epoch
         requests = requests_of(items, is_shard=self._is_shard) if self.state is State.UP else []

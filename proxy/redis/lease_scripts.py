@@ -71,9 +71,18 @@ for call = 1, #KEYS / 2 do
   local key, holder = KEYS[2 * call], holders[call]
   replies[call] = 0
   if not holder or holder == token or holder == token .. '!' then
-    if tonumber(ms) > 0 and redis.pcall('set', key, entry, 'px', ms).err then status = '-' end
-    if holder ~= token then redis.pcall('publish', channel, key .. ' ' .. status .. message) end
-    over[#over + 1], replies[call] = leases[call], 1
+    local is_old = false
+    if tonumber(ms) > 0 then
+      local words = {'set', key, entry, 'px', ms}
+      if not holder then words[6] = 'nx' end
+      local reply = redis.pcall(unpack(words))
+      is_old = not reply
+      if reply and reply.err then status = '-' end
+    end
+    if not is_old then
+      if holder ~= token then redis.pcall('publish', channel, key .. ' ' .. status .. message) end
+      over[#over + 1], replies[call] = leases[call], 1
+    end
   end
 end
 if #over > 0 then redis.call('del', unpack(over)) end
@@ -81,7 +90,10 @@ return replies
 """,
     keys=2,
 )
-"""Keeps the outcome, lets go and tells those who wait; not where another leads by now.
+"""Keeps the outcome, lets go and tells those who wait; not where another leads by now, or has led and kept its own.
+
+Who comes after its lease has ended, and finds nobody else's, keeps its outcome only where nothing stands: a successor
+may have come and gone meanwhile.
 
 KEYS: lease, entry. ARGV: token, channel, status, message, value, milliseconds (0 for nothing to keep). Replies with 1
 where that was done."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,11 @@ class Command:
         self.unheard = unheard
         self.reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
+    @property
+    def is_done(self) -> bool:
+        """Tell whether nobody waits any more."""
+        return self.reply.done()
+
     def deliver(self, reply: object) -> None:
         """Hand the reply over: to who waits, or else to `unheard`, if it is one. Once is enough."""
         if not self.reply.done():
@@ -67,11 +72,32 @@ class Command:
             raise
 
 
+class Read:
+    """A read of keys whose values are handed to a function as soon as they come: no task waits for them."""
+
+    __slots__ = ("_receive", "is_done", "words")
+
+    def __init__(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
+        self.words: tuple[Word, ...] = ("MGET", *keys)
+        self.is_done = False
+        self._receive = receive
+
+    def deliver(self, reply: object) -> None:
+        """Hand the values over, each None where there is none. Once is enough."""
+        if not self.is_done:
+            self.is_done = True
+            self._receive(reply if isinstance(reply, list) else [None] * (len(self.words) - 1))
+
+
+Item: TypeAlias = Command | Read
+T = TypeVar("T", Command, Read)
+
+
 class _Batch:
     """Items, and a timer that lets nobody wait too long for any of them."""
 
     def __init__(self) -> None:
-        self.items: list[Command] = []
+        self.items: list[Item] = []
         self.is_due = False
         self.sent: asyncio.Future[Any] | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -90,7 +116,7 @@ class CommandBatches:
 
     def __init__(
         self,
-        send: Callable[[list[Command]], asyncio.Future[Any]],
+        send: Callable[[list[Item]], asyncio.Future[Any]],
         max_batches: int,
         timeout_s: float,
         late: Callable[[asyncio.Future[Any] | None], None],
@@ -102,7 +128,7 @@ class CommandBatches:
         self._gathered: deque[_Batch] = deque()
         self._under_way = 0
 
-    def add(self, item: Command, *, is_urgent: bool = True) -> Command:
+    def add(self, item: T, *, is_urgent: bool = True) -> T:
         """Have an item sent, unless nobody waits for it any more when its time comes.
 
         One that is not urgent goes with the next that is, if there is one soon.
@@ -124,7 +150,7 @@ class CommandBatches:
         """Send what there are connections for."""
         while self._gathered and self._under_way < self._max_batches:
             batch = self._gathered.popleft()
-            wanted = [item for item in batch.items if not item.reply.done()]
+            wanted = [item for item in batch.items if not item.is_done]
             if wanted:
                 self._under_way += 1
                 batch.sent = self._send(wanted)
@@ -152,7 +178,7 @@ class CommandBatches:
             batch.extensions += 1
             self._wind_up(batch)
             return
-        if any(not item.reply.done() for item in batch.items):
+        if any(not item.is_done for item in batch.items):
             self._late(batch.sent)
         batch.end()
 
@@ -164,14 +190,14 @@ class Request(NamedTuple):
     receive: Callable[[Any], None]
 
 
-def requests_of(items: list[Command], *, is_shard: bool) -> list[Request]:
+def requests_of(items: Sequence[Item], *, is_shard: bool) -> list[Request]:
     """Put reads together, and calls of one script between which there is no other command, so that writes keep order.
 
     In a cluster one command may not name several slots: there only reads of one key go together.
     """
-    readers: dict[str, list[Command]] = {}
-    called: dict[Script, list[Command]] = {}
-    writes: list[list[Command]] = []
+    readers: dict[str, list[Item]] = {}
+    called: dict[Script, list[Item]] = {}
+    writes: list[list[Item]] = []
     for item in items:
         script = item.words[0]
         if script == "GET":
@@ -189,7 +215,7 @@ def requests_of(items: list[Command], *, is_shard: bool) -> list[Request]:
     return [_write(some) for some in writes] + reads
 
 
-def _write(items: list[Command]) -> Request:
+def _write(items: list[Item]) -> Request:
     """Make a request of one command, or of calls of one script."""
     script = items[0].words[0]
     if not isinstance(script, Script):
@@ -199,7 +225,7 @@ def _write(items: list[Command]) -> Request:
     return Request(("EVAL", script.source, len(keys), *keys, *arguments), partial(_spread, [[item] for item in items]))
 
 
-def _spread(readers: list[list[Command]], values: Sequence[object]) -> None:
+def _spread(readers: list[list[Item]], values: Sequence[object]) -> None:
     for waiting, value in zip(readers, values, strict=True):
         for item in waiting:
             item.deliver(NOTHING if isinstance(value, Exception) else value)

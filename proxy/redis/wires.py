@@ -28,6 +28,7 @@ class Wires:
         self._wires: set[Wire] = set()
         self._idle: list[Wire] = []
         self._under_way: set[asyncio.Future[list[Reply]]] = set()
+        self._is_closed = False
 
     def exchange(self, commands: Sequence[tuple[Any, ...]]) -> asyncio.Future[list[Reply]]:
         """Send commands and give all replies in the end, or what redis-py raises; never to be cancelled."""
@@ -51,12 +52,16 @@ class Wires:
         self._idle.clear()
 
     async def aclose(self, patience_s: float) -> None:
-        """Let exchanges end for so many seconds, those included that they begin meanwhile; then close all."""
+        """Let exchanges end for so many seconds, those included that they begin meanwhile; then close all.
+
+        One that is still being connected then is closed as soon as it stands.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + patience_s
         while self._under_way and (left_s := until - loop.time()) > 0:
             await asyncio.wait(self._under_way, timeout=left_s)
             await asyncio.sleep(0)
+        self._is_closed = True
         lost = [wire.lost for wire in self._wires]
         for wire in [*self._wires]:
             wire.close()
@@ -92,13 +97,18 @@ class Wires:
     async def _new_wire(self) -> Wire:
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            wire = Wire(connection, self._timeout_s)
+            wire = self._taken_over(connection)
         except BaseException:
             await self._release(connection)
             raise
         self._wires.add(wire)
         wire.lost.add_done_callback(lambda _: self._lose(wire))
         return wire
+
+    def _taken_over(self, connection: AbstractConnection) -> Wire:
+        if self._is_closed:
+            raise NoConnection("Closed.")
+        return Wire(connection, self._timeout_s)
 
     def _lose(self, wire: Wire) -> None:
         self._wires.discard(wire)

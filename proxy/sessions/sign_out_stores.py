@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +10,14 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from proxy.cache.redis_tier import RedisTier
+from proxy.coalesce.file_lock import lock_within
 from proxy.sessions.ended_sessions import TAG_BYTES
 
 KEY = "e:sessions"
 LASTS_S = 500 * 86400
 """Longer than any session."""
+_LOCK_S = 1.0
+"""How long another process that replaces the file is waited for."""
 _GET = """
 local held = redis.pcall('get', KEYS[1])
 if type(held) ~= 'string' then return '' end
@@ -136,7 +138,7 @@ class FileStore:
     def _locked(self) -> Iterator[None]:
         """Keep other processes from replacing the file; the lock ends with its holder."""
         with _private(self._path.with_name(self._path.name + ".lock")) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock_within(_LOCK_S, lock.fileno())
             yield
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ from proxy.standin import signing
 from proxy.standin.answer import Refused
 from proxy.standin.calls import CallLog, Verb
 from proxy.standin.faults import Fault
-from proxy.standin.library import Account, Library
+from proxy.standin.library import Account, Entity, Library
 from proxy.standin.navigator import Navigator
 from proxy.standin.signing import Token
 from proxy.standin.workshop import Workshop
@@ -57,6 +58,8 @@ class Site:
         """Image URLs are a storage provider's, presigned, on another host."""
         self.foreign_origin = ""
         """Origin of the storage provider; empty for the address that it really has."""
+        self.sign_elsewhere: Callable[[Entity], str] | None = None
+        """Writes image URLs of a storage provider that is none of the stand-in's own."""
         self.foreign_etags = True
         """The storage provider sends ETags and answers If-None-Match."""
         self.foreign_weak = False
@@ -78,10 +81,8 @@ class Site:
         self.revoked: set[str] = set()
         """The sign-ins whose refresh tokens are void."""
         self.calls = CallLog()
-        self.own_url = ""
-        """Where the stand-in listens, once it does."""
-        self.foreign_url = ""
-        """Where its storage provider listens."""
+        self.own_url = self.foreign_url = ""
+        """Where the stand-in and its storage provider listen, once they do."""
         self._faults: dict[Verb, deque[Fault | None]] = {}
         self._lasting: dict[Verb, Fault] = {}
 

@@ -28,6 +28,7 @@ VERSION = "4.14.0"
 MAX_LINE_BYTES = 1024 * 1024
 """Go's bound for a whole head."""
 _ENTITY = "/api/v4/file/content/{entity}/{speed}/{name}"
+_CALLBACK = "/api/v4/callback/{driver}/{session}/{key}"
 
 
 class StandIn(Site):
@@ -77,7 +78,8 @@ class StandIn(Site):
             web.put("/api/v4/file/content", counted(self, "upload", uploads.put)),
             web.put("/api/v4/file/upload", counted(self, "upload", uploads.begin)),
             web.post("/api/v4/file/upload/{session}/{chunk}", counted(self, "upload", uploads.end)),
-            web.get("/api/v4/callback/{driver}/{session}/{key}", counted(self, "upload", uploads.end)),
+            web.get(_CALLBACK, counted(self, "upload", uploads.end)),
+            web.post(_CALLBACK, counted(self, "upload", uploads.end)),
             web.put("/dav/{path:.+}", counted(self, "upload", uploads.dav)),
             web.delete("/dav/{path:.+}", counted(self, "upload", uploads.dav)),
             web.delete("/api/v4/file", counted(self, "upload", uploads.delete)),

@@ -57,6 +57,8 @@ class Thumbs:
         expires = now + site.url_life_s
         if site.node:
             url = node.sign(site, entity, name, expires)
+        elif site.sign_elsewhere is not None:
+            url = site.sign_elsewhere(entity)
         elif site.foreign:
             url = provider.presign(site, entity, expires, origin)
         else:

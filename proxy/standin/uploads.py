@@ -65,7 +65,7 @@ class Uploads:
         return success({"session_id": session, "chunk_size": 0, "uri": call.target})
 
     async def end(self, request: web.Request, call: Call) -> web.Response:
-        """Answer a session's only chunk, or storage's word that it has the file (`GET /api/v4/callback/...`)."""
+        """Answer a session's only chunk, or storage's word that it has the file (`/api/v4/callback/...`)."""
         account, path = self._sessions[request.match_info["session"]]
         call.identity = account.id
         await request.read()

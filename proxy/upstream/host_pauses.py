@@ -1,4 +1,4 @@
-"""Image hosts that are left alone for a time: they have asked for it, by 429 or 503, or they do not answer."""
+"""A circuit breaker for each image host: left alone while it asks for that, by 429 or 503, or does not answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class _Pause:
 
 
 class HostPauses:
-    """Refuses requests to a paused host; when its time is over one goes through, and tells for all how it is."""
+    """Refuses requests to a paused host; when its time is over one goes through, and tells for all how it is.
+
+    So a breaker is open, then half-open. A 500 pauses nothing: one picture that cannot be made would hide all others.
+    """
 
     def __init__(self) -> None:
         self._pauses: LRUCache[str, _Pause] = LRUCache(KNOWN_HOSTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import structlog
 
@@ -16,7 +17,7 @@ from proxy.domain.keys import site_digest
 from proxy.grants.change_log import ChangeLog
 from proxy.grants.file_log import FileLog
 from proxy.observe.metrics import Metrics
-from proxy.settings import Settings
+from proxy.settings import Settings, TemporarySeal
 from proxy.upstream.clock import Clock
 
 _log = structlog.get_logger("proxy.wiring.process")
@@ -67,9 +68,20 @@ def with_sign_outs_kept(settings: Settings) -> Settings:
     return settings.model_copy(update={"session": session})
 
 
-def file_log(settings: Settings) -> ChangeLog | None:
-    """Give the log of changes of all processes of one machine; None where there is no file that they share."""
-    state = settings.session.state_path
-    if settings.disk.path is not None:
-        return FileLog(settings.disk.path / "changes")
-    return FileLog(state.with_name(f"{state.name}.changes")) if state is not None else None
+def file_log(settings: Settings, stack: AsyncExitStack) -> ChangeLog | None:
+    """Open the log of changes of all processes of one machine; None where there is no file that they share."""
+    path = _log_path(settings)
+    if path is None:
+        if settings.seal.keys and not isinstance(settings.seal, TemporarySeal):
+            _log.warning("no store: sealed URLs outlive a restart, and the purges and changes that ended them do not")
+        return None
+    log = FileLog(path)
+    stack.callback(log.close)
+    return log
+
+
+def _log_path(settings: Settings) -> Path | None:
+    folder, state = settings.disk.path, settings.session.state_path
+    if folder is not None:
+        return folder / "changes"
+    return state.with_name(f"{state.name}.changes") if state is not None else None

@@ -5,8 +5,11 @@ from __future__ import annotations
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.singleflight import Singleflight
+from proxy.domain.grant import Grant
 from proxy.domain.picture_info import PictureInfo
 from proxy.gateway import Gateway
+from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.validity import Decision, is_valid
 from proxy.http.info_search import InfoSearch
 from proxy.pictures.answer import InfoAnswer
 from proxy.pictures.encoders import Encoders
@@ -21,7 +24,12 @@ async def infos(parts: Parts, answers: Answers, tiers: Tiers, encoders: Encoders
     return Infos(answers, tiers, encoders, singleflight, shared, parts.settings.pictures)
 
 
-async def info_search(parts: Parts, gateway: Gateway) -> InfoSearch:
+async def info_search(parts: Parts, gateway: Gateway, feed: ChangeFeed) -> InfoSearch:
     """Make what finds it out in the background."""
+
+    def still_counts(decision: Decision[Grant]) -> bool:
+        return is_valid(decision, parts.clock.now(), feed.invalidations)
+
     singleflight = await parts.singleflight(Singleflight[InfoAnswer]())  # bounded by the queue
-    return InfoSearch(gateway, parts.fair_queue("info", 1), singleflight, parts.settings.pictures.info_wait_s)
+    wait_s = parts.settings.pictures.info_wait_s
+    return InfoSearch(gateway, parts.fair_queue("info", 1), singleflight, still_counts, wait_s)

@@ -147,7 +147,7 @@ class Parts:
         settings = self.settings
         limit = self.fair_queue("resolve", settings.cloudreve.max_resolves, SLOW)
         deadline_s, changes = settings.server.deadline_s, feed.invalidations
-        resolver = Resolver(cloudreve, distributed, limit, deadline_s, stamp=lambda: changes.stamp)
+        resolver = Resolver(cloudreve, distributed, limit, deadline_s, stamp=lambda: changes.stamp, tell=feed.tell)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
         singleflight = await self.singleflight(Singleflight[Grant | Refusal](), self.leaving)
         terms = Terms(self.clock, settings)
@@ -184,8 +184,8 @@ class Parts:
         self.metrics.watch_total("memory_evictions", about, lambda: float(memory.evictions))
         disk = await open_disk(settings, self.clock, self.metrics, self.stack)
         if settings.redis.url is None:
-            work = share_work(settings, disk, self.stack)
-            return Tiers(memory, None, disk), work, SharedValues(None, self.clock.now, disk), file_log(settings)
+            work, log = share_work(settings, disk, self.stack), file_log(settings, self.stack)
+            return Tiers(memory, None, disk), work, SharedValues(None, self.clock.now, disk), log
         seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
         redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble, seal=seal)
         self.stack.push_async_callback(redis.aclose)

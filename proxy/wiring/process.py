@@ -208,7 +208,7 @@ class _Composer:
         cross_origin = CrossOrigin(
             rule.private_origins, request_origin, site_cors.fields if site_cors else None, handle
         )
-        search, max_uri_bytes = await info_search(self.parts, gateway), settings.server.max_uri_bytes
+        search, max_uri_bytes = await info_search(self.parts, gateway, feed), settings.server.max_uri_bytes
         routes = [
             *Thumbs(gateway, cookies, request_origin, embed, negotiation, self.parts.observer, max_uri_bytes).routes(),
             *ThumbInfo(search, cookies, request_origin, embed, negotiation, max_uri_bytes).routes(),

@@ -73,7 +73,7 @@ def _name(settings: Settings) -> Hashable:
 
 def _opened(settings: Settings) -> _Open:
     stack = AsyncExitStack()
-    log = _redis_log(settings, stack) if settings.redis.url is not None else file_log(settings)
+    log = _redis_log(settings, stack) if settings.redis.url is not None else file_log(settings, stack)
     name = log.name if log is not None else ""
     feed = ChangeFeed(log, Invalidations(time.time, log=name), time.monotonic)
     for work in (feed.follow(), _forget_purges(feed)):  # what could not be told is told later

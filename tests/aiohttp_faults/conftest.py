@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
 from tests.harness.loops import pytest_asyncio_loop_factories
-from tests.harness.stream_server import Talk, stream_server
+from tests.harness.stream_server import Talk, ended, stream_server
 
 __all__ = ["pytest_asyncio_loop_factories"]
 
@@ -49,9 +49,7 @@ class Stage:
             try:
                 yield reader, writer
             finally:
-                writer.close()
-                with suppress(ConnectionError):
-                    await writer.wait_closed()
+                await ended(writer)
 
     async def told(self, handler: Handler, said: bytes) -> bytes:
         """Send something in one segment, and read until the connection ends."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
 
-from tests.harness.relay import abort
+from tests.harness.stream_server import ended, stream_server
 
 
 class FrontServer:
@@ -17,8 +17,7 @@ class FrontServer:
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self._tls = tls
-        self._server: asyncio.Server | None = None
-        self._visits: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
         self._heard: list[bytes] = []
         self._changed = asyncio.Condition()
         self.port = 0
@@ -26,18 +25,13 @@ class FrontServer:
         """A port on loopback."""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._let_in, "127.0.0.1", 0, ssl=self._tls)
-        self.port = int(self._server.sockets[0].getsockname()[1])
+        self.port = await self._stack.enter_async_context(stream_server(self._accompany, self._tls))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server is not None
-        self._server.close()
-        for visit in self._visits:
-            visit.cancel()
-        await asyncio.gather(*self._visits, return_exceptions=True)
+        await self._stack.aclose()
 
     async def heard(self, text: bytes, times: int) -> None:
         """Wait until so many of the pieces that have come from visitors had this text."""
@@ -48,18 +42,14 @@ class FrontServer:
         """Begin to listen anew."""
         self._heard.clear()
 
-    def _let_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visit = asyncio.create_task(self._accompany(reader, writer))
-        self._visits.add(visit)
-        visit.add_done_callback(self._visits.discard)
-
     async def _accompany(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.leads_to)
+        inner: asyncio.StreamWriter | None = None
         try:
-            await asyncio.gather(_carry(reader, inner_writer, self._hear), _carry(inner_reader, writer))
+            inner_reader, inner = await asyncio.open_connection("127.0.0.1", self.leads_to)
+            await asyncio.gather(_carry(reader, inner, self._hear), _carry(inner_reader, writer))
         finally:
-            for each in (writer, inner_writer):
-                abort(each.transport)
+            for each in filter(None, (writer, inner)):
+                await ended(each)
 
     async def _hear(self, piece: bytes) -> None:
         async with self._changed:

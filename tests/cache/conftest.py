@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,18 @@ class Watched:
 
     tier: RedisTier
     troubles: list[RedisFailure] = field(default_factory=list)
+
+
+async def value_of(tier: RedisTier, key: str) -> bytes | None:
+    """Have the value of a key handed over."""
+    return (await values_of(tier, [key]))[0]
+
+
+async def values_of(tier: RedisTier, keys: list[str]) -> Sequence[bytes | None]:
+    """Have the values of keys handed over."""
+    values: asyncio.Future[Sequence[bytes | None]] = asyncio.get_running_loop().create_future()
+    tier.lines.read_soon([tier.build_key(key) for key in keys], values.set_result)
+    return await values
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ async def test_what_is_kept_or_forgotten_counts_before_it_is_written(open_disk: 
     assert await tier.find("g:1") is None
 
 
-@pytest.mark.parametrize("how_far", ["waiting", "written"])
+@pytest.mark.parametrize("how_far", ["waiting", "written", "cleared"])
 async def test_a_read_under_way_does_not_bring_back_what_is_forgotten_meanwhile(
     open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch, how_far: str
 ) -> None:
@@ -107,7 +107,10 @@ async def test_a_read_under_way_does_not_bring_back_what_is_forgotten_meanwhile(
     tiers = Tiers(MemoryTier(MIB), None, tier)
     reading = asyncio.create_task(tiers.find("g:1", (Grant, Refusal), minute))
     await has_read.wait()
-    tiers.forget_here("g:1")
+    if how_far == "cleared":
+        await tier.clear()
+    else:
+        tiers.forget_here("g:1")
     if how_far == "written":
         await tier.settle()
     go_on.set()
@@ -285,6 +288,23 @@ async def test_a_file_of_another_version_is_begun_anew(open_disk: OpenDisk, monk
     again = await reopened(tier, open_disk)
     assert await again.find("g:1") is None
     assert await again.set("g:1", GRANT, ttl=60.0)
+
+
+def open_descriptors() -> int:
+    """Count what this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_a_file_that_is_refused_leaves_nothing_open(open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a gateway of another version that is using it."""
+    await open_disk().aclose()
+    before = open_descriptors()
+    monkeypatch.setattr(disk_file, "FORMAT", b"thumb-proxy/none")
+    monkeypatch.setattr(disk_file, "_renew", lambda *_: None)
+    for _ in range(3):
+        with pytest.raises(Unusable, match="another version"):
+            open_disk()
+    assert open_descriptors() == before
 
 
 async def test_a_file_that_is_larger_than_the_bound_is_begun_anew(open_disk: OpenDisk) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
+from proxy.cache import disk_store
 from proxy.cache.disk_places import Place
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.stored_picture import StoredPicture
@@ -103,6 +105,19 @@ async def test_what_is_gone_for_this_process_is_gone_at_once(open_disk: OpenDisk
     else:
         tier._store.abandon("a test")  # noqa: SLF001
     assert found.read(NOW) is None
+
+
+async def test_a_file_that_another_process_has_given_up_is_not_read_at_once_either(
+    open_disk: OpenDisk, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not forget there what it had to; that is noticed within `LOOK_S`, for which the other one waits."""
+    tier = open_disk(now=clock)
+    found = await stored(tier)
+    assert found.read(NOW) is not None
+    (tmp_path / "cache" / "entries.mdb").unlink()
+    monkeypatch.setattr(disk_store, "LOOK_S", 0.0)
+    assert found.read(NOW) is None
+    assert not tier.is_up
 
 
 async def test_it_ends_with_its_time_and_is_looked_up_anew_now_and_then(open_disk: OpenDisk, clock: Clock) -> None:

@@ -23,8 +23,10 @@ from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
 
 KEY = "g:1"
-HEARD_S = 0.05
-"""How soon those who wait are to hear (the goal is for an idle machine; here others are at work too)."""
+HEARD_S, POLL_S = 1.0, 5.0
+"""Those who are told have it long before they would look for it themselves."""
+AT_ONCE_S = 10.0
+"""Long for a busy machine, and shorter than others are waited for where their leases do not run out."""
 
 
 class Replica:
@@ -143,8 +145,11 @@ async def test_one_does_the_work_and_all_have_the_outcome(
 
 
 @pytest.mark.parametrize("kept_s", [60.0, 0.0])
-async def test_those_who_wait_hear_at_once(replicas: list[Replica], redis_server: RedisServer, kept_s: float) -> None:
+async def test_those_who_wait_hear_at_once(
+    replicas: list[Replica], redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, kept_s: float
+) -> None:
     """Of what is kept, and of what is told alone."""
+    monkeypatch.setattr(news_module, "POLL_S", POLL_S)
     leader, *others = replicas
     delays = []
     for _ in range(20):
@@ -183,6 +188,13 @@ async def test_what_was_done_before_the_lead_was_taken_is_not_done_again(
     assert (replicas[0].loads, replicas[0].looks) == (0, [b"theirs"])
 
 
+@pytest.fixture
+def lasting_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no lease run out."""
+    monkeypatch.setattr(lease_module, "_LEASE_MS", 60_000)
+
+
+@pytest.mark.usefixtures("lasting_leases")
 async def test_one_that_fails_is_succeeded_at_once(replicas: list[Replica], redis_server: RedisServer) -> None:
     """Its error is its own."""
     leader, other, _ = replicas
@@ -197,10 +209,11 @@ async def test_one_that_fails_is_succeeded_at_once(replicas: list[Replica], redi
         await first
     outcome, at = await second
     assert outcome == "outcome"
-    assert at - leader.ended_at < lease_module.LEASE_S / 2
+    assert at - leader.ended_at < AT_ONCE_S
     assert loads(replicas) == [1, 1, 0]
 
 
+@pytest.mark.usefixtures("lasting_leases")
 async def test_one_that_is_cancelled_is_succeeded_at_once(replicas: list[Replica], redis_server: RedisServer) -> None:
     """A replica that is told to leave."""
     leader, other, _ = replicas
@@ -212,10 +225,10 @@ async def test_one_that_is_cancelled_is_succeeded_at_once(replicas: list[Replica
     started = time.monotonic()
     first.cancel()
     _, at = await second
-    assert at - started < lease_module.LEASE_S / 2
+    assert at - started < AT_ONCE_S
 
 
-async def test_one_that_has_died_is_succeeded_within_three_seconds(
+async def test_one_that_has_died_is_succeeded_when_its_lease_runs_out(
     replicas: list[Replica], redis_server: RedisServer
 ) -> None:
     """It is cut off in the middle, without a word; of the others one takes over and tells the rest."""
@@ -231,7 +244,7 @@ async def test_one_that_has_died_is_succeeded_within_three_seconds(
         relay.shut()
         started = time.monotonic()
         outcomes = await asyncio.gather(*others)
-        assert max(at for _, at in outcomes) - started < 3.0
+        assert max(at for _, at in outcomes) - started < AT_ONCE_S
         assert sum(loads(replicas)) == 1
         leader.outcome = "late"
         leader.gate.set()
@@ -265,6 +278,7 @@ async def test_one_that_stands_still_for_longer_than_its_lease_does_no_harm(
     assert redis_server.command("GET", leader.tier.build_key(KEY)) == b"outcome"
 
 
+@pytest.mark.usefixtures("lasting_leases")
 async def test_while_nothing_is_heard_it_is_looked_for(redis_server: RedisServer) -> None:
     """A lost message costs a moment, not the outcome."""
     async with replica(redis_server.url) as leader, replica(redis_server.url) as deaf:
@@ -278,7 +292,7 @@ async def test_while_nothing_is_heard_it_is_looked_for(redis_server: RedisServer
         leader.gate.set()
         (_, _), (outcome, at) = await first, await second
         assert outcome == "outcome"
-        assert at - leader.ended_at < lease_module.LEASE_S / 2
+        assert at - leader.ended_at < AT_ONCE_S
         assert deaf.loads == 0
 
 

@@ -152,6 +152,32 @@ async def test_an_outcome_that_is_not_kept_is_told_to_those_who_waited(processes
     assert late.loads == 1
 
 
+async def test_who_has_only_heard_tells_nobody(processes: list[Process], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what was seen once would be handed on for as long as others come, however old it is by then."""
+    told: list[str] = []
+    keep_text_soon = DiskTier.keep_text_soon
+
+    def seen(self: DiskTier, key: str, text: str, ttl_s: float) -> asyncio.Future[None]:
+        told.append(text)
+        return keep_text_soon(self, key, text, ttl_s)
+
+    monkeypatch.setattr(DiskTier, "keep_text_soon", seen)
+    for one in processes:
+        one.is_kept = False
+    leading = processes[0].share()
+    await processes[0].began.wait()
+    waiting = [one.share() for one in processes[1:]]
+    while not all(one.locks._waiting for one in processes[1:]):  # noqa: SLF001, ASYNC110 - as above
+        await asyncio.sleep(0)
+    for one in processes:
+        one.gate.set()
+    assert await asyncio.gather(leading, *waiting) == [GRANT.url] * 3
+    assert [one.loads for one in processes] == [1, 0, 0]
+    for one in processes:
+        await one.shared._background_tasks.aclose(10.0)  # noqa: SLF001 - all locks have been let go of
+    assert told == [GRANT.url]
+
+
 async def test_a_leader_that_fails_is_succeeded_at_once(processes: list[Process]) -> None:
     """Its error is its own."""
     processes[0].failure = RuntimeError("no luck")
@@ -177,7 +203,7 @@ async def test_a_leader_that_is_killed_is_succeeded_at_once(disk: DiskTier, tmp_
     assert one.loads == 0
     holder.kill()
     assert await waiting == GRANT.url
-    await holder.wait()
+    await holder.communicate()
     await one.shared.aclose()
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from contextlib import AsyncExitStack
 from typing import Self
 from urllib.parse import quote
+
+from tests.harness.stream_server import stream_server
 
 PING = b"GET /api/v4/site/ping "
 PONG = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"code":0}'
@@ -18,26 +21,17 @@ class Echo:
     """Says method, target and a digest of the body; with `chunks` in the target in chunks, else with a length."""
 
     def __init__(self) -> None:
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**20)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._stack.enter_async_context(stream_server(self._serve))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -46,10 +40,8 @@ class Echo:
                 body = await _body(head, reader)
                 writer.write(PONG if head.startswith(PING) else _said(head, body))
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, ValueError, asyncio.CancelledError):
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError):
             writer.transport.abort()
-        finally:
-            self._tasks.discard(task)
 
 
 async def _body(head: bytes, reader: asyncio.StreamReader) -> bytes:

@@ -89,13 +89,6 @@ KINDS: Mapping[str, Kind] = {
         "squid", "squid.conf", "http_port 80 ", "http_port 127.0.0.1:{port} ",
         lambda path, _: ["-N", "-f", str(path)], _squid,
     ),
-    "traefik": Kind(
-        "traefik", "traefik.yaml", "", "",
-        lambda path, port: [
-            f"--entryPoints.web.address=127.0.0.1:{port}", f"--providers.file.filename={path}", "--log.level=ERROR",
-            "--global.checkNewVersion=false",
-        ],
-    ),
 }  # fmt: skip
 
 

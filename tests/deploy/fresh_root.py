@@ -27,23 +27,17 @@ _PIP = ("PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", 
 """How this machine reaches an index of packages; a new one of its own would have its own way."""
 
 
-def bootstrap(archive: Path) -> Path:
-    """Write a Debian with the packages that the documents ask for into an archive (tar)."""
-    packages = f"--include={','.join(PACKAGES)}"
-    run(["mmdebstrap", "--quiet", "--variant=minbase", packages, "bookworm", str(archive)])
-    return archive
-
-
 class FreshRoot:
     """The directory, and commands that run in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def make(self, debian: Path) -> FreshRoot:
-        """Unpack a Debian, and let pip of this machine work there."""
-        self.folder.mkdir()
-        run(["tar", "--extract", "--preserve-permissions", f"--file={debian}", f"--directory={self.folder}"])
+    def make(self) -> FreshRoot:
+        """Install the packages that the documents ask for, and let pip of this machine work there."""
+        packages = f"--include={','.join(PACKAGES)}"
+        patient = '--aptopt=Acquire::Retries "5"'
+        _run(["mmdebstrap", "--quiet", "--variant=minbase", patient, packages, "bookworm", str(self.folder)])
         for path in (_CERTIFICATES, Path("/etc/resolv.conf"), Path("/etc/hosts")):
             shutil.copyfile(path, self.folder / path.relative_to("/"))
         return self
@@ -62,21 +56,20 @@ class FreshRoot:
         """Run a command as root of that machine, on which nothing else runs; give what it prints."""
         environment = {"LC_ALL": "C.UTF-8"} | {name: os.environ[name] for name in _PIP if name in os.environ}
         given = [f"--setenv={name}={value}" for name, value in environment.items()]
-        return run([*_NSPAWN, str(self.folder), *given, *command], fails=fails)
+        return _run([*_NSPAWN, str(self.folder), *given, *command], fails=fails)
 
     def boot(self, script: str) -> str:
         """Start that machine, on a network of its own, run a script that has to end well, and give what it prints."""
         (self.folder / "script").write_text(f"cd {PROJECT}\n{script}")
         (self.folder / "etc/systemd/system/script.service").write_text(_UNIT)
         self.run("systemctl", "enable", "--quiet", "script.service")
-        run([*_NSPAWN, str(self.folder), "--boot", "--private-network"])
+        _run([*_NSPAWN, str(self.folder), "--boot", "--private-network"])
         told = (self.folder / "told").read_text()
         assert (self.folder / "status").read_text() == "0\n", told
         return told
 
 
-def run(command: list[str], *, fails: bool = False) -> str:
-    """Run a command, which has to succeed or to fail, and give what it prints."""
+def _run(command: list[str], *, fails: bool = False) -> str:
     done = subprocess.run(  # noqa: S603 - our own commands
         command,
         stdin=subprocess.DEVNULL,

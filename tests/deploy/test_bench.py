@@ -37,7 +37,11 @@ ROWS = [
     "cold miss, against the direct two steps",
     "resolves and fetches, 500 requests, 3 replicas, 1 cold picture",
     "waiter's delay after the leader's end",
+    "cold miss with Redis, against the direct two steps",
+    "commands to Redis per cold miss",
     "memory per",
+    "profile: a hit of memory",
+    "profile: the rest",
 ]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, cast
 from weakref import ref
@@ -15,6 +16,7 @@ from aiohttp.test_utils import make_mocked_request
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
 from proxy.cache.tiers import Tiers
+from proxy.domain.codec import encode
 from proxy.domain.grant import Grant
 from proxy.domain.identity import ANONYMOUS
 from proxy.domain.keys import picture_key
@@ -23,9 +25,11 @@ from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.domain.response_fields import Handling
 from proxy.domain.source import Source
 from proxy.domain.tags import files_tag, share_tag
-from proxy.fastpath.entry import Wire
+from proxy.domain.value_seal import ValueSeal
+from proxy.fastpath.entry import FinishedAnswer, Wire
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Key, Keys, PendingRequest
+from proxy.fastpath.redis_hits import Read
 from proxy.grants.found_grant import FoundGrant
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.validity import Decision
@@ -56,6 +60,8 @@ class Shelf:
     source = Source.REDIS
 
     def __init__(self) -> None:
+        self.seal = ValueSeal()
+        self.lines = self
         self.entry: Picture | None = None
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """What happens before it answers."""
@@ -65,6 +71,19 @@ class Shelf:
         if self.meanwhile is not None:
             await self.meanwhile()
         return self.entry
+
+    def build_key(self, key: str) -> str:
+        """Name it."""
+        return f"thumb-proxy:{key}"
+
+    @property
+    def value(self) -> bytes | None:
+        """Give its value."""
+        return None if self.entry is None else self.seal.seal(self.build_key(picture_key("ab12")), encode(self.entry))
+
+    def read_soon(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
+        """Give the value at once."""
+        receive([self.value for _ in keys])
 
     async def forget(self, _key: str) -> None:
         """Forget nothing: what is asked for here is the picture."""
@@ -122,6 +141,17 @@ class Stage:
         known = self.hits.known(self.key(raw))
         recalled = await self.hits.recall(known) if known is not None else None
         return self.hits.give(recalled) if recalled is not None else None
+
+    async def read(self) -> Wire | None:
+        """Ask for an answer with the others of this tick."""
+        heard: asyncio.Future[tuple[bytes | None, Read]] = asyncio.get_running_loop().create_future()
+        known = self.hits.known(self.key(RAW))
+        if known is None or not self.hits.redis_hits.ask(known, lambda *reply: heard.set_result(reply)):
+            return None
+        reply = await heard
+        if self.shelf.meanwhile is not None:
+            await self.shelf.meanwhile()
+        return self.hits.redis_hits.answer(known, *reply)
 
 
 @pytest.fixture
@@ -267,6 +297,119 @@ async def test_what_ends_while_it_is_looked_for_is_not_given(stage: Stage, end: 
     assert await stage.recall() is None
 
 
+async def test_what_was_read_from_redis_before_is_read_with_others(stage: Stage) -> None:
+    """The same answer, and counted as such."""
+    await shelved(stage)
+    first = await stage.recall()
+    refill(stage)
+    assert await stage.read() == first != None  # noqa: E711 - both are answers
+    assert stage.hits.answer(known_of(stage)) is None, "it does not come to memory"
+    tally = known_of(stage).provenances.redis.tally
+    assert (sum(tally.others), tally.sent_bytes) == (2, 2 * len(BODY))
+
+
+async def test_what_redis_seals_is_read_with_others_too(stage: Stage) -> None:
+    """And what was sealed for another name is not given."""
+    stage.shelf.seal = ValueSeal(["k" * 32])
+    await known_in_redis(stage)
+    wire = await stage.read()
+    assert wire is not None
+    assert wire[1] == BODY
+    stage.shelf.build_key = lambda key: f"another:{key}"  # type: ignore[method-assign]
+    refill(stage)
+    assert await stage.read() is None
+
+
+@pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
+async def test_what_is_read_with_others_ends_likewise(stage: Stage, end: End) -> None:
+    """Before it is asked for, and while Redis takes its time."""
+    await known_in_redis(stage)
+    await end(stage)
+    assert await stage.read() is None
+
+
+@pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
+async def test_what_ends_while_it_is_read_with_others_is_not_given(stage: Stage, end: End) -> None:
+    """Redis may take its time."""
+    await known_in_redis(stage)
+    stage.shelf.meanwhile = lambda: end(stage)
+    assert await stage.read() is None
+
+
+OTHERS = {
+    "nothing": None,
+    "another version": picture('"2"'),
+    "longer bytes": picture(body=BODY + b"."),
+    "shorter bytes": picture(body=BODY[:-1]),
+    "another picture": replace(picture(), id="ab13"),
+    "another type": replace(picture(), media_type="image/gif"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
+async def test_what_was_not_shown_before_is_not_given_with_others(stage: Stage, other: Picture | None) -> None:
+    """The long way looks at it, and at all that comes after it."""
+    await known_in_redis(stage)
+    stage.shelf.entry = other
+    assert await stage.read() is None
+    stage.shelf.entry = picture()
+    refill(stage)
+    assert await stage.read() is None
+
+
+async def test_a_value_that_was_cut_or_goes_on_is_not_given(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it begins with."""
+    for value in (encode(picture())[:-1], encode(picture()) + b".", b""):
+        await known_in_redis(stage)
+        monkeypatch.setattr(Shelf, "value", value)
+        assert await stage.read() is None
+        monkeypatch.undo()
+
+
+async def test_what_memory_has_again_is_not_asked_of_redis(stage: Stage) -> None:
+    """Somebody else's request has brought it back."""
+    await known_in_redis(stage)
+    stage.memory.keep(picture_key("ab12"), picture(), 1000.0)
+    assert await stage.read() is None
+    assert await stage.recall() is not None
+    assert stage.ask() is not None
+
+
+async def test_what_comes_again_from_redis_comes_to_memory(stage: Stage) -> None:
+    """When memory has not been filled anew since it was read the last time."""
+    await known_in_redis(stage)
+    for _ in range(2):
+        assert stage.ask() is None
+        assert await stage.read() is not None
+    assert stage.picture == picture()
+    assert stage.ask() is not None
+
+
+async def test_what_is_forgotten_while_it_is_read_from_redis_does_not_come_to_memory(stage: Stage) -> None:
+    """The answer rests on a grant that came with the request."""
+    await known_in_redis(stage)
+    assert await stage.read() is not None
+    known_of(stage).grant_key = ""
+    stage.shelf.meanwhile = lambda: stage.tiers.forget(picture_key("ab12"))
+    assert await stage.read() is not None
+    assert picture_key("ab12") not in stage.memory
+
+
+async def test_one_who_fails_takes_nobody_along(stage: Stage) -> None:
+    """Others of the same tick have their values."""
+    await known_in_redis(stage)
+    heard, errors = asyncio.get_running_loop().create_future(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    known, failure = known_of(stage), ValueError("theirs")
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    assert stage.hits.redis_hits.ask(known, fail)
+    assert stage.hits.redis_hits.ask(known, lambda value, _: heard.set_result(value))
+    assert (await heard, errors) == (stage.shelf.value, [failure])
+
+
 async def test_other_bytes_from_elsewhere_are_not_given(stage: Stage) -> None:
     """The head is that of others."""
     await shelved(stage)
@@ -324,6 +467,27 @@ async def shelved(stage: Stage) -> None:
     stage.shelf.entry = picture()
     drive_out(stage, picture_key("ab12"))
     assert stage.ask() is None
+
+
+async def known_in_redis(stage: Stage) -> None:
+    """Let a picture have been read from Redis, and memory be filled anew since."""
+    stage.memory.keep(picture_key("ab12"), picture(), 1000.0)
+    await shelved(stage)
+    assert await stage.recall() is not None
+    refill(stage)
+
+
+def refill(stage: Stage) -> None:
+    """Fill memory with other pictures."""
+    for number in range(MORE_THAN_FIT):
+        stage.memory.keep(f"p:another {number}", picture(), 1000.0)
+
+
+def known_of(stage: Stage) -> FinishedAnswer:
+    """Give what is known of the request."""
+    known = stage.hits.known(stage.key(RAW))
+    assert known is not None
+    return known
 
 
 async def test_a_grant_that_was_driven_out_counts_until_anything_is_forgotten(stage: Stage) -> None:

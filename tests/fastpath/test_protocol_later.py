@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Key, PendingRequest
 from proxy.fastpath.meaning import Circumstances, Meaning, Said
 from proxy.fastpath.protocol import FastPathProtocol, FastPathRunner
+from proxy.fastpath.redis_hits import Read, Receive, RedisHits
 from proxy.http.connection import Connection
 from proxy.http.connection_limits import ConnectionLimits
 from proxy.observe.metrics import Metrics
 from proxy.settings import ServerSettings
-from tests.harness.raw_client import Caller, request
+from tests.harness.raw_client import Caller
+from tests.harness.raw_client import request as written
 
 KNOWN = b"GET /known HTTP/1.1\r\nHost: x\r\n\r\n"
 OTHER = b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -39,24 +42,77 @@ class Known:
     shown: bool = True
 
 
+class Together(RedisHits):
+    """Hands a value over when it is told to."""
+
+    def __init__(self, far: Far) -> None:
+        self._far = far
+        self._replies: deque[Wire | Exception | None] = deque()
+        self._receivers: deque[Receive] = deque()
+        self._reply: Wire | Exception | None = None
+
+    def ask(self, known: FinishedAnswer, receive: Receive) -> bool:  # noqa: ARG002 - there is one
+        """Wait for Redis."""
+        self._receivers.append(receive)
+        self._far.note()
+        self._hand_over()
+        return True
+
+    def put_nowait(self, reply: Wire | Exception | None) -> None:
+        """Let Redis reply."""
+        self._replies.append(reply)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._replies and self._receivers:
+            asyncio.get_running_loop().call_soon(self._receive, self._receivers.popleft(), self._replies.popleft())
+
+    def _receive(self, receive: Receive, reply: Wire | Exception | None) -> None:
+        self._reply = reply
+        receive(b"", Read(0.0, 0))
+
+    def answer(self, known: FinishedAnswer, value: bytes | None, read: Read) -> Wire | None:  # noqa: ARG002
+        """Count it."""
+        if isinstance(self._reply, Exception):
+            raise self._reply
+        self._far.given += self._reply is not None
+        return self._reply
+
+
+class Alone(RedisHits):
+    """Leaves each picture to a task."""
+
+    def __init__(self) -> None:
+        """Have nothing."""
+
+    def ask(self, known: FinishedAnswer, receive: Receive) -> bool:  # noqa: ARG002
+        """Decline."""
+        return False
+
+
 class Far(FastPath):
     """Has one answer in Redis, which answers when it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_together: bool) -> None:
         self.trusts = lambda _: False
         self.key = lambda data, *, is_trusted: Key(data, SOMEWHERE)  # noqa: ARG005
         self._known: Known | None = None
         self.asked_for = self.given = 0
-        self.replies: asyncio.Queue[Wire | Exception | None] = asyncio.Queue()
-        self.changed = asyncio.Condition()
+        self._replies: asyncio.Queue[Wire | Exception | None] = asyncio.Queue()
+        self.replies: Together | asyncio.Queue[Wire | Exception | None] = self._replies
+        self._is_together = is_together
+        self.redis_hits = Alone()
+        if is_together:
+            self.redis_hits = self.replies = Together(self)
+        self._asked = asyncio.Event()
 
     def asked(self, key: Key) -> PendingRequest:
         """Remember nothing."""
         return PendingRequest(key, 0, 0)
 
     def find(self, data: bytes, is_trusted: bool) -> FinishedAnswer | None:  # noqa: ARG002 - as it is called
-        """Have read nothing before."""
-        return None
+        """Know its lines, where it goes with others."""
+        return self.known(Key(data, SOMEWHERE)) if self._is_together else None
 
     def answer(self, known: FinishedAnswer) -> Wire | None:  # noqa: ARG002 - as it is called
         """Have nothing in memory."""
@@ -71,10 +127,8 @@ class Far(FastPath):
 
     async def recall(self, known: FinishedAnswer) -> Recalled | None:  # noqa: ARG002 - there is but one
         """Wait for Redis."""
-        self.asked_for += 1
-        async with self.changed:
-            self.changed.notify_all()
-        reply = await self.replies.get()
+        self.note()
+        reply = await self._replies.get()
         if isinstance(reply, Exception):
             raise reply
         return cast("Recalled | None", reply)
@@ -86,8 +140,14 @@ class Far(FastPath):
 
     async def is_asked(self, times: int = 1) -> None:
         """Wait until it has been asked."""
-        async with self.changed:
-            await self.changed.wait_for(lambda: self.asked_for >= times)
+        while self.asked_for < times:
+            self._asked.clear()
+            await self._asked.wait()
+
+    def note(self) -> None:
+        """Take note of a question."""
+        self.asked_for += 1
+        self._asked.set()
 
 
 class House:
@@ -113,9 +173,9 @@ class House:
         return cast("list[Connection]", self.runner.server.connections)
 
 
-@pytest.fixture
-async def house() -> AsyncIterator[House]:
-    """Run one."""
+@pytest.fixture(params=[False, True], ids=["alone", "together"])
+async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
+    """Run one, each of whose questions has a task of its own, or goes with the others of its tick."""
     read: list[str] = []
 
     async def handle(asked: web.Request) -> web.Response:
@@ -124,7 +184,7 @@ async def house() -> AsyncIterator[House]:
 
     app = web.Application()
     app.router.add_get("/{name}", handle)
-    far, connection_limits = Far(), ConnectionLimits(2, ServerSettings(), Metrics())
+    far, connection_limits = Far(is_together=request.param), ConnectionLimits(2, ServerSettings(), Metrics())
     runner = FastPathRunner(app, far, connection_limits, shutdown_timeout=5.0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -292,6 +352,6 @@ async def test_a_request_of_another_shape_is_never_looked_up(house: House) -> No
         assert (await caller.read()).body == b"/known"
     async with house.calling() as caller:
         length = f"Content-Length: {len(KNOWN)}"
-        await caller.pieces([request("x", length, method="POST"), KNOWN])
+        await caller.pieces([written("x", length, method="POST"), KNOWN])
         assert (await caller.read()).status == 405
     assert house.far.asked_for == 0

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from proxy.standin.faults import Hang
+from proxy.standin.faults import Hang, Says, error_page, json_body
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
@@ -238,10 +238,22 @@ async def by_chunks(front: Front, cloudreve: StandIn) -> None:
     assert (await front.send("POST", f"/api/v4/file/upload/{session}/0", headers, paint(98))).status == 200
 
 
-async def by_callback(front: Front, cloudreve: StandIn) -> None:
-    """Upload to storage elsewhere, which says so itself: nobody's token comes with that."""
+async def by_callback_of_page(front: Front, cloudreve: StandIn) -> None:
+    """Upload to storage elsewhere, as for S3: the page says so, with nobody's token in this test."""
     session = await session_of(front, cloudreve.token())
     assert (await front.send("GET", f"/api/v4/callback/s3/{session}/key")).status == 200
+
+
+async def by_callback_of_storage(front: Front, cloudreve: StandIn) -> None:
+    """Upload to storage elsewhere, which says so itself by way of the gateway: OSS, Qiniu, Upyun, OBS, another node."""
+    session = await session_of(front, cloudreve.token())
+    assert (await front.send("POST", f"/api/v4/callback/qiniu/{session}/key", body=b"{}")).status == 200
+
+
+async def by_callback_past_the_gateway(front: Front, cloudreve: StandIn) -> None:
+    """Upload to storage elsewhere, which says so to Cloudreve alone: the session's begin was seen."""
+    session = await session_of(front, cloudreve.token())
+    assert (await front.send("POST", f"{cloudreve.own_url}/api/v4/callback/remote/{session}/key")).status == 200
 
 
 async def by_webdav(front: Front, _: StandIn) -> None:
@@ -250,7 +262,10 @@ async def by_webdav(front: Front, _: StandIn) -> None:
     assert (await front.send("PUT", "/dav/album/one.png", headers, paint(97))).status == 201
 
 
-@pytest.mark.parametrize("change", [by_chunks, by_callback, by_webdav])
+@pytest.mark.parametrize(
+    "change",
+    [by_chunks, by_callback_of_page, by_callback_of_storage, by_callback_past_the_gateway, by_webdav],
+)
 async def test_every_way_of_uploading_is_a_change(
     cloudreve: StandIn, front: Front, change: Callable[[Front, StandIn], Awaitable[None]]
 ) -> None:
@@ -287,6 +302,18 @@ async def test_a_share_that_is_edited_or_deleted_is_asked_for_again(
     assert (await front.ask(ONE, cloudreve.token())).is_hit
 
 
+@pytest.mark.parametrize("method", ["DELETE", "POST"])
+async def test_another_s_share_ends_when_cloudreve_has_agreed(cloudreve: StandIn, front: Front, method: str) -> None:
+    """Else anybody who can sign in could have all its pictures asked for again and again."""
+    await front.ask(in_share(cloudreve))
+    path = f"/api/v4/share/{cloudreve.library.share.id}"
+    headers = {"Authorization": f"Bearer {cloudreve.token('bob')}"}
+    await front.send(method, path, headers)
+    assert (await front.ask(in_share(cloudreve))).is_hit
+    await front.send(method, path, {"Authorization": f"Bearer {cloudreve.token()}"})
+    assert not (await front.ask(in_share(cloudreve))).is_hit
+
+
 async def test_while_a_change_is_under_way_nothing_that_is_kept_is_shown(cloudreve: StandIn, front: Front) -> None:
     """Nobody knows yet which of the two Cloudreve shows."""
     token = cloudreve.token()
@@ -309,6 +336,72 @@ async def test_what_others_own_ends_when_cloudreve_has_agreed(cloudreve: StandIn
     body = json.dumps({"uris": [f"cloudreve://{cloudreve.library.alice.id}@my/album/one.png"]}).encode()
     assert json.loads((await front.send("DELETE", "/api/v4/file", headers, body)).body)["code"] != 0
     assert (await front.ask(ONE, token)).is_hit
+
+
+def partly(*failed: str) -> Says:
+    """Say that some of several files could not be changed, as Cloudreve does."""
+    errors = {uri: {"code": 403, "msg": "Permission denied", "correlation_id": "x"} for uri in failed}
+    return json_body(json.dumps({"code": 40081, "aggregated_error": errors, "msg": "One or more operation failed"}))
+
+
+@pytest.mark.parametrize("count", [1, 300])
+async def test_of_several_files_those_end_that_cloudreve_has_changed(
+    cloudreve: StandIn, front: Front, count: int
+) -> None:
+    """Also where others of them failed: what is deleted is shown to nobody, and what is not costs its owner nothing."""
+    token, theirs = cloudreve.token(), f"cloudreve://{cloudreve.library.alice.id}@my/album"
+    others = [f"{theirs}/{number}.png" for number in range(count)]
+    headers = {"Authorization": f"Bearer {cloudreve.token('bob')}", "Content-Type": "application/json"}
+    body = json.dumps({"uris": [f"{theirs}/one.png", *others]}).encode()
+    await front.ask(ONE, token)
+    if count == 1:
+        cloudreve.fail("upload", partly(f"{theirs}/one.png", *others), times=1)
+        await front.send("DELETE", "/api/v4/file", headers, body)
+        assert (await front.ask(ONE, token)).is_hit
+    cloudreve.fail("upload", partly(others[0]), times=1)
+    await front.send("DELETE", "/api/v4/file", headers, body)
+    assert not (await front.ask(ONE, token)).is_hit
+
+
+async def test_very_many_files_may_be_anybody_s(cloudreve: StandIn, front: Front) -> None:
+    """Where the body does not say that they are its author's."""
+    token = cloudreve.token()
+    await front.ask(ONE, token)
+    headers = {"Authorization": f"Bearer {cloudreve.token('bob')}", "Content-Type": "application/json"}
+    theirs = f"cloudreve://{cloudreve.library.alice.id}@my"
+    body = json.dumps({"uris": [f"{theirs}/{number}.png" for number in range(300)]}).encode()
+    await front.send("DELETE", "/api/v4/file", headers, body)
+    assert (await front.ask(ONE, token)).is_hit
+    cloudreve.fail("upload", json_body('{"code":0}'), times=1)
+    await front.send("DELETE", "/api/v4/file", headers, body)
+    assert not (await front.ask(ONE, token)).is_hit
+
+
+async def test_a_change_that_a_proxy_has_given_up_may_still_be_made(cloudreve: StandIn, front: Front) -> None:
+    """Its 504 says nothing about what Cloudreve does: nothing counts until that is over."""
+    token = cloudreve.token()
+    cloudreve.fail("upload", error_page(504), times=1)
+    path = f"/api/v4/file/content?uri={quote(ONE, safe='')}"
+    headers = {"Authorization": f"Bearer {token}"}
+    assert (await front.send("PUT", path, headers, paint(99))).status == 504
+    meanwhile = await front.ask(ONE, token)
+    cloudreve.library.put(cloudreve.library.alice, "/album/one.png")
+    assert (await front.ask(ONE, token)).etag != meanwhile.etag
+
+
+@pytest.mark.parametrize("name", ["100%.png", "Foo%20Bar.png", "#1.png"])
+async def test_a_new_version_is_seen_whatever_the_file_is_called(cloudreve: StandIn, front: Front, name: str) -> None:
+    """By its owner and by the visitors of a share, whether it came by the API or by WebDAV."""
+    cloudreve.library.put(cloudreve.library.alice, f"/album/{name}")
+    token, uri = cloudreve.token(), f"cloudreve://my/album/{quote(name)}"
+    asked = [(uri, token), (in_share(cloudreve, quote(name)), None)]
+    seen = [[(await front.ask(*one)).etag for one in asked]]
+    await upload(front, token, uri)
+    seen.append([(await front.ask(*one)).etag for one in asked])
+    headers = {"Authorization": "Basic YWxpY2U6eA=="}
+    assert (await front.send("PUT", f"/dav/album/{quote(name)}", headers, paint(97))).status == 201
+    seen.append([(await front.ask(*one)).etag for one in asked])
+    assert [len({*etags}) for etags in zip(*seen, strict=True)] == [3, 3]
 
 
 async def test_a_body_that_names_very_many_files_is_about_any_of_its_authors(cloudreve: StandIn, front: Front) -> None:

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from proxy.redis import pubsub
 from proxy.standin.faults import Drip, Exchange, Fault, Hang, json_body
 from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
@@ -22,8 +23,8 @@ from tests.harness.redis_server import RedisServer
 REPLICAS = 3
 REQUESTS = 150
 """At one picture, spread over the replicas."""
-HEARD_S = 0.05
-TAKEN_OVER_S = 3.0
+HEARD_S, POLL_S = 1.0, 5.0
+"""Those who are told have it long before they would look for it themselves."""
 
 
 class Held(Fault):
@@ -109,9 +110,10 @@ async def test_a_fresh_gallery_costs_one_call_per_picture_and_cluster(cloudreve:
 
 
 async def test_those_who_wait_have_it_soon_after_the_leader(
-    cloudreve: StandIn, fronts: list[Front], redis_server: RedisServer
+    cloudreve: StandIn, fronts: list[Front], redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The grant, the picture and the way to the visitor included."""
+    monkeypatch.setattr(pubsub, "POLL_S", POLL_S)
     delays = []
     _, uris = cloudreve.library.gallery(15)
 
@@ -209,11 +211,8 @@ async def test_redis_going_away_under_those_who_wait_lets_them_do_their_own(
 
 async def dying(
     cloudreve: StandIn, fronts: list[Front], redis_server: RedisServer, wait: Callable[[Program], Awaitable[None]]
-) -> tuple[list[Reply], float]:
-    """Let a gateway of its own process lead, and kill it when `wait` has come to its end while others wait for it.
-
-    Gives what the others answer, and how long after.
-    """
+) -> list[Reply]:
+    """Let a gateway of its own process lead, and kill it when `wait` has come to its end while others wait for it."""
     async with serving(cloudreve.own_url, REDIS__URL=redis_server.url) as leader, aiohttp.ClientSession() as session:
         where = URL(f"http://127.0.0.1:{leader.port}/thumb").with_query(uri=in_share(cloudreve))
         first = asyncio.create_task(session.get(where))
@@ -222,22 +221,19 @@ async def dying(
         await others_wait(redis_server)
         leader.process.kill()
         await leader.process.wait()
-        killed = time.monotonic()
         cloudreve.mend()
         replies = await asked
-        took_s = time.monotonic() - killed
         await asyncio.gather(first, return_exceptions=True)
-        return replies, took_s
+        return replies
 
 
 async def test_a_leader_killed_while_resolving_is_succeeded(
     cloudreve: StandIn, fronts: list[Front], redis_server: RedisServer
 ) -> None:
-    """By one of the others, within three seconds; the rest hear of it."""
+    """By one of the others; the rest hear of it, and none of them works alone."""
     cloudreve.fail("resolve", Hang())
-    replies, took_s = await dying(cloudreve, fronts, redis_server, lambda _: cloudreve.calls.arrived("resolve"))
+    replies = await dying(cloudreve, fronts, redis_server, lambda _: cloudreve.calls.arrived("resolve"))
     assert set(statuses(replies)) == {200}
-    assert took_s < TAKEN_OVER_S
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 1)
 
 
@@ -248,10 +244,9 @@ async def test_a_leader_killed_while_streaming_is_succeeded(
     drip = Drip()
     cloudreve.fail("fetch", drip)
     drip.release()
-    replies, took_s = await dying(cloudreve, fronts, redis_server, lambda _: cloudreve.calls.arrived("fetch"))
+    replies = await dying(cloudreve, fronts, redis_server, lambda _: cloudreve.calls.arrived("fetch"))
     assert set(statuses(replies)) == {200}
     assert len({reply.body for reply in replies}) == 1
-    assert took_s < TAKEN_OVER_S
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import pytest
 from proxy.cache.disk_tier import DiskTier
 from proxy.standin.standin import StandIn
 from tests.gateway.test_changes import SITE, upload
-from tests.harness.gateways import ONE, Hours, front_of, in_share
+from tests.harness.gateways import ONE, TWO, Hours, Reply, front_of, in_share
 
 SECRET = "0123456789abcdef" * 4
 
@@ -77,3 +78,54 @@ async def test_a_sign_out_outlives_a_restart(cloudreve: StandIn, tmp_path: Path)
         assert (await front.send("DELETE", "/session", cookie)).status == 204
     async with front_of(cloudreve.own_url, **sections) as front:
         assert (await front.send("GET", where, cookie)).status == 401
+
+
+async def used(cloudreve: StandIn, folder: Path, **seal: object) -> list[Reply]:
+    """Let visitors see a private and a shared picture, sign out, and change a file; then end the gateway."""
+    sections: dict[str, Any] = {"server": SITE, "disk": {"path": str(folder)}, "seal": seal}
+    async with front_of(cloudreve.own_url, **sections) as front:
+        token = cloudreve.token()
+        replies = [await front.ask(ONE, token), await front.ask(in_share(cloudreve))]
+        begun = await front.send("POST", "/session", {"Authorization": f"Bearer {token}"})
+        cookie = {"Cookie": begun.headers["Set-Cookie"].partition(";")[0]}
+        await front.send("DELETE", "/session", cookie)
+        await upload(front, token, TWO)
+    return replies
+
+
+async def test_a_reader_of_the_disk_gets_nothing_that_opens_a_picture(cloudreve: StandIn, tmp_path: Path) -> None:
+    """No bytes of a picture, no URL, token, name or address in any file; and a gateway with another key has nothing."""
+    folder = tmp_path / "cache"
+    replies = await used(cloudreve, folder, keys=[SECRET])
+    raw = b"\0".join(path.read_bytes() for path in sorted(folder.iterdir()))
+    told = [b"sign=", b"/api/v4/", b"cloudreve", b"one.png", b"album", b"alice", b"image/", b"eyJ", b"127.0.0.1"]
+    assert [secret for secret in told if secret in raw] == []
+    for reply in replies:
+        pieces = [reply.body[at : at + 16] for at in range(0, len(reply.body) - 16, 16)]
+        assert not any(piece in raw for piece in pieces if len(set(piece)) > 8)
+    await cloudreve.stop()
+    sections: dict[str, Any] = {"disk": {"path": str(folder)}, "seal": {"keys": [SECRET[::-1]]}}
+    async with front_of(cloudreve.own_url, **sections) as front:
+        assert (await front.ask(in_share(cloudreve))).status == 503
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_to_the_files_the_right_pictures_are_shown(
+    cloudreve: StandIn, tmp_path: Path, seed: int
+) -> None:
+    """To all of them at once: cut, emptied, or with bytes of chance in them."""
+    folder, chance = tmp_path / "cache", Random(seed)  # noqa: S311 - any damage will do
+    _, before = await used(cloudreve, folder, keys=[SECRET])
+    for path in sorted(folder.iterdir()):
+        body = bytearray(path.read_bytes())
+        for _ in range(chance.randrange(1, 40) if body else 0):
+            body[chance.randrange(len(body))] = chance.randrange(256)
+        path.write_bytes(bytes(body[: chance.choice((0, len(body) // 2, len(body)))]))
+    sections: dict[str, Any] = {"server": SITE, "disk": {"path": str(folder)}, "seal": {"keys": [SECRET]}}
+    async with front_of(cloudreve.own_url, **sections) as front:
+        after = [await front.ask(in_share(cloudreve)) for _ in range(3)]
+        assert [(reply.status, reply.body) for reply in after] == [(200, before.body)] * 3
+        shown = await front.ask(TWO, cloudreve.token())
+        assert shown.status == 200
+        await upload(front, cloudreve.token(), TWO)
+        assert (await front.ask(TWO, cloudreve.token())).etag != shown.etag

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from proxy.pictures.encoders import Encoders
+from proxy.standin.faults import Hang
+from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import ONE, Front, House, Reply, in_share, until
 from tests.harness.pictures import pictures
@@ -215,3 +218,40 @@ async def test_a_session_is_an_identity_and_its_answers_are_asked_for_again(clou
     assert pictures_of(reply)[0]["status"] == 200
     assert reply.headers["Cache-Control"] == "private, no-cache"
     assert pictures_of(await ask(front, ONE))[0]["status"] == 401
+
+
+async def sign_out(front: Front, cloudreve: StandIn, headers: dict[str, str]) -> None:
+    """End the session."""
+    assert (await front.send("DELETE", "/session", headers)).status == 204
+
+
+async def replace(front: Front, cloudreve: StandIn, _: dict[str, str]) -> None:
+    """Upload a new version by way of the gateway."""
+    headers = {"Authorization": f"Bearer {cloudreve.token()}"}
+    path = f"/api/v4/file/content?uri={quote(ONE, safe='')}"
+    assert (await front.send("PUT", path, headers, paint(99))).status == 200
+
+
+@pytest.mark.parametrize("change", [sign_out, replace])
+async def test_what_was_found_out_before_a_change_is_not_told_behind_it(
+    cloudreve: StandIn, house: House, change: Callable[[Front, StandIn, dict[str, str]], Awaitable[None]]
+) -> None:
+    """Though it is still being found out when the visitor asks again: of the old picture, or for an ended session."""
+    front = await house.open(server={"passthrough": True}, pictures={"info_wait_s": 20.0})
+    begun = await front.send("POST", "/session", {"Authorization": f"Bearer {cloudreve.token()}"})
+    headers = {"Cookie": begun.headers["Set-Cookie"].partition(";")[0]}
+    hang = Hang()
+    cloudreve.fail("fetch", hang, times=1)
+    early = asyncio.create_task(front.send("GET", path_of([ONE]), headers))
+    await cloudreve.calls.arrived("fetch")
+    await change(front, cloudreve, headers)
+    late = asyncio.create_task(front.send("GET", path_of([ONE]), headers))
+    for _ in range(5):
+        await front.send("GET", "/healthz")  # the late one is under way by now
+    hang.until.set()
+    told = [each for reply in await asyncio.gather(early, late) for each in pictures_of(reply)]
+    assert [each["status"] for each in told] == [202, 202]
+    [again] = pictures_of(await front.send("GET", path_of([ONE]), headers))
+    shown = await front.ask(ONE, None if change is sign_out else cloudreve.token())
+    assert (again["status"], again.get("etag")) == (shown.status, shown.headers.get("ETag"))
+    assert shown.status == (401 if change is sign_out else 200)

@@ -129,19 +129,24 @@ async def test_a_picture_that_is_stored_too_late_is_told_before_the_deadline(
     assert cloudreve.calls.count("fetch") == 3
 
 
-async def test_a_host_that_breaks_off_is_left_alone(cloudreve: StandIn, house: House) -> None:
+@pytest.mark.parametrize("fault", [faults.Reset(), Hang()], ids=["reset", "hang"])
+async def test_a_host_that_does_not_answer_is_left_alone(cloudreve: StandIn, house: House, fault: Fault) -> None:
     """After three fetches visitors are told at once; pictures that Cloudreve sends itself come as ever."""
-    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"]})
+    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"], "fetch_timeout_s": 0.1})
     _, uris = cloudreve.library.gallery(10)
     cloudreve.foreign = True
-    cloudreve.fail("fetch", faults.Reset())
-    replies = [await front.ask(uri) for uri in uris]
-    assert statuses(replies) == [503] * 10
-    assert front.count("upstream_calls_total", verb="fetch", outcome="unreachable") == FAILURES
-    assert replies[-1].headers["Retry-After"] == "5"
+    cloudreve.fail("fetch", fault)
+    first, later = [[await front.ask(uri) for uri in part] for part in (uris[:FAILURES], uris[FAILURES:])]
+    assert set(statuses(first)) <= {503, 504}
+    assert statuses(later) == [503] * len(later)
+    failed = (front.count("upstream_calls_total", verb="fetch", outcome=each) for each in ("unreachable", "too_slow"))
+    assert sum(failed) == FAILURES
+    assert later[-1].headers["Retry-After"] == "5"
     cloudreve.foreign = False
     cloudreve.mend()
     assert (await front.ask(in_share(cloudreve))).status == 200
+    if isinstance(fault, Hang):
+        fault.until.set()
 
 
 async def test_one_busy_storage_behind_cloudreve_is_no_busy_cloudreve(cloudreve: StandIn, front: Front) -> None:
@@ -158,6 +163,24 @@ async def short(cloudreve: StandIn, house: House) -> Front:
     """Run a gateway before a storage of its own host, with grants of a minute and a half."""
     cloudreve.foreign = True
     return await house.open(cloudreve={"image_hosts": ["127.0.0.1"]}, grants={"max_ttl_s": 90.0, "margin_s": 0.0})
+
+
+@pytest.mark.parametrize("fault", [faults.Half(), faults.Truncated()], ids=["half", "truncated"])
+async def test_bytes_at_hand_are_shown_while_downloads_break_off(
+    cloudreve: StandIn, short: Front, hours: Hours, fault: Fault
+) -> None:
+    """Of a storage without validators, which sends the whole picture each time."""
+    cloudreve.foreign_etags = False
+    first = await short.ask(in_share(cloudreve))
+    hours.pass_by(100)
+    cloudreve.fail("fetch", fault)
+    shown = [await short.ask(in_share(cloudreve)) for _ in range(3)]
+    assert {(reply.status, reply.body, reply.etag) for reply in shown} == {(200, first.body, first.etag)}
+    cloudreve.mend()
+    cloudreve.library.repaint(cloudreve.library.file("/album/one.png"), paint(99, 40, 30))
+    hours.pass_by(10)
+    changed = await short.ask(in_share(cloudreve))
+    assert (changed.status, changed.body == first.body) == (200, False)
 
 
 class Never(Hang):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,6 +23,7 @@ from proxy.grants.redis_log import RedisLog
 from proxy.redis.pubsub import PubSubChannel
 from proxy.settings import RedisSettings
 from tests.conftest import StartRedis
+from tests.harness.redis_server import RedisServer
 
 ALICE, BOB = (user_tag("alice"),), (user_tag("bob"),)
 
@@ -36,7 +39,8 @@ class Replica:
 
     def has_ended(self, stamp: object = None) -> bool:
         """Tell whether a grant of alice's, asked for now or with this stamp, has ended."""
-        return self.known.has_ended(self.known.stamp if stamp is None else stamp, ALICE)  # type: ignore[arg-type]
+        tags = (*ALICE, EVERYTHING)
+        return self.known.has_ended(self.known.stamp if stamp is None else stamp, tags)  # type: ignore[arg-type]
 
 
 Make: TypeAlias = Callable[[], Awaitable[Replica]]
@@ -286,3 +290,126 @@ async def test_a_change_of_very_many_tags_is_one_of_everything(make: Make) -> No
     await here.feed.spread()
     await there.feed.catch_up()
     assert there.has_ended(later)
+
+
+AHEAD_S = 3600.0
+"""So far the clock of a log that is lost goes ahead of its successor's."""
+
+
+class LostLog:
+    """Processes on one log that loses its end, as after a failover to a replica that had not received it."""
+
+    def __init__(self, path: Path, server: RedisServer | None) -> None:
+        self._path = path
+        self._server = server
+        self._now = time.time() + AHEAD_S
+        self._tiers: list[RedisTier] = []
+
+    async def replica(self) -> Replica:
+        """Make a process that has read the log."""
+        log: ChangeLog = FileLog(self._path, lambda: self._now)
+        if self._server is not None:
+            settings = RedisSettings.model_validate({"url": self._server.url, "timeout_s": 5.0})
+            tier = RedisTier.from_settings(settings, "http://x")
+            self._tiers.append(tier)
+            log = RedisLog(tier, PubSubChannel(tier.lines, tier.namespace))
+            if len(self._tiers) == 1:
+                self._server.command("XADD", tier.build_key("changes"), f"{int(self._now * 1000)}-0", "e", b"")
+        replica = Replica(log)
+        await replica.feed.step()
+        return replica
+
+    async def lose(self) -> None:
+        """Leave nothing but a beginning from long ago, and let the clock go back."""
+        self._now = 1000.0
+        if self._server is None:
+            self._path.unlink()
+            await FileLog(self._path, lambda: 1.0).exchange(0, [])
+        else:
+            key = self._tiers[0].build_key("changes")
+            self._server.command("DEL", key)
+            self._server.command("XADD", key, "1000-0", "e", b"")
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for tier in self._tiers:
+            await tier.aclose()
+
+
+@pytest.fixture(params=["file", "redis"])
+async def lost(request: pytest.FixtureRequest, tmp_path: Path, start_redis: StartRedis) -> AsyncIterator[LostLog]:
+    """Give a log that can be lost."""
+    log = LostLog(tmp_path / "changes", start_redis() if request.param == "redis" else None)
+    yield log
+    await log.aclose()
+
+
+async def test_a_log_that_has_lost_its_end_goes_on(lost: LostLog) -> None:
+    """Its clock is behind what was read of it, and nobody waits until it has come that far."""
+    one, two = await lost.replica(), await lost.replica()
+    before = two.known.stamp
+    await lost.lose()
+    for replica in (one, two, one):
+        await replica.feed.step()
+    assert one.has_ended(before)
+    assert two.has_ended(before)
+    between = two.known.stamp
+    one.feed.tell(ALICE)
+    await one.feed.step()
+    await two.feed.step()
+    assert two.has_ended(between)
+    assert one.feed.waiting == two.feed.waiting == 0
+    assert not any(replica.has_ended(each.known.stamp) for replica in (one, two) for each in (one, two))
+
+
+async def test_what_was_granted_before_a_log_lost_its_end_has_ended_for_everybody(lost: LostLog) -> None:
+    """A later change may stand at a lower place than a grant from before, for a process that was not there."""
+    one, two = await lost.replica(), await lost.replica()
+    one.feed.tell(BOB)
+    for replica in (one, two):
+        await replica.feed.step()
+    before = two.known.stamp
+    await lost.lose()
+    three = await lost.replica()
+    three.feed.tell(ALICE)
+    await three.feed.step()
+    assert three.known.stamp.position < before.position
+    await two.feed.step()
+    await three.feed.step()
+    assert three.known.stamp.position > before.position
+    for replica in (two, three):
+        assert replica.has_ended(before)
+        assert not replica.has_ended(two.known.stamp)
+
+
+async def test_a_file_that_another_process_has_locked_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been stopped: the change is told later, and no thread of the pool that all share is taken."""
+    monkeypatch.setattr(file_log, "LOCK_S", 0.02)
+    one = Replica(FileLog(tmp_path / "changes"))
+    with (tmp_path / "changes").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        one.feed.tell(ALICE)
+        for _ in range(40):
+            with pytest.raises(LogFailed):
+                await one.feed.step()
+        assert await asyncio.to_thread(lambda: 7) == 7
+        assert one.feed.waiting == 1
+    await one.feed.step()
+    assert one.feed.waiting == 0
+
+
+async def test_a_purge_whose_author_leaves_leaves_nothing_behind(one: Replica, two: Replica) -> None:
+    """Replies that come afterwards are nobody's."""
+    purging = asyncio.create_task(one.feed.purge(ALICE))
+    purge = await one.feed.purges.get()
+    purging.cancel()
+    await asyncio.gather(purging, return_exceptions=True)
+    await one.feed.step()
+    await two.feed.step()
+    two.feed.reply(await two.feed.purges.get(), (3, 4))
+    await two.feed.step()
+    await one.feed.step()
+    one.feed.reply(purge, (1, 2))
+    assert one.feed._replies == {}  # noqa: SLF001 - what is left behind

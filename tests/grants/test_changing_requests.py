@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from urllib.parse import quote
 
 import pytest
 
@@ -20,6 +21,7 @@ from proxy.grants.changing_requests import (
     tags_of_shares,
     tags_of_user,
 )
+from proxy.grants.purge import Purge, purge_tags
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,8 @@ from proxy.grants.changing_requests import (
         ("PROPPATCH", "/dav/one.png", Changing(Kind.DAV)),
         ("POST", "/api/v4/admin/file/batch/delete", Changing(Kind.ADMIN)),
         ("PUT", "/api/v4/admin/user/7", Changing(Kind.ADMIN)),
+        ("PUT", "/api/v4/admin/group/3", Changing(Kind.ADMIN)),
+        ("PATCH", "/api/v4/admin/settings", Changing(Kind.ADMIN)),
     ],
 )
 def test_what_changes_files(method: str, path: str, found: Changing) -> None:
@@ -167,6 +171,24 @@ def test_a_share_ends_for_its_visitors_alone() -> None:
     assert ends(tags_of_shares("", None), "cloudreve://BEUa@share/a/one.png", "bob")
 
 
+@pytest.mark.parametrize("uri", ["cloudreve://shared_with_me/one.png", "cloudreve://kQtV@shared_with_me"])
+def test_what_is_shared_with_a_user_ends_with_any_change_of_any_owner_s(uri: str) -> None:
+    """Whose it is, its URI does not say; nor, by id, what it is called."""
+    changes = {
+        "new bytes": of_body(Kind.CONTENT, {"uri": "cloudreve://my/album/one.png"}),
+        "a folder": of_body(Kind.FILES, {"uris": ["cloudreve://my/album"]}),
+        "any file": tags_of_user("alice"),
+        "a share": tags_of_shares("AEUa", None),
+        "some shares": tags_of_shares("", b'{"ids": ["AEUa"]}'),
+        "a request that names no share": tags_of_shares("", None),
+        "a file by WebDAV": tags_of_dav("PUT", "/dav/one.png", None),
+        "a folder by WebDAV": tags_of_dav("DELETE", "/dav/album", None),
+        "a purge of a user": purge_tags(Purge(user="alice")),
+        "a purge of a share": purge_tags(Purge(share="AEUa")),
+    }
+    assert [change for change, tags in changes.items() if not ends(tags, uri, "bob", "?")] == []
+
+
 @pytest.mark.parametrize("method", ["PUT", "PROPPATCH"])
 def test_by_webdav_a_file_ends_by_its_name(method: str) -> None:
     """Whose it is, and where the account's root lies, is not known."""
@@ -174,6 +196,30 @@ def test_by_webdav_a_file_ends_by_its_name(method: str) -> None:
     for uri in ("cloudreve://my/a/photos/圖 one.png", "cloudreve://AEUa@share/圖 one.png"):
         assert ends(tags, uri)
     assert not ends(tags, "cloudreve://my/photos/two.png")
+
+
+NAMES = ("100%.png", "Foo%20Bar.png", "#1.png", "a?b.png", "a%2Fb.png")
+"""Such as browsers and cameras give to files."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_may_hold_what_means_something_in_a_url(name: str) -> None:
+    """Its percent-encoding is undone once, in a query twice: there it is that of a File URI."""
+    uri = f"cloudreve://my/a/{quote(name, safe='')}"
+    for tags in (
+        tags_of_dav("PUT", f"/dav/a/{quote(name, safe='')}", None),
+        tags_of_dav("MOVE", "/dav/x", f"https://cloud.example.com/dav/a/{quote(name, safe='')}"),
+        tags_of_files(named_uris(f"uri={quote(uri, safe='')}", None)[0], Kind.CONTENT, "alice", OWNERS.get),
+    ):
+        assert EVERYTHING not in tags
+        assert ends(tags, uri)
+        assert ends(tags, f"cloudreve://AEUa@share/{quote(name, safe='')}", "")
+        assert not ends(tags, "cloudreve://my/b/two.png")
+
+
+def test_by_webdav_a_file_whose_name_cannot_be_read_may_be_any() -> None:
+    """Cloudreve may read it."""
+    assert tags_of_dav("PUT", "/dav/%ff.png", None) != tags_of_dav("PUT", "/dav/%zz.png", None) == (EVERYTHING,)
 
 
 def test_by_webdav_what_may_be_a_folder_ends_by_its_name_with_what_is_below_and_all_shares() -> None:

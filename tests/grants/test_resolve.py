@@ -247,7 +247,7 @@ async def test_turns_that_nobody_needs_any_more_are_forgotten(resolver: Resolver
         await resolved(resolver, NOBODY, ThumbRequest(FileUri(f"cloudreve://AEUa@share/{number}", "share")))
     gc.collect()
     assert len(vars(resolver)["_turns"]) == 0
-    assert len(vars(resolver)["_generated"]) == 0
+    assert len(vars(vars(resolver)["_generated"])["_named"]) == 0
 
 
 @pytest.mark.parametrize("code", [40004, 50004])

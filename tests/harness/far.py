@@ -6,11 +6,12 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
 from tests.harness.gateways import Front, front_of
+from tests.harness.stream_server import ended, stream_server
 
 PATIENCE_S = 10.0
 """How long anything may take that is to happen; nothing waits for it to pass."""
@@ -122,12 +123,13 @@ class Far:
 
     def __init__(self) -> None:
         self._calls: asyncio.Queue[Call] = asyncio.Queue()
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
         self._connections = 0
+        self.url = ""
+        """Where it is."""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**20)
+        self.url = f"http://127.0.0.1:{await self._stack.enter_async_context(stream_server(self._serve))}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -135,18 +137,7 @@ class Far:
 
     async def close(self) -> None:
         """Be there no longer."""
-        if self._server is not None:
-            self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def url(self) -> str:
-        """Tell where it is."""
-        assert self._server is not None
-        host, port = self._server.sockets[0].getsockname()
-        return f"http://{host}:{port}"
+        await self._stack.aclose()
 
     async def call(self) -> Call:
         """Wait for the next request."""
@@ -159,9 +150,6 @@ class Far:
         return self._calls.empty()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         self._connections += 1
         number = self._connections
         try:
@@ -173,7 +161,7 @@ class Far:
                     continue
                 self._calls.put_nowait(call)
                 await call.done()
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        except (asyncio.IncompleteReadError, ConnectionError):
             writer.transport.abort()
 
 
@@ -191,7 +179,7 @@ class House:
         try:
             yield Line(reader, writer)
         finally:
-            writer.transport.abort()
+            await ended(writer)
 
     async def ask(self, request: bytes, answer: bytes = OK) -> tuple[Call, bytes]:
         """Send a request, take its body unless leave is needed for it, answer, and give what came to either side."""

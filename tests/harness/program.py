@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +73,6 @@ async def serving(cloudreve: str, **settings: str) -> AsyncIterator[Program]:
         program.port, program.admin_port = told["port"], told["admin_port"]
         yield program
     finally:
-        if process.returncode is None:
+        with suppress(ProcessLookupError):
             process.kill()
-            await program.end()
+        await program.end()  # to the ends of its pipes, whoever has ended it

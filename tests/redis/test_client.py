@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import ConnectionError as NoConnection
 
 from proxy.cache.redis_tier import RedisTier
 from proxy.redis.client import PATIENCE, SPARE_CONNECTIONS, connect, connect_to, max_batches, place_of
@@ -166,3 +169,42 @@ def test_nothing_that_is_printed_shows_the_password() -> None:
     assert "hunter2" not in repr(place_of(url))
     sentinels = "redis+sentinel://user:hunter2@localhost/thumbs?sentinel_password=hunter2"
     assert "hunter2" not in f"{place_of(SecretStr(sentinels))!r} {client(sentinels).connection_pool!r}"
+
+
+class Asked:
+    """Stands in for a Sentinel's answers: they come when the test says so."""
+
+    def __init__(self, sentinels: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.waiting: list[tuple[Redis, asyncio.Future[object]]] = []
+        for sentinel in sentinels:
+            monkeypatch.setattr(sentinel, "sentinel_masters", lambda sentinel=sentinel: self._ask(sentinel))
+
+    def _ask(self, sentinel: Redis) -> asyncio.Future[object]:
+        self.waiting.append((sentinel, asyncio.get_running_loop().create_future()))
+        return self.waiting[-1][1]
+
+    async def answer(self, count: int, outcome: dict[str, object] | Exception) -> None:
+        """Let so many of those that are asked answer, once they are."""
+        while len(self.waiting) < count:  # noqa: ASYNC110 - they are asked one by one
+            await asyncio.sleep(0)
+        for _, asked in [self.waiting.pop(0) for _ in range(count)]:
+            if isinstance(outcome, Exception):
+                asked.set_exception(outcome)
+            else:
+                asked.set_result({"thumbs": outcome})
+
+
+async def test_no_sentinel_is_lost_when_several_look_for_the_server_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each moves the one that has answered to the front; one that is in the list no more is never closed."""
+    pool = client("redis+sentinel://one,two,three/thumbs").connection_pool
+    assert isinstance(pool, SentinelConnectionPool)
+    manager, all_of_them = pool.sentinel_manager, set(pool.sentinel_manager.sentinels)
+    asked = Asked(manager.sentinels, monkeypatch)
+    master = {"is_master": True, "is_sdown": False, "is_odown": False, "ip": "10.0.0.1", "port": 6379}
+    looking = [asyncio.ensure_future(manager.discover_master("thumbs")) for _ in range(3)]
+    await asked.answer(3, NoConnection("away"))
+    await asked.answer(3, master | {"num-other-sentinels": 2})
+    assert await asyncio.gather(*looking) == [("10.0.0.1", 6379)] * 3
+    assert set(manager.sentinels) == all_of_them
+    assert len(manager.sentinels) == 3
+    await pool.aclose()

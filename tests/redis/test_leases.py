@@ -238,6 +238,21 @@ async def test_who_is_late_but_has_no_successor_speaks(mine: Leases, redis_serve
     assert redis_server.command("GET", KEY) == b"an entry"
 
 
+async def test_who_is_late_replaces_nothing_that_a_successor_has_left(
+    mine: Leases, theirs: Leases, redis_server: RedisServer
+) -> None:
+    """The successor has come and gone: its entry is the newer one, and nobody hears of the older."""
+    async with heard(redis_server, 0) as messages, mine.attempt(KEY) as late:
+        redis_server.command("DEL", LEASE)
+        async with theirs.attempt(KEY) as successor:
+            successor.message, successor.entry, successor.ttl_s = b"told", b"a newer entry", 60.0
+        await gone(redis_server)
+        late.message, late.entry, late.ttl_s = b"told", b"an older entry", 60.0
+    await mine.left_s(KEY)  # goes the same way as the release, after it
+    assert messages == []
+    assert redis_server.command("GET", KEY) == b"a newer entry"
+
+
 async def test_a_holder_that_dies_is_outlived_by_its_lease_for_less_than_three_seconds(
     make_tier: MakeTier, theirs: Leases, redis_server: RedisServer
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,31 +12,41 @@ import pytest
 from proxy.domain.picture import Picture
 from proxy.redis.client import SPARE_CONNECTIONS
 from proxy.redis.failures import RedisFailure
-from proxy.redis.pipelining import LARGEST_BATCH, MOST_EXTENSIONS, NOTHING, Command, CommandBatches, Script, requests_of
+from proxy.redis.pipelining import (
+    LARGEST_BATCH,
+    MOST_EXTENSIONS,
+    NOTHING,
+    Command,
+    CommandBatches,
+    Item,
+    Read,
+    Script,
+    requests_of,
+)
 from tests.cache.conftest import MakeTier
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
 
-TIMEOUT_S = 0.05
+TIMEOUT_S = 0.1
 LANES = 2
 
 
 class Way:
     """Takes batches, and brings their replies when the test says so."""
 
-    def __init__(self) -> None:
-        self.sent: list[list[Command]] = []
+    def __init__(self, timeout_s: float) -> None:
+        self.sent: list[list[Item]] = []
         self.late: list[bool] = []
         """For each batch that was late, whether it had been sent."""
         self._open: list[asyncio.Event] = []
-        self.batches = CommandBatches(self._send, LANES, TIMEOUT_S, self._note_late)
+        self.batches = CommandBatches(self._send, LANES, timeout_s, self._note_late)
 
-    def _send(self, items: list[Command]) -> asyncio.Task[None]:
+    def _send(self, items: list[Item]) -> asyncio.Task[None]:
         self.sent.append(items)
         self._open.append(asyncio.Event())
         return asyncio.get_running_loop().create_task(self._carry(items, self._open[-1]))
 
-    async def _carry(self, items: list[Command], opened: asyncio.Event) -> None:
+    async def _carry(self, items: list[Item], opened: asyncio.Event) -> None:
         await opened.wait()
         for item in items:
             item.deliver(item.words[1])
@@ -66,8 +77,14 @@ class Way:
 
 @pytest.fixture
 async def way() -> Way:
-    """Give a way of two lanes."""
-    return Way()
+    """Give a way of two lanes, whose users are patient."""
+    return Way(60.0)
+
+
+@pytest.fixture
+async def impatient() -> Way:
+    """Give one whose users are not."""
+    return Way(TIMEOUT_S)
 
 
 async def some_steps() -> None:
@@ -109,41 +126,42 @@ async def test_a_batch_is_bounded(way: Way) -> None:
     assert [await item.outcome() for item in items] == [f"{number}" for number in range(2 * LARGEST_BATCH + 1)]
 
 
-async def test_nobody_waits_for_longer_than_the_time_out(way: Way) -> None:
+async def test_nobody_waits_for_longer_than_the_time_out(impatient: Way) -> None:
     """For a reply, or for a lane; it is told of once per batch, and a reply that still comes disturbs nobody."""
-    hanging = [*way.ask("a"), *way.ask("b")]
+    hanging = [*impatient.ask("a"), *impatient.ask("b")]
     await some_steps()
-    more = way.ask("c")
+    more = impatient.ask("c")
     await some_steps()
-    stuck = way.ask("d", "e")
+    stuck = impatient.ask("d", "e")
     assert [await item.outcome() for item in [*hanging, *more, *stuck]] == [NOTHING] * 5
-    await way.bring_all()
-    assert way.words == [["a", "b"], ["c"]], "nobody waited for the others any more"
-    assert way.late == [True, True, False]
-    again = way.ask("f")
+    await impatient.bring_all()
+    assert impatient.words == [["a", "b"], ["c"]], "nobody waited for the others any more"
+    assert impatient.late == [True, True, False]
+    again = impatient.ask("f")
     await some_steps()
-    await way.bring_all()
+    await impatient.bring_all()
     assert await again[0].outcome() == "f"
 
 
-async def test_a_process_that_stood_still_looks_again_before_it_gives_up(way: Way) -> None:
+async def test_a_process_that_stood_still_looks_again_before_it_gives_up(impatient: Way) -> None:
     """The reply may have come meanwhile; several times, but not for ever."""
-    [item] = way.ask("a")
+    [item] = impatient.ask("a")
     await some_steps()
-    [first] = way.sent
+    [first] = impatient.sent
     time.sleep(2 * TIMEOUT_S)  # noqa: ASYNC251 - nobody runs meanwhile
     await asyncio.sleep(0)
-    way.bring(0)
+    impatient.bring(0)
     assert await item.outcome() == "a"
-    [item] = way.ask("b")
+    [item] = impatient.ask("b")
     for _ in range(MOST_EXTENSIONS):
         await some_steps()
         assert not item.reply.done()
         time.sleep(2 * TIMEOUT_S)  # noqa: ASYNC251 - as above
     assert await item.outcome() is NOTHING
-    assert way.late == [True]
+    assert impatient.late == [True]
+    assert isinstance(first[0], Command)
     assert first[0].reply.result() == "a"
-    await way.bring_all()
+    await impatient.bring_all()
 
 
 async def test_who_leaves_is_not_asked_for_and_takes_nobody_along(way: Way) -> None:
@@ -200,22 +218,22 @@ async def test_flushing_waits_for_nothing(way: Way) -> None:
     await way.bring_all()
 
 
-async def test_a_reply_that_its_caller_did_not_wait_for_is_handed_on(way: Way) -> None:
+async def test_a_reply_that_its_caller_did_not_wait_for_is_handed_on(impatient: Way) -> None:
     """Whether it gave up, or was cancelled, at whatever step; one that has never been sent has no reply."""
     unheard: list[str] = []
 
     def item(word: str) -> Command:
-        return way.batches.add(Command(("EVAL", word), unheard.append))
+        return impatient.batches.add(Command(("EVAL", word), unheard.append))
 
     late, cancelled, never = item("late"), item("cancelled"), item("never")
-    assert way.sent == []
+    assert impatient.sent == []
     never.reply.cancel()
     await some_steps()
     waits = asyncio.create_task(cancelled.outcome())
     await some_steps()
     waits.cancel()
     assert await late.outcome() is NOTHING
-    way.bring(0)
+    impatient.bring(0)
     await some_steps()
     assert sorted(unheard) == ["cancelled", "late"]
     heard = item("in the very step")
@@ -226,7 +244,7 @@ async def test_a_reply_that_its_caller_did_not_wait_for_is_handed_on(way: Way) -
     await asyncio.wait({waiting})
     assert waiting.cancelled()
     assert unheard[2:] == ["in the very step"]
-    await way.bring_all()
+    await impatient.bring_all()
 
 
 async def test_reads_become_one_command_and_each_key_is_named_once() -> None:
@@ -241,6 +259,24 @@ async def test_reads_become_one_command_and_each_key_is_named_once() -> None:
         ("MGET", "a"),
         ("MGET", "c"),
     ]
+
+
+async def test_values_are_handed_over_without_a_task(impatient: Way) -> None:
+    """Once, and None for each where there is no reply; nobody waits for longer than the time out."""
+    heard: list[Sequence[bytes | None]] = []
+    read = Read(["a", "b"], heard.append)
+    [request] = requests_of([read], is_shard=False)
+    assert request.words == ("MGET", "a", "b")
+    request.receive([b"1", None])
+    request.receive([b"2", b"3"])
+    for reply in (None, NOTHING, ValueError("theirs")):
+        Read(["c", "d"], heard.append).deliver(reply)
+    assert heard == [[b"1", None], *[[None, None]] * 3]
+    late: asyncio.Future[Sequence[bytes | None]] = asyncio.get_running_loop().create_future()
+    impatient.batches.add(Read(["e"], late.set_result))
+    assert await late == [None]
+    assert (impatient.words, impatient.late) == ([["e"]], [True])
+    await impatient.bring_all()
 
 
 async def test_calls_of_a_script_become_one_and_overtake_no_write() -> None:

@@ -224,6 +224,31 @@ async def test_closing_waits_for_what_is_under_way_so_long(redis_server: RedisSe
     await until(lambda: connections(redis_server) == 0)
 
 
+async def test_a_connection_that_stands_after_closing_is_closed(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connecting may take longer than anybody waits for at the end; nothing is left for the garbage collector."""
+    client, tasks = client_of(redis_server.url), BackgroundTasks()
+    may_go_on, get_connection = asyncio.Event(), client.connection_pool.get_connection
+
+    async def slowly() -> AbstractConnection:
+        connection: AbstractConnection = await get_connection()  # type: ignore[no-untyped-call]
+        await may_go_on.wait()
+        return connection
+
+    monkeypatch.setattr(client.connection_pool, "get_connection", slowly)
+    made = Wires(client.connection_pool, 10.0, tasks)
+    exchanged = made.exchange([("PING",)])
+    await until(lambda: connections(redis_server) == 1)
+    await made.aclose(0.0)
+    may_go_on.set()
+    with pytest.raises(NoConnection):
+        await exchanged
+    await tasks.aclose(1.0)
+    await until(lambda: connections(redis_server) == 0)
+    await client.aclose()
+
+
 async def test_a_server_that_is_not_there_is_an_error(redis_server: RedisServer) -> None:
     """Redis-py says which."""
     client, tasks = client_of("redis://127.0.0.1:1"), BackgroundTasks()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ import aiohttp
 import pytest
 
 from proxy.domain.session import SessionRef
+from proxy.sessions import sign_out_stores
 from proxy.sessions.ended_sessions import MAX_SESSIONS
+from proxy.sessions.sign_out_stores import FileStore, StoreFailed
 from proxy.sessions.sign_outs import SignOuts
 from proxy.standin.standin import StandIn
 from proxy.upstream.clock import Clock
@@ -47,7 +50,7 @@ def copied(browser: Browser, front: Front) -> Browser:
     return copy
 
 
-async def becomes(status: int, ask: Callable[[], Awaitable[Any]], limit_s: float = 10.0) -> None:
+async def becomes(status: int, ask: Callable[[], Awaitable[Any]], limit_s: float = 30.0) -> None:
     """Ask again and again until the answer has this status."""
     deadline = time.monotonic() + limit_s
     while (reply := await ask()).status != status:
@@ -248,3 +251,16 @@ def test_sign_outs_of_others_push_no_sign_out_of_memory() -> None:
     assert sign_outs.has_ended(alice)
     assert sign_outs.has_ended(SessionRef("bob", "0", now))
     assert not sign_outs.has_ended(SessionRef("bob", "new", now + 20_500))
+
+
+async def test_a_file_that_another_process_has_locked_is_not_waited_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been stopped in the middle; the threads that all share stay free."""
+    monkeypatch.setattr(sign_out_stores, "_LOCK_S", 0.02)
+    store = FileStore(tmp_path / "sign-outs")
+    with (tmp_path / "sign-outs.lock").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        tried = await asyncio.gather(*(store.set(b"", b"x" * 16) for _ in range(40)), return_exceptions=True)
+        assert {type(error) for error in tried} == {StoreFailed}
+    assert await store.set(b"", b"x" * 16)

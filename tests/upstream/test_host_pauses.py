@@ -10,6 +10,7 @@ import pytest
 
 from proxy.domain.errors import UpstreamError
 from proxy.domain.storage_errors import StorageBusy
+from proxy.upstream import host_pauses
 from proxy.upstream.host_pauses import FAILURES, LONGEST_PAUSE_S, HostPauses, host_time, retry_after_s
 
 NOW = 1_795_000_000.0
@@ -71,6 +72,42 @@ async def test_one_request_probes_when_the_pause_is_over(error: Exception | None
         if error is not None:
             raise error
     await asyncio.sleep(0)
+    with pauses.request("one"):
+        pass
+
+
+def fail(pauses: HostPauses, host: str) -> None:
+    """Make a request that gets no whole answer."""
+    with suppress(ConnectionError), pauses.request(host):
+        raise ConnectionError
+    pauses.fail(host)
+
+
+async def test_a_probe_without_an_answer_pauses_the_host_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its first failure; a whole answer opens the host, and the count begins anew."""
+    pauses = HostPauses()
+    monkeypatch.setattr(host_pauses, "FAILED_PAUSE_S", 0.0)
+    for _ in range(FAILURES):
+        fail(pauses, "one")
+    monkeypatch.setattr(host_pauses, "FAILED_PAUSE_S", 60.0)
+    fail(pauses, "one")
+    with pytest.raises(StorageBusy) as refusal, pauses.request("one"):
+        pytest.fail("the host was asked")
+    assert refusal.value.retry_after_s in (59, 60)
+
+
+async def test_a_host_that_answers_its_probe_is_asked_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes as many failures as before to pause it."""
+    pauses = HostPauses()
+    monkeypatch.setattr(host_pauses, "FAILED_PAUSE_S", 0.0)
+    for _ in range(FAILURES):
+        fail(pauses, "one")
+    with pauses.request("one"):
+        pass
+    pauses.hear("one")
+    monkeypatch.setattr(host_pauses, "FAILED_PAUSE_S", 60.0)
+    for _ in range(FAILURES - 1):
+        fail(pauses, "one")
     with pauses.request("one"):
         pass
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -17,6 +18,7 @@ from tests.harness.gateways import front_of, in_share, settings_for
 from tests.harness.redis_server import RedisServer
 
 NOWHERE = "http://127.0.0.1:1"
+SECRET = "0123456789abcdef" * 4
 
 
 async def test_it_starts_without_its_cloudreve() -> None:
@@ -92,3 +94,15 @@ async def test_head_lines_may_be_as_long_as_the_settings_say() -> None:
             assert reply.status == status
         with pytest.raises((aiohttp.ClientError, AssertionError)):
             assert (await front.send("GET", "/healthz", {"X-Long": "x" * 1_000_000})).status == 200
+
+
+@pytest.mark.parametrize(("keys", "stores", "told"), [([SECRET], False, 1), ([SECRET], True, 0), ([], False, 0)])
+async def test_a_process_that_forgets_what_sealed_urls_outlive_says_so(
+    tmp_path: Path, keys: list[str], stores: bool, told: int
+) -> None:
+    """With lasting keys and no store: a URL that was purged would open again after a restart."""
+    sections = {"disk": {"path": str(tmp_path / "cache")}} if stores else {}
+    with capture_logs() as entries:
+        async with running(settings_for(NOWHERE, seal={"keys": keys}, **sections)):
+            pass
+    assert len([entry for entry in entries if "purges" in entry["event"]]) == told

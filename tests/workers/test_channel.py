@@ -43,7 +43,13 @@ async def test_a_worker_takes_orders_between_its_reports(ends: tuple[Channel, so
     one, reply, other = await asyncio.gather(*asked)
     assert (one, other) == (Report(is_ready=True),) * 2
     assert reply == WarmReply("no cloudreve://s@share")
-    answering.cancel()
+    await ended(answering)
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """End a worker's answering: it closes its socket."""
+    task.cancel()
+    await asyncio.wait({task})
 
 
 async def test_a_worker_reports_as_often_as_it_is_asked(ends: tuple[Channel, socket.socket]) -> None:
@@ -53,7 +59,7 @@ async def test_a_worker_reports_as_often_as_it_is_asked(ends: tuple[Channel, soc
     answering = asyncio.create_task(answer(theirs, lambda: next(reports), no_orders))
     assert await channel.ask() == Report(is_ready=False)
     assert (await channel.ask()).metrics == b"x" * 1_000_000
-    answering.cancel()
+    await ended(answering)
 
 
 async def test_who_asks_together_is_answered_in_order(ends: tuple[Channel, socket.socket]) -> None:
@@ -66,7 +72,7 @@ async def test_who_asks_together_is_answered_in_order(ends: tuple[Channel, socke
     await asyncio.sleep(0)
     answering = asyncio.create_task(answer(theirs, lambda: Report(is_ready=True, troubles=(next(numbers),)), no_orders))
     assert [(await each).troubles for each in asking[1:]] == [("b",), ("c",)]
-    answering.cancel()
+    await ended(answering)
 
 
 async def test_a_worker_that_is_gone_is_not_waited_for(ends: tuple[Channel, socket.socket]) -> None:

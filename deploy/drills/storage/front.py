@@ -38,7 +38,7 @@ class Late(Fault):
 
 
 class Front:
-    """Passes requests to a server; `fault` spoils what the gateway gets, `originals` what Cloudreve reads."""
+    """Passes requests to a server; `fault` spoils thumbnails for visitors, `originals` what Cloudreve reads."""
 
     def __init__(self, port: int, upstream: str, tls: ssl.SSLContext | None = None) -> None:
         self._port = port
@@ -49,8 +49,10 @@ class Front:
         self.fault: Fault | None = None
         self.originals: Fault | None = None
         self.writes: Fault | None = None
+        self.relays = False
+        """Cloudreve reads thumbnails too, to pass them on."""
         self.asked = 0
-        """How often the gateway has asked."""
+        """How often a thumbnail was asked for, by the gateway or for it."""
         self.written = 0
         """How often something was written."""
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
@@ -91,11 +93,12 @@ class Front:
         self.fault = self.originals = self.writes = None
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
-        is_gateway = request.headers.get("User-Agent") == GATEWAY
         is_write = request.method in ("PUT", "POST")
-        self.asked += is_gateway
+        is_relayed = self.relays and request.path.endswith("._thumb") and not is_write
+        is_shown = is_relayed or request.headers.get("User-Agent") == GATEWAY
+        self.asked += is_shown
         self.written += is_write
-        fault = self.fault if is_gateway else self.writes if is_write else self.originals
+        fault = self.fault if is_shown else self.writes if is_write else self.originals
         proper = await self._asked(request)
         response = await fault.play(Exchange(request, proper)) if fault is not None else proper
         response.force_close()

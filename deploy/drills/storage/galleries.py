@@ -44,10 +44,6 @@ async def _viewed(visitor: Visitor, uris: list[str]) -> list[Visit]:
 
     async def one(uri: str) -> Visit:
         async with connections:
-            visit = await visitor.visit(uri)
-            if visit.status == 503:  # noqa: PLR2004 - a page asks again when it is told to
-                await asyncio.sleep(float(visit.headers["Retry-After"]))
-                visit = await visitor.visit(uri)
-            return visit
+            return await visitor.visit(uri)
 
     return await asyncio.gather(*(one(uri) for uri in uris))

@@ -4,26 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import time
+from http import HTTPStatus
+from typing import NamedTuple
 
 import aiohttp
 
-from deploy.drills.storage.asking import Visit, Visitor
+from deploy.drills.storage.asking import Visitor
 from deploy.drills.storage.stage import Stage
 from proxy.standin.faults import Hang
 from proxy.standin.painting import paint
 
 HUNG, OTHERS = 45, 40
 SETTLED_S = 1.5
+PATIENCE_S = 1.0
 
 
-async def neighbours(stage: Stage) -> list[tuple[str, str, str]]:
-    """Give for each way of hanging and each other storage how many pictures came, and their 99th percentile."""
+class Neighbours(NamedTuple):
+    """What pictures of others came to while one storage hung."""
+
+    what: str
+    kind: str
+    """Of the others' storage policy."""
+    came: int
+    p99_s: float
+
+    @property
+    def is_right(self) -> bool:
+        """Tell whether all came in time."""
+        return self.came == OTHERS and self.p99_s <= PATIENCE_S
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Tell it in a table."""
+        return self.what, self.kind, f"{self.came} of {OTHERS}", f"{self.p99_s * 1000:.0f} ms"
+
+
+async def neighbours(stage: Stage) -> list[Neighbours]:
+    """Measure for each way of hanging and each other storage."""
     cases = [(what, kind) for what in ("originals", "pictures") for kind in ("local", "s3-other")]
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        return [(f"{what} hang", kind, await _measured(stage, session, what, kind)) for what, kind in cases]
+        return [await _measured(stage, session, what, kind) for what, kind in cases]
 
 
-async def _measured(stage: Stage, session: aiohttp.ClientSession, what: str, kind: str) -> str:
+async def _measured(stage: Stage, session: aiohttp.ClientSession, what: str, kind: str) -> Neighbours:
     nobody, somebody = (Visitor(session, stage.plain.port, token) for token in ("", stage.site.admin))
     name, front = f"{what}-{kind}-{time.time_ns()}", stage.fronts["s3"]
     hung = await stage.site.album(
@@ -43,10 +66,6 @@ async def _measured(stage: Stage, session: aiohttp.ClientSession, what: str, kin
     visits = [await nobody.visit(uri) for uri in others]
     front.mend()
     await asyncio.gather(*waiting)
-    return _told(visits)
-
-
-def _told(visits: list[Visit]) -> str:
     seconds = sorted(visit.seconds for visit in visits)
-    well = sum(visit.status == 200 for visit in visits)  # noqa: PLR2004
-    return f"{well} of {len(visits)}, 99 % within {seconds[int(len(seconds) * 0.99)] * 1000:.0f} ms"
+    came = sum(visit.status == HTTPStatus.OK for visit in visits)
+    return Neighbours(what, kind, came, seconds[int(len(seconds) * 0.99)])

@@ -58,13 +58,15 @@ class Row:
     """Within the deadline, true, and the right picture as soon as storage is well again."""
 
 
-async def rows(stage: Stage, behaviour: str, nobody: Visitor, somebody: Visitor) -> AsyncIterator[Row]:
-    """Try one behaviour in every state."""
-    kind = "s3-tls" if BEHAVIOURS[behaviour] is None else "s3"
-    front, number = stage.fronts[kind], next(_numbers)
+async def rows(stage: Stage, behaviour: str, policy: str, nobody: Visitor, somebody: Visitor) -> AsyncIterator[Row]:
+    """Try one behaviour in every state, with one storage policy; TLS has a policy of its own."""
+    kind = "s3-tls" if BEHAVIOURS[behaviour] is None else policy
+    front, number = stage.fronts[kind if kind in stage.fronts else "s3"], next(_numbers)
     pictures = {f"{name}.png": paint(number * 10 + place, 640, 480) for place, name in enumerate(("new", "known"))}
     new, known = await stage.site.album(stage.owners[kind], f"row-{number}", pictures)
+    await stage.site.thumbnail(new)  # it is made, so that the time is storage's and the gateway's
     right = (await nobody.visit(known)).body
+    front.relays = policy == "relayed"
     async with _spoilt(stage, front, behaviour):
         yield await _row(behaviour, "grant live", front, nobody, known, right)
         yield await _row(behaviour, "bytes known", front, somebody, known, right)

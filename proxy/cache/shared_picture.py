@@ -1,0 +1,34 @@
+"""A picture in Redis that has been read before, and is read again without being parsed."""
+
+from __future__ import annotations
+
+from proxy.cache.redis_tier import RedisTier
+from proxy.domain.codec import decode, encode
+from proxy.domain.picture import Picture
+
+
+class SharedPicture:
+    """Knows under which name a picture stands, and what its value says before the bytes."""
+
+    __slots__ = ("_length", "_open", "_prefix", "name")
+
+    def __init__(self, tier: RedisTier, key: str, picture: Picture) -> None:
+        value = encode(picture)
+        self._open = tier.seal.open
+        self.name: str = tier.build_key(key)
+        """The key in Redis."""
+        self._length = len(value)
+        self._prefix = value[: len(value) - len(picture.body)]
+
+    def body(self, value: bytes) -> memoryview | None:
+        """Give the bytes of the picture; None where the value is not that of a picture with the same head."""
+        plain = self._open(self.name, value)
+        if plain is None or len(plain) != self._length or not plain.startswith(self._prefix):
+            return None
+        return memoryview(plain)[len(self._prefix) :]
+
+    def picture(self, body: memoryview) -> Picture:
+        """Make a picture of its own of bytes that `body` gave."""
+        picture = decode(body.obj)  # type: ignore[arg-type]  # the value, which is bytes
+        assert isinstance(picture, Picture)  # noqa: S101 - it was one when it was read before
+        return picture

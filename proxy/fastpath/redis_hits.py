@@ -1,0 +1,103 @@
+"""Answers known before whose pictures are in Redis: those that are asked for in one loop tick are read together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+from proxy.cache.tiers import Tiers
+from proxy.domain.source import Source
+from proxy.fastpath.date_field import DateField
+from proxy.fastpath.entry import FinishedAnswer, Wire
+from proxy.fastpath.recalls import Recalls
+from proxy.upstream.clock import Clock
+
+TOGETHER = 64
+"""So many pictures are read by one command at most: the first waits until the last has come."""
+
+
+class Read(NamedTuple):
+    """What holds for all that was read by one command."""
+
+    seconds: float
+    """How long that took."""
+    forgotten: int
+    """How often the tiers had been told to forget something before it."""
+
+
+Receive: TypeAlias = Callable[[bytes | None, Read], None]
+
+
+class RedisHits:
+    """Gives answers with pictures from Redis, without a task and without parsing what was read before."""
+
+    def __init__(
+        self,
+        stands: Callable[[FinishedAnswer, float], bool],
+        tiers: Tiers,
+        recalls: Recalls,
+        clock: Clock,
+        ttl_s: float,
+    ) -> None:
+        """Take `stands`, which tells whether an answer still counts."""
+        self._stands = stands
+        self._tiers = tiers
+        self._memory = tiers.memory
+        self._recalls = recalls
+        self._ttl_s = ttl_s
+        self._now = clock.now
+        self._today = DateField(clock.ours)
+        self._asked: list[tuple[str, Receive]] = []
+
+    def ask(self, known: FinishedAnswer, receive: Receive) -> bool:
+        """Have the value of a picture read, and handed over; tell whether it will be."""
+        shared = known.shared
+        if shared is None or known.picture_key in self._memory:
+            return False
+        self._asked.append((shared.name, receive))
+        if len(self._asked) == 1:
+            asyncio.get_running_loop().call_soon(self._read)
+        return True
+
+    def answer(self, known: FinishedAnswer, value: bytes | None, read: Read) -> Wire | None:
+        """Give the answer with a value that was read, and count it; None where it goes the long way."""
+        now, shared = self._now(), known.shared
+        body = shared.body(value) if shared is not None and value is not None else None
+        if shared is None or body is None:
+            known.shared = None
+            return None
+        if not self._stands(known, now):
+            return None
+        if self._recalls.come_again(known.picture_key):
+            picture = shared.picture(body)
+            known.show(picture)
+            self._tiers.promote(known.picture_key, picture, self._ttl_s, "", Source.REDIS, forgotten=read.forgotten)
+        provenance = known.provenances.redis
+        sent = body if known.has_body else b""
+        provenance.tally.add(read.seconds, len(sent))
+        if known.refrain is not None:
+            known.refrain.after(read.seconds * 1000)
+        return known.head_for(now, self._today(), provenance), sent
+
+    def _read(self) -> None:
+        """Have all read that was asked for in this tick."""
+        asked, self._asked = self._asked, []
+        redis = self._tiers.redis
+        assert redis is not None  # noqa: S101 - a picture was read there
+        for first in range(0, len(asked), TOGETHER):
+            names, receivers = zip(*asked[first : first + TOGETHER], strict=True)
+            hand_over = partial(_hand_over, receivers, time.perf_counter(), self._tiers.forgotten)
+            redis.lines.read_soon(names, hand_over)
+
+
+def _hand_over(receivers: Sequence[Receive], asked_at: float, forgotten: int, values: Sequence[bytes | None]) -> None:
+    read = Read(time.perf_counter() - asked_at, forgotten)
+    for receive, value in zip(receivers, values, strict=True):
+        try:
+            receive(value, read)
+        except Exception as error:  # noqa: BLE001 - it is one request's own
+            about = {"message": "an answer with a picture from Redis", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(about)
