@@ -25,8 +25,8 @@ from proxy.wiring.disk import file_log
 class _Open:
     feed: ChangeFeed
     stack: AsyncExitStack
-    pools: int = 0
-    """So many pools of workers read this log."""
+    uses: int = 0
+    """So many pools of workers read this log, and so many purges are under way in it."""
 
 
 class ChangeLogs:
@@ -41,26 +41,34 @@ class ChangeLogs:
         name = _name(settings)
         if name not in self._open:
             self._open[name] = _opened(settings)
-        opened = self._open[name]
-        opened.pools += 1
-        try:
+        async with self._used(name):
             yield
-        finally:
-            opened.pools -= 1
-            if not opened.pools:
-                del self._open[name]
-                await opened.feed.spread()  # other machines may read this log
-                await opened.stack.aclose()
 
     async def purge(self, purge: Purge) -> Purged:
         """Purge in all processes, and say what has been ended; raise BadRequest for what cannot be purged."""
-        ended = await asyncio.gather(*(purged(each.feed, purge) for each in self._open.values()))
+        async with AsyncExitStack() as uses:
+            feeds = [await uses.enter_async_context(self._used(name)) for name in [*self._open]]
+            ended = await asyncio.gather(*(purged(feed, purge) for feed in feeds))
         return Purged(
             sum(each.processes for each in ended),
             sum(each.answers for each in ended),
             sum(each.pictures for each in ended),
             max((each.waiting for each in ended), default=0),
         )
+
+    @asynccontextmanager
+    async def _used(self, name: Hashable) -> AsyncIterator[ChangeFeed]:
+        """Keep a feed open, and close it after its last use."""
+        opened = self._open[name]
+        opened.uses += 1
+        try:
+            yield opened.feed
+        finally:
+            opened.uses -= 1
+            if not opened.uses:
+                del self._open[name]
+                await opened.feed.spread()  # other machines may read this log
+                await opened.stack.aclose()
 
 
 def _name(settings: Settings) -> Hashable:

@@ -79,6 +79,17 @@ async def test_configurations_with_one_log_share_it(house: House, tmp_path: Path
     assert front.count("changes_heard") == 2
 
 
+async def test_a_log_is_open_until_the_last_purge_in_it_has_ended(house: House, tmp_path: Path) -> None:
+    """Though the workers that read it leave meanwhile."""
+    logs = ChangeLogs()
+    sections: Sections = {"disk": {"path": str(tmp_path)}}
+    front = await house.open(**sections)
+    async with logs.read(settings_of(house.cloudreve, sections)):
+        purging = asyncio.create_task(logs.purge(Purge(all=True)))
+        await heard([front], 1)
+    assert (await purging).waiting == 0
+
+
 def settings_of(cloudreve: StandIn, sections: Sections) -> Settings:
     """Give the settings that a gateway of the house has with these sections."""
     return settings_for(cloudreve.own_url, **sections)
