@@ -245,4 +245,4 @@ async def _is_more(number: Callable[[], int], before: int) -> bool:
 
 
 async def _is_told(gateway: GatewayProcess, event: str, times: int = 1) -> bool:
-    return sum(line["event"] == event for line in gateway.lines) == times
+    return [line["event"] for line in gateway.lines].count(event) == times

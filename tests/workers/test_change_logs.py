@@ -95,7 +95,7 @@ def settings_of(cloudreve: StandIn, sections: Sections) -> Settings:
     return settings_for(cloudreve.own_url, **sections)
 
 
-async def heard(fronts: list[Front], changes: int) -> None:
+async def heard(fronts: list[Front], changes: float) -> None:
     """Wait until these have heard of so many changes."""
     async with asyncio.timeout(LONGEST_S):
         await until(lambda: all(front.count("changes_heard") >= changes for front in fronts))
