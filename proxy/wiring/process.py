@@ -21,7 +21,7 @@ from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Keys
 from proxy.gateway import Bounds, Gateway
 from proxy.grants.authorise import Authoriser
-from proxy.grants.purge import purged
+from proxy.grants.purge import GivePurge, purged
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Applications
 from proxy.http.connection_limits import ConnectionLimits
@@ -55,7 +55,8 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
 from proxy.version import commit
-from proxy.warm.command import Kit
+from proxy.warm.jobs import WarmJobs
+from proxy.warm.kit import Kit
 from proxy.warm.warmer import Warmer
 from proxy.wiring.changes import change_feed, drop_purged, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
@@ -83,6 +84,7 @@ class Running:
     metrics: Metrics
     hits: FastPath
     reporter: Reporter
+    jobs: WarmJobs
 
     async def drain(self, seconds: float) -> None:
         """Take requests a while longer, but say to everybody who listens that they should go elsewhere."""
@@ -112,13 +114,16 @@ async def running(
         parts, metrics, health = composer.parts, composer.parts.metrics, composer.parts.health
         metrics.build(__version__, commit())
         metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
-        reporter = Reporter(metrics, composer.failures, health)
+        site, hits, purge, warming, watcher = await composer.site(routes)
+        jobs = WarmJobs(warming.kit, warming.at_a_time)
+        stack.push_async_callback(jobs.aclose)
+        reporter = Reporter(metrics, composer.failures, health, jobs.state)
         await parts.background(reporter.follow())
-        site, hits, orders, warming, watcher = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         servers = await Servers.tried(settings, stack)
         admin_port = 0
         if sockets is None or admin_sockets:
+            orders = Orders(settings.admin, purge, jobs.begin)
             routes_there = [*status_routes(settings, reporter), *operators, *orders.routes()]
             admin_port = await servers.admin(site.admin_application(routes_there), admin_sockets)
         connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
@@ -127,10 +132,9 @@ async def running(
         parts.health.is_ready = True
         await watch(parts, watcher)
         if any(entry.warm for entry in settings.publish):
-            await parts.background(warming.published())
-            await parts.background(warming.arrived())
+            await parts.background(warming.keep_warm())
         try:
-            yield Running(port, admin_port, health, metrics, hits, reporter)
+            yield Running(port, admin_port, health, metrics, hits, reporter, jobs)
         finally:
             parts.health.is_ready = False
             leaving.begin()
@@ -160,7 +164,7 @@ class _Composer:
     failures: Failures
     arrivals: Arrivals
 
-    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath, Orders, Warming, Watcher]:
+    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath, GivePurge, Warming, Watcher]:
         """Build everything."""
         settings = self.parts.settings
         origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
@@ -226,7 +230,7 @@ class _Composer:
         await drop_purged(self.parts, feed, hits, tiers)
         warmer = Warmer(cloudreve, identifier, gateway, settings.pictures.formats)
         warming = Warming(warmer, accounts, settings, self.arrivals, has_tier=tiers.farthest is not Source.MEMORY)
-        return site, hits, Orders(settings.admin, partial(purged, feed)), warming, watcher
+        return site, hits, partial(purged, feed), warming, watcher
 
     def _greeting(self, more: Sequence[web.RouteDef]) -> list[web.RouteDef]:
         site = next(iter(self.parts.settings.cloudreve.public_origins), None)

@@ -15,12 +15,12 @@ from proxy.domain.keys import site_digest
 from proxy.identity.accounts import Accounts
 from proxy.live_events.arrivals import Arrivals
 from proxy.settings import MAX_FOLDER_BYTES, Settings
-from proxy.warm.command import Kit
+from proxy.warm.kit import Kit, told
 from proxy.warm.walk import CredentialsOf
 from proxy.warm.warmer import Progress, Warmer
 
 SHARE = 4
-"""One resolve in so many may be for a folder that is warmed at start."""
+"""One resolve in so many may be for a folder that is warmed."""
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -41,6 +41,11 @@ class Warming:
         """Give what `thumb-proxy warm` needs."""
         return Kit(self.warmer, self.settings.server.max_uri_bytes, self.has_tier, self.bearer)
 
+    @property
+    def at_a_time(self) -> int:
+        """Tell how many pictures may be asked for at a time, behind visitors."""
+        return max(self.settings.cloudreve.max_resolves // SHARE, 1)
+
     def bearer(self, account: str) -> CredentialsOf | None:
         """Give the credentials of a configured account, by its e-mail address or number; None for another."""
         entries = self.settings.publish
@@ -52,6 +57,10 @@ class Warming:
             return Credentials((await self.accounts.visitor(number)).credentials.bearer)
 
         return credentials
+
+    async def keep_warm(self) -> None:
+        """Warm the published folders with `warm = true`, and for ever what comes into them later."""
+        await asyncio.gather(self.published(), self.arrived())
 
     async def published(self) -> None:
         """Warm the published folders with `warm = true`, in one process of a machine."""
@@ -70,7 +79,7 @@ class Warming:
     async def arrived(self) -> None:
         """Warm what comes into these folders, for ever, in the process that hears of it."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._at_a_time):
+            for _ in range(self.at_a_time):
                 group.create_task(self._warm_arrivals())
 
     async def _warm_arrivals(self) -> None:
@@ -81,29 +90,20 @@ class Warming:
                 try:
                     await self.warmer.warm(uri, 1, progress, is_recursive=True)
                 except* ProxyError as group:
-                    _log.info("what has come cannot be warmed", reason=_reason(group.exceptions[0]))
-
-    @property
-    def _at_a_time(self) -> int:
-        return max(self.settings.cloudreve.max_resolves // SHARE, 1)
+                    _log.info("what has come cannot be warmed", reason=told(group.exceptions[0]))
 
     async def _warm(self, number: int, prefix: str) -> None:
-        progress = Progress()
-        told = {"publish": number + 1}
-        _log.info("warming", **told)
+        progress, which = Progress(), {"publish": number + 1}
+        _log.info("warming", **which)
         try:
-            await self.warmer.warm(parse(prefix, MAX_FOLDER_BYTES), self._at_a_time, progress, is_recursive=True)
+            await self.warmer.warm(parse(prefix, MAX_FOLDER_BYTES), self.at_a_time, progress, is_recursive=True)
         except* ProxyError as group:
-            _log.warning("warming ended early", reason=_reason(group.exceptions[0]), **told)
+            _log.warning("warming ended early", reason=told(group.exceptions[0]), **which)
         failed = progress.failed.total()
-        _log.info("warmed", kept=progress.done, without_thumbnail=progress.without, failed=failed, **told)
+        _log.info("warmed", kept=progress.done, without_thumbnail=progress.without, failed=failed, **which)
 
     def _locks(self) -> WorkLocks | None:
         folder = self.settings.disk.path
         if folder is None or not folder.is_dir() or not IS_AVAILABLE:
             return None
         return WorkLocks(folder / "work", site_digest(self.settings.site))
-
-
-def _reason(error: BaseException) -> str:
-    return error.detail or error.title if isinstance(error, ProxyError) else type(error).__name__
