@@ -100,13 +100,19 @@ class Ways:
             f"{plain[0]}&uri=x",
         ][number]
 
-    async def compare(self, raw: bytes, cut: int, address: str, *, is_hasty: bool = False) -> None:
-        """Ask all gateways, each often enough that the fast path knows the answer if it ever does."""
+    async def compare(
+        self, raw: bytes, cut: int, address: str, *, is_hasty: bool = False, is_odd: bool = False
+    ) -> None:
+        """Ask the gateways, each often enough that the fast path knows the answer if it ever does.
+
+        What is odd may end the connection, and a request that comes behind destroys the answer where that is late: it
+        is no request for the gateway that waits for Redis.
+        """
         seen = [
-            [await self._ask(front, raw, cut if last else 0, address, is_hasty) for last in (0, 0, 0, 1)][-1]
-            for front in self.fronts
+            [await self._ask(front, raw, cut if last else 0, address, is_odd or is_hasty) for last in (0, 0, 0, 1)][-1]
+            for front in (self.fronts[::2] if is_odd else self.fronts)
         ]
-        assert seen[0] == seen[1] == seen[2], raw
+        assert seen == [seen[0]] * len(seen), raw
 
     async def _ask(self, front: Front, raw: bytes, cut: int, address: str, is_hasty: bool) -> bytes:
         """Send a request and another behind it, at once or behind the answer; give all that comes."""
@@ -179,14 +185,14 @@ ODD = st.one_of(
     field("", "x"),
 )
 FIELDS = st.one_of(USUAL, USUAL, USUAL, USUAL, ODD)
+ODD_HOSTS = ("a b", "")
 HOSTS = st.sampled_from(
     [
         "thumbs.example.com",
         "THUMBS.example.com:8080",
         "127.0.0.1:9",
         "other.example",
-        "a b",
-        "",
+        *ODD_HOSTS,
         "[::1]",
         "thumbs.example.com",
     ]
@@ -263,7 +269,8 @@ def test_every_spelling_of_a_request_has_the_long_way_s_answer(
             framed = {(name.lower(), value) for name, value in fields}  # type: ignore[attr-defined]
             body = b"".join(body for framing, body in BODIES.items() if framing in framed)
             is_odd = (method, version, end) not in PLAIN or not {name for name, _ in framed} <= PLAIN_FIELDS
-            await ways.compare(raw + body, cut, address, is_hasty=is_odd or bool(is_hasty))  # type: ignore[arg-type]
+            manner = {"is_hasty": bool(is_hasty), "is_odd": is_odd or host in ODD_HOSTS}
+            await ways.compare(raw + body, cut, address, **manner)  # type: ignore[arg-type]
 
     runner.run(play())
 
