@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from proxy.admin.history import STEP_S, History, Series
 from proxy.admin.status import Report, Sample
+from proxy.domain.warming import WarmState
 from proxy.http.health import Health
 from proxy.observe.failures import Failures
 from proxy.observe.metrics import Metrics
@@ -18,10 +19,13 @@ _PREFIX = "thumb_proxy_"
 class Reporter:
     """Reads the metrics of one process, and remembers those of an hour."""
 
-    def __init__(self, metrics: Metrics, failures: Failures, health: Health) -> None:
+    def __init__(
+        self, metrics: Metrics, failures: Failures, health: Health, warming: Callable[[], WarmState | None]
+    ) -> None:
         self._metrics = metrics
         self._failures = failures
         self._health = health
+        self._warming = warming
         self._started = time.monotonic()
         self._history = History(self._started)
 
@@ -43,6 +47,7 @@ class Reporter:
             rises=tuple(_sample(series, rise) for series, rise in self._history.rises(self._counters()).items()),
             gauges=tuple(_sample(series, value) for kind, series, value in self._samples() if kind == "gauge"),
             failures=tuple(self._failures.recent()),
+            warming=self._warming(),
         )
 
     def _counters(self) -> Iterator[tuple[Series, float]]:

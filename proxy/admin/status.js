@@ -123,6 +123,13 @@ function failures({ failures: last }) {
   });
 }
 
+function warming({ warming: state }) {
+  if (!state) return [];
+  const counts = `${number(state.kept)} kept, ${number(state.without)} without a thumbnail, ${number(state.failed)} failed`;
+  const progress = state.is_over ? "Warmed" : `Warming, ${number(state.found)} found so far`;
+  return [`${progress}: ${counts}.${state.problem && ` ${state.problem}`}`];
+}
+
 const settings = ({ settings: all }) =>
   Object.entries(all).flatMap(([section, keys]) =>
     Object.entries(Array.isArray(keys) ? { "": keys } : keys).map(([key, value]) => row(key ? `${section}.${key}` : section, value === null ? element("span", "not set", "dim") : JSON.stringify(value))),
@@ -131,8 +138,9 @@ const settings = ({ settings: all }) =>
 function show(status) {
   const ready = Object.values(status.workers).every(Boolean);
   at("state").replaceChildren(element("span", ready ? "ready" : "not ready", ready ? "good" : "bad"), ` · ${status.version} · up ${duration(status.uptime_s)}`);
+  at("guard").hidden = status.settings.admin.token === null;
   at("troubles").replaceChildren(...status.troubles.map((trouble) => element("li", trouble)));
-  for (const [id, made] of Object.entries({ figures, outcomes, parts, calls, failures, settings })) at(id).replaceChildren(...made(status));
+  for (const [id, made] of Object.entries({ figures, outcomes, parts, calls, failures, warming, settings })) at(id).replaceChildren(...made(status));
 }
 
 async function refresh() {
@@ -146,14 +154,37 @@ async function refresh() {
   setTimeout(refresh, STEP_MS);
 }
 
+// Gives an order; the answer, or what is wrong with the order.
+async function give(path, order) {
+  const token = new FormData(at("guard")).get("token");
+  const headers = { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) };
+  try {
+    const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(order) });
+    const body = await answer.json();
+    return answer.ok ? body : { problem: body.detail ?? body.title };
+  } catch {
+    return { problem: "The gateway does not answer." };
+  }
+}
+
 async function purge(event) {
   event.preventDefault();
   const form = new FormData(event.target);
   const [kind, value] = [form.get("kind"), form.get("value").trim()];
   if (kind === "all" && !confirm("Purge everything?")) return;
-  const answer = await fetch("purge", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ [kind]: kind === "all" ? true : value }) });
-  at("purged").textContent = await answer.text();
+  const { problem, processes, answers, pictures, waiting } = await give("purge", { [kind]: kind === "all" ? true : value });
+  const later = waiting ? " Others are told as soon as they can be reached." : "";
+  at("purged").textContent = problem ?? `Purged: ${number(answers)} answers and ${number(pictures)} pictures at ${processes} processes.${later}`;
 }
 
+async function warm(event) {
+  event.preventDefault();
+  const form = new FormData(event.target);
+  const order = { uri: form.get("uri").trim(), account: form.get("account").trim(), recursive: form.has("recursive") };
+  at("warmed").textContent = (await give("warm", order)).problem ?? "Warming has begun.";
+}
+
+at("guard").addEventListener("submit", (event) => event.preventDefault());
 at("purge").addEventListener("submit", purge);
+at("warm").addEventListener("submit", warm);
 refresh();

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from pydantic import SecretStr
 
+from proxy.domain.warming import WarmState
 from proxy.observe.failures import Failure
 from proxy.settings import Settings
 from proxy.version import full_version
@@ -40,6 +41,8 @@ class Report(msgspec.Struct, frozen=True):
     gauges: tuple[Sample, ...] = ()
     failures: tuple[Failure, ...] = ()
     """The last ones, the newest first."""
+    warming: WarmState | None = None
+    """How far the last order to warm a folder has come."""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -57,6 +60,7 @@ class Page(msgspec.Struct, frozen=True):
     """Of each worker, with its number in the label `worker`."""
     failures: tuple[Failure, ...]
     settings: dict[str, Any]
+    warming: WarmState | None = None
 
 
 def page(settings: Settings, reports: Mapping[int, Report | None]) -> Page:
@@ -77,6 +81,7 @@ def page(settings: Settings, reports: Mapping[int, Report | None]) -> Page:
         ),
         failures=tuple(failures[:FAILURES]),
         settings=shown(settings),
+        warming=_newest(report.warming for report in heard.values()),
     )
 
 
@@ -104,6 +109,15 @@ def _sums(samples: Iterable[Sample]) -> Iterable[Sample]:
     for sample in samples:
         sums[sample.name, tuple(sample.labels.items())] += sample.value
     return (Sample(name, dict(labels), value) for (name, labels), value in sums.items())
+
+
+def _newest(states: Iterable[WarmState | None]) -> WarmState | None:
+    """Give the one that is under way, else any."""
+    return min(filter(None, states), key=_is_over, default=None)
+
+
+def _is_over(state: WarmState) -> bool:
+    return state.is_over
 
 
 def _at(failure: Failure) -> float:

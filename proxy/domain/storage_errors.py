@@ -28,6 +28,13 @@ class Untrusted(Unreachable):
     advice = "let cloudreve.ca_file name the CA of this certificate, or give the host a certificate for its name"
 
 
+class BrokenOff(UpstreamError):
+    """An answer of upstream that ends too early: it says nothing of the picture."""
+
+    category = "broken_off"
+    title = "Answer broken off"
+
+
 class NotPublic(UpstreamError):
     """The image URL leads into a private network, and to no host that the configuration lists."""
 

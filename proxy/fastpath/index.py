@@ -125,7 +125,7 @@ class FastPath:
         """Give the answer to a request, or None when it cannot be given at once."""
         picture, now = known.picture(), self._ours()
         if picture is None:
-            return self._disk_hits.answer(known) if known.stored is not None else None
+            return self._disk_hits.answer(known, now) if known.stored is not None else None
         is_sure = known.sure_from <= now < known.sure_until and known.version == self._memory.version
         if not is_sure and not self._renew(known):
             return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
+from typing import TypeAlias
 
 import msgspec
 
@@ -55,6 +56,10 @@ class Purged(msgspec.Struct):
     """Pictures and variants that were dropped, over all processes."""
     waiting: int
     """1 where the other processes could not be told yet; that is tried again until they have been."""
+
+
+GivePurge: TypeAlias = Callable[[Purge], Awaitable[Purged]]
+"""Purges in all processes."""
 
 
 def purge_tags(purge: Purge) -> tuple[Tag, ...]:

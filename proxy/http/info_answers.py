@@ -87,6 +87,7 @@ def _handling(shown: Sequence[InfoAnswer]) -> Handling:
         first,
         asks_again=any(each.handling.asks_again for each in shown),
         is_interim=any(each.handling.is_interim for each in shown),
+        browser_s=min(each.handling.browser_s for each in shown),
     )
 
 

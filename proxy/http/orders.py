@@ -1,4 +1,4 @@
-"""Orders on the admin port: taken from operators and their tools, never from a page in somebody's browser."""
+"""Orders on the admin port, taken from operators and their tools, never from a page in somebody's browser."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from proxy.domain.errors import BadRequest, CrossSite, InvalidToken
-from proxy.grants.purge import Purge, Purged
+from proxy.domain.errors import BadRequest, Busy, CrossSite, InvalidToken
+from proxy.domain.warming import WarmOrder, WarmReply
+from proxy.grants.purge import GivePurge, Purge
 from proxy.http.outcome import Outcome, ended
 from proxy.settings import AdminSettings
 
@@ -27,21 +28,37 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Orders:
-    """`POST /purge`, guarded against browsers: JSON, no other site's page, no foreign `Host`, a token if there is one.
+    """`POST /purge` and `POST /warm`, guarded against browsers.
+
+    They take JSON, from no other site's page, under no foreign `Host`, and with a token if there is one.
 
     A page of any site can make a browser send a form to 127.0.0.1 or, by DNS rebinding, take the admin port for its own
     host. JSON makes the browser ask first, which is never answered; `Origin` and `Sec-Fetch-Site` name the page.
     """
 
-    def __init__(self, settings: AdminSettings, purge: Callable[[Purge], Awaitable[Purged]]) -> None:
+    def __init__(
+        self,
+        settings: AdminSettings,
+        purge: GivePurge,
+        warm: Callable[[WarmOrder], Awaitable[WarmReply]],
+    ) -> None:
         self._settings = settings
         self._purge = purge
+        self._warm = warm
 
     def routes(self) -> list[web.RouteDef]:
         """Make the routes."""
-        return [web.post("/purge", self._handle)]
+        return [web.post("/purge", self._take_purge), web.post("/warm", self._take_warm)]
 
-    async def _handle(self, request: web.Request) -> web.Response:
+    async def _take_warm(self, request: web.Request) -> web.Response:
+        """Begin; how far it has come the status page tells."""
+        self.check(request)
+        reply = await self._warm(await _order(request, WarmOrder))
+        if reply.problem:
+            raise Busy(reply.problem) if reply.is_busy else BadRequest(reply.problem)
+        return ended(_json({"warming": "begun"}, HTTPStatus.ACCEPTED), Outcome("warm"))
+
+    async def _take_purge(self, request: web.Request) -> web.Response:
         self.check(request)
         purged = await self._purge(await _order(request, Purge))
         body = {**msgspec.to_builtins(purged), "nginx": NGINX}
@@ -85,7 +102,8 @@ async def _order(request: web.Request, shape: type[S]) -> S:
     try:
         return msgspec.json.decode(raw, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest("The order is no JSON, or has other members than uri, prefix, user, share and all.") from error
+        members = ", ".join(shape.__struct_fields__)
+        raise BadRequest(f"The order is no JSON, or has other members than {members}.") from error
 
 
 def _bearer(headers: Mapping[str, str]) -> str:

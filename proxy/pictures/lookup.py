@@ -21,7 +21,7 @@ from proxy.domain.keys import picture_key
 from proxy.domain.picture import Picture, PictureId
 from proxy.domain.picture_version import etag_in, version_of
 from proxy.domain.source import Source
-from proxy.domain.storage_errors import StorageBusy
+from proxy.domain.storage_errors import BrokenOff, StorageBusy
 from proxy.observe.span import Kind, Observer, Span
 from proxy.pictures.receipt import Receipt
 from proxy.pictures.revalidation import Revalidation
@@ -33,7 +33,7 @@ from proxy.upstream.images import Images
 _SEEN = b"seen "
 """Before a version in a message; no entry begins like this."""
 REVALIDATE_S = 1.0
-"""How long a visitor waits to hear whether a picture at hand has changed."""
+"""How long a visitor waits to hear whether a picture at hand has changed, and for the new one."""
 
 
 class FoundPicture(NamedTuple):
@@ -96,11 +96,11 @@ class Pictures:
     async def _revalidated(self, grant: Grant, known: Picture, client: Client) -> FoundPicture:
         """Ask whether it has changed; show what is known where storage fails or takes its time."""
         if not self._revalidation.has_failed(known):
-            with suppress(TimeoutError, Unreachable, TooSlow, StorageBusy, Busy):
+            with suppress(TimeoutError, Unreachable, TooSlow, StorageBusy, Busy, BrokenOff):
                 async with asyncio.timeout(REVALIDATE_S):
                     found = self._download(grant, known, client)
                     if isinstance(found.picture, StreamBuffer):
-                        await found.picture.opened()
+                        await found.picture.whole()
                 return found
             self._revalidation.fail(known)
         return FoundPicture(known, Source.STALE, collapsed=False)

@@ -16,7 +16,7 @@ from proxy.domain.grant import Grant, Resolution
 from proxy.domain.keys import picture_of
 from proxy.domain.refusal import Generating, Refusal, RefusalKind
 from proxy.domain.ssrf import Origins
-from proxy.domain.storage_errors import Untrusted
+from proxy.domain.storage_errors import BrokenOff, Untrusted
 from proxy.observe.span import Kind, Observer
 from proxy.settings import CloudreveSettings, GrantSettings
 from proxy.upstream.answers import Link, lacks_user, read_share_owner, read_thumb, read_whoami
@@ -203,16 +203,18 @@ def _headers(credentials: Credentials) -> dict[str, str]:
     return headers | dict(credentials.fields)
 
 
+_TRANSLATIONS: tuple[tuple[type[Exception], type[ProxyError], str], ...] = (
+    (aiohttp.ConnectionTimeoutError, Unreachable, "No connection to upstream in time."),
+    (TimeoutError, TooSlow, "Upstream did not answer in time."),
+    (aiohttp.ClientConnectorCertificateError, Untrusted, "The certificate of upstream is not trusted."),
+    (aiohttp.ClientSSLError, Unreachable, "Upstream does not speak TLS as it should."),
+    (aiohttp.ClientConnectionError, Unreachable, "The connection to upstream failed."),
+    (aiohttp.ClientPayloadError, BrokenOff, "Upstream broke its answer off."),
+    (aiohttp.ClientError, UpstreamError, "Upstream broke HTTP."),
+)
+"""The first that fits counts."""
+
+
 def translated(error: TimeoutError | aiohttp.ClientError) -> ProxyError:
     """Return our error for one of aiohttp's, without its message, which may hold a signed URL."""
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return Unreachable("No connection to upstream in time.")
-    if isinstance(error, TimeoutError):
-        return TooSlow("Upstream did not answer in time.")
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return Untrusted("The certificate of upstream is not trusted.")
-    if isinstance(error, aiohttp.ClientSSLError):
-        return Unreachable("Upstream does not speak TLS as it should.")
-    if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientOSError)):
-        return Unreachable("The connection to upstream failed.")
-    return UpstreamError("Upstream broke its answer off or broke HTTP.")
+    return next(ours(text) for kind, ours, text in _TRANSLATIONS if isinstance(error, kind))

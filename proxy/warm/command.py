@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from proxy.domain.errors import ProxyError
-from proxy.domain.file_uri import FileUri, parse
+from proxy.domain.file_uri import FileUri
 from proxy.observe.log import configure
 from proxy.settings import LogSettings
+from proxy.warm.kit import Kit, told
 from proxy.warm.walk import CredentialsOf
 from proxy.warm.warmer import Progress as Count
-from proxy.warm.warmer import Warmer
 
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: all is kept; some failed, or not all could be listed; there is nothing to do it with; Ctrl-C."""
@@ -31,18 +29,6 @@ class Wanted(NamedTuple):
     account: str | None
     is_recursive: bool
     at_a_time: int
-
-
-@dataclass(frozen=True, slots=True)
-class Kit:
-    """A gateway that warms."""
-
-    warmer: Warmer
-    max_uri_bytes: int
-    has_tier: bool
-    """Whether what is warmed outlives this process."""
-    bearer: Callable[[str], CredentialsOf | None]
-    """Gives the credentials of a configured account, by its e-mail address or number; None for another."""
 
 
 def run(log: LogSettings, opened: AbstractAsyncContextManager[Kit], wanted: Wanted) -> int:
@@ -60,7 +46,7 @@ async def warm_folder(opened: AbstractAsyncContextManager[Kit], wanted: Wanted, 
     """Warm a folder; give the exit code."""
     async with opened as kit:
         try:
-            bearer, folder = _usable(kit, wanted)
+            folder, bearer = _usable(kit, wanted)
         except ValueError as error:
             console.print(f"thumb-proxy: {error}", markup=False)
             return UNUSABLE
@@ -72,17 +58,12 @@ async def warm_folder(opened: AbstractAsyncContextManager[Kit], wanted: Wanted, 
         return FAILED if count.failed or problem else DONE
 
 
-def _usable(kit: Kit, wanted: Wanted) -> tuple[CredentialsOf | None, FileUri]:
-    """Give whose eyes to use, None for the public's, and the folder; ValueError says what is missing."""
-    bearer = kit.bearer(wanted.account) if wanted.account is not None else None
-    if wanted.account is not None and bearer is None:
-        raise ValueError(f"no [[publish]] has the account {wanted.account!r}")
+def _usable(kit: Kit, wanted: Wanted) -> tuple[FileUri, CredentialsOf | None]:
+    """Give the folder, and whose eyes to use; ValueError says what is missing."""
+    named = kit.named(wanted.uri, wanted.account)
     if not kit.has_tier:
         raise ValueError("nothing would be kept: neither disk.path nor redis.url can be used")
-    try:
-        return bearer, parse(wanted.uri, kit.max_uri_bytes)
-    except ProxyError as error:
-        raise ValueError(error.detail) from None
+    return named
 
 
 async def _warmed(
@@ -101,7 +82,7 @@ async def _warmed(
                 folder, wanted.at_a_time, count, bearer, is_recursive=wanted.is_recursive, moved=moved
             )
         except* ProxyError as group:
-            problem = "; ".join(_told(error) for error in group.exceptions)
+            problem = "; ".join(map(told, group.exceptions))
     return problem
 
 
@@ -130,9 +111,3 @@ def _summarise(console: Console, count: Count, seconds: float) -> None:
     console.print(f"{counts}, in {seconds:.0f} s ({rate:.1f} a second)", highlight=False)
     for reason, number in count.failed.most_common():
         console.print(f"  {number:,}: {reason}", markup=False, highlight=False)
-
-
-def _told(error: BaseException) -> str:
-    if isinstance(error, ProxyError):
-        return error.detail or error.title
-    return type(error).__name__

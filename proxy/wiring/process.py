@@ -21,7 +21,7 @@ from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Keys
 from proxy.gateway import Bounds, Gateway
 from proxy.grants.authorise import Authoriser
-from proxy.grants.purge import purged
+from proxy.grants.purge import GivePurge, purged
 from proxy.http.api import ThumbApi
 from proxy.http.applications import Applications
 from proxy.http.connection_limits import ConnectionLimits
@@ -53,7 +53,8 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
 from proxy.version import commit
-from proxy.warm.command import Kit
+from proxy.warm.jobs import WarmJobs
+from proxy.warm.kit import Kit
 from proxy.warm.warmer import Warmer
 from proxy.wiring.changes import change_feed, drop_purged, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
@@ -80,6 +81,7 @@ class Running:
     metrics: Metrics
     hits: FastPath
     reporter: Reporter
+    jobs: WarmJobs
 
     async def drain(self, seconds: float) -> None:
         """Take requests a while longer, but say to everybody who listens that they should go elsewhere."""
@@ -109,13 +111,16 @@ async def running(
         parts, metrics, health = composer.parts, composer.parts.metrics, composer.parts.health
         metrics.build(__version__, commit())
         metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
-        reporter = Reporter(metrics, composer.failures, health)
+        site, hits, purge, warming = await composer.site(routes)
+        jobs = WarmJobs(warming.kit, warming.at_a_time)
+        stack.push_async_callback(jobs.aclose)
+        reporter = Reporter(metrics, composer.failures, health, jobs.state)
         await parts.background(reporter.follow())
-        site, hits, orders, warming = await composer.site(routes)
         # The admin port closes last, so that /readyz says why until the end.
         servers = await Servers.tried(settings, stack)
         admin_port = 0
         if sockets is None or admin_sockets:
+            orders = Orders(settings.admin, purge, jobs.begin)
             routes_there = [*status_routes(settings, reporter), *operators, *orders.routes()]
             admin_port = await servers.admin(site.admin_application(routes_there), admin_sockets)
         connection_limits = ConnectionLimits(room_for(settings.server.max_connections), settings.server, parts.metrics)
@@ -125,7 +130,7 @@ async def running(
         if any(entry.warm for entry in settings.publish):
             await parts.background(warming.published())
         try:
-            yield Running(port, admin_port, health, metrics, hits, reporter)
+            yield Running(port, admin_port, health, metrics, hits, reporter, jobs)
         finally:
             parts.health.is_ready = False
             leaving.begin()
@@ -154,7 +159,7 @@ class _Composer:
     parts: Parts
     failures: Failures
 
-    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath, Orders, Warming]:
+    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath, GivePurge, Warming]:
         """Build everything."""
         settings = self.parts.settings
         origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
@@ -220,7 +225,7 @@ class _Composer:
         await drop_purged(self.parts, feed, hits, tiers)
         warmer = Warmer(cloudreve, identifier, gateway, settings.pictures.formats)
         warming = Warming(warmer, accounts, settings, has_tier=tiers.farthest is not Source.MEMORY)
-        return site, hits, Orders(settings.admin, partial(purged, feed)), warming
+        return site, hits, partial(purged, feed), warming
 
     def _greeting(self, more: Sequence[web.RouteDef]) -> list[web.RouteDef]:
         site = next(iter(self.parts.settings.cloudreve.public_origins), None)

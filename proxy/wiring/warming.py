@@ -13,12 +13,12 @@ from proxy.domain.file_uri import parse
 from proxy.domain.keys import site_digest
 from proxy.identity.accounts import Accounts
 from proxy.settings import MAX_FOLDER_BYTES, Settings
-from proxy.warm.command import Kit
+from proxy.warm.kit import Kit, told
 from proxy.warm.walk import CredentialsOf
 from proxy.warm.warmer import Progress, Warmer
 
 SHARE = 4
-"""One resolve in so many may be for a folder that is warmed at start."""
+"""One resolve in so many may be for a folder that is warmed."""
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -37,6 +37,11 @@ class Warming:
     def kit(self) -> Kit:
         """Give what `thumb-proxy warm` needs."""
         return Kit(self.warmer, self.settings.server.max_uri_bytes, self.has_tier, self.bearer)
+
+    @property
+    def at_a_time(self) -> int:
+        """Tell how many pictures may be asked for at a time, behind visitors."""
+        return max(self.settings.cloudreve.max_resolves // SHARE, 1)
 
     def bearer(self, account: str) -> CredentialsOf | None:
         """Give the credentials of a configured account, by its e-mail address or number; None for another."""
@@ -65,22 +70,17 @@ class Warming:
                 locks.close()
 
     async def _warm(self, number: int, prefix: str) -> None:
-        progress, at_a_time = Progress(), max(self.settings.cloudreve.max_resolves // SHARE, 1)
-        told = {"publish": number + 1}
-        _log.info("warming", **told)
+        progress, which = Progress(), {"publish": number + 1}
+        _log.info("warming", **which)
         try:
-            await self.warmer.warm(parse(prefix, MAX_FOLDER_BYTES), at_a_time, progress, is_recursive=True)
+            await self.warmer.warm(parse(prefix, MAX_FOLDER_BYTES), self.at_a_time, progress, is_recursive=True)
         except* ProxyError as group:
-            _log.warning("warming ended early", reason=_reason(group.exceptions[0]), **told)
+            _log.warning("warming ended early", reason=told(group.exceptions[0]), **which)
         failed = progress.failed.total()
-        _log.info("warmed", kept=progress.done, without_thumbnail=progress.without, failed=failed, **told)
+        _log.info("warmed", kept=progress.done, without_thumbnail=progress.without, failed=failed, **which)
 
     def _locks(self) -> WorkLocks | None:
         folder = self.settings.disk.path
         if folder is None or not folder.is_dir() or not IS_AVAILABLE:
             return None
         return WorkLocks(folder / "work", site_digest(self.settings.site))
-
-
-def _reason(error: BaseException) -> str:
-    return error.detail or error.title if isinstance(error, ProxyError) else type(error).__name__

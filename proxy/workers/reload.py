@@ -55,6 +55,10 @@ class Reload:
     async def wanted(self) -> Settings:
         """Wait for a wish."""
         await self._is_wanted.wait()
+        return self.take()
+
+    def take(self) -> Settings:
+        """Give the settings wished for last, which counts as the answer to all wishes so far."""
         self._is_wanted.clear()
         return self.settings
 

@@ -13,13 +13,15 @@ import structlog
 from aiohttp import web
 
 from proxy.admin.status import Report
+from proxy.domain.warming import WarmOrder, WarmReply
+from proxy.http.orders import Orders
 from proxy.http.server import Runner
 from proxy.settings import ServerSettings, Settings
 from proxy.wiring.stop_signals import stopped_by
 from proxy.workers.admin_port import AdminPort
+from proxy.workers.change_logs import ChangeLogs
 from proxy.workers.common_state import CommonState
 from proxy.workers.listen_socket import ListenSocket
-from proxy.workers.orders import orders
 from proxy.workers.reload import Reload
 from proxy.workers.worker_pool import WorkerPool
 
@@ -39,6 +41,7 @@ class Supervisor:
         self._operators = operators
         self._reload = reload
         self._common = CommonState()
+        self._logs = ChangeLogs()
         self._stack = AsyncExitStack()
         self._pool: WorkerPool | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -66,8 +69,8 @@ class Supervisor:
             wanted = asyncio.ensure_future(self._reload.wanted())
             all_three: set[asyncio.Future[Any]] = {self._keeping, stopped, wanted}
             await asyncio.wait(all_three, return_when=asyncio.FIRST_COMPLETED)
-            if wanted.done() and not stopped.done():
-                await self.exchange(wanted.result(), stopped)
+            if wanted.done() and not stopped.done() and await self._have_left(stopped):
+                await self.exchange(self._reload.take(), stopped)
             wanted.cancel()
         if self._pool is not None and self._keeping is not None:
             if not self._keeping.done():
@@ -99,8 +102,14 @@ class Supervisor:
         return True
 
     def _started(self, settings: Settings) -> tuple[WorkerPool, asyncio.Task[None]]:
-        pool = WorkerPool(self._common.added_to(settings), self._visitors)
-        return pool, asyncio.create_task(pool.keep())
+        settings = self._common.added_to(settings)
+        pool = WorkerPool(settings, self._visitors)
+        return pool, asyncio.create_task(self._kept(pool, settings))
+
+    async def _kept(self, pool: WorkerPool, settings: Settings) -> None:
+        """Keep workers, and tell them of purges from the first to the last of them."""
+        async with self._logs.read(settings):
+            await pool.keep()
 
     def _take(self, pool: WorkerPool, keeping: asyncio.Task[None], settings: Settings) -> None:
         self._pool, self._keeping, self._settings = pool, keeping, settings
@@ -110,15 +119,28 @@ class Supervisor:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
+    async def _have_left(self, stopped: asyncio.Future[float]) -> bool:
+        """Wait until workers of earlier configurations, which hold memory, have left; False when all are to leave."""
+        while self._leaving and not stopped.done():
+            _log.info("reload waits until the workers of the configuration before have finished")
+            either: set[asyncio.Future[Any]] = {stopped, *self._leaving}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        return not stopped.done()
+
     def _newest(self) -> Settings:
         return self._settings if self._settings is not None else self._reload.settings
 
     async def _roll(self) -> Mapping[int, Report | None]:
         return await self._pool.roll() if self._pool is not None else {}
 
+    async def _warm(self, order: WarmOrder) -> WarmReply:
+        return (
+            await self._pool.warm(order) if self._pool is not None else WarmReply("No worker is ready.", is_busy=True)
+        )
+
     async def _listen(self) -> int:
-        purging = orders(self._common.added_to(self._newest()), self._stack)
-        more = [self._reload.route(), *purging.routes()]
+        orders = Orders(self._newest().admin, self._logs.purge, self._warm)
+        more = [self._reload.route(), *orders.routes()]
         application = AdminPort(self._roll, self._newest, more).application()
         runner = Runner(application, access_log=None, handler_cancellation=True)
         await runner.setup()

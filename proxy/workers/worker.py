@@ -12,10 +12,9 @@ from socket import socket
 import structlog
 import uvloop
 
-from proxy.admin.status import Report
 from proxy.observe.log import configure, on_loop_exception
 from proxy.settings import Settings
-from proxy.wiring.process import Running, running
+from proxy.wiring.process import running
 from proxy.wiring.stop_signals import resolve, stopped_by
 from proxy.workers.channel import answer
 
@@ -40,7 +39,7 @@ async def _serve(settings: Settings, sockets: Sequence[socket], end: socket) -> 
     loop.set_exception_handler(on_loop_exception)
     stopped = stopped_by({signal.SIGTERM: settings.server.drain_s})
     async with running(settings, sockets=sockets) as gateway:
-        answering = loop.create_task(answer(end, lambda: _report(gateway)))
+        answering = loop.create_task(answer(end, gateway.reporter.report, gateway.jobs.begin))
         answering.add_done_callback(lambda _: resolve(stopped, settings.server.drain_s))
         _log.info("serving")
         drain_s = await stopped
@@ -49,7 +48,3 @@ async def _serve(settings: Settings, sockets: Sequence[socket], end: socket) -> 
     answering.cancel()
     with suppress(asyncio.CancelledError):
         await answering
-
-
-def _report(gateway: Running) -> Report:
-    return gateway.reporter.report()

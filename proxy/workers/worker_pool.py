@@ -13,6 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from proxy.admin.status import Report
+from proxy.domain.warming import WarmOrder, WarmReply
 from proxy.settings import Settings
 from proxy.workers.channel import Channel
 from proxy.workers.listen_socket import ListenSocket
@@ -59,6 +60,13 @@ class Worker:
             return await asyncio.wait_for(self._channel.ask(), patience_s)
         return None
 
+    async def warm(self, order: WarmOrder) -> WarmReply:
+        """Have it warm a folder; give what it says."""
+        try:
+            return await asyncio.wait_for(self._channel.warm(order), ANSWER_S)
+        except (ConnectionError, TimeoutError):
+            return WarmReply("The worker does not answer.", is_busy=True)
+
     def leave(self) -> None:
         """Ask it to finish what is under way and go."""
         self._process.terminate()
@@ -94,6 +102,15 @@ class WorkerPool:
         """Ask every worker how it is."""
         reports = await asyncio.gather(*(self._report(worker) for worker in self._workers.values()))
         return dict(zip(self._workers, reports, strict=True))
+
+    async def warm(self, order: WarmOrder) -> WarmReply:
+        """Have one of the workers warm a folder; give what it says."""
+        reports = await self.roll()
+        states = [report.warming for report in reports.values() if report and report.warming]
+        if not all(state.is_over for state in states):
+            return WarmReply("Another folder is being warmed.", is_busy=True)
+        worker = next((self._workers[number] for number, report in reports.items() if report and report.is_ready), None)
+        return await worker.warm(order) if worker else WarmReply("No worker is ready.", is_busy=True)
 
     async def ready(self) -> None:
         """Wait until all may take traffic."""

@@ -24,7 +24,7 @@ from tests.harness.cloudreve_targets import Client, Target
 from tests.harness.gateways import ONE, TWO
 from tests.harness.places import Place, place
 
-pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(180)]  # a real one generates real thumbnails
+pytestmark = [pytest.mark.needs("chromium")]
 
 ALICE = "alice@example.org"
 DAY_S = 86400.0

@@ -15,7 +15,7 @@ from tests.plugins.programs import found
 
 FILES = Path(__file__).parents[2] / "deploy" / "load-balancers"
 SHIPPED_PORTS = (8080, 8081, 8082)
-START_S = 20.0
+START_S = 60.0
 POLL_S = 0.02
 
 _APACHE_MODULES = (

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.harness.redis_server import free_port
 
 SITE = Path(__file__).parents[2] / "deploy" / "nginx"
-START_S = 10.0
+START_S = 60.0
 POLL_S = 0.01
 
 _MAIN = """

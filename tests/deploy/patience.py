@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 POLL_S = 0.02
-LONGEST_S = 30.0
+LONGEST_S = 120.0
+"""On a busy machine a gateway of several processes takes most of a minute to start."""
 
 
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:

@@ -6,10 +6,10 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 import pytest
@@ -43,9 +43,10 @@ def config(tmp_path: Path) -> Path:
     return tmp_path / "config.toml"
 
 
-def write(config: Path, formats: str, **more: object) -> None:
-    """Write the configuration: the formats of pictures, and what else is given of [server]."""
+def write(config: Path, formats: str, disk: Path | None = None, **more: object) -> None:
+    """Write the configuration: the formats of pictures, the path of a disk tier, and what else is given of [server]."""
     lines = "".join(f"{key} = {value}\n" for key, value in more.items())
+    lines += f'[disk]\npath = "{disk}"\n' if disk else ""
     config.write_text(f"[pictures]\nformats = {formats}\nencode_wait_s = 10.0\n[server]\ndrain_s = 0.5\n{lines}")
 
 
@@ -136,6 +137,39 @@ async def test_the_number_of_workers_may_change(tmp_path: Path, config: Path, cl
         await until(lambda: _has_children(gateway, 2))
 
 
+async def test_a_purge_reaches_workers_with_another_disk(tmp_path: Path, config: Path, cloudreve: StandIn) -> None:
+    """Their parent tells it in the log that they read."""
+    async with serving(tmp_path, config, cloudreve, SERVER__WORKERS="2") as gateway:
+        first = set(gateway.children())
+        write(config, "[]", disk=tmp_path / "another")
+        assert (await post(gateway))[0] == 202
+        await until(lambda: _is_told(gateway, "reloaded"))
+        await until(lambda: _are_only(gateway, set(gateway.children()) - first))
+        await until(lambda: _are_purged(gateway, 2))
+
+
+async def test_reloads_in_a_row_wait_for_those_who_finish(tmp_path: Path, config: Path, cloudreve: StandIn) -> None:
+    """No more than two sets of workers are there at a time, and no request is lost."""
+    [uri] = cloudreve.library.gallery(1)[1]
+    gate = list(cloudreve.library.files.values())[-1].gate = asyncio.Event()
+    async with serving(tmp_path, config, cloudreve, SERVER__WORKERS="2") as gateway, aiohttp.ClientSession() as session:
+        before = cloudreve.calls.count("resolve")
+        waiting = asyncio.create_task(_status(session, gateway.base + thumb(uri)))
+        await until(lambda: _is_more(lambda: cloudreve.calls.count("resolve"), before))
+        assert (await post(gateway))[0] == 202
+        await until(lambda: _is_told(gateway, "reloaded"))
+        assert (await post(gateway))[0] == 202
+        await until(
+            lambda: _is_told(gateway, "reload waits until the workers of the configuration before have finished")
+        )
+        assert (await post(gateway))[0] == 202
+        assert len(gateway.children()) == 4
+        gate.set()
+        assert await waiting == 200
+        await until(lambda: _is_told(gateway, "reloaded", times=2))  # the two wishes are one
+        await until(lambda: _has_children(gateway, 2))
+
+
 async def test_a_configuration_that_cannot_be_used_changes_nothing(
     tmp_path: Path, config: Path, cloudreve: StandIn
 ) -> None:
@@ -192,5 +226,23 @@ async def _has_children(gateway: GatewayProcess, number: int) -> bool:
     return len(gateway.children()) == number
 
 
-async def _is_told(gateway: GatewayProcess, event: str) -> bool:
-    return any(line["event"] == event for line in gateway.lines)
+async def _are_purged(gateway: GatewayProcess, processes: int) -> bool:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{gateway.admin}/purge", json={"all": True}) as answer,
+    ):
+        told: dict[str, Any] = await answer.json()
+        return processes == int(told["processes"])
+
+
+async def _status(session: aiohttp.ClientSession, url: str) -> int:
+    async with session.get(URL(url, encoded=True)) as answer:
+        return answer.status
+
+
+async def _is_more(number: Callable[[], int], before: int) -> bool:
+    return number() > before
+
+
+async def _is_told(gateway: GatewayProcess, event: str, times: int = 1) -> bool:
+    return [line["event"] for line in gateway.lines].count(event) == times

@@ -24,7 +24,7 @@ from tests.deploy.visitor import Visitor
 from tests.harness.gateways import in_share
 from tests.harness.places import thumb
 
-pytestmark = [pytest.mark.needs("nginx"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("nginx")]
 
 ROLLING = Path(__file__).parents[2] / "deploy" / "rolling"
 VISITORS = 12

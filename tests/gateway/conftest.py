@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from proxy.pictures import lookup
 from tests.harness.fixtures import cloudreve, front, hours, house, narrated, site, site_front
 
 __all__ = ["cloudreve", "front", "hours", "house", "narrated", "site", "site_front"]
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine take its time to tell whether a picture has changed."""
+    monkeypatch.setattr(lookup, "REVALIDATE_S", 60.0)

@@ -6,20 +6,25 @@ import pytest
 
 from proxy.standin.faults import json_body
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import Front, Hours, House, in_share
+from tests.harness.gateways import Front, Hours, House, in_share, until
 
 TWENTY_MINUTES_S = 1200
+
+
+def up_to(seconds: int) -> range:
+    """Give how many may be left: `Date` tells whole seconds only, and a busy machine takes some."""
+    return range(seconds - 10, seconds + 1)
 
 
 async def test_a_picture_is_fresh_for_what_is_left_of_its_grant(cloudreve: StandIn, front: Front, hours: Hours) -> None:
     """`max-age` and the hit's `ttl` count down together; ten seconds before the end they are over."""
     cloudreve.url_life_s = 100
     first = await front.ask(in_share(cloudreve))
-    assert first.max_age_s in (88, 89, 90)  # `Date` tells whole seconds only
+    assert first.max_age_s in up_to(90)
     hours.pass_by(50)
     second = await front.ask(in_share(cloudreve))
     assert second.is_hit
-    assert first.max_age_s - second.max_age_s in (50, 51)
+    assert first.max_age_s - 50 in range(second.max_age_s, second.max_age_s + 10)
     assert f"ttl={second.max_age_s};" in second.headers["Cache-Status"]
 
 
@@ -84,7 +89,7 @@ async def test_clocks_that_differ_do_not_matter(
     front = await house.open(skew_s=ahead_s)
     first = await front.ask(in_share(cloudreve))
     assert first.status == 200
-    assert first.max_age_s in (88, 89, 90)
+    assert first.max_age_s in up_to(90)
     hours.pass_by(85)
     assert (await front.ask(in_share(cloudreve))).is_hit
     hours.pass_by(7)
@@ -100,21 +105,22 @@ async def test_a_gateway_that_started_before_cloudreve_learns_its_clock(
     front = await house.open(skew_s=ahead_s)
     assert (await front.ask(in_share(cloudreve))).status == 503
     await cloudreve.start()
-    assert (await front.ask(in_share(cloudreve))).max_age_s in (3588, 3589, 3590)
+    await until(lambda: front.count("cloudreve_up"))  # it may have been away for long enough to be given up
+    assert (await front.ask(in_share(cloudreve))).max_age_s in up_to(3590)
 
 
 async def test_a_clock_that_jumps_is_followed(cloudreve: StandIn, front: Front) -> None:
     """Cloudreve's clock is set 20 minutes ahead while the gateway runs; from the next answer on it counts."""
     await front.ask(in_share(cloudreve))
     cloudreve.clock_offset_s += TWENTY_MINUTES_S
-    assert (await front.ask(in_share(cloudreve, "two.png"))).max_age_s in (3588, 3589, 3590)
-    assert (await front.ask(in_share(cloudreve))).max_age_s in (2387, 2388, 2389, 2390)
+    assert (await front.ask(in_share(cloudreve, "two.png"))).max_age_s in up_to(3590)
+    assert (await front.ask(in_share(cloudreve))).max_age_s in up_to(2390)
 
 
 async def test_no_expiry_means_a_minute(cloudreve: StandIn, front: Front, hours: Hours) -> None:
     """`expires: null` is kept for the configured time and no longer."""
     cloudreve.null_expires = True
-    assert (await front.ask(in_share(cloudreve))).max_age_s in (59, 60)
+    assert (await front.ask(in_share(cloudreve))).max_age_s in up_to(60)
     hours.pass_by(59)
     assert (await front.ask(in_share(cloudreve))).is_hit
     hours.pass_by(2)
@@ -148,7 +154,7 @@ async def test_a_long_life_is_cut_to_the_configured_one(cloudreve: StandIn, hous
     """A share that is closed must not stay visible for as long as Cloudreve signs."""
     cloudreve.url_life_s = 86400
     front = await house.open(grants={"max_ttl_s": 300.0})
-    assert (await front.ask(in_share(cloudreve))).max_age_s in (299, 300)
+    assert (await front.ask(in_share(cloudreve))).max_age_s in up_to(300)
     hours.pass_by(301)
     cloudreve.library.shares.clear()
     assert (await front.ask(in_share(cloudreve))).status == 404

@@ -85,7 +85,7 @@ async def test_the_bytes_of_a_purged_picture_are_gone_from_every_tier(
     front = await house.open(redis={"url": redis_server.url, "timeout_s": 5.0})
     for _ in range(3):
         await front.ask(ONE, cloudreve.token())
-    assert len(kept(redis_server, "p")) == 1
+    await until(lambda: len(kept(redis_server, "p")) == 1)
     assert (await purge(front, uri=f"cloudreve://{alice}@my/album/one.png"))["pictures"] == 1
     assert kept(redis_server, "p") == []
     await front.ask(ONE, cloudreve.token())

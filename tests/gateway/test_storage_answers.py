@@ -17,6 +17,7 @@ from proxy.standin import faults
 from proxy.standin.faults import Exchange, Fault, Hang, Says
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
+from proxy.upstream import host_pauses
 from proxy.upstream.host_pauses import FAILURES
 from tests.harness.gateways import CUT_OFF, Front, Hours, House, in_share, statuses
 
@@ -56,7 +57,7 @@ async def test_a_busy_storage_is_left_alone_for_the_time_it_names(
     cloudreve.fail("fetch", Answers(status, Retry_After="37"))
     replies = [await front.ask(in_share(cloudreve)) for _ in range(10)]
     assert statuses(replies) == [503] * 10
-    assert {reply.headers["Retry-After"] for reply in replies} <= {"35", "36", "37"}
+    assert all(20 <= int(reply.headers["Retry-After"]) <= 37 for reply in replies)
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
 
 
@@ -130,9 +131,13 @@ async def test_a_picture_that_is_stored_too_late_is_told_before_the_deadline(
 
 
 @pytest.mark.parametrize("fault", [faults.Reset(), Hang()], ids=["reset", "hang"])
-async def test_a_host_that_does_not_answer_is_left_alone(cloudreve: StandIn, house: House, fault: Fault) -> None:
+async def test_a_host_that_does_not_answer_is_left_alone(
+    cloudreve: StandIn, house: House, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
     """After three fetches visitors are told at once; pictures that Cloudreve sends itself come as ever."""
-    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"], "fetch_timeout_s": 0.1})
+    monkeypatch.setattr(host_pauses, "FAILED_PAUSE_S", 3600.0)
+    patience_s = 0.1 if isinstance(fault, Hang) else 60.0
+    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"], "fetch_timeout_s": patience_s})
     _, uris = cloudreve.library.gallery(10)
     cloudreve.foreign = True
     cloudreve.fail("fetch", fault)
@@ -141,12 +146,13 @@ async def test_a_host_that_does_not_answer_is_left_alone(cloudreve: StandIn, hou
     assert statuses(later) == [503] * len(later)
     failed = (front.count("upstream_calls_total", verb="fetch", outcome=each) for each in ("unreachable", "too_slow"))
     assert sum(failed) == FAILURES
-    assert later[-1].headers["Retry-After"] == "5"
+    assert int(later[-1].headers["Retry-After"]) > 3500
+    if isinstance(fault, Hang):
+        fault.until.set()
+        return
     cloudreve.foreign = False
     cloudreve.mend()
     assert (await front.ask(in_share(cloudreve))).status == 200
-    if isinstance(fault, Hang):
-        fault.until.set()
 
 
 async def test_one_busy_storage_behind_cloudreve_is_no_busy_cloudreve(cloudreve: StandIn, front: Front) -> None:
@@ -163,6 +169,24 @@ async def short(cloudreve: StandIn, house: House) -> Front:
     """Run a gateway before a storage of its own host, with grants of a minute and a half."""
     cloudreve.foreign = True
     return await house.open(cloudreve={"image_hosts": ["127.0.0.1"]}, grants={"max_ttl_s": 90.0, "margin_s": 0.0})
+
+
+@pytest.mark.parametrize("fault", [faults.Half(), faults.Truncated()], ids=["half", "truncated"])
+async def test_bytes_at_hand_are_shown_while_downloads_break_off(
+    cloudreve: StandIn, short: Front, hours: Hours, fault: Fault
+) -> None:
+    """Of a storage without validators, which sends the whole picture each time."""
+    cloudreve.foreign_etags = False
+    first = await short.ask(in_share(cloudreve))
+    hours.pass_by(100)
+    cloudreve.fail("fetch", fault)
+    shown = [await short.ask(in_share(cloudreve)) for _ in range(3)]
+    assert {(reply.status, reply.body, reply.etag) for reply in shown} == {(200, first.body, first.etag)}
+    cloudreve.mend()
+    cloudreve.library.repaint(cloudreve.library.file("/album/one.png"), paint(99, 40, 30))
+    hours.pass_by(10)
+    changed = await short.ask(in_share(cloudreve))
+    assert (changed.status, changed.body == first.body) == (200, False)
 
 
 class Never(Hang):

@@ -13,7 +13,7 @@ from typing import Self
 from tests.harness.gateways import Front, front_of
 from tests.harness.stream_server import ended, stream_server
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 """How long anything may take that is to happen; nothing waits for it to pass."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -54,7 +54,7 @@ from tests.leaks.wishes import HINTS, SITES, Place, Wish, places, plain_places, 
 PLAYS = int(os.environ.get("LEAKS_PLAYS", "20"))
 ACTS = int(os.environ.get("LEAKS_ACTS", "40"))
 
-pytestmark = pytest.mark.timeout(60 + PLAYS * ACTS)
+pytestmark = pytest.mark.timeout(300 + PLAYS * ACTS)
 
 terms = st.builds(
     Terms,

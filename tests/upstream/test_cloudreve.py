@@ -18,6 +18,7 @@ from proxy.domain.keys import fields_digest, grant_key
 from proxy.domain.refusal import Generating, Refusal, RefusalKind
 from proxy.domain.request_fields import TICKET
 from proxy.domain.ssrf import Origins
+from proxy.domain.storage_errors import BrokenOff
 from proxy.observe.span import Observer
 from proxy.settings import CloudreveSettings, GrantSettings
 from proxy.standin.faults import error_page, json_body
@@ -193,7 +194,7 @@ TRANSLATIONS: tuple[tuple[TimeoutError | aiohttp.ClientError, type[ProxyError]],
     (TimeoutError("secret"), TooSlow),
     (aiohttp.ServerDisconnectedError("secret"), Unreachable),
     (aiohttp.ClientOSError("secret"), Unreachable),
-    (aiohttp.ClientPayloadError("secret"), UpstreamError),
+    (aiohttp.ClientPayloadError("secret"), BrokenOff),
     (aiohttp.InvalidURL("secret"), UpstreamError),
 )
 

@@ -13,7 +13,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from proxy.domain.errors import GrantRejected, ProxyError, TooSlow, Unreachable, UpstreamError
 from proxy.domain.ssrf import Origins
-from proxy.domain.storage_errors import NotStored, StorageBusy
+from proxy.domain.storage_errors import BrokenOff, NotStored, StorageBusy
 from proxy.settings import CloudreveSettings
 from proxy.upstream.images import MAX_REDIRECTS, ForbiddenAddress, Images, public_socket
 from tests.harness.stream_server import stream_server
@@ -186,8 +186,8 @@ ENDS: dict[str, tuple[Answer, type[ProxyError]]] = {
     "304 that nobody asked for": (said("304 Not Modified"), UpstreamError),
     "a length that is no number": (said("200 OK", "Content-Length: x", body=b"abc"), UpstreamError),
     "two lengths": (said("200 OK", "Content-Length: 3", "Content-Length: 4", body=b"abc"), UpstreamError),
-    "fewer bytes than announced": (said("200 OK", "Content-Length: 9", body=b"abc"), UpstreamError),
-    "chunks that break off": (said("200 OK", "Transfer-Encoding: chunked", body=b"3\r\nabc\r\n"), UpstreamError),
+    "fewer bytes than announced": (said("200 OK", "Content-Length: 9", body=b"abc"), BrokenOff),
+    "chunks that break off": (said("200 OK", "Transfer-Encoding: chunked", body=b"3\r\nabc\r\n"), BrokenOff),
     "chunks that are none": (said("200 OK", "Transfer-Encoding: chunked", body=b"zz\r\nabc\r\n"), UpstreamError),
     "a part": (said("206 Partial Content", "Content-Length: 3", body=b"abc"), UpstreamError),
     "nothing at all": (lambda _: b"", Unreachable),

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from proxy.admin.status import Report
+from proxy.domain.warming import WarmOrder, WarmReply
 from proxy.workers.channel import Channel, answer
 
 
@@ -25,6 +26,26 @@ async def ends() -> AsyncIterator[tuple[Channel, socket.socket]]:
     await reading
 
 
+async def no_orders(_: WarmOrder) -> WarmReply:
+    """Take no order."""
+    raise AssertionError
+
+
+async def test_a_worker_takes_orders_between_its_reports(ends: tuple[Channel, socket.socket]) -> None:
+    """Each is answered in its turn."""
+    channel, theirs = ends
+
+    async def warm(order: WarmOrder) -> WarmReply:
+        return WarmReply(f"no {order.uri}")
+
+    answering = asyncio.create_task(answer(theirs, lambda: Report(is_ready=True), warm))
+    asked = channel.ask(), channel.warm(WarmOrder("cloudreve://s@share")), channel.ask()
+    one, reply, other = await asyncio.gather(*asked)
+    assert (one, other) == (Report(is_ready=True),) * 2
+    assert reply == WarmReply("no cloudreve://s@share")
+    await ended(answering)
+
+
 async def ended(task: asyncio.Task[None]) -> None:
     """End a worker's answering: it closes its socket."""
     task.cancel()
@@ -35,7 +56,7 @@ async def test_a_worker_reports_as_often_as_it_is_asked(ends: tuple[Channel, soc
     """Each time anew, large reports included."""
     channel, theirs = ends
     reports = iter([Report(is_ready=False), Report(is_ready=True, troubles=("one",), metrics=b"x" * 1_000_000)])
-    answering = asyncio.create_task(answer(theirs, lambda: next(reports)))
+    answering = asyncio.create_task(answer(theirs, lambda: next(reports), no_orders))
     assert await channel.ask() == Report(is_ready=False)
     assert (await channel.ask()).metrics == b"x" * 1_000_000
     await ended(answering)
@@ -49,7 +70,7 @@ async def test_who_asks_together_is_answered_in_order(ends: tuple[Channel, socke
     await asyncio.sleep(0)
     asking[0].cancel()
     await asyncio.sleep(0)
-    answering = asyncio.create_task(answer(theirs, lambda: Report(is_ready=True, troubles=(next(numbers),))))
+    answering = asyncio.create_task(answer(theirs, lambda: Report(is_ready=True, troubles=(next(numbers),)), no_orders))
     assert [(await each).troubles for each in asking[1:]] == [("b",), ("c",)]
     await ended(answering)
 
@@ -84,7 +105,7 @@ async def test_a_parent_that_is_gone_ends_the_answering() -> None:
     """So that a worker learns of it."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    answering = asyncio.create_task(answer(theirs, lambda: Report(is_ready=True)))
+    answering = asyncio.create_task(answer(theirs, lambda: Report(is_ready=True), no_orders))
     await asyncio.sleep(0)
     ours.close()
     await answering

@@ -49,6 +49,8 @@ class Front:
         self.fault: Fault | None = None
         self.originals: Fault | None = None
         self.writes: Fault | None = None
+        self.relays = False
+        """Cloudreve reads thumbnails too, to pass them on."""
         self.asked = 0
         """How often a thumbnail was asked for, by the gateway or for it."""
         self.written = 0
@@ -92,7 +94,7 @@ class Front:
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         is_write = request.method in ("PUT", "POST")
-        is_relayed = request.path.endswith("._thumb") and not is_write  # Cloudreve reads it only to pass it on
+        is_relayed = self.relays and request.path.endswith("._thumb") and not is_write
         is_shown = is_relayed or request.headers.get("User-Agent") == GATEWAY
         self.asked += is_shown
         self.written += is_write

@@ -87,6 +87,10 @@ class Site:
         share = urlsplit(str(link)).path.split("/")[2]
         return [f"cloudreve://{share}@share/{file}" for file in pictures]
 
+    async def thumbnail(self, uri: str) -> None:
+        """Have the thumbnail of a shared picture made."""
+        await self.call("GET", f"file/thumb?uri={quote(uri, safe='')}", None)
+
     async def put(self, owner: Owner, uri: str, body: bytes) -> None:
         """Upload a file, or a new version of it."""
         await self.call("PUT", f"file/content?uri={quote(uri, safe='')}", body, owner.token, is_raw=True)
