@@ -184,11 +184,12 @@ class Cloudreve:
             **self._observer.carried(),
             "Accept-Encoding": "identity",  # a front end may know others, nobody here undoes them
         }
+        asked_at = self._clock.ours()
         try:
             async with self._session.request(
                 method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
             ) as response:
-                self._clock.observe(response.headers.get("Date"))
+                self._clock.observe(response.headers.get("Date"), asked_at)
                 return await _read(response)
         except (TimeoutError, aiohttp.ClientError) as error:
             raise translated(error) from error
