@@ -105,7 +105,7 @@ async def running(images: Images, cloudreve: StandIn) -> AsyncIterator[Container
         await until(is_ready)
         yield container
     finally:
-        images.podman("stop", "--time=20", container.name)
+        images.podman("stop", "--time=60", container.name)
     assert images.podman("inspect", "--format={{.State.ExitCode}}", container.name).strip() == "0"
 
 
