@@ -17,9 +17,9 @@ from deploy.benchmarks.table import Row
 SIZES_KB = (2, 20, 100)
 PAGE_KB = 20
 TINY_BYTES = 1024 * 1024
-TIMES = 6
-"""Requests are drawn by chance: of so many for each, one in 16 comes less than three times."""
-ANSWERS_BYTES = 32 * 1024 * 1024
+TIMES = 10
+"""Requests are drawn by chance: of so many for each, one in 360 comes less than three times."""
+ANSWERS_BYTES = 48 * 1024 * 1024
 """Enough to know ten thousand requests again."""
 
 

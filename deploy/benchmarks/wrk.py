@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ local paths, wire = {}, {}
 for path in io.lines("%(folder)s/paths") do paths[#paths + 1] = path end
 function init()
   for number, path in ipairs(paths) do wire[number] = wrk.format("GET", path) end
-  math.randomseed(7)
+  math.randomseed(%(seed)d)
 end
 %(request)s
 %(delay)s
@@ -67,7 +68,9 @@ def _script(folder: Path, paths: Sequence[str], delay_ms: int, browsers: Sequenc
     (folder / "browsers").write_bytes("".join(f"{lines}\0" for lines in browsers).encode())
     delay = f"function delay() return math.random({delay_ms // 2}, {delay_ms * 3 // 2}) end" if delay_ms else ""
     request = _MANY % {"folder": folder} if browsers else _SAME
-    (folder / "script.lua").write_text(_SCRIPT % {"folder": folder, "delay": delay, "request": request})
+    seed = random.randrange(2**31)  # noqa: S311 - a run that repeats the one before asks for nothing that it has not
+    values = {"folder": folder, "delay": delay, "request": request, "seed": seed}
+    (folder / "script.lua").write_text(_SCRIPT % values)
     return str(folder / "script.lua")
 
 

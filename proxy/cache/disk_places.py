@@ -62,7 +62,7 @@ class Places:
     def __init__(self, path: Path, ruler: memoryview | bytes | None) -> None:
         """Open the file. `ruler` is the value of `RULER` in the mapping; without it nothing is found."""
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        self._scratch = bytearray()
+        self._scratch = memoryview(bytearray())
         try:
             self._base = self._base_of(ruler) if ruler is not None and _NOWAIT else None
         except BaseException:
@@ -82,14 +82,15 @@ class Places:
 
         For one thread, and good until it reads again.
         """
-        if place.length > len(self._scratch):
-            self._scratch = bytearray(place.length)
-        part = memoryview(self._scratch)[: place.length]
+        offset, wanted = place
+        if wanted > len(self._scratch):
+            self._scratch = memoryview(bytearray(wanted))
+        part = self._scratch[:wanted]
         try:
-            length = os.preadv(self._file, (part,), place.offset, _NOWAIT)
+            length = os.preadv(self._file, (part,), offset, _NOWAIT)
         except OSError:  # EAGAIN; EOPNOTSUPP where the file system knows no such reads
             return None
-        return part if length == place.length else None
+        return part if length == wanted else None
 
     def close(self) -> None:
         """Close the file."""

@@ -33,6 +33,7 @@ class Record(NamedTuple):
     plain: bytes
     """What is sealed: its end, its kind, and the value as written."""
     cipher: AESGCM
+    nonce: bytes
 
 
 class Records:

@@ -23,10 +23,11 @@ _INFO = b"thumb-proxy/disk/1"
 
 
 class Opened(NamedTuple):
-    """What was sealed, and the cipher that has opened it."""
+    """What was sealed, and the cipher that has opened it with the nonce, which no other record has."""
 
     value: bytes
     cipher: AESGCM
+    nonce: bytes
 
 
 class _Master(NamedTuple):
@@ -55,12 +56,12 @@ class DiskSeal:
             return None
         for master in self._masters:
             if sealed.startswith(master.mark):
-                cipher = master.ciphers[name[0]]
+                cipher, nonce = master.ciphers[name[0]], sealed[MARK_BYTES:NONCE_END]
                 try:
-                    value = cipher.decrypt(sealed[MARK_BYTES:NONCE_END], memoryview(sealed)[NONCE_END:], name)
+                    value = cipher.decrypt(nonce, memoryview(sealed)[NONCE_END:], name)
                 except InvalidTag:
                     continue  # two secrets may by chance have one mark
-                return Opened(value, cipher)
+                return Opened(value, cipher, nonce)
         return None
 
 

@@ -73,6 +73,7 @@ class DiskStore:
         self.is_up = True
         """Whether the file is used."""
         self._looked_at = -math.inf
+        self._read_place = file.places.read
 
     @property
     def size_bytes(self) -> int:
@@ -113,16 +114,15 @@ class DiskStore:
         except (lmdb.Error, OSError) as error:
             self.abandon(str(error))
 
-    def read_at_once(self, place: Place) -> memoryview | None:
+    def read_at_once(self, place: Place, now: float) -> memoryview | None:
         """Read what lies at a place, without waiting; None where that cannot be, or the file is not used any more.
 
         That another process has given it up is noticed after `LOOK_S` at most.
         """
-        now = time.monotonic()
-        if now - self._looked_at >= LOOK_S:
+        if not self._looked_at <= now < self._looked_at + LOOK_S:
             self._looked_at = now
             self._is_current()
-        return self._file.places.read(place) if self.is_up else None
+        return self._read_place(place) if self.is_up else None
 
     def abandon(self, reason: str) -> None:
         """Use the file no more, and let no other process, now or later, find in it what should have been deleted."""

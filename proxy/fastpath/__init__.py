@@ -11,7 +11,7 @@ Why a visitor gets nothing here that the long way would not give at the same mom
    first is remembered under the key of the second. It is offered when its last byte has been handed over, with what was
    known when the request came (`PendingRequest`); an offer from before `forget` is declined.
 3. What it rests on still counts. `grants.validity.is_valid` is asked when an answer is offered, and again as soon as
-   the memory tier has another version, or a second has gone by. Each change that this process hears of makes another
+   the memory tier has another version, or some time has gone by. Each change that this process hears of makes another
    version. The interleaving this prevents: a change is heard of between the lookup of a grant and the offer of its
    answer. The grant's stamp is older than the change, so that the offer is declined; where the change is heard of after
    the offer, the next hit asks again.

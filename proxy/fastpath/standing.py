@@ -11,8 +11,8 @@ from proxy.fastpath.meaning import Meaning
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.validity import is_valid
 
-STANDS_S = 1.0
-"""How long an answer is known to stand while no other grant comes, if it does not end before."""
+STANDS_S = 30.0
+"""How long an answer is known to stand while no other grant comes and nothing changes, if it does not end before."""
 
 
 class Standing:
@@ -32,7 +32,7 @@ class Standing:
         self._drop = drop
 
     def still_stands(self, known: FinishedAnswer, now: float) -> bool:
-        """Tell whether the grant counts, without another look within a second in which no other grant has come."""
+        """Tell whether the grant counts, without another look while no other grant has come."""
         version = self._memory.grants_version
         if now < known.stands_until and known.stands_version == version:
             return True

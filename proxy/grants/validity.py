@@ -33,7 +33,7 @@ class Decision(Generic[E]):
 def is_valid(decision: Decision[E], now: float, invalidations: Invalidations) -> bool:
     """Tell whether a decision may be acted on; `now` is on Cloudreve's clock.
 
-    Lookup, sealed URLs and the fast path ask this before they show anything. The fast path asks once a second:
+    Lookup, sealed URLs and the fast path ask this before they show anything. The fast path asks now and then:
     a change or a sign-out raises the memory tier's version, and makes it ask at once. One exception: in an outage
     lookup shows a grant that has ended where the configuration says so (`grants.stale_if_error_s`, `Terms.is_bridge`).
     """

@@ -16,6 +16,7 @@ from yarl import URL
 
 from proxy.domain.errors import ProxyError, UpstreamError
 from proxy.domain.fields import Fields
+from proxy.domain.storage_errors import BrokenOff
 from proxy.observe.span import Kind, Observer
 from proxy.passthrough.hop_by_hop import fields_of
 from proxy.passthrough.tunnel import TunnelEnd
@@ -187,7 +188,7 @@ async def _chunks(response: aiohttp.ClientResponse, body: Upload | None) -> Asyn
     # The end of a body without length or chunks is the end of its connection; aiohttp makes no difference between one
     # that was closed and one that was reset.
     if protocol is not None and isinstance(protocol.exception(), aiohttp.ClientOSError):
-        raise UpstreamError("Cloudreve broke its answer off.")
+        raise BrokenOff("Cloudreve broke its answer off.")
 
 
 @contextmanager

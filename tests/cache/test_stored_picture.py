@@ -9,6 +9,7 @@ import pytest
 
 from proxy.cache import disk_store
 from proxy.cache.disk_places import Place
+from proxy.cache.disk_seal import NONCE_END
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.stored_picture import StoredPicture
 from proxy.domain.picture import Picture
@@ -161,9 +162,9 @@ async def test_another_version_in_its_place_is_not_shown(open_disk: OpenDisk, cl
     tier = open_disk(now=clock)
     found = await stored(tier)
     newer = tier._records.record(KEY, picture(version='"v2"'), NOW + 600.0).value  # noqa: SLF001
-    assert len(newer) == place_of(found).length
+    assert len(newer) == NONCE_END + place_of(found).length
     with (tier._store._file.path).open("r+b") as file:  # noqa: SLF001
-        file.seek(place_of(found).offset)
+        file.seek(place_of(found).offset - NONCE_END)
         file.write(newer)
     assert found.read(NOW) is None
 
