@@ -2,7 +2,8 @@
 
 Each step is a room. `identity/` names the visitor, with `sessions/` for cookies. `grants/` has Cloudreve's permission,
 and asks for it by `upstream/`. `pictures/` has the bytes, and `http/thumb.py` sends them. Both look into the tiers of
-`cache/` first, and load what is not there by `coalesce/`, once over all replicas.
+`cache/` first, and load what is not there by `coalesce/`, once over all replicas. `live_events/` hears what is asked
+for, and listens to Cloudreve for its changes.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Steps:
     """`identity/identify.py`: names the visitor, or raises InvalidToken."""
     authorise: Callable[[Visitor, ThumbRequest], Awaitable[Authorised]]
     """`grants/authorise.py`: gives a live grant from a tier or from Cloudreve, or raises Refused."""
+    heed: Callable[[Authorised], None]
+    """`live_events/interest.py`: takes note of what is asked for, so that its changes are listened to."""
     forget: Callable[[Visitor, ThumbRequest], Awaitable[None]]
     """`grants/lookup.py`: drops a grant that upstream no longer honours."""
     note: Callable[[Visitor, ThumbRequest, Grant, str], Awaitable[None]]
@@ -116,6 +119,7 @@ class Gateway:
         with self._observer.span("authorise") as span:
             authorised = await self._steps.authorise(visitor, request)
             span.note(source=authorised.found.source.value, collapsed=authorised.found.collapsed)
+            self._steps.heed(authorised)
             return authorised
 
     async def _show(self, visitor: Visitor, request: ThumbRequest, give: Give[A], ends: float) -> A:

@@ -25,6 +25,7 @@ FLOORS = (
     {"fastpath", "http", "passthrough", "sessions"},
     {"warm"},
     {"gateway"},
+    {"live_events"},
     {"grants", "identity", "pictures"},
     {"cache", "coalesce"},
     {"redis"},
@@ -41,11 +42,13 @@ PURE = {
     *("admin/history", "admin/status"),
     *("grants/changing_requests", "http/api_envelope", "http/embedding_rule", "http/forwarded"),
     *("http/framing", "http/page_texts", "http/sealed_grant", "http/thumb_request", "http/variant_rules"),
-    *("identity/claims", "identity/published", "passthrough/hop_by_hop"),
+    *("identity/claims", "identity/published", "live_events/burst", "live_events/watched_folder"),
+    "passthrough/hop_by_hop",
     *(f"pictures/proof/{name}" for name in ("bitmap", "body", "gif", "heif", "jpeg", "png", "proof", "webp")),
     "passthrough/route_patterns",
     *("sessions/authorization", "sessions/cookie_syntax", "sessions/pkce", "sessions/session"),
-    *("settings/redis_url", "upstream/answers", "upstream/deobfuscate", "upstream/token_answers"),
+    *("settings/redis_url", "upstream/answers", "upstream/deobfuscate", "upstream/server_sent_events"),
+    "upstream/token_answers",
 }
 """Modules without I/O and without a clock, beside all of `domain`."""
 ADAPTERS = {

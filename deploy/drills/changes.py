@@ -11,9 +11,8 @@ import asyncio
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
@@ -22,7 +21,8 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
-from deploy.drills.cloudreve_site import CloudreveSite, Refused, painted
+from deploy.drills.change_ways import CHANGES, Make, Stage, ways_of
+from deploy.drills.cloudreve_site import CloudreveSite, Refused
 from deploy.drills.redis_process import RedisProcess
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
@@ -31,87 +31,9 @@ from proxy.wiring.process import running
 APART_S = 1.0
 GIVE_UP_S = 15.0
 PAUSE_S = 0.05
+HEARD_S = 7.0
+"""How long everybody has looked before a direct change: the share is listened to, and all from before has been told."""
 VIEWERS = ("author", "other replica", "share", "published")
-GOALS_S = {"author": 0.1}
-THROUGH_S, DIRECT_S = 2.0, 10.0
-
-
-@dataclass
-class Stage:
-    """What a change is made on."""
-
-    site: CloudreveSite
-    client: aiohttp.ClientSession
-    a: str
-    b: str
-    redis: RedisProcess
-    name: str = ""
-    share_id: str = ""
-
-    def views(self) -> dict[str, tuple[str, str, str]]:
-        """Give each viewer's gateway, File URI and token."""
-        site, shared = self.site, f"cloudreve://{self.share_id}@share/{self.name}"
-        own = site.uri(self.name)
-        mine = f"cloudreve://my/{site.folder}/{self.name}"
-        return {
-            "author": (self.a, own, site.token),
-            "other replica": (self.b, own, site.token),
-            "share": (self.b, shared, ""),
-            "published": (self.b, mine, ""),
-        }
-
-
-Make = Callable[[Stage, str], Awaitable[object]]
-
-
-async def edit_share(stage: Stage, origin: str) -> None:
-    """Protect the share by a password."""
-    body = {"uri": stage.site.uri(""), "is_private": True, "password": "pw123"}
-    await stage.site.api("POST", f"/share/{stage.share_id}", body, origin)
-
-
-async def restore(stage: Stage, origin: str) -> None:
-    """Bring a deleted file back from the trash."""
-    listed = await stage.site.api("GET", f"/file?uri={quote('cloudreve://trash', safe='')}&page_size=200")
-    paths = [file["path"] for file in listed["files"] if file["name"] == stage.name]
-    found = paths or [file["path"] for file in listed["files"] if stage.name in str(file)]
-    await stage.site.api("POST", "/file/restore", {"uris": found}, origin)
-
-
-CHANGES: dict[str, tuple[Make, Make | None]] = {
-    "new version": (lambda s, o: s.site.put(s.name, o), lambda s, o: s.site.dav("PUT", s.name, o, painted())),
-    "new version, chunks": (lambda s, o: s.site.upload(s.name, o), None),
-    "rename": (
-        lambda s, o: s.site.api("POST", "/file/rename", {"uri": s.site.uri(s.name), "new_name": "x" + s.name}, o),
-        lambda s, o: s.site.dav("MOVE", s.name, o, to="x" + s.name),
-    ),
-    "move": (
-        lambda s, o: s.site.api("POST", "/file/move", {"uris": [s.site.uri(s.name)], "dst": s.site.uri("to")}, o),
-        None,
-    ),
-    "copy to where nothing was": (
-        lambda s, o: s.site.api(
-            "POST", "/file/move", {"uris": [s.site.uri(f"from/{s.name}")], "dst": s.site.uri(""), "copy": True}, o
-        ),
-        lambda s, o: s.site.dav("COPY", f"from/{s.name}", o, to=s.name),
-    ),
-    "delete": (
-        lambda s, o: s.site.api("DELETE", "/file", {"uris": [s.site.uri(s.name)]}, o),
-        lambda s, o: s.site.dav("DELETE", s.name, o),
-    ),
-    "restore": (restore, None),
-    "metadata": (
-        lambda s, o: s.site.api(
-            "PATCH",
-            "/file/metadata",
-            {"uris": [s.site.uri(s.name)], "patches": [{"key": "thumb:disabled", "value": ""}]},
-            o,
-        ),
-        None,
-    ),
-    "share edited": (edit_share, None),
-    "share deleted": (lambda s, o: s.site.api("DELETE", f"/share/{s.share_id}", None, o), None),
-}
 
 
 async def see(stage: Stage, viewer: str) -> bytes | None:
@@ -123,8 +45,14 @@ async def see(stage: Stage, viewer: str) -> bytes | None:
         return body if response.status == 200 else None  # noqa: PLR2004
 
 
+async def seen_by_all(stage: Stage) -> None:
+    """Have everybody see it so often that it is kept in every way."""
+    for viewer in VIEWERS * 4:
+        await see(stage, viewer)
+
+
 async def prepare(stage: Stage, number: int, kind: str) -> None:
-    """Store a picture and its share, and have everybody see it often enough that it is kept in every way."""
+    """Store a picture and its share, and have everybody see it."""
     stage.name = f"p{number}-{kind.replace(' ', '-').replace(',', '')}.png"
     is_copy = kind.startswith("copy")
     for folder in ("from", "to"):
@@ -133,8 +61,7 @@ async def prepare(stage: Stage, number: int, kind: str) -> None:
     stage.share_id = await stage.site.share("")
     if kind == "restore":
         await stage.site.api("DELETE", "/file", {"uris": [stage.site.uri(stage.name)]})
-    for viewer in VIEWERS * 4:
-        await see(stage, viewer)
+    await seen_by_all(stage)
 
 
 async def seconds_until_right(stage: Stage, viewer: str, since: float) -> float:
@@ -165,7 +92,7 @@ async def play(stage: Stage, make: Make, origin: str, *, paused_s: float = 0.0) 
 
 
 @asynccontextmanager
-async def stage_of(url: str, email: str, password: str) -> AsyncIterator[Stage]:
+async def stage_of(url: str, email: str, password: str, *, is_watched: bool) -> AsyncIterator[Stage]:
     """Start Redis and two gateways, sign in, and take everything down again."""
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory())
@@ -185,6 +112,7 @@ async def stage_of(url: str, email: str, password: str) -> AsyncIterator[Stage]:
             "redis": {"url": redis.url},
             "pictures": {"formats": []},
             "publish": [published],
+            "watch": {"email": email, "secret_file": str(secret)} if is_watched else {"max_subscriptions": 0},
             "log": {"level": "error"},
         }
         settings = Settings.model_validate(sections)
@@ -200,27 +128,27 @@ async def drill(url: str, email: str, password: str, kinds: list[str], *, is_wat
     """Play every change in every way, print the table, and give 1 where a goal was missed."""
     table = Table("change", "way", *VIEWERS, "goal", title="seconds until right")
     missed, number = 0, 0
-    async with stage_of(url, email, password) as stage:
+    async with stage_of(url, email, password, is_watched=is_watched) as stage:
         for kind, (by_page, by_dav) in CHANGES.items():
             if kinds and kind not in kinds:
                 continue
-            ways: list[tuple[str, Make, str, float, float]] = [("page", by_page, stage.a, 0.0, THROUGH_S)]
-            ways += [("WebDAV", by_dav, stage.a, 0.0, THROUGH_S)] if by_dav is not None else []
-            ways += [("page, Redis paused", by_page, stage.a, 1.0, THROUGH_S)]
-            ways += [("directly", by_page, stage.site.origin, 0.0, DIRECT_S)] if is_watched else []
-            for way, make, origin, paused_s, goal_s in ways:
+            for way in ways_of(stage, by_page, by_dav, is_watched=is_watched):
                 number += 1
                 await prepare(stage, number, kind)
+                if way.is_direct:
+                    await asyncio.sleep(HEARD_S)
+                    await seen_by_all(stage)
                 try:
-                    times = await play(stage, make, origin, paused_s=paused_s)
+                    times = await play(stage, way.make, way.origin, paused_s=way.paused_s)
                 except Refused as refused:
-                    table.add_row(kind, way, *[""] * len(VIEWERS), str(refused))
+                    table.add_row(kind, way.name, *[""] * len(VIEWERS), str(refused))
                     stage.redis.go_on()
                     continue
-                goals = {viewer: goal_s if way == "directly" else GOALS_S.get(viewer, goal_s) for viewer in VIEWERS}
-                is_missed = any(times[viewer] > goals[viewer] for viewer in VIEWERS)
+                is_missed = any(times[viewer] > way.goal_s(viewer) for viewer in VIEWERS)
                 missed += is_missed
-                table.add_row(kind, way, *(f"{times[each]:.2f}" for each in VIEWERS), "missed" if is_missed else "met")
+                table.add_row(
+                    kind, way.name, *(f"{times[each]:.2f}" for each in VIEWERS), "missed" if is_missed else "met"
+                )
     Console(width=140).print(table)
     return int(missed > 0)
 
@@ -231,7 +159,7 @@ def main() -> int:
     parser.add_argument("--cloudreve", default="http://127.0.0.1:5212", help="a real Cloudreve")
     parser.add_argument("--email", default="alice@example.org", help="a user of it, whose files are used")
     parser.add_argument("--password", required=True)
-    parser.add_argument("--watch", action="store_true", help="play changes directly at Cloudreve too")
+    parser.add_argument("--watch", action="store_true", help="make changes directly at Cloudreve, with live events")
     parser.add_argument("kind", nargs="*", help=f"some of: {', '.join(CHANGES)}; without any, all")
     asked = parser.parse_args()
     return asyncio.run(drill(asked.cloudreve, asked.email, asked.password, asked.kind, is_watched=asked.watch))

@@ -90,6 +90,7 @@ function parts({ gauges, workers }) {
     row("Memory", state(1), use("memory_bytes", "memory_max_bytes")),
     row("Disk", state(least("disk_up")), use("disk_bytes", "disk_max_bytes")),
     row("Redis", state(least("redis_up")), use("redis_used_bytes", "redis_max_bytes")),
+    row("Live events", state(value("watch_folders") ? !value("watch_failing") : null), `${number(value("watch_live") ?? 0)} folders are heard here`),
     row("Connections", "", number(value("connections") ?? 0)),
   ];
   const numbers = Object.entries(workers);

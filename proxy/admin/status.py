@@ -86,8 +86,10 @@ def page(settings: Settings, reports: Mapping[int, Report | None]) -> Page:
 
 
 def shown(settings: Settings) -> dict[str, Any]:
-    """Give the settings in force by section and key; of secrets and of published folders only that they are set."""
+    """Give the settings in force by section and key; of secrets, accounts and published folders only what is set."""
     told = {section: _plain(value) for section, value in settings.model_dump().items()}
+    if settings.watch.email is not None:
+        told["watch"]["email"] = "(set)"
     return told | {"publish": [dict.fromkeys(entry, "(set)") for entry in told["publish"]]}
 
 

@@ -49,6 +49,12 @@ class SharedValues:
         far = await self._in_redis(key)
         return tuple(text for text in dict.fromkeys((far, near)) if text is not None)
 
+    async def most_shared(self, key: str) -> str | None:
+        """Give what the tier has that most processes share, whatever this process remembers."""
+        if self._redis is not None:
+            return await self._in_redis(key)
+        return await self._disk.find_text(key) if self._disk is not None else self.lookup(key)
+
     async def _in_redis(self, key: str) -> str | None:
         if self._redis is None:
             return None

@@ -100,6 +100,12 @@ class DistributedSingleflight:
         with self._leases.claim(self._name_of(key), None if turn is None else self._name_of(turn)) as claim:
             yield claim
 
+    @asynccontextmanager
+    async def lead(self, key: str) -> AsyncIterator[LeaseHolder]:
+        """Try to be the one replica that does something for long; leaving the block makes room for another."""
+        async with self._leases.attempt(self._name_of(key)) as lease:
+            yield lease.held
+
     async def take_turns(self, key: str, work: Callable[[], Awaitable[T]], opens: Callable[[T], bool]) -> T:
         """Do work while no other replica does it, until an outcome that `opens` the way for all at once."""
         name, until = self._name_of(key), self._gives_up_at()
@@ -189,6 +195,11 @@ class LocalSingleflight:
     def claim(self, _key: str, _turn: str | None = None) -> AbstractContextManager[Claim | None]:
         """Claim nothing."""
         return nullcontext()
+
+    @asynccontextmanager
+    async def lead(self, _key: str) -> AsyncIterator[LeaseHolder]:
+        """Lead."""
+        yield LeaseHolder.MINE
 
     async def take_turns(self, _key: str, work: Callable[[], Awaitable[T]], _opens: Callable[[T], bool]) -> T:
         """Work."""

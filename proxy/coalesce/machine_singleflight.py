@@ -19,6 +19,7 @@ from typing import TypeVar
 from proxy.cache.disk_tier import DiskTier
 from proxy.coalesce.work_locks import WorkLocks
 from proxy.redis.background_tasks import BackgroundTasks
+from proxy.redis.lease import LeaseHolder
 
 T = TypeVar("T")
 
@@ -76,6 +77,17 @@ class MachineSingleflight:
     def claim(self, _key: str, _turn: str | None = None) -> AbstractContextManager[None]:
         """Claim nothing: a lock costs no way that a look at the disk could share."""
         return nullcontext()
+
+    @asynccontextmanager
+    async def lead(self, key: str) -> AsyncIterator[LeaseHolder]:
+        """Try to be the one process that does something for long; leaving the block makes room for another."""
+        if not self._locks.take(key):
+            yield LeaseHolder.OTHERS
+            return
+        try:
+            yield LeaseHolder.MINE
+        finally:
+            self._locks.let_go(key)
 
     async def take_turns(self, key: str, work: Callable[[], Awaitable[T]], opens: Callable[[T], bool]) -> T:
         """Do work while no other process does it, until an outcome that `opens` the way for all at once."""

@@ -79,6 +79,11 @@ def root(uri: FileUri) -> str:
     return f"cloudreve://{userinfo.partition(':')[0]}{at}{filesystem}"
 
 
+def share_root(uri: FileUri) -> FileUri:
+    """Return the share that a file is in, with its password."""
+    return FileUri(f"cloudreve://{_authority(uri)}", uri.filesystem)
+
+
 def without_password(uri: FileUri) -> FileUri:
     """Return the same file for those who need no password."""
     authority = _authority(uri)

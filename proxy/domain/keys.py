@@ -145,6 +145,11 @@ def ended_session(session: str) -> str:
     return _digest(b"ended", session)
 
 
+def watch_key(name: str) -> str:
+    """Return the key of what is shared about listening to a folder."""
+    return "w:" + _digest(b"watch", name)
+
+
 def upload_key(session: str) -> str:
     """Return the key of the note which file an upload session is for."""
     return "u:" + _digest(b"upload", session)

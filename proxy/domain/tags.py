@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TypeAlias
+from urllib.parse import unquote
 
 from proxy.domain.digest import digest
 from proxy.domain.file_uri import FileUri
@@ -88,6 +89,11 @@ def name_of(uri: FileUri) -> str:
 def share_of(uri: FileUri) -> str:
     """Return the id of the share that a file is in; empty where it is in none."""
     return _userinfo(uri).partition(":")[0] if uri.filesystem == "share" else ""
+
+
+def password_of(uri: FileUri) -> str:
+    """Return the password in the URI of a file in a share, percent-encoding undone; empty for none."""
+    return unquote(_userinfo(uri).partition(":")[2]) if uri.filesystem == "share" else ""
 
 
 def owner_of(uri: FileUri, subject: str) -> str:

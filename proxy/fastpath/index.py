@@ -70,21 +70,20 @@ class FastPath:
         metrics: Metrics,
         settings: Settings,
         keys: Keys,
+        heed: Callable[[Collection[Tag]], None] = lambda _: None,
     ) -> None:
         self.key = keys.key
         self._direct, self._proxied = keys.known
         self._longest_bytes = keys.max_bytes
         self.trusts = trusts
         self._invalidations = invalidations
+        self._heed = heed
         self._epoch = 0
-        self._tiers = tiers
-        self._memory = tiers.memory
+        self._tiers, self._memory = tiers, tiers.memory
         self._clock = clock
-        self._now = clock.now
-        self._ours = clock.ours
+        self._now, self._ours = clock.now, clock.ours
         self._max_bytes = settings.memory.max_answers_bytes
-        self._ttl_s = settings.pictures.ttl_s
-        self._renew_s = settings.grants.renew_s
+        self._ttl_s, self._renew_s = settings.pictures.ttl_s, settings.grants.renew_s
         self._is_logged = settings.log.level in ("debug", "info") and settings.log.requests == "all"
         self._line = lru_cache(KINDS)(partial(refrain, "proxy.http", "request"))
         self._way = lru_cache(KINDS)(partial(provenance, metrics))
@@ -199,6 +198,7 @@ class FastPath:
             self._drop(known.key)
             return False
         self._eviction.touch(known.key)
+        self._heed(known.decision.tags)
         known.version = version
         known.sure_from, known.sure_until = ours, min(int(ours) + 1.0, ours + known.decision.valid_until - now)
         known.head = known.head_for(now, self._today(), known.provenances.near)

@@ -90,6 +90,8 @@ class Invalidations:
         """Give the time of the first such change, on Cloudreve's clock; None where there was none."""
         if not self._reaches(stamp):
             return -math.inf
+        if not self._marks and not self._open_tags:  # as a rule
+            return None
         is_own, times = stamp.origin == self.origin, []
         for tag in tags:
             if tag in self._open_tags:

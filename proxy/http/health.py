@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from aiohttp import web
@@ -14,8 +14,15 @@ class Health:
     """Whether traffic may come; one per process."""
 
     is_ready: bool = False
-    troubles: Callable[[], Sequence[str]] = tuple
-    """What an operator should see to; the process is ready all the same, since every replica would have it."""
+    _troubles: list[Callable[[], Iterable[str]]] = field(default_factory=list)
+
+    def heed(self, troubles: Callable[[], Iterable[str]]) -> None:
+        """Tell of troubles that somebody else knows of."""
+        self._troubles.append(troubles)
+
+    def troubles(self) -> list[str]:
+        """Tell what an operator should see to; the process is ready all the same, since every replica would have it."""
+        return [trouble for told in self._troubles for trouble in told()]
 
     def routes(self) -> list[web.RouteDef]:
         """Make the routes that both ports have."""

@@ -15,7 +15,7 @@ from proxy.domain.identity import Identity, IdentityKind
 from proxy.domain.visitor import Visitor
 from proxy.identity.claims import read_claims
 from proxy.identity.published import PublishedFolder, account_for
-from proxy.settings import PublishSettings
+from proxy.settings import AccountSettings
 from proxy.upstream.clock import Clock
 from proxy.upstream.oauth import OAuth
 from proxy.upstream.token_answers import Tokens
@@ -31,7 +31,7 @@ _log = structlog.get_logger("proxy.identity.accounts")
 class Account:
     """One account of the configuration."""
 
-    def __init__(self, number: int, settings: PublishSettings, oauth: OAuth, clock: Clock) -> None:
+    def __init__(self, number: int, settings: AccountSettings, oauth: OAuth, clock: Clock) -> None:
         self.number = number
         self._settings = settings
         self._oauth = oauth
@@ -47,6 +47,11 @@ class Account:
     def is_up(self) -> bool:
         """Whether there is a token that Cloudreve takes."""
         return self._visitor is not None and self._clock.now() < self._ends_at
+
+    @property
+    def subject(self) -> str:
+        """Give the user that it is, by id; empty before it has signed in for the first time."""
+        return self._visitor.identity.subject if self._visitor is not None else ""
 
     @property
     def pause_s(self) -> float:
@@ -116,6 +121,10 @@ class Accounts:
     def failing(self) -> list[int]:
         """The accounts, by their place in the configuration, that cannot show anything at the moment."""
         return [account.number for account in self._accounts if not account.is_up]
+
+    def subject(self, number: int) -> str:
+        """Give the user that an account is, by id; empty before it has signed in for the first time."""
+        return self._accounts[number].subject
 
     async def visitor(self, number: int) -> Visitor:
         """Give an account by its place in the configuration; raise AccountFailed when it is not well."""

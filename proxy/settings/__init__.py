@@ -1,17 +1,16 @@
 """The configuration, checked once. `config/default.toml` documents every key; `sources` says where values come from."""
 
+from proxy.settings.account_settings import MAX_FOLDER_BYTES, AccountSettings, PublishSettings, WatchSettings
 from proxy.settings.log_settings import LogSettings
 from proxy.settings.root import ENV_PREFIX, KEYS, LISTS, Settings
 from proxy.settings.section import Section
 from proxy.settings.sections import (
-    MAX_FOLDER_BYTES,
     AdminSettings,
     CloudreveSettings,
     EmbedSettings,
     GrantSettings,
     IdentitySettings,
     PictureSettings,
-    PublishSettings,
     RefusalSettings,
     SealSettings,
     ServerSettings,
@@ -26,6 +25,7 @@ __all__ = [
     "KEYS",
     "LISTS",
     "MAX_FOLDER_BYTES",
+    "AccountSettings",
     "AdminSettings",
     "CloudreveSettings",
     "DiskSettings",
@@ -46,4 +46,5 @@ __all__ = [
     "SignInSettings",
     "TemporaryDisk",
     "TemporarySeal",
+    "WatchSettings",
 ]

@@ -159,6 +159,7 @@ SecondsOrZero: TypeAlias = Annotated[
 MinuteAtMost: TypeAlias = Annotated[float, NUMBER, Field(ge=0, le=60, description="a number of seconds from 0 to 60")]
 Bytes: TypeAlias = Annotated[int, NUMBER, Field(gt=0, description="a whole number of bytes above 0")]
 Count: TypeAlias = Annotated[int, NUMBER, Field(gt=0, description="a whole number above 0")]
+CountOrZero: TypeAlias = Annotated[int, NUMBER, Field(ge=0, description="a whole number, 0 or more")]
 Switch: TypeAlias = Annotated[bool, Field(description="true or false")]
 Workers: TypeAlias = Annotated[int, NUMBER, Field(ge=1, le=256, description="a whole number from 1 to 256")]
 Host: TypeAlias = Annotated[str, AfterValidator(_listener), Field(description="a host name or an IP address")]

@@ -24,6 +24,7 @@ _KEYS = (
     ("embed", "fallback"),
     ("publish", "secret_file"),
     ("session", "state_path"),
+    ("watch", "secret_file"),
 )
 """Table and key of every setting that names a file."""
 

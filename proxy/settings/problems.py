@@ -7,8 +7,8 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from proxy.settings.account_settings import PublishSettings
 from proxy.settings.root import ENV_PREFIX, KEYS, LISTS, Settings
-from proxy.settings.sections import PublishSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

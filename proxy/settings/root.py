@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self, cast
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from proxy.settings.account_settings import PublishSettings, WatchSettings
 from proxy.settings.log_settings import LogSettings
 from proxy.settings.section import Section
 from proxy.settings.sections import (
@@ -16,7 +17,6 @@ from proxy.settings.sections import (
     GrantSettings,
     IdentitySettings,
     PictureSettings,
-    PublishSettings,
     RefusalSettings,
     SealSettings,
     ServerSettings,
@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     session: SessionSettings = SessionSettings()
     sign_in: SignInSettings = SignInSettings()
     embed: EmbedSettings = EmbedSettings()
+    watch: WatchSettings = WatchSettings()
     publish: tuple[PublishSettings, ...] = ()
     log: LogSettings = LogSettings()
     trace: TraceSettings = TraceSettings()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from proxy.domain.errors import BadRequest
-from proxy.domain.file_uri import parse
 from proxy.domain.variant import Format
 from proxy.settings.fields import (
     AnyOrigin,
@@ -32,23 +30,9 @@ from proxy.settings.fields import (
     Switch,
     Workers,
 )
-from proxy.settings.files import CaFile, PictureFile, SecretFile, StateFile
+from proxy.settings.files import CaFile, PictureFile, StateFile
 from proxy.settings.picture_fields import AvifSpeed, EncoderMemory, Formats, Quality, Sizes, WebpEffort
 from proxy.settings.section import Section
-
-
-def _folder(text: str) -> str:
-    """Return the canonical File URI of a folder."""
-    try:
-        uri = parse(text, MAX_FOLDER_BYTES)
-    except BadRequest as error:
-        raise ValueError(error.detail) from None
-    if "?" in text.partition("#")[0]:
-        raise ValueError("a folder has no query")
-    return uri.text
-
-
-MAX_FOLDER_BYTES = 4096
 
 
 class ServerSettings(Section):
@@ -184,33 +168,6 @@ class SignInSettings(Section):
     client_id: Annotated[ClientId | None, Field(description="the client id that Cloudreve's settings show")] = None
     client_secret: Annotated[Secret | None, Field(description="the secret of the same OAuth client")] = None
     scopes: Scopes = "openid offline_access Files.Read"
-
-
-class PublishSettings(Section):
-    """A folder that everybody may see with the rights of an account; one entry per folder."""
-
-    prefix: Annotated[
-        str, AfterValidator(_folder), Field(description="the File URI of a folder, as cloudreve://my/public")
-    ]
-    email: Annotated[str | None, Field(description="the account's e-mail address", min_length=3)] = None
-    secret: Annotated[Secret | None, Field(description="the password with `email`, or a refresh token")] = None
-    secret_file: Annotated[
-        SecretFile | None, Field(description="a file that holds the password with `email`, or a refresh token")
-    ] = None
-    warm: bool = False
-
-    @model_validator(mode="after")
-    def _has_one_secret(self) -> Self:
-        if (self.secret is None) == (self.secret_file is None):
-            raise ValueError("one of secret and secret_file is needed: a password with email, or a refresh token")
-        return self
-
-    @property
-    def secret_text(self) -> str:
-        """Give the password or the refresh token."""
-        if self.secret_file is not None:
-            return self.secret_file.read_text(encoding="utf-8-sig").strip()
-        return self.secret.get_secret_value() if self.secret is not None else ""
 
 
 class EmbedSettings(Section):

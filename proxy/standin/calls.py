@@ -21,6 +21,7 @@ Verb: TypeAlias = Literal[
     "share",
     "folder",
     "app",
+    "events",
 ]
 
 

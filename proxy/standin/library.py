@@ -85,6 +85,8 @@ class Library:
     """Everything that is stored; seeded with two accounts, an album and three shares of it."""
 
     def __init__(self, now: float, size: tuple[int, int] = (400, 300)) -> None:
+        self.tell: Callable[[str, Account, str], None] = lambda _kind, _owner, _path: None
+        """Hears what becomes of a file: `create`, `modify` or `delete`, its owner and its path."""
         self.moved: dict[str, str] = {}
         """Origins of the provider by the paths of files that are kept elsewhere than the rest."""
         self._size = size
@@ -125,6 +127,7 @@ class Library:
         blob = self._new_id() + self._new_id()
         file = File(owner, path, original, blob, draw if picture else None, gate=old.gate if old else None)
         self.files[owner.id, path] = file
+        self.tell("create" if old is None else "modify", owner, path)
         return file
 
     def file(self, path: str, owner: Account | None = None) -> File:
@@ -134,6 +137,7 @@ class Library:
     def remove(self, file: File) -> None:
         """Delete a file for good."""
         self._bury(self.files.pop((file.owner.id, file.path)))
+        self.tell("delete", file.owner, file.path)
 
     def has_folder(self, owner: Account, path: str) -> bool:
         """Say whether a path is a folder: the root, or one with files in it."""
@@ -159,6 +163,7 @@ class Library:
         if file.draw is None:
             raise ValueError("nothing was drawn")
         file.thumbnail = self._entity(file.draw)
+        self.tell("modify", file.owner, file.path)
         return file.thumbnail
 
     def repaint(self, file: File, body: bytes) -> None:

@@ -1,14 +1,13 @@
-"""Answers what Cloudreve tells of shares, folders, OAuth apps and events (docs/cloudreve.md, Shares and apps)."""
+"""Answers what Cloudreve tells of shares, folders and OAuth apps (docs/cloudreve.md, Shares and apps)."""
 
 from __future__ import annotations
 
-import asyncio
 from uuid import UUID
 
 from aiohttp import web
 
 from proxy.standin import gourl
-from proxy.standin.answer import Refused, not_found, success
+from proxy.standin.answer import Refused, success
 from proxy.standin.calls import Call
 from proxy.standin.library import Account, Library, Share
 from proxy.standin.navigator import login_required, no_such_path
@@ -30,7 +29,7 @@ class Public:
         told = {
             "id": share.id,
             "name": share.path.rpartition("/")[2],
-            "unlocked": not share.password,
+            "unlocked": request.query.get("password", "") == share.password,
             "source_type": int(library.has_folder(share.owner, share.path)),
             "owner": {"id": share.owner.id, "nickname": share.owner.name},
             "expired": False,
@@ -63,20 +62,6 @@ class Public:
         if request.match_info["client"] != client.id:
             raise Refused(404, "App not found")
         return success({"id": client.id, "name": "Thumbnails"})
-
-    async def events(self, request: web.Request) -> web.StreamResponse:
-        """Answer `GET /api/v4/file/events` with its first event, and then with nothing."""
-        viewer, _ = self._site.bearer(request)
-        if viewer is None:
-            return login_required().answer()
-        if not self._site.has_events:
-            return not_found()
-        UUID(request.headers["X-Cr-Client-Id"])
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        await response.write(b"event:subscribed\ndata:<nil>\n\n")
-        await asyncio.Event().wait()
-        return response
 
 
 def _shared(share: Share | None, password: str | None, path: str) -> tuple[Account, str]:

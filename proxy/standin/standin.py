@@ -15,6 +15,7 @@ from proxy.standin.consent import Consent
 from proxy.standin.contents import Contents
 from proxy.standin.cors import Handler, cors, let_read
 from proxy.standin.desk import counted
+from proxy.standin.events import Events
 from proxy.standin.node import ROUTES as NODE_ROUTES
 from proxy.standin.node import Node
 from proxy.standin.provider import Provider
@@ -38,6 +39,7 @@ class StandIn(Site):
         self, *, host: str = "127.0.0.1", port: int = 0, size: tuple[int, int] = (400, 300), workers: int = 15
     ) -> None:
         super().__init__(size=size, workers=workers)
+        self.events = Events(self)
         self._host = host
         self._port = port
         self._runners: list[web.AppRunner] = []
@@ -93,7 +95,7 @@ class StandIn(Site):
             web.get("/api/v4/session/oauth/app/{client}", counted(self, "app", public.app), allow_head=False),
             web.get("/api/v4/share/info/{share}", counted(self, "share", public.share), allow_head=False),
             web.get("/api/v4/file", counted(self, "folder", public.folder), allow_head=False),
-            web.get("/api/v4/file/events", public.events, allow_head=False),
+            web.get("/api/v4/file/events", self.events.listen, allow_head=False),
             web.get("/session/authorize", counted(self, "consent", consent.page), allow_head=False),
             web.post("/session/authorize", counted(self, "consent", consent.press)),
             web.route("*", "/{rest:.*}", self._nowhere),

@@ -54,6 +54,7 @@ class Uploads:
             if file is None:
                 raise no_such_path()
             file.hopeless = file.hopeless and not is_reset
+            self._site.library.tell("modify", account, file.path)
         return success(None)
 
     async def begin(self, request: web.Request, call: Call) -> web.Response:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import Annotated, TypeVar
 
 import msgspec
 
+from proxy.domain.digest import digest
 from proxy.domain.errors import Refused, UpstreamError
 from proxy.domain.refusal import Generating, Refusal, RefusalKind
 
@@ -61,6 +63,9 @@ MAX_MESSAGE_CHARS = 200
 """How much of a refusal's wording is kept; Cloudreve's are a few words."""
 
 T = TypeVar("T")
+
+_COUNTERS = frozenset({"visited", "downloaded", "remain_downloads"})
+"""Of what is told of a share, this changes with each visit."""
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -128,6 +133,15 @@ def read_share_owner(body: bytes) -> str:
     """Read whose a share is; empty where there is no such share, or nobody is named."""
     envelope = _decode(body, _Envelope)
     return _decode(envelope.data, _Share).owner.id if envelope.code == 0 else ""
+
+
+def read_share_terms(body: bytes) -> bytes:
+    """Read all that is told of a share but what its visitors change, as a digest; a refusal is one of its code."""
+    envelope = _decode(body, _Envelope)
+    told = _decode(envelope.data, dict[str, msgspec.Raw]) if envelope.code == 0 else {}
+    names = sorted(told.keys() - _COUNTERS)
+    fields = (text for name in names for text in (name, bytes(told[name]).decode("utf-8", "replace")))
+    return bytes.fromhex(digest(blake2b(digest_size=16, person=b"terms"), str(envelope.code), *fields))
 
 
 def read_data(body: bytes, shape: type[T]) -> T:

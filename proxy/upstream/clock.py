@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -40,13 +41,18 @@ class Clock:
         ours, counted = self.ours(), self.timer() + self._ahead_s
         return (ours if ours > counted - SET_BACK_S else counted) + (self._skew_s or 0.0)
 
-    def observe(self, date: str | None) -> None:
-        """Learn from the `Date` of an answer just received.
+    def observe(self, date: str | None, asked_at: float = math.inf) -> None:
+        """Learn from the `Date` of an answer just received; `asked_at`, on our clock, is when it was asked for.
 
-        What lies within its precision changes nothing, so that time runs evenly.
+        What lies within its precision changes nothing, so that time runs evenly. Nor does an answer that may be late:
+        by its `Date` alone Cloudreve's clock would seem behind, and grants would count for longer.
         """
         seen = skew(date, self.ours())
+        latest = -math.inf if seen is None else seen + DATE_PRECISION_S / 2 + max(self.ours() - asked_at, 0.0)
         if seen is not None:
             self._ahead_s = self.ours() - self.timer()
-        if seen is not None and (self._skew_s is None or abs(seen - self._skew_s) > DATE_PRECISION_S):
+        if seen is not None and (self._skew_s is None or self._contradicts(seen, latest, self._skew_s)):
             self._skew_s = seen
+
+    def _contradicts(self, seen: float, latest: float, known: float) -> bool:
+        return seen - known > DATE_PRECISION_S or (known - seen > DATE_PRECISION_S and known > latest)

@@ -19,7 +19,7 @@ from proxy.domain.ssrf import Origins
 from proxy.domain.storage_errors import BrokenOff, Untrusted
 from proxy.observe.span import Kind, Observer
 from proxy.settings import CloudreveSettings, GrantSettings
-from proxy.upstream.answers import Link, lacks_user, read_share_owner, read_thumb, read_whoami
+from proxy.upstream.answers import Link, lacks_user, read_share_owner, read_share_terms, read_thumb, read_whoami
 from proxy.upstream.breaker import UpstreamBreaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.deobfuscate import deobfuscate
@@ -115,6 +115,15 @@ class Cloudreve:
             call.outcome = "owner" if owner else "refusal"
             return owner
 
+    async def share_terms(self, share: str, password: str) -> bytes:
+        """Give a digest that changes when a share is edited, ended or deleted (docs/cloudreve.md, Changes)."""
+        with self._observer.span("share", Kind.CALL) as call, self.breaker.call():
+            query = f"?password={quote(password, safe='')}" if password else ""
+            target = URL(f"{self._base}/api/v4/share/info/{share}{query}", encoded=True)
+            body = await self._get(target, _headers(Credentials()), self._settings.connect_timeout_s)
+            call.outcome = "terms"
+            return read_share_terms(body)
+
     async def ping(self) -> None:
         """Reach Cloudreve and learn its clock."""
         with self._observer.span("ping", Kind.CALL) as call:
@@ -175,11 +184,12 @@ class Cloudreve:
             **self._observer.carried(),
             "Accept-Encoding": "identity",  # a front end may know others, nobody here undoes them
         }
+        asked_at = self._clock.ours()
         try:
             async with self._session.request(
                 method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
             ) as response:
-                self._clock.observe(response.headers.get("Date"))
+                self._clock.observe(response.headers.get("Date"), asked_at)
                 return await _read(response)
         except (TimeoutError, aiohttp.ClientError) as error:
             raise translated(error) from error

@@ -38,6 +38,8 @@ from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import SealedUrls
 from proxy.http.thumb import Thumbs
+from proxy.live_events.arrivals import Arrivals
+from proxy.live_events.watcher import Watcher
 from proxy.observe.failures import Failures
 from proxy.observe.metrics import Metrics
 from proxy.passthrough.changes import Changes
@@ -60,6 +62,7 @@ from proxy.wiring.changes import change_feed, drop_purged, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
 from proxy.wiring.first_contact import greet
 from proxy.wiring.infos import info_search, infos
+from proxy.wiring.live_events import arrivals_of, ears_of, watch, watcher_of
 from proxy.wiring.observation import failures, observer, request_log, status_routes
 from proxy.wiring.of_settings import fallback_of, sealer_of
 from proxy.wiring.parts import Parts
@@ -111,7 +114,7 @@ async def running(
         parts, metrics, health = composer.parts, composer.parts.metrics, composer.parts.health
         metrics.build(__version__, commit())
         metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
-        site, hits, purge, warming = await composer.site(routes)
+        site, hits, purge, warming, watcher = await composer.site(routes)
         jobs = WarmJobs(warming.kit, warming.at_a_time)
         stack.push_async_callback(jobs.aclose)
         reporter = Reporter(metrics, composer.failures, health, jobs.state)
@@ -127,8 +130,9 @@ async def running(
         await parts.background(connection_limits.watch())
         port = await servers.visitors(site.application(), hits, connection_limits, sockets)
         parts.health.is_ready = True
+        await watch(parts, watcher)
         if any(entry.warm for entry in settings.publish):
-            await parts.background(warming.published())
+            await parts.background(warming.keep_warm())
         try:
             yield Running(port, admin_port, health, metrics, hits, reporter, jobs)
         finally:
@@ -142,14 +146,14 @@ async def warming(settings: Settings) -> AsyncIterator[Kit]:
     settings = with_sign_outs_kept(settings)
     async with AsyncExitStack() as stack:
         composer = _composer(settings, Clock(), stack, Countdown(settings.server.shutdown_s))
-        *_, built = await composer.site(())
+        *_, built, _ = await composer.site(())
         yield built.kit
 
 
 def _composer(settings: Settings, clock: Clock, stack: AsyncExitStack, leaving: Countdown) -> _Composer:
     metrics = Metrics()
     parts = Parts(settings, clock, metrics, observer(settings, metrics, stack), Health(), stack, leaving)
-    return _Composer(parts, failures(stack))
+    return _Composer(parts, failures(stack), arrivals_of(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +162,9 @@ class _Composer:
 
     parts: Parts
     failures: Failures
+    arrivals: Arrivals
 
-    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath, GivePurge, Warming]:
+    async def site(self, more: Sequence[web.RouteDef]) -> tuple[Applications, FastPath, GivePurge, Warming, Watcher]:
         """Build everything."""
         settings = self.parts.settings
         origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
@@ -181,23 +186,23 @@ class _Composer:
         encoders = self.parts.encoders()
         answers = Answers(pictures, await self.parts.variants(tiers, encoders, distributed), self.parts.clock)
         known = await infos(self.parts, answers, tiers, encoders, distributed)
-        negotiation = Negotiation(settings.pictures)
         sealer, oauth = sealer_of(settings), OAuth(cloudreve, self.parts.observer, settings.sign_in)
         sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
         identifier = await self.parts.identifier(cloudreve, sessions, accounts := await self.parts.accounts(oauth))
-        authoriser = Authoriser(grants, self.parts.clock.timer)
-        steps = steps_of(identifier, authoriser, grants, answers, known)
+        ears = await ears_of(self.parts, cloudreve, distributed, shared_values, feed, owners, self.arrivals)
+        watcher, interest = await watcher_of(self.parts, ears, accounts, oauth)
+        steps = steps_of(identifier, Authoriser(grants, self.parts.clock.timer), grants, answers, known, interest)
         bounds = Bounds(settings.server.deadline_s, settings.grants.browser_s)
         gateway = Gateway(steps, self.parts.observer, bounds)
         sealed = SealedAccess(sealer, tiers, answers, feed, self.parts.clock, self.parts.metrics, settings)
-        request_origin = RequestOrigin(settings.server)
+        request_origin, negotiation = RequestOrigin(settings.server), Negotiation(settings.pictures)
         cookies = SessionCookies(settings.session.cookie, request_origin)
         keys = Keys(request_origin, cookies, settings)
+        clock, metrics = self.parts.clock, self.parts.metrics
         hits = FastPath(
-            tiers, request_origin.trusts, feed.invalidations, self.parts.clock, self.parts.metrics, settings, keys
+            tiers, request_origin.trusts, feed.invalidations, clock, metrics, settings, keys, interest.touch
         )
-        rule = embedding(settings.embed, settings.session)
-        embed = Embed(rule, request_origin)
+        embed = Embed(rule := embedding(settings.embed, settings.session), request_origin)
         passthrough, site_cors = None, None
         if settings.server.passthrough:
             changes = Changes(feed, identifier, owners, shared_values, tiers, request_origin)
@@ -224,8 +229,8 @@ class _Composer:
         site = Applications(parts.metrics, parts.observer, log, parts.health, cookies, passthrough, fallback, routes)
         await drop_purged(self.parts, feed, hits, tiers)
         warmer = Warmer(cloudreve, identifier, gateway, settings.pictures.formats)
-        warming = Warming(warmer, accounts, settings, has_tier=tiers.farthest is not Source.MEMORY)
-        return site, hits, partial(purged, feed), warming
+        warming = Warming(warmer, accounts, settings, self.arrivals, has_tier=tiers.farthest is not Source.MEMORY)
+        return site, hits, partial(purged, feed), warming, watcher
 
     def _greeting(self, more: Sequence[web.RouteDef]) -> list[web.RouteDef]:
         site = next(iter(self.parts.settings.cloudreve.public_origins), None)

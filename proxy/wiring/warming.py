@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import structlog
@@ -12,6 +13,7 @@ from proxy.domain.errors import ProxyError
 from proxy.domain.file_uri import parse
 from proxy.domain.keys import site_digest
 from proxy.identity.accounts import Accounts
+from proxy.live_events.arrivals import Arrivals
 from proxy.settings import MAX_FOLDER_BYTES, Settings
 from proxy.warm.kit import Kit, told
 from proxy.warm.walk import CredentialsOf
@@ -30,6 +32,7 @@ class Warming:
     warmer: Warmer
     accounts: Accounts
     settings: Settings
+    arrivals: Arrivals
     has_tier: bool
     """Whether what is warmed outlives this process."""
 
@@ -55,6 +58,10 @@ class Warming:
 
         return credentials
 
+    async def keep_warm(self) -> None:
+        """Warm the published folders with `warm = true`, and for ever what comes into them later."""
+        await asyncio.gather(self.published(), self.arrived())
+
     async def published(self) -> None:
         """Warm the published folders with `warm = true`, in one process of a machine."""
         locks = self._locks()
@@ -68,6 +75,22 @@ class Warming:
         finally:
             if locks is not None:
                 locks.close()
+
+    async def arrived(self) -> None:
+        """Warm what comes into these folders, for ever, in the process that hears of it."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.at_a_time):
+                group.create_task(self._warm_arrivals())
+
+    async def _warm_arrivals(self) -> None:
+        while True:
+            uri, progress = await self.arrivals.next(), Progress()
+            await self.warmer.warm_file(uri, progress)
+            if progress.without:  # it may be a folder
+                try:
+                    await self.warmer.warm(uri, 1, progress, is_recursive=True)
+                except* ProxyError as group:
+                    _log.info("what has come cannot be warmed", reason=told(group.exceptions[0]))
 
     async def _warm(self, number: int, prefix: str) -> None:
         progress, which = Progress(), {"publish": number + 1}

@@ -21,6 +21,7 @@ SETTINGS = Settings.model_validate(
         "cloudreve": {"url": "http://127.0.0.1:5212", "secret_key": SECRET},
         "redis": {"url": f"redis://:{SECRET.replace(' ', '-')}@127.0.0.1:6379/0"},
         "seal": {"keys": [SECRET]},
+        "watch": {"email": "watch@example.org", "secret": SECRET},
         "publish": [{"prefix": "cloudreve://my/press", "email": "a@example.org", "secret": SECRET}],
     }
 )
@@ -52,6 +53,7 @@ def test_no_secret_is_shown() -> None:
     assert shown(SETTINGS)["seal"]["keys"] == ["(set)"]
     assert shown(SETTINGS)["cloudreve"]["secret_key"] == "(set)"
     assert shown(SETTINGS)["redis"]["url"] == "(set)"
+    assert shown(SETTINGS)["watch"]["email"] == "(set)"
     assert shown(SETTINGS)["server"]["port"] == 8080
 
 

@@ -15,6 +15,7 @@ from proxy.coalesce.distributed_singleflight import DistributedSingleflight, Loc
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis import leases as lease_module
 from proxy.redis import pubsub as news_module
+from proxy.redis.lease import LeaseHolder
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import PubSubChannel
 from proxy.settings import RedisSettings
@@ -526,3 +527,20 @@ async def test_a_lease_that_a_stranger_renews_for_ever_is_waited_for_so_long_and
             redis_server.command("SET", f"thumb-proxy:lease:{{{name}}}", "somebody", "PX", 2000)
             await asyncio.sleep(0)
         assert await turn == "outcome"
+
+
+async def test_one_replica_leads_in_what_takes_long_until_it_leaves(replicas: list[Replica]) -> None:
+    """Others are told at once that it is not they."""
+    first, second = replicas[0].cluster, replicas[1].cluster
+    async with first.lead("w:1") as one, second.lead("w:1") as other, second.lead("w:2") as elsewhere:
+        assert [one, other, elsewhere] == [LeaseHolder.MINE, LeaseHolder.OTHERS, LeaseHolder.MINE]
+    held = LeaseHolder.OTHERS
+    while held is LeaseHolder.OTHERS:  # nobody waits for Redis to hear that the first has left
+        async with second.lead("w:1") as held:
+            assert held is not LeaseHolder.UNKNOWN
+
+
+async def test_alone_a_process_leads() -> None:
+    """There is nobody else."""
+    async with LocalSingleflight().lead("w:1") as held:
+        assert held is LeaseHolder.MINE

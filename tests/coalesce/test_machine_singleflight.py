@@ -13,6 +13,7 @@ from proxy.cache.disk_tier import DiskTier
 from proxy.coalesce.machine_singleflight import MachineSingleflight
 from proxy.coalesce.work_locks import WorkLocks
 from proxy.domain.grant import Grant
+from proxy.redis.lease import LeaseHolder
 from proxy.settings import Settings
 
 KEY = "g:1"
@@ -257,3 +258,12 @@ async def test_locks_of_other_sites_are_others(tmp_path: Path) -> None:
     assert one.take(KEY)
     one.close()
     other.close()
+
+
+async def test_one_process_leads_in_what_takes_long_until_it_leaves(processes: list[Process]) -> None:
+    """Others are told at once that it is not they."""
+    first, second = processes[0].shared, processes[1].shared
+    async with first.lead("w:1") as one, second.lead("w:1") as other, second.lead("w:2") as elsewhere:
+        assert [one, other, elsewhere] == [LeaseHolder.MINE, LeaseHolder.OTHERS, LeaseHolder.MINE]
+    async with second.lead("w:1") as other:
+        assert other is LeaseHolder.MINE

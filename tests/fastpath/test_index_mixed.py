@@ -1,21 +1,36 @@
-"""Visitors of all kinds on shared connections, in any order: each gets what the long way alone would give them."""
+"""Visitors of all kinds on shared connections, in any order: each gets what the long way alone would give them.
+
+`MIXED_EXAMPLES` sets how many random orders are tried.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import pytest
+import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy.fastpath.entry import FinishedAnswer, Wire
+from proxy.fastpath.redis_hits import Read, RedisHits
 from proxy.standin.library import SHARE_PASSWORD
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import Front, House
 from tests.harness.raw_client import Answer, Caller, bearer, calling, request
+from tests.harness.redis_server import RedisServer
 
 CONNECTIONS = 3
+EXAMPLES = int(os.environ.get("MIXED_EXAMPLES", "8"))
+NO_PICTURES = {"max_bytes": 12_000}
+"""Room for grants in memory; a picture takes more than a quarter."""
+TERMS: dict[str, Any] = {"identity": {"ttl_s": 300.0}, "grants": {"renew_s": 60.0}}
+FACTORIES = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 @dataclass(frozen=True)
@@ -106,13 +121,13 @@ def seen(answer: Answer) -> tuple[int, list[str], bytes]:
 
 
 @asynccontextmanager
-async def connection_limits() -> AsyncIterator[tuple[ConnectionLimits, Front]]:
-    """Start everything."""
+async def connection_limits(**sections: Any) -> AsyncIterator[tuple[ConnectionLimits, Front]]:  # noqa: ANN401 - as `open`
+    """Start everything; `sections` set up the gateway with a hit path."""
     async with AsyncExitStack() as stack:
-        cloudreve = await stack.enter_async_context(StandIn(size=(8, 8)))
+        cloudreve = await stack.enter_async_context(StandIn(size=(60, 45)))
         house = await stack.enter_async_context(House(cloudreve))
-        short = await house.open(identity={"ttl_s": 300.0}, grants={"renew_s": 60.0})
-        long = await house.open(identity={"ttl_s": 300.0}, grants={"renew_s": 60.0}, memory={"max_answers_bytes": 1})
+        short = await house.open(**TERMS, **sections)
+        long = await house.open(**TERMS, memory={"max_answers_bytes": 1})
         callers = [
             (await stack.enter_async_context(calling(short)), await stack.enter_async_context(calling(long)))
             for _ in range(CONNECTIONS)
@@ -120,17 +135,34 @@ async def connection_limits() -> AsyncIterator[tuple[ConnectionLimits, Front]]:
         yield ConnectionLimits(cloudreve, house, callers), short
 
 
-@given(STEPS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_everybody_gets_what_the_long_way_would_give_them(steps: list[list[Ask | Wait | Replace]]) -> None:
+@pytest.fixture(params=["memory", "Redis"])
+def sections(request: pytest.FixtureRequest, redis_server: RedisServer) -> dict[str, object]:
+    """Set up a gateway whose pictures are in memory, or in Redis alone."""
+    in_redis = {
+        "memory": NO_PICTURES,
+        "redis": {"url": redis_server.url, "timeout_s": 10.0},
+        "seal": {"keys": ["k" * 32]},
+    }
+    return in_redis if request.param == "Redis" else {}
+
+
+@pytest.mark.parametrize("factory", FACTORIES.values(), ids=FACTORIES)
+@given(steps=STEPS)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_everybody_gets_what_the_long_way_would_give_them(
+    factory: Callable[[], asyncio.AbstractEventLoop],
+    sections: dict[str, object],
+    steps: list[list[Ask | Wait | Replace]],
+) -> None:
     """Identities, pictures, connections, pieces and time in any order."""
 
     async def play() -> None:
-        async with connection_limits() as (visitors, _):
+        async with connection_limits(**sections) as (visitors, _):
             for step in (step for group in steps for step in group):
                 await visitors.take(step)
 
-    asyncio.run(play())
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(play())
 
 
 async def test_the_crowd_does_meet_the_hit_path() -> None:
@@ -139,3 +171,21 @@ async def test_the_crowd_does_meet_the_hit_path() -> None:
         for _ in range(4):
             await visitors.take(Ask(0, ((0, 2, 0),), 0))
         assert short.gateway.hits.size_bytes > 0
+
+
+async def test_the_crowd_does_meet_redis(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Likewise: without a task, as soon as the picture has been read there once."""
+    answer, hits = RedisHits.answer, list[bool]()
+
+    def watched(self: RedisHits, known: FinishedAnswer, value: bytes | None, read: Read) -> Wire | None:
+        wire = answer(self, known, value, read)
+        hits.append(wire is not None)
+        return wire
+
+    monkeypatch.setattr(RedisHits, "answer", watched)
+    async with connection_limits(memory=NO_PICTURES, redis={"url": redis_server.url, "timeout_s": 10.0}) as (
+        visitors,
+        _,
+    ):
+        while not any(hits):
+            await visitors.take(Ask(0, ((0, 2, 0),), 0))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from proxy.domain.picture import Picture
+from proxy.redis import pipelining
 from proxy.redis.client import SPARE_CONNECTIONS
 from proxy.redis.failures import RedisFailure
 from proxy.redis.pipelining import (
@@ -189,8 +190,11 @@ async def test_a_batch_that_nobody_wants_any_more_is_not_sent(way: Way) -> None:
     assert (way.sent, way.late) == ([], [])
 
 
-async def test_what_nobody_waits_for_goes_with_the_next_that_somebody_does(way: Way) -> None:
+async def test_what_nobody_waits_for_goes_with_the_next_that_somebody_does(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A write for itself would cost more than all the rest about it."""
+    monkeypatch.setattr(pipelining, "LINGER_S", 60.0)
     way.batches.add(Command(("SET", "a")), is_urgent=False)
     await some_steps()
     assert way.sent == []

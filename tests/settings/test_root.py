@@ -258,3 +258,13 @@ def test_sites_with_one_internal_address_are_told_apart_by_their_public_ones() -
     turned = CloudreveSettings(url=SITE.url, public_origins=("https://a.example", "https://b.example"))
     assert len({settings.site for settings in (one, other, *public)}) == 4
     assert Settings(cloudreve=turned).site == public[1].site
+
+
+@pytest.mark.parametrize(
+    "table", [{"email": "watch@example.com"}, {"secret": "a", "secret_file": __file__}, {"max_subscriptions": -1}]
+)
+def test_an_account_that_is_to_listen_has_one_secret(table: dict[str, object]) -> None:
+    """Or there is none."""
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"cloudreve": {"url": SITE.url}, "watch": table})
+    assert not Settings(cloudreve=SITE).watch.has_account

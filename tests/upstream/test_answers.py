@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.domain.errors import UpstreamError
 from proxy.domain.refusal import Generating, Refusal, RefusalKind
-from proxy.upstream.answers import Link, is_rejection, read_thumb, read_whoami
+from proxy.upstream.answers import Link, is_rejection, read_share_terms, read_thumb, read_whoami
 
 FACTS = Path(__file__).parents[1] / "facts" / "exchanges.json"
 EXCHANGES: dict[str, dict[str, Any]] = {
@@ -233,11 +233,32 @@ def test_a_token_that_names_nobody_is_not_accepted(code: int) -> None:
     assert read_whoami(json.dumps({"code": code, "sub": "xntj"}).encode()) is None
 
 
+SHARE = {"id": "kY7x", "name": "album", "unlocked": True, "expires": None, "visited": 3, "owner": {"id": "aLiC"}}
+
+
+@pytest.mark.parametrize(
+    ("told", "is_changed"),
+    [
+        (dict(reversed(SHARE.items())), False),
+        ({**SHARE, "visited": 4, "downloaded": 1, "remain_downloads": 9}, False),
+        ({**SHARE, "unlocked": False}, True),
+        ({**SHARE, "expires": "2026-12-01T00:00:00Z"}, True),
+        ({**SHARE, "price": 5}, True),
+        (None, True),
+    ],
+)
+def test_the_terms_of_a_share_change_with_all_but_its_visits(told: object, is_changed: bool) -> None:
+    """Whatever an edition of Cloudreve's tells of it."""
+    before = read_share_terms(json.dumps({"code": 0, "data": SHARE}).encode())
+    after = read_share_terms(json.dumps({"code": 0 if told else 404, "data": told}).encode())
+    assert (after != before) is is_changed
+
+
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_no_body_at_all_makes_a_reader_raise_anything_else(body: bytes) -> None:
     """Upstream may send anything; the readers know one error."""
     assert is_rejection(body) in (True, False)
-    for read in (read_thumb, read_whoami):
+    for read in (read_thumb, read_whoami, read_share_terms):
         try:
             read(body)
         except UpstreamError as error:

@@ -90,6 +90,20 @@ def test_a_clock_that_is_set_anew_is_followed(jump_s: float) -> None:
     assert clock.skew_s == pytest.approx(0.5)
 
 
+def test_an_answer_that_comes_late_does_not_set_the_clock_back() -> None:
+    """Else what was granted would count for longer; one that cannot be late is believed."""
+    ours = Ours()
+    clock = Clock(ours)
+    clock.observe(date(START))
+    asked_at, ours.now = ours.now, ours.now + 10
+    clock.observe(date(START), asked_at)
+    assert clock.skew_s == pytest.approx(0.5)
+    clock.observe(date(START), ours.now - 2)
+    assert clock.skew_s == pytest.approx(-9.5)
+    clock.observe(date(START + 20), asked_at)
+    assert clock.skew_s == pytest.approx(10.5)
+
+
 def test_time_goes_on_between_answers() -> None:
     """Only the difference is kept; our clock carries it."""
     ours = Ours()

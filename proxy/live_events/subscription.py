@@ -1,0 +1,235 @@
+"""One folder is listened to by one process of all, and what is heard ends grants.
+
+What may have been missed. A subscription under a new client id hears nothing from before: its beginning ends all grants
+of the folder, unless nobody has listened to it lately: then they last as long as they would without live events.
+Cloudreve keeps events for a client that has left, so that the next process, or this one after a restart, goes on under
+the same client id and hears what it has missed. For this the id is left in a note once Cloudreve has confirmed the end
+of the stream, and one process takes it up. After a break there is no note: Cloudreve may have written events into a
+connection that was dead, and when it finds that out at last it takes the client for gone, although it has come back
+meanwhile (source: `pkg/filemanager/eventhub`). A note lasts as long as a grant; behind that, nothing that was granted
+before is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
+
+import structlog
+
+from proxy.cache.shared_values import SharedValues
+from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.domain.errors import InvalidToken, ProxyError, Refused
+from proxy.domain.keys import watch_key
+from proxy.domain.tags import UNKNOWN
+from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.share_owners import ShareOwners
+from proxy.live_events.burst import QUEUE, Burst
+from proxy.live_events.share_terms import ShareTerms
+from proxy.live_events.watched_folder import WatchedFolder
+from proxy.redis.lease import LeaseHolder
+from proxy.upstream.event_streams import EventStream, EventStreams, FileEvent
+
+POLL_S = 2.0
+"""How often a process looks whether the one that listens is gone."""
+UNSURE_S = 30.0
+"""How long a process listens while nobody can tell whether another does, before it asks again."""
+HAND_OVER_S = 1.0
+"""How long a client that has left stays away: a proxy before Cloudreve may have confirmed its end."""
+PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""How long it is left alone after one failure, two in a row, and so on."""
+REFUSED_S = 60.0
+"""The same after a refusal, which seldom changes."""
+LEAVE_S = 1.0
+"""How long leaving may take, and the note of it."""
+
+_TAKEN = "taken"
+"""Stands in place of a client id that a process has taken up."""
+
+_log = structlog.get_logger("proxy.live_events")
+
+
+Bearer: TypeAlias = Callable[[], Awaitable[str]]
+
+
+class State(StrEnum):
+    """How a subscription is."""
+
+    BEGINNING = "beginning"
+    ELSEWHERE = "elsewhere"
+    """Another process listens."""
+    LIVE = "live"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """What all subscriptions of a process share."""
+
+    streams: EventStreams
+    distributed: MaybeDistributed
+    notes: SharedValues
+    feed: ChangeFeed
+    owners: ShareOwners
+    share_terms: ShareTerms
+    lasts_s: float
+    """How long a grant may last."""
+    came: Callable[[WatchedFolder, Iterable[FileEvent] | None], None]
+    """Hears what may be warmed; None where it is not known what has come."""
+
+
+@dataclass
+class Count:
+    """What subscriptions have met."""
+
+    events: int = 0
+    breaks: int = 0
+    gaps: int = 0
+    """How often all grants of a folder were ended, since something may have been missed."""
+
+
+@dataclass
+class Subscription:
+    """Listens to a folder for as long as it runs."""
+
+    folder: WatchedFolder
+    bearer: Bearer
+    """Gives a token that is good for a call; raises ProxyError where there is none."""
+    ears: Ears
+    count: Count
+    is_named: bool = False
+    """Whether an operator has named the folder, and is told when it cannot be heard."""
+    state: State = State.BEGINNING
+    reason: str = ""
+    """Why it fails."""
+    is_refused: bool = False
+    """Whether Cloudreve has said no."""
+    _failures: int = field(default=0, init=False)
+    _was_live: bool = field(default=False, init=False)
+    _was_promised: bool = field(default=False, init=False)
+    """Whether somebody has listened to the folder while grants that are still good may have been given."""
+
+    async def follow(self) -> None:
+        """Go on until cancelled."""
+        while True:
+            async with self.ears.distributed.lead(watch_key(self.folder.name)) as holder:
+                if holder is LeaseHolder.OTHERS:
+                    self.state, pause_s = State.ELSEWHERE, POLL_S
+                else:
+                    pause_s = await self._listened(UNSURE_S if holder is LeaseHolder.UNKNOWN else None)
+            await asyncio.sleep(pause_s)
+
+    async def _listened(self, for_s: float | None) -> float:
+        """Listen until the stream ends, or for so many seconds; give how long to leave it alone."""
+        self.state = State.BEGINNING
+        client_id, is_kept = await self._taken()
+        try:
+            async with asyncio.timeout(for_s):
+                await self._listen(client_id, is_kept=is_kept)
+        except TimeoutError:
+            return 0.0
+        except ProxyError as error:
+            return self._failed(error)
+        return self._broken("Cloudreve has ended the stream")
+
+    @property
+    def _note(self) -> str:
+        return watch_key(f"client {self.folder.name}")
+
+    async def _taken(self) -> tuple[str, bool]:
+        """Take up the client id that was left, or make a new one; tell which."""
+        left = await self.ears.notes.most_shared(self._note)
+        self._was_promised = left is not None
+        await self.ears.notes.keep(self._note, _TAKEN, self.ears.lasts_s)
+        with suppress(ValueError):
+            if left is not None and left != _TAKEN:
+                return str(UUID(left)), True
+        return str(uuid4()), False
+
+    async def _listen(self, client_id: str, *, is_kept: bool) -> None:
+        if is_kept:
+            await asyncio.sleep(HAND_OVER_S)
+        folder, owner = self.folder, UNKNOWN
+        async with AsyncExitStack() as stack:
+            if folder.share:
+                owner, terms = await self.ears.owners.owner(folder.share), await self.ears.share_terms.known(folder)
+                stack.enter_context(_meanwhile(self.ears.share_terms.follow(folder, terms)))
+            bearer = await self.bearer()
+            stream = await stack.enter_async_context(self.ears.streams.listen(folder.uri, bearer, client_id))
+            if not (is_kept and stream.is_resumed) and (self.is_named or self._was_promised):
+                self._miss()
+                if self._was_live:
+                    self.ears.came(folder, None)
+            self._was_live = True
+            self.state, self.reason, self._failures, self.is_refused = State.LIVE, "", 0, False
+            try:
+                await self._hear(stream, owner)
+            except asyncio.CancelledError:
+                await self._leave(stream, owner, client_id)
+                raise
+
+    async def _hear(self, stream: EventStream, owner: str) -> None:
+        burst = Burst()
+        while (events := await stream.next()) is not None:
+            is_long = burst.is_long(len(events), time.monotonic())
+            if is_long:
+                self._miss()
+            self._tell(events, owner)
+            self.ears.came(self.folder, None if is_long else events)
+
+    async def _leave(self, stream: EventStream, owner: str, client_id: str) -> None:
+        """Leave so that another can go on; where that does not succeed, it begins anew."""
+        with suppress(ProxyError, TimeoutError, OSError):
+            async with asyncio.timeout(LEAVE_S):
+                last = await stream.leave()
+                if last is None or len(last) >= QUEUE:
+                    return
+                self._tell(last, owner)
+                await self.ears.feed.spread()
+                if not self.ears.feed.waiting:
+                    await self.ears.notes.keep(self._note, client_id, self.ears.lasts_s)
+
+    def _tell(self, events: list[FileEvent], owner: str) -> None:
+        self.count.events += len(events)
+        if events:
+            self.ears.feed.tell(self.folder.event_tags(events, owner))
+
+    def _miss(self) -> None:
+        """End all grants of the folder: nobody knows what has changed."""
+        self.count.gaps += 1
+        self.ears.feed.tell(self.folder.tags())
+
+    def _failed(self, error: ProxyError) -> float:
+        reason = f"{error.title}{f' (code {error.code})' if error.code else ''}"
+        pause_s = self._broken(reason)
+        self.is_refused = isinstance(error, Refused | InvalidToken)
+        return REFUSED_S if self.is_refused else pause_s
+
+    def _broken(self, reason: str) -> float:
+        """Give how long to leave it alone; said once for a row of failures."""
+        if self.state is State.LIVE:
+            self.count.breaks += 1
+        if reason != self.reason:
+            tell = _log.warning if self.is_named else _log.info
+            tell("live events are not heard", reason=reason)
+        self.state, self.reason = State.FAILING, reason
+        pause_s = PAUSES_S[min(self._failures, len(PAUSES_S) - 1)]
+        self._failures += 1
+        return pause_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter is no secret
+
+
+@contextmanager
+def _meanwhile(work: Coroutine[Any, Any, None]) -> Iterator[None]:
+    """Work while the block lasts."""
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()

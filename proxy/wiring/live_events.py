@@ -1,0 +1,143 @@
+"""Builds what listens to Cloudreve's live events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from proxy.cache.shared_values import SharedValues
+from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.domain.file_uri import FileUri, parse
+from proxy.grants.change_feed import ChangeFeed
+from proxy.grants.share_owners import ShareOwners
+from proxy.identity.accounts import Account, Accounts
+from proxy.live_events.arrivals import Arrivals
+from proxy.live_events.interest import MY, Interest, Place
+from proxy.live_events.share_terms import ShareTerms
+from proxy.live_events.subscription import Bearer, Ears, State
+from proxy.live_events.watched_folder import WatchedFolder
+from proxy.live_events.watcher import Wanted, Watcher
+from proxy.settings import MAX_FOLDER_BYTES, PublishSettings, Settings
+from proxy.upstream.cloudreve import Cloudreve
+from proxy.upstream.event_streams import EventStreams
+from proxy.upstream.oauth import OAuth
+from proxy.wiring.parts import Parts
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFolders:
+    """The folders that are published, as their accounts see them."""
+
+    entries: tuple[PublishSettings, ...]
+    accounts: Accounts
+
+    def __call__(self) -> Iterator[Wanted]:
+        """Give the folders of the accounts that have signed in.
+
+        All files of such an account are listened to as well: the folder itself may be moved, renamed or deleted, which
+        is told to those alone who listen to a folder above it.
+        """
+        known = [(n, subject) for n in range(len(self.entries)) if (subject := self.accounts.subject(n))]
+        for number, subject in known:
+            yield self._wanted(number, subject, parse(self.entries[number].prefix, MAX_FOLDER_BYTES))
+        for number, subject in known:
+            if parse(self.entries[number].prefix, MAX_FOLDER_BYTES).filesystem == "my":
+                yield self._wanted(number, subject, MY)
+
+    def _wanted(self, number: int, subject: str, folder: FileUri) -> Wanted:
+        return Wanted(WatchedFolder(folder, subject), _account_bearer(self.accounts, number), f"publish {number + 1}")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What visitors ask for: the files of those who are signed in, and with an account for it, shares."""
+
+    interest: Interest
+    account: Accounts | None
+
+    def __call__(self, most: int) -> Iterator[Wanted]:
+        """Give the hottest."""
+        watcher = self.account.subject(0) if self.account is not None else ""
+        for place in self.interest.places(most):
+            if place.subject:
+                yield Wanted(WatchedFolder(place.uri, place.subject), _bearer_of(place))
+            elif self.account is not None and watcher:
+                yield Wanted(WatchedFolder(place.uri, watcher), _account_bearer(self.account, 0))
+
+
+def _bearer_of(place: Place) -> Bearer:
+    async def bearer() -> str:
+        return place.bearer
+
+    return bearer
+
+
+def _account_bearer(accounts: Accounts, number: int) -> Bearer:
+    async def bearer() -> str:
+        return (await accounts.visitor(number)).credentials.bearer or ""
+
+    return bearer
+
+
+async def _event_streams(parts: Parts, cloudreve: Cloudreve) -> EventStreams:
+    """Make the way to Cloudreve's live events. A connection is one stream's alone: it ends by half-closing it."""
+    session = await parts.session(force_close=True)
+    return EventStreams(session, parts.observer, parts.settings.cloudreve, cloudreve.breaker)
+
+
+def arrivals_of(settings: Settings) -> Arrivals:
+    """Make what waits to be warmed."""
+    return Arrivals([parse(entry.prefix, MAX_FOLDER_BYTES) for entry in settings.publish if entry.warm])
+
+
+async def ears_of(
+    parts: Parts,
+    cloudreve: Cloudreve,
+    distributed: MaybeDistributed,
+    shared_values: SharedValues,
+    feed: ChangeFeed,
+    owners: ShareOwners,
+    arrivals: Arrivals,
+) -> Ears:
+    """Make what all subscriptions share. A connection is one stream's alone: it ends by half-closing it."""
+    session = await parts.session(force_close=True)
+    streams = EventStreams(session, parts.observer, parts.settings.cloudreve, cloudreve.breaker)
+    terms, lasts_s = ShareTerms(cloudreve, feed), parts.settings.grants.max_ttl_s
+    return Ears(streams, distributed, shared_values, feed, owners, terms, lasts_s, arrivals.note)
+
+
+async def watcher_of(parts: Parts, ears: Ears, accounts: Accounts, oauth: OAuth) -> tuple[Watcher, Interest]:
+    """Make what listens to the folders that are worth it, and what hears which are."""
+    settings, metrics = parts.settings, parts.metrics
+    interest = Interest(parts.clock.timer, ears.lasts_s, ears.feed.invalidations.session_has_ended)
+    published, places = PublishedFolders(settings.publish, accounts), Places(interest, await _account(parts, oauth))
+    watcher = Watcher(lambda most: chain(published(), places(most)), ears, settings.watch.max_subscriptions)
+    count = watcher.count
+    metrics.watch("watch_folders", "Folders whose changes at Cloudreve are to be heard", lambda: watcher.folders)
+    metrics.watch("watch_live", "Of these, those that are heard here", lambda: watcher.number(State.LIVE))
+    metrics.watch("watch_failing", "Of these, those that cannot be heard", lambda: watcher.number(State.FAILING))
+    metrics.watch_total("watch_events", "Live events heard", lambda: count.events)
+    metrics.watch_total("watch_breaks", "Streams of live events that have broken", lambda: count.breaks)
+    metrics.watch_total("watch_gaps", "Times that all grants of a folder were ended", lambda: count.gaps)
+    parts.health.heed(watcher.troubles)
+    return watcher, interest
+
+
+async def _account(parts: Parts, oauth: OAuth) -> Accounts | None:
+    """Make the account in whose name shares are listened to, and keep it fresh; None where there is none."""
+    watch = parts.settings.watch
+    if not watch.has_account or not watch.max_subscriptions:
+        return None
+    account = Accounts([Account(0, watch, oauth, parts.clock)], [])
+    parts.stack.push_async_callback(account.aclose)
+    await parts.background(account.keep_fresh())
+    parts.health.heed(lambda: ["watch fails: no token"] if account.failing else [])
+    return account
+
+
+async def watch(parts: Parts, watcher: Watcher) -> None:
+    """Listen until the end."""
+    if parts.settings.watch.max_subscriptions:
+        parts.stack.push_async_callback(watcher.aclose)
+        await parts.background(watcher.follow())

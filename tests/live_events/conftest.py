@@ -1,0 +1,8 @@
+"""Fixtures: a stand-in for Cloudreve that tells what changes, and gateways in front of it."""
+
+from __future__ import annotations
+
+from tests.harness.fixtures import cloudreve, house, narrated
+from tests.harness.loops import pytest_asyncio_loop_factories
+
+__all__ = ["cloudreve", "house", "narrated", "pytest_asyncio_loop_factories"]

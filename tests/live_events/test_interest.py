@@ -1,0 +1,142 @@
+"""Which users' files and shares are worth listening to."""
+
+from __future__ import annotations
+
+import math
+
+from proxy.domain.client import BACKGROUND
+from proxy.domain.credentials import Credentials
+from proxy.domain.file_uri import parse
+from proxy.domain.grant import Grant
+from proxy.domain.identity import ANONYMOUS, Identity, IdentityKind
+from proxy.domain.session import SessionRef
+from proxy.domain.source import Source
+from proxy.domain.tags import place_tags
+from proxy.domain.thumb_request import ThumbRequest
+from proxy.domain.visitor import Visitor
+from proxy.grants.found_grant import Authorised, FoundGrant
+from proxy.grants.validity import Decision
+from proxy.live_events.interest import ACTIVE_S, SOLE_SHARE, Interest
+
+LASTS_S = 3600.0
+SESSION = SessionRef("aLiC", "s", 0.0)
+
+
+class Scene:
+    """Time, sign-outs, and what is asked."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.ended: set[SessionRef] = set()
+        self.interest = Interest(lambda: self.now, LASTS_S, self.ended.__contains__)
+
+    def ask(
+        self, uri: str, user: str = "", client: str = "192.0.2.1", session: SessionRef | None = None, bearer: str = "a"
+    ) -> None:
+        """Ask for a picture, and get it."""
+        identity = Identity(IdentityKind.USER, user) if user else ANONYMOUS
+        visitor = Visitor(identity, Credentials(bearer if user else None), math.inf, session)
+        decision = Decision(identity, Grant("", math.inf, "p", own=True))
+        request = ThumbRequest(parse(uri, 4096), visitor.credentials, client=client)
+        self.interest.note(Authorised(visitor, request, FoundGrant(decision, Source.UPSTREAM, collapsed=False)))
+
+    def hottest(self, most: int = 100) -> list[str]:
+        """List the places that are worth it, users by id."""
+        return [place.subject or place.uri.text for place in self.interest.places(most)]
+
+
+def share(name: str) -> str:
+    """Give the File URI of a picture in a share."""
+    return f"cloudreve://{name}@share/one.png"
+
+
+def test_users_and_shares_are_worth_it_by_how_often_they_are_asked_for() -> None:
+    """Requests of one second, as of one page, count once."""
+    scene = Scene()
+    for second in range(10):
+        scene.now += 1.0
+        for _ in range(5):
+            scene.ask(share("cold")) if second == 0 else None
+        scene.ask(share("hot"), client=f"192.0.2.{second}")
+        scene.ask("cloudreve://my/one.png", "aLiC") if second < 5 else None
+    assert scene.hottest() == ["cloudreve://hot@share", "aLiC", "cloudreve://cold@share"]
+    assert scene.hottest(2) == ["cloudreve://hot@share", "aLiC"]
+
+
+def test_what_was_hot_long_ago_is_less_so() -> None:
+    """Than what is asked for now."""
+    scene = Scene()
+    for _ in range(10):
+        scene.now += 1.0
+        scene.ask(share("then"))
+    scene.now += 3000.0
+    scene.ask(share("now"))
+    assert scene.hottest() == ["cloudreve://now@share", "cloudreve://then@share"]
+
+
+def test_answers_that_are_given_again_count() -> None:
+    """They are known by their tags alone."""
+    scene = Scene()
+    scene.ask(share("often"))
+    scene.ask(share("twice"))
+    scene.now += 1.0
+    scene.ask(share("twice"))
+    for _ in range(5):
+        scene.now += 1.0
+        scene.interest.touch(place_tags(parse(share("often"), 4096), ""))
+        scene.interest.touch(place_tags(parse(share("never"), 4096), ""))
+    assert scene.hottest() == ["cloudreve://often@share", "cloudreve://twice@share"]
+
+
+def test_a_user_who_is_gone_is_not_listened_to() -> None:
+    """A share is, for as long as any of its grants may last."""
+    scene = Scene()
+    scene.ask("cloudreve://my/one.png", "aLiC")
+    scene.ask(share("kY7x"))
+    scene.now += ACTIVE_S
+    assert scene.hottest() == ["cloudreve://kY7x@share"]
+    scene.now += LASTS_S - ACTIVE_S
+    assert scene.hottest() == []
+
+
+def test_a_sign_out_ends_it_at_once() -> None:
+    """Until the user is there again."""
+    scene = Scene()
+    scene.ask("cloudreve://my/one.png", "aLiC", session=SESSION)
+    assert scene.hottest() == ["aLiC"]
+    scene.ended.add(SESSION)
+    assert scene.hottest() == []
+    scene.ask("cloudreve://my/one.png", "aLiC", bearer="new")
+    assert [place.bearer for place in scene.interest.places(1)] == ["new"]
+
+
+def test_only_a_users_own_files_are_listened_to_in_that_users_name() -> None:
+    """Nobody else's, nor those of visitors without a name; nor what the gateway asks for by itself."""
+    scene = Scene()
+    scene.ask("cloudreve://BoBb@my/one.png", "aLiC")
+    scene.ask("cloudreve://my/one.png")
+    scene.ask("cloudreve://shared_with_me/one.png", "aLiC")
+    scene.ask(share("kY7x"), client=BACKGROUND)
+    assert scene.hottest() == []
+    scene.ask("cloudreve://aLiC@my/one.png", "aLiC")
+    assert scene.hottest() == ["aLiC"]
+
+
+def test_one_client_alone_does_not_take_the_places_of_others() -> None:
+    """However much it asks; what is left over it may have."""
+    scene = Scene()
+    for second in range(20):
+        scene.now += 1.0
+        for number in range(8):
+            scene.ask(share(f"loud{number}"))
+        scene.ask(share("quiet"), client="198.51.100.1") if second == 0 else None
+    assert "cloudreve://quiet@share" in scene.hottest(8)[: 8 // SOLE_SHARE + 1]
+    assert len(scene.hottest(8)) == 8
+
+
+def test_the_password_that_has_opened_a_share_is_kept_from_sight() -> None:
+    """It is needed to listen."""
+    scene = Scene()
+    scene.ask("cloudreve://kY7x:secret@share/in/one.png")
+    [place] = scene.interest.places(1)
+    assert (place.uri.text, "secret" in repr(place)) == ("cloudreve://kY7x:secret@share", False)
