@@ -23,7 +23,7 @@ async def test_no_old_picture_is_shown_where_its_end_is_known(tmp_path: Path, mo
     async with staged(tmp_path, replicas=2) as stage:
         findings = await Play(stage, seed=7, has_pauses=False).steps(STEPS)
     assert findings.wrong == []
-    assert all(findings.counts[f"{viewer}: 200"] > 0 for viewer in VIEWERS)
+    assert all(findings.counts[f"{viewer}: 200"] > 0 for viewer in (*VIEWERS, "sealed URL"))
     assert findings.counts["change"] > 10
 
 

@@ -13,6 +13,8 @@ from deploy.drills.interleavings.play import Findings, Play
 from deploy.drills.interleavings.stage import staged
 from deploy.drills.interleavings.versions import BOUND_S
 from deploy.drills.until_told import until_told
+from proxy.observe.log import configure
+from proxy.settings import LogSettings
 
 
 def main() -> int:
@@ -27,7 +29,11 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the random choices")  # noqa: S311
     asked = parser.parse_args()
-    findings = asyncio.run(until_told(_played(asked)))
+    writer = configure(LogSettings(level="error"))
+    try:
+        findings = asyncio.run(until_told(_played(asked)))
+    finally:
+        writer.close()
     _tell(findings, asked)
     return 1 if findings.wrong else 0
 

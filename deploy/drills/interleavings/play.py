@@ -13,6 +13,7 @@ from random import Random
 from urllib.parse import quote
 
 import aiohttp
+from yarl import URL
 
 from deploy.drills.interleavings.stage import Replica, Stage
 from deploy.drills.interleavings.versions import Late, Pause, View
@@ -111,11 +112,15 @@ class Play:
     async def _link(self) -> None:
         """Have a page learn the sealed URL of a picture."""
         viewer, path = self._chance.choice(VIEWERS[:3]), self._chance.choice(self._stage.paths)
+        link = await self._linked(viewer, path, self._chance.randrange(len(self._stage.replicas)))
+        self._links += [(path, link)] if link else []
+
+    async def _linked(self, viewer: str, path: str, number: int) -> str:
         uri, fields = self._uri(viewer, path)
-        number = self._chance.randrange(len(self._stage.replicas))
         _, _, body = await self._ask(number, "GET", f"/api/v4/file/thumb?uri={quote(uri, safe='')}", fields)
         with suppress(ValueError, TypeError, KeyError):
-            self._links.append((path, "/" + json.loads(body)["data"]["url"].split("/", 3)[3]))
+            return URL(json.loads(body)["data"]["url"]).raw_path_qs
+        return ""
 
     async def _follow(self) -> None:
         """Have a browser follow a sealed URL."""
@@ -209,12 +214,14 @@ class Play:
         """Wait until every viewer at every replica sees what is there, and nothing else; raise TimeoutError."""
         async with asyncio.timeout(SETTLE_S):
             for path in self._stage.paths:
+                wanted = self._stage.versions.current(path)
                 for viewer in VIEWERS:
                     uri, fields = self._uri(viewer, path)
                     for number in range(len(self._stage.replicas)):
-                        wanted = self._stage.versions.current(path)
                         while await self._shown(number, uri, fields) != wanted:  # noqa: ASYNC110 - it tells nobody
                             await asyncio.sleep(0.05)
+                if wanted is not None:
+                    await self._see("sealed URL", 0, path, await self._linked("owner", path, 0), {})
 
     async def _shown(self, number: int, uri: str, fields: dict[str, str]) -> bytes | None:
         status, _, body = await self._ask(number, "GET", f"/thumb?uri={quote(uri, safe='')}", fields)
