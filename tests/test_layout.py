@@ -45,7 +45,8 @@ PURE = {
     *(f"pictures/proof/{name}" for name in ("bitmap", "body", "gif", "heif", "jpeg", "png", "proof", "webp")),
     "passthrough/route_patterns",
     *("sessions/authorization", "sessions/cookie_syntax", "sessions/pkce", "sessions/session"),
-    *("settings/redis_url", "upstream/answers", "upstream/deobfuscate", "upstream/token_answers"),
+    "settings/redis_url",
+    *(f"upstream/{name}" for name in ("answers", "deobfuscate", "json_answer", "token_answers")),
 }
 """Modules without I/O and without a clock, beside all of `domain`."""
 ADAPTERS = {
