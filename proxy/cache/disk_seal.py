@@ -23,7 +23,7 @@ _INFO = b"thumb-proxy/disk/1"
 
 
 class Opened(NamedTuple):
-    """What was sealed, and the cipher that has opened it."""
+    """An opened record, and the cipher that has opened it."""
 
     value: bytes
     cipher: AESGCM

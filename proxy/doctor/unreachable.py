@@ -14,10 +14,9 @@ def reason(error: Exception, *, connect_s: float | None = None, answer_s: float 
             return f"there is no host named {error.host}"
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             return "there is no TLS with a certificate that is trusted here"
-        case aiohttp.ClientConnectorError() if error.os_error.errno:
-            return os.strerror(error.os_error.errno).lower()
         case aiohttp.ClientConnectorError():
-            return "nothing accepts connections there"
+            code = error.os_error.errno
+            return os.strerror(code).lower() if code else "nothing accepts connections there"
         case aiohttp.ConnectionTimeoutError():
             return f"no connection {_within(connect_s)}"
         case TimeoutError():

@@ -1,4 +1,4 @@
-"""What a worker and its parent say to one another, over a pair of sockets that nobody else has.
+"""The messages between a worker and its parent, over a pair of sockets that no other process has.
 
 The parent asks with one byte; the worker answers with a length and a report. Either learns of the other's end by the
 channel's.
