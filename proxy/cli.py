@@ -1,4 +1,4 @@
-"""The command `thumb-proxy`. What a command needs is imported when it runs, so that `--help` comes at once."""
+"""The command `thumb-proxy`. Each command imports its modules when it runs, so that `--help` comes at once."""
 
 from __future__ import annotations
 

@@ -47,8 +47,8 @@ PURE = {
     *(f"pictures/proof/{name}" for name in ("bitmap", "body", "gif", "heif", "jpeg", "png", "proof", "webp")),
     "passthrough/route_patterns",
     *("sessions/authorization", "sessions/cookie_syntax", "sessions/pkce", "sessions/session"),
-    *("settings/redis_url", "upstream/answers", "upstream/deobfuscate", "upstream/server_sent_events"),
-    "upstream/token_answers",
+    "settings/redis_url",
+    *(f"upstream/{name}" for name in ("answers", "deobfuscate", "json_answer", "server_sent_events", "token_answers")),
 }
 """Modules without I/O and without a clock, beside all of `domain`."""
 ADAPTERS = {

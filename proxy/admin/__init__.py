@@ -1,1 +1,1 @@
-"""The operators' port: the status page, and what it is told."""
+"""The operators' port: the status page and its data."""

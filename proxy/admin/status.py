@@ -1,4 +1,4 @@
-"""What each process tells of itself, and what the status page tells of all."""
+"""The report of each process, and the status page about all."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What the page shows."""
+    """The data of the page."""
 
     version: str
     workers: dict[int, bool]

@@ -31,13 +31,13 @@ class Record(NamedTuple):
     value: Value
     expires: float
     plain: bytes
-    """What is sealed: its end, its kind, and the value as written."""
+    """The sealed part of a record: its end, its kind, and the value as written."""
     cipher: AESGCM
     nonce: bytes
 
 
 class Records:
-    """Writes and reads the records of one Cloudreve site. What is damaged, over or moved to another key is none."""
+    """Writes and reads the records of one Cloudreve site. A damaged, expired or moved record is none."""
 
     def __init__(self, site: str, secrets: Iterable[str]) -> None:
         self._prefix = f"v{codec.VERSION}:{site_digest(site)}:"

@@ -1,4 +1,4 @@
-"""Room for new records in a full file: what is over goes first, then what was not used for long."""
+"""Room for new records in a full file: expired records go first, then those that were not used for long."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _INFO = b"thumb-proxy/disk/1"
 
 
 class Opened(NamedTuple):
-    """What was sealed, and the cipher that has opened it with the nonce, which no other record has."""
+    """An opened record, and the cipher that has opened it with the nonce, which no other record has."""
 
     value: bytes
     cipher: AESGCM

@@ -1,4 +1,4 @@
-"""Records on disk, bounded: what was not used for long goes first. Calls wait for the disk, so threads make them."""
+"""Records on disk, bounded: those not used for long go first. Calls wait for the disk, so threads make them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Put(NamedTuple):
 
 
 class Mark(Enum):
-    """What else may be done with a record."""
+    """The other changes of a record."""
 
     DELETE = auto()
     TOUCH = auto()

@@ -33,11 +33,11 @@ RECENT = 64
 """So many pictures that were read last can be had as stored ones."""
 _READERS = 4
 _ENTRY_BYTES = 1024
-"""What an entry takes while it waits, beside a picture's bytes."""
+"""The size of an entry while it waits, beside a picture's bytes."""
 
 
 class _Read(NamedTuple):
-    """What a thread has read."""
+    """The outcome of a read in a thread."""
 
     value: Value | None
     is_due: bool = False
@@ -135,7 +135,7 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         return self._change(key, Waiting(text, self._now() + min(ttl_s, MAX_TTL_S)))
 
     async def written(self) -> None:
-        """Wait until what has been kept or forgotten by now is so for every process."""
+        """Wait until every process sees the changes made by now."""
         await self._writes.written()
 
     async def settle(self) -> None:
@@ -143,7 +143,7 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         await self._writes.settle()
 
     async def aclose(self) -> None:
-        """Write what waits, and close the file."""
+        """Write all pending changes, and close the file."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -156,7 +156,7 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         while (change := writes.pending(key)) is None:
             rounds = writes.rounds
             found, is_due, stored = await asyncio.get_running_loop().run_in_executor(self._readers, self._read, key)
-            # What was written in the meantime is not pending any more, and what was read may be from before it.
+            # A change written in the meantime is not pending any more, and the value read may be from before it.
             if rounds == writes.rounds and writes.pending(key) is None:
                 if is_due:
                     writes.touch(key)

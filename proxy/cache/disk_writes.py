@@ -21,7 +21,7 @@ Pending: TypeAlias = Waiting | Mark
 
 
 class DiskWrites:
-    """What is not on disk yet, by key; it counts in this process at once, and in others when it is written."""
+    """The changes that are not on disk yet, by key; they count in this process at once, and in others once written."""
 
     def __init__(self, store: DiskStore, records: Records) -> None:
         self._store = store
@@ -56,7 +56,7 @@ class DiskWrites:
             self.change(key, Mark.TOUCH)
 
     def pending(self, key: str) -> Pending | None:
-        """Give what is not on disk yet."""
+        """Give a change that is not on disk yet."""
         for changes in (self._waiting, self._writing):
             change = changes.get(key, Mark.TOUCH)
             if change is not Mark.TOUCH:
@@ -81,7 +81,7 @@ class DiskWrites:
         self.rounds += 1
 
     async def aclose(self) -> None:
-        """Write what waits."""
+        """Write all pending changes."""
         await self.settle()
         await asyncio.to_thread(self._thread.shutdown)
 
@@ -102,7 +102,7 @@ class DiskWrites:
         """Write in a thread."""
         try:
             self._store.write({self._records.key(key): self._record(key, change) for key, change in changes.items()})
-        except Exception as error:  # noqa: BLE001 - whoever waits for the write has to be let go, whatever it was
+        except Exception as error:  # noqa: BLE001 - callers that wait for the write have to be let go, whatever it was
             self._store.abandon(repr(error))
 
     def _record(self, key: str, change: Pending) -> Change:

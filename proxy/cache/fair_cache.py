@@ -1,4 +1,4 @@
-"""A bounded cache that one client cannot empty: whoever fills more than a fair share of it replaces its own entries."""
+"""A bounded cache that one client cannot empty: a client with more than a fair share of it replaces its own entries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 RECENT_S = 600.0
-"""What has not been used for so long makes room for anybody."""
+"""An entry that has not been used for so long makes room for any client."""
 
 
 @dataclass(slots=True)

@@ -23,11 +23,11 @@ LARGEST_SHARE = 4
 """An entry larger than this fraction of the bound is not kept: it would drive out too many others."""
 
 _SLOT_BYTES = 840
-"""What an entry costs beside its texts and bytes: places in five hash tables, the expiry heap and the objects between.
+"""The cost of an entry beside its texts and bytes: places in five hash tables, the expiry heap and the objects between.
 Measured on CPython 3.11 (`tests/cache/test_memory.py` measures again)."""
 
 _LOOK_BYTES = 300
-"""What size and colours of a picture take at most."""
+"""The most bytes that size and colours of a picture take."""
 
 
 class _Slot(NamedTuple):

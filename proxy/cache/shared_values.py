@@ -29,7 +29,7 @@ class SharedValues:
         self._kept: TLRUCache[str, _Value] = TLRUCache(MAX_VALUES, ttu=lambda _, note, __: note.until, timer=timer)
 
     def lookup(self, key: str) -> str | None:
-        """Give what this process has read or written."""
+        """Give the text that this process has read or written."""
         note = self._kept.get(key)
         return note.text if note else None
 
@@ -39,12 +39,12 @@ class SharedValues:
             self._kept[key] = _Value(text, self._timer() + ttl_s)
 
     async def find(self, key: str) -> str | None:
-        """Give what anybody has written. What others wrote is not kept here: its reader knows how long it counts."""
+        """Give the text that any process has written. One of others is not kept here: its reader knows its end."""
         own = self.lookup(key)
         return own if own is not None else next(iter(await self.shared(key)), None)
 
     async def shared(self, key: str) -> tuple[str, ...]:
-        """Give what Redis has, and what the disk has: while Redis was away they may have become different."""
+        """Give the texts of Redis and of the disk: while Redis was away they may have become different."""
         near = await self._disk.find_text(key) if self._disk is not None else None
         far = await self._in_redis(key)
         return tuple(text for text in dict.fromkeys((far, near)) if text is not None)

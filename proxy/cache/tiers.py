@@ -167,7 +167,7 @@ class Tiers:
     def promote(self, key: str, entry: Entry, ttl_s: float, client: Client, source: Source, *, forgotten: int) -> None:
         """Keep in nearer tiers what a farther one held when so much had been forgotten.
 
-        Meanwhile the entry may have been forgotten, or replaced by a newer one: what was read then is too old.
+        Meanwhile the entry may have been forgotten, or replaced by a newer one: the one that was read is too old then.
         """
         if ttl_s > 0 and forgotten == self._forgotten and self._memory.lookup(key) is None:
             self._promote(key, entry, ttl_s, client, source)

@@ -19,7 +19,7 @@ GRACE_S = 0.02
 """How long a message may still be on its way when its lease has gone already."""
 
 PATIENCE_S = 15.0
-"""How long others are waited for altogether: whoever can write to Redis can renew a lease for ever."""
+"""How long others are waited for altogether: any client of Redis can renew a lease for ever."""
 
 _OPEN = KEPT + b"open"
 
@@ -55,7 +55,7 @@ class DistributedSingleflight:
         keep: Callable[[T], tuple[bytes, float]] = _nothing,
         turn: str | None = None,
     ) -> T:
-        """Give what one replica loads.
+        """Give the outcome that one replica loads.
 
         `find` is given what Redis holds under the key, or the message that `tell` wrote, or nothing: then it looks
         itself. What `keep` gives, bytes and for how many seconds, stands under the key before anybody hears of it, and
@@ -93,7 +93,7 @@ class DistributedSingleflight:
 
     @contextmanager
     def claim(self, key: str, turn: str | None = None) -> Iterator[Claim | None]:
-        """Read what Redis holds under the key inside the block, and where it holds nothing lead in loading it.
+        """Read the value under the key inside the block, and where Redis holds none lead in loading it.
 
         `share` in the block takes the lead over, and `turn` with it; otherwise both are given back.
         """

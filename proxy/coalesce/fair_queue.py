@@ -25,7 +25,7 @@ class _Turn:
 
 @dataclass(slots=True)
 class _Job:
-    """What is wanted, of which group, by which clients, and its turns that have not come yet."""
+    """A job, its group, the clients that want it, and its turns that have not come yet."""
 
     group: str = ""
     admissions: int = 0

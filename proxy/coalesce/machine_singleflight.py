@@ -2,8 +2,8 @@
 
 The process that holds the lock loads; the others find what it has left.
 
-A leader holds a lock of the kernel, which ends with its process: who waits takes over at once, and no clock is asked.
-What was loaded is on disk before the lock is free. Interleaving that this prevents: the leader has kept an entry in
+A leader holds a lock of the kernel, which ends with its process: one that waits takes over at once, without a clock.
+The entry is on disk before the lock is free. Interleaving that this prevents: the leader has stored an entry in
 its memory and on the way to the disk, another takes the lock, finds nothing on disk, and loads again. So too is what
 only a message tells, which is written where somebody waits.
 """
@@ -24,7 +24,7 @@ from proxy.redis.lease import LeaseHolder
 T = TypeVar("T")
 
 POLLS_S = (0.002, 0.05)
-"""How long who waits for a lock leaves it alone, at first and at most."""
+"""How long a process that waits for a lock leaves it alone, at first and at most."""
 MESSAGE_S = 2.0
 """How long a message counts for those who waited for it."""
 WRITE_S = 1.0
@@ -39,7 +39,7 @@ class _Lead:
 
     is_mine: bool
     heard: bytes = b""
-    """What the leader before has said to those who waited for it."""
+    """The message of the leader before."""
     message: bytes | None = None
     """For those who wait now; None where the work has failed."""
 

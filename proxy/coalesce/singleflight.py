@@ -63,10 +63,10 @@ class Singleflight(Generic[T]):
 
 
 def _outcome_of(task: asyncio.Task[T]) -> asyncio.Future[T]:
-    """Give a future of its own to one who waits.
+    """Give a caller a future of its own.
 
     `asyncio.shield` would do, but reports a failure as unhandled when nobody took its future, and from Python 3.14 on
-    also when whoever took it has left.
+    also when its caller has left.
     """
     outcome: asyncio.Future[T] = task.get_loop().create_future()
     task.add_done_callback(partial(_tell, outcome))
@@ -75,7 +75,7 @@ def _outcome_of(task: asyncio.Task[T]) -> asyncio.Future[T]:
 
 def _tell(outcome: asyncio.Future[T], task: asyncio.Task[T]) -> None:
     error = None if task.cancelled() else task.exception()
-    if outcome.done():  # whoever waited has left
+    if outcome.done():  # the caller has left
         return
     if task.cancelled():
         outcome.cancel()

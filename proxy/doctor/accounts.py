@@ -25,7 +25,7 @@ _PASSWORD = (
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one account; the token is empty where it could not sign in."""
+    """The outcome for one account; the token is empty where it could not sign in."""
 
     number: int
     findings: list[Finding]

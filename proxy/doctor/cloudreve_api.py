@@ -41,7 +41,7 @@ class Answer:
 
 
 class Share(msgspec.Struct):
-    """What everybody may know of a share (docs/cloudreve.md, Shares and apps)."""
+    """The public facts about a share (docs/cloudreve.md, Shares and apps)."""
 
     name: str = ""
     source_type: int = 1

@@ -44,7 +44,7 @@ async def examine(settings: Settings, uri: str | None) -> list[Finding]:
 
 
 class _Examination:
-    """What needs a Cloudreve that answers."""
+    """The part that needs a Cloudreve that answers."""
 
     def __init__(
         self, settings: Settings, clock: Clock, trusted: aiohttp.ClientSession, guarded: aiohttp.ClientSession

@@ -1,4 +1,4 @@
-"""What an examination found, and how it is shown."""
+"""The findings of an examination, and how they are shown."""
 
 from __future__ import annotations
 

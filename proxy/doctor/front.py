@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from proxy.doctor.finding import Finding, Verdict
+from proxy.doctor.unreachable import reason
 from proxy.settings import Settings
 
 SUBJECT = "reverse proxy"
@@ -63,7 +64,7 @@ async def examine_front(settings: Settings, session: aiohttp.ClientSession, uri:
     try:
         return await front.examine(uri)
     except (TimeoutError, aiohttp.ClientError) as error:
-        return [Finding(Verdict.ADVICE, SUBJECT, f"{address} cannot be asked from here: {_why(error)}.")]
+        return [Finding(Verdict.ADVICE, SUBJECT, f"{address} cannot be asked from here: {reason(error)}.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +142,3 @@ class _Front:
             "let the proxy set X-Forwarded-Proto and X-Forwarded-Host, name it in server.trusted_proxies, or set this:"
         )
         return Finding(Verdict.PROBLEM, SUBJECT, text, f'[server]\npublic_origin = "{self.address}"')
-
-
-def _why(error: Exception) -> str:
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return f"there is no host named {error.host}"
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return "its certificate is not trusted here"
-        case aiohttp.ClientConnectorError():
-            return "nothing accepts connections there"
-        case TimeoutError():
-            return "no answer in time"
-        case _:
-            return "what answers is not HTTP"

@@ -46,7 +46,7 @@ _MISSING = {
     40077: "The file is there, but it has no thumbnail: none of Cloudreve's generators takes it, or one has failed.",
     -1: "The file is there, but Cloudreve could not make its thumbnail: none of its generators takes it.",
 }
-"""What Cloudreve's codes mean, where the gateway says the same of all (docs/cloudreve.md, Codes)."""
+"""The meanings of Cloudreve's codes, where the gateway says the same of all (docs/cloudreve.md, Codes)."""
 
 
 @dataclass(frozen=True, slots=True)

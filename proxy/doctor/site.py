@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import msgspec
 from yarl import URL
 
 from proxy.doctor.finding import Finding, Verdict
+from proxy.doctor.unreachable import reason
 
 if TYPE_CHECKING:
     from proxy.settings import CloudreveSettings
@@ -40,7 +40,8 @@ async def examine_site(session: aiohttp.ClientSession, clock: Clock, settings: C
     except _NotCloudreve as error:
         return [Finding(Verdict.PROBLEM, "cloudreve", f"{settings.url} answers, but {error}")]
     except (aiohttp.ClientError, TimeoutError) as error:
-        return [Finding(Verdict.PROBLEM, "cloudreve", f"{settings.url} cannot be reached: {_why(error, settings)}.")]
+        why = reason(error, connect_s=settings.connect_timeout_s, answer_s=settings.whoami_timeout_s)
+        return [Finding(Verdict.PROBLEM, "cloudreve", f"{settings.url} cannot be reached: {why}.")]
     version = pings[0][0]
     return [_version(version), _latency(settings.url, [latency_s for _, latency_s in pings]), _skew(clock)]
 
@@ -76,23 +77,6 @@ def _origin(base: URL, location: str) -> str:
         return str(base.join(URL(location)).origin())
     except ValueError:
         return "another address"
-
-
-def _why(error: Exception, settings: CloudreveSettings) -> str:
-    """Say what went wrong without the library's message."""
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return f"there is no host named {error.host}"
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            return "there is no TLS with a trusted certificate"
-        case aiohttp.ClientConnectorError() if error.os_error.errno:
-            return os.strerror(error.os_error.errno).lower()
-        case aiohttp.ConnectionTimeoutError():
-            return f"no connection within {settings.connect_timeout_s:g} s"
-        case TimeoutError():
-            return f"no answer within {settings.whoami_timeout_s:g} s"
-        case _:
-            return "the connection breaks off, or what answers is not HTTP"
 
 
 def _version(version: str) -> Finding:

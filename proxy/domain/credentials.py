@@ -1,4 +1,4 @@
-"""What a visitor brings."""
+"""The credentials of a request."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from proxy.domain.fields import Fields
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a visitor brought; sent to Cloudreve alone and never printed."""
+    """The credentials of a request; sent to Cloudreve alone and never printed."""
 
     bearer: str | None = field(default=None, repr=False)
     fields: Fields = field(default=(), repr=False)
     """The fields that Cloudreve looks at besides (`request_fields.SENT_AS_RECEIVED`), such as a purchase ticket."""
     cookie: str | None = field(default=None, repr=False)
-    """A session's cookie, sealed as received; the tokens in it are for whoever brought no bearer token."""
+    """A session's cookie, sealed as received; its tokens count only without a bearer token."""

@@ -1,4 +1,4 @@
-"""What a tier may hold."""
+"""The entries that a tier may hold."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ from proxy.domain.picture_info import PictureInfo
 from proxy.domain.refusal import Refusal
 
 Entry: TypeAlias = Grant | Refusal | Picture | NoVariant | PictureInfo
-"""What a tier may hold."""
+"""The entries that a tier may hold."""

@@ -24,7 +24,7 @@ class ProxyError(Exception):
     code: int | None = None
     correlation_id: str = ""
     advice = ""
-    """What the operator may do about it; for the log alone."""
+    """Advice for the operator; for the log alone."""
     storage = ""
     """Host, status and code of the image storage that has failed; for the log alone, and never its URL."""
 
@@ -111,7 +111,7 @@ class BadSeal(ProxyError):
 
 
 class Expired(ProxyError):
-    """A sealed URL whose grant has run out, or is no longer honoured: whoever gave it out gives a new one."""
+    """A sealed URL whose grant has run out, or is no longer honoured: the API gives a new one."""
 
     status = HTTPStatus.GONE
     category = "expired"

@@ -18,7 +18,7 @@ class FileUri:
 
     @property
     def is_absolute(self) -> bool:
-        """Whether it names the same file whoever asks: a share does, and somebody's files by the owner's id."""
+        """Whether it names the same file for every visitor: a share does, and a user's files by the owner's id."""
         authority = self.text.split("/", 3)[2]
         return self.filesystem == "share" or (self.filesystem == "my" and "@" in authority)
 

@@ -29,4 +29,4 @@ class Grant:
 
 
 Resolution: TypeAlias = Grant | Refusal | Generating
-"""What a resolve may bring."""
+"""The outcomes of a resolve."""

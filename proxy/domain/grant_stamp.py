@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class GrantStamp(NamedTuple):
-    """What was known of changes when Cloudreve was asked. It says what came first without comparing clocks."""
+    """How far a process had read the log of changes when it asked Cloudreve. It orders the two without clocks."""
 
     origin: bytes = b""
     """The process that asked."""

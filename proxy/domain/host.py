@@ -1,4 +1,4 @@
-"""What a host may look like, with its port (RFC 9110 §7.2)."""
+"""The syntax of a host with its port (RFC 9110 §7.2)."""
 
 from __future__ import annotations
 

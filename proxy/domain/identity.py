@@ -30,7 +30,7 @@ class Identity:
 
     @property
     def is_public(self) -> bool:
-        """Whether everybody may be it: what it may see, all may see."""
+        """Whether every visitor may have it: a picture for it is for all."""
         return self.kind is not IdentityKind.USER and not self.fields
 
 

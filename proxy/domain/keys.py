@@ -18,7 +18,7 @@ from proxy.domain.thumb_request import ThumbRequest
 from proxy.domain.variant import ORIGINAL, Variant
 
 _DIGEST_BYTES = 20
-"""Finding two inputs with one digest takes 2^80 tries; whoever may see a picture hangs on that."""
+"""Finding two inputs with one digest takes 2^80 tries; the right to see a picture depends on that."""
 
 _OWN_PATH = re.compile(r"/api/v4/file/content/([A-Za-z0-9]+)/\d+/[^/]+")
 """`/{entity id}/{speed}/{name}`: of these only the entity id is stable (docs/cloudreve.md, resolve)."""

@@ -1,4 +1,4 @@
-"""The bytes that are shown, and what is known of them."""
+"""The bytes of a picture, its media type and its version."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PictureId: TypeAlias = str
 
 
 class PictureHead(NamedTuple):
-    """What is known of a picture before its last byte."""
+    """The facts about a picture that are known before its last byte."""
 
     media_type: str
     """From the bytes, never from upstream's Content-Type."""
@@ -31,7 +31,7 @@ class Picture:
 
     @property
     def head(self) -> PictureHead:
-        """What a visitor is told first."""
+        """The facts that a visitor is told first."""
         return PictureHead(self.media_type, self.version, len(self.body))
 
 

@@ -1,4 +1,4 @@
-"""What a page may know of a picture before its bytes come."""
+"""The size and look of a picture, for pages before its bytes come."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class PictureInfo:
-    """What is known of the bytes that a picture is shown as."""
+    """The facts about the bytes that a picture is shown as."""
 
     id: str
     """Its own (`keys.info_id`)."""

@@ -39,7 +39,7 @@ _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 @dataclass(frozen=True, slots=True)
 class Handling:
-    """What the cache did with one request: where grant and picture came from, and whether it waited for another."""
+    """How the cache served one request: where grant and picture came from, and whether it waited for another."""
 
     grant: Source
     picture: Source | None
@@ -97,7 +97,7 @@ def _each_once(names: str) -> str:
 
 
 def _storing(caching: str, vary: str, *, is_fixed: bool) -> Fields:
-    """Say who may store it. Behind a sealed URL nothing changes while it lives, whatever else the request says."""
+    """Say which caches may store it. Behind a sealed URL nothing changes while it lives, whatever the request says."""
     if is_fixed:
         return (("Cache-Control", f"{caching}, immutable"),)
     return (("Cache-Control", caching), ("Vary", vary))

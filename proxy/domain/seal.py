@@ -26,12 +26,12 @@ _TEXT = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Purpose(StrEnum):
-    """What is sealed for one purpose cannot be opened for another: each has keys of its own."""
+    """A text sealed for one purpose cannot be opened for another: each has keys of its own."""
 
     URL = "url"
     SESSION = "session"
     RENEWAL = "renewal"
-    """A renewed session on its way to the other replicas: who reads it there has no cookie."""
+    """A renewed session on its way to the other replicas: there it is no cookie."""
     STATE = "state"
 
 
@@ -45,7 +45,7 @@ class Sealer:
     """Seals with the first secret and opens with any, so that secrets can be rotated.
 
     Deterministic (AES-SIV, RFC 5297): one payload has one sealed text on every replica, and there is no nonce that
-    could be used twice. Whoever sees two equal texts learns that their payloads are equal, and nothing else but length.
+    could be used twice. Two equal texts tell that their payloads are equal, and nothing else but length.
     """
 
     def __init__(self, secrets: Sequence[str]) -> None:

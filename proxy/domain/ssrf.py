@@ -162,7 +162,7 @@ class Origins:
 
 
 _OWN_PATHS = ("/api/", "/f/")
-"""What Cloudreve answers itself; below another path of its public address a proxy may have storage."""
+"""Paths that Cloudreve answers itself; below another path of its public address a proxy may have storage."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_PORT = 65535
 _MAX_NAME = 253

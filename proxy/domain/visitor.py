@@ -20,4 +20,4 @@ class Visitor:
     session: SessionRef | None = None
     """The session whose cookie has told who it is, if one has."""
     renewed: SessionCookie | None = None
-    """What is to replace that cookie, if anything."""
+    """The cookie that is to replace that one, if any."""

@@ -43,7 +43,7 @@ _NEAR = frozenset({*TIERS, Source.SEALED})
 
 
 class Provenance(NamedTuple):
-    """What an answer says of where it came from, and where that is counted."""
+    """The fields and the log line that say where an answer came from, and the counter for it."""
 
     counting: tuple[bytes, ...]
     """The fields that count seconds, cut where a number of seconds stands."""
@@ -51,7 +51,7 @@ class Provenance(NamedTuple):
 
 
 class Provenances(NamedTuple):
-    """What is said, depending on the tier that the picture comes from."""
+    """The provenance for each tier that the picture may come from."""
 
     near: Provenance
     """Memory, or where none is shown."""
@@ -118,7 +118,7 @@ class FinishedAnswer:
         return True
 
     def provenance(self, source: Source) -> Provenance:
-        """Give what is said where the picture comes from there."""
+        """Give the provenance for this tier."""
         return {Source.DISK: self.provenances.disk, Source.REDIS: self.provenances.redis}.get(
             source, self.provenances.near
         )
@@ -168,7 +168,7 @@ def counting(caching: tuple[str, ...], handling: Handling) -> tuple[bytes, ...]:
 
 
 def provenance(metrics: Metrics, outcome: str, caching: tuple[str, ...], handling: Handling) -> Provenance:
-    """Tell what is said of an answer that is handled so, and where it is counted."""
+    """Make the provenance of an answer that is handled so."""
     return Provenance(counting(caching, handling), metrics.tally(outcome, handling.grant, handling.picture))
 
 

@@ -22,7 +22,7 @@ Value = bytes | None
 """Of a field; None where the request has none of that name."""
 
 _REQUEST_LINE = b"GET / HTTP/1.1\r\n"
-"""Before the lines: what they mean depends on them alone."""
+"""Before the lines: their meaning depends on them alone."""
 _ABSENT = b""
 """The name that no field has."""
 

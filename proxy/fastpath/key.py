@@ -77,7 +77,7 @@ class PendingRequest(NamedTuple):
 class Keys:
     """Makes the keys of requests.
 
-    A browser sends the same lines with every picture of a page: what they mean is found out once, and remembered.
+    A browser sends the same lines with every picture of a page: their meaning is found out once, and remembered.
     """
 
     def __init__(self, request_origin: RequestOrigin, cookies: SessionCookies, settings: Settings) -> None:
@@ -91,7 +91,7 @@ class Keys:
             RecentLines(LINES_BYTES),
             RecentLines(LINES_BYTES),
         )
-        """What lines mean, by whether a trusted proxy sends them."""
+        """The meanings of lines, by whether a trusted proxy sends them."""
         self._reader = FieldReader()
         self._judged = lru_cache(CIRCUMSTANCES)(self._judge)
         self._ones: WeakValueDictionary[Said, Meaning] = WeakValueDictionary()

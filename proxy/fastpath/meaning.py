@@ -1,4 +1,4 @@
-"""What header lines mean to the gateway."""
+"""The meaning of header lines: everything in them that can change an answer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FULL, BARE, API = range(3)
 
 
 class Circumstances(NamedTuple):
-    """What rules make of a request's fields, apart from its credentials."""
+    """The outcomes of the rules that read a request's fields, apart from its credentials."""
 
     format: Format | None
-    """What `Accept` is negotiated to."""
+    """The outcome of the negotiation by `Accept`."""
     page: str | None
     """The origin of another site's page that asks."""
     origin: str | None
@@ -44,13 +44,13 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Meaning:
-    """What header lines mean. Lines that mean the same have one and the same, so that it is compared at once."""
+    """The meaning of header lines. Lines that mean the same share one object, so that comparing it is cheap."""
 
     said: Said
 
 
 Meanings = tuple[Meaning | None, Meaning | None, Meaning | None]
-"""What lines mean to `/thumb`, to sealed URLs and to the API; None where the request has to go the long way."""
+"""The meanings of lines for `/thumb`, for sealed URLs and for the API; None where the request goes the long way."""
 
 
 UNUSUAL: Meanings = (None, None, None)

@@ -34,7 +34,7 @@ class FoundGrant(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Leave to see a picture, for whoever asks for no more than that."""
+    """Permission to see a picture, for a caller that needs no more than that."""
 
     identity: Identity
     uri: FileUri

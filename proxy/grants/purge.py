@@ -34,7 +34,7 @@ class Purge(msgspec.Struct, forbid_unknown_fields=True):
     """What is to be purged; one of these."""
 
     uri: str = ""
-    """A file, as a File URI that means the same whoever asks."""
+    """A file, as a File URI that means the same for every visitor."""
     prefix: str = ""
     """A folder, likewise, with all that is in it."""
     user: str = ""
@@ -88,7 +88,7 @@ async def purged(feed: ChangeFeed, purge: Purge) -> Purged:
 
 
 class Purger:
-    """Drops, in this process, what purges end, whoever has asked for them."""
+    """Deletes, in this process, the entries that purges end, at whichever process they were ordered."""
 
     def __init__(self, feed: ChangeFeed, drop: Callable[[Collection[Tag]], list[str]], tiers: Tiers) -> None:
         self._feed = feed

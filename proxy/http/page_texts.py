@@ -88,7 +88,7 @@ def way_text(way: WayOn, language: Language) -> str:
 
 
 def request_text(request_id: str, language: Language) -> str:
-    """Name the request, for whoever looks for it in the log."""
+    """Name the request, to be found in the log."""
     return f"{_REQUEST[language]} {request_id}"
 
 

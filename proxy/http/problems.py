@@ -34,7 +34,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return problem_of(request, NoSuchRoute("There is nothing at this path."))
     except web.HTTPException:
         raise
-    except ConnectionResetError:  # the visitor has left; what they wanted goes on for whoever comes next
+    except ConnectionResetError:  # the visitor has left; the load goes on for the next one
         return ended(problem_of(request, ProxyError("The connection broke.")), Outcome(LEFT))
     except Exception:  # noqa: BLE001 - the border: whatever it was, the visitor gets an answer
         named = new_request_id()

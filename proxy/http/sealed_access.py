@@ -1,4 +1,4 @@
-"""Sealed URLs: leave to see one picture, given out by any replica and honoured by every other."""
+"""Sealed URLs: permission to see one picture, given out by any replica and honoured by every other."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SealedAccess:
             raise UpstreamError("Cloudreve's image URL is too long to be sealed.") from error
 
     async def answer(self, text: str, request: PictureRequest) -> Answer:
-        """Show what was sealed, to whoever brings it; raise BadSeal or Expired where that is not to be."""
+        """Show the picture of a sealed text to every visitor who brings it; raise BadSeal or Expired."""
         await self._feed.ready()
         sealed, decision = self._opened(text)
         async with deadline(self._deadline_s):
@@ -71,7 +71,7 @@ class SealedAccess:
                 raise Expired("The file has changed since this URL was given out.") from error
 
     def _opened(self, text: str) -> tuple[SealedGrant, Decision[Grant]]:
-        """Give what was sealed. The margin is there for using what one was given, so that the URL opens so long."""
+        """Open a sealed text. The margin is there for using a URL that was given out, so that it opens so long."""
         sealed = decode(self._sealer.open(Purpose.URL, text), self._site)
         if sealed is None:
             raise BadSeal("This was sealed for another site, or by another version of the gateway.")
@@ -82,7 +82,7 @@ class SealedAccess:
         return sealed, decision
 
     def _remaining_s(self, grant: Grant) -> float:
-        """Tell how long a URL that was given out still opens: the margin is there for using what one was given."""
+        """Tell how long a URL that was given out still opens: the margin is there for using it."""
         return grant.fresh_until + self._margin_s - self._clock.now()
 
     async def _as_seen(self, grant: Grant) -> Grant:

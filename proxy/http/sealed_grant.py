@@ -1,4 +1,4 @@
-"""What a sealed URL holds: a grant, its identity, and its key in the tiers."""
+"""The content of a sealed URL: a grant, its identity, and its key in the tiers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from proxy.domain.keys import grant_key
 from proxy.domain.tags import TAG_BYTES, Tag
 
 VERSION = 2
-"""Raise it with every change of shape: what another version has sealed is then of no use, instead of misread."""
+"""Raise it with every change of shape: texts of another version are then refused, instead of misread."""
 
 _PLACE = "g:"
 
@@ -52,7 +52,7 @@ _decoder = msgspec.msgpack.Decoder(_Written)
 
 
 def sealed_grant(identity: Identity, uri: FileUri, grant: Grant, tags: tuple[Tag, ...] = ()) -> SealedGrant:
-    """Make what is sealed of a grant: without the fields that change while it lives, so that its URL stays the same."""
+    """Make the content from a grant: without the fields that change while it lives, so that its URL stays the same."""
     travelling = Grant(grant.url, grant.fresh_until, grant.picture, grant.own, stamp=grant.stamp)
     return SealedGrant(identity, grant_key(identity, uri), travelling, tags)
 
@@ -79,7 +79,7 @@ def encode(sealed: SealedGrant, site: str) -> bytes:
 
 
 def decode(raw: bytes, site: str) -> SealedGrant | None:
-    """Read what was written; None for what is of another site, where the same picture's name is another picture's."""
+    """Read a content; None for one of another site, where the same picture's name is another picture's."""
     try:
         written = _decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):

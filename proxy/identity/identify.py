@@ -1,4 +1,4 @@
-"""The first step: who asks."""
+"""The first step: the identity of a request."""
 
 from __future__ import annotations
 

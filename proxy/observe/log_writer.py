@@ -88,7 +88,7 @@ class LogWriter:
         while True:
             try:
                 return os.write(self._fd, data)
-            except BlockingIOError:  # whoever shares the descriptor has made it non-blocking
+            except BlockingIOError:  # another process with the descriptor has made it non-blocking
                 writable = select.poll()
                 writable.register(self._fd, select.POLLOUT)
                 writable.poll()

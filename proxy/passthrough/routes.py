@@ -142,7 +142,7 @@ class Passthrough:
 
 
 async def _leave_it_to_cloudreve(_: web.Request) -> None:
-    """Send no `100 Continue`: that is for Cloudreve to decide, who reads the body (RFC 9110 §10.1.1)."""
+    """Send no `100 Continue`: that is decided by Cloudreve, which reads the body (RFC 9110 §10.1.1)."""
 
 
 def _head(request: web.Request) -> Head:

@@ -1,4 +1,4 @@
-"""What a page may know of a picture before its bytes come: looked up, or found out once over all replicas."""
+"""The size and look of a picture, for pages before its bytes come: looked up, or found out once over all replicas."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from proxy.settings import PictureSettings
 
 
 class Infos:
-    """Finds out what is known of the bytes that a variant is shown as. Whoever calls holds a live grant."""
+    """Finds out size and look of the bytes that a variant is shown as. The caller holds a live grant."""
 
     def __init__(
         self,

@@ -69,7 +69,7 @@ class Pictures:
         self._downloads: dict[PictureId, StreamBuffer] = {}
 
     async def find(self, grant: Grant, client: Client, holder: str = "", *, is_new: bool = False) -> FoundPicture:
-        """Give the picture, complete or arriving. Whoever calls holds a live grant that names it, kept under `holder`.
+        """Give the picture, complete or arriving. The caller holds a live grant that names it, kept under `holder`.
 
         With a new grant Redis is asked but once: for the picture and for the lead in fetching it.
         """

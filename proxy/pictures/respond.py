@@ -1,4 +1,4 @@
-"""The last step: from a live grant to what the visitor gets."""
+"""The last step: from a live grant to the answer."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class _NotFetched(NamedTuple):
     """Cloudreve's, where it answered in place of the picture."""
     correlation_id: str
     storage: str
-    """What the storage said, and what the operator may do about it."""
+    """The storage's answer, and advice for the operator."""
     advice: str
 
 
 class _Found(NamedTuple):
-    """What is to be shown, and how it came about."""
+    """The picture that is to be shown, and where it came from."""
 
     body: Picture | StreamBuffer
     source: Source

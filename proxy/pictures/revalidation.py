@@ -22,7 +22,7 @@ class _Seen(NamedTuple):
 class Revalidation:
     """Believes for `recheck_s` that a picture has not changed, and for `stale_s` while its storage does not answer.
 
-    Whoever is shown the picture holds a live grant that names it. Without asking storage it is shown to those alone who
+    Every visitor who is shown it holds a live grant that names it. Without asking storage only those see it who
     have been shown this very version before.
     """
 

@@ -53,7 +53,7 @@ class StreamBuffer:
         self._tells.setdefault(key, tell)
 
     async def tell(self) -> None:
-        """Tell whoever wanted to know; for the writer, after it has finished."""
+        """Tell those who wanted to know; for the writer, after it has finished."""
         assert self._head is not None  # noqa: S101 - `finish` sets it
         for tell in self._tells.values():
             await tell(self._head)

@@ -41,7 +41,7 @@ class FoundVariant(NamedTuple):
 
 
 class Variants:
-    """Finds and makes variants. Whoever calls holds a live grant that names the picture."""
+    """Finds and makes variants. The caller holds a live grant that names the picture."""
 
     def __init__(
         self,

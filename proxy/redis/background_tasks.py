@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 class BackgroundTasks:
-    """Tasks under way. None is cancelled before the end, whoever gives up waiting for it."""
+    """Tasks under way. None is cancelled before the end, also when its caller gives up waiting for it."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()

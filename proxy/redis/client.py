@@ -16,7 +16,7 @@ from proxy.settings import RedisSettings
 from proxy.settings.redis_url import ACCEPTED, RedisKind, RedisPlace, read_redis_url
 
 SPARE_CONNECTIONS = 3
-"""Beside those for commands: for the news, for a probe, and for whoever asks the client itself."""
+"""Beside those for commands: for pub/sub, for a probe, and for callers of the client itself."""
 PATIENCE = 4
 """So many times as long as anybody waits for it may a reply take: to a busy process it may be here already."""
 

@@ -1,4 +1,4 @@
-"""The lines to a Redis Cluster: a server that is away costs what it holds, and nothing else."""
+"""The connections to a Redis Cluster: a server that is away costs the values that it holds, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way to Redis: the line to one server, whoever names it, or the lines to a cluster."""
+"""The connections to Redis: to one server, named by its URL or by Sentinels, or to a cluster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Lines: TypeAlias = RedisConnection | ClusterClient
 def connections_to(
     url: SecretStr, settings: RedisSettings, timer: Callable[[], float], observe: Callable[[RedisFailure], None]
 ) -> Lines:
-    """Make ready the way to what a URL names; raise ValueError for one that cannot be used.
+    """Prepare the connections to the Redis that a URL names; raise ValueError for one that cannot be used.
 
     `observe` is told of every trouble, once each time.
     """

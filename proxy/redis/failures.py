@@ -1,4 +1,4 @@
-"""What may go wrong with Redis, read from what redis-py raises."""
+"""The failures of Redis, read from the exceptions of redis-py."""
 
 from __future__ import annotations
 

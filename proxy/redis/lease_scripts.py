@@ -1,6 +1,6 @@
-"""What Redis does about leases, each in one step. A script takes many calls at once, and replies to each.
+"""The steps of Redis about leases, as scripts. A script takes many calls at once, and replies to each.
 
-A marked lease (`!` behind its token) has somebody waiting for news. What one call meets is no trouble of the others',
+A marked lease (`!` behind its token) has a process waiting for a message. The error of one call is none of the others',
 hence `pcall`: an error is one reply of many. In a cluster all keys of one call share a slot, and calls go one by one.
 """
 

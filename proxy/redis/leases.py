@@ -6,7 +6,7 @@ longer may have a successor: whatever ends or renews a lease compares the token 
 does nothing where another's is found. So a late holder's entry never replaces its successor's.
 
 A cold miss waits for Redis twice: to read the grant and to lead in resolving it (`Claim`), and to read the picture and
-to lead in fetching it (`attempt`). Ending a lease waits for nothing. What is asked in one tick goes as one call
+to lead in fetching it (`attempt`). Ending a lease waits for nothing. Calls of one tick go as one call
 (`lease_scripts`).
 """
 
@@ -41,7 +41,7 @@ _LEASE_MS = int(LEASE_S * 1000)
 
 
 _LEASE, _WITH_TURN = 1, 2
-"""What the scripts reply where they have taken something."""
+"""The replies of the scripts where they have taken something."""
 _HELD = {_LEASE: LeaseHolder.MINE, 0: LeaseHolder.OTHERS}
 
 
@@ -82,7 +82,7 @@ class Leases:
     def claim(self, key: str, turn: str | None) -> Iterator[Claim]:
         """Read an entry inside the block and, where there is none, lead in the same step, and have the turn as well.
 
-        What is then attempted inside the block costs no way to Redis; what is not is given back.
+        An attempt inside the block then costs no round trip; without one the lease and the turn are given back.
         """
         claim = Claim(partial(self._claimed, key, turn))
         try:
@@ -142,7 +142,7 @@ class Leases:
         also = self._name(turn) if turn is not None and self._lines.is_one_server else name
 
         def let_go(reply: bytes | int | None) -> None:
-            """Let no lease lie about that was taken too late."""
+            """Give back a lease that was taken too late."""
             for taken in (key, turn or "")[: reply if isinstance(reply, int) else 0]:
                 self._give_back(taken, token)
 
@@ -181,7 +181,7 @@ class Leases:
         name = self._name(key)
 
         def let_go(reply: tuple[int, bytes] | None) -> None:
-            """Let no lease lie about that was taken for somebody who has left."""
+            """Give back a lease that was taken for a caller who has left."""
             if reply is not None and reply[0] == _LEASE:
                 self._give_back(key, token)
 
@@ -205,7 +205,7 @@ class Leases:
         self._lines.send(name, LET_GO, name, key, token, *told, lease.entry if ttl_ms else b"", ttl_ms)
 
     def _name(self, key: str) -> str:
-        """Name the lease beside an entry: what stands in braces makes a cluster keep both at one place."""
+        """Name the lease beside an entry: by the part in braces a cluster keeps both on one server."""
         return f"{self._namespace}:lease:{{{key}}}"
 
 
@@ -217,7 +217,7 @@ class Claim:
         self.is_made = False
 
     async def read(self) -> bytes | None:
-        """Give what stands under the key; None for nothing, or trouble."""
+        """Give the value under the key; None for nothing, or trouble."""
         self.is_made = True
         return await self._look()
 

@@ -1,4 +1,4 @@
-"""What is asked of Redis in one loop tick, sent together: 40,000 reads of 20 kB a second and core instead of 5,000."""
+"""Commands of one tick of the event loop, sent together: 40,000 reads of 20 kB a second and core instead of 5,000."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Script:
 
 
 Word: TypeAlias = str | bytes | int | float | Script
-"""What a command consists of. A script stands first, before its keys and arguments; `requests_of` makes it `EVAL`."""
+"""A word of a command. A script stands first, before its keys and arguments; `requests_of` makes it `EVAL`."""
 
 LARGEST_BATCH = 64
 """Commands sent together. More is hardly faster, and the first has to wait until the last has been answered."""
@@ -41,7 +41,7 @@ NOTHING: Final = _Nothing()
 
 
 class Command:
-    """One command. Whoever waits for the reply may leave freely."""
+    """One command. A caller that waits for the reply may leave freely."""
 
     __slots__ = ("reply", "unheard", "words")
 
@@ -56,7 +56,7 @@ class Command:
         return self.reply.done()
 
     def deliver(self, reply: object) -> None:
-        """Hand the reply over: to who waits, or else to `unheard`, if it is one. Once is enough."""
+        """Hand the reply over: to the caller that waits, or else to `unheard`, if it is one. Once is enough."""
         if not self.reply.done():
             self.reply.set_result(reply)
         elif self.unheard is not None and reply is not NOTHING:
@@ -104,7 +104,7 @@ class _Batch:
         self.extensions = 0
 
     def end(self) -> None:
-        """Let whoever still waits go."""
+        """Let go of all callers that still wait."""
         if self.timer is not None:
             self.timer.cancel()
         for item in self.items:
@@ -147,7 +147,7 @@ class CommandBatches:
         return item
 
     def flush(self) -> None:
-        """Send what there are connections for."""
+        """Send batches while there are connections for them."""
         while self._gathered and self._under_way < self._max_batches:
             batch = self._gathered.popleft()
             wanted = [item for item in batch.items if not item.is_done]
@@ -184,7 +184,7 @@ class CommandBatches:
 
 
 class Request(NamedTuple):
-    """What goes to Redis as one command, and who takes the reply."""
+    """A command as it goes to Redis, and the receiver of its reply."""
 
     words: tuple[Word, ...]
     receive: Callable[[Any], None]

@@ -1,4 +1,4 @@
-"""News over Redis: a replica that has finished a piece of work tells all others how it ended."""
+"""Messages over Redis (pub/sub): a replica that has finished a piece of work tells all others how it ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from proxy.redis.connect import Lines
 from proxy.redis.failures import redis_failure_of
 
 POLL_S = 0.25
-"""How long who waits for news relies on them alone, before looking for itself."""
+"""How long a waiting process relies on messages alone, before it looks for itself."""
 DEAF_POLL_S = 0.04
 """The same while there is no subscription."""
 SILENCE_S = 1.0
@@ -36,7 +36,7 @@ class PubSubChannel:
 
     @property
     def poll_s(self) -> float:
-        """How often who waits is to look for itself."""
+        """How often a waiting process is to look for itself."""
         return POLL_S if self.is_heard else DEAF_POLL_S
 
     @contextmanager
@@ -52,7 +52,7 @@ class PubSubChannel:
                 del self._readers[key]
 
     async def listen(self) -> None:
-        """Hear all news, for ever, subscribing again whenever the connection is lost."""
+        """Receive all messages, for ever; subscribe again whenever the connection is lost."""
         first_s, longest_s = RETRY_S
         wait_s = first_s
         while True:
@@ -60,7 +60,7 @@ class PubSubChannel:
                 async with (await self._lines.subscriber()).pubsub() as pubsub:
                     await pubsub.subscribe(self.channel)
                     await self._hear(pubsub)
-            except Exception as error:  # noqa: BLE001 - whatever it is, without news everybody looks for itself
+            except Exception as error:  # noqa: BLE001 - whatever it is, without messages every process looks for itself
                 _log.debug("news lost", trouble=redis_failure_of(error).value)
             wait_s = first_s if self.is_heard else min(2 * wait_s, longest_s)
             self.is_heard = False

@@ -15,7 +15,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import InvalidResponse
 
 NOT_YET = object()
-"""What the reader gives where a reply has not come as a whole."""
+"""The reader gives this where a reply has not come as a whole."""
 
 
 def reader_for(connection: AbstractConnection) -> hiredis.Reader:

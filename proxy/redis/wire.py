@@ -53,7 +53,7 @@ class Wire(asyncio.Protocol):
         return exchanged
 
     def close(self) -> None:
-        """End it; what is under way has failed."""
+        """Close it; the exchange under way has failed."""
         self._fail(NoConnection("Closed."))
 
     def data_received(self, data: bytes) -> None:
@@ -88,7 +88,7 @@ class Wire(asyncio.Protocol):
             self._end().set_exception(error)
 
     def _end(self) -> asyncio.Future[list[Reply]]:
-        """Take leave of what is under way."""
+        """End the exchange under way."""
         exchanged, self._exchanged = self._exchanged, None
         assert exchanged is not None and self._timer is not None  # noqa: S101, PT018 - only called while it is
         self._timer.cancel()

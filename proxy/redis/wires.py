@@ -46,7 +46,7 @@ class Wires:
         return outcome
 
     def drop_idle(self) -> None:
-        """Close what is not in use."""
+        """Close the connections that are not in use."""
         for wire in self._idle:
             wire.close()
         self._idle.clear()

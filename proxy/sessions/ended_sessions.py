@@ -96,7 +96,7 @@ def plausible(users: Users, now: float) -> dict[str, EndedOfUser]:
 
 
 class StoredSignOuts(NamedTuple):
-    """What a store holds."""
+    """The content of a store."""
 
     users: Users
     generation: str

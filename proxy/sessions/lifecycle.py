@@ -30,7 +30,7 @@ ENDED = "ended"
 OVER_S = 60.0
 """How long that is believed: a refusal may also mean that its database was away (docs/cloudreve.md, Sign-in)."""
 REVOKE_S = 3.0
-"""How long who signs out waits for Cloudreve to hear of it."""
+"""How long a visitor who signs out waits for Cloudreve to hear of it."""
 _HOPS = 2
 """An old cookie's renewed session may be due itself; its own successor is not."""
 
@@ -44,7 +44,7 @@ class LiveSession(NamedTuple):
     sure_until: float
     """Unix time in seconds on Cloudreve's clock at which it has to be looked at again."""
     renewed: SessionCookie | None
-    """What is to replace the visitor's cookie, if anything."""
+    """The cookie that is to replace the visitor's, if any."""
 
 
 class SignOut(NamedTuple):
@@ -142,7 +142,7 @@ class Sessions:
         return open_session(self._sealer, text, self._site, self._clock.now())
 
     def _renewed(self, session: Session, text: str) -> Session | None:
-        """Read what a session was renewed to; None for anything else."""
+        """Read a renewed session; None for anything else."""
         renewed = open_session(self._sealer, text, self._site, self._clock.now(), Purpose.RENEWAL)
         return renewed if renewed is not None and renewed.id == session.id else None
 
@@ -172,7 +172,7 @@ class Sessions:
         return await self._distributed.share(key, find, lambda: self._load(session, key), str.encode)
 
     def _taken(self, session: Session, key: str, text: str | None) -> str | None:
-        """Take over what another replica found out, if our keys open it."""
+        """Take over the outcome of another replica, if our keys open it."""
         renewed = self._renewed(session, text) if text else None
         if text == OVER:
             self._shared_values.remember(key, OVER, OVER_S)

@@ -1,4 +1,4 @@
-"""Proof key for code exchange (RFC 7636): a code can be redeemed only by whoever asked for it."""
+"""Proof key for code exchange (RFC 7636): a code can be redeemed only by the client that asked for it."""
 
 from __future__ import annotations
 

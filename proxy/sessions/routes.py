@@ -83,7 +83,7 @@ class SessionApi:
         ]
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
-        """Say who asks; with pass-through, a navigation gets Cloudreve's own page at this path instead."""
+        """Name the visitor; with pass-through, a navigation gets Cloudreve's own page at this path instead."""
         if self._page is not None and opens_window(request.headers):
             return await self._page(request)
         return await self._handler(self._show)(request)
@@ -101,7 +101,7 @@ class SessionApi:
         return response
 
     async def _show(self, request: web.Request) -> web.Response:
-        """Say who asks."""
+        """Name the visitor."""
         token = bearer(request.headers.getall("Authorization", ()))
         if token is None:
             return await self._show_session(request)

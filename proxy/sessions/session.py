@@ -28,7 +28,7 @@ MAX_PAYLOAD_BYTES = 2980
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a sealed cookie holds. Times are unix seconds on Cloudreve's clock."""
+    """The content of a sealed cookie. Times are unix seconds on Cloudreve's clock."""
 
     id: str
     """Random, and the same through all renewals."""

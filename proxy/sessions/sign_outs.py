@@ -62,7 +62,7 @@ _log = structlog.get_logger("proxy.sessions.sign_outs")
 
 @dataclass(slots=True)
 class _Copy:
-    """What is known of one store."""
+    """The state of one store."""
 
     store: Store
     users: dict[str, EndedOfUser] = field(default_factory=dict)

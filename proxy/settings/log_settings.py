@@ -11,7 +11,7 @@ from proxy.settings.section import Section
 
 
 class LogSettings(Section):
-    """What is written to stderr."""
+    """The log on stderr."""
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description='"debug", "info", "warning" or "error"')

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, said to the person who wrote it: key, value, where from, what is accepted."""
+"""The problems of a configuration, for the person who wrote it: key, value, source, and the accepted values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENTRY_REASONS = {
     "missing": "it is missing",
     "extra_forbidden": "there is no such key",
 }
-"""What pydantic's kinds of errors mean to whoever has written an entry."""
+"""The meanings of pydantic's kinds of errors, in the words of the entry."""
 _MAX_SHOWN = 80
 _USERINFO = re.compile(r"//.*@")
 _MISSING_URL = f"""\

@@ -1,4 +1,4 @@
-"""What is wrong with a file that is no TOML, said to the person who wrote it; no value is shown, it may be a secret."""
+"""The problems of a file that is no TOML, for the person who wrote it; no value is shown, it may be a secret."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ("Expected '='", "a line of a setting is: key = value"),
     ("Invalid statement", "a line is either [table] or key = value"),
 )
-"""How messages of tomllib begin, and what each means to whoever wrote the file."""
+"""How messages of tomllib begin, and their meanings for the file's author."""
 
 
 class _Place(NamedTuple):

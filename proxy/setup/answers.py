@@ -1,4 +1,4 @@
-"""What a site's administrator has answered."""
+"""The answers of a site's administrator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands `init` and `install`. What they need is imported when they run."""
+"""The commands `init` and `install`. They import their modules when they run."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What the command line has answered already; None where it says nothing."""
+    """The answers of the command line; None where it says nothing."""
 
     cloudreve_url: str | None = None
     public_origin: str | None = None

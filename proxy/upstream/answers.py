@@ -13,6 +13,9 @@ import msgspec
 from proxy.domain.digest import digest
 from proxy.domain.errors import Refused, UpstreamError
 from proxy.domain.refusal import Generating, Refusal, RefusalKind
+from proxy.upstream.json_answer import read_answer
+
+T = TypeVar("T")
 
 UPLOAD_FAILED_CODES = frozenset({40004, 50004})
 """The thumbnail could not be stored: another call generates it, or its storage does not take it, for ever perhaps
@@ -62,8 +65,6 @@ _NO_USER = (50001, "failed to get login user")
 MAX_MESSAGE_CHARS = 200
 """How much of a refusal's wording is kept; Cloudreve's are a few words."""
 
-T = TypeVar("T")
-
 _COUNTERS = frozenset({"visited", "downloaded", "remain_downloads"})
 """Of what is told of a share, this changes with each visit."""
 
@@ -110,10 +111,10 @@ class _Userinfo(msgspec.Struct):
 
 def read_thumb(body: bytes) -> Link | Refusal | Generating:
     """Read the answer to a resolve; raise UpstreamError when it is not of the contract's shape."""
-    envelope = _decode(body, _Envelope)
+    envelope = read_answer(body, _Envelope)
     if envelope.code != 0:
         return _refusal(envelope)
-    data = _decode(envelope.data, _Data)
+    data = read_answer(envelope.data, _Data)
     if not data.url:  # OneDrive has no thumbnail for this file (docs/cloudreve.md, resolve)
         return Refusal(RefusalKind.NOT_FOUND, 0, "")
     return Link(data.url, data.expires.timestamp() if data.expires else None, data.obfuscated)
@@ -121,7 +122,7 @@ def read_thumb(body: bytes) -> Link | Refusal | Generating:
 
 def read_whoami(body: bytes) -> str | None:
     """Read the answer to a whoami: the user's id, or None when the token is not accepted."""
-    userinfo = _decode(body, _Userinfo)
+    userinfo = read_answer(body, _Userinfo)
     if userinfo.code is None and userinfo.sub:
         return userinfo.sub
     if userinfo.code in _NOT_A_TOKEN_CODES:
@@ -131,14 +132,14 @@ def read_whoami(body: bytes) -> str | None:
 
 def read_share_owner(body: bytes) -> str:
     """Read whose a share is; empty where there is no such share, or nobody is named."""
-    envelope = _decode(body, _Envelope)
-    return _decode(envelope.data, _Share).owner.id if envelope.code == 0 else ""
+    envelope = read_answer(body, _Envelope)
+    return read_answer(envelope.data, _Share).owner.id if envelope.code == 0 else ""
 
 
 def read_share_terms(body: bytes) -> bytes:
     """Read all that is told of a share but what its visitors change, as a digest; a refusal is one of its code."""
-    envelope = _decode(body, _Envelope)
-    told = _decode(envelope.data, dict[str, msgspec.Raw]) if envelope.code == 0 else {}
+    envelope = read_answer(body, _Envelope)
+    told = read_answer(envelope.data, dict[str, msgspec.Raw]) if envelope.code == 0 else {}
     names = sorted(told.keys() - _COUNTERS)
     fields = (text for name in names for text in (name, bytes(told[name]).decode("utf-8", "replace")))
     return bytes.fromhex(digest(blake2b(digest_size=16, person=b"terms"), str(envelope.code), *fields))
@@ -146,9 +147,9 @@ def read_share_terms(body: bytes) -> bytes:
 
 def read_data(body: bytes, shape: type[T]) -> T:
     """Read the data of any other answer; raise Refused with what Cloudreve says in its place."""
-    envelope = _decode(body, _Envelope)
+    envelope = read_answer(body, _Envelope)
     if envelope.code == 0:
-        return _decode(envelope.data, shape)
+        return read_answer(envelope.data, shape)
     refusal = _refusal(envelope)
     if isinstance(refusal, Generating):
         refusal = Refusal(RefusalKind.UNKNOWN, refusal.code, refusal.correlation_id)
@@ -158,7 +159,7 @@ def read_data(body: bytes, shape: type[T]) -> T:
 def lacks_user(body: bytes) -> str | None:
     """Return the correlation id where Cloudreve found no active user behind a token; None for any other answer."""
     try:
-        envelope = _decode(body, _Envelope)
+        envelope = read_answer(body, _Envelope)
     except UpstreamError:
         return None
     return _printable(envelope.correlation_id or "") if (envelope.code, envelope.msg) == _NO_USER else None
@@ -167,7 +168,7 @@ def lacks_user(body: bytes) -> str | None:
 def is_rejection(body: bytes) -> bool:
     """Tell whether JSON in place of a picture says that the image URL is no longer honoured."""
     try:
-        return _decode(body, _Envelope).code in GRANT_REJECTED_CODES
+        return read_answer(body, _Envelope).code in GRANT_REJECTED_CODES
     except UpstreamError:
         return False
 
@@ -175,7 +176,7 @@ def is_rejection(body: bytes) -> bool:
 def told(body: bytes) -> tuple[int | None, str]:
     """Read code and correlation id out of JSON in place of a picture; none out of anything else."""
     try:
-        envelope = _decode(body, _Envelope)
+        envelope = read_answer(body, _Envelope)
     except UpstreamError:
         return None, ""
     return envelope.code, _printable(envelope.correlation_id or "")
@@ -184,7 +185,7 @@ def told(body: bytes) -> tuple[int | None, str]:
 def is_failure(body: bytes) -> bool:
     """Tell whether JSON in place of a picture says that the thumbnail could not be made."""
     try:
-        return _decode(body, _Envelope).code == FAILED_CODE
+        return read_answer(body, _Envelope).code == FAILED_CODE
     except UpstreamError:
         return False
 
@@ -201,10 +202,3 @@ def _refusal(envelope: _Envelope) -> Refusal | Generating:
 def _printable(text: str) -> str:
     """Keep only what may stand in a log or an error: correlation ids are UUIDs."""
     return text if _CORRELATION_ID.fullmatch(text) else ""
-
-
-def _decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise UpstreamError("Cloudreve's answer is not the JSON it should be.") from error

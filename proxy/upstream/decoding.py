@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from proxy.domain.errors import UpstreamError
 
 PIECE_BYTES = 64 * 1024
-"""How much is decoded at once, so that whoever counts the bytes can stop a bomb."""
+"""How much is decoded at once, so that a reader that counts the bytes can stop a bomb."""
 _ANY_HEADER = zlib.MAX_WBITS | 32
 """zlib finds out itself whether it is gzip or deflate."""
 _DECODED = frozenset({"gzip", "x-gzip", "deflate"})

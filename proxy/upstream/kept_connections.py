@@ -1,4 +1,4 @@
-"""Connections that are kept: what came over one while nothing was asked is the answer to nothing (RFC 9112 §9.2)."""
+"""Connections that are kept: bytes that came over one while nothing was asked answer no request (RFC 9112 §9.2)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some of what is in a folder."""
+    """A page of a folder's files and folders."""
 
     entries: tuple[Entry, ...]
     next_token: str

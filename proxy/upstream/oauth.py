@@ -24,7 +24,7 @@ class OAuth:
         self._client = client
 
     async def exchange(self, code: str, verifier: str) -> Tokens | None:
-        """Give the tokens of whoever agreed; None when Cloudreve does not accept the code, or does not know us."""
+        """Give the tokens of the user who agreed; None when Cloudreve does not accept the code, or does not know us."""
         form = {"grant_type": "authorization_code", "code": code, "code_verifier": verifier} | self._credentials()
         with self._observer.span("exchange", Kind.CALL) as call:
             body = await self._cloudreve.send("POST", "/api/v4/session/oauth/token", urlencode(form).encode(), FORM)

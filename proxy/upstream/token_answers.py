@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import msgspec
 
 from proxy.domain.errors import UpstreamError
+from proxy.upstream.json_answer import read_answer
 
 _OVER_CODE = 40020
 """The code of every reason for not renewing (docs/cloudreve.md, Sign-in)."""
 
-T = TypeVar("T")
+_NAME = "Cloudreve's answer about tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +47,27 @@ def read_exchange(body: bytes) -> Tokens | None:
     Raises UpstreamError when it has another shape. The two answers share no key (docs/cloudreve.md, Sign-in).
     """
     try:
-        return _tokens(_decode(body, _Pair))
+        return _tokens(read_answer(body, _Pair, _NAME))
     except UpstreamError:
-        _decode(body, _Refused)
+        read_answer(body, _Refused, _NAME)
         return None
 
 
 def read_refresh(body: bytes) -> Tokens | None:
     """Read a renewed pair; None where Cloudreve says that it is over, UpstreamError for anything else."""
-    renewed = _decode(body, _Renewed)
+    renewed = read_answer(body, _Renewed, _NAME)
     if renewed.code == _OVER_CODE:
         return None
     if renewed.code != 0:
         raise UpstreamError("Cloudreve did not renew the access token.")
-    return _tokens(_decode(renewed.data, _Pair))
+    return _tokens(read_answer(renewed.data, _Pair, _NAME))
 
 
 def read_sign_in(body: bytes) -> Tokens | None:
     """Read the tokens that a password was accepted with; None for every code but success."""
-    answer = _decode(body, _Renewed)
-    return _tokens(_decode(answer.data, _SignedIn).token) if answer.code == 0 else None
+    answer = read_answer(body, _Renewed, _NAME)
+    return _tokens(read_answer(answer.data, _SignedIn, _NAME).token) if answer.code == 0 else None
 
 
 def _tokens(pair: _Pair) -> Tokens:
     return Tokens(pair.access_token, pair.refresh_token)
-
-
-def _decode(body: bytes | msgspec.Raw, shape: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise UpstreamError("Cloudreve's answer about tokens is not the JSON it should be.") from error

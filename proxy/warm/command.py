@@ -23,7 +23,7 @@ DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 class Wanted(NamedTuple):
-    """What the command line says."""
+    """The options of the command line."""
 
     uri: str
     account: str | None

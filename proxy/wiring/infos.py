@@ -1,4 +1,4 @@
-"""What is known of pictures, and what finds it out in the background."""
+"""Builds the lookup of pictures' size and look, and the queue that finds them out in the background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the settings alone make."""
+"""The objects that the settings alone make."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ _log = structlog.get_logger("proxy.wiring.process")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Builds the steps and what they stand on."""
+    """Builds the steps and the objects below them."""
 
     settings: Settings
     clock: Clock
@@ -85,7 +85,7 @@ class Parts:
     health: Health
     stack: AsyncExitStack
     leaving: Countdown
-    """What is left of `server.shutdown_s`."""
+    """The rest of `server.shutdown_s`."""
 
     async def sign_outs(self, tiers: Tiers) -> SignOuts:
         """Make the list of sessions that have ended, shared and kept wherever there is a place for it."""
@@ -200,7 +200,7 @@ class Parts:
         return Tiers(memory, redis, disk), distributed, shared_values, RedisLog(redis, pubsub)
 
     async def site_cors(self, way: UpstreamClient) -> SiteCors:
-        """Make the copy of what Cloudreve allows to scripts (CORS)."""
+        """Make the copy of Cloudreve's permissions for scripts (CORS)."""
         singleflight = await self.singleflight(Singleflight[Fields](self.settings.cloudreve.max_waiting))
         return SiteCors(way, singleflight, self.clock.timer)
 

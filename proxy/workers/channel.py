@@ -1,4 +1,4 @@
-"""What a worker and its parent say to one another, over a pair of sockets that nobody else has.
+"""The messages between a worker and its parent, over a pair of sockets that no other process has.
 
 The parent sends a length and an order, or length 0 to ask for a report; the worker answers each with a length and a
 body, in their order. Either learns of the other's end by the channel's.

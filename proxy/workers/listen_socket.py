@@ -37,17 +37,17 @@ class ListenSocket:
         return int(self._held[0].getsockname()[1])
 
     def sockets(self) -> list[socket.socket]:
-        """Give what one worker listens on; whoever starts the worker closes it behind."""
+        """Give the sockets of one worker; the caller that starts the worker closes them afterwards."""
         return [_bound(_place(held), is_dealt=True) if IS_DEALT else held.dup() for held in self._held]
 
     def sockets_of(self, number: int) -> list[socket.socket]:
-        """Give what a worker of this number listens on, and whoever takes its place: visitors who wait there stay."""
+        """Give the sockets of the worker of this number and of its successors: visitors who wait there stay."""
         if number not in self._given:
             self._given[number] = self.sockets()
         return self._given[number]
 
     def drop(self, number: int) -> None:
-        """Let go of a worker's sockets; whoever waits there is refused, and goes to others."""
+        """Close a worker's sockets; a visitor who waits there is refused, and goes to others."""
         for given in self._given.pop(number, ()):
             given.close()
 

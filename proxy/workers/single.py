@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, closing
 from signal import Signals
 from typing import Any
 
@@ -12,22 +11,17 @@ import structlog
 from proxy.settings import Settings
 from proxy.wiring.process import running
 from proxy.wiring.stop_signals import stopped_by
-from proxy.workers.listen_socket import ListenSocket
 from proxy.workers.reload import Reload
-from proxy.workers.supervisor import Supervisor
+from proxy.workers.supervisor import Supervisor, supervised
 
 _log = structlog.get_logger("proxy.wiring.process")
 
 
 async def serve(settings: Settings, reload: Reload) -> None:
     """Run until SIGTERM or SIGINT; then take no more, finish what is under way, and leave."""
-    # Ctrl-C ends at once: whoever sits at a terminal does not want to wait.
+    # Ctrl-C ends at once: nobody at a terminal wants to wait.
     stopped = stopped_by({Signals.SIGTERM: settings.server.drain_s, Signals.SIGINT: 0.0})
-    reload.listen()
-    async with AsyncExitStack() as stack:
-        visitors = stack.enter_context(closing(ListenSocket(settings.server.host, settings.server.port)))
-        operators = stack.enter_context(closing(ListenSocket(settings.admin.host, settings.admin.port)))
-        supervisor = await stack.enter_async_context(Supervisor(visitors, operators, reload))
+    async with supervised(settings, reload) as (supervisor, visitors, operators):
         ours = [each.dup() for each in visitors.sockets_of(1)]  # a server closes what it listens on
         theirs, routes = operators.sockets(), [reload.route()]
         async with running(settings, sockets=ours, admin_sockets=theirs, operators=routes) as gateway:

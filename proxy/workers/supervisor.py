@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, closing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import structlog
 from aiohttp import web
@@ -150,14 +150,30 @@ class Supervisor:
         return int(runner.addresses[0][1])
 
 
+class Supervised(NamedTuple):
+    """A supervisor, and the sockets that its workers listen on."""
+
+    supervisor: Supervisor
+    visitors: ListenSocket
+    operators: ListenSocket
+
+
+@asynccontextmanager
+async def supervised(settings: Settings, reload: Reload) -> AsyncIterator[Supervised]:
+    """Open the sockets, listen for another configuration, and give the supervisor; close all at the end."""
+    reload.listen()
+    with (
+        closing(ListenSocket(settings.server.host, settings.server.port)) as visitors,
+        closing(ListenSocket(settings.admin.host, settings.admin.port)) as operators,
+    ):
+        async with Supervisor(visitors, operators, reload) as supervisor:
+            yield Supervised(supervisor, visitors, operators)
+
+
 async def serve(settings: Settings, reload: Reload) -> None:
     """Run the workers until SIGTERM or SIGINT; then let them finish what is under way, and leave."""
     stopped = stopped_by({signal.SIGTERM: 0.0, signal.SIGINT: 0.0})
-    reload.listen()
-    async with AsyncExitStack() as stack:
-        visitors = stack.enter_context(closing(ListenSocket(settings.server.host, settings.server.port)))
-        operators = stack.enter_context(closing(ListenSocket(settings.admin.host, settings.admin.port)))
-        supervisor = await stack.enter_async_context(Supervisor(visitors, operators, reload))
+    async with supervised(settings, reload) as (supervisor, visitors, _):
         admin_port = await supervisor.begin(settings)
         _log.info("serving", workers=settings.server.workers, port=visitors.port, admin_port=admin_port)
         await supervisor.run(stopped)
