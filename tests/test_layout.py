@@ -24,7 +24,7 @@ FLOORS = (
     {"admin"},
     {"fastpath", "http", "passthrough", "sessions"},
     {"warm"},
-    {"gateway"},
+    {"gateway", "sealed"},
     {"live_events"},
     {"grants", "identity", "pictures"},
     {"cache", "coalesce"},
@@ -32,7 +32,7 @@ FLOORS = (
     {"standin", "upstream"},
     {"observe"},
     {"settings"},
-    {"version"},
+    {"background_tasks", "version"},
     {"domain"},
 )
 """Rooms from top to bottom; each may import those on its own floor and below, and no module imports in a circle."""
@@ -41,7 +41,7 @@ IMPURE = {"aiohttp", "asyncio", "logging", "redis", "structlog", "threading", "t
 PURE = {
     *("admin/history", "admin/status"),
     *("grants/changing_requests", "http/api_envelope", "http/embedding_rule", "http/forwarded"),
-    *("http/framing", "http/page_texts", "http/sealed_grant", "http/thumb_request", "http/variant_rules"),
+    *("http/framing", "http/page_texts", "sealed/sealed_grant", "http/thumb_request", "http/variant_rules"),
     *("identity/claims", "identity/published", "live_events/burst", "live_events/watched_folder"),
     "passthrough/hop_by_hop",
     *(f"pictures/proof/{name}" for name in ("bitmap", "body", "gif", "heif", "jpeg", "png", "proof", "webp")),

@@ -67,7 +67,7 @@ class Origin:
         return web.json_response(counted)
 
     async def _generation(self, request: web.Request) -> web.Response:
-        self._cloudreve.workshop.seconds = float(request.match_info["seconds"])
+        self._cloudreve.generator.seconds = float(request.match_info["seconds"])
         return web.Response()
 
 

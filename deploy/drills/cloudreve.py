@@ -119,7 +119,7 @@ async def _obey(cloudreve: StandIn, flapping: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     while word := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
         cloudreve.mend()
-        cloudreve.workshop.seconds = GENERATION_S if word == "slow" else 0.0
+        cloudreve.generator.seconds = GENERATION_S if word == "slow" else 0.0
         if word == "flap":
             flapping.set()
         else:

@@ -20,7 +20,7 @@ from proxy.domain.keys import site_digest
 from proxy.domain.source import Source
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis.circuit_breaker import State
-from proxy.redis.connect import Lines, connections_to
+from proxy.redis.connect import RedisConnections, connections_to
 from proxy.redis.failures import RedisFailure, redis_failure_of
 from proxy.redis.leases import Claim
 from proxy.settings import RedisSettings
@@ -54,7 +54,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
 
     def __init__(
         self,
-        lines: Lines,
+        connections: RedisConnections,
         namespace: str,
         site: str,
         observe: Callable[[RedisFailure], None] = lambda _: None,
@@ -68,7 +68,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
             timeout=None,
             ttl=DEFAULT_TTL_S,
         )
-        self.lines = lines
+        self.connections = connections
         self.seal = seal
         self._observe = observe
 
@@ -95,7 +95,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
     @property
     def state(self) -> State:
         """Whether Redis is asked at present, or paused after trouble."""
-        return self.lines.state
+        return self.connections.state
 
     @property
     def is_up(self) -> bool:
@@ -105,7 +105,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
     async def find(self, key: str, claim: Claim | None = None) -> Entry | None:
         """Give the entry, or None when there is none or Redis is in trouble; then `claim` leads in loading it."""
         name = self.build_key(key)
-        raw = await (claim.read() if claim is not None else self.lines.read(name))
+        raw = await (claim.read() if claim is not None else self.connections.read(name))
         opened = None if raw is None else self.seal.open(name, raw)
         entry = None if opened is None else codec.decode(opened)
         if raw is not None and entry is None:
@@ -115,7 +115,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
     async def keep(self, key: str, entry: Entry, ttl_s: float) -> bool:
         """Keep an entry for `ttl_s` seconds, unless that is not positive or Redis is in trouble; tell whether it is."""
         name = self.build_key(key)
-        if ttl_s <= 0 or not self.lines.is_open(name):
+        if ttl_s <= 0 or not self.connections.is_available(name):
             return False
         return await self._set(name, self.seal.seal(name, codec.encode(entry)), ttl_s)
 
@@ -125,42 +125,42 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
 
     async def ping(self) -> float:
         """Measure a round trip in seconds, paused or not; raise Unreachable saying what is wrong."""
-        return await self.lines.ping()
+        return await self.connections.ping()
 
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
-        await self.lines.aclose()
+        await self.connections.aclose()
 
     async def _get(self, key: str, **_: object) -> bytes | None:
-        return await self.lines.read(key)
+        return await self.connections.read(key)
 
     async def _multi_get(self, keys: list[str], **_: object) -> list[bytes | None]:
-        return await asyncio.gather(*map(self.lines.read, keys))
+        return await asyncio.gather(*map(self.connections.read, keys))
 
     async def _set(self, key: str, value: bytes, ttl: float | None, **_: object) -> bool:
         ttl_ms = _milliseconds(ttl)
-        return ttl_ms > 0 and bool(await self.lines.ask(False, key, "SET", key, value, "PX", ttl_ms))
+        return ttl_ms > 0 and bool(await self.connections.ask(False, key, "SET", key, value, "PX", ttl_ms))
 
     async def _multi_set(self, pairs: Iterable[tuple[str, bytes]], ttl: float | None, **_: object) -> bool:
         return all([await self._set(key, value, ttl) for key, value in pairs])
 
     async def _exists(self, key: str, **_: object) -> bool:
-        return bool(await self.lines.ask(0, key, "EXISTS", key))
+        return bool(await self.connections.ask(0, key, "EXISTS", key))
 
     async def _delete(self, key: str, **_: object) -> int:
-        return await self.lines.ask(0, key, "UNLINK", key)
+        return await self.connections.ask(0, key, "UNLINK", key)
 
     async def _expire(self, key: str, ttl: float, **_: object) -> bool:
         """Give an entry another `ttl` seconds; none or less drops it, since nothing here lives for ever."""
         ttl_ms = _milliseconds(ttl)
         if ttl_ms <= 0:
             return await self._delete(key) > 0
-        return bool(await self.lines.ask(False, key, "PEXPIRE", key, ttl_ms))
+        return bool(await self.connections.ask(False, key, "PEXPIRE", key, ttl_ms))
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:
         """Drop every key of this tier, or under another prefix, and no other; tell whether Redis did it all."""
         pattern = re.sub(r"([*?\[\]\\])", r"\\\1", namespace or self.namespace) + ":*"
-        swept = [await self._sweep(client, pattern) for client in self.lines.clients()]
+        swept = [await self._sweep(client, pattern) for client in self.connections.clients()]
         return bool(swept) and all(swept)
 
     async def _sweep(self, client: Redis, pattern: str) -> bool:

@@ -59,7 +59,7 @@ class SharedValues:
         if self._redis is None:
             return None
         name = self._redis.build_key(key)
-        raw = await self._redis.lines.read(name)
+        raw = await self._redis.connections.read(name)
         opened = None if raw is None else self._redis.seal.open(name, raw)
         return opened.decode("ascii", "replace") if opened is not None else None
 
@@ -71,4 +71,4 @@ class SharedValues:
         if self._redis is not None and ttl_s > 0:
             name, ttl_ms = self._redis.build_key(key), max(int(ttl_s * 1000), 1)
             value = self._redis.seal.seal(name, text.encode())
-            await self._redis.lines.ask(False, name, "SET", name, value, "PX", ttl_ms)
+            await self._redis.connections.ask(False, name, "SET", name, value, "PX", ttl_ms)

@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 from proxy.coalesce.machine_singleflight import MachineSingleflight
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis.lease import Lease, LeaseHolder
-from proxy.redis.leases import KEPT, TOLD, Claim, Leases
+from proxy.redis.leases import NOT_STORED, STORED, Claim, Leases
 from proxy.redis.pubsub import PubSubChannel
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ GRACE_S = 0.02
 PATIENCE_S = 15.0
 """How long others are waited for altogether: any client of Redis can renew a lease for ever."""
 
-_OPEN = KEPT + b"open"
+_OPEN = STORED + b"open"
 
 
 def _nothing(_: object) -> tuple[bytes, float]:
@@ -85,7 +85,7 @@ class DistributedSingleflight:
             told = await find(text) if text is not None else None
             if told is not None:
                 return told
-            if heard.startswith(TOLD) and text is not None:
+            if heard.startswith(NOT_STORED) and text is not None:
                 break
         landed = await load()
         self._leases.leave(name, *sealed(landed))
@@ -127,13 +127,13 @@ class DistributedSingleflight:
     async def _attempt(self, name: str, turn: str | None) -> AsyncIterator[Lease]:
         """Try to lead; with the lead goes the turn, as far as it is free."""
         if turn is not None:
-            self._leases.foresee(self._name_of(turn))
+            self._leases.prefetch(self._name_of(turn))
         try:
             async with self._leases.attempt(name) as lease:
                 yield lease
         finally:
             if turn is not None:
-                self._leases.disregard(self._name_of(turn))
+                self._leases.discard(self._name_of(turn))
 
     async def _next(self, name: str, message: asyncio.Future[bytes], until: float) -> bytes:
         """Wait until the leader has told how it ended; give nothing when it failed, or has gone without a word.

@@ -16,9 +16,9 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext,
 from dataclasses import dataclass
 from typing import TypeVar
 
+from proxy.background_tasks import BackgroundTasks
 from proxy.cache.disk_tier import DiskTier
 from proxy.coalesce.work_locks import WorkLocks
-from proxy.redis.background_tasks import BackgroundTasks
 from proxy.redis.lease import LeaseHolder
 
 T = TypeVar("T")

@@ -71,7 +71,7 @@ async def opened(
 ) -> AsyncIterator[Demo]:
     """Start everything, and close it again in the opposite order."""
     async with StandIn(workers=WORKERS) as cloudreve, redis_server() as redis:
-        cloudreve.workshop.seconds = generation_s
+        cloudreve.generator.seconds = generation_s
         exhibition = Exhibition(cloudreve, cloudreve.own_url, with_redis=redis is not None, pictures=pictures)
         settings = _settings(places, cloudreve, redis)
         async with serve_gateway(settings, exhibition.routes()) as gateway:

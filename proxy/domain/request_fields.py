@@ -52,15 +52,17 @@ class RequestField:
 
     name: str
     in_key: InKey = InKey.NO
-    is_forwarded: bool = False
+    is_sent_upstream: bool = False
     """Whether it is sent to Cloudreve when a thumbnail is resolved."""
     vary: Vary = Vary.NONE
     preflight: Preflight = Preflight.NONE
 
 
 REQUEST_FIELDS = (
-    RequestField("Authorization", InKey.OUTCOME, is_forwarded=True, vary=Vary.ALL, preflight=Preflight.PRIVATE),
-    RequestField("X-Cr-Purchase-Ticket", InKey.VALUE, is_forwarded=True, vary=Vary.ALL, preflight=Preflight.PRIVATE),
+    RequestField("Authorization", InKey.OUTCOME, is_sent_upstream=True, vary=Vary.ALL, preflight=Preflight.PRIVATE),
+    RequestField(
+        "X-Cr-Purchase-Ticket", InKey.VALUE, is_sent_upstream=True, vary=Vary.ALL, preflight=Preflight.PRIVATE
+    ),
     RequestField("Cookie", InKey.OUTCOME, vary=Vary.PRIVATE),
     RequestField("Accept", InKey.OUTCOME),
     RequestField("Origin", InKey.OUTCOME, vary=Vary.PAGE),
@@ -97,7 +99,7 @@ def keyed(in_key: InKey) -> tuple[str, ...]:
 
 TICKET = "X-Cr-Purchase-Ticket"
 """Cloudreve ignores it in most shares (docs/cloudreve.md, File URIs)."""
-SENT_AS_RECEIVED = names_where(lambda field: field.is_forwarded and field.in_key is InKey.VALUE)
+SENT_AS_RECEIVED = names_where(lambda field: field.is_sent_upstream and field.in_key is InKey.VALUE)
 """The fields that are sent to Cloudreve with the value that the visitor has sent."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from proxy.fastpath.date_field import DateField
-from proxy.fastpath.entry import FinishedAnswer, Wire
+from proxy.fastpath.entry import FinishedAnswer, HeadAndBody
 from proxy.upstream.clock import Clock
 
 
@@ -18,7 +18,7 @@ class DiskHits:
         self._now = clock.now
         self._today = DateField(clock.ours)
 
-    def answer(self, known: FinishedAnswer, ours: float) -> Wire | None:
+    def answer(self, known: FinishedAnswer, ours: float) -> HeadAndBody | None:
         """Give the answer; None where the disk would have to be waited for, or it has to go the long way."""
         stored = known.stored
         body = stored.read(ours) if stored is not None else None
@@ -32,6 +32,6 @@ class DiskHits:
         sent = body if known.has_body else b""
         provenance.tally.count += 1
         provenance.tally.sent_bytes += len(sent)
-        if known.refrain is not None:
-            known.refrain.at_once(ours)
+        if known.log_line is not None:
+            known.log_line.at_once(ours)
         return known.head_for(now, self._today(), provenance), sent

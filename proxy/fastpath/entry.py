@@ -23,10 +23,10 @@ from proxy.grants.validity import Decision
 from proxy.http.outcome import outcome_of
 from proxy.http.sealed_urls import ROUTE as SEALED_ROUTE
 from proxy.observe.metrics import Metrics, Tally
-from proxy.observe.prerendered import Refrain
+from proxy.observe.prerendered import PrerenderedLine
 from proxy.pictures.answer import Answer
 
-Wire: TypeAlias = tuple[bytes, bytes | memoryview]
+HeadAndBody: TypeAlias = tuple[bytes, bytes | memoryview]
 """Head and body."""
 
 KINDS = 64
@@ -80,7 +80,7 @@ class FinishedAnswer:
     provenances: Provenances
     tally: Tally
     """Where it is counted when it is given at once."""
-    refrain: Refrain | None
+    log_line: PrerenderedLine | None
     """Its log line."""
     picture: Callable[[], Picture | None]
     """A weak reference to the picture as the memory tier held it, or to `NO_PICTURE`."""

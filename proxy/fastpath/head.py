@@ -27,7 +27,7 @@ _ABSENT = b""
 """The name that no field has."""
 
 
-class Fields(NamedTuple):
+class KeyFields(NamedTuple):
     """The header lines of one GET without a body."""
 
     exact: tuple[Value, ...]
@@ -58,7 +58,7 @@ class FieldReader:
         self._parser = httptools.HttpRequestParser(self._events)
         self._plan = lru_cache(SHAPES)(_plan)
 
-    def read(self, lines: bytes) -> Fields | None:
+    def read(self, lines: bytes) -> KeyFields | None:
         """Read all lines behind the first, and the empty one; None for anything else."""
         if lines.find(END) != len(lines) - len(END):
             return None
@@ -72,13 +72,13 @@ class FieldReader:
             self._parser = httptools.HttpRequestParser(self._events)
         return found
 
-    def _found(self, count: int) -> Fields | None:
+    def _found(self, count: int) -> KeyFields | None:
         """Take out what matters. With the empty one there is a line for each field and for `_ABSENT`."""
         fields = self._fields
         plan = self._plan(tuple(fields)) if len(fields) == count else None
         if plan is None or fields[plan.connection] not in _KEPT:
             return None
-        return Fields(plan.exact(fields), plan.decisive(fields))
+        return KeyFields(plan.exact(fields), plan.decisive(fields))
 
     def _end(self) -> None:
         self._is_whole = True

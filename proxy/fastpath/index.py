@@ -33,9 +33,9 @@ from proxy.fastpath.entry import (
     TIERS,
     FinishedAnswer,
     Given,
+    HeadAndBody,
     Provenances,
     Recalled,
-    Wire,
     caching,
     fixed,
     found_in,
@@ -53,7 +53,7 @@ from proxy.fastpath.standing import Standing
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.validity import Decision, is_valid
 from proxy.observe.metrics import Metrics
-from proxy.observe.prerendered import refrain
+from proxy.observe.prerendered import prerendered_line
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 
@@ -85,7 +85,7 @@ class FastPath:
         self._max_bytes = settings.memory.max_answers_bytes
         self._ttl_s, self._renew_s = settings.pictures.ttl_s, settings.grants.renew_s
         self._is_logged = settings.log.level in ("debug", "info") and settings.log.requests == "all"
-        self._line = lru_cache(KINDS)(partial(refrain, "proxy.http", "request"))
+        self._line = lru_cache(KINDS)(partial(prerendered_line, "proxy.http", "request"))
         self._way = lru_cache(KINDS)(partial(provenance, metrics))
         self._today = DateField(clock.ours)
         self._finished: dict[tuple[bytes, Meaning | None], FinishedAnswer] = {}
@@ -120,7 +120,7 @@ class FastPath:
         """Give what is known of a request."""
         return self._finished.get(key)
 
-    def answer(self, known: FinishedAnswer) -> Wire | None:
+    def answer(self, known: FinishedAnswer) -> HeadAndBody | None:
         """Give the answer to a request, or None when it cannot be given at once."""
         picture, now = known.picture(), self._ours()
         if picture is None:
@@ -131,8 +131,8 @@ class FastPath:
         body = picture.body if known.has_body else b""
         known.tally.count += 1
         known.tally.sent_bytes += len(body)
-        if known.refrain is not None:
-            known.refrain.at_once(now)
+        if known.log_line is not None:
+            known.log_line.at_once(now)
         return known.head, body
 
     async def recall(self, known: FinishedAnswer) -> Recalled | None:
@@ -153,13 +153,13 @@ class FastPath:
         known.shared = self._tiers.shared(key, found[0]) if found[1] is Source.REDIS else None
         return Recalled(known, found[0], known.provenance(found[1]), time.perf_counter() - started)
 
-    def give(self, recalled: Recalled) -> Wire:
+    def give(self, recalled: Recalled) -> HeadAndBody:
         """Make an answer of what was brought, and count it."""
         known, picture, source, seconds = recalled
         body = picture.body if known.has_body else b""
         source.tally.add(seconds, len(body))
-        if known.refrain is not None:
-            known.refrain.after(seconds * 1000)
+        if known.log_line is not None:
+            known.log_line.after(seconds * 1000)
         return known.head_for(self._now(), self._today(), source), body
 
     def forget(self) -> None:
@@ -219,7 +219,7 @@ class FastPath:
             fixed=fixed(response),
             provenances=provenances,
             tally=provenances.near.tally,
-            refrain=self._line(**told) if self._is_logged else None,
+            log_line=self._line(**told) if self._is_logged else None,
             tail=tail_of(answer, request, response),
             picture=ref(shown.body if shown is not None and isinstance(shown.body, Picture) else NO_PICTURE),
             has_body=request.method != "HEAD",

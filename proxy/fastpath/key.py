@@ -8,8 +8,17 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from proxy.domain.host import HOST
-from proxy.fastpath.head import FieldReader, Fields, Value
-from proxy.fastpath.meaning import API, BARE, FULL, UNUSUAL, Circumstances, Meaning, Meanings, Said
+from proxy.fastpath.head import FieldReader, KeyFields, Value
+from proxy.fastpath.meaning import (
+    API_TARGET,
+    SEALED_TARGET,
+    THUMB_TARGET,
+    UNUSUAL,
+    Circumstances,
+    Meaning,
+    Meanings,
+    Said,
+)
 from proxy.fastpath.recent_lines import RecentLines
 from proxy.http.api import PATH as API_PATH
 from proxy.http.embedding_rule import OWN_SITE, page_of
@@ -54,7 +63,7 @@ class Key(NamedTuple):
     @property
     def is_sealed(self) -> bool:
         """Tell whether it names a sealed URL, at which credentials do not count."""
-        return self.meaning.said.place == BARE
+        return self.meaning.said.target_kind == SEALED_TARGET
 
     @property
     def size_bytes(self) -> int:
@@ -106,7 +115,7 @@ class Keys:
         line, _, lines = data.partition(b"\r\n")
         if not line.endswith(_VERSION):
             return None
-        meaning = self._meanings(lines, is_trusted=is_trusted)[_place(line)]
+        meaning = self._meanings(lines, is_trusted=is_trusted)[_target_kind(line)]
         return Key(line, meaning) if meaning is not None else None
 
     def _meanings(self, lines: bytes, *, is_trusted: bool) -> Meanings:
@@ -134,9 +143,9 @@ class Keys:
             text = cookies.decode("utf-8", "surrogateescape")
             cookie = read_cookie((text,), name) if name in text else None
         bearer, is_own = _bearer(authorization), circumstances.origin in (None, circumstances.own_origin)
-        full = self._one(Said(FULL, circumstances, lines.exact, bearer, cookie))
-        bare = self._one(Said(BARE, circumstances, lines.exact))
-        return full, bare, self._one(Said(API, circumstances, lines.exact, bearer)) if is_own else None
+        full = self._one(Said(THUMB_TARGET, circumstances, lines.exact, bearer, cookie))
+        bare = self._one(Said(SEALED_TARGET, circumstances, lines.exact))
+        return full, bare, self._one(Said(API_TARGET, circumstances, lines.exact, bearer)) if is_own else None
 
     def _one(self, said: Said) -> Meaning:
         """Give the one meaning of all lines that say this."""
@@ -145,7 +154,7 @@ class Keys:
             meaning = self._ones[said] = Meaning(said)
         return meaning
 
-    def _circumstances(self, lines: Fields, *, is_trusted: bool) -> Circumstances | None:
+    def _circumstances(self, lines: KeyFields, *, is_trusted: bool) -> Circumstances | None:
         _, _, accept, origin, site, referer, host, *forwarded = lines.decisive
         said = _said(forwarded) if is_trusted else ()
         if said is None:
@@ -182,10 +191,10 @@ class Keys:
         )
 
 
-def _place(line: bytes) -> int:
+def _target_kind(line: bytes) -> int:
     """Tell for which kind of target header lines are to be read."""
     target = line[line.index(b" ") + 1 :]
-    return BARE if target.startswith(_SEALED) else API if target.startswith(_OF_API) else FULL
+    return SEALED_TARGET if target.startswith(_SEALED) else API_TARGET if target.startswith(_OF_API) else THUMB_TARGET
 
 
 def _text(value: Value) -> str | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from proxy.domain.variant import Format
 from proxy.fastpath.head import Value
 
-FULL, BARE, API = range(3)
+THUMB_TARGET, SEALED_TARGET, API_TARGET = range(3)
 """The places of what lines mean."""
 
 
@@ -32,7 +32,7 @@ class Circumstances(NamedTuple):
 class Said(NamedTuple):
     """All that counts of header lines."""
 
-    place: int
+    target_kind: int
     """Of which kind of target they are read for. Fields that do not count for it are left out."""
     circumstances: Circumstances
     exact: tuple[Value, ...]

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_server import Server
 
-from proxy.fastpath.entry import FinishedAnswer, Wire
+from proxy.fastpath.entry import FinishedAnswer, HeadAndBody
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import SHORT_BYTES, PendingRequest
 from proxy.fastpath.redis_hits import Read
@@ -187,7 +187,7 @@ class FastPathProtocol(Connection):
         return response, is_reset
 
 
-def write(transport: asyncio.WriteTransport, wire: Wire) -> None:
+def write(transport: asyncio.WriteTransport, wire: HeadAndBody) -> None:
     """Hand an answer over in one go: a small body is copied behind its head, since two buffers cost more than that."""
     head, body = wire
     if len(body) <= _SMALL_BYTES:
@@ -196,7 +196,7 @@ def write(transport: asyncio.WriteTransport, wire: Wire) -> None:
         write_large(transport, wire)
 
 
-def write_large(transport: asyncio.WriteTransport, wire: Wire) -> None:
+def write_large(transport: asyncio.WriteTransport, wire: HeadAndBody) -> None:
     """Hand over a body that is not copied."""
     if type(transport).writelines is _JOINING:
         transport.write(wire[0])

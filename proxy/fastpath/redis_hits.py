@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 from proxy.cache.tiers import Tiers
 from proxy.domain.source import Source
 from proxy.fastpath.date_field import DateField
-from proxy.fastpath.entry import FinishedAnswer, Wire
+from proxy.fastpath.entry import FinishedAnswer, HeadAndBody
 from proxy.fastpath.recalls import Recalls
 from proxy.upstream.clock import Clock
 
@@ -62,7 +62,7 @@ class RedisHits:
             asyncio.get_running_loop().call_soon(self._read)
         return True
 
-    def answer(self, known: FinishedAnswer, value: bytes | None, read: Read) -> Wire | None:
+    def answer(self, known: FinishedAnswer, value: bytes | None, read: Read) -> HeadAndBody | None:
         """Give the answer with a value that was read, and count it; None where it goes the long way."""
         now, shared = self._now(), known.shared
         body = shared.body(value) if shared is not None and value is not None else None
@@ -78,8 +78,8 @@ class RedisHits:
         provenance = known.provenances.redis
         sent = body if known.has_body else b""
         provenance.tally.add(read.seconds, len(sent))
-        if known.refrain is not None:
-            known.refrain.after(read.seconds * 1000)
+        if known.log_line is not None:
+            known.log_line.after(read.seconds * 1000)
         return known.head_for(now, self._today(), provenance), sent
 
     def _read(self) -> None:

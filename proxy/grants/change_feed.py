@@ -121,7 +121,7 @@ class ChangeFeed:
 
     async def ready(self) -> None:
         """Catch up when the log was away and is back, before anything that is kept is trusted."""
-        if self.is_behind and self._log is not None and self._log.is_open():
+        if self.is_behind and self._log is not None and self._log.is_available():
             with suppress(LogFailed, TimeoutError):
                 async with asyncio.timeout(READY_S):
                     await self.step()

@@ -43,7 +43,7 @@ class ChangeLog(Protocol):
         higher positions, and is given from its beginning.
         """
 
-    def is_open(self) -> bool:
+    def is_available(self) -> bool:
         """Tell whether it can be asked at present."""
 
     def woken(self) -> AbstractContextManager[asyncio.Future[bytes]]:

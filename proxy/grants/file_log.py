@@ -42,7 +42,7 @@ class FileLog:
         """Inode, size, time of change and last position when it was read last."""
         self._thread = ThreadPoolExecutor(1, "change-log")
 
-    def is_open(self) -> bool:
+    def is_available(self) -> bool:
         """Tell whether it can be asked."""
         return True
 

@@ -58,7 +58,7 @@ class RedisLog:
     name = "redis"
 
     def __init__(self, redis: RedisTier, pubsub: PubSubChannel) -> None:
-        self._lines = redis.lines
+        self._connections = redis.connections
         self._seal = redis.seal
         self._key = redis.build_key(_KEY)
         self._pubsub = pubsub
@@ -68,9 +68,9 @@ class RedisLog:
         """How often to look without being told."""
         return POLL_S if self._pubsub.is_heard else DEAF_POLL_S
 
-    def is_open(self) -> bool:
+    def is_available(self) -> bool:
         """Tell whether Redis can be asked at present."""
-        return self._lines.is_open(self._key)
+        return self._connections.is_available(self._key)
 
     def woken(self) -> AbstractContextManager[asyncio.Future[bytes]]:
         """Give a future that is done when another replica has written."""
@@ -81,7 +81,7 @@ class RedisLog:
         sealed = [self._seal.seal(self._key, entry) for entry in entries]
         common = _id(after), _LASTS_MS, MAX_ENTRIES, self._pubsub.channel, PAGE, _id(after + 1)
         nothing: list[Any] = []
-        reply = await self._lines.ask(nothing, self._key, "EVAL", _EXCHANGE, 1, self._key, *common, *sealed)
+        reply = await self._connections.ask(nothing, self._key, "EVAL", _EXCHANGE, 1, self._key, *common, *sealed)
         if not reply or (entries and not reply[0]) or not reply[1]:
             raise LogFailed
         found = [(_position(name), self._opened(fields)) for name, fields in reply[1]]

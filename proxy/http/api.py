@@ -15,10 +15,10 @@ from proxy.http.negotiation import Negotiation, size_query
 from proxy.http.outcome import Outcome, ended, failed
 from proxy.http.problems import REQUEST_ID, new_request_id
 from proxy.http.request_origin import RequestOrigin
-from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import PREFIX
 from proxy.http.thumb import question
 from proxy.pictures.answer import Answer
+from proxy.sealed.sealed_access import SealedAccess
 
 PATH = "/api/v4/file/thumb"
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from proxy.domain.host import ORIGIN_HOST
 
-Fields = Callable[[str], Sequence[str]]
+FieldValues = Callable[[str], Sequence[str]]
 """Gives the lines of a header field by its name, as received; none for a field that is not there."""
 
 KNOWN_ADDRESSES = 4096
@@ -64,7 +64,7 @@ class Proxies:
         parsed = _address(address)
         return parsed is not None and any(parsed in network for network in self._networks)
 
-    def seen(self, peer: str, fields: Fields) -> ForwardedFor:
+    def seen(self, peer: str, fields: FieldValues) -> ForwardedFor:
         """Tell how a visitor reached us, going back from the peer of our connection for as long as there is trust.
 
         Some proxies set X-Forwarded-*, others `Forwarded`, and each passes on what a visitor sent of the other kind:
@@ -72,7 +72,7 @@ class Proxies:
         """
         return self.told(peer, fields) if self.trusts(peer) else ForwardedFor(peer)
 
-    def told(self, peer: str, fields: Fields) -> ForwardedFor:
+    def told(self, peer: str, fields: FieldValues) -> ForwardedFor:
         """Tell it where the peer is trusted."""
         told = {self._told(peer, hops) for hops in (_customary(fields), _standard(fields)) if hops}
         if len(told) != 1:
@@ -91,7 +91,7 @@ class Proxies:
         return told
 
 
-def _customary(fields: Fields) -> list[_Hop]:
+def _customary(fields: FieldValues) -> list[_Hop]:
     """Read X-Forwarded-*; a field with fewer values than hops was set by one proxy, so that its first holds for all."""
     clients, schemes, hosts = (_list(fields(f"X-Forwarded-{name}")) for name in ("For", "Proto", "Host"))
     if not (clients or schemes or hosts):
@@ -109,7 +109,7 @@ def _list(lines: Sequence[str]) -> list[str]:
     return [value.strip() for line in lines for value in line.split(",")]
 
 
-def _standard(fields: Fields) -> list[_Hop]:
+def _standard(fields: FieldValues) -> list[_Hop]:
     """Read `Forwarded` (RFC 7239); nothing where it is malformed, for it cannot be told who malformed it."""
     text = ",".join(fields("Forwarded"))
     hops = [_hop(element) for element in _ELEMENT.findall(text)] if _QUOTED.fullmatch(text) else []

@@ -18,7 +18,7 @@ from proxy.http.problems import new_request_id
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.thumb_request import bearer
 from proxy.observe.failures import Facts, Failures, Kind
-from proxy.observe.prerendered import refrain
+from proxy.observe.prerendered import prerendered_line
 from proxy.observe.span import Field
 from proxy.passthrough.route_patterns import route_pattern
 from proxy.passthrough.routes import ROUTE
@@ -52,7 +52,7 @@ class RequestLog:
         self._max_uri_bytes = settings.server.max_uri_bytes
         self._tells_all = settings.log.requests == "all"
         self._tells_address = settings.log.client_address
-        self._line = lru_cache(LINES)(partial(refrain, "proxy.http", "request"))
+        self._line = lru_cache(LINES)(partial(prerendered_line, "proxy.http", "request"))
 
     def begin(self, request: web.Request) -> dict[str, Field]:
         """Give what a span tells of a request that has just come: its method, and the trace that a proxy began."""

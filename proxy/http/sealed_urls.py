@@ -9,9 +9,9 @@ from proxy.http.cross_origin import CrossOrigin
 from proxy.http.embed import Embed
 from proxy.http.negotiation import Negotiation
 from proxy.http.request_origin import RequestOrigin
-from proxy.http.sealed_access import SealedAccess
 from proxy.http.thumb import write
 from proxy.observe.span import Observer
+from proxy.sealed.sealed_access import SealedAccess
 
 PREFIX = "/thumb/s/"
 ROUTE = PREFIX + "{sealed}"

@@ -13,7 +13,7 @@ from proxy.observe.log import LogOutput, as_json
 from proxy.observe.log_writer import LogWriter
 
 
-class Refrain(NamedTuple):
+class PrerenderedLine(NamedTuple):
     """Writes one event at level info again and again; structlog is slower."""
 
     at_once: Callable[[float], object]
@@ -22,7 +22,7 @@ class Refrain(NamedTuple):
     """Given the milliseconds that it took."""
 
 
-def refrain(logger: str, event: str, **fields: str | int | None) -> Refrain:
+def prerendered_line(logger: str, event: str, **fields: str | int | None) -> PrerenderedLine:
     """Make the functions that write this event."""
     log, config = structlog.get_logger(logger).bind(), structlog.get_config()
     lines = config["logger_factory"](logger)
@@ -32,7 +32,7 @@ def refrain(logger: str, event: str, **fields: str | int | None) -> Refrain:
 
     processors = config["processors"]
     if not isinstance(lines, LogOutput) or processors[-1:] != [as_json] or not log.is_enabled_for(logging.INFO):
-        return Refrain(lambda _: plainly(0.0), plainly)
+        return PrerenderedLine(lambda _: plainly(0.0), plainly)
     members: Any = {"event": event, **fields, "ms": 0.0}
     for process in processors[:-1]:
         members = process(lines, "info", members)
@@ -53,7 +53,7 @@ def refrain(logger: str, event: str, **fields: str | int | None) -> Refrain:
             line = process(lines, "info", line)
         return str(line)
 
-    return Refrain(_of_each_ms(at_once, writer), after)
+    return PrerenderedLine(_of_each_ms(at_once, writer), after)
 
 
 def _around_ms(members: dict[str, Any]) -> tuple[str, str]:

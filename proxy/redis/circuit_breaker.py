@@ -37,17 +37,17 @@ class RedisBreaker:
         return True
 
     def claim_probe(self) -> bool:
-        """Tell whether the caller is to probe now. Whoever claims must end with `open` or `stay_shut`."""
+        """Tell whether the caller is to probe now. Whoever claims must end with `close` or `stay_open`."""
         if self._probe_at is None or self._timer() < self._probe_at:
             return False
         self._probe_at = None
         return True
 
-    def open(self) -> None:
+    def close(self) -> None:
         """Let everything through again, the probe having succeeded."""
         self.state = State.UP
         self.epoch += 1
 
-    def stay_shut(self) -> None:
+    def stay_open(self) -> None:
         """Pause once more, the probe having failed."""
         self._probe_at = self._timer() + self._pause_s

@@ -14,8 +14,8 @@ from redis.cluster import parse_cluster_slots
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import ConnectionError as NoConnection
 
+from proxy.background_tasks import BackgroundTasks
 from proxy.domain.errors import Unreachable
-from proxy.redis.background_tasks import BackgroundTasks
 from proxy.redis.circuit_breaker import State
 from proxy.redis.client import PATIENCE, connect_to
 from proxy.redis.connection import RedisConnection
@@ -53,7 +53,7 @@ class ClusterClient:
         self._settings = settings
         self._timer = timer
         self._observe = observe
-        self._lines: dict[Address, RedisConnection] = {}
+        self._connections: dict[Address, RedisConnection] = {}
         self._slots: list[RedisConnection | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._others: set[Address] = set()
         self._mapping: asyncio.Task[None] | None = None
@@ -67,17 +67,19 @@ class ClusterClient:
     @property
     def state(self) -> State:
         """Whether all servers are asked at present."""
-        return State.UP if {line.state for line in self._lines.values()} == {State.UP} else State.PAUSED
+        return (
+            State.UP if {connection.state for connection in self._connections.values()} == {State.UP} else State.PAUSED
+        )
 
-    def is_open(self, key: str) -> bool:
+    def is_available(self, key: str) -> bool:
         """Tell whether a command about this key may be sent."""
-        line = self._connection_of(key)
-        return line is not None and line.is_open()
+        connection = self._connection_of(key)
+        return connection is not None and connection.is_available()
 
     async def read(self, key: str) -> bytes | None:
         """Give the value of a key; None when there is trouble."""
-        line = self._connection_of(key)
-        return None if line is None else await line.read(key)
+        connection = self._connection_of(key)
+        return None if connection is None else await connection.read(key)
 
     def read_soon(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
         """Have the values of keys handed over, each as soon as its server has replied; None when there is trouble."""
@@ -89,32 +91,32 @@ class ClusterClient:
                 receive([values[each] for each in keys])
 
         for key in dict.fromkeys(keys):
-            line = self._connection_of(key)
-            if line is not None:
-                line.read_soon([key], partial(take, key))
+            connection = self._connection_of(key)
+            if connection is not None:
+                connection.read_soon([key], partial(take, key))
             else:
                 asyncio.get_running_loop().call_soon(take, key, [None])
 
     async def ask(self, fallback: _T, key: str, *words: Word, unheard: Callable[[_T], None] | None = None) -> _T:
         """Give the reply of the server that holds the key, or `fallback` when there is trouble."""
-        line = self._connection_of(key)
-        return fallback if line is None else await line.ask(fallback, key, *words, unheard=unheard)
+        connection = self._connection_of(key)
+        return fallback if connection is None else await connection.ask(fallback, key, *words, unheard=unheard)
 
     def send(self, key: str, *words: Word) -> None:
         """Have a command sent to the server that holds the key, and wait for nothing."""
-        line = self._connection_of(key)
-        if line is not None:
-            line.send(key, *words)
+        connection = self._connection_of(key)
+        if connection is not None:
+            connection.send(key, *words)
 
     def clients(self) -> list[Redis]:
         """List a client of each server that holds keys, as far as they are known."""
-        return [line.client for line in self._lines.values()]
+        return [connection.client for connection in self._connections.values()]
 
     async def subscriber(self) -> Redis:
         """Give a client to hear news with: a cluster spreads them over all servers."""
-        if not self._lines:
+        if not self._connections:
             await self._learn()
-        clients = [line.client for line in self._lines.values() if line.state is State.UP]
+        clients = [connection.client for connection in self._connections.values() if connection.state is State.UP]
         return random.choice(clients or self.clients())  # noqa: S311 - one that is away is exchanged soon
 
     async def ping(self) -> float:
@@ -123,19 +125,19 @@ class ClusterClient:
             await self._learn()
         except Exception as error:
             raise Unreachable(redis_failure_of(error).explanation) from error
-        return max(await asyncio.gather(*(line.ping() for line in self._lines.values())))
+        return max(await asyncio.gather(*(connection.ping() for connection in self._connections.values())))
 
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
         await self._background_tasks.aclose(self._settings.timeout_s)
         await self._leaving.aclose(LEAVING * self._settings.timeout_s)
-        await asyncio.gather(*(line.aclose() for line in self._lines.values()))
+        await asyncio.gather(*(connection.aclose() for connection in self._connections.values()))
 
     def _connection_of(self, key: str) -> RedisConnection | None:
-        line = self._slots[key_slot(key.encode())]
-        if line is None:
+        connection = self._slots[key_slot(key.encode())]
+        if connection is None:
             self._outdate()
-        return line
+        return connection
 
     def _meet(self, trouble: RedisFailure) -> None:
         self._observe(trouble)
@@ -157,7 +159,7 @@ class ClusterClient:
 
     async def _learn(self) -> None:
         """Draw the map as the first server tells it that answers."""
-        up = [address for address, line in self._lines.items() if line.state is State.UP]
+        up = [address for address, connection in self._connections.items() if connection.state is State.UP]
         trouble: Exception = NoConnection("No server of the cluster answers.")
         for host, port in dict.fromkeys([*up, *self._others, *self._place.hosts]):
             client = connect_to(host, port, self._place, self._settings)
@@ -176,16 +178,16 @@ class ClusterClient:
     def _draw(self, slots: dict[tuple[int, int], dict[str, Any]]) -> None:
         self._slots = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._others = {replica for shard in slots.values() for replica in shard["replicas"]}
-        before, self._lines = self._lines, {}
+        before, self._connections = self._connections, {}
         for (first, last), shard in slots.items():
             address = shard["primary"]
-            line = self._lines.get(address) or before.pop(address, None) or self._connection_to(*address)
-            self._lines[address] = line
-            self._slots[first : last + 1] = [line] * (last + 1 - first)
+            connection = self._connections.get(address) or before.pop(address, None) or self._connection_to(*address)
+            self._connections[address] = connection
+            self._slots[first : last + 1] = [connection] * (last + 1 - first)
         self._others |= before.keys()
-        for line in before.values():
-            self._leaving.start(line.aclose())
-        _log.info("redis cluster mapped", servers=len(self._lines))
+        for connection in before.values():
+            self._leaving.start(connection.aclose())
+        _log.info("redis cluster mapped", servers=len(self._connections))
 
     def _connection_to(self, host: str, port: int) -> RedisConnection:
         client = connect_to(host, port, self._place, self._settings)

@@ -14,12 +14,12 @@ from proxy.redis.failures import RedisFailure
 from proxy.settings import RedisSettings
 from proxy.settings.redis_url import RedisKind
 
-Lines: TypeAlias = RedisConnection | ClusterClient
+RedisConnections: TypeAlias = RedisConnection | ClusterClient
 
 
 def connections_to(
     url: SecretStr, settings: RedisSettings, timer: Callable[[], float], observe: Callable[[RedisFailure], None]
-) -> Lines:
+) -> RedisConnections:
     """Prepare the connections to the Redis that a URL names; raise ValueError for one that cannot be used.
 
     `observe` is told of every trouble, once each time.

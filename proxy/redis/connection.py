@@ -14,14 +14,14 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
+from proxy.background_tasks import BackgroundTasks
 from proxy.domain.errors import Unreachable
-from proxy.redis.background_tasks import BackgroundTasks
 from proxy.redis.circuit_breaker import RedisBreaker, State
 from proxy.redis.client import PATIENCE, max_batches
 from proxy.redis.failures import RedisFailure, redis_failure_of
+from proxy.redis.pipeline_connection import Reply
+from proxy.redis.pipeline_pool import PipelinePool
 from proxy.redis.pipelining import NOTHING, Command, CommandBatches, Item, Read, Request, Word, requests_of
-from proxy.redis.wire import Reply
-from proxy.redis.wires import Wires
 from proxy.settings import RedisSettings
 
 _log = structlog.get_logger("proxy.cache.redis_tier")
@@ -53,7 +53,7 @@ class RedisConnection:
         self._batches = CommandBatches(self._send, max_batches(settings), settings.timeout_s, self._miss)
         self._epochs: dict[asyncio.Future[Any], int] = {}
         self._background_tasks = BackgroundTasks()
-        self._wires = Wires(client.connection_pool, settings.timeout_s * PATIENCE, self._background_tasks)
+        self._pool = PipelinePool(client.connection_pool, settings.timeout_s * PATIENCE, self._background_tasks)
 
     is_one_server = True
     """Whether one command may name any keys together."""
@@ -63,7 +63,7 @@ class RedisConnection:
         """Whether commands are sent at present."""
         return self._breaker.state
 
-    def is_open(self, _key: str = "") -> bool:
+    def is_available(self, _key: str = "") -> bool:
         """Tell whether a command may be sent. While it may not, one caller per pause starts a probe and waits not."""
         if self._breaker.state is State.UP:
             return True
@@ -77,7 +77,7 @@ class RedisConnection:
 
     def read_soon(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
         """Have the values of keys handed over as soon as they are here, each None when there is none, or trouble."""
-        if self.is_open():
+        if self.is_available():
             self._batches.add(Read(keys, receive))
         else:
             asyncio.get_running_loop().call_soon(receive, [None] * len(keys))
@@ -87,14 +87,14 @@ class RedisConnection:
 
         A reply that comes when its caller has given up, or has been cancelled, goes to `unheard`.
         """
-        if not self.is_open():
+        if not self.is_available():
             return fallback
         reply = await self._batches.add(Command(words, unheard)).outcome()
         return fallback if reply is NOTHING else reply
 
     def send(self, _key: str, *words: Word) -> None:
         """Have a command sent, and wait for nothing; whether it arrives is nobody's concern."""
-        if self.is_open():
+        if self.is_available():
             self._batches.add(Command(words), is_urgent=False)
 
     def clients(self) -> list[Redis]:
@@ -117,7 +117,7 @@ class RedisConnection:
     async def aclose(self) -> None:
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
         self._batches.flush()
-        await self._wires.aclose(self._timeout_s)
+        await self._pool.aclose(self._timeout_s)
         await self._background_tasks.aclose(self._timeout_s)
         with suppress(RedisError, OSError):
             await self.client.aclose()
@@ -126,7 +126,7 @@ class RedisConnection:
         """Ask for all at once, and hand out the replies."""
         epoch = self._breaker.epoch
         requests = requests_of(items, is_shard=self._is_shard) if self.state is State.UP else []
-        exchanged = self._wires.exchange([request.words for request in requests])
+        exchanged = self._pool.exchange([request.words for request in requests])
         self._epochs[exchanged] = epoch
         exchanged.add_done_callback(partial(self._receive, requests, epoch))
         return exchanged
@@ -161,16 +161,16 @@ class RedisConnection:
     async def _probe(self) -> None:
         """Find out whether Redis is back, on a new connection: the old ones may lead to where it was."""
         try:
-            self._wires.drop_idle()
+            self._pool.drop_idle()
             await self.client.connection_pool.disconnect(inuse_connections=False)
             await self.client.ping()
         except ResponseError:
             pass  # it answers
         except Exception as error:  # noqa: BLE001 - as above
             self._observe(redis_failure_of(error))
-            self._breaker.stay_shut()
+            self._breaker.stay_open()
             return
-        self._breaker.open()
+        self._breaker.close()
         _log.info("redis up")
 
 

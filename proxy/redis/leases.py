@@ -20,10 +20,10 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from math import inf
 
-from proxy.redis.connect import Lines
-from proxy.redis.foreseen import Foreseen
+from proxy.redis.connect import RedisConnections
 from proxy.redis.lease import Lease, LeaseHolder
 from proxy.redis.lease_scripts import LET_GO, LOOK, RENEW, TAKE
+from proxy.redis.prefetched_leases import PrefetchedLeases
 from proxy.redis.pubsub import PubSubChannel
 from proxy.redis.renewal import Renewal
 
@@ -32,9 +32,9 @@ LEASE_S = 2.5
 RENEW_S = LEASE_S / 3
 LOOK_AGAIN_S = 5.0
 """How long entries are read without a claim after a claim has failed: this user of Redis may have no right to lead."""
-KEPT = b"+"
+STORED = b"+"
 """Before a leader's message: its outcome is in Redis for whoever wants more than the message."""
-TOLD = b"-"
+NOT_STORED = b"-"
 """It is not: Redis would not take it."""
 
 _LEASE_MS = int(LEASE_S * 1000)
@@ -48,11 +48,11 @@ _HELD = {_LEASE: LeaseHolder.MINE, 0: LeaseHolder.OTHERS}
 class Leases:
     """Leases of one site."""
 
-    def __init__(self, lines: Lines, pubsub: PubSubChannel, namespace: str) -> None:
-        self._lines = lines
+    def __init__(self, connections: RedisConnections, pubsub: PubSubChannel, namespace: str) -> None:
+        self._connections = connections
         self._pubsub = pubsub
         self._namespace = namespace
-        self._foreseen = Foreseen(RENEW_S, self._give_back)
+        self._prefetched = PrefetchedLeases(RENEW_S, self._give_back)
         self._attempted: set[str] = set()
         self._claims: Counter[str] = Counter()
         self._look_again_at = -inf
@@ -91,26 +91,26 @@ class Leases:
             if claim.is_made:
                 self._end_claim(key, turn)
 
-    def foresee(self, key: str) -> None:
+    def prefetch(self, key: str) -> None:
         """Try to take a lease that will be attempted in a moment, in one go with what else is asked in this tick."""
-        if key not in self._foreseen:
+        if key not in self._prefetched:
             token = secrets.token_hex(16)
-            self._foreseen.expect(key, token, asyncio.get_running_loop().create_task(self._take(key, token)))
+            self._prefetched.expect(key, token, asyncio.get_running_loop().create_task(self._take(key, token)))
 
-    def disregard(self, key: str) -> None:
+    def discard(self, key: str) -> None:
         """Give back what was foreseen and then not attempted."""
-        self._foreseen.disregard(key)
+        self._prefetched.discard(key)
 
     def leave(self, key: str, entry: bytes, ttl_s: float) -> None:
         """Leave an entry without a lease."""
         ttl_ms = int(ttl_s * 1000)
         if ttl_ms > 0:
-            self._lines.send(key, "SET", key, entry, "PX", ttl_ms)
+            self._connections.send(key, "SET", key, entry, "PX", ttl_ms)
 
     async def left_s(self, key: str) -> float:
         """Tell for how long somebody holds the lease at least; 0 when nobody does, or while Redis is in trouble."""
         name = self._name(key)
-        left_ms = await self._lines.ask(0, name, "PTTL", name)
+        left_ms = await self._connections.ask(0, name, "PTTL", name)
         return max(left_ms, 0) / 1000
 
     async def _claimed(self, key: str, turn: str | None) -> bytes | None:
@@ -119,27 +119,27 @@ class Leases:
         Otherwise a claim might take the lease from under an attempt that is on its way to it, and wait for it in turn.
         """
         self._claims[key] += 1
-        lease = self._foreseen.get(key)
+        lease = self._prefetched.get(key)
         if lease is None and (key in self._attempted or _now() < self._look_again_at):
-            return await self._lines.read(key)
+            return await self._connections.read(key)
         if lease is None:
             token = secrets.token_hex(16)
             lease = asyncio.get_running_loop().create_task(self._look(key, turn, token))
-            self._foreseen.expect(key, token, lease)
+            self._prefetched.expect(key, token, lease)
         return (await asyncio.shield(lease)).found or None
 
     def _end_claim(self, key: str, turn: str | None) -> None:
         self._claims[key] -= 1
         if not self._claims[key]:
             del self._claims[key]
-            self.disregard(key)
+            self.discard(key)
             if turn is not None:
-                self.disregard(turn)
+                self.discard(turn)
 
     async def _look(self, key: str, turn: str | None, token: str) -> Lease:
         """Read an entry, or take the lease and the turn."""
         name = self._name(key)
-        also = self._name(turn) if turn is not None and self._lines.is_one_server else name
+        also = self._name(turn) if turn is not None and self._connections.is_one_server else name
 
         def let_go(reply: bytes | int | None) -> None:
             """Give back a lease that was taken too late."""
@@ -147,31 +147,31 @@ class Leases:
                 self._give_back(taken, token)
 
         reply: bytes | int | None
-        reply = await self._lines.ask(None, name, LOOK, key, name, also, token, _LEASE_MS, unheard=let_go)
+        reply = await self._connections.ask(None, name, LOOK, key, name, also, token, _LEASE_MS, unheard=let_go)
         if turn is not None and reply == _WITH_TURN:
             self._have_turn(key, turn, token)
         if reply is None:
             self._look_again_at = _now() + LOOK_AGAIN_S
-            reply = await self._lines.read(key)
+            reply = await self._connections.read(key)
         lease = (
             Lease(LeaseHolder.MINE)
             if reply in (_LEASE, _WITH_TURN)
             else Lease(LeaseHolder.OTHERS, reply if isinstance(reply, bytes) else b"")
         )
         if lease.held is LeaseHolder.OTHERS:
-            self._foreseen.forget(key, token)
+            self._prefetched.forget(key, token)
         return lease
 
     def _have_turn(self, key: str, turn: str, token: str) -> None:
         """Keep a turn for those who have claimed it, if they are still here."""
-        if self._claims[key] and turn not in self._foreseen:
-            self._foreseen.expect(turn, token, _done(Lease(LeaseHolder.MINE)))
+        if self._claims[key] and turn not in self._prefetched:
+            self._prefetched.expect(turn, token, _done(Lease(LeaseHolder.MINE)))
         else:
             self._give_back(turn, token)
 
     async def _taken(self, key: str) -> tuple[str, Lease]:
         """Take a lease, if it has not been taken already: one that is foreseen to be another's may be free by now."""
-        taken = await self._foreseen.taken(key)
+        taken = await self._prefetched.taken(key)
         if taken is not None:
             return taken
         token = secrets.token_hex(16)
@@ -186,23 +186,23 @@ class Leases:
                 self._give_back(key, token)
 
         reply: tuple[int, bytes] | None
-        reply = await self._lines.ask(None, name, TAKE, name, key, token, _LEASE_MS, unheard=let_go)
+        reply = await self._connections.ask(None, name, TAKE, name, key, token, _LEASE_MS, unheard=let_go)
         return Lease(LeaseHolder.UNKNOWN) if reply is None else Lease(_HELD[reply[0]], reply[1])
 
     async def _renew(self, key: str, token: str) -> bool:
         """Renew a lease; tell whether it is still ours, as far as can be told."""
         name = self._name(key)
-        return bool(await self._lines.ask(1, name, "EVAL", RENEW, 1, name, token, _LEASE_MS))
+        return bool(await self._connections.ask(1, name, "EVAL", RENEW, 1, name, token, _LEASE_MS))
 
     def _give_back(self, key: str, token: str) -> None:
         """Let go of a lease under which nothing was done."""
         self._let_go(key, token, Lease(LeaseHolder.MINE))
 
     def _let_go(self, key: str, token: str, lease: Lease) -> None:
-        name, status = self._name(key), b"" if lease.message is None else KEPT
+        name, status = self._name(key), b"" if lease.message is None else STORED
         ttl_ms = max(int(lease.ttl_s * 1000), 0)
         told = self._pubsub.channel, status, lease.message or b""
-        self._lines.send(name, LET_GO, name, key, token, *told, lease.entry if ttl_ms else b"", ttl_ms)
+        self._connections.send(name, LET_GO, name, key, token, *told, lease.entry if ttl_ms else b"", ttl_ms)
 
     def _name(self, key: str) -> str:
         """Name the lease beside an entry: by the part in braces a cluster keeps both on one server."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import structlog
 from redis.asyncio.client import PubSub
 
-from proxy.redis.connect import Lines
+from proxy.redis.connect import RedisConnections
 from proxy.redis.failures import redis_failure_of
 
 POLL_S = 0.25
@@ -28,8 +28,8 @@ _log = structlog.get_logger("proxy.redis.pubsub")
 class PubSubChannel:
     """One channel per site; a message is a key, a blank and bytes that its readers understand."""
 
-    def __init__(self, lines: Lines, namespace: str) -> None:
-        self._lines = lines
+    def __init__(self, connections: RedisConnections, namespace: str) -> None:
+        self._connections = connections
         self.channel = f"{namespace}:news"
         self._readers: defaultdict[str, set[asyncio.Future[bytes]]] = defaultdict(set)
         self.is_heard = False
@@ -57,7 +57,7 @@ class PubSubChannel:
         wait_s = first_s
         while True:
             try:
-                async with (await self._lines.subscriber()).pubsub() as pubsub:
+                async with (await self._connections.subscriber()).pubsub() as pubsub:
                     await pubsub.subscribe(self.channel)
                     await self._hear(pubsub)
             except Exception as error:  # noqa: BLE001 - whatever it is, without messages every process looks for itself

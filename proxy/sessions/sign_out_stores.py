@@ -58,7 +58,7 @@ class RedisStore:
 
     def __init__(self, redis: RedisTier, settle_s: float) -> None:
         self.settle_s = settle_s
-        self._lines = redis.lines
+        self._connections = redis.connections
         self._seal = redis.seal
         self._key = redis.build_key(KEY)
 
@@ -76,7 +76,9 @@ class RedisStore:
         return await self._eval(_SET, known, sealed, LASTS_S * 1000) == 1
 
     async def _eval(self, script: str, *arguments: bytes | int) -> bytes | int:
-        reply: bytes | int | None = await self._lines.ask(None, self._key, "EVAL", script, 1, self._key, *arguments)
+        reply: bytes | int | None = await self._connections.ask(
+            None, self._key, "EVAL", script, 1, self._key, *arguments
+        )
         if reply is None:
             raise StoreFailed
         return reply

@@ -14,10 +14,10 @@ from proxy.standin import signing
 from proxy.standin.answer import Refused
 from proxy.standin.calls import CallLog, Verb
 from proxy.standin.faults import Fault
+from proxy.standin.generator import ThumbnailGenerator
 from proxy.standin.library import Account, Entity, Library
 from proxy.standin.navigator import Navigator
 from proxy.standin.signing import Token
-from proxy.standin.workshop import Workshop
 
 SECRET = "stand-in-secret-key-0123456789abcdef"  # noqa: S105 - of a site that exists on loopback only
 
@@ -71,7 +71,7 @@ class Site:
         self.cors_origins: tuple[str, ...] = ()
         """Origins whose scripts may read answers (`[CORS]` of Cloudreve's configuration); others get 403 then."""
         self.library = Library(self.now(), size)
-        self.workshop = Workshop(self.library, workers)
+        self.generator = ThumbnailGenerator(self.library, workers)
         self.navigator = Navigator(self.library)
         self.access_life_s = 3600.0
         self.refresh_life_s = 14 * 86400.0

@@ -10,11 +10,11 @@ from typing import Self
 from aiohttp import web
 
 from proxy.standin.answer import not_found, success
+from proxy.standin.call_handler import counted
 from proxy.standin.calls import Call
 from proxy.standin.consent import Consent
 from proxy.standin.contents import Contents
 from proxy.standin.cors import Handler, cors, let_read
-from proxy.standin.desk import counted
 from proxy.standin.events import Events
 from proxy.standin.node import ROUTES as NODE_ROUTES
 from proxy.standin.node import Node
@@ -57,7 +57,7 @@ class StandIn(Site):
         """Close everything and drop all work; `start` listens on the same port again."""
         await asyncio.gather(*(runner.cleanup() for runner in self._runners))
         self._runners.clear()
-        await self.workshop.stop()
+        await self.generator.stop()
 
     async def __aenter__(self) -> Self:
         await self.start()

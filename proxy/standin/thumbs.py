@@ -49,7 +49,7 @@ class Thumbs:
             return file.thumbnail, f"{file.name}.jpg"
         owner = viewer == file.owner
         seen_as = f"cloudreve://my{file.path}" if owner else uri
-        entity = await self._site.workshop.thumbnail(file, seen_as, owner=owner)
+        entity = await self._site.generator.thumbnail(file, seen_as, owner=owner)
         return entity, f"{file.owner.number}_{file.blob}_{file.name}._thumb"
 
     def _signed(self, entity: Entity, name: str, origin: str) -> dict[str, object]:

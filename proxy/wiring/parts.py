@@ -192,9 +192,9 @@ class Parts:
         self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
         await try_out(redis)
         await self.background(watched_usage(redis, self.metrics).follow())
-        pubsub = PubSubChannel(redis.lines, redis.namespace)
+        pubsub = PubSubChannel(redis.connections, redis.namespace)
         await self.background(pubsub.listen())
-        leases, patience_s = Leases(redis.lines, pubsub, settings.redis.namespace), settings.server.deadline_s / 4
+        leases, patience_s = Leases(redis.connections, pubsub, settings.redis.namespace), settings.server.deadline_s / 4
         distributed = DistributedSingleflight(leases, pubsub, redis.build_key, seal, patience_s)
         shared_values = SharedValues(redis, self.clock.now, disk)
         return Tiers(memory, redis, disk), distributed, shared_values, RedisLog(redis, pubsub)

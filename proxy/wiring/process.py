@@ -35,7 +35,6 @@ from proxy.http.info import ThumbInfo
 from proxy.http.negotiation import Negotiation
 from proxy.http.orders import Orders
 from proxy.http.request_origin import RequestOrigin
-from proxy.http.sealed_access import SealedAccess
 from proxy.http.sealed_urls import SealedUrls
 from proxy.http.thumb import Thumbs
 from proxy.live_events.arrivals import Arrivals
@@ -46,6 +45,7 @@ from proxy.passthrough.changes import Changes
 from proxy.passthrough.client import UpstreamClient, passage
 from proxy.passthrough.routes import Passthrough
 from proxy.pictures.respond import Answers
+from proxy.sealed.sealed_access import SealedAccess
 from proxy.sessions.cookies import SessionCookies
 from proxy.sessions.oauth_routes import SignIn
 from proxy.sessions.routes import SessionApi

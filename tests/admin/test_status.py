@@ -13,7 +13,7 @@ from proxy.observe.failures import Failure
 from proxy.settings import Settings
 from proxy.standin.faults import json_body
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, Front, front_of, in_share
+from tests.harness.gateways import ONE, GatewayClient, gateway_of, in_share
 
 SECRET = "a secret that nobody is to read, long enough"
 SETTINGS = Settings.model_validate(
@@ -35,9 +35,9 @@ async def cloudreve() -> AsyncIterator[StandIn]:
 
 
 @pytest.fixture
-async def front(cloudreve: StandIn) -> AsyncIterator[Front]:
+async def gateway(cloudreve: StandIn) -> AsyncIterator[GatewayClient]:
     """Run a gateway."""
-    async with front_of(cloudreve.own_url) as gateway:
+    async with gateway_of(cloudreve.own_url) as gateway:
         yield gateway
 
 
@@ -76,14 +76,16 @@ def test_the_newest_failures_of_all_workers_come_first() -> None:
     assert [each.at for each in told.failures] == [float(99 - number) for number in range(FAILURES)]
 
 
-async def test_a_gateway_tells_of_requests_and_of_failures_with_their_reason(cloudreve: StandIn, front: Front) -> None:
+async def test_a_gateway_tells_of_requests_and_of_failures_with_their_reason(
+    cloudreve: StandIn, gateway: GatewayClient
+) -> None:
     """As JSON on the admin port: digests of file and visitor, no File URI."""
-    await front.ask(in_share(cloudreve))
-    await front.ask(in_share(cloudreve))
+    await gateway.ask(in_share(cloudreve))
+    await gateway.ask(in_share(cloudreve))
     cloudreve.fail("resolve", json_body('{"code":59999,"correlation_id":"id-1"}'), times=2)
     for _ in range(2):
-        await front.ask(ONE, cloudreve.token())
-    reply = await front.send("GET", f"{front.admin}/status")
+        await gateway.ask(ONE, cloudreve.token())
+    reply = await gateway.send("GET", f"{gateway.admin}/status")
     told = json.loads(reply.body)
     requests = {labels["outcome"]: value for name, labels, value in told["rises"] if name == "requests_total"}
     assert (requests["hit"], requests["miss"]) == (1, 1)
@@ -96,9 +98,9 @@ async def test_a_gateway_tells_of_requests_and_of_failures_with_their_reason(clo
 
 
 @pytest.mark.parametrize("path", ["/", "/status", "/status.js", "/status.css"])
-async def test_the_page_may_load_nothing_from_elsewhere(front: Front, path: str) -> None:
+async def test_the_page_may_load_nothing_from_elsewhere(gateway: GatewayClient, path: str) -> None:
     """Nor be shown in a frame, nor be kept."""
-    reply = await front.send("GET", front.admin + path)
+    reply = await gateway.send("GET", gateway.admin + path)
     assert reply.status == 200
     assert reply.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "frame-ancestors 'none'" in reply.headers["Content-Security-Policy"]
@@ -106,9 +108,9 @@ async def test_the_page_may_load_nothing_from_elsewhere(front: Front, path: str)
     assert path == "/status" or b"http" not in reply.body
 
 
-async def test_visitors_do_not_see_it(front: Front) -> None:
+async def test_visitors_do_not_see_it(gateway: GatewayClient) -> None:
     """It is on the admin port alone."""
-    assert (await front.send("GET", "/status")).status == 404
+    assert (await gateway.send("GET", "/status")).status == 404
 
 
 def test_a_report_passes_to_the_parent_and_back() -> None:
@@ -121,10 +123,10 @@ def test_a_report_passes_to_the_parent_and_back() -> None:
     ("host", "status"), [("evil.example:9090", 403), ("localhost:9090", 200), ("10.0.0.5:9090", 200)]
 )
 async def test_a_page_that_has_taken_the_port_for_its_own_host_is_told_nothing(
-    front: Front, host: str, status: int
+    gateway: GatewayClient, host: str, status: int
 ) -> None:
     """DNS rebinding: the browser sends that page's own name as `Host`."""
-    assert (await front.send("GET", f"{front.admin}/status", {"Host": host})).status == status
+    assert (await gateway.send("GET", f"{gateway.admin}/status", {"Host": host})).status == status
 
 
 def test_published_folders_and_their_accounts_are_not_shown() -> None:

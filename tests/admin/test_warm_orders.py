@@ -14,80 +14,80 @@ from proxy.standin.library import PASSWORD
 from proxy.standin.standin import StandIn
 from tests.deploy.patience import until as until_so
 from tests.deploy.process import GatewayProcess
-from tests.harness.fixtures import cloudreve, front, house, narrated
-from tests.harness.gateways import Front, House, Reply, in_share, until
+from tests.harness.fixtures import cloudreve, gateway, launcher, log_entries
+from tests.harness.gateways import GatewayClient, GatewayLauncher, Reply, in_share, until
 
-__all__ = ["cloudreve", "front", "house", "narrated"]
+__all__ = ["cloudreve", "gateway", "launcher", "log_entries"]
 
 JSON = {"Content-Type": "application/json"}
 LONGEST_S = 20.0
 
 
-async def order(front: Front, headers: dict[str, str] | None = None, /, **body: object) -> Reply:
+async def order(gateway: GatewayClient, headers: dict[str, str] | None = None, /, **body: object) -> Reply:
     """Give an order."""
-    return await front.send("POST", f"{front.admin}/warm", JSON | (headers or {}), json.dumps(body).encode())
+    return await gateway.send("POST", f"{gateway.admin}/warm", JSON | (headers or {}), json.dumps(body).encode())
 
 
-async def state(front: Front) -> dict[str, Any] | None:
+async def state(gateway: GatewayClient) -> dict[str, Any] | None:
     """Read what the status page is told."""
-    told: dict[str, Any] | None = json.loads((await front.send("GET", f"{front.admin}/status")).body)["warming"]
+    told: dict[str, Any] | None = json.loads((await gateway.send("GET", f"{gateway.admin}/status")).body)["warming"]
     return told
 
 
-async def over(front: Front) -> dict[str, Any]:
+async def over(gateway: GatewayClient) -> dict[str, Any]:
     """Wait for the end, and give what the status page is told."""
     async with asyncio.timeout(LONGEST_S):
-        await until(lambda: (told := front.gateway.jobs.state()) is not None and told.is_over)
-    found = await state(front)
+        await until(lambda: (told := gateway.running.jobs.state()) is not None and told.is_over)
+    found = await state(gateway)
     assert found is not None
     return found
 
 
-async def test_an_ordered_folder_is_at_hand_afterwards(cloudreve: StandIn, front: Front) -> None:
+async def test_an_ordered_folder_is_at_hand_afterwards(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """For every visitor of the share; how it went is told."""
-    assert await state(front) is None
-    reply = await order(front, uri=f"cloudreve://{cloudreve.library.share.id}@share", recursive=True)
+    assert await state(gateway) is None
+    reply = await order(gateway, uri=f"cloudreve://{cloudreve.library.share.id}@share", recursive=True)
     assert (reply.status, json.loads(reply.body)) == (202, {"warming": "begun"})
-    told = await over(front)
+    told = await over(gateway)
     assert (told["is_over"], told["kept"] > 0, told["failed"], told["problem"]) == (True, True, 0, "")
-    assert (await front.ask(in_share(cloudreve))).is_hit
+    assert (await gateway.ask(in_share(cloudreve))).is_hit
 
 
-async def test_an_account_looks_where_the_public_may_not(cloudreve: StandIn, house: House) -> None:
+async def test_an_account_looks_where_the_public_may_not(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """By its e-mail address; another one is not known."""
     entry = {"prefix": "cloudreve://my/album", "email": "alice@example.org", "secret": PASSWORD}
-    front = await house.open(publish=[entry])
-    reply = await order(front, uri="cloudreve://my/album", account="bob@example.org")
+    gateway = await launcher.open(publish=[entry])
+    reply = await order(gateway, uri="cloudreve://my/album", account="bob@example.org")
     assert (reply.status, "no [[publish]]" in reply.problem["detail"]) == (400, True)
-    assert (await order(front, uri="cloudreve://my/album", account="alice@example.org")).status == 202
-    assert (await over(front))["kept"] > 0
+    assert (await order(gateway, uri="cloudreve://my/album", account="alice@example.org")).status == 202
+    assert (await over(gateway))["kept"] > 0
 
 
-async def test_one_folder_at_a_time(cloudreve: StandIn, front: Front) -> None:
+async def test_one_folder_at_a_time(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Another order is told to come again; then it is taken."""
     uri = f"cloudreve://{cloudreve.library.share.id}@share"
     gate = next(iter(cloudreve.library.files.values())).gate = asyncio.Event()
-    assert (await order(front, uri=uri)).status == 202
-    reply = await order(front, uri=uri)
+    assert (await order(gateway, uri=uri)).status == 202
+    reply = await order(gateway, uri=uri)
     assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
     gate.set()
-    await over(front)
-    assert (await order(front, uri=uri)).status == 202
-    await over(front)
+    await over(gateway)
+    assert (await order(gateway, uri=uri)).status == 202
+    await over(gateway)
 
 
-async def test_why_a_folder_could_not_be_listed_is_told(front: Front) -> None:
+async def test_why_a_folder_could_not_be_listed_is_told(gateway: GatewayClient) -> None:
     """In Cloudreve's sense, without its URI."""
-    assert (await order(front, uri="cloudreve://nosuch@share")).status == 202
-    told = await over(front)
+    assert (await order(gateway, uri="cloudreve://nosuch@share")).status == 202
+    told = await over(gateway)
     assert (told["found"], told["kept"], told["problem"] != "") == (0, 0, True)
     assert "nosuch" not in told["problem"]
 
 
 @pytest.mark.parametrize("body", [{}, {"uri": "x"}, {"uri": "cloudreve://s@share", "more": 1}, []])
-async def test_what_is_no_order_is_refused(front: Front, body: object) -> None:
+async def test_what_is_no_order_is_refused(gateway: GatewayClient, body: object) -> None:
     """With the reason."""
-    assert (await front.send("POST", f"{front.admin}/warm", JSON, json.dumps(body).encode())).status == 400
+    assert (await gateway.send("POST", f"{gateway.admin}/warm", JSON, json.dumps(body).encode())).status == 400
 
 
 @pytest.mark.parametrize(
@@ -101,11 +101,11 @@ async def test_what_is_no_order_is_refused(front: Front, body: object) -> None:
         ({"Authorization": "Bearer secret-secret"}, 400),
     ],
 )
-async def test_it_is_guarded_as_purges_are(house: House, headers: dict[str, str], status: int) -> None:
+async def test_it_is_guarded_as_purges_are(launcher: GatewayLauncher, headers: dict[str, str], status: int) -> None:
     """The last one is let in; its order names no folder."""
     has_token = "Authorization" in headers
-    front = await house.open(admin={"token": "secret-secret"} if has_token else {})
-    assert (await order(front, headers, uri="x")).status == status
+    gateway = await launcher.open(admin={"token": "secret-secret"} if has_token else {})
+    assert (await order(gateway, headers, uri="x")).status == status
 
 
 async def test_one_of_several_workers_takes_the_order(cloudreve: StandIn, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ async def either_stage(request: pytest.FixtureRequest, certificate: Certificate)
 
 
 @pytest.fixture(autouse=True)
-def narrated(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
+def log_entries(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
     """Give what the gateways have logged; whatever a browser does to them, none of it may be an error of theirs."""
     with capture_logs() as entries:
         yield entries

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.standin.standin import StandIn
 from tests.browser.page import Profile
-from tests.harness.gateways import front_of, in_share
+from tests.harness.gateways import gateway_of, in_share
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -15,9 +15,9 @@ _TEXT = "document.querySelector('{}').textContent.includes({!r})"
 
 async def test_a_folder_is_warmed_and_purged_by_buttons(cloudreve: StandIn, visitor: Profile) -> None:
     """What is wrong with an order is told beside it; after warming a picture is at hand, after a purge no more."""
-    async with front_of(cloudreve.own_url) as front:
+    async with gateway_of(cloudreve.own_url) as gateway:
         page = await visitor.page()
-        await page.go(f"{front.admin}/")
+        await page.go(f"{gateway.admin}/")
         await page.type("#warm [name=uri]", "no URI")
         await page.click("#warm button")
         await page.until("document.querySelector('#warmed').textContent.length > 0")
@@ -27,19 +27,19 @@ async def test_a_folder_is_warmed_and_purged_by_buttons(cloudreve: StandIn, visi
         await page.click("#warm button")
         await page.until(_TEXT.format("#warmed", "begun"))
         await page.until(_TEXT.format("#warming", "Warmed: "))
-        assert (await front.ask(in_share(cloudreve))).is_hit
+        assert (await gateway.ask(in_share(cloudreve))).is_hit
         await page.js("document.querySelector('#purge [name=kind]').value = 'share'")
         await page.type("#purge [name=value]", cloudreve.library.share.id)
         await page.click("#purge button")
         await page.until(_TEXT.format("#purged", "Purged: "))
-        assert not (await front.ask(in_share(cloudreve))).is_hit
+        assert not (await gateway.ask(in_share(cloudreve))).is_hit
 
 
 async def test_where_there_is_a_token_the_page_asks_for_it(cloudreve: StandIn, visitor: Profile) -> None:
     """Orders without it are refused."""
-    async with front_of(cloudreve.own_url, admin={"token": "secret-secret"}) as front:
+    async with gateway_of(cloudreve.own_url, admin={"token": "secret-secret"}) as gateway:
         page = await visitor.page()
-        await page.go(f"{front.admin}/")
+        await page.go(f"{gateway.admin}/")
         await page.until("!document.querySelector('#guard').hidden")
         await page.type("#warm [name=uri]", f"cloudreve://{cloudreve.library.share.id}@share")
         await page.click("#warm button")

@@ -73,7 +73,7 @@ async def test_two_visitors_of_a_fresh_gallery_see_all_of_it(
     """Together; without the gateway each loses about half to the other's lock conflicts."""
     uris = await site.gallery(PICTURES)
     if isinstance(site, StandInPlace):
-        site.cloudreve.workshop.seconds = 0.05
+        site.cloudreve.generator.seconds = 0.05
     scene = await stage.gateway(site.target.base)
     url = gallery(scene, uris)
     pages = [await profile.page() for profile in (visitor, other)]

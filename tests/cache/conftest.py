@@ -50,7 +50,7 @@ async def value_of(tier: RedisTier, key: str) -> bytes | None:
 async def values_of(tier: RedisTier, keys: list[str]) -> Sequence[bytes | None]:
     """Have the values of keys handed over."""
     values: asyncio.Future[Sequence[bytes | None]] = asyncio.get_running_loop().create_future()
-    tier.lines.read_soon([tier.build_key(key) for key in keys], values.set_result)
+    tier.connections.read_soon([tier.build_key(key) for key in keys], values.set_result)
     return await values
 
 

@@ -231,12 +231,12 @@ async def test_leases_and_news_work_across_servers(make_tier: MakeTier, sharded:
     for _ in range(3):
         tier = make_tier(sharded.url, timeout_s=10.0).tier
         await tier.ping()
-        pubsub = PubSubChannel(tier.lines, tier.namespace)
+        pubsub = PubSubChannel(tier.connections, tier.namespace)
         listening.append(asyncio.create_task(pubsub.listen()))
         while not pubsub.is_heard:  # noqa: ASYNC110 - the subscription says so in its own time
             await asyncio.sleep(0.001)
         clusters.append(
-            DistributedSingleflight(Leases(tier.lines, pubsub, "thumb-proxy"), pubsub, tier.build_key, tier.seal)
+            DistributedSingleflight(Leases(tier.connections, pubsub, "thumb-proxy"), pubsub, tier.build_key, tier.seal)
         )
     loads: list[str] = []
     opened = asyncio.Event()
@@ -278,8 +278,8 @@ async def test_a_lease_of_a_server_that_is_away_is_nobody_s(make_tier: MakeTier,
     """Whoever wants it works alone; leases elsewhere are as before."""
     tier = make_tier(sharded.url, **QUICK).tier
     await tier.ping()
-    pubsub = PubSubChannel(tier.lines, tier.namespace)
-    leases = Leases(tier.lines, pubsub, "thumb-proxy")
+    pubsub = PubSubChannel(tier.connections, tier.namespace)
+    leases = Leases(tier.connections, pubsub, "thumb-proxy")
     keys = [tier.build_key(f"g:{n}") for n in range(COUNT)]
     lonely = sharded.servers[1]
     away = [sharded.holder(key) is lonely for key in keys]

@@ -48,7 +48,7 @@ def through_the_client(tier: RedisTier) -> Find:
     """Ask redis-py itself, which must be as safe: the doctor and the probe do."""
 
     async def find(n: int) -> bytes | None:
-        raw = await tier.lines.clients()[0].get(tier.build_key(f"p:{n}"))
+        raw = await tier.connections.clients()[0].get(tier.build_key(f"p:{n}"))
         return raw[-len(body(n)) :] if isinstance(raw, bytes) else None
 
     return find
@@ -106,7 +106,7 @@ async def test_cancelled_at_any_await_nobody_gets_another_s_reply(
             await is_cancelled(cancelled_at(suspension, find(0), reached))
             found = await asyncio.gather(*(find(n) for n in range(1, COUNT)))
             assert found == [body(n) for n in range(1, COUNT)]
-            await tier.lines.clients()[0].connection_pool.disconnect()  # the second time it has to connect first
+            await tier.connections.clients()[0].connection_pool.disconnect()  # the second time it has to connect first
         await tier.aclose()
     assert suspension > 1, "nothing was ever cancelled"
 
@@ -140,7 +140,7 @@ async def test_a_storm_of_cancellations_mixes_nothing_up_and_leaks_no_connection
     """Hundreds of callers on three connections, half of whom leave at any moment."""
     dice = random.Random(7)  # noqa: S311 - the same storm every time
     tier = make_tier(redis_server.url, timeout_s=20.0, max_connections=3 + SPARE_CONNECTIONS).tier
-    tier.lines.clients()[0].connection_pool.timeout = 20.0  # type: ignore[attr-defined]
+    tier.connections.clients()[0].connection_pool.timeout = 20.0  # type: ignore[attr-defined]
     await fill(tier)
     find = way(tier)
     for _ in range(12):
@@ -154,7 +154,7 @@ async def test_a_storm_of_cancellations_mixes_nothing_up_and_leaks_no_connection
         for n, got in zip(asked, found, strict=True):
             assert isinstance(got, asyncio.CancelledError) or got == body(n)
     assert [await find(n) for n in range(COUNT)] == [body(n) for n in range(COUNT)]
-    pool = tier.lines.clients()[0].connection_pool
+    pool = tier.connections.clients()[0].connection_pool
     assert 1 <= redis_server.info("clients")["connected_clients"] <= 3 + SPARE_CONNECTIONS + 1, "that of this INFO"
     held = [await pool.get_connection() for _ in range(SPARE_CONNECTIONS)]  # type: ignore[no-untyped-call]
     for connection in held:

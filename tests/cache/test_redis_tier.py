@@ -17,7 +17,7 @@ from proxy.redis.circuit_breaker import State
 from proxy.redis.client import SPARE_CONNECTIONS
 from proxy.redis.failures import RedisFailure
 from proxy.redis.lease import LeaseHolder
-from proxy.redis.leases import KEPT, Leases
+from proxy.redis.leases import STORED, Leases
 from proxy.redis.pubsub import PubSubChannel
 from tests.cache.conftest import MakeTier
 from tests.conftest import StartRedis
@@ -143,8 +143,8 @@ async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redi
     await watched.tier.forget("g:1")
     assert await watched.tier.find("g:1") is None
     assert await watched.tier.ping() > 0
-    pubsub = PubSubChannel(watched.tier.lines, watched.tier.namespace)
-    leases = Leases(watched.tier.lines, pubsub, "thumb-proxy")
+    pubsub = PubSubChannel(watched.tier.connections, watched.tier.namespace)
+    leases = Leases(watched.tier.connections, pubsub, "thumb-proxy")
     listening = asyncio.create_task(pubsub.listen())
     with pubsub.reader("thumb-proxy:g:1") as message:
         async with leases.attempt("thumb-proxy:g:1") as lease:
@@ -154,7 +154,7 @@ async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redi
                 assert (lease.held, other.held) == (LeaseHolder.MINE, LeaseHolder.OTHERS)
             assert await leases.left_s("thumb-proxy:g:1") > 0
             lease.message, lease.entry, lease.ttl_s = b"told", b"kept", 60.0
-        assert await message == KEPT + b"told"
+        assert await message == STORED + b"told"
     listening.cancel()
     await asyncio.wait({listening})
     assert watched.troubles == []
@@ -215,9 +215,9 @@ async def test_closing_lets_what_is_under_way_end(make_tier: MakeTier, redis_ser
     await tier.ping()
     write = asyncio.create_task(tier.keep("g:1", GRANT, 60.0))
     await asyncio.sleep(0)
-    tier.lines.send("g:2", "SET", tier.build_key("g:2"), b"x", "PX", 60_000)
+    tier.connections.send("g:2", "SET", tier.build_key("g:2"), b"x", "PX", 60_000)
     await asyncio.sleep(0)  # it is being sent
-    tier.lines.send("g:3", "SET", tier.build_key("g:3"), b"x", "PX", 60_000)
+    tier.connections.send("g:3", "SET", tier.build_key("g:3"), b"x", "PX", 60_000)
     write.cancel()
     await asyncio.wait({write})
     await tier.close()

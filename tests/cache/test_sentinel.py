@@ -164,7 +164,7 @@ async def test_a_failover_that_was_asked_for_is_a_moment_s_misses(make_tier: Mak
 async def test_news_are_heard_from_the_new_server(make_tier: MakeTier, watched: Watched) -> None:
     """Those who listened to the old one subscribe again."""
     found = make_tier(watched.url, **QUICK)
-    pubsub = PubSubChannel(found.tier.lines, "thumb-proxy")
+    pubsub = PubSubChannel(found.tier.connections, "thumb-proxy")
     listening = asyncio.create_task(pubsub.listen())
     try:
         old = watched.master()

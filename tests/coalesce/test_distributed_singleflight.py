@@ -37,7 +37,7 @@ class Replica:
         self.tier = tier
         self.pubsub = pubsub
         self.cluster = DistributedSingleflight(
-            Leases(tier.lines, pubsub, "thumb-proxy"), pubsub, tier.build_key, tier.seal
+            Leases(tier.connections, pubsub, "thumb-proxy"), pubsub, tier.build_key, tier.seal
         )
         self.loads = 0
         self.looks: list[bytes] = []
@@ -50,7 +50,7 @@ class Replica:
     async def find(self, left: bytes) -> str | None:
         """Take what was left, or look in Redis."""
         self.looks.append(left)
-        return (left or await self.tier.lines.read(self.tier.build_key(KEY)) or b"").decode() or None
+        return (left or await self.tier.connections.read(self.tier.build_key(KEY)) or b"").decode() or None
 
     async def load(self) -> str:
         """Do the work when the test allows it."""
@@ -83,7 +83,7 @@ async def replica(url: str, **settings: float) -> AsyncIterator[Replica]:
     tier = RedisTier.from_settings(
         RedisSettings.model_validate({"url": SecretStr(url), "timeout_s": 5.0, **settings}), "http://cloudreve:5212"
     )
-    pubsub = PubSubChannel(tier.lines, tier.namespace)
+    pubsub = PubSubChannel(tier.connections, tier.namespace)
     listening = asyncio.create_task(pubsub.listen())
     try:
         yield Replica(tier, pubsub)
@@ -309,16 +309,16 @@ async def test_who_comes_the_moment_it_lands_does_not_do_it_again(replicas: list
         assert sum(loads(replicas)) == 1
         for one in replicas:
             one.loads = 0
-        await leader.tier.lines.ask(0, KEY, "UNLINK", leader.tier.build_key(KEY))
+        await leader.tier.connections.ask(0, KEY, "UNLINK", leader.tier.build_key(KEY))
         await until_idle(leader)
 
 
 async def until_idle(one: Replica) -> None:
     """Wait until no lease is held."""
     name = one.tier.build_key(KEY)
-    while await one.tier.lines.ask(0, name, "EXISTS", f"thumb-proxy:lease:{{{name}}}"):  # noqa: ASYNC110 - as above
+    while await one.tier.connections.ask(0, name, "EXISTS", f"thumb-proxy:lease:{{{name}}}"):  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.001)
-    await one.tier.lines.ask(0, name, "UNLINK", name)
+    await one.tier.connections.ask(0, name, "UNLINK", name)
 
 
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze])
@@ -507,7 +507,7 @@ async def test_a_lease_that_a_stranger_renews_for_ever_is_waited_for_so_long_and
     """Whatever is told meanwhile; then everybody does the work."""
     async with replica(redis_server.url) as one:
         one.cluster = DistributedSingleflight(
-            Leases(one.tier.lines, one.pubsub, "thumb-proxy"),
+            Leases(one.tier.connections, one.pubsub, "thumb-proxy"),
             one.pubsub,
             one.tier.build_key,
             ValueSeal(["k" * 32]),

@@ -24,7 +24,7 @@ async def some_steps() -> None:
         await asyncio.sleep(0)
 
 
-class Desk:
+class QueuedJobs:
     """Where work is done: it begins when its turn comes, and ends when the test says so."""
 
     def __init__(self, slots: int, bound: int = 10_000, places: int | None = None) -> None:
@@ -84,230 +84,230 @@ class Desk:
 
 async def test_no_more_than_the_slots_work_at_once() -> None:
     """Who comes later begins when another has ended."""
-    desk = Desk(slots=2)
+    queued = QueuedJobs(slots=2)
     for name in "abcd":
-        desk.want(GREEDY, name)
+        queued.want(GREEDY, name)
     await some_steps()
-    assert desk.working == ["a", "b"]
-    desk.end("b")
+    assert queued.working == ["a", "b"]
+    queued.end("b")
     await some_steps()
-    assert desk.working == ["a", "c"]
-    await desk.close()
+    assert queued.working == ["a", "c"]
+    await queued.close()
 
 
 async def test_ten_thousand_wishes_of_one_delay_the_single_one_of_another_by_one() -> None:
     """The modest client is next as soon as any slot is free."""
-    desk = Desk(slots=7)
+    queued = QueuedJobs(slots=7)
     for number in range(10_000):
-        desk.want(GREEDY, f"greedy {number}")
+        queued.want(GREEDY, f"greedy {number}")
     await some_steps()
-    desk.want(MODEST, "modest")
+    queued.want(MODEST, "modest")
     await some_steps()
-    assert len(desk.begun) == 7
-    await desk.end_first(2)
-    assert desk.begun[7:] == ["greedy 7", "modest"] or desk.begun[7] == "modest"
-    await desk.close()
+    assert len(queued.begun) == 7
+    await queued.end_first(2)
+    assert queued.begun[7:] == ["greedy 7", "modest"] or queued.begun[7] == "modest"
+    await queued.close()
 
 
 async def test_work_of_one_that_never_ends_leaves_a_slot_to_others() -> None:
     """Another begins at once, and what the greedy one gets back is its own slots only."""
-    desk = Desk(slots=8)
+    queued = QueuedJobs(slots=8)
     for number in range(20):
-        desk.want(GREEDY, f"greedy {number}")
+        queued.want(GREEDY, f"greedy {number}")
     await some_steps()
     for name in ("modest", "more"):
-        desk.want(MODEST, name)
+        queued.want(MODEST, name)
         await some_steps()
-        assert desk.working == [*(f"greedy {number}" for number in range(7)), name]
-        desk.end(name)
+        assert queued.working == [*(f"greedy {number}" for number in range(7)), name]
+        queued.end(name)
         await some_steps()
-    desk.end("greedy 0")
+    queued.end("greedy 0")
     await some_steps()
-    assert desk.working == [f"greedy {number}" for number in range(1, 8)]
-    await desk.close()
+    assert queued.working == [f"greedy {number}" for number in range(1, 8)]
+    await queued.close()
 
 
 async def test_what_another_wants_too_begins_in_the_slot_kept_free() -> None:
     """The greedy client was not allowed to take it."""
-    desk = Desk(slots=8)
+    queued = QueuedJobs(slots=8)
     for number in range(20):
-        desk.want(GREEDY, f"{number}")
+        queued.want(GREEDY, f"{number}")
     await some_steps()
-    desk.limit.hurry(MODEST, "15")
+    queued.limit.hurry(MODEST, "15")
     await some_steps()
-    assert desk.working == [*"0123456", "15"]
-    await desk.close()
+    assert queued.working == [*"0123456", "15"]
+    await queued.close()
 
 
 async def test_clients_take_turns() -> None:
     """However many wishes each of them has."""
-    desk = Desk(slots=1)
+    queued = QueuedJobs(slots=1)
     for client in "abc":
         for number in range(4 if client == "a" else 2):
-            desk.want(client, f"{client}{number}")
+            queued.want(client, f"{client}{number}")
     await some_steps()
-    await desk.end_first(7)
-    assert desk.begun == ["a0", "a1", "b0", "c0", "a2", "b1", "c1", "a3"]
-    await desk.close()
+    await queued.end_first(7)
+    assert queued.begun == ["a0", "a1", "b0", "c0", "a2", "b1", "c1", "a3"]
+    await queued.close()
 
 
 async def test_work_for_no_visitor_waits_behind_all_visitors() -> None:
     """Though it has come first, and its turn would be next."""
-    desk = Desk(2)
-    desk.want(GREEDY, "under way")
-    desk.want(MODEST, "another")
+    queued = QueuedJobs(2)
+    queued.want(GREEDY, "under way")
+    queued.want(MODEST, "another")
     for number in range(3):
-        desk.want(BACKGROUND, f"background {number}")
+        queued.want(BACKGROUND, f"background {number}")
     for number in range(2):
-        desk.want(GREEDY, f"greedy {number}")
-        desk.want(MODEST, f"modest {number}")
+        queued.want(GREEDY, f"greedy {number}")
+        queued.want(MODEST, f"modest {number}")
     await some_steps()
-    await desk.end_first(7)
-    assert desk.begun[2:6] == ["greedy 0", "modest 0", "greedy 1", "modest 1"]
-    assert desk.begun[6:] == ["background 0", "background 1", "background 2"]
-    await desk.close()
+    await queued.end_first(7)
+    assert queued.begun[2:6] == ["greedy 0", "modest 0", "greedy 1", "modest 1"]
+    assert queued.begun[6:] == ["background 0", "background 1", "background 2"]
+    await queued.close()
 
 
 async def test_one_client_does_not_fill_the_house() -> None:
     """Beyond its bound it is told so at once, and others are let in."""
-    desk = Desk(slots=1, bound=3)
-    wishes = [desk.want(GREEDY, f"{number}") for number in range(5)]
-    modest = desk.want(MODEST, "modest")
+    queued = QueuedJobs(slots=1, bound=3)
+    wishes = [queued.want(GREEDY, f"{number}") for number in range(5)]
+    modest = queued.want(MODEST, "modest")
     await some_steps()
     assert [isinstance(wish.exception(), Busy) for wish in wishes if wish.done()] == [True, True]
     assert not modest.done()
-    await desk.end_first()
-    desk.want(GREEDY, "again")
+    await queued.end_first()
+    queued.want(GREEDY, "again")
     await some_steps()
-    assert not desk.tasks["again"].done(), "what has ended no longer counts"
-    await desk.close()
+    assert not queued.tasks["again"].done(), "what has ended no longer counts"
+    await queued.close()
 
 
-async def full_house(places: int = 6) -> Desk:
+async def full_house(places: int = 6) -> QueuedJobs:
     """Let three clients take all places: one slot, and the rest wait."""
-    desk = Desk(slots=1, places=places)
+    queued = QueuedJobs(slots=1, places=places)
     for number in range(places - 2):
-        desk.want(GREEDY, f"greedy {number}")
+        queued.want(GREEDY, f"greedy {number}")
     for client in ("other", "third"):
-        desk.want(client, client)
+        queued.want(client, client)
     await some_steps()
-    return desk
+    return queued
 
 
 async def test_a_newcomer_finds_a_place_when_all_are_taken() -> None:
     """The client with the most places loses its youngest, and is told so; nobody else notices."""
-    desk = await full_house()
-    modest = desk.want(MODEST, "modest")
+    queued = await full_house()
+    modest = queued.want(MODEST, "modest")
     await some_steps()
-    assert isinstance(desk.tasks["greedy 3"].exception(), Busy)
-    assert {name for name, task in desk.tasks.items() if task.done()} == {"greedy 3"}
-    await desk.end_first(4)
-    assert set(desk.begun) == {"greedy 0", "greedy 1", "other", "third", "modest"}
+    assert isinstance(queued.tasks["greedy 3"].exception(), Busy)
+    assert {name for name, task in queued.tasks.items() if task.done()} == {"greedy 3"}
+    await queued.end_first(4)
+    assert set(queued.begun) == {"greedy 0", "greedy 1", "other", "third", "modest"}
     assert not modest.cancelled()
-    await desk.close()
+    await queued.close()
 
 
 async def test_a_client_takes_no_place_from_one_that_has_no_more() -> None:
     """Three newcomers bring the greedy one down to one place, as all others have."""
-    desk = await full_house()
+    queued = await full_house()
     for name in "abc":
-        desk.want(name, name)
+        queued.want(name, name)
         await some_steps()
-        assert not desk.tasks[name].done()
+        assert not queued.tasks[name].done()
     for client in ("d", GREEDY, "a"):
-        refused = desk.want(client, f"{client} again")
+        refused = queued.want(client, f"{client} again")
         await some_steps()
         assert isinstance(refused.exception(), Busy)
-    await desk.close()
+    await queued.close()
 
 
 async def test_work_under_way_and_what_others_want_too_keep_their_places() -> None:
     """Cloudreve may keep a file locked whose generation was given up."""
-    desk = await full_house()
-    desk.limit.hurry("other", "greedy 3")
-    desk.limit.hurry("other", "greedy 2")
-    desk.want("a", "a")
+    queued = await full_house()
+    queued.limit.hurry("other", "greedy 3")
+    queued.limit.hurry("other", "greedy 2")
+    queued.want("a", "a")
     await some_steps()
-    assert {name for name, task in desk.tasks.items() if task.done()} == {"greedy 1"}
-    refused = desk.want("b", "b")
+    assert {name for name, task in queued.tasks.items() if task.done()} == {"greedy 1"}
+    refused = queued.want("b", "b")
     await some_steps()
     assert isinstance(refused.exception(), Busy)
-    assert desk.working == ["greedy 0"]
-    await desk.close()
+    assert queued.working == ["greedy 0"]
+    await queued.close()
 
 
 async def test_work_that_is_ended_from_outside_as_well_is_cancelled() -> None:
     """A shutdown is no refusal."""
-    desk = await full_house()
-    desk.want(MODEST, "modest")
+    queued = await full_house()
+    queued.want(MODEST, "modest")
     await asyncio.sleep(0)
-    desk.tasks["greedy 3"].cancel()
+    queued.tasks["greedy 3"].cancel()
     await some_steps()
-    assert desk.tasks["greedy 3"].cancelled()
-    await desk.close()
+    assert queued.tasks["greedy 3"].cancelled()
+    await queued.close()
 
 
 async def test_what_another_wants_too_has_its_turn_as_for_them() -> None:
     """A gallery that a crawler walks through is no slower for a visitor: their picture is not behind all others."""
-    desk = Desk(slots=1)
+    queued = QueuedJobs(slots=1)
     for number in range(1000):
-        desk.want(GREEDY, f"{number}")
+        queued.want(GREEDY, f"{number}")
     await some_steps()
-    desk.limit.hurry(MODEST, "777")
-    await desk.end_first(2)
-    assert desk.begun == ["0", "1", "777"]
-    await desk.end_first(997)
-    assert sorted(desk.begun, key=int) == [f"{number}" for number in range(1000)], "each once"
-    await desk.close()
+    queued.limit.hurry(MODEST, "777")
+    await queued.end_first(2)
+    assert queued.begun == ["0", "1", "777"]
+    await queued.end_first(997)
+    assert sorted(queued.begun, key=int) == [f"{number}" for number in range(1000)], "each once"
+    await queued.close()
 
 
 async def test_it_may_be_wanted_before_it_queues_up() -> None:
     """Between admission and queue lies the way to Redis."""
-    desk = Desk(slots=1)
+    queued = QueuedJobs(slots=1)
     for number in range(100):
-        desk.want(GREEDY, f"{number}")
-    with desk.limit.admitted(GREEDY, "late"):
-        desk.limit.hurry(MODEST, "late")
-        desk.want(GREEDY, "late")
+        queued.want(GREEDY, f"{number}")
+    with queued.limit.admitted(GREEDY, "late"):
+        queued.limit.hurry(MODEST, "late")
+        queued.want(GREEDY, "late")
         await some_steps()
-        await desk.end_first(2)
-        assert desk.begun == ["0", "1", "late"]
-    await desk.close()
+        await queued.end_first(2)
+        assert queued.begun == ["0", "1", "late"]
+    await queued.close()
 
 
 async def test_hurrying_what_nobody_was_admitted_for_is_nothing() -> None:
     """Its flight has just ended."""
-    desk = Desk(slots=1)
-    desk.limit.hurry(MODEST, "gone")
-    assert desk.is_empty()
+    queued = QueuedJobs(slots=1)
+    queued.limit.hurry(MODEST, "gone")
+    assert queued.is_empty()
 
 
 async def test_a_turn_that_was_cancelled_in_the_very_step_gets_no_slot() -> None:
     """The task has not run since, so that its turn still stands in the queue."""
-    desk = Desk(slots=1)
+    queued = QueuedJobs(slots=1)
     for name in "abc":
-        desk.want(GREEDY, name)
+        queued.want(GREEDY, name)
     await some_steps()
-    desk.tasks["b"].cancel()
-    desk.end("a")
+    queued.tasks["b"].cancel()
+    queued.end("a")
     await some_steps()
-    assert desk.working == ["c"]
-    await desk.close()
+    assert queued.working == ["c"]
+    await queued.close()
 
 
 async def test_a_slot_that_was_handed_to_a_task_cancelled_meanwhile_is_passed_on() -> None:
     """The other order: first the turn comes, then the cancellation, then the task runs."""
-    desk = Desk(slots=1)
+    queued = QueuedJobs(slots=1)
     for name in "abc":
-        desk.want(GREEDY, name)
+        queued.want(GREEDY, name)
     await some_steps()
-    desk.end("a")
-    while not desk.tasks["a"].done():  # noqa: ASYNC110 - to the very step
+    queued.end("a")
+    while not queued.tasks["a"].done():  # noqa: ASYNC110 - to the very step
         await asyncio.sleep(0)
-    desk.tasks["b"].cancel()
+    queued.tasks["b"].cancel()
     await some_steps()
-    assert desk.working == ["c"]
-    await desk.close()
+    assert queued.working == ["c"]
+    await queued.close()
 
 
 async def test_work_that_fails_gives_its_slot_back() -> None:
@@ -339,16 +339,16 @@ def test_in_every_order_of_events_slots_are_neither_lost_nor_exceeded(
 
 async def replay(events: list[tuple[str, int]], slots: int) -> None:
     """Play the events."""
-    desk = Desk(slots, bound=8)
+    queued = QueuedJobs(slots, bound=8)
     acts: dict[str, Callable[[str, int], object]] = {
-        "want": lambda _, number: desk.want(f"client {number % 4}", f"wish {len(desk.tasks)}"),
-        "end": lambda name, _: desk.end(name),
-        "cancel": lambda name, _: desk.tasks[name].cancel(),
-        "hurry": lambda name, number: desk.limit.hurry(f"client {number % 3}", name),
+        "want": lambda _, number: queued.want(f"client {number % 4}", f"wish {len(queued.tasks)}"),
+        "end": lambda name, _: queued.end(name),
+        "cancel": lambda name, _: queued.tasks[name].cancel(),
+        "hurry": lambda name, number: queued.limit.hurry(f"client {number % 3}", name),
         "step": lambda _, __: None,
     }
     for event, number in events:
-        names = list(desk.tasks)
+        names = list(queued.tasks)
         if not names and not event.startswith("want"):
             continue
         acts[event.removesuffix(" at once")](names[number % len(names)] if names else "", number)
@@ -356,14 +356,14 @@ async def replay(events: list[tuple[str, int]], slots: int) -> None:
             await asyncio.sleep(0)
         elif not event.endswith("at once"):
             await some_steps()
-            check(desk)
+            check(queued)
     await some_steps()
-    check(desk)
-    await desk.close()
+    check(queued)
+    await queued.close()
 
 
-def check(desk: Desk) -> None:
+def check(queued: QueuedJobs) -> None:
     """See that nothing is amiss while nobody is about to do anything."""
-    assert len(desk.working) <= desk.slots
-    assert not desk.waiting or len(desk.working) == desk.slots
-    assert len(set(desk.begun)) == len(desk.begun)
+    assert len(queued.working) <= queued.slots
+    assert not queued.waiting or len(queued.working) == queued.slots
+    assert len(set(queued.begun)) == len(queued.begun)

@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.connections.echo import Echo
-from tests.harness.gateways import front_of
+from tests.harness.gateways import gateway_of
 from tests.harness.redis_server import free_port
 
 SECONDS = float(os.environ.get("BESIDE_S", "0"))
@@ -236,10 +236,10 @@ class Beside:
 @asynccontextmanager
 async def beside(folder: Path) -> AsyncIterator[Beside]:
     """Run both in front of the same server."""
-    async with Echo() as echo, front_of(f"http://127.0.0.1:{echo.port}", server={"passthrough": True}) as front:
+    async with Echo() as echo, gateway_of(f"http://127.0.0.1:{echo.port}", server={"passthrough": True}) as gateway:
         with nginx(folder, echo.port) as port:
             await reachable(port)
-            yield Beside(front.gateway.port, port)
+            yield Beside(gateway.running.port, port)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from proxy.settings import Settings
 from proxy.settings.sources import load
 from tests.deploy.nginx import SITE, Nginx
-from tests.harness.gateways import Front, front_of
+from tests.harness.gateways import GatewayClient, gateway_of
 from tests.harness.redis_server import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -89,19 +89,19 @@ def test_the_image_is_nobodys_in_particular() -> None:
 
 
 @pytest.fixture
-async def front() -> AsyncIterator[Front]:
+async def gateway() -> AsyncIterator[GatewayClient]:
     """Run a gateway whose Cloudreve is away."""
-    async with front_of(f"http://127.0.0.1:{free_port()}") as opened:
+    async with gateway_of(f"http://127.0.0.1:{free_port()}") as opened:
         yield opened
 
 
-async def test_the_healthcheck_tells_a_gateway_from_none(front: Front) -> None:
+async def test_the_healthcheck_tells_a_gateway_from_none(gateway: GatewayClient) -> None:
     """With the interpreter alone; being asked does not depend on Cloudreve."""
     found = re.search(r"^HEALTHCHECK .*\\\n\s+CMD (\[.*\])$", DOCKERFILE.read_text(), re.MULTILINE)
     assert found
     python, *arguments = json.loads(found[1])
     assert python == "python"
-    for port, code in ((front.gateway.port, 0), (free_port(), 1)):
+    for port, code in ((gateway.running.port, 0), (free_port(), 1)):
         environment = {"THUMB_PROXY_SERVER__PORT": str(port)}
         checking = await asyncio.create_subprocess_exec(
             sys.executable, *arguments, env=environment, stderr=asyncio.subprocess.DEVNULL

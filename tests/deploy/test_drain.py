@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from proxy.standin.standin import StandIn
 from tests.deploy.patience import until
 from tests.deploy.process import GatewayProcess
-from tests.harness.gateways import Front, front_of, in_share, settings_for
+from tests.harness.gateways import GatewayClient, gateway_of, in_share, settings_for
 from tests.harness.places import thumb
 
 
@@ -26,32 +26,32 @@ async def cloudreve() -> AsyncIterator[StandIn]:
 
 
 @pytest.fixture
-async def front(cloudreve: StandIn) -> AsyncIterator[Front]:
+async def gateway(cloudreve: StandIn) -> AsyncIterator[GatewayClient]:
     """Run a gateway."""
-    async with front_of(cloudreve.own_url) as opened:
+    async with gateway_of(cloudreve.own_url) as opened:
         yield opened
 
 
-async def test_a_gateway_that_drains_says_so_and_still_answers(front: Front, cloudreve: StandIn) -> None:
+async def test_a_gateway_that_drains_says_so_and_still_answers(gateway: GatewayClient, cloudreve: StandIn) -> None:
     """`/readyz` says no on both ports, `/healthz` goes on saying yes, and visitors get their pictures."""
-    await front.gateway.drain(0)
-    for base in (front.base, front.admin):
-        assert (await front.send("GET", f"{base}/readyz")).status == 503
-        assert (await front.send("GET", f"{base}/healthz")).status == 200
-    assert (await front.ask(in_share(cloudreve))).status == 200
+    await gateway.running.drain(0)
+    for base in (gateway.base, gateway.admin):
+        assert (await gateway.send("GET", f"{base}/readyz")).status == 503
+        assert (await gateway.send("GET", f"{base}/healthz")).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
 
 
-async def test_connections_end_with_their_answers_while_draining(front: Front, cloudreve: StandIn) -> None:
+async def test_connections_end_with_their_answers_while_draining(gateway: GatewayClient, cloudreve: StandIn) -> None:
     """Whoever keeps connections opens the next one elsewhere; answers that were at hand are no exception."""
     target = thumb(in_share(cloudreve))
     for _ in range(3):
-        reply = await front.send("GET", target)
+        reply = await gateway.send("GET", target)
         assert (reply.status, reply.headers.get("Connection")) == (200, None)
-    await front.gateway.drain(0)
+    await gateway.running.drain(0)
     for _ in range(3):
-        reply = await front.send("GET", target)
+        reply = await gateway.send("GET", target)
         assert (reply.status, reply.headers.get("Connection")) == (200, "close")
-    assert (await front.send("GET", "/nowhere")).headers["Connection"] == "close"
+    assert (await gateway.send("GET", "/nowhere")).headers["Connection"] == "close"
 
 
 async def test_requests_are_taken_until_the_time_is_over(cloudreve: StandIn, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from proxy.standin.standin import StandIn
 from tests.deploy.balancers import FILES, KINDS, Balancer
 from tests.deploy.patience import until
 from tests.deploy.visitor import Visitor
-from tests.harness.gateways import ONE, Front, front_of, in_share
+from tests.harness.gateways import ONE, GatewayClient, gateway_of, in_share
 from tests.harness.places import thumb
 
 SEAL: dict[str, object] = {"keys": ["k" * 32]}
@@ -28,14 +28,14 @@ class Replicas:
     """Three gateways for the whole site."""
 
     def __init__(self) -> None:
-        self.fronts: list[Front] = []
+        self.gateways: list[GatewayClient] = []
         self._stacks: list[AsyncExitStack] = []
 
     async def open(self, url: str) -> None:
         """Start one more."""
         stack = AsyncExitStack()
-        front = front_of(url, seal=SEAL, server={"passthrough": True, "port": 0})
-        self.fronts.append(await stack.enter_async_context(front))
+        gateway = gateway_of(url, seal=SEAL, server={"passthrough": True, "port": 0})
+        self.gateways.append(await stack.enter_async_context(gateway))
         self._stacks.append(stack)
 
     async def stop(self) -> None:
@@ -82,7 +82,7 @@ BALANCERS = (
 async def balancer(request: pytest.FixtureRequest, replicas: Replicas) -> AsyncIterator[Balancer]:
     """Run each load balancer in front of them."""
     with TemporaryDirectory() as folder:  # not below pytest's, where only the owner may read
-        made = Balancer(KINDS[request.param], Path(folder), [front.gateway.port for front in replicas.fronts])
+        made = Balancer(KINDS[request.param], Path(folder), [gateway.running.port for gateway in replicas.gateways])
         await asyncio.to_thread(made.start)
         try:
             yield made

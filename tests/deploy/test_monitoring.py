@@ -20,7 +20,7 @@ from proxy.domain import errors, protocol_errors, sign_in_errors, storage_errors
 from proxy.domain.refusal import RefusalKind
 from proxy.standin.standin import StandIn
 from tests.deploy.patience import until
-from tests.harness.gateways import Front, front_of, in_share
+from tests.harness.gateways import GatewayClient, gateway_of, in_share
 from tests.harness.places import thumb
 from tests.harness.redis_server import RedisServer, free_port
 
@@ -89,12 +89,12 @@ def test_outcomes_that_count_as_errors_exist() -> None:
 
 
 @pytest.fixture
-async def front(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Front]:
+async def gateway(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[GatewayClient]:
     """Run a gateway that has every tier, and has answered some requests."""
     disk = tmp_path / "disk"
     async with (
         StandIn(size=(40, 30)) as cloudreve,
-        front_of(cloudreve.own_url, redis={"url": redis_server.url}, disk={"path": disk}) as gateway,
+        gateway_of(cloudreve.own_url, redis={"url": redis_server.url}, disk={"path": disk}) as gateway,
     ):
         for _ in range(2):
             await gateway.send("GET", thumb(in_share(cloudreve)), {"Accept": "image/webp"})
@@ -128,9 +128,9 @@ class Prometheus:
 
 
 @pytest.mark.needs("prometheus")
-async def test_every_query_is_one_that_prometheus_can_answer(front: Front, tmp_path: Path) -> None:
+async def test_every_query_is_one_that_prometheus_can_answer(gateway: GatewayClient, tmp_path: Path) -> None:
     """Those of the dashboard and of the document; nearly all have an answer after a few requests."""
-    prometheus = Prometheus(tmp_path, front.gateway.admin_port)
+    prometheus = Prometheus(tmp_path, gateway.running.admin_port)
     try:
         async with aiohttp.ClientSession() as session:
 

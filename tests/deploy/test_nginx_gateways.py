@@ -15,7 +15,7 @@ from proxy.standin.standin import StandIn
 from tests.deploy.conftest import StartNginx
 from tests.deploy.nginx import Nginx
 from tests.deploy.visitor import Got, Visitor
-from tests.harness.gateways import ONE, Front, front_of, in_share
+from tests.harness.gateways import ONE, GatewayClient, gateway_of, in_share
 from tests.harness.places import expired, thumb
 
 pytestmark = pytest.mark.needs("nginx")
@@ -30,12 +30,12 @@ class Replicas:
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
         self._own: list[AsyncExitStack] = []
-        self.fronts: list[Front] = []
+        self.gateways: list[GatewayClient] = []
 
     async def open(self, url: str) -> None:
         """Start one more."""
         own = await self._stack.enter_async_context(AsyncExitStack())
-        self.fronts.append(await own.enter_async_context(front_of(url, seal=SEAL)))
+        self.gateways.append(await own.enter_async_context(gateway_of(url, seal=SEAL)))
         self._own.append(own)
 
     async def stop(self, number: int) -> None:
@@ -51,11 +51,11 @@ class Replicas:
 
     def asked(self) -> list[int]:
         """Count the requests that have reached each."""
-        return [int(_requests(front)) for front in self.fronts]
+        return [int(_requests(gateway)) for gateway in self.gateways]
 
 
-def _requests(front: Front) -> float:
-    families = text_string_to_metric_families(front.gateway.metrics.exposition().decode())
+def _requests(gateway: GatewayClient) -> float:
+    families = text_string_to_metric_families(gateway.running.metrics.exposition().decode())
     samples = (sample for family in families for sample in family.samples)
     return sum(sample.value for sample in samples if sample.name == "thumb_proxy_requests_total")
 
@@ -80,7 +80,7 @@ async def replicas(site: StandIn) -> AsyncIterator[Replicas]:
 @pytest.fixture
 def nginx(start_nginx: StartNginx, replicas: Replicas, site: StandIn) -> Nginx:
     """Run nginx in front of all."""
-    return start_nginx([front.gateway.port for front in replicas.fronts], int(site.own_url.rpartition(":")[2]))
+    return start_nginx([gateway.running.port for gateway in replicas.gateways], int(site.own_url.rpartition(":")[2]))
 
 
 async def credentials(who: str, site: StandIn, visitor: Visitor) -> dict[str, str]:
@@ -146,7 +146,7 @@ async def test_nobody_gets_what_another_was_shown(site: StandIn, visitor: Visito
     who = {name: await credentials(name, site, visitor) for name in WHO}
     told = {}
     for asker, headers in who.items():
-        async with front_of(site.own_url, seal=SEAL) as alone:
+        async with gateway_of(site.own_url, seal=SEAL) as alone:
             told[asker] = seen(await Visitor(visitor.session, alone.base).get(thumb(uri), headers))
     for number, (first, second) in enumerate(product(WHO, WHO)):
         target = f"{thumb(uri)}&pair={number}"  # nothing of another pair is at hand for this one

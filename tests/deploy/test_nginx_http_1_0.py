@@ -15,7 +15,7 @@ from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.deploy.nginx import Nginx
 from tests.deploy.visitor import Got, Visitor
-from tests.harness.gateways import front_of, in_share
+from tests.harness.gateways import gateway_of, in_share
 from tests.harness.places import thumb
 from tests.harness.stream_server import stream_server
 
@@ -113,7 +113,7 @@ async def test_an_incomplete_picture_is_not_kept(
     """The next visitor gets it whole and the one after that from nginx' cache."""
     standin.fail("fetch", fault(), times=1)
     target = thumb(in_share(standin))
-    async with front_of(standin.own_url) as front, visitor_of(cache_in_front(front.gateway.port)) as visitor:
+    async with gateway_of(standin.own_url) as gateway, visitor_of(cache_in_front(gateway.running.port)) as visitor:
         broken = await asked(visitor, target)
         assert broken is None or broken.status in (502, 503)
         replies = [await visitor.get(target) for _ in range(2)]
@@ -138,8 +138,8 @@ async def test_an_incomplete_passed_answer_is_not_kept(cache_in_front: Callable[
 
     async with (
         stream_server(answer) as port,
-        front_of(f"http://127.0.0.1:{port}", server={"passthrough": True}) as front,
-        visitor_of(cache_in_front(front.gateway.port)) as visitor,
+        gateway_of(f"http://127.0.0.1:{port}", server={"passthrough": True}) as gateway,
+        visitor_of(cache_in_front(gateway.running.port)) as visitor,
     ):
         async with visitor.session.get(f"{visitor.base}/page") as broken:
             await broken.content.readexactly(1)

@@ -13,7 +13,7 @@ from proxy.doctor.finding import Finding, Verdict
 from proxy.doctor.front import examine_front, examine_trust
 from proxy.settings import Settings
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import front_of, settings_for
+from tests.harness.gateways import gateway_of, settings_for
 from tests.harness.redis_server import free_port
 
 Answer = Callable[[web.Request], Awaitable[web.Response]]
@@ -76,14 +76,14 @@ async def test_a_gateway_that_visitors_reach_is_well(cloudreve: StandIn, uri: st
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     server = {"port": port, "public_origin": address}
-    async with front_of(cloudreve.own_url, server=server):
+    async with gateway_of(cloudreve.own_url, server=server):
         [finding] = await examined(settings_for(cloudreve.own_url, server=server), uri)
     assert finding.verdict is Verdict.OK, finding.text
 
 
 async def test_a_visitors_own_forwarded_host_that_is_believed_is_a_problem(cloudreve: StandIn, uri: str) -> None:
     """The proxy hands it on, and says the rest truly."""
-    async with front_of(cloudreve.own_url) as front:
+    async with gateway_of(cloudreve.own_url) as front:
 
         async def answer(request: web.Request) -> web.Response:
             host = request.headers.get("X-Forwarded-Host", request.host)
@@ -97,7 +97,7 @@ async def test_a_visitors_own_forwarded_host_that_is_believed_is_a_problem(cloud
 
 async def test_a_proxy_that_hides_the_scheme_is_a_problem(cloudreve: StandIn, uri: str) -> None:
     """URLs would begin with another one."""
-    async with front_of(cloudreve.own_url) as front:
+    async with gateway_of(cloudreve.own_url) as front:
 
         async def answer(request: web.Request) -> web.Response:
             fields = {"X-Forwarded-Host": request.host, "X-Forwarded-Proto": "https"}
@@ -111,7 +111,7 @@ async def test_a_proxy_that_hides_the_scheme_is_a_problem(cloudreve: StandIn, ur
 async def test_a_proxy_that_is_not_trusted_is_advice(cloudreve: StandIn, uri: str) -> None:
     """What it says is not believed, so that URLs have no host."""
     server = {"trusted_proxies": ["192.0.2.1"]}
-    async with front_of(cloudreve.own_url, server=server) as front:
+    async with gateway_of(cloudreve.own_url, server=server) as front:
         [finding] = await said_by(handing_on(front.base), uri, **server)
     assert finding.verdict is Verdict.ADVICE
     assert "server.trusted_proxies" in finding.text
@@ -138,7 +138,7 @@ async def test_a_site_that_does_not_lead_to_a_gateway_is_a_problem(answer: Answe
 
 async def test_a_site_that_sends_only_thumbnails_is_advice(cloudreve: StandIn, uri: str) -> None:
     """Cloudreve's own page asks its API."""
-    async with front_of(cloudreve.own_url) as front:
+    async with gateway_of(cloudreve.own_url) as front:
 
         async def answer(request: web.Request) -> web.Response:
             base = cloudreve.own_url if request.path.startswith("/api/") else front.base
@@ -151,10 +151,10 @@ async def test_a_site_that_sends_only_thumbnails_is_advice(cloudreve: StandIn, u
 
 async def test_an_admin_port_that_everybody_reaches_is_a_problem(cloudreve: StandIn, uri: str) -> None:
     """Its metrics tell how the site is used."""
-    async with front_of(cloudreve.own_url) as front:
+    async with gateway_of(cloudreve.own_url) as front:
 
         async def answer(request: web.Request) -> web.Response:
-            port = front.gateway.admin_port if request.path == "/metrics" else front.gateway.port
+            port = front.running.admin_port if request.path == "/metrics" else front.running.port
             return await handing_on(f"http://127.0.0.1:{port}")(request)
 
         findings = await said_by(answer, uri)

@@ -17,7 +17,7 @@ from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
 from tests.doctor.test_accounts import entry
 from tests.doctor.test_front import handing_on, proxied
-from tests.harness.gateways import Front, front_of, in_share, settings_for
+from tests.harness.gateways import GatewayClient, gateway_of, in_share, settings_for
 from tests.harness.redis_server import free_port
 
 
@@ -41,17 +41,17 @@ def warned(told: list[Any], event: str) -> dict[str, Any]:
     return found
 
 
-async def failed(front: Front, cloudreve: StandIn) -> int:
+async def failed(gateway: GatewayClient, cloudreve: StandIn) -> int:
     """Ask for a picture, and give the status."""
-    return (await front.ask(in_share(cloudreve))).status
+    return (await gateway.ask(in_share(cloudreve))).status
 
 
 async def test_no_public_origins(cloudreve: StandIn, told: list[Any]) -> None:
     """Image URLs lead to an address that the gateway may not fetch from."""
     cloudreve.site_url = cloudreve.own_url.replace("127.0.0.1", "127.0.0.2")
-    async with front_of(cloudreve.own_url) as front:
-        assert await failed(front, cloudreve) == 502
-        assert front.count("requests_total", outcome="not_public") == 1
+    async with gateway_of(cloudreve.own_url) as gateway:
+        assert await failed(gateway, cloudreve) == 502
+        assert gateway.count("requests_total", outcome="not_public") == 1
     line = warned(told, "request failed")
     assert line["category"] == "not_public"
     assert "public_origins" in line["advice"]
@@ -62,8 +62,8 @@ async def test_no_public_origins(cloudreve: StandIn, told: list[Any]) -> None:
 async def test_wrong_site_url(cloudreve: StandIn) -> None:
     """Pictures come; Cloudreve's own links lead elsewhere."""
     public = {"public_origins": ["https://cloud.invalid"]}
-    async with front_of(cloudreve.own_url, cloudreve=public) as front:
-        assert await failed(front, cloudreve) == 200
+    async with gateway_of(cloudreve.own_url, cloudreve=public) as gateway:
+        assert await failed(gateway, cloudreve) == 200
     finding = about(await examine(settings_for(cloudreve.own_url, cloudreve=public), in_share(cloudreve)), "site URL")
     assert "Cloudreve's settings (Basic)" in finding.text
 
@@ -71,9 +71,9 @@ async def test_wrong_site_url(cloudreve: StandIn) -> None:
 async def test_wrong_redis_password(cloudreve: StandIn, told: list[Any], start_redis: StartRedis) -> None:
     """Pictures come, without it."""
     redis = {"url": f"redis://:wrong@127.0.0.1:{start_redis(requirepass='right').port}"}
-    async with front_of(cloudreve.own_url, redis=redis) as front:
-        assert await failed(front, cloudreve) == 200
-        assert front.count("redis_up") == 0
+    async with gateway_of(cloudreve.own_url, redis=redis) as gateway:
+        assert await failed(gateway, cloudreve) == 200
+        assert gateway.count("redis_up") == 0
     assert "does not accept the user or the password" in warned(told, "Redis does not answer yet")["reason"]
     finding = about(await examine(settings_for(cloudreve.own_url, redis=redis), None), "redis")
     assert "does not accept the user name or password" in finding.text
@@ -83,10 +83,10 @@ async def test_expired_refresh_token(cloudreve: StandIn, told: list[Any]) -> Non
     """Its folder shows nothing; /readyz says so too."""
     token = cloudreve.issue(cloudreve.library.alice, "refresh", -60, root="root")
     publish = [entry(email=None, secret=token)]
-    async with front_of(cloudreve.own_url, publish=publish) as front:
-        assert (await front.ask("cloudreve://my/album/one.png")).status == 503
-        assert front.count("accounts_failing") == 1
-        assert "publish 1 fails" in (await front.send("GET", "/readyz")).body.decode()
+    async with gateway_of(cloudreve.own_url, publish=publish) as gateway:
+        assert (await gateway.ask("cloudreve://my/album/one.png")).status == 503
+        assert gateway.count("accounts_failing") == 1
+        assert "publish 1 fails" in (await gateway.send("GET", "/readyz")).body.decode()
     line = warned(told, "account failed")
     assert (line["account"], line["reason"]) == (1, "Cloudreve does not accept the refresh token")
     finding = about(await examine(settings_for(cloudreve.own_url, publish=publish), None), "account")
@@ -114,7 +114,10 @@ async def test_wrong_trusted_proxy(cloudreve: StandIn, told: list[Any]) -> None:
     """Visitors are taken for one, and URLs have no host; the log says it once."""
     server = {"trusted_proxies": ["192.0.2.1"]}
     says = {"X-Forwarded-Host": "cloud.invalid"}
-    async with front_of(cloudreve.own_url, server=server) as front, proxied(handing_on(front.base, **says)) as address:
+    async with (
+        gateway_of(cloudreve.own_url, server=server) as gateway,
+        proxied(handing_on(gateway.base, **says)) as address,
+    ):
         settings = settings_for(cloudreve.own_url, server=server, cloudreve={"public_origins": [address]})
         finding = about(await examine(settings, in_share(cloudreve)), "reverse proxy")
     assert "server.trusted_proxies" in finding.text
@@ -125,9 +128,9 @@ async def test_wrong_trusted_proxy(cloudreve: StandIn, told: list[Any]) -> None:
 async def test_closed_port(cloudreve: StandIn, told: list[Any]) -> None:
     """Cloudreve is away, or cloudreve.url names another port."""
     url = f"http://127.0.0.1:{free_port()}"
-    async with front_of(url) as front:
-        assert await failed(front, cloudreve) == 503
-        assert front.count("requests_total", outcome="unreachable") == 1
+    async with gateway_of(url) as gateway:
+        assert await failed(gateway, cloudreve) == 503
+        assert gateway.count("requests_total", outcome="unreachable") == 1
     assert "The connection to upstream failed." in warned(told, "Cloudreve does not answer yet")["reason"]
     assert warned(told, "request failed")["category"] == "unreachable"
     assert "connection refused" in about(await examine(settings_for(url), None), "cloudreve").text
@@ -136,8 +139,8 @@ async def test_closed_port(cloudreve: StandIn, told: list[Any]) -> None:
 async def test_clock_off_by_an_hour(cloudreve: StandIn) -> None:
     """Pictures come: the gateway goes by Cloudreve's clock."""
     cloudreve.clock_offset_s = -3600.0
-    async with front_of(cloudreve.own_url) as front:
-        assert await failed(front, cloudreve) == 200
+    async with gateway_of(cloudreve.own_url) as gateway:
+        assert await failed(gateway, cloudreve) == 200
     text = about(await examine(settings_for(cloudreve.own_url), None), "clock").text
     assert "s behind ours" in text
     assert "NTP" in text

@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.harness.fixtures import cloudreve, front, hours, house, narrated, site
-from tests.harness.gateways import Front
+from tests.harness.fixtures import cloudreve, gateway, hours, launcher, log_entries, site
+from tests.harness.gateways import GatewayClient
 from tests.harness.loops import pytest_asyncio_loop_factories
 from tests.harness.raw_client import Caller, calling
 
-__all__ = ["cloudreve", "front", "hours", "house", "narrated", "pytest_asyncio_loop_factories", "site"]
+__all__ = ["cloudreve", "gateway", "hours", "launcher", "log_entries", "pytest_asyncio_loop_factories", "site"]
 
 
 @pytest.fixture
-async def caller(front: Front) -> AsyncIterator[Caller]:
+async def caller(gateway: GatewayClient) -> AsyncIterator[Caller]:
     """Open a connection."""
-    async with calling(front) as opened:
+    async with calling(gateway) as opened:
         yield opened

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from proxy.fastpath.entry import FinishedAnswer, Wire
+from proxy.fastpath.entry import FinishedAnswer, HeadAndBody
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import MAX_HEAD_BYTES
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.harness.browser import COOKIE, Browser
-from tests.harness.gateways import ONE, Front, Hours, House, in_share
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Hours, in_share
 from tests.harness.raw_client import Answer, Caller, bearer, calling, request
 from tests.harness.redis_server import RedisServer
 
@@ -41,7 +41,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> AtOnce:
     """Watch the hit path."""
     watch, answer = AtOnce(), FastPath.answer
 
-    def watched(self: FastPath, known: FinishedAnswer) -> Wire | None:
+    def watched(self: FastPath, known: FinishedAnswer) -> HeadAndBody | None:
         wire = answer(self, known)
         watch.count += wire is not None
         return wire
@@ -130,7 +130,7 @@ async def test_a_clock_that_is_set_back_is_followed(
 
 
 async def test_every_request_counts_and_has_its_line(
-    cloudreve: StandIn, front: Front, caller: Caller, at_once: AtOnce, narrated: list[Any]
+    cloudreve: StandIn, gateway: GatewayClient, caller: Caller, at_once: AtOnce, log_entries: list[Any]
 ) -> None:
     """As on the long way, tiers included."""
     raw = request(in_share(cloudreve))
@@ -138,12 +138,12 @@ async def test_every_request_counts_and_has_its_line(
     for _ in range(10):
         await caller.ask(raw)
     assert at_once.count == 11
-    assert front.count("requests_total", outcome="hit") == 12
-    assert front.count("request_seconds_count", outcome="hit") == 12
-    assert front.count("lookups_total", entry="grant", source="memory") == 12
-    assert front.count("lookups_total", entry="picture", source="memory") == 12
-    assert front.count("sent_bytes_total") == 13 * size
-    lines = [entry for entry in narrated if entry["event"] == "request" and entry["outcome"] == "hit"]
+    assert gateway.count("requests_total", outcome="hit") == 12
+    assert gateway.count("request_seconds_count", outcome="hit") == 12
+    assert gateway.count("lookups_total", entry="grant", source="memory") == 12
+    assert gateway.count("lookups_total", entry="picture", source="memory") == 12
+    assert gateway.count("sent_bytes_total") == 13 * size
+    lines = [entry for entry in log_entries if entry["event"] == "request" and entry["outcome"] == "hit"]
     assert len(lines) == 12
     told = {
         "event": "request",
@@ -156,15 +156,17 @@ async def test_every_request_counts_and_has_its_line(
     assert all(line == told | {"ms": line["ms"]} for line in lines)
 
 
-async def test_one_sealed_url_is_answered_at_once_too(cloudreve: StandIn, house: House, at_once: AtOnce) -> None:
+async def test_one_sealed_url_is_answered_at_once_too(
+    cloudreve: StandIn, launcher: GatewayLauncher, at_once: AtOnce
+) -> None:
     """Until it runs out."""
-    front = await house.open(grants={"margin_s": 0.001, "renew_s": 0.0})
-    reply = await front.send("GET", f"/api/v4/file/thumb?uri={in_share(cloudreve).replace('/', '%2F')}")
+    gateway = await launcher.open(grants={"margin_s": 0.001, "renew_s": 0.0})
+    reply = await gateway.send("GET", f"/api/v4/file/thumb?uri={in_share(cloudreve).replace('/', '%2F')}")
     path = reply.body.split(b'"url":"')[1].split(b'"')[0].decode()
     raw = f"GET {path[path.index('/thumb/s/') :]} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         await heat(caller, at_once, raw)
-        house.hours.pass_by(3601)
+        launcher.hours.pass_by(3601)
         late, is_at_once = await at_once.during(caller, raw)
     assert (late.status, is_at_once) == (410, False)
 
@@ -181,11 +183,11 @@ async def test_tokens_that_differ_in_one_byte_are_two(cloudreve: StandIn, caller
     assert {(answer.status, is_at_once) for answer, is_at_once in answers} == {(401, False)}
 
 
-async def test_nobody_else_gets_a_hot_picture(cloudreve: StandIn, front: Front, at_once: AtOnce) -> None:
+async def test_nobody_else_gets_a_hot_picture(cloudreve: StandIn, gateway: GatewayClient, at_once: AtOnce) -> None:
     """Neither another user nor anybody without a token, on the same connection or another."""
     uri = f"cloudreve://{cloudreve.library.alice.id}@my/album/one.png"
     hot = request(uri, bearer(cloudreve.token("alice")))
-    async with calling(front) as one, calling(front) as other:
+    async with calling(gateway) as one, calling(gateway) as other:
         await heat(one, at_once, hot)
         for caller in (one, other):
             assert (await caller.ask(request(uri, bearer(cloudreve.token("bob"))))).status == 403
@@ -194,15 +196,15 @@ async def test_nobody_else_gets_a_hot_picture(cloudreve: StandIn, front: Front, 
 
 
 async def test_what_a_proxy_says_counts_only_from_where_it_is_trusted(
-    cloudreve: StandIn, house: House, at_once: AtOnce
+    cloudreve: StandIn, launcher: GatewayLauncher, at_once: AtOnce
 ) -> None:
     """The same bytes are another request when they come from elsewhere."""
-    front = await house.open(server={"trusted_proxies": ["127.0.0.2/32"]})
-    browser = Browser(front)
+    gateway = await launcher.open(server={"trusted_proxies": ["127.0.0.2/32"]})
+    browser = Browser(gateway)
     await browser.sign_in(cloudreve.token())
     cookie = f"Cookie: __Host-{COOKIE}={browser.cookies[COOKIE]}"
     raw = request(ONE, cookie, "X-Forwarded-For: 198.51.100.7", "X-Forwarded-Proto: https")
-    async with calling(front, "127.0.0.2") as proxy, calling(front) as stranger:
+    async with calling(gateway, "127.0.0.2") as proxy, calling(gateway) as stranger:
         await heat(proxy, at_once, raw)
         refused, is_at_once = await at_once.during(stranger, raw)
         still = await proxy.ask(raw)
@@ -232,11 +234,11 @@ async def test_it_ends_when_the_token_does(cloudreve: StandIn, hours: Hours, cal
 
 
 async def test_a_token_is_looked_at_again_in_time(
-    cloudreve: StandIn, house: House, hours: Hours, at_once: AtOnce
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, at_once: AtOnce
 ) -> None:
     """After `identity.ttl_s`."""
-    front = await house.open(identity={"ttl_s": 60.0})
-    async with calling(front) as caller:
+    gateway = await launcher.open(identity={"ttl_s": 60.0})
+    async with calling(gateway) as caller:
         raw = request(ONE, bearer(cloudreve.token()))
         await heat(caller, at_once, raw)
         hours.pass_by(61)
@@ -245,9 +247,11 @@ async def test_a_token_is_looked_at_again_in_time(
     assert (answer.status, is_at_once) == (401, False)
 
 
-async def test_it_ends_with_the_session(cloudreve: StandIn, front: Front, caller: Caller, at_once: AtOnce) -> None:
+async def test_it_ends_with_the_session(
+    cloudreve: StandIn, gateway: GatewayClient, caller: Caller, at_once: AtOnce
+) -> None:
     """At once, for every copy of its cookie."""
-    browser = Browser(front)
+    browser = Browser(gateway)
     await browser.sign_in(cloudreve.token())
     raw = request(ONE, f"Cookie: {COOKIE}={browser.cookies[COOKIE]}")
     await heat(caller, at_once, raw)
@@ -256,11 +260,13 @@ async def test_it_ends_with_the_session(cloudreve: StandIn, front: Front, caller
     assert (answer.status, is_at_once) == (401, False)
 
 
-async def test_a_grant_that_is_due_is_renewed(cloudreve: StandIn, house: House, hours: Hours, at_once: AtOnce) -> None:
+async def test_a_grant_that_is_due_is_renewed(
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, at_once: AtOnce
+) -> None:
     """The hit path lets a request through for it, and goes on with the new grant."""
-    front = await house.open(grants={"renew_s": 60.0})
+    gateway = await launcher.open(grants={"renew_s": 60.0})
     raw = request(in_share(cloudreve))
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         await heat(caller, at_once, raw)
         hours.pass_by(3535)
         _, is_at_once = await at_once.during(caller, raw)
@@ -271,12 +277,12 @@ async def test_a_grant_that_is_due_is_renewed(cloudreve: StandIn, house: House, 
 
 
 async def test_a_replaced_file_is_not_shown_any_more_once_it_is_known(
-    cloudreve: StandIn, house: House, hours: Hours, at_once: AtOnce
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, at_once: AtOnce
 ) -> None:
     """The bytes have gone, the new fetch finds the grant void, and what rested on it has ended."""
-    front = await house.open(pictures={"ttl_s": 100.0})
+    gateway = await launcher.open(pictures={"ttl_s": 100.0})
     raw, again = request(in_share(cloudreve)), request(in_share(cloudreve), "Accept: */*")
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         old = await heat(caller, at_once, raw)
         await heat(caller, at_once, again)
         cloudreve.library.put(cloudreve.library.alice, "/album/one.png", thumbnail=(new := paint(77, 40, 30)))
@@ -287,12 +293,12 @@ async def test_a_replaced_file_is_not_shown_any_more_once_it_is_known(
 
 
 async def test_a_picture_that_was_driven_out_is_neither_kept_nor_missed(
-    cloudreve: StandIn, house: House, at_once: AtOnce
+    cloudreve: StandIn, launcher: GatewayLauncher, at_once: AtOnce
 ) -> None:
     """Its bytes are the memory tier's; the next request brings them back."""
     bodies = hang(cloudreve)
-    front, asked = await house.open(memory=SMALL), many(cloudreve.token())
-    async with calling(front) as caller:
+    gateway, asked = await launcher.open(memory=SMALL), many(cloudreve.token())
+    async with calling(gateway) as caller:
         await heat(caller, at_once, asked[0])
         for raw in asked[1:]:
             await caller.ask(raw)
@@ -303,16 +309,16 @@ async def test_a_picture_that_was_driven_out_is_neither_kept_nor_missed(
 
 
 async def test_an_answer_with_a_cookie_is_for_once_only(
-    cloudreve: StandIn, house: House, hours: Hours, at_once: AtOnce
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, at_once: AtOnce
 ) -> None:
     """Who comes with an old session is given the renewed one each time, never by the hit path."""
     client: dict[str, object] = {"client_id": cloudreve.client.id, "client_secret": cloudreve.client.secret}
     here = cloudreve.client.redirect_uri.removesuffix("/session/callback")
-    front = await house.open(server={"public_origin": here}, sign_in=client)
-    browser = Browser(front)
+    gateway = await launcher.open(server={"public_origin": here}, sign_in=client)
+    browser = Browser(gateway)
     await browser.agree(cloudreve.own_url, cloudreve.token())
     raw = request(ONE, f"Cookie: {COOKIE}={browser.cookies[COOKIE]}")
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         await heat(caller, at_once, raw)
         hours.pass_by(3700)
         late = [await at_once.during(caller, raw) for _ in range(5)]
@@ -320,16 +326,16 @@ async def test_an_answer_with_a_cookie_is_for_once_only(
 
 
 async def test_visitors_who_are_to_go_elsewhere_are_told_so(
-    cloudreve: StandIn, front: Front, caller: Caller, at_once: AtOnce
+    cloudreve: StandIn, gateway: GatewayClient, caller: Caller, at_once: AtOnce
 ) -> None:
     """While draining every answer is the last of its connection."""
     raw = request(in_share(cloudreve))
     await heat(caller, at_once, raw)
-    await front.gateway.drain(0.0)
+    await gateway.running.drain(0.0)
     answer, is_at_once = await at_once.during(caller, raw)
     assert (answer.value("Connection"), is_at_once) == ("close", False), "on the connection that has asked before, too"
     for _ in range(4):
-        async with calling(front) as late:
+        async with calling(gateway) as late:
             answer, is_at_once = await at_once.during(late, raw)
             assert (answer.value("Connection"), is_at_once) == ("close", False)
             assert await late.rest() == b""
@@ -339,33 +345,33 @@ async def test_visitors_who_are_to_go_elsewhere_are_told_so(
 
 
 async def test_what_redis_still_holds_is_shown_under_the_known_answer(
-    cloudreve: StandIn, house: House, redis_server: RedisServer, at_once: AtOnce
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer, at_once: AtOnce
 ) -> None:
     """Without another look at the request, and without Cloudreve."""
     bodies = hang(cloudreve)
-    front, asked = await house.open(memory=SMALL, redis={"url": redis_server.url}), many(cloudreve.token())
-    async with calling(front) as caller:
+    gateway, asked = await launcher.open(memory=SMALL, redis={"url": redis_server.url}), many(cloudreve.token())
+    async with calling(gateway) as caller:
         for _ in range(2):
             before = [await caller.ask(raw) for raw in asked]
-        lookups = front.count("lookups_total", entry="picture", source="redis")
+        lookups = gateway.count("lookups_total", entry="picture", source="redis")
         answers = [await caller.ask(raw) for raw in asked]
     assert [answer.body for answer in answers] == bodies
     assert cloudreve.calls.count("fetch") == cloudreve.calls.count("resolve", code=0) == MANY
-    assert front.count("lookups_total", entry="picture", source="redis") > lookups
+    assert gateway.count("lookups_total", entry="picture", source="redis") > lookups
     elsewhere = [number for number in range(MANY) if answers[number].value("Cache-Status").endswith("detail=redis")]
     assert len(elsewhere) > MANY / 2
     assert [answers[number].lasting for number in elsewhere] == [before[number].lasting for number in elsewhere]
 
 
 async def test_other_bytes_under_the_same_name_are_not_shown_under_the_old_head(
-    cloudreve: StandIn, house: House, redis_server: RedisServer, at_once: AtOnce
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer, at_once: AtOnce
 ) -> None:
     """A foreign picture may change: what another replica has fetched since goes with its own validator."""
     hang(cloudreve)
     cloudreve.foreign = True
     listed: dict[str, object] = {"image_hosts": [cloudreve.foreign_url.removeprefix("http://")]}
-    here = await house.open(cloudreve=listed, redis={"url": redis_server.url}, memory=SMALL)
-    there = await house.open(cloudreve=listed, redis={"url": redis_server.url})
+    here = await launcher.open(cloudreve=listed, redis={"url": redis_server.url}, memory=SMALL)
+    there = await launcher.open(cloudreve=listed, redis={"url": redis_server.url})
     first, *others = many(token := cloudreve.token())
     async with calling(here) as caller:
         old = await heat(caller, at_once, first)
@@ -382,14 +388,14 @@ async def test_other_bytes_under_the_same_name_are_not_shown_under_the_old_head(
 
 
 async def test_all_browsers_share_one_answer_of_a_public_picture(
-    cloudreve: StandIn, front: Front, caller: Caller, at_once: AtOnce
+    cloudreve: StandIn, gateway: GatewayClient, caller: Caller, at_once: AtOnce
 ) -> None:
     """The first request of each is a hit, whatever it says that changes no answer."""
     await heat(caller, at_once, request(in_share(cloudreve)))
-    size_bytes = front.gateway.hits.size_bytes
+    size_bytes = gateway.running.hits.size_bytes
     for number in range(50):
         assert (await at_once.during(caller, request(in_share(cloudreve), *browser(number))))[1]
-    assert front.gateway.hits.size_bytes == size_bytes
+    assert gateway.running.hits.size_bytes == size_bytes
 
 
 def browser(number: int) -> list[str]:
@@ -406,28 +412,28 @@ def browser(number: int) -> list[str]:
     ]
 
 
-async def test_what_is_remembered_is_bounded(cloudreve: StandIn, house: House, at_once: AtOnce) -> None:
+async def test_what_is_remembered_is_bounded(cloudreve: StandIn, launcher: GatewayLauncher, at_once: AtOnce) -> None:
     """The oldest goes first."""
-    front = await house.open(memory={"max_answers_bytes": 30_000})
+    gateway = await launcher.open(memory={"max_answers_bytes": 30_000})
     asked = [request(in_share(cloudreve), f'If-None-Match: "{number}"') for number in range(30)]
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         for raw in asked:
             await heat(caller, at_once, raw)
-            assert front.gateway.hits.size_bytes <= 30_000
-        assert front.gateway.hits.size_bytes > 25_000
+            assert gateway.running.hits.size_bytes <= 30_000
+        assert gateway.running.hits.size_bytes > 25_000
         assert [(await at_once.during(caller, raw))[1] for raw in (asked[-1], asked[0])] == [True, False]
 
 
-async def test_what_is_remembered_takes_what_is_said(cloudreve: StandIn, house: House) -> None:
+async def test_what_is_remembered_takes_what_is_said(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """Within a fifth, so that the bound means something."""
-    front = await house.open(memory={"max_answers_bytes": 10_000_000})
-    async with calling(front) as caller:
+    gateway = await launcher.open(memory={"max_answers_bytes": 10_000_000})
+    async with calling(gateway) as caller:
         asked = [request(in_share(cloudreve), f'If-None-Match: "{number}"') for number in range(600)]
         for raw in asked[:2] * 2:
             await caller.ask(raw)
-        front.gateway.hits.forget()
+        gateway.running.hits.forget()
         for raw in asked:  # what lines mean is remembered apart
-            front.gateway.hits.key(raw, is_trusted=True)
+            gateway.running.hits.key(raw, is_trusted=True)
         gc.collect()
         tracemalloc.start()
         for raw in asked * 2:
@@ -435,7 +441,7 @@ async def test_what_is_remembered_takes_what_is_said(cloudreve: StandIn, house: 
         gc.collect()
         taken, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert front.gateway.hits.size_bytes == pytest.approx(taken, rel=0.2)
+    assert gateway.running.hits.size_bytes == pytest.approx(taken, rel=0.2)
 
 
 async def test_long_requests_go_the_long_way(cloudreve: StandIn, caller: Caller, at_once: AtOnce) -> None:
@@ -458,22 +464,22 @@ async def test_a_long_request_goes_the_long_way_although_each_part_of_it_was_rea
 
 
 async def test_one_visitor_s_requests_drive_no_answer_of_another_s_out(
-    cloudreve: StandIn, house: House, at_once: AtOnce
+    cloudreve: StandIn, launcher: GatewayLauncher, at_once: AtOnce
 ) -> None:
     """Each spelling of a request is one more answer to remember; what the flood cannot keep is its own."""
-    front = await house.open(memory={"max_answers_bytes": 60_000})
+    gateway = await launcher.open(memory={"max_answers_bytes": 60_000})
     hot = request(in_share(cloudreve), "X-Forwarded-For: 192.0.2.1")
-    async with calling(front) as modest, calling(front) as flood:
+    async with calling(gateway) as modest, calling(gateway) as flood:
         await heat(modest, at_once, hot)
         for number in range(60):
             raw = request(in_share(cloudreve), "X-Forwarded-For: 192.0.2.2", f'If-None-Match: "{number}"')
             await heat(flood, at_once, raw)
         assert (await at_once.during(modest, hot))[1]
-    assert front.gateway.hits.size_bytes <= 60_000
+    assert gateway.running.hits.size_bytes <= 60_000
 
 
 async def test_the_api_s_answer_is_given_at_once_too(
-    cloudreve: StandIn, front: Front, caller: Caller, at_once: AtOnce, narrated: list[Any]
+    cloudreve: StandIn, gateway: GatewayClient, caller: Caller, at_once: AtOnce, log_entries: list[Any]
 ) -> None:
     """As long as the grant is the same; cookies do not count there."""
     path = f"/api/v4/file/thumb?uri={in_share(cloudreve).replace('/', '%2F')}"
@@ -482,26 +488,28 @@ async def test_the_api_s_answer_is_given_at_once_too(
     short, is_at_once = await at_once.during(caller, raw.replace(b"a=1", b"b=2"))
     assert is_at_once
     assert (short.status, short.body, short.lasting) == (200, long.body, long.lasting)
-    assert front.count("requests_total", outcome="granted") == 3
-    assert front.count("lookups_total", entry="grant", source="memory") == 2
-    assert [entry["route"] for entry in narrated if entry.get("outcome") == "granted"] == ["/api/v4/file/thumb"] * 3
+    assert gateway.count("requests_total", outcome="granted") == 3
+    assert gateway.count("lookups_total", entry="grant", source="memory") == 2
+    assert [entry["route"] for entry in log_entries if entry.get("outcome") == "granted"] == ["/api/v4/file/thumb"] * 3
 
 
-async def test_the_api_s_answer_ends_with_the_grant(cloudreve: StandIn, house: House, at_once: AtOnce) -> None:
+async def test_the_api_s_answer_ends_with_the_grant(
+    cloudreve: StandIn, launcher: GatewayLauncher, at_once: AtOnce
+) -> None:
     """A new one has another URL."""
-    front = await house.open()
+    gateway = await launcher.open()
     path = f"/api/v4/file/thumb?uri={in_share(cloudreve).replace('/', '%2F')}"
     raw = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         old = await heat(caller, at_once, raw)
-        house.hours.pass_by(3601)
+        launcher.hours.pass_by(3601)
         new, is_at_once = await at_once.during(caller, raw)
     assert not is_at_once
     assert new.body != old.body
 
 
 async def test_a_script_of_another_origin_asks_the_api_the_long_way(
-    cloudreve: StandIn, front: Front, caller: Caller, at_once: AtOnce
+    cloudreve: StandIn, gateway: GatewayClient, caller: Caller, at_once: AtOnce
 ) -> None:
     """What Cloudreve lets it read may change."""
     path = f"/api/v4/file/thumb?uri={in_share(cloudreve).replace('/', '%2F')}"

@@ -26,7 +26,7 @@ from proxy.domain.response_fields import Handling
 from proxy.domain.source import Source
 from proxy.domain.tags import files_tag, share_tag
 from proxy.domain.value_seal import ValueSeal
-from proxy.fastpath.entry import FinishedAnswer, Wire
+from proxy.fastpath.entry import FinishedAnswer, HeadAndBody
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Key, Keys, PendingRequest
 from proxy.fastpath.redis_hits import Read
@@ -131,18 +131,18 @@ class Stage:
         response = web.Response(status=200 if body else 304, body=body, headers=headers)
         self.hits.offer(asked, request, ended(response, outcome))
 
-    def ask(self) -> Wire | None:
+    def ask(self) -> HeadAndBody | None:
         """Ask for an answer at once."""
         known = self.hits.known(self.key(RAW))
         return self.hits.answer(known) if known is not None else None
 
-    async def recall(self, raw: bytes = RAW) -> Wire | None:
+    async def recall(self, raw: bytes = RAW) -> HeadAndBody | None:
         """Ask for an answer a little later."""
         known = self.hits.known(self.key(raw))
         recalled = await self.hits.recall(known) if known is not None else None
         return self.hits.give(recalled) if recalled is not None else None
 
-    async def read(self) -> Wire | None:
+    async def read(self) -> HeadAndBody | None:
         """Ask for an answer with the others of this tick."""
         heard: asyncio.Future[tuple[bytes | None, Read]] = asyncio.get_running_loop().create_future()
         known = self.hits.known(self.key(RAW))
@@ -163,10 +163,10 @@ def stage() -> Stage:
     tiers = Tiers(memory, cast("RedisTier", shelf))
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}, "grants": {"renew_s": 0.0}})
     clock = Clock(lambda: now[0], lambda: now[0])
-    front = RequestOrigin(settings.server)
-    keys = Keys(front, SessionCookies("session", front), settings)
+    gateway = RequestOrigin(settings.server)
+    keys = Keys(gateway, SessionCookies("session", gateway), settings)
     invalidations = Invalidations(clock.now, changed=memory.touch)
-    hits = FastPath(tiers, front.trusts, invalidations, clock, Metrics(), settings, keys)
+    hits = FastPath(tiers, gateway.trusts, invalidations, clock, Metrics(), settings, keys)
     stage = Stage(hits, tiers, now, shelf, invalidations)
     memory.keep(KEY, GRANT, 1000.0)
     memory.keep(picture_key("ab12"), picture(), 1000.0)

@@ -17,11 +17,11 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proxy.fastpath.entry import FinishedAnswer, Wire
+from proxy.fastpath.entry import FinishedAnswer, HeadAndBody
 from proxy.fastpath.redis_hits import Read, RedisHits
 from proxy.standin.library import SHARE_PASSWORD
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import Front, House
+from tests.harness.gateways import GatewayClient, GatewayLauncher
 from tests.harness.raw_client import Answer, Caller, bearer, calling, request
 from tests.harness.redis_server import RedisServer
 
@@ -72,9 +72,9 @@ STEPS = st.lists(
 class ConnectionLimits:
     """The same visitors before two gateways, one of which has no hit path to speak of."""
 
-    def __init__(self, cloudreve: StandIn, house: House, callers: Sequence[tuple[Caller, Caller]]) -> None:
+    def __init__(self, cloudreve: StandIn, launcher: GatewayLauncher, callers: Sequence[tuple[Caller, Caller]]) -> None:
         self._cloudreve = cloudreve
-        self._house = house
+        self._house = launcher
         self._callers = callers
         tokens = cloudreve.token("alice", life_s=9000), cloudreve.token("bob", life_s=9000)
         oauth = cloudreve.token("alice", client="a client", scopes=("openid",), life_s=9000)
@@ -121,18 +121,18 @@ def seen(answer: Answer) -> tuple[int, list[str], bytes]:
 
 
 @asynccontextmanager
-async def connection_limits(**sections: Any) -> AsyncIterator[tuple[ConnectionLimits, Front]]:  # noqa: ANN401 - as `open`
+async def connection_limits(**sections: Any) -> AsyncIterator[tuple[ConnectionLimits, GatewayClient]]:  # noqa: ANN401 - as `open`
     """Start everything; `sections` set up the gateway with a hit path."""
     async with AsyncExitStack() as stack:
         cloudreve = await stack.enter_async_context(StandIn(size=(60, 45)))
-        house = await stack.enter_async_context(House(cloudreve))
-        short = await house.open(**TERMS, **sections)
-        long = await house.open(**TERMS, memory={"max_answers_bytes": 1})
+        launcher = await stack.enter_async_context(GatewayLauncher(cloudreve))
+        short = await launcher.open(**TERMS, **sections)
+        long = await launcher.open(**TERMS, memory={"max_answers_bytes": 1})
         callers = [
             (await stack.enter_async_context(calling(short)), await stack.enter_async_context(calling(long)))
             for _ in range(CONNECTIONS)
         ]
-        yield ConnectionLimits(cloudreve, house, callers), short
+        yield ConnectionLimits(cloudreve, launcher, callers), short
 
 
 @pytest.fixture(params=["memory", "Redis"])
@@ -170,14 +170,14 @@ async def test_the_crowd_does_meet_the_hit_path() -> None:
     async with connection_limits() as (visitors, short):
         for _ in range(4):
             await visitors.take(Ask(0, ((0, 2, 0),), 0))
-        assert short.gateway.hits.size_bytes > 0
+        assert short.running.hits.size_bytes > 0
 
 
 async def test_the_crowd_does_meet_redis(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Likewise: without a task, as soon as the picture has been read there once."""
     answer, hits = RedisHits.answer, list[bool]()
 
-    def watched(self: RedisHits, known: FinishedAnswer, value: bytes | None, read: Read) -> Wire | None:
+    def watched(self: RedisHits, known: FinishedAnswer, value: bytes | None, read: Read) -> HeadAndBody | None:
         wire = answer(self, known, value, read)
         hits.append(wire is not None)
         return wire

@@ -20,8 +20,8 @@ LONG = "x" * MAX_HEAD_BYTES
 def keys_of(sections: str) -> Keys:
     """Build one for these settings."""
     settings = Settings.model_validate_json(sections)
-    front = RequestOrigin(settings.server)
-    return Keys(front, SessionCookies("thumb_session", front), settings)
+    gateway = RequestOrigin(settings.server)
+    return Keys(gateway, SessionCookies("thumb_session", gateway), settings)
 
 
 def key(*lines: str, target: str = "/thumb?uri=x", is_trusted: bool = True, **sections: object) -> Key | None:
@@ -137,9 +137,9 @@ def test_what_is_unusual_has_no_key(lines: list[str]) -> None:
 def test_other_requests_have_no_key(line: str) -> None:
     """Their first line tells."""
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}})
-    front = RequestOrigin(settings.server)
+    gateway = RequestOrigin(settings.server)
     raw = f"{line}\r\nHost: x\r\n\r\n".encode()
-    assert Keys(front, SessionCookies("thumb_session", front), settings).key(raw, is_trusted=True) is None
+    assert Keys(gateway, SessionCookies("thumb_session", gateway), settings).key(raw, is_trusted=True) is None
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_a_request_that_is_followed_by_bytes_has_no_key(behind: str) -> None:
 def test_a_request_without_a_host_has_no_key() -> None:
     """HTTP/1.1 demands one."""
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}})
-    front = RequestOrigin(settings.server)
-    keys = Keys(front, SessionCookies("thumb_session", front), settings)
+    gateway = RequestOrigin(settings.server)
+    keys = Keys(gateway, SessionCookies("thumb_session", gateway), settings)
     assert keys.key(b"GET /thumb?uri=x HTTP/1.1\r\nX: x\r\n\r\n", is_trusted=True) is None
 
 
@@ -187,8 +187,8 @@ def test_formats_do_not_count_where_there_are_none() -> None:
 def test_a_parser_that_was_not_content_does_not_disturb_the_next_head() -> None:
     """Each is read for itself."""
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}})
-    front = RequestOrigin(settings.server)
-    keys = Keys(front, SessionCookies("thumb_session", front), settings)
+    gateway = RequestOrigin(settings.server)
+    keys = Keys(gateway, SessionCookies("thumb_session", gateway), settings)
     good = b"GET /thumb?uri=x HTTP/1.1\r\nHost: x\r\nX-%d: a\r\n\r\n"
     for number, lines in enumerate(LONG_WAY.values()):
         raw = "\r\n".join(["GET /thumb?uri=x HTTP/1.1", "Host: x", *lines, "", ""]).encode("latin-1")

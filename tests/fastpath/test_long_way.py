@@ -17,11 +17,11 @@ import uvloop
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from proxy.fastpath.entry import FinishedAnswer, Wire
+from proxy.fastpath.entry import FinishedAnswer, HeadAndBody
 from proxy.fastpath.index import FastPath
 from proxy.standin.standin import StandIn
 from tests.harness.browser import COOKIE, Browser
-from tests.harness.gateways import ONE, Front, House, in_share
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, in_share
 from tests.harness.raw_client import calling, request
 
 LISTED, OPENED, OTHER = "https://listed.example", "https://opened.example", "https://other.example"
@@ -55,20 +55,20 @@ Spelled = tuple[Field, ...]
 class Pair:
     """Two gateways that differ in one setting, and the requests that both are asked."""
 
-    def __init__(self, cloudreve: StandIn, fronts: Sequence[Front]) -> None:
-        self.fronts = fronts
+    def __init__(self, cloudreve: StandIn, gateways: Sequence[GatewayClient]) -> None:
+        self.gateways = gateways
         self._tokens = {name: cloudreve.token(name, life_s=90_000) for name in ("alice", "bob")}
         self.uris = [in_share(cloudreve), ONE, f"cloudreve://{cloudreve.library.alice.id}@my/album/one.png"]
         self.cookie = self.etag = self.sealed = ""
 
     async def open(self) -> None:
         """Sign in, and learn a sealed URL and a validator."""
-        browser = Browser(self.fronts[0])
+        browser = Browser(self.gateways[0])
         await browser.sign_in(self._tokens["alice"])
         self.cookie = browser.cookies[COOKIE]
-        self.etag = (await self.fronts[0].ask(self.uris[0])).etag
+        self.etag = (await self.gateways[0].ask(self.uris[0])).etag
         path = f"/api/v4/file/thumb?uri={self.uris[0].replace('/', '%2F')}"
-        reply = await self.fronts[0].send("GET", path)
+        reply = await self.gateways[0].send("GET", path)
         self.sealed = reply.body.split(b'"url":"')[1].split(b'"')[0].decode()
 
     def text(self, template: str) -> str:
@@ -95,13 +95,14 @@ class Pair:
     async def compare(self, raw: bytes, cut: int, address: str) -> None:
         """Ask both gateways, each often enough that the fast path knows the answer if it ever does."""
         seen = [
-            [await self._ask(front, raw, cut if last else 0, address) for last in (0, 0, 1)] for front in self.fronts
+            [await self._ask(gateway, raw, cut if last else 0, address) for last in (0, 0, 1)]
+            for gateway in self.gateways
         ]
         assert seen[0][-1] == seen[1][-1], raw
 
-    async def _ask(self, front: Front, raw: bytes, cut: int, address: str) -> bytes:
+    async def _ask(self, gateway: GatewayClient, raw: bytes, cut: int, address: str) -> bytes:
         try:
-            async with calling(front, address) as caller:
+            async with calling(gateway, address) as caller:
                 await caller.pieces(piece for piece in (raw[:cut], raw[cut:]) if piece)
                 await caller.pieces([BEHIND])
                 async with asyncio.timeout(OPEN_S):
@@ -209,10 +210,10 @@ def pair(runner: asyncio.Runner) -> Iterator[Pair]:
 
     async def begin() -> Pair:
         cloudreve = await stack.enter_async_context(StandIn(size=(80, 60)))
-        house = await stack.enter_async_context(House(cloudreve))
+        launcher = await stack.enter_async_context(GatewayLauncher(cloudreve))
         switched = [SECTIONS | {"server": SECTIONS["server"] | {"fast_path": on}} for on in (True, False)]
-        fronts = [await house.open(**sections) for sections in switched]
-        pair = Pair(cloudreve, fronts)
+        gateways = [await launcher.open(**sections) for sections in switched]
+        pair = Pair(cloudreve, gateways)
         await pair.open()
         return pair
 
@@ -250,7 +251,7 @@ def test_the_fast_path_has_answers_too(runner: asyncio.Runner, pair: Pair, monke
     """Else the test above would say nothing."""
     answer, hits = FastPath.answer, []
 
-    def watched(self: FastPath, known: FinishedAnswer) -> Wire | None:
+    def watched(self: FastPath, known: FinishedAnswer) -> HeadAndBody | None:
         wire = answer(self, known)
         hits.append(wire is not None)
         return wire
@@ -265,4 +266,4 @@ def test_one_setting_switches_the_fast_path_off(runner: asyncio.Runner, pair: Pa
     """Nothing is remembered there."""
     raw = request(pair.uris[0])
     runner.run(pair.compare(raw, 0, "127.0.0.1"))
-    assert [front.gateway.hits.size_bytes > 0 for front in pair.fronts] == [True, False]
+    assert [gateway.running.hits.size_bytes > 0 for gateway in pair.gateways] == [True, False]

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 from aiohttp import web
 
-from proxy.fastpath.entry import FinishedAnswer, Wire
+from proxy.fastpath.entry import FinishedAnswer, HeadAndBody
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.meaning import Circumstances, Meaning, Said
 from proxy.fastpath.protocol import FastPathProtocol, FastPathRunner
@@ -19,7 +19,7 @@ from proxy.settings import ServerSettings
 from proxy.standin.faults import Hang
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, TWO, Front, House, in_share
+from tests.harness.gateways import ONE, TWO, GatewayClient, GatewayLauncher, in_share
 from tests.harness.raw_client import Caller, bearer, calling, request
 from tests.harness.redis_server import RedisServer
 
@@ -30,7 +30,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     answered: list[bytes] = []
     answer = FastPath.answer
 
-    def watched(self: FastPath, known: FinishedAnswer) -> Wire | None:
+    def watched(self: FastPath, known: FinishedAnswer) -> HeadAndBody | None:
         wire = answer(self, known)
         if wire is not None:
             answered.append(known.key.target)
@@ -41,10 +41,10 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 @pytest.fixture
-async def hot(cloudreve: StandIn, front: Front) -> bytes:
+async def hot(cloudreve: StandIn, gateway: GatewayClient) -> bytes:
     """Give a request of alice's that is answered at once."""
     raw = request(ONE, bearer(cloudreve.token()))
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         for _ in range(3):
             await caller.ask(raw)
     return raw
@@ -75,17 +75,17 @@ async def test_requests_in_one_piece_are_answered_in_their_order(
 
 
 async def test_a_request_that_comes_while_another_is_answered_waits_for_it(
-    cloudreve: StandIn, front: Front, hot: bytes, at_once: list[bytes]
+    cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes]
 ) -> None:
     """However hot; and neither is remembered for the other."""
-    cloudreve.workshop.gate = asyncio.Event()
+    cloudreve.generator.gate = asyncio.Event()
     cold = request(TWO, bearer(cloudreve.token()))
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         await caller.pieces([cold])
         await cloudreve.calls.arrived("resolve", 2)
         await caller.pieces([hot, hot])
         assert at_once == []
-        cloudreve.workshop.gate.set()
+        cloudreve.generator.gate.set()
         answers = [await caller.read() for _ in range(3)]
         assert [answer.body for answer in answers] == [body(cloudreve, "two"), body(cloudreve), body(cloudreve)]
         assert (await caller.ask(hot)).body == body(cloudreve)
@@ -115,46 +115,46 @@ async def test_a_request_right_behind_an_answer_is_known_again(
 
 
 async def test_an_answer_is_not_remembered_for_the_request_behind_its_own(
-    cloudreve: StandIn, front: Front, hot: bytes
+    cloudreve: StandIn, gateway: GatewayClient, hot: bytes
 ) -> None:
     """Alice's token takes a while to verify; meanwhile somebody else asks on the same connection, as by a proxy."""
     theirs = request(ONE, bearer("e30.e30.e30"))
     for number in range(4):
         cloudreve.fail("whoami", held := Hang(), times=1)
         hers = request(ONE, bearer(cloudreve.token(life_s=1000 + number)))
-        async with calling(front) as caller:
+        async with calling(gateway) as caller:
             known = len(cloudreve.calls.of("whoami"))
             await caller.pieces([hers])
             await cloudreve.calls.arrived("whoami", known + 1)
             await caller.pieces([theirs])
             held.until.set()
             assert [(await caller.read()).status for _ in range(2)] == [200, 401]
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         assert (await caller.ask(theirs)).status == 401
 
 
 async def test_pieces_sent_ahead_one_by_one_are_all_answered(
-    cloudreve: StandIn, front: Front, hot: bytes, at_once: list[bytes]
+    cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes]
 ) -> None:
     """More than aiohttp takes in at a time, while the first of them has to wait."""
-    cloudreve.workshop.gate = asyncio.Event()
-    async with calling(front) as caller:
+    cloudreve.generator.gate = asyncio.Event()
+    async with calling(gateway) as caller:
         await caller.pieces([request(TWO, bearer(cloudreve.token()))])
         await cloudreve.calls.arrived("resolve", 2)
         await caller.pieces([hot] * 80)
-        cloudreve.workshop.gate.set()
+        cloudreve.generator.gate.set()
         answers = [await caller.read() for _ in range(81)]
         assert (await caller.ask(hot)).body == body(cloudreve)
     assert [answer.body for answer in answers] == [body(cloudreve, "two"), *[body(cloudreve)] * 80]
 
 
 async def test_a_head_may_come_in_two_pieces_cut_anywhere(
-    cloudreve: StandIn, front: Front, hot: bytes, at_once: list[bytes]
+    cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes]
 ) -> None:
     """It is the same request, and the connection is in step afterwards."""
     expected = body(cloudreve)
     for cut in range(1, len(hot)):
-        async with calling(front) as caller:
+        async with calling(gateway) as caller:
             await caller.pieces([hot[:cut], hot[cut:]])
             assert (await caller.read()).body == expected, cut
             assert at_once == [], cut
@@ -180,11 +180,11 @@ async def test_what_is_known_is_no_part_of_another_head(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_what_is_known_is_no_body(
-    cloudreve: StandIn, front: Front, hot: bytes, at_once: list[bytes], method: str
+    cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes], method: str
 ) -> None:
     """What a body consists of is no request, in whatever pieces it comes."""
     length = f"Content-Length: {2 * len(hot)}"
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         await caller.pieces([request(TWO, length, method=method), hot, hot])
         first = await caller.read()
         last = await caller.ask(hot)
@@ -192,9 +192,11 @@ async def test_what_is_known_is_no_body(
     assert len(at_once) == 1, "the last"
 
 
-async def test_what_is_known_is_no_chunk(cloudreve: StandIn, front: Front, hot: bytes, at_once: list[bytes]) -> None:
+async def test_what_is_known_is_no_chunk(
+    cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes]
+) -> None:
     """Nor a trailer."""
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         begin = request(TWO, "Transfer-Encoding: chunked", method="POST")
         await caller.pieces([begin, b"%x\r\n" % len(hot), hot, b"\r\n0\r\n", hot])
         assert (await caller.read()).status in (400, 405)
@@ -203,7 +205,7 @@ async def test_what_is_known_is_no_chunk(cloudreve: StandIn, front: Front, hot: 
 
 
 async def test_a_body_spoils_no_answer(
-    cloudreve: StandIn, front: Front, caller: Caller, hot: bytes, at_once: list[bytes]
+    cloudreve: StandIn, gateway: GatewayClient, caller: Caller, hot: bytes, at_once: list[bytes]
 ) -> None:
     """Whether it comes with its head or behind it: the bytes of such a request are never those of an answer."""
     with_body = request(ONE, bearer(cloudreve.token()), "Content-Length: 5")
@@ -214,7 +216,7 @@ async def test_a_body_spoils_no_answer(
     at_once.clear()
     for framing, rest in FRAMINGS.items():
         for _ in range(4):
-            async with calling(front) as other:
+            async with calling(gateway) as other:
                 await other.pieces([request(ONE, bearer(cloudreve.token()), framing), rest])
                 assert (await other.read()).body == body(cloudreve), framing
     assert at_once == []
@@ -235,17 +237,17 @@ BREAKS = {
 
 @pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS.keys())
 async def test_what_servers_read_differently_is_never_remembered(
-    cloudreve: StandIn, front: Front, hot: bytes, at_once: list[bytes], broken: bytes
+    cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes], broken: bytes
 ) -> None:
     """Neither alone nor together with a request."""
     for _ in range(4):
-        async with calling(front) as caller:
+        async with calling(gateway) as caller:
             caller.writer.write(broken + hot)
             caller.writer.write_eof()
             answered = await caller.rest()
             assert answered.count(b"HTTP/1.1 200 OK\r\nETag") <= 1
     assert at_once == []
-    assert front.gateway.hits.size_bytes < 5000, "the hot one alone"
+    assert gateway.running.hits.size_bytes < 5000, "the hot one alone"
 
 
 ONCE = {
@@ -258,23 +260,23 @@ ONCE = {
 
 @pytest.mark.parametrize(("lines", "options"), ONCE.values(), ids=ONCE.keys())
 async def test_what_changes_the_connection_goes_the_long_way(
-    cloudreve: StandIn, front: Front, at_once: list[bytes], lines: list[str], options: dict[str, str]
+    cloudreve: StandIn, gateway: GatewayClient, at_once: list[bytes], lines: list[str], options: dict[str, str]
 ) -> None:
     """And is answered as ever."""
     raw = request(in_share(cloudreve), *lines, **options)
     for _ in range(5):
-        async with calling(front) as caller:
+        async with calling(gateway) as caller:
             answer = await caller.ask(raw)
             assert (answer.status, len(answer.body)) == (200, len(body(cloudreve)))
     assert at_once == []
 
 
 async def test_an_answer_that_was_replaced_is_found_again_by_the_connection_that_remembers_the_old_one(
-    front: Front, hot: bytes, monkeypatch: pytest.MonkeyPatch
+    gateway: GatewayClient, hot: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without reading each request anew from then on."""
-    hits, reads = front.gateway.hits, []
-    async with calling(front) as caller, calling(front) as other:
+    hits, reads = gateway.running.hits, []
+    async with calling(gateway) as caller, calling(gateway) as other:
         await caller.ask(hot)
         hits.forget()
         for _ in range(2):
@@ -296,18 +298,18 @@ async def test_the_beginning_of_the_next_request_is_kept(
 
 
 async def test_head_is_answered_at_once_too(
-    cloudreve: StandIn, front: Front, caller: Caller, hot: bytes, at_once: list[bytes]
+    cloudreve: StandIn, gateway: GatewayClient, caller: Caller, hot: bytes, at_once: list[bytes]
 ) -> None:
     """With the head that GET has, no body, and the connection in step; it is counted as without the fast path."""
     head = request(ONE, bearer(cloudreve.token()), method="HEAD")
     answers = [await caller.ask(head) for _ in range(3)]
-    sent = front.count("sent_bytes_total")
+    sent = gateway.count("sent_bytes_total")
     answers.append(await caller.ask(head))
     picture = await caller.ask(hot)
     assert [answer.body for answer in answers] == [b""] * 4
     assert [answer.fields | {"Date": []} for answer in answers[1:]] == [picture.fields | {"Date": []}] * 3
     assert at_once[-2:] == [target(head), target(hot)]
-    assert front.count("sent_bytes_total") - sent == len(picture.body)
+    assert gateway.count("sent_bytes_total") - sent == len(picture.body)
 
 
 @pytest.mark.parametrize("spelling", ["authorization", "AUTHORIZATION", "AuThOrIzAtIoN"])
@@ -326,7 +328,7 @@ async def test_names_of_fields_are_read_in_any_case(
 
 @pytest.mark.parametrize("max_bytes", [10_000_000, 100_000], ids=["from memory", "from Redis"])
 async def test_who_does_not_read_is_not_written_to_for_ever(
-    cloudreve: StandIn, house: House, redis_server: RedisServer, max_bytes: int
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer, max_bytes: int
 ) -> None:
     """What they asked for beyond a buffer waits until they read; then all of it comes, in order."""
     names = ["a", "b"]
@@ -334,16 +336,16 @@ async def test_who_does_not_read_is_not_written_to_for_ever(
     for name, picture in zip(names, pictures, strict=True):
         cloudreve.library.put(cloudreve.library.alice, f"/{name}.png", thumbnail=picture)
     redis = {"url": redis_server.url, "timeout_s": 5.0}
-    front, token = await house.open(memory={"max_bytes": max_bytes}, redis=redis), bearer(cloudreve.token())
+    gateway, token = await launcher.open(memory={"max_bytes": max_bytes}, redis=redis), bearer(cloudreve.token())
     asked = [request(f"cloudreve://my/{name}.png", token) for name in names]
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         for raw in asked * 3:
             await caller.ask(raw)
         caller.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)
-        before = front.count("requests_total", outcome="hit")
+        before = gateway.count("requests_total", outcome="hit")
         await caller.pieces(asked * MANY)
-        await front.ask(ONE)  # by then the gateway has done what it will do
-        assert front.count("requests_total", outcome="hit") - before < MANY
+        await gateway.ask(ONE)  # by then the gateway has done what it will do
+        assert gateway.count("requests_total", outcome="hit") - before < MANY
         for _ in range(MANY):
             assert [(await caller.read()).body for _ in asked] == pictures
 
@@ -364,7 +366,7 @@ class Known(FastPath):
         """Know a ping."""
         return cast("FinishedAnswer", PING) if data == PING else None
 
-    def answer(self, known: FinishedAnswer) -> Wire | None:  # noqa: ARG002 - there is but one
+    def answer(self, known: FinishedAnswer) -> HeadAndBody | None:  # noqa: ARG002 - there is but one
         """Answer a ping."""
         return b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", b""
 
@@ -390,12 +392,12 @@ async def test_a_connection_in_use_is_kept_and_an_idle_one_is_closed() -> None:
 
 
 async def test_a_visitor_who_has_left_disturbs_nobody(
-    cloudreve: StandIn, front: Front, hot: bytes, at_once: list[bytes]
+    cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes]
 ) -> None:
     """In the midst of asking."""
     for _ in range(20):
-        async with calling(front) as caller:
+        async with calling(gateway) as caller:
             caller.writer.write(hot * 3 + hot[:50])
             caller.writer.transport.abort()
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         assert (await caller.ask(hot)).body == body(cloudreve)

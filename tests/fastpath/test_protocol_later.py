@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 from aiohttp import web
 
-from proxy.fastpath.entry import FinishedAnswer, Recalled, Wire
+from proxy.fastpath.entry import FinishedAnswer, HeadAndBody, Recalled
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Key, PendingRequest
 from proxy.fastpath.meaning import Circumstances, Meaning, Said
@@ -45,11 +45,11 @@ class Known:
 class Together(RedisHits):
     """Hands a value over when it is told to."""
 
-    def __init__(self, far: Far) -> None:
-        self._far = far
-        self._replies: deque[Wire | Exception | None] = deque()
+    def __init__(self, fast_path: ScriptedFastPath) -> None:
+        self._far = fast_path
+        self._replies: deque[HeadAndBody | Exception | None] = deque()
         self._receivers: deque[Receive] = deque()
-        self._reply: Wire | Exception | None = None
+        self._reply: HeadAndBody | Exception | None = None
 
     def ask(self, known: FinishedAnswer, receive: Receive) -> bool:  # noqa: ARG002 - there is one
         """Wait for Redis."""
@@ -58,7 +58,7 @@ class Together(RedisHits):
         self._hand_over()
         return True
 
-    def put_nowait(self, reply: Wire | Exception | None) -> None:
+    def put_nowait(self, reply: HeadAndBody | Exception | None) -> None:
         """Let Redis reply."""
         self._replies.append(reply)
         self._hand_over()
@@ -67,11 +67,11 @@ class Together(RedisHits):
         if self._replies and self._receivers:
             asyncio.get_running_loop().call_soon(self._receive, self._receivers.popleft(), self._replies.popleft())
 
-    def _receive(self, receive: Receive, reply: Wire | Exception | None) -> None:
+    def _receive(self, receive: Receive, reply: HeadAndBody | Exception | None) -> None:
         self._reply = reply
         receive(b"", Read(0.0, 0))
 
-    def answer(self, known: FinishedAnswer, value: bytes | None, read: Read) -> Wire | None:  # noqa: ARG002
+    def answer(self, known: FinishedAnswer, value: bytes | None, read: Read) -> HeadAndBody | None:  # noqa: ARG002
         """Count it."""
         if isinstance(self._reply, Exception):
             raise self._reply
@@ -90,7 +90,7 @@ class Alone(RedisHits):
         return False
 
 
-class Far(FastPath):
+class ScriptedFastPath(FastPath):
     """Has one answer in Redis, which answers when it is told to."""
 
     def __init__(self, *, is_together: bool) -> None:
@@ -98,8 +98,8 @@ class Far(FastPath):
         self.key = lambda data, *, is_trusted: Key(data, SOMEWHERE)  # noqa: ARG005
         self._known: Known | None = None
         self.asked_for = self.given = 0
-        self._replies: asyncio.Queue[Wire | Exception | None] = asyncio.Queue()
-        self.replies: Together | asyncio.Queue[Wire | Exception | None] = self._replies
+        self._replies: asyncio.Queue[HeadAndBody | Exception | None] = asyncio.Queue()
+        self.replies: Together | asyncio.Queue[HeadAndBody | Exception | None] = self._replies
         self._is_together = is_together
         self.redis_hits = Alone()
         if is_together:
@@ -114,7 +114,7 @@ class Far(FastPath):
         """Know its lines, where it goes with others."""
         return self.known(Key(data, SOMEWHERE)) if self._is_together else None
 
-    def answer(self, known: FinishedAnswer) -> Wire | None:  # noqa: ARG002 - as it is called
+    def answer(self, known: FinishedAnswer) -> HeadAndBody | None:  # noqa: ARG002 - as it is called
         """Have nothing in memory."""
         return None
 
@@ -133,10 +133,10 @@ class Far(FastPath):
             raise reply
         return cast("Recalled | None", reply)
 
-    def give(self, recalled: Recalled) -> Wire:
+    def give(self, recalled: Recalled) -> HeadAndBody:
         """Count it."""
         self.given += 1
-        return cast("Wire", recalled)
+        return cast("HeadAndBody", recalled)
 
     async def is_asked(self, times: int = 1) -> None:
         """Wait until it has been asked."""
@@ -150,12 +150,14 @@ class Far(FastPath):
         self._asked.set()
 
 
-class House:
+class ScriptedServer:
     """A server in front of which Redis is asked, and what it answers itself."""
 
-    def __init__(self, runner: web.AppRunner, far: Far, connection_limits: ConnectionLimits, read: list[str]) -> None:
+    def __init__(
+        self, runner: web.AppRunner, fast_path: ScriptedFastPath, connection_limits: ConnectionLimits, read: list[str]
+    ) -> None:
         self.runner = runner
-        self.far = far
+        self.fast_path = fast_path
         self.connection_limits = connection_limits
         self.read = read
         """The paths of the requests that came the long way."""
@@ -174,7 +176,7 @@ class House:
 
 
 @pytest.fixture(params=[False, True], ids=["alone", "together"])
-async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
+async def scripted(request: pytest.FixtureRequest) -> AsyncIterator[ScriptedServer]:
     """Run one, each of whose questions has a task of its own, or goes with the others of its tick."""
     read: list[str] = []
 
@@ -184,39 +186,42 @@ async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
 
     app = web.Application()
     app.router.add_get("/{name}", handle)
-    far, connection_limits = Far(is_together=request.param), ConnectionLimits(2, ServerSettings(), Metrics())
-    runner = FastPathRunner(app, far, connection_limits, shutdown_timeout=5.0)
+    fast_path, connection_limits = (
+        ScriptedFastPath(is_together=request.param),
+        ConnectionLimits(2, ServerSettings(), Metrics()),
+    )
+    runner = FastPathRunner(app, fast_path, connection_limits, shutdown_timeout=5.0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield House(runner, far, connection_limits, read)
+    yield ScriptedServer(runner, fast_path, connection_limits, read)
     await runner.cleanup()
 
 
 @pytest.fixture
-async def caller(house: House) -> AsyncIterator[Caller]:
+async def caller(scripted: ScriptedServer) -> AsyncIterator[Caller]:
     """Open a connection on which Redis is being asked."""
-    async with house.calling() as opened:
+    async with scripted.calling() as opened:
         opened.writer.write(KNOWN)
-        await house.far.is_asked()
+        await scripted.fast_path.is_asked()
         yield opened
 
 
-async def test_what_redis_has_is_answered_without_being_read(house: House, caller: Caller) -> None:
+async def test_what_redis_has_is_answered_without_being_read(scripted: ScriptedServer, caller: Caller) -> None:
     """Again and again on one connection, and between requests that are."""
-    house.far.replies.put_nowait(FOUND)
+    scripted.fast_path.replies.put_nowait(FOUND)
     assert (await caller.read()).body == b"found"
     for _ in range(3):
-        house.far.replies.put_nowait(FOUND)
+        scripted.fast_path.replies.put_nowait(FOUND)
         assert (await caller.ask(KNOWN)).body == b"found"
-    assert house.read == []
+    assert scripted.read == []
     assert (await caller.ask(OTHER)).body == b"/other"
-    house.far.replies.put_nowait(FOUND)
+    scripted.fast_path.replies.put_nowait(FOUND)
     assert (await caller.ask(KNOWN)).body == b"found"
-    assert house.read == ["/other"]
+    assert scripted.read == ["/other"]
 
 
 async def test_a_request_right_behind_an_answer_is_not_read_either(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes when the last byte before it has left, and aiohttp does not wait for anything yet."""
     handle = FastPathProtocol.handle_request  # no other place is in between
@@ -228,26 +233,26 @@ async def test_a_request_right_behind_an_answer_is_not_read_either(
         return done
 
     monkeypatch.setattr(FastPathProtocol, "handle_request", handled)
-    async with house.calling() as caller:
-        house.far.replies.put_nowait(FOUND)
+    async with scripted.calling() as caller:
+        scripted.fast_path.replies.put_nowait(FOUND)
         assert (await caller.ask(OTHER)).body == b"/other"
         assert (await caller.read()).body == b"found"
-    assert house.read == ["/other"]
+    assert scripted.read == ["/other"]
 
 
-async def test_what_redis_has_not_is_read(house: House, caller: Caller) -> None:
+async def test_what_redis_has_not_is_read(scripted: ScriptedServer, caller: Caller) -> None:
     """Once."""
-    house.far.replies.put_nowait(None)
+    scripted.fast_path.replies.put_nowait(None)
     assert (await caller.read()).body == b"/known"
-    assert house.read == ["/known"]
+    assert scripted.read == ["/known"]
     assert (await caller.ask(OTHER)).body == b"/other"
 
 
-async def test_an_error_while_it_is_looked_for_is_the_gateways_alone(house: House, caller: Caller) -> None:
+async def test_an_error_while_it_is_looked_for_is_the_gateways_alone(scripted: ScriptedServer, caller: Caller) -> None:
     """The visitor has an answer; the loop hears of the error."""
     heard = asyncio.Event()
     asyncio.get_running_loop().set_exception_handler(lambda *_: heard.set())
-    house.far.replies.put_nowait(RuntimeError("a library's surprise"))
+    scripted.fast_path.replies.put_nowait(RuntimeError("a library's surprise"))
     assert (await caller.read()).body == b"/known"
     assert (await caller.ask(OTHER)).body == b"/other"
     async with asyncio.timeout(5):
@@ -255,16 +260,18 @@ async def test_an_error_while_it_is_looked_for_is_the_gateways_alone(house: Hous
 
 
 @pytest.mark.parametrize("reply", [FOUND, None], ids=["found", "not found"])
-async def test_what_comes_meanwhile_is_answered_behind(house: House, caller: Caller, reply: Wire | None) -> None:
+async def test_what_comes_meanwhile_is_answered_behind(
+    scripted: ScriptedServer, caller: Caller, reply: HeadAndBody | None
+) -> None:
     """Each once; Redis' reply comes too late to be of use, and disturbs nobody."""
     await caller.pieces([OTHER, KNOWN, OTHER])
     assert [(await caller.read()).body for _ in range(4)] == [b"/known", b"/other", b"/known", b"/other"]
-    for _ in range(house.far.asked_for):
-        house.far.replies.put_nowait(reply)
-    house.far.replies.put_nowait(FOUND)
+    for _ in range(scripted.fast_path.asked_for):
+        scripted.fast_path.replies.put_nowait(reply)
+    scripted.fast_path.replies.put_nowait(FOUND)
     assert (await caller.ask(KNOWN)).body == b"found"
-    assert house.read == ["/known", "/other", "/known", "/other"]
-    assert house.far.given == 1, "what is not sent is not counted"
+    assert scripted.read == ["/known", "/other", "/known", "/other"]
+    assert scripted.fast_path.given == 1, "what is not sent is not counted"
 
 
 async def test_a_head_that_begins_meanwhile_is_read_to_its_end(caller: Caller) -> None:
@@ -274,40 +281,42 @@ async def test_a_head_that_begins_meanwhile_is_read_to_its_end(caller: Caller) -
     assert (await caller.ask(KNOWN)).status == 400, "a field and a host too much"
 
 
-async def test_a_late_reply_is_not_taken_for_that_to_the_next_question(house: House, caller: Caller) -> None:
+async def test_a_late_reply_is_not_taken_for_that_to_the_next_question(
+    scripted: ScriptedServer, caller: Caller
+) -> None:
     """The same request again, of which Redis is asked again."""
     caller.writer.write(OTHER)
     assert [(await caller.read()).body for _ in range(2)] == [b"/known", b"/other"]
     caller.writer.write(KNOWN)
-    await house.far.is_asked(2)
-    house.far.replies.put_nowait((FOUND[0], b"late!"))
-    house.far.replies.put_nowait(FOUND)
+    await scripted.fast_path.is_asked(2)
+    scripted.fast_path.replies.put_nowait((FOUND[0], b"late!"))
+    scripted.fast_path.replies.put_nowait(FOUND)
     assert (await caller.read()).body == b"found"
 
 
-async def test_a_visitor_who_leaves_meanwhile_disturbs_nobody(house: House, caller: Caller) -> None:
+async def test_a_visitor_who_leaves_meanwhile_disturbs_nobody(scripted: ScriptedServer, caller: Caller) -> None:
     """Nor does the reply."""
     caller.writer.transport.abort()
-    async with house.calling() as other:
+    async with scripted.calling() as other:
         assert (await other.ask(OTHER)).body == b"/other"
-        house.far.replies.put_nowait(FOUND)
-        house.far.replies.put_nowait(FOUND)
+        scripted.fast_path.replies.put_nowait(FOUND)
+        scripted.fast_path.replies.put_nowait(FOUND)
         assert (await other.ask(KNOWN)).body == b"found"
-    assert house.read == ["/other"]
+    assert scripted.read == ["/other"]
 
 
 @pytest.mark.parametrize("reply", [FOUND, None], ids=["found", "not found"])
-async def test_a_shutdown_loses_no_request(house: House, caller: Caller, reply: Wire | None) -> None:
+async def test_a_shutdown_loses_no_request(scripted: ScriptedServer, caller: Caller, reply: HeadAndBody | None) -> None:
     """It is answered the long way, and the connection ends behind it."""
-    ending = asyncio.ensure_future(house.runner.cleanup())
+    ending = asyncio.ensure_future(scripted.runner.cleanup())
     assert (await caller.read()).body == b"/known"
     assert await caller.rest() == b""
     await ending
-    house.far.replies.put_nowait(reply)
+    scripted.fast_path.replies.put_nowait(reply)
 
 
 async def test_nothing_follows_an_answer_after_which_the_connection_ends(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if it is at hand by the time that aiohttp closes."""
     handle = FastPathProtocol.handle_request  # no other place is in between
@@ -315,43 +324,43 @@ async def test_nothing_follows_an_answer_after_which_the_connection_ends(
     async def handled(self: FastPathProtocol, *work: object) -> tuple[web.StreamResponse, bool]:
         done = await handle(self, *work)
         self.data_received(KNOWN)
-        await house.far.is_asked()
-        asyncio.get_running_loop().call_soon(house.far.replies.put_nowait, FOUND)
+        await scripted.fast_path.is_asked()
+        asyncio.get_running_loop().call_soon(scripted.fast_path.replies.put_nowait, FOUND)
         return done
 
     monkeypatch.setattr(FastPathProtocol, "handle_request", handled)
-    async with house.calling() as caller:
+    async with scripted.calling() as caller:
         caller.writer.write(OTHER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert (await caller.read()).body == b"/other"
         assert await caller.rest() == b""
-    assert house.far.given == 0
+    assert scripted.fast_path.given == 0
 
 
-async def test_who_waits_for_redis_has_sent_a_head(house: House, caller: Caller) -> None:
+async def test_who_waits_for_redis_has_sent_a_head(scripted: ScriptedServer, caller: Caller) -> None:
     """So that neither the time for a head nor that for idling runs on, on a connection's first request either."""
-    [connection] = house.connections
+    [connection] = scripted.connections
     assert connection.is_used
     assert connection.head_takes_s(asyncio.get_running_loop().time() + 1000) == 0.0
 
 
-async def test_a_connection_that_waits_for_redis_is_not_idle(house: House, caller: Caller) -> None:
+async def test_a_connection_that_waits_for_redis_is_not_idle(scripted: ScriptedServer, caller: Caller) -> None:
     """So that it is not the one to go when others come."""
-    assert [connection.idle_since for connection in house.connections] == [math.inf]
-    house.far.replies.put_nowait(FOUND)
+    assert [connection.idle_since for connection in scripted.connections] == [math.inf]
+    scripted.fast_path.replies.put_nowait(FOUND)
     await caller.read()
-    assert [connection.idle_since < math.inf for connection in house.connections] == [True]
+    assert [connection.idle_since < math.inf for connection in scripted.connections] == [True]
 
 
-async def test_a_request_of_another_shape_is_never_looked_up(house: House) -> None:
+async def test_a_request_of_another_shape_is_never_looked_up(scripted: ScriptedServer) -> None:
     """Two in one piece, a part of one, or one with a body."""
-    async with house.calling() as caller:
+    async with scripted.calling() as caller:
         await caller.pieces([KNOWN + KNOWN])
         assert [(await caller.read()).body for _ in range(2)] == [b"/known"] * 2
-    async with house.calling() as caller:
+    async with scripted.calling() as caller:
         await caller.pieces([KNOWN[:9], KNOWN[9:]])
         assert (await caller.read()).body == b"/known"
-    async with house.calling() as caller:
+    async with scripted.calling() as caller:
         length = f"Content-Length: {len(KNOWN)}"
         await caller.pieces([written("x", length, method="POST"), KNOWN])
         assert (await caller.read()).status == 405
-    assert house.far.asked_for == 0
+    assert scripted.fast_path.asked_for == 0

@@ -16,7 +16,7 @@ from proxy.http.connection_limits import ConnectionLimits
 from proxy.observe.metrics import Metrics
 from proxy.settings import ServerSettings
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import Front, House, in_share, until
+from tests.harness.gateways import GatewayClient, GatewayLauncher, in_share, until
 from tests.harness.raw_client import Caller, calling, request
 
 MOST = 60
@@ -24,9 +24,9 @@ FLOOD, MODEST = "127.0.0.2", "127.0.0.3"
 
 
 @pytest.fixture
-async def front(house: House) -> Front:
+async def gateway(launcher: GatewayLauncher) -> GatewayClient:
     """Run a gateway that lets sixty in, and stands behind no proxy."""
-    return await house.open(server={"max_connections": MOST, "trusted_proxies": []})
+    return await launcher.open(server={"max_connections": MOST, "trusted_proxies": []})
 
 
 @pytest.fixture
@@ -36,30 +36,30 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield opened
 
 
-async def callers(front: Front, stack: AsyncExitStack, address: str, count: int) -> list[Caller]:
+async def callers(gateway: GatewayClient, stack: AsyncExitStack, address: str, count: int) -> list[Caller]:
     """Open connections from an address."""
-    return [await stack.enter_async_context(calling(front, address)) for _ in range(count)]
+    return [await stack.enter_async_context(calling(gateway, address)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("is_busy", [True, False], ids=["with requests under way", "that say nothing"])
 async def test_sixty_connections_of_one_address_shut_nobody_out(
-    cloudreve: StandIn, front: Front, stack: AsyncExitStack, *, is_busy: bool
+    cloudreve: StandIn, gateway: GatewayClient, stack: AsyncExitStack, *, is_busy: bool
 ) -> None:
     """Another visitor is let in and answered, again and again, however often the flood comes back."""
-    async with calling(front, MODEST) as first:
+    async with calling(gateway, MODEST) as first:
         assert (await first.ask(request(in_share(cloudreve)))).status == 200
-        await until(lambda: front.count("connections") == 1)
-        flood = await callers(front, stack, FLOOD, MOST - 1)
-        cloudreve.workshop.gate = asyncio.Event()
+        await until(lambda: gateway.count("connections") == 1)
+        flood = await callers(gateway, stack, FLOOD, MOST - 1)
+        cloudreve.generator.gate = asyncio.Event()
         for caller in flood if is_busy else ():
             caller.writer.write(request(in_share(cloudreve, "two.png")))
-        await until(lambda: front.count("connections") == MOST)
+        await until(lambda: gateway.count("connections") == MOST)
         for _ in range(3):
-            (modest,) = await callers(front, stack, MODEST, 1)
+            (modest,) = await callers(gateway, stack, MODEST, 1)
             assert (await modest.ask(request(in_share(cloudreve)))).status == 200
-            await callers(front, stack, FLOOD, MOST)
+            await callers(gateway, stack, FLOOD, MOST)
         assert (await first.ask(request(in_share(cloudreve)))).status == 200, "it was idle, but not the flood's"
-    cloudreve.workshop.gate.set()
+    cloudreve.generator.gate.set()
 
 
 class Peer(Connection):

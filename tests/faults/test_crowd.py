@@ -22,7 +22,7 @@ from proxy.http.file_descriptors import room_for
 from proxy.observe.metrics import Metrics
 from proxy.settings import ServerSettings
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import Front, House, in_share, until
+from tests.harness.gateways import GatewayClient, GatewayLauncher, in_share, until
 from tests.harness.raw_client import Caller, calling, request
 
 MOST = 8
@@ -30,10 +30,10 @@ UNLIMITED = resource.RLIM_INFINITY
 
 
 @pytest.fixture
-async def small(house: House, monkeypatch: pytest.MonkeyPatch) -> Front:
+async def small(launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch) -> GatewayClient:
     """Run a gateway with room for few, who count as idle at once."""
     monkeypatch.setattr(crowd, "IDLE_AFTER_S", -1.0)
-    return await house.open(server={"max_connections": MOST})
+    return await launcher.open(server={"max_connections": MOST})
 
 
 @pytest.fixture
@@ -43,15 +43,15 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield opened
 
 
-async def used(front: Front, stack: AsyncExitStack, uri: str) -> Caller:
+async def used(gateway: GatewayClient, stack: AsyncExitStack, uri: str) -> Caller:
     """Open a connection and use it once."""
-    caller = await stack.enter_async_context(calling(front))
+    caller = await stack.enter_async_context(calling(gateway))
     assert (await caller.ask(request(uri))).status == 200
     return caller
 
 
 async def test_who_has_been_idle_for_longest_makes_room(
-    cloudreve: StandIn, small: Front, stack: AsyncExitStack
+    cloudreve: StandIn, small: GatewayClient, stack: AsyncExitStack
 ) -> None:
     """One leaves for one who comes; the others notice nothing."""
     uri = in_share(cloudreve)
@@ -65,7 +65,9 @@ async def test_who_has_been_idle_for_longest_makes_room(
     assert small.count("connections") == MOST
 
 
-async def test_who_never_asked_for_anything_goes_first(cloudreve: StandIn, small: Front, stack: AsyncExitStack) -> None:
+async def test_who_never_asked_for_anything_goes_first(
+    cloudreve: StandIn, small: GatewayClient, stack: AsyncExitStack
+) -> None:
     """However long others have been idle."""
     uri = in_share(cloudreve)
     callers = [await used(small, stack, uri) for _ in range(MOST - 1)]
@@ -77,10 +79,10 @@ async def test_who_never_asked_for_anything_goes_first(cloudreve: StandIn, small
 
 
 async def test_when_all_are_being_served_nobody_else_is_let_in(
-    cloudreve: StandIn, small: Front, stack: AsyncExitStack
+    cloudreve: StandIn, small: GatewayClient, stack: AsyncExitStack
 ) -> None:
     """None of them is cut off for it, and there is room again when they have their answers."""
-    cloudreve.workshop.gate = gate = asyncio.Event()
+    cloudreve.generator.gate = gate = asyncio.Event()
     callers = [await stack.enter_async_context(calling(small)) for _ in range(MOST)]
     for caller in callers:
         caller.writer.write(request(in_share(cloudreve)))
@@ -96,35 +98,39 @@ async def test_when_all_are_being_served_nobody_else_is_let_in(
     await used(small, stack, in_share(cloudreve))
 
 
-async def test_a_connection_in_use_is_not_idle(cloudreve: StandIn, house: House, stack: AsyncExitStack) -> None:
+async def test_a_connection_in_use_is_not_idle(
+    cloudreve: StandIn, launcher: GatewayLauncher, stack: AsyncExitStack
+) -> None:
     """Nor is one that has just come: both are left alone, and who comes on top of them is turned away."""
-    front = await house.open(server={"max_connections": MOST})
-    callers = [await used(front, stack, in_share(cloudreve)) for _ in range(MOST)]
-    turned_away = await stack.enter_async_context(calling(front))
+    gateway = await launcher.open(server={"max_connections": MOST})
+    callers = [await used(gateway, stack, in_share(cloudreve)) for _ in range(MOST)]
+    turned_away = await stack.enter_async_context(calling(gateway))
     with pytest.raises((ConnectionError, EOFError)):
         await turned_away.ask(request(in_share(cloudreve)))
     for caller in callers:
         assert (await caller.ask(request(in_share(cloudreve)))).status == 200
 
 
-async def test_an_answer_that_is_not_read_is_given_up(cloudreve: StandIn, house: House, stack: AsyncExitStack) -> None:
+async def test_an_answer_that_is_not_read_is_given_up(
+    cloudreve: StandIn, launcher: GatewayLauncher, stack: AsyncExitStack
+) -> None:
     """Its connection is cut; others go on."""
-    front = await house.open(server={"send_timeout_s": 0.2})
+    gateway = await launcher.open(server={"send_timeout_s": 0.2})
     library, body = cloudreve.library, Exhibit("large", 1, 1_000_000).body
     library.put(library.alice, "/album/large.png", thumbnail=body)
     raw = request(in_share(cloudreve, "large.png"))
-    other = await used(front, stack, in_share(cloudreve))
-    reader, writer = await asyncio.open_connection("127.0.0.1", front.gateway.port, limit=1)
+    other = await used(gateway, stack, in_share(cloudreve))
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.running.port, limit=1)
     await stack.enter_async_context(Caller(reader, writer))
     cast("asyncio.Transport", writer.transport).pause_reading()
     writer.write(raw * 20)
-    await until(lambda: front.count("cut_off_total", reason="unread"))
-    await until(lambda: front.count("connections") == 1)
+    await until(lambda: gateway.count("cut_off_total", reason="unread"))
+    await until(lambda: gateway.count("connections") == 1)
     assert (await other.ask(raw)).body == body
 
 
 async def test_a_large_picture_is_not_copied_for_anybody(
-    cloudreve: StandIn, house: House, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+    cloudreve: StandIn, launcher: GatewayLauncher, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Thousands who read slowly share its bytes."""
     written: list[object] = []
@@ -137,9 +143,9 @@ async def test_a_large_picture_is_not_copied_for_anybody(
     monkeypatch.setattr(_SelectorSocketTransport, "write", seen)
     library = cloudreve.library
     library.put(library.alice, "/album/large.png", thumbnail=Exhibit("large", 1, 100_000).body)
-    front = await house.open()
+    gateway = await launcher.open()
     for _ in range(3):
-        caller = await stack.enter_async_context(calling(front))
+        caller = await stack.enter_async_context(calling(gateway))
         assert (await caller.ask(request(in_share(cloudreve, "large.png"), "X: y"))).status == 200
     own = [data for data in written if isinstance(data, bytes) and len(data) == 100_000]
     assert len(own) >= 2

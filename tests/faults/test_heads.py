@@ -10,7 +10,7 @@ import pytest
 
 from proxy.domain.protocol_errors import HeadTooLarge
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import Front, House, in_share, until
+from tests.harness.gateways import GatewayClient, GatewayLauncher, in_share, until
 from tests.harness.raw_client import Caller, bearer, calling, request
 
 QUICK: dict[str, object] = {"header_timeout_s": 0.2}
@@ -20,21 +20,21 @@ LIMIT = 32768
 
 
 @pytest.fixture
-async def front(house: House) -> Front:
+async def gateway(launcher: GatewayLauncher) -> GatewayClient:
     """Run a gateway that waits for heads as long as it does by default."""
-    return await house.open()
+    return await launcher.open()
 
 
 @pytest.fixture
-async def quick(house: House) -> Front:
+async def quick(launcher: GatewayLauncher) -> GatewayClient:
     """Run a gateway that waits for heads for a moment only."""
-    return await house.open(server=QUICK)
+    return await launcher.open(server=QUICK)
 
 
 @pytest.fixture
-async def caller(front: Front) -> AsyncIterator[Caller]:
+async def caller(gateway: GatewayClient) -> AsyncIterator[Caller]:
     """Open a connection."""
-    async with calling(front) as opened:
+    async with calling(gateway) as opened:
         yield opened
 
 
@@ -49,7 +49,7 @@ async def trickle(caller: Caller, first: bytes) -> None:
 
 
 @pytest.mark.parametrize("first", [b"GET /", b"GET /thumb HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
-async def test_a_head_that_never_ends_is_not_waited_for(quick: Front, first: bytes) -> None:
+async def test_a_head_that_never_ends_is_not_waited_for(quick: GatewayClient, first: bytes) -> None:
     """However regularly another byte of it comes."""
     async with calling(quick) as caller:
         await trickle(caller, first)
@@ -57,7 +57,7 @@ async def test_a_head_that_never_ends_is_not_waited_for(quick: Front, first: byt
     assert quick.count("connections") == 0
 
 
-async def test_a_second_head_is_waited_for_no_longer_than_the_first(cloudreve: StandIn, quick: Front) -> None:
+async def test_a_second_head_is_waited_for_no_longer_than_the_first(cloudreve: StandIn, quick: GatewayClient) -> None:
     """Hits in between, which are answered without being read, change nothing about it."""
     async with calling(quick) as caller:
         for _ in range(4):
@@ -65,13 +65,13 @@ async def test_a_second_head_is_waited_for_no_longer_than_the_first(cloudreve: S
         await trickle(caller, b"GET /thumb")
 
 
-async def test_whoever_says_nothing_at_all_is_not_waited_for(quick: Front) -> None:
+async def test_whoever_says_nothing_at_all_is_not_waited_for(quick: GatewayClient) -> None:
     """There is no need to come before there is something to ask."""
     async with calling(quick) as caller:
         assert await caller.rest() == b""
 
 
-async def test_between_two_requests_there_is_time(cloudreve: StandIn, quick: Front) -> None:
+async def test_between_two_requests_there_is_time(cloudreve: StandIn, quick: GatewayClient) -> None:
     """A connection that has been used is kept, though it is idle for longer than a head may take."""
     raw = request(in_share(cloudreve))
     async with calling(quick) as kept:
@@ -82,9 +82,9 @@ async def test_between_two_requests_there_is_time(cloudreve: StandIn, quick: Fro
         assert (await kept.ask(raw)).status == 200
 
 
-async def test_an_answer_may_take_longer_than_a_head(cloudreve: StandIn, quick: Front) -> None:
+async def test_an_answer_may_take_longer_than_a_head(cloudreve: StandIn, quick: GatewayClient) -> None:
     """Who has asked waits for the deadline of the request."""
-    cloudreve.workshop.gate = gate = asyncio.Event()
+    cloudreve.generator.gate = gate = asyncio.Event()
     async with calling(quick) as caller:
         caller.writer.write(request(in_share(cloudreve)))
         await cloudreve.calls.arrived("resolve")
@@ -101,12 +101,12 @@ def upload(cloudreve: StandIn, size_bytes: int) -> bytes:
     return "\r\n".join(head).encode()
 
 
-async def test_a_body_may_take_longer_than_a_head(cloudreve: StandIn, house: House) -> None:
+async def test_a_body_may_take_longer_than_a_head(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """An upload through the gateway is Cloudreve's business."""
-    front = await house.open(server={**QUICK, "passthrough": True})
-    async with calling(front) as caller:
+    gateway = await launcher.open(server={**QUICK, "passthrough": True})
+    async with calling(gateway) as caller:
         caller.writer.write(upload(cloudreve, 4) + b"ab")
-        async with calling(front) as slow:
+        async with calling(gateway) as slow:
             await trickle(slow, b"GET /")
         caller.writer.write(b"cd")
         assert (await caller.read()).status == 200
@@ -138,7 +138,7 @@ async def test_what_was_asked_before_a_head_that_is_too_large_is_answered(cloudr
 
 async def test_a_head_cannot_grow_behind_a_request_that_takes_its_time(cloudreve: StandIn, caller: Caller) -> None:
     """It is refused when its turn has come, and not one byte more of it is kept until then."""
-    cloudreve.workshop.gate = gate = asyncio.Event()
+    cloudreve.generator.gate = gate = asyncio.Event()
     caller.writer.write(request(in_share(cloudreve)))
     await cloudreve.calls.arrived("resolve")
     await caller.pieces([b"GET / HTTP/1.1\r\n", *[FIELD.encode() + b"\r\n"] * 100])
@@ -146,10 +146,10 @@ async def test_a_head_cannot_grow_behind_a_request_that_takes_its_time(cloudreve
     assert [(await caller.read()).status for _ in range(2)] == [200, 431]
 
 
-async def test_a_body_is_no_head(cloudreve: StandIn, house: House) -> None:
+async def test_a_body_is_no_head(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """A megabyte of it, in pieces, on a connection that is used again."""
-    front = await house.open(server={"passthrough": True})
-    async with calling(front) as caller:
+    gateway = await launcher.open(server={"passthrough": True})
+    async with calling(gateway) as caller:
         for _ in range(2):
             await caller.pieces([upload(cloudreve, 1_000_000), *[b"x" * 10_000] * 100])
             assert (await caller.read()).status == 200
@@ -157,27 +157,29 @@ async def test_a_body_is_no_head(cloudreve: StandIn, house: House) -> None:
 
 @pytest.mark.parametrize("size_bytes", [100, 40_000, 300_000])
 @pytest.mark.parametrize("pieces", [1, 2, 3])
-async def test_the_end_of_a_body_is_no_head(cloudreve: StandIn, house: House, size_bytes: int, pieces: int) -> None:
+async def test_the_end_of_a_body_is_no_head(
+    cloudreve: StandIn, launcher: GatewayLauncher, size_bytes: int, pieces: int
+) -> None:
     """However large its last piece is, the next request on the connection is answered."""
-    front = await house.open(server={"passthrough": True})
+    gateway = await launcher.open(server={"passthrough": True})
     head, body = upload(cloudreve, size_bytes), b"x" * size_bytes
     cuts = {1: [head + body], 2: [head, body], 3: [head, body[: size_bytes // 2], body[size_bytes // 2 :]]}
-    async with calling(front) as caller:
+    async with calling(gateway) as caller:
         await caller.pieces(cuts[pieces])
         assert (await caller.read()).status == 200
         assert (await caller.ask(request(in_share(cloudreve)))).status == 200
 
 
-async def test_nothing_of_a_request_that_breaks_http_is_kept(front: Front) -> None:
+async def test_nothing_of_a_request_that_breaks_http_is_kept(gateway: GatewayClient) -> None:
     """An error that leads to itself would wait for the garbage collector, with all that had come: a megabyte each."""
     gc.collect()
     gc.disable()
     try:
         for _ in range(5):
-            async with calling(front) as caller:
+            async with calling(gateway) as caller:
                 await caller.pieces([b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 1_000_000])
                 assert (await caller.read()).status == 431
-        await until(lambda: not front.count("connections"))
+        await until(lambda: not gateway.count("connections"))
         errors = [found for found in gc.get_objects() if isinstance(found, HeadTooLarge)]
         assert [error.__traceback__ for error in errors] == [None] * len(errors)
     finally:

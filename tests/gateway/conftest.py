@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proxy.pictures import lookup
-from tests.harness.fixtures import cloudreve, front, hours, house, narrated, site, site_front
+from tests.harness.fixtures import cloudreve, gateway, hours, launcher, log_entries, site, site_gateway
 
-__all__ = ["cloudreve", "front", "hours", "house", "narrated", "site", "site_front"]
+__all__ = ["cloudreve", "gateway", "hours", "launcher", "log_entries", "site", "site_gateway"]
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from proxy.standin.faults import Fault, Hang, Reset, json_body
 from proxy.standin.standin import StandIn
 from proxy.standin.thumbs import FETCH_PATH
 from tests.harness.cloudreve_targets import Client
-from tests.harness.gateways import ONE, PNG, Front, House, Reply, in_share
+from tests.harness.gateways import ONE, PNG, GatewayClient, GatewayLauncher, Reply, in_share
 from tests.harness.places import Place, expired
 
 KEY = "0123456789abcdef" * 2
@@ -35,15 +35,15 @@ def said(reply: Reply) -> dict[str, Any]:
     return found
 
 
-async def asked(front: Front, uri: str, token: str | None = None, **headers: str) -> Reply:
+async def asked(gateway: GatewayClient, uri: str, token: str | None = None, **headers: str) -> Reply:
     """Ask as a client of Cloudreve does."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return await front.send("GET", api(uri), named | ({"Authorization": f"Bearer {token}"} if token else {}))
+    return await gateway.send("GET", api(uri), named | ({"Authorization": f"Bearer {token}"} if token else {}))
 
 
-async def given(front: Front, uri: str, token: str | None = None, **headers: str) -> str:
+async def given(gateway: GatewayClient, uri: str, token: str | None = None, **headers: str) -> str:
     """Ask, and give the URL that comes back."""
-    found = said(await asked(front, uri, token, **headers))
+    found = said(await asked(gateway, uri, token, **headers))
     assert found["code"] == 0, found
     return str(found["data"]["url"])
 
@@ -73,7 +73,7 @@ ROWS = (
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-async def test_a_refusal_is_what_cloudreve_says(site: Place, site_front: Front, row: Row) -> None:
+async def test_a_refusal_is_what_cloudreve_says(site: Place, site_gateway: GatewayClient, row: Row) -> None:
     """Status 200, code and message; the correlation id is there, and names the call in Cloudreve's log."""
     target = site.target
     names = {name: getattr(target, name) for name in ("alice_id", "private_share")}
@@ -81,7 +81,7 @@ async def test_a_refusal_is_what_cloudreve_says(site: Place, site_front: Front, 
     uri, token = row.uri.format(**names), tokens.get(row.who)
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         direct = await Client(target, session).resolve(uri, token)
-    reply = await asked(site_front, uri, token)
+    reply = await asked(site_gateway, uri, token)
     found = said(reply)
     assert reply.status == direct.status == 200
     assert found["code"] != 0
@@ -92,46 +92,46 @@ async def test_a_refusal_is_what_cloudreve_says(site: Place, site_front: Front, 
     assert reply.headers["Cache-Control"] == direct.headers["Cache-Control"] == "private, no-cache"
 
 
-async def test_a_picture_is_given_as_a_url_that_needs_nothing_else(site: Place, site_front: Front) -> None:
+async def test_a_picture_is_given_as_a_url_that_needs_nothing_else(site: Place, site_gateway: GatewayClient) -> None:
     """The shape is Cloudreve's; the URL shows the very picture, to whoever has it; its end is a little earlier."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         client = Client(site.target, session)
         direct = await client.resolve(ONE, site.target.alice)
         picture = await client.fetch(direct.url)
-    reply = await asked(site_front, ONE, site.target.alice)
+    reply = await asked(site_gateway, ONE, site.target.alice)
     found = said(reply)
     assert (reply.status, list(found), list(found["data"])) == (200, list(direct.json), list(direct.json["data"]))
     assert (found["code"], found["msg"]) == (0, "")
     theirs, ours = (datetime.fromisoformat(each["data"]["expires"]) for each in (direct.json, found))
     assert 0 < (theirs - ours).total_seconds() < 30
     assert found["data"]["url"].startswith("/thumb/s/")
-    shown = await site_front.send("GET", found["data"]["url"])
+    shown = await site_gateway.send("GET", found["data"]["url"])
     assert (shown.status, shown.headers["Content-Type"], shown.body) == (200, PNG, picture.body)
 
 
-async def test_two_viewers_of_a_fresh_share_get_every_picture(site: Place, site_front: Front) -> None:
+async def test_two_viewers_of_a_fresh_share_get_every_picture(site: Place, site_gateway: GatewayClient) -> None:
     """Nobody meets a lock conflict, and both are given the same URLs: 30 calls to Cloudreve, not 60."""
     uris = await site.gallery(30)
     free = asyncio.Semaphore(12)
 
     async def one(uri: str) -> str:
         async with free:
-            return await given(site_front, uri)
+            return await given(site_gateway, uri)
 
     first, second = await asyncio.gather(*(asyncio.gather(*map(one, uris)) for _ in range(2)))
     assert first == second
     assert len(set(first)) == 30
-    assert site_front.count("upstream_calls_total", verb="resolve", outcome="grant") == 30
-    assert site_front.count("upstream_calls_total", verb="fetch", outcome="picture") == 0
-    shown = await asyncio.gather(*(site_front.send("GET", url) for url in first))
+    assert site_gateway.count("upstream_calls_total", verb="resolve", outcome="grant") == 30
+    assert site_gateway.count("upstream_calls_total", verb="fetch", outcome="picture") == 0
+    shown = await asyncio.gather(*(site_gateway.send("GET", url) for url in first))
     assert {(reply.status, reply.headers["Content-Type"]) for reply in shown} == {(200, PNG)}
 
 
 @pytest.mark.parametrize("token", ["garbage", "expired"])
-async def test_a_bad_token_is_not_taken_for_none(site: Place, site_front: Front, token: str) -> None:
+async def test_a_bad_token_is_not_taken_for_none(site: Place, site_gateway: GatewayClient, token: str) -> None:
     """Cloudreve would grant this to anybody. The status is true: its page shows an icon and signs nobody out."""
     bad = {"garbage": "garbage", "expired": expired(site.target.alice)}[token]
-    reply = await asked(site_front, f"cloudreve://{site.target.share}@share/one.png", bad)
+    reply = await asked(site_gateway, f"cloudreve://{site.target.share}@share/one.png", bad)
     assert (reply.status, said(reply)["code"]) == (401, 401)
     assert 'error="invalid_token"' in reply.headers["WWW-Authenticate"]
     assert reply.headers["Cache-Control"] == "no-store"
@@ -139,50 +139,52 @@ async def test_a_bad_token_is_not_taken_for_none(site: Place, site_front: Front,
 
 @pytest.mark.parametrize("query", ["", "?uri=", "?uri=not+a+uri", "?uri=a&uri=b", f"?uri=cloudreve://my/{'x' * 5000}"])
 async def test_a_question_that_cannot_be_understood_has_cloudreves_code(
-    cloudreve: StandIn, front: Front, query: str
+    cloudreve: StandIn, gateway: GatewayClient, query: str
 ) -> None:
     """40001, whether it is Cloudreve that would not understand it or we that will not ask."""
-    reply = await front.send("GET", f"/api/v4/file/thumb{query}", {"Authorization": f"Bearer {cloudreve.token()}"})
+    reply = await gateway.send("GET", f"/api/v4/file/thumb{query}", {"Authorization": f"Bearer {cloudreve.token()}"})
     assert (reply.status, said(reply)["code"]) == (200, 40001)
     assert cloudreve.calls.count("resolve") == 0
 
 
-async def test_the_url_is_never_obfuscated(cloudreve: StandIn, front: Front) -> None:
+async def test_the_url_is_never_obfuscated(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Whatever Cloudreve sends, clients without a decoder can follow it."""
     cloudreve.obfuscated = True
-    reply = await asked(front, in_share(cloudreve))
+    reply = await asked(gateway, in_share(cloudreve))
     assert set(said(reply)["data"]) == {"url", "expires"}
-    assert (await front.send("GET", said(reply)["data"]["url"])).status == 200
+    assert (await gateway.send("GET", said(reply)["data"]["url"])).status == 200
 
 
-async def test_an_end_is_always_named(cloudreve: StandIn, front: Front) -> None:
+async def test_an_end_is_always_named(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """A client that is told none would keep the URL for ever."""
     cloudreve.null_expires = True
-    reply = await asked(front, in_share(cloudreve))
+    reply = await asked(gateway, in_share(cloudreve))
     left_s = datetime.fromisoformat(said(reply)["data"]["expires"]).timestamp() - cloudreve.now()
     assert 50 < left_s <= 61
 
 
-async def test_success_without_a_url_is_no_thumbnail(cloudreve: StandIn, front: Front) -> None:
+async def test_success_without_a_url_is_no_thumbnail(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """A page would put the empty URL into an `<img>`."""
     cloudreve.empty_url = True
-    assert said(await asked(front, in_share(cloudreve)))["code"] == 40077
+    assert said(await asked(gateway, in_share(cloudreve)))["code"] == 40077
 
 
-async def test_giving_a_url_fetches_nothing_and_says_where_the_grant_was(cloudreve: StandIn, front: Front) -> None:
+async def test_giving_a_url_fetches_nothing_and_says_where_the_grant_was(
+    cloudreve: StandIn, gateway: GatewayClient
+) -> None:
     """Only whoever follows it costs a fetch."""
-    miss, hit = await asked(front, in_share(cloudreve)), await asked(front, in_share(cloudreve))
+    miss, hit = await asked(gateway, in_share(cloudreve)), await asked(gateway, in_share(cloudreve))
     assert miss.headers["Cache-Status"].startswith("thumb-proxy; fwd=miss; ttl=")
     assert hit.headers["Cache-Status"].startswith("thumb-proxy; hit; ttl=")
     assert hit.headers["Cache-Status"].endswith("detail=memory")
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 0)
-    assert front.count("requests_total", outcome="granted") == 2
+    assert gateway.count("requests_total", outcome="granted") == 2
 
 
-async def test_what_thumb_has_found_the_api_knows(cloudreve: StandIn, front: Front) -> None:
+async def test_what_thumb_has_found_the_api_knows(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """One grant for both ways to ask, and one picture."""
-    shown = await front.ask(ONE, cloudreve.token())
-    again = await front.send("GET", await given(front, ONE, cloudreve.token()))
+    shown = await gateway.ask(ONE, cloudreve.token())
+    again = await gateway.send("GET", await given(gateway, ONE, cloudreve.token()))
     assert (again.body, again.etag) == (shown.body, shown.etag)
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
 
@@ -191,50 +193,52 @@ async def test_what_thumb_has_found_the_api_knows(cloudreve: StandIn, front: Fro
     ("fault", "status"), [(Reset(), 503), (json_body("<html>no</html>"), 502)], ids=["resetting", "garbage"]
 )
 async def test_what_cloudreve_did_not_say_has_its_true_status(
-    cloudreve: StandIn, front: Front, fault: Fault, status: int
+    cloudreve: StandIn, gateway: GatewayClient, fault: Fault, status: int
 ) -> None:
     """In its shape all the same, and never with code 0."""
     cloudreve.fail("resolve", fault)
-    reply = await asked(front, in_share(cloudreve))
+    reply = await asked(gateway, in_share(cloudreve))
     assert (reply.status, said(reply)["code"]) == (status, status)
     assert reply.headers.get("Retry-After") == ("2" if status == 503 else None)
     assert reply.headers["Cache-Control"] == "no-store"
 
 
-async def test_a_cloudreve_that_hangs_is_waited_for_until_the_deadline(cloudreve: StandIn, house: House) -> None:
+async def test_a_cloudreve_that_hangs_is_waited_for_until_the_deadline(
+    cloudreve: StandIn, launcher: GatewayLauncher
+) -> None:
     """Then it is 504, with a time after which to come back."""
-    front = await house.open(server={"deadline_s": 0.3})
+    gateway = await launcher.open(server={"deadline_s": 0.3})
     cloudreve.fail("resolve", Hang())
-    reply = await asked(front, in_share(cloudreve))
+    reply = await asked(gateway, in_share(cloudreve))
     assert (reply.status, said(reply)["code"], reply.headers["Retry-After"]) == (504, 504, "2")
 
 
 async def test_a_thumbnail_that_takes_longer_than_the_deadline_opens_no_dialog(
-    cloudreve: StandIn, house: House
+    cloudreve: StandIn, launcher: GatewayLauncher
 ) -> None:
     """The code is Cloudreve's 40073 or 50004, which its page would show a dialog for under status 200."""
-    front = await house.open(server={"deadline_s": 0.5})
+    gateway = await launcher.open(server={"deadline_s": 0.5})
     cloudreve.fail("resolve", json_body('{"code":40073,"data":[],"msg":"Lock conflict"}'))
-    reply = await asked(front, in_share(cloudreve))
+    reply = await asked(gateway, in_share(cloudreve))
     assert (reply.status, said(reply)["code"], reply.headers["Retry-After"]) == (503, 40073, "2")
 
 
-async def test_a_bridge_over_an_outage_is_not_given_away(cloudreve: StandIn, house: House) -> None:
+async def test_a_bridge_over_an_outage_is_not_given_away(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """What is only honoured because Cloudreve cannot be asked is honoured here and now, and not in a URL."""
-    front = await house.open(grants={"stale_if_error_s": 600.0, "renew_s": 0.0})
-    url = await given(front, in_share(cloudreve))
-    assert (await front.send("GET", url)).status == 200
-    house.hours.pass_by(3700)
+    gateway = await launcher.open(grants={"stale_if_error_s": 600.0, "renew_s": 0.0})
+    url = await given(gateway, in_share(cloudreve))
+    assert (await gateway.send("GET", url)).status == 200
+    launcher.hours.pass_by(3700)
     cloudreve.fail("resolve", Reset())
-    assert (await front.ask(in_share(cloudreve))).status == 200
-    assert (await asked(front, in_share(cloudreve))).status == 503
-    assert (await front.send("GET", url)).status == 410
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
+    assert (await asked(gateway, in_share(cloudreve))).status == 503
+    assert (await gateway.send("GET", url)).status == 410
 
 
-async def test_methods_are_those_of_cloudreve(cloudreve: StandIn, front: Front) -> None:
+async def test_methods_are_those_of_cloudreve(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """HEAD comes with GET; the gateway names what there is."""
     for method in ("POST", "DELETE"):
-        reply = await front.send(method, api(in_share(cloudreve)))
+        reply = await gateway.send(method, api(in_share(cloudreve)))
         assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
 
 
@@ -256,35 +260,35 @@ async def test_methods_are_those_of_cloudreve(cloudreve: StandIn, front: Front) 
     ],
 )
 async def test_a_url_begins_with_what_is_configured_or_what_a_trusted_proxy_says(
-    cloudreve: StandIn, house: House, server: dict[str, object], headers: dict[str, str], origin: str
+    cloudreve: StandIn, launcher: GatewayLauncher, server: dict[str, object], headers: dict[str, str], origin: str
 ) -> None:
     """Nobody else is believed; a page needs no more than a path, which then follows the page."""
-    front = await house.open(server=server)
-    reply = await front.send("GET", api(in_share(cloudreve)), headers)
+    gateway = await launcher.open(server=server)
+    reply = await gateway.send("GET", api(in_share(cloudreve)), headers)
     assert said(reply)["data"]["url"].startswith(f"{origin}/thumb/s/")
 
 
-async def test_identities_are_given_different_urls(cloudreve: StandIn, front: Front) -> None:
+async def test_identities_are_given_different_urls(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """For the same picture; one of them is public."""
     uri = in_share(cloudreve)
-    urls = [await given(front, uri, token) for token in (None, cloudreve.token("alice"), cloudreve.token("bob"))]
+    urls = [await given(gateway, uri, token) for token in (None, cloudreve.token("alice"), cloudreve.token("bob"))]
     assert len(set(urls)) == 3
-    sharing = [(await front.send("GET", url)).headers["Cache-Control"].partition(",")[0] for url in urls]
+    sharing = [(await gateway.send("GET", url)).headers["Cache-Control"].partition(",")[0] for url in urls]
     assert sharing == ["public", "private", "private"]
 
 
-async def test_a_cookie_is_no_credential_of_the_api(cloudreve: StandIn, front: Front) -> None:
+async def test_a_cookie_is_no_credential_of_the_api(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Cloudreve's clients know none; a page that has signed its user out is to see what anybody sees."""
-    begun = await front.send("POST", "/session", {"Authorization": f"Bearer {cloudreve.token()}"})
+    begun = await gateway.send("POST", "/session", {"Authorization": f"Bearer {cloudreve.token()}"})
     cookie = begun.headers["Set-Cookie"].partition(";")[0]
-    assert (await front.send("GET", f"/thumb?uri={quote(ONE, safe='')}", {"Cookie": cookie})).status == 200
-    assert said(await asked(front, ONE, Cookie=cookie))["code"] == 401
+    assert (await gateway.send("GET", f"/thumb?uri={quote(ONE, safe='')}", {"Cookie": cookie})).status == 200
+    assert said(await asked(gateway, ONE, Cookie=cookie))["code"] == 401
 
 
-async def test_the_signed_url_is_nowhere_in_an_answer(cloudreve: StandIn, front: Front) -> None:
+async def test_the_signed_url_is_nowhere_in_an_answer(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Nor is the File URI, nor its password."""
     uri = f"cloudreve://{cloudreve.library.private_share.id}:pw123@share/two.png"
-    reply = await asked(front, uri)
+    reply = await asked(gateway, uri)
     text = str(reply.headers) + reply.body.decode()
     assert said(reply)["code"] == 0
     for secret in ("pw123", "two.png", FETCH_PATH, "sign="):

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import Front, House, in_share, statuses, until
+from tests.harness.gateways import GatewayClient, GatewayLauncher, in_share, statuses, until
 
 SLOTS = 2
 GREEDY, MODEST = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}
@@ -16,19 +16,19 @@ FEW = 3 * SLOTS
 
 
 @pytest.fixture
-async def front(house: House) -> Front:
+async def gateway(launcher: GatewayLauncher) -> GatewayClient:
     """Run a gateway that lets two resolve at a time, and two hundred wait of each visitor."""
-    return await house.open(cloudreve={"max_resolves": SLOTS, "max_waiting": 800})
+    return await launcher.open(cloudreve={"max_resolves": SLOTS, "max_waiting": 800})
 
 
 @pytest.fixture
-async def crowd(cloudreve: StandIn, front: Front) -> list[asyncio.Task[int]]:
+async def crowd(cloudreve: StandIn, gateway: GatewayClient) -> list[asyncio.Task[int]]:
     """Let one visitor ask for hundreds of cold pictures, of which none is ready."""
-    cloudreve.workshop.gate = asyncio.Event()
+    cloudreve.generator.gate = asyncio.Event()
     _, uris = cloudreve.library.gallery(WISHES)
 
     async def wish(uri: str) -> int:
-        return (await front.ask(uri, **GREEDY)).status
+        return (await gateway.ask(uri, **GREEDY)).status
 
     tasks = [asyncio.create_task(wish(uri)) for uri in uris]
     await until(lambda: sum(task.done() for task in tasks) == WISHES - 200)
@@ -37,16 +37,16 @@ async def crowd(cloudreve: StandIn, front: Front) -> list[asyncio.Task[int]]:
 
 
 async def test_another_s_single_wish_waits_for_a_few_resolves(
-    cloudreve: StandIn, front: Front, crowd: list[asyncio.Task[int]]
+    cloudreve: StandIn, gateway: GatewayClient, crowd: list[asyncio.Task[int]]
 ) -> None:
     """Not for the two hundred that came before it; beyond these the greedy one is sent away, and told when to come."""
     assert {task.result() for task in crowd if task.done()} == {503}
-    modest = asyncio.create_task(front.ask(in_share(cloudreve), cloudreve.token("alice"), **MODEST))
+    modest = asyncio.create_task(gateway.ask(in_share(cloudreve), cloudreve.token("alice"), **MODEST))
     await cloudreve.calls.ended("whoami")
     for _ in range(50):  # so many steps, at most, lie between that answer and the queue
         await asyncio.sleep(0)
-    assert cloudreve.workshop.gate is not None
-    cloudreve.workshop.gate.set()
+    assert cloudreve.generator.gate is not None
+    cloudreve.generator.gate.set()
     assert (await modest).status == 200
     order = [call.target for call in cloudreve.calls.of("resolve")]
     assert order.index(in_share(cloudreve)) <= FEW
@@ -54,16 +54,16 @@ async def test_another_s_single_wish_waits_for_a_few_resolves(
 
 
 async def test_nor_does_it_where_both_want_the_same_picture(
-    cloudreve: StandIn, front: Front, crowd: list[asyncio.Task[int]]
+    cloudreve: StandIn, gateway: GatewayClient, crowd: list[asyncio.Task[int]]
 ) -> None:
     """It is near the end of the greedy one's queue when the modest one joins in."""
     waiting = [number for number, task in enumerate(crowd) if not task.done()]
     share = list(cloudreve.library.shares)[-1]
     uri = f"cloudreve://{share}@share/{waiting[-1]}.png"
-    modest = asyncio.create_task(front.ask(uri, **MODEST))
-    await until(lambda: front.count("collapsed_total", flight="grant") == 1)
-    assert cloudreve.workshop.gate is not None
-    cloudreve.workshop.gate.set()
+    modest = asyncio.create_task(gateway.ask(uri, **MODEST))
+    await until(lambda: gateway.count("collapsed_total", flight="grant") == 1)
+    assert cloudreve.generator.gate is not None
+    cloudreve.generator.gate.set()
     assert (await modest).status == 200
     order = [call.target for call in cloudreve.calls.of("resolve")]
     assert order.index(uri) <= FEW
@@ -71,18 +71,18 @@ async def test_nor_does_it_where_both_want_the_same_picture(
     assert len(order) == len(set(order))
 
 
-async def test_hits_are_served_meanwhile(cloudreve: StandIn, front: Front) -> None:
+async def test_hits_are_served_meanwhile(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """What is at hand needs no turn."""
-    known = await front.ask(in_share(cloudreve), **MODEST)
-    cloudreve.workshop.gate = asyncio.Event()
+    known = await gateway.ask(in_share(cloudreve), **MODEST)
+    cloudreve.generator.gate = asyncio.Event()
     _, uris = cloudreve.library.gallery(WISHES)
-    asked = asyncio.gather(*(front.ask(uri, **GREEDY) for uri in uris))
+    asked = asyncio.gather(*(gateway.ask(uri, **GREEDY) for uri in uris))
     await cloudreve.calls.arrived("resolve", 1 + SLOTS)
     for headers in (MODEST, GREEDY):
-        reply = await front.ask(in_share(cloudreve), **headers)
+        reply = await gateway.ask(in_share(cloudreve), **headers)
         assert reply.is_hit
         assert reply.body == known.body
-    cloudreve.workshop.gate.set()
+    cloudreve.generator.gate.set()
     replies = await asked
     assert set(statuses(replies)) == {200, 503}
     assert {reply.headers["Retry-After"] for reply in replies if reply.status == 503} == {"2"}
@@ -94,20 +94,20 @@ async def test_hits_are_served_meanwhile(cloudreve: StandIn, front: Front) -> No
     ids=["one IPv6 network", "five clients"],
 )
 async def test_a_newcomer_finds_a_place_when_all_are_taken(
-    cloudreve: StandIn, house: House, addresses: list[str]
+    cloudreve: StandIn, launcher: GatewayLauncher, addresses: list[str]
 ) -> None:
     """All addresses of an IPv6 /64 have one share of the places; whoever has the most gives way."""
-    front = await house.open(cloudreve={"max_resolves": SLOTS, "max_waiting": 40})
-    cloudreve.workshop.gate = asyncio.Event()
+    gateway = await launcher.open(cloudreve={"max_resolves": SLOTS, "max_waiting": 40})
+    cloudreve.generator.gate = asyncio.Event()
     _, uris = cloudreve.library.gallery(100)
     flood = [
-        asyncio.create_task(front.ask(uri, **{"X-Forwarded-For": addresses[number % len(addresses)]}))
+        asyncio.create_task(gateway.ask(uri, **{"X-Forwarded-For": addresses[number % len(addresses)]}))
         for number, uri in enumerate(uris)
     ]
     places, taken_away = (10, 0) if ":" in addresses[0] else (40, 1)
     await until(lambda: sum(task.done() for task in flood) == len(flood) - places)
-    modest = asyncio.create_task(front.ask(in_share(cloudreve), **MODEST))
+    modest = asyncio.create_task(gateway.ask(in_share(cloudreve), **MODEST))
     await until(lambda: sum(task.done() for task in flood) == len(flood) - places + taken_away)
-    cloudreve.workshop.gate.set()
+    cloudreve.generator.gate.set()
     assert (await modest).status == 200
     assert set(statuses(await asyncio.gather(*flood))) == {200, 503}

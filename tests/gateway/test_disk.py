@@ -12,7 +12,7 @@ import pytest
 from proxy.cache.disk_tier import DiskTier
 from proxy.standin.standin import StandIn
 from tests.gateway.test_changes import SITE, upload
-from tests.harness.gateways import ONE, TWO, Hours, Reply, front_of, in_share
+from tests.harness.gateways import ONE, TWO, Hours, Reply, gateway_of, in_share
 
 SECRET = "0123456789abcdef" * 4
 
@@ -20,12 +20,12 @@ SECRET = "0123456789abcdef" * 4
 async def test_a_restart_costs_no_call_until_grants_end(cloudreve: StandIn, hours: Hours, tmp_path: Path) -> None:
     """Each picture is shown from disk; then one resolve each, and no picture is fetched again."""
     disk, names = {"path": str(tmp_path / "cache")}, ("one.png", "two.png")
-    async with front_of(cloudreve.own_url, disk=disk) as front:
-        before = [await front.ask(in_share(cloudreve, name)) for name in names]
+    async with gateway_of(cloudreve.own_url, disk=disk) as gateway:
+        before = [await gateway.ask(in_share(cloudreve, name)) for name in names]
     cloudreve.calls.forget()
-    async with front_of(cloudreve.own_url, disk=disk) as front:
-        after = [await front.ask(in_share(cloudreve, name)) for name in names]
-        assert [front.count("lookups_total", entry=entry, source="disk") for entry in ("grant", "picture")] == [2, 2]
+    async with gateway_of(cloudreve.own_url, disk=disk) as gateway:
+        after = [await gateway.ask(in_share(cloudreve, name)) for name in names]
+        assert [gateway.count("lookups_total", entry=entry, source="disk") for entry in ("grant", "picture")] == [2, 2]
     assert [reply.body for reply in after] == [reply.body for reply in before]
     assert {reply.headers["Cache-Status"].partition("detail=")[2] for reply in after} == {"disk"}
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (0, 0)
@@ -34,11 +34,11 @@ async def test_a_restart_costs_no_call_until_grants_end(cloudreve: StandIn, hour
 async def test_a_change_outlives_a_restart(cloudreve: StandIn, tmp_path: Path) -> None:
     """What was granted before it counts no more."""
     sections: dict[str, Any] = {"server": SITE, "disk": {"path": str(tmp_path / "cache")}}
-    async with front_of(cloudreve.own_url, **sections) as front:
-        before = await front.ask(ONE, cloudreve.token())
-        await upload(front, cloudreve.token())
-    async with front_of(cloudreve.own_url, **sections) as front:
-        after = await front.ask(ONE, cloudreve.token())
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
+        before = await gateway.ask(ONE, cloudreve.token())
+        await upload(gateway, cloudreve.token())
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
+        after = await gateway.ask(ONE, cloudreve.token())
     assert after.etag != before.etag
 
 
@@ -54,12 +54,12 @@ async def test_pictures_on_disk_are_shown_without_a_thread_once_they_are_known(
 
     monkeypatch.setattr(DiskTier, "_read", noted)
     sections: dict[str, Any] = {"disk": {"path": str(tmp_path / "cache")}, "memory": {"max_bytes": 6_000}}
-    async with front_of(cloudreve.own_url, **sections) as front:
-        first = await front.ask(in_share(cloudreve))
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
+        first = await gateway.ask(in_share(cloudreve))
         for _ in range(4):
-            await front.ask(in_share(cloudreve))
+            await gateway.ask(in_share(cloudreve))
         reads.clear()
-        again = [await front.ask(in_share(cloudreve)) for _ in range(5)]
+        again = [await gateway.ask(in_share(cloudreve)) for _ in range(5)]
     assert [reply.body for reply in again] == [first.body] * 5
     assert {reply.headers["Cache-Status"].partition("detail=")[2] for reply in again} == {"disk"}
     assert reads == []
@@ -68,28 +68,28 @@ async def test_pictures_on_disk_are_shown_without_a_thread_once_they_are_known(
 async def test_a_sign_out_outlives_a_restart(cloudreve: StandIn, tmp_path: Path) -> None:
     """Without a Redis and without a file of its own: it is kept beside the pictures."""
     sections: dict[str, Any] = {"disk": {"path": str(tmp_path / "cache")}, "seal": {"keys": [SECRET]}}
-    async with front_of(cloudreve.own_url, **sections) as front:
-        begun = await front.send("POST", "/session", {"Authorization": f"Bearer {cloudreve.token()}"})
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
+        begun = await gateway.send("POST", "/session", {"Authorization": f"Bearer {cloudreve.token()}"})
         cookie = {"Cookie": begun.headers["Set-Cookie"].partition(";")[0]}
         where = "/thumb?uri=" + quote(ONE, safe="")
-        assert (await front.send("GET", where, cookie)).status == 200
-    async with front_of(cloudreve.own_url, **sections) as front:
-        assert (await front.send("GET", where, cookie)).status == 200
-        assert (await front.send("DELETE", "/session", cookie)).status == 204
-    async with front_of(cloudreve.own_url, **sections) as front:
-        assert (await front.send("GET", where, cookie)).status == 401
+        assert (await gateway.send("GET", where, cookie)).status == 200
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
+        assert (await gateway.send("GET", where, cookie)).status == 200
+        assert (await gateway.send("DELETE", "/session", cookie)).status == 204
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
+        assert (await gateway.send("GET", where, cookie)).status == 401
 
 
 async def used(cloudreve: StandIn, folder: Path, **seal: object) -> list[Reply]:
     """Let visitors see a private and a shared picture, sign out, and change a file; then end the gateway."""
     sections: dict[str, Any] = {"server": SITE, "disk": {"path": str(folder)}, "seal": seal}
-    async with front_of(cloudreve.own_url, **sections) as front:
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
         token = cloudreve.token()
-        replies = [await front.ask(ONE, token), await front.ask(in_share(cloudreve))]
-        begun = await front.send("POST", "/session", {"Authorization": f"Bearer {token}"})
+        replies = [await gateway.ask(ONE, token), await gateway.ask(in_share(cloudreve))]
+        begun = await gateway.send("POST", "/session", {"Authorization": f"Bearer {token}"})
         cookie = {"Cookie": begun.headers["Set-Cookie"].partition(";")[0]}
-        await front.send("DELETE", "/session", cookie)
-        await upload(front, token, TWO)
+        await gateway.send("DELETE", "/session", cookie)
+        await upload(gateway, token, TWO)
     return replies
 
 
@@ -105,8 +105,8 @@ async def test_a_reader_of_the_disk_gets_nothing_that_opens_a_picture(cloudreve:
         assert not any(piece in raw for piece in pieces if len(set(piece)) > 8)
     await cloudreve.stop()
     sections: dict[str, Any] = {"disk": {"path": str(folder)}, "seal": {"keys": [SECRET[::-1]]}}
-    async with front_of(cloudreve.own_url, **sections) as front:
-        assert (await front.ask(in_share(cloudreve))).status == 503
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
+        assert (await gateway.ask(in_share(cloudreve))).status == 503
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -122,10 +122,10 @@ async def test_whatever_happens_to_the_files_the_right_pictures_are_shown(
             body[chance.randrange(len(body))] = chance.randrange(256)
         path.write_bytes(bytes(body[: chance.choice((0, len(body) // 2, len(body)))]))
     sections: dict[str, Any] = {"server": SITE, "disk": {"path": str(folder)}, "seal": {"keys": [SECRET]}}
-    async with front_of(cloudreve.own_url, **sections) as front:
-        after = [await front.ask(in_share(cloudreve)) for _ in range(3)]
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
+        after = [await gateway.ask(in_share(cloudreve)) for _ in range(3)]
         assert [(reply.status, reply.body) for reply in after] == [(200, before.body)] * 3
-        shown = await front.ask(TWO, cloudreve.token())
+        shown = await gateway.ask(TWO, cloudreve.token())
         assert shown.status == 200
-        await upload(front, cloudreve.token(), TWO)
-        assert (await front.ask(TWO, cloudreve.token())).etag != shown.etag
+        await upload(gateway, cloudreve.token(), TWO)
+        assert (await gateway.ask(TWO, cloudreve.token())).etag != shown.etag

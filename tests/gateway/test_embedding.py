@@ -6,17 +6,17 @@ from pathlib import Path
 
 from proxy.http.embedding_rule import VARY
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, Front, House, in_share, statuses
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, in_share, statuses
 
 BLOG = "https://blog.example.org"
 FOREIGN = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image", "Referer": f"{BLOG}/post"}
 GIF = b"GIF89a\x01\x00\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 
 
-async def test_private_pictures_stay_on_their_site(house: House, cloudreve: StandIn) -> None:
+async def test_private_pictures_stay_on_their_site(launcher: GatewayLauncher, cloudreve: StandIn) -> None:
     """For another site's page there is none, and what the same site gets says so to browsers."""
-    front, token = await house.open(server={"public_origin": "https://thumbs.example.com"}), cloudreve.token()
-    near, far = await front.ask(ONE, token), await front.ask(ONE, token, **FOREIGN)
+    gateway, token = await launcher.open(server={"public_origin": "https://thumbs.example.com"}), cloudreve.token()
+    near, far = await gateway.ask(ONE, token), await gateway.ask(ONE, token, **FOREIGN)
     assert statuses([near, far]) == [200, 403]
     assert BLOG in far.problem["detail"]
     assert "embed.private_origins" in far.problem["detail"]
@@ -24,49 +24,51 @@ async def test_private_pictures_stay_on_their_site(house: House, cloudreve: Stan
     assert "Access-Control-Allow-Origin" not in near.headers
 
 
-async def test_public_pictures_may_be_shown_everywhere(front: Front, cloudreve: StandIn) -> None:
+async def test_public_pictures_may_be_shown_everywhere(gateway: GatewayClient, cloudreve: StandIn) -> None:
     """And read by scripts."""
-    reply = await front.ask(in_share(cloudreve), **FOREIGN, Origin=BLOG)
+    reply = await gateway.ask(in_share(cloudreve), **FOREIGN, Origin=BLOG)
     assert reply.status == 200
     assert reply.headers["Access-Control-Allow-Origin"] == "*"
     assert reply.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
 
 
-async def test_a_listed_site_may_show_private_pictures(house: House, cloudreve: StandIn) -> None:
+async def test_a_listed_site_may_show_private_pictures(launcher: GatewayLauncher, cloudreve: StandIn) -> None:
     """By name; the answer varies by it, beside all else that it varies by."""
-    front = await house.open(embed={"private_origins": [BLOG]})
-    reply = await front.ask(ONE, cloudreve.token(), **FOREIGN, Origin=BLOG)
+    gateway = await launcher.open(embed={"private_origins": [BLOG]})
+    reply = await gateway.ask(ONE, cloudreve.token(), **FOREIGN, Origin=BLOG)
     assert reply.status == 200
     assert reply.headers["Access-Control-Allow-Origin"] == BLOG
     [varied] = reply.headers.getall("Vary")  # type: ignore[attr-defined]
     assert varied == f"Authorization, X-Cr-Purchase-Ticket, Cookie, Accept, {VARY}"
 
 
-async def test_a_script_may_ask_beforehand(house: House) -> None:
+async def test_a_script_may_ask_beforehand(launcher: GatewayLauncher) -> None:
     """A preflight opens the way for listed sites only; others may read what everybody may, without a token."""
-    front = await house.open(embed={"private_origins": [BLOG]})
+    gateway = await launcher.open(embed={"private_origins": [BLOG]})
     asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
-    near = await front.send("OPTIONS", "/thumb", {**asked, "Origin": BLOG})
-    far = await front.send("OPTIONS", "/thumb", {**asked, "Origin": "https://evil.example"})
+    near = await gateway.send("OPTIONS", "/thumb", {**asked, "Origin": BLOG})
+    far = await gateway.send("OPTIONS", "/thumb", {**asked, "Origin": "https://evil.example"})
     assert statuses([near, far]) == [204, 204]
     assert "Authorization" in near.headers["Access-Control-Allow-Headers"]
     assert far.headers["Access-Control-Allow-Origin"] == "*"
     assert "Authorization" not in far.headers["Access-Control-Allow-Headers"]
 
 
-async def test_a_fallback_is_shown_with_the_true_status(house: House, tmp_path: Path) -> None:
+async def test_a_fallback_is_shown_with_the_true_status(launcher: GatewayLauncher, tmp_path: Path) -> None:
     """To image requests; whoever reads text gets text."""
     file = tmp_path / "fallback.gif"
     file.write_bytes(GIF)
-    front = await house.open(embed={"fallback": str(file)})
-    shown = await front.ask(ONE, Sec_Fetch_Dest="image")
+    gateway = await launcher.open(embed={"fallback": str(file)})
+    shown = await gateway.ask(ONE, Sec_Fetch_Dest="image")
     assert (shown.status, shown.body, shown.headers["Content-Type"]) == (401, GIF, "image/gif")
     assert shown.headers["Cache-Control"] == "no-store"
-    assert (await front.ask(ONE)).problem["status"] == 401
+    assert (await gateway.ask(ONE)).problem["status"] == 401
 
 
-async def test_equal_requests_of_other_sites_are_equal_on_the_hit_path(front: Front, cloudreve: StandIn) -> None:
+async def test_equal_requests_of_other_sites_are_equal_on_the_hit_path(
+    gateway: GatewayClient, cloudreve: StandIn
+) -> None:
     """What was refused stays refused when the picture is at hand, and the other way round."""
     token = cloudreve.token()
-    replies = [await front.ask(ONE, token, **headers) for headers in ({}, FOREIGN, {}, FOREIGN, {}, FOREIGN)]
+    replies = [await gateway.ask(ONE, token, **headers) for headers in ({}, FOREIGN, {}, FOREIGN, {}, FOREIGN)]
     assert statuses(replies) == [200, 403] * 3

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from proxy.standin.faults import Exchange, Fault, Hang, Says, json_body
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, TWO, Front, House, Reply, in_share, statuses, until
+from tests.harness.gateways import ONE, TWO, GatewayClient, GatewayLauncher, Reply, in_share, statuses, until
 from tests.harness.redis_server import RedisServer
 
 MANY = 50
@@ -19,11 +19,11 @@ MANY = 50
 
 @asynccontextmanager
 async def together(
-    front: Front, uri: str, count: int, flight: str = "grant", **who: str
+    gateway: GatewayClient, uri: str, count: int, flight: str = "grant", **who: str
 ) -> AsyncIterator[list[asyncio.Task[Reply]]]:
     """Have visitors ask until all of them wait for one flight."""
-    tasks = [asyncio.create_task(front.ask(uri, **who)) for _ in range(count)]
-    await until(lambda: front.count("collapsed_total", flight=flight) >= count - 1)
+    tasks = [asyncio.create_task(gateway.ask(uri, **who)) for _ in range(count)]
+    await until(lambda: gateway.count("collapsed_total", flight=flight) >= count - 1)
     yield tasks
     await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -31,8 +31,8 @@ async def together(
 @pytest.fixture
 def gate(cloudreve: StandIn) -> asyncio.Event:
     """Hold back every thumbnail until this is set."""
-    cloudreve.workshop.gate = asyncio.Event()
-    return cloudreve.workshop.gate
+    cloudreve.generator.gate = asyncio.Event()
+    return cloudreve.generator.gate
 
 
 class Held(Fault):
@@ -56,10 +56,10 @@ async def leave(tasks: list[asyncio.Task[Reply]]) -> None:
 
 
 async def test_many_together_cost_one_resolve_and_one_fetch(
-    cloudreve: StandIn, front: Front, gate: asyncio.Event
+    cloudreve: StandIn, gateway: GatewayClient, gate: asyncio.Event
 ) -> None:
     """All get the same picture; all but one waited for another's flight, and their answers say so."""
-    async with together(front, in_share(cloudreve), MANY) as tasks:
+    async with together(gateway, in_share(cloudreve), MANY) as tasks:
         gate.set()
         replies = await asyncio.gather(*tasks)
     assert statuses(replies) == [200] * MANY
@@ -69,12 +69,12 @@ async def test_many_together_cost_one_resolve_and_one_fetch(
 
 
 async def test_each_identity_resolves_for_itself_and_all_share_one_fetch(
-    cloudreve: StandIn, front: Front, gate: asyncio.Event
+    cloudreve: StandIn, gateway: GatewayClient, gate: asyncio.Event
 ) -> None:
     """One after the other while the thumbnail is being generated, so that none of them meets a lock."""
     tokens = [cloudreve.token("alice"), cloudreve.token("bob"), None]
-    tasks = [asyncio.create_task(front.ask(in_share(cloudreve), token)) for token in tokens * 4]
-    await until(lambda: front.count("collapsed_total", flight="grant") >= len(tasks) - len(tokens))
+    tasks = [asyncio.create_task(gateway.ask(in_share(cloudreve), token)) for token in tokens * 4]
+    await until(lambda: gateway.count("collapsed_total", flight="grant") >= len(tasks) - len(tokens))
     await cloudreve.calls.arrived("resolve")
     assert cloudreve.calls.count("resolve") == 1
     gate.set()
@@ -85,21 +85,23 @@ async def test_each_identity_resolves_for_itself_and_all_share_one_fetch(
     assert cloudreve.calls.count("fetch") == 1
 
 
-async def test_many_together_ask_once_whose_a_token_is(cloudreve: StandIn, front: Front) -> None:
+async def test_many_together_ask_once_whose_a_token_is(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """A page of pictures by one user costs one whoami."""
     hang = Hang()
     cloudreve.fail("whoami", hang, times=1)
-    async with together(front, ONE, MANY, "identity", token=cloudreve.token()) as tasks:
+    async with together(gateway, ONE, MANY, "identity", token=cloudreve.token()) as tasks:
         hang.until.set()
         assert statuses(await asyncio.gather(*tasks)) == [200] * MANY
     assert cloudreve.calls.count("whoami") == 1
 
 
-async def test_the_one_who_started_it_may_leave(cloudreve: StandIn, front: Front, gate: asyncio.Event) -> None:
+async def test_the_one_who_started_it_may_leave(
+    cloudreve: StandIn, gateway: GatewayClient, gate: asyncio.Event
+) -> None:
     """The others get the picture from the flight that it began; Cloudreve sees nobody leave."""
-    first = asyncio.create_task(front.ask(in_share(cloudreve)))
+    first = asyncio.create_task(gateway.ask(in_share(cloudreve)))
     await cloudreve.calls.arrived("resolve")
-    async with together(front, in_share(cloudreve), 3) as tasks:
+    async with together(gateway, in_share(cloudreve), 3) as tasks:
         await leave([first])
         gate.set()
         assert statuses(await asyncio.gather(*tasks)) == [200] * 3
@@ -107,92 +109,94 @@ async def test_the_one_who_started_it_may_leave(cloudreve: StandIn, front: Front
 
 
 async def test_all_may_leave_and_the_next_visitor_profits(
-    cloudreve: StandIn, front: Front, gate: asyncio.Event
+    cloudreve: StandIn, gateway: GatewayClient, gate: asyncio.Event
 ) -> None:
     """The resolve comes to its end without anybody waiting; who comes next finds the grant."""
-    async with together(front, in_share(cloudreve), 3) as tasks:
+    async with together(gateway, in_share(cloudreve), 3) as tasks:
         await leave(tasks)
     gate.set()
     await cloudreve.calls.ended("resolve")
-    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
     assert [(call.code, call.left) for call in cloudreve.calls.of("resolve")] == [(0, False)]
 
 
 async def test_all_may_leave_while_the_picture_comes_and_the_next_visitor_hits(
-    cloudreve: StandIn, front: Front
+    cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
     """Grant and picture are there by then."""
     hang = Hang()
     cloudreve.fail("fetch", hang, times=1)
-    async with together(front, in_share(cloudreve), 3) as tasks:
+    async with together(gateway, in_share(cloudreve), 3) as tasks:
         await cloudreve.calls.arrived("fetch")
         await leave(tasks)
     hang.until.set()
     await cloudreve.calls.ended("fetch")
-    assert (await front.ask(in_share(cloudreve))).status == 200
-    assert (await front.ask(in_share(cloudreve))).is_hit
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).is_hit
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
 
 
 @pytest.mark.parametrize("verb", ["whoami", "resolve", "fetch"])
-async def test_a_failure_is_shared_and_not_stored(cloudreve: StandIn, front: Front, verb: str) -> None:
+async def test_a_failure_is_shared_and_not_stored(cloudreve: StandIn, gateway: GatewayClient, verb: str) -> None:
     """All who waited hear of it, by one call; who comes after them asks again."""
     held = Held(Says(b"rubbish", "text/plain"))
     flight = {"whoami": "identity", "resolve": "grant", "fetch": "picture"}[verb]
     cloudreve.fail(verb, held, times=1)  # type: ignore[arg-type]
-    async with together(front, ONE, 10, flight, token=cloudreve.token()) as tasks:
+    async with together(gateway, ONE, 10, flight, token=cloudreve.token()) as tasks:
         held.until.set()
         assert statuses(await asyncio.gather(*tasks)) == [502] * 10
-    assert (await front.ask(ONE, cloudreve.token())).status == 200
+    assert (await gateway.ask(ONE, cloudreve.token())).status == 200
 
 
 @pytest.mark.parametrize("shared", [False, True])
 async def test_a_rejected_grant_is_replaced_once_for_all_who_had_it(
-    cloudreve: StandIn, house: House, redis_server: RedisServer, shared: bool
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer, shared: bool
 ) -> None:
     """Ten visitors learn together that their grant is void, and share the new one."""
-    front = await house.open(redis={"url": redis_server.url, "timeout_s": 5.0} if shared else {})
+    gateway = await launcher.open(redis={"url": redis_server.url, "timeout_s": 5.0} if shared else {})
     held = Held(json_body('{"code":40077}'))
     cloudreve.fail("fetch", held, times=1)
-    async with together(front, in_share(cloudreve), 10, "picture") as tasks:
+    async with together(gateway, in_share(cloudreve), 10, "picture") as tasks:
         held.until.set()
         assert statuses(await asyncio.gather(*tasks)) == [200] * 10
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 2)
 
 
-async def test_what_is_too_much_is_refused_at_once_and_hits_go_on(cloudreve: StandIn, house: House) -> None:
+async def test_what_is_too_much_is_refused_at_once_and_hits_go_on(
+    cloudreve: StandIn, launcher: GatewayLauncher
+) -> None:
     """503 with Retry-After for one more cold picture; who wants one that is under way may still wait for it."""
-    front = await house.open(cloudreve={"max_waiting": 2})
+    gateway = await launcher.open(cloudreve={"max_waiting": 2})
     alice, bob = cloudreve.token("alice"), cloudreve.token("bob")
-    assert (await front.ask(TWO, alice)).status == 200
-    cloudreve.workshop.gate = gate = asyncio.Event()
+    assert (await gateway.ask(TWO, alice)).status == 200
+    cloudreve.generator.gate = gate = asyncio.Event()
     cold = ((ONE, alice), ("cloudreve://my/bob.png", bob))
-    tasks = [asyncio.create_task(front.ask(uri, who, etag="*")) for uri, who in cold]
+    tasks = [asyncio.create_task(gateway.ask(uri, who, etag="*")) for uri, who in cold]
     await cloudreve.calls.arrived("resolve", 3)
     for uri, token in ((in_share(cloudreve, "three.png"), None), ("cloudreve://my/album/three.png", alice)):
-        refused = await front.ask(uri, token)
+        refused = await gateway.ask(uri, token)
         assert (refused.status, refused.headers["Retry-After"], refused.problem["title"]) == (
             503,
             "2",
             "Service Unavailable",
         )
-    assert (await front.ask(TWO, alice)).is_hit
-    async with together(front, ONE, 2, token=alice, etag="*") as late:
+    assert (await gateway.ask(TWO, alice)).is_hit
+    async with together(gateway, ONE, 2, token=alice, etag="*") as late:
         gate.set()
         assert statuses(await asyncio.gather(*tasks, *late)) == [304] * 4
-    assert (await front.ask(in_share(cloudreve, "three.png"))).status == 200
+    assert (await gateway.ask(in_share(cloudreve, "three.png"))).status == 200
 
 
-async def test_one_visitor_does_not_take_all_places(cloudreve: StandIn, house: House) -> None:
+async def test_one_visitor_does_not_take_all_places(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """A quarter of the places is anybody's share: more is refused, and another visitor's picture is made meanwhile."""
-    front = await house.open(cloudreve={"max_waiting": 8})
-    cloudreve.workshop.gate = gate = asyncio.Event()
+    gateway = await launcher.open(cloudreve={"max_waiting": 8})
+    cloudreve.generator.gate = gate = asyncio.Event()
     alice = cloudreve.token("alice")
-    tasks = [asyncio.create_task(front.ask(uri, alice)) for uri in (ONE, TWO)]
+    tasks = [asyncio.create_task(gateway.ask(uri, alice)) for uri in (ONE, TWO)]
     await cloudreve.calls.arrived("resolve", 2)
-    refused = await front.ask("cloudreve://my/album/three.png", alice)
+    refused = await gateway.ask("cloudreve://my/album/three.png", alice)
     assert (refused.status, refused.headers["Retry-After"]) == (503, "2")
-    cloudreve.workshop.gate = None
-    assert (await front.ask("cloudreve://my/bob.png", cloudreve.token("bob"))).status == 200
+    cloudreve.generator.gate = None
+    assert (await gateway.ask("cloudreve://my/bob.png", cloudreve.token("bob"))).status == 200
     gate.set()
     assert statuses(await asyncio.gather(*tasks)) == [200, 200]

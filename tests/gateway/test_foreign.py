@@ -9,7 +9,7 @@ import pytest
 from proxy.standin.faults import json_body, redirect
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, Front, Hours, House, in_share
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Hours, in_share
 from tests.harness.redis_server import RedisServer
 
 LISTED: dict[str, object] = {"image_hosts": ["127.0.0.1"]}
@@ -23,12 +23,12 @@ def storage(cloudreve: StandIn) -> StandIn:
 
 
 @pytest.fixture
-async def listed(house: House) -> Front:
+async def listed(launcher: GatewayLauncher) -> GatewayClient:
     """Run a gateway whose configuration lists the provider's host."""
-    return await house.open(cloudreve=LISTED)
+    return await launcher.open(cloudreve=LISTED)
 
 
-async def test_a_listed_host_is_fetched_from_once(storage: StandIn, listed: Front) -> None:
+async def test_a_listed_host_is_fetched_from_once(storage: StandIn, listed: GatewayClient) -> None:
     """The second request hits; the validator is strong, and is not the provider's own."""
     first, second = await listed.ask(in_share(storage)), await listed.ask(in_share(storage))
     assert first.status == second.status == 200
@@ -40,13 +40,15 @@ async def test_a_listed_host_is_fetched_from_once(storage: StandIn, listed: Fron
     assert storage.calls.count("fetch") == 1
 
 
-async def test_storage_below_the_sites_own_address_is_fetched_there(storage: StandIn, house: House) -> None:
+async def test_storage_below_the_sites_own_address_is_fetched_there(
+    storage: StandIn, launcher: GatewayLauncher
+) -> None:
     """As where nginx shows it under a path of the site; Cloudreve's internal address knows nothing of it."""
-    front = await house.open(cloudreve={"public_origins": [storage.foreign_url]})
-    assert (await front.ask(in_share(storage))).status == 200
+    gateway = await launcher.open(cloudreve={"public_origins": [storage.foreign_url]})
+    assert (await gateway.ask(in_share(storage))).status == 200
 
 
-async def test_no_credential_leaves_for_the_image_host(storage: StandIn, listed: Front) -> None:
+async def test_no_credential_leaves_for_the_image_host(storage: StandIn, listed: GatewayClient) -> None:
     """Neither token nor ticket nor hint nor address goes there."""
     hint = "11111111-2222-4333-8444-555555555555"
     assert (await listed.ask(ONE, storage.token(), ticket="a-ticket", hint=hint)).status == 200
@@ -54,7 +56,9 @@ async def test_no_credential_leaves_for_the_image_host(storage: StandIn, listed:
     assert set(call.headers) == {"host", "accept", "accept-encoding", "user-agent"}
 
 
-async def test_a_renewed_grant_costs_one_conditional_request(storage: StandIn, listed: Front, hours: Hours) -> None:
+async def test_a_renewed_grant_costs_one_conditional_request(
+    storage: StandIn, listed: GatewayClient, hours: Hours
+) -> None:
     """What may have changed meanwhile is asked about; 304 lets the bytes be used again, and once is enough."""
     first = await listed.ask(in_share(storage))
     hours.pass_by(3600)
@@ -68,7 +72,7 @@ async def test_a_renewed_grant_costs_one_conditional_request(storage: StandIn, l
 
 @pytest.mark.parametrize("etags", [True, False])
 async def test_a_renewed_grant_brings_what_has_changed(
-    storage: StandIn, listed: Front, hours: Hours, etags: bool
+    storage: StandIn, listed: GatewayClient, hours: Hours, etags: bool
 ) -> None:
     """Other bytes behind the same name come with another validator; the old one gives no 304."""
     storage.foreign_etags = etags
@@ -84,7 +88,9 @@ async def test_a_renewed_grant_brings_what_has_changed(
     assert third.etag != etag
 
 
-async def test_each_identity_checks_a_foreign_picture_under_its_own_grant(storage: StandIn, listed: Front) -> None:
+async def test_each_identity_checks_a_foreign_picture_under_its_own_grant(
+    storage: StandIn, listed: GatewayClient
+) -> None:
     """The bytes are shared, but a second visitor does not get them unasked: they may be older than its grant."""
     first = await listed.ask(in_share(storage))
     storage.library.repaint(storage.library.file("/album/one.png"), paint(99, 40, 30))
@@ -95,7 +101,7 @@ async def test_each_identity_checks_a_foreign_picture_under_its_own_grant(storag
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_foreign_picture_without_a_validator_is_fetched_once_per_grant(
-    storage: StandIn, listed: Front, hours: Hours, chunked: bool
+    storage: StandIn, listed: GatewayClient, hours: Hours, chunked: bool
 ) -> None:
     """Its bytes are its version: the second request hits and can be answered with 304."""
     storage.foreign_etags, storage.foreign_chunked = False, chunked
@@ -109,7 +115,7 @@ async def test_a_foreign_picture_without_a_validator_is_fetched_once_per_grant(
     assert all("if-none-match" not in call.headers for call in storage.calls.of("fetch"))
 
 
-async def test_a_weak_validator_serves_as_well(storage: StandIn, listed: Front, hours: Hours) -> None:
+async def test_a_weak_validator_serves_as_well(storage: StandIn, listed: GatewayClient, hours: Hours) -> None:
     """It is sent back as it came, and what the visitor gets is a strong one of ours."""
     storage.foreign_weak = True
     first = await listed.ask(in_share(storage))
@@ -122,10 +128,10 @@ async def test_a_weak_validator_serves_as_well(storage: StandIn, listed: Front, 
 
 
 async def test_what_one_gateway_fetched_from_a_listed_host_the_other_hits(
-    storage: StandIn, house: House, redis_server: RedisServer
+    storage: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
     """The grant in Redis says which version was seen under it, so that nothing need be checked again."""
-    first, second = [await house.open(cloudreve=LISTED, redis={"url": redis_server.url}) for _ in range(2)]
+    first, second = [await launcher.open(cloudreve=LISTED, redis={"url": redis_server.url}) for _ in range(2)]
     filled, hit = await first.ask(in_share(storage)), await second.ask(in_share(storage))
     assert filled.body == hit.body
     assert filled.etag == hit.etag
@@ -134,33 +140,33 @@ async def test_what_one_gateway_fetched_from_a_listed_host_the_other_hits(
 
 @pytest.mark.parametrize("origin", ["", "http://localhost:{port}", "http://[::1]:{port}", "http://0.0.0.0:{port}"])
 async def test_a_host_that_is_not_listed_is_refused_when_it_leads_to_loopback(
-    storage: StandIn, house: House, origin: str
+    storage: StandIn, launcher: GatewayLauncher, origin: str
 ) -> None:
     """By address or by name, nothing is even connected to: 502, and the answer does not say what is there."""
     port = storage.foreign_url.rpartition(":")[2]
     storage.foreign_origin = origin.format(port=port)
-    front = await house.open()
-    reply = await front.ask(in_share(storage))
+    gateway = await launcher.open()
+    reply = await gateway.ask(in_share(storage))
     assert (reply.status, reply.problem["title"]) == (502, "Bad Gateway")
     assert port not in reply.body.decode()
     assert storage.calls.count("fetch") == 0
 
 
-async def test_a_redirect_into_the_private_network_is_not_followed(storage: StandIn, house: House) -> None:
+async def test_a_redirect_into_the_private_network_is_not_followed(storage: StandIn, launcher: GatewayLauncher) -> None:
     """Neither from the site's own address nor from a listed one; the target is never called."""
     listed = f"127.0.0.1:{storage.foreign_url.rpartition(':')[2]}"
-    front = await house.open(cloudreve={"image_hosts": [listed]})
+    gateway = await launcher.open(cloudreve={"image_hosts": [listed]})
     async with StandIn(size=(40, 30)) as inside:
         secret = f"{inside.own_url}/api/v4/site/ping"
         for storage.foreign in (False, True):
             for to in (secret, secret.replace("127.0.0.1", "localhost"), "file:///etc/hostname", "//169.254.169.254/"):
                 storage.fail("fetch", redirect(to), times=1)
-                assert (await front.ask(in_share(storage))).status == 502
+                assert (await gateway.ask(in_share(storage))).status == 502
         assert inside.calls.all == []
-    assert (await front.ask(in_share(storage))).status == 200  # nothing of it was stored
+    assert (await gateway.ask(in_share(storage))).status == 200  # nothing of it was stored
 
 
-async def test_a_redirect_to_a_listed_host_is_followed(cloudreve: StandIn, listed: Front) -> None:
+async def test_a_redirect_to_a_listed_host_is_followed(cloudreve: StandIn, listed: GatewayClient) -> None:
     """Storage behind a gateway of its own does that."""
     cloudreve.foreign = True
     assert (await listed.ask(in_share(cloudreve, "two.png"))).status == 200
@@ -172,34 +178,36 @@ async def test_a_redirect_to_a_listed_host_is_followed(cloudreve: StandIn, liste
     assert (await listed.ask(in_share(cloudreve))).status == 200
 
 
-async def test_redirects_come_to_an_end(cloudreve: StandIn, front: Front) -> None:
+async def test_redirects_come_to_an_end(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """A circle on the site itself is left after three."""
     cloudreve.fail("fetch", redirect(f"{cloudreve.own_url}/api/v4/file/content/AAAA/0/x"))
-    assert (await front.ask(in_share(cloudreve))).status == 502
+    assert (await gateway.ask(in_share(cloudreve))).status == 502
     assert cloudreve.calls.count("fetch") == 4
 
 
-async def test_the_sites_own_public_address_is_fetched_from_the_internal_one(cloudreve: StandIn, house: House) -> None:
+async def test_the_sites_own_public_address_is_fetched_from_the_internal_one(
+    cloudreve: StandIn, launcher: GatewayLauncher
+) -> None:
     """Image URLs begin with the site URL of Cloudreve's settings, which we may be unable to reach."""
     cloudreve.site_url = "https://cloud.example.com"
-    front = await house.open(cloudreve={"public_origins": ["https://cloud.example.com"]})
-    reply = await front.ask(in_share(cloudreve))
+    gateway = await launcher.open(cloudreve={"public_origins": ["https://cloud.example.com"]})
+    reply = await gateway.ask(in_share(cloudreve))
     assert reply.status == 200
     assert cloudreve.calls.count("fetch", code=0) == 1
     cloudreve.site_url = ""
-    other = await front.ask(in_share(cloudreve), cloudreve.token())
+    other = await gateway.ask(in_share(cloudreve), cloudreve.token())
     assert (other.etag, cloudreve.calls.count("fetch")) == (reply.etag, 1)  # one picture, whatever the site is called
 
 
-async def test_a_native_thumbnail_is_not_its_original(cloudreve: StandIn, front: Front) -> None:
+async def test_a_native_thumbnail_is_not_its_original(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Both carry one entity id; `thumb=true` alone tells them apart, and no cache entry mixes them."""
     cloudreve.native_thumbs = True
-    small = await front.ask(in_share(cloudreve))
+    small = await gateway.ask(in_share(cloudreve))
     [fetched] = cloudreve.calls.of("fetch")
-    resolved = await front.send("GET", f"{cloudreve.own_url}/api/v4/file/thumb?uri={in_share(cloudreve)}")
+    resolved = await gateway.send("GET", f"{cloudreve.own_url}/api/v4/file/thumb?uri={in_share(cloudreve)}")
     original = resolved.body.decode().replace("\\u0026thumb=true", "")
     cloudreve.fail("resolve", json_body(original), times=1)
-    large = await front.ask(in_share(cloudreve, "two.png"))
+    large = await gateway.ask(in_share(cloudreve, "two.png"))
     assert [call.target for call in cloudreve.calls.of("fetch")] == [fetched.target] * 2
     assert large.body != small.body
     assert large.etag != small.etag

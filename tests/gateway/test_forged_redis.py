@@ -13,7 +13,7 @@ from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.gateway.test_api import given
 from tests.harness.browser import Browser
-from tests.harness.gateways import ONE, TWO, Front, House, in_share, kept, until
+from tests.harness.gateways import ONE, TWO, GatewayClient, GatewayLauncher, in_share, kept, until
 from tests.harness.redis_server import RedisServer
 
 KEY, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
@@ -26,16 +26,16 @@ class Scene:
     """A gateway that has left every kind of key in Redis, and what visitors see there."""
 
     cloudreve: StandIn
-    house: House
+    launcher: GatewayLauncher
     redis: RedisServer
     seal: dict[str, object]
     sealed_url: str = ""
     cookie: str = ""
 
-    async def open(self) -> Front:
+    async def open(self) -> GatewayClient:
         """Start another replica, which knows nothing but what Redis tells."""
         client = {"client_id": self.cloudreve.client.id, "client_secret": self.cloudreve.client.secret}
-        return await self.house.open(
+        return await self.launcher.open(
             server={"public_origin": "http://127.0.0.1:8080", "passthrough": True},
             cloudreve={"image_hosts": ["127.0.0.1"]},
             redis={"url": self.redis.url, "timeout_s": 5.0},
@@ -45,36 +45,36 @@ class Scene:
 
     async def play(self) -> None:
         """Leave every kind of key."""
-        front = await self.open()
-        browser = Browser(front)
+        gateway = await self.open()
+        browser = Browser(gateway)
         await browser.agree(self.cloudreve.own_url, self.cloudreve.token("alice"))
-        self.house.hours.pass_by(3605)
+        self.launcher.hours.pass_by(3605)
         assert (await browser.see(ONE)).status == 200
         self.cookie = next(iter(browser.cookies.values()))
-        await front.ask(in_share(self.cloudreve))
+        await gateway.ask(in_share(self.cloudreve))
         self.cloudreve.foreign = self.cloudreve.foreign_etags = True
-        url = await given(front, TWO, self.cloudreve.token("alice"))
+        url = await given(gateway, TWO, self.cloudreve.token("alice"))
         self.sealed_url = url.removeprefix("http://127.0.0.1:8080")
-        assert (await front.send("GET", self.sealed_url)).status == 200
-        other, token = Browser(front), self.cloudreve.token("bob")
+        assert (await gateway.send("GET", self.sealed_url)).status == 200
+        other, token = Browser(gateway), self.cloudreve.token("bob")
         await other.sign_in(token)
         assert (await other.send("DELETE", "/session")).status == 204
         path = f"/api/v4/file/content?uri={quote('cloudreve://my/new.png', safe='')}"
-        assert (await front.send("PUT", path, {"Authorization": f"Bearer {token}"}, paint(99))).status == 200
+        assert (await gateway.send("PUT", path, {"Authorization": f"Bearer {token}"}, paint(99))).status == 200
         async with asyncio.timeout(10.0):
             await until(lambda: {kind_of(key) for key in kept(self.redis)} == KINDS)
 
     async def shown(self) -> list[tuple[int, bytes]]:
         """Start a replica, and give what it shows: a share's, a user's by cookie and by token, and by sealed URL."""
-        front = await self.open()
-        browser = Browser(front)
+        gateway = await self.open()
+        browser = Browser(gateway)
         browser.cookies["thumb_session"] = self.cookie
         async with asyncio.timeout(10.0):
             replies = [
-                await front.ask(in_share(self.cloudreve)),
+                await gateway.ask(in_share(self.cloudreve)),
                 await browser.see(ONE),
-                await front.ask(TWO, self.cloudreve.token("alice")),
-                await front.send("GET", self.sealed_url),
+                await gateway.ask(TWO, self.cloudreve.token("alice")),
+                await gateway.send("GET", self.sealed_url),
             ]
         return [(reply.status, reply.body if reply.status == 200 else b"") for reply in replies]
 
@@ -111,17 +111,17 @@ def kind_of(key: str) -> str:
 
 
 @pytest.fixture
-async def plain(cloudreve: StandIn, house: House, redis_server: RedisServer) -> Scene:
+async def plain(cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer) -> Scene:
     """Set the scene without `seal.keys`."""
-    made = Scene(cloudreve, house, redis_server, {"keys": []})
+    made = Scene(cloudreve, launcher, redis_server, {"keys": []})
     await made.play()
     return made
 
 
 @pytest.fixture
-async def sealed(cloudreve: StandIn, house: House, redis_server: RedisServer) -> Scene:
+async def sealed(cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer) -> Scene:
     """Set the scene with `seal.keys`."""
-    made = Scene(cloudreve, house, redis_server, {"keys": [KEY]})
+    made = Scene(cloudreve, launcher, redis_server, {"keys": [KEY]})
     await made.play()
     return made
 
@@ -178,12 +178,12 @@ async def test_a_value_of_another_type_is_a_miss_and_strangers_leases_are_not_wa
 
 async def test_with_keys_redis_holds_and_hears_nothing_that_is_worth_reading(sealed: Scene) -> None:
     """No URL, token, user, session or picture: neither under a key nor in a message."""
-    front, other = await sealed.open(), await sealed.open()
+    gateway, other = await sealed.open(), await sealed.open()
     with sealed.redis.client() as client, client.pubsub() as pubsub:
         pubsub.psubscribe("*")
-        sealed.cloudreve.workshop.gate = gate = asyncio.Event()
+        sealed.cloudreve.generator.gate = gate = asyncio.Event()
         uri = f"cloudreve://{sealed.cloudreve.library.share.id}@share/two.png"
-        tasks = [asyncio.create_task(one.ask(uri)) for one in (front, other)]
+        tasks = [asyncio.create_task(one.ask(uri)) for one in (gateway, other)]
         await sealed.cloudreve.calls.arrived("resolve", sealed.cloudreve.calls.count("resolve") + 1)
         await until(sealed.waiters)
         gate.set()
@@ -202,10 +202,10 @@ async def test_with_keys_redis_holds_and_hears_nothing_that_is_worth_reading(sea
 async def test_a_value_that_is_put_back_counts_no_longer_than_it_did(sealed: Scene) -> None:
     """Replay under the same name is possible; a grant has its end inside."""
     held = sealed.held()
-    front = await sealed.open()
+    gateway = await sealed.open()
     before = sealed.cloudreve.calls.count("resolve")
-    assert (await front.ask(in_share(sealed.cloudreve))).is_hit
-    sealed.house.hours.pass_by(3700)
+    assert (await gateway.ask(in_share(sealed.cloudreve))).is_hit
+    sealed.launcher.hours.pass_by(3700)
     sealed.restore(held)
     late = await sealed.open()
     assert (await late.ask(in_share(sealed.cloudreve))).status == 200
@@ -219,6 +219,6 @@ async def test_values_of_an_older_key_still_open(sealed: Scene) -> None:
     assert await sealed.shown() == true
     assert sealed.cloudreve.calls.count("resolve") == before
     sealed.seal = {"keys": [OTHER]}
-    front = await sealed.open()
-    assert (await front.ask(in_share(sealed.cloudreve))).body == true[0][1]
+    gateway = await sealed.open()
+    assert (await gateway.ask(in_share(sealed.cloudreve))).body == true[0][1]
     assert sealed.cloudreve.calls.count("resolve") == before + 1

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from proxy.standin.standin import StandIn
 from tests.harness.cloudreve_targets import Target
-from tests.harness.gateways import PNG, Front, House, Reply
+from tests.harness.gateways import PNG, GatewayClient, GatewayLauncher, Reply
 from tests.harness.places import Place
 
 PICTURES = 40
@@ -20,20 +20,20 @@ def three_identities(target: Target) -> list[dict[str, str]]:
     return [{"token": target.alice}, {"token": target.bob}, {}, {"ticket": "first"}, {"ticket": "second"}]
 
 
-async def view(front: Front, uris: Iterable[str], **visitor: str) -> list[Reply]:
+async def view(gateway: GatewayClient, uris: Iterable[str], **visitor: str) -> list[Reply]:
     """Ask for all pictures as a browser does, six at a time."""
     free = asyncio.Semaphore(CONNECTIONS)
 
     async def one(uri: str) -> Reply:
         async with free:
-            return await front.ask(uri, **visitor)
+            return await gateway.ask(uri, **visitor)
 
     return await asyncio.gather(*map(one, uris))
 
 
-async def shown(front: Front, uris: list[str], viewers: list[dict[str, str]]) -> list[Reply]:
+async def shown(gateway: GatewayClient, uris: list[str], viewers: list[dict[str, str]]) -> list[Reply]:
     """Let all viewers look at once; every one of them gets every picture, and each picture is the same for all."""
-    per_viewer = await asyncio.gather(*(view(front, uris, **viewer) for viewer in viewers))
+    per_viewer = await asyncio.gather(*(view(gateway, uris, **viewer) for viewer in viewers))
     for replies in per_viewer:
         assert {(reply.status, reply.headers["Content-Type"]) for reply in replies} == {(200, PNG)}
         assert [reply.body for reply in replies] == [reply.body for reply in per_viewer[0]]
@@ -41,66 +41,68 @@ async def shown(front: Front, uris: list[str], viewers: list[dict[str, str]]) ->
     return [reply for replies in per_viewer for reply in replies]
 
 
-def resolves(front: Front) -> dict[str, float]:
+def resolves(gateway: GatewayClient) -> dict[str, float]:
     """Count how resolves ended, as the gateway's metrics tell."""
     outcomes = ("grant", "refusal", "generating", "error", "unreachable", "too_slow")
-    return {name: front.count("upstream_calls_total", verb="resolve", outcome=name) for name in outcomes}
+    return {name: gateway.count("upstream_calls_total", verb="resolve", outcome=name) for name in outcomes}
 
 
-def fetches(front: Front) -> float:
+def fetches(gateway: GatewayClient) -> float:
     """Count the pictures that were fetched."""
-    return front.count("upstream_calls_total", verb="fetch", outcome="picture")
+    return gateway.count("upstream_calls_total", verb="fetch", outcome="picture")
 
 
 async def test_five_viewers_of_one_identity_get_every_picture_for_one_resolve_and_fetch_each(
-    site: Place, site_front: Front
+    site: Place, site_gateway: GatewayClient
 ) -> None:
     """200 of 200 arrive, by 40 resolves and 40 fetches; whoever came second waited or hit."""
-    replies = await shown(site_front, await site.gallery(PICTURES), [{}] * 5)
+    replies = await shown(site_gateway, await site.gallery(PICTURES), [{}] * 5)
     assert len(replies) == 200
-    assert resolves(site_front)["grant"] == sum(resolves(site_front).values()) == PICTURES
-    assert fetches(site_front) == PICTURES
-    assert sum(site_front.count("requests_total", outcome=outcome) for outcome in ("hit", "miss")) == 200
-    waited = site_front.count("lookups_total", entry="grant", source="upstream") - PICTURES
-    assert site_front.count("collapsed_total", flight="grant") == waited
+    assert resolves(site_gateway)["grant"] == sum(resolves(site_gateway).values()) == PICTURES
+    assert fetches(site_gateway) == PICTURES
+    assert sum(site_gateway.count("requests_total", outcome=outcome) for outcome in ("hit", "miss")) == 200
+    waited = site_gateway.count("lookups_total", entry="grant", source="upstream") - PICTURES
+    assert site_gateway.count("collapsed_total", flight="grant") == waited
 
 
-async def test_three_identities_get_every_picture_and_never_collide(site: Place, site_front: Front) -> None:
+async def test_three_identities_get_every_picture_and_never_collide(site: Place, site_gateway: GatewayClient) -> None:
     """200 of 200 arrive by one resolve per identity and picture; none of them met another at the same picture."""
-    replies = await shown(site_front, await site.gallery(PICTURES), three_identities(site.target))
+    replies = await shown(site_gateway, await site.gallery(PICTURES), three_identities(site.target))
     assert len(replies) == 200
-    assert resolves(site_front)["grant"] == sum(resolves(site_front).values()) == 3 * PICTURES
-    assert fetches(site_front) <= PICTURES
-    assert site_front.count("upstream_calls_total", verb="whoami", outcome="identity") == 2
+    assert resolves(site_gateway)["grant"] == sum(resolves(site_gateway).values()) == 3 * PICTURES
+    assert fetches(site_gateway) <= PICTURES
+    assert site_gateway.count("upstream_calls_total", verb="whoami", outcome="identity") == 2
 
 
-async def test_a_second_visit_asks_cloudreve_nothing(site: Place, site_front: Front) -> None:
+async def test_a_second_visit_asks_cloudreve_nothing(site: Place, site_gateway: GatewayClient) -> None:
     """What the first visit brought is at hand for the same five, and their browsers hear 304."""
     uris, viewers = await site.gallery(PICTURES), three_identities(site.target)
-    await shown(site_front, uris, viewers)
-    before = resolves(site_front), fetches(site_front)
-    replies = await shown(site_front, uris, viewers)
+    await shown(site_gateway, uris, viewers)
+    before = resolves(site_gateway), fetches(site_gateway)
+    replies = await shown(site_gateway, uris, viewers)
     assert all(reply.is_hit for reply in replies)
-    again = [await site_front.ask(uri, etag=reply.etag) for uri, reply in zip(uris, replies, strict=False)]
+    again = [await site_gateway.ask(uri, etag=reply.etag) for uri, reply in zip(uris, replies, strict=False)]
     assert {reply.status for reply in again} == {304}
-    assert (resolves(site_front), fetches(site_front)) == before
+    assert (resolves(site_gateway), fetches(site_gateway)) == before
 
 
-async def test_the_stand_in_sees_what_the_metrics_say(cloudreve: StandIn, front: Front) -> None:
+async def test_the_stand_in_sees_what_the_metrics_say(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """40 resolves, none refused, no more than eight at a time, and 40 fetches."""
-    await shown(front, cloudreve.library.gallery(PICTURES)[1], [{}] * 5)
+    await shown(gateway, cloudreve.library.gallery(PICTURES)[1], [{}] * 5)
     assert cloudreve.calls.count("resolve") == cloudreve.calls.count("resolve", code=0) == PICTURES
     assert cloudreve.calls.count("fetch") == PICTURES
     assert cloudreve.calls.peak("resolve") <= 8
 
 
-async def test_conflicts_with_others_who_generate_the_same_are_waited_out(cloudreve: StandIn, house: House) -> None:
+async def test_conflicts_with_others_who_generate_the_same_are_waited_out(
+    cloudreve: StandIn, launcher: GatewayLauncher
+) -> None:
     """Two gateways that know nothing of each other collide at every picture, and still every visitor gets all."""
-    fronts = [await house.open(), await house.open()]
+    gateways = [await launcher.open(), await launcher.open()]
     uris = cloudreve.library.gallery(PICTURES)[1]
-    cloudreve.workshop.gate = asyncio.Event()
-    views = asyncio.gather(*(shown(front, uris, [{}, {"ticket": "a-ticket"}]) for front in fronts))
+    cloudreve.generator.gate = asyncio.Event()
+    views = asyncio.gather(*(shown(gateway, uris, [{}, {"ticket": "a-ticket"}]) for gateway in gateways))
     await cloudreve.calls.ended("resolve", 6)  # while nothing can be generated only conflicts end
-    cloudreve.workshop.gate.set()
+    cloudreve.generator.gate.set()
     await views
     assert {call.code for call in cloudreve.calls.of("resolve")} == {0, 40073, 50004}

@@ -11,32 +11,32 @@ import pytest
 
 from proxy.standin.standin import StandIn
 from tests.harness.browser import Browser
-from tests.harness.gateways import ONE, Front, Hours, House, in_share, statuses
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Hours, in_share, statuses
 
 READ = ("Files.Read", "openid", "profile")
 NO_FILES = ("openid", "profile")
 
 
-async def test_equal_uris_of_two_users_are_two_files(cloudreve: StandIn, front: Front) -> None:
+async def test_equal_uris_of_two_users_are_two_files(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """`my` is the asking user's: each sees their own picture, again and again, and no validator fits the other's."""
     for account in cloudreve.library.accounts:
         cloudreve.library.put(account, "/same.png")
     alice, bob = cloudreve.token("alice"), cloudreve.token("bob")
-    hers = await front.ask("cloudreve://my/same.png", alice)
+    hers = await gateway.ask("cloudreve://my/same.png", alice)
     for _ in range(3):
-        his = await front.ask("cloudreve://my/same.png", bob, etag=hers.etag)
+        his = await gateway.ask("cloudreve://my/same.png", bob, etag=hers.etag)
         assert (his.status, his.body != hers.body, his.etag != hers.etag) == (200, True, True)
-        assert (await front.ask("cloudreve://my/same.png", alice)).body == hers.body
-        assert (await front.ask("cloudreve://my/same.png", etag=hers.etag)).status == 401
+        assert (await gateway.ask("cloudreve://my/same.png", alice)).body == hers.body
+        assert (await gateway.ask("cloudreve://my/same.png", etag=hers.etag)).status == 401
 
 
-async def test_two_users_who_ask_at_once_board_no_common_flight(cloudreve: StandIn, front: Front) -> None:
+async def test_two_users_who_ask_at_once_board_no_common_flight(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Their questions are under way together, and each gets the answer to their own."""
     for account in cloudreve.library.accounts:
         cloudreve.library.put(account, "/same.png")
-    cloudreve.workshop.gate = gate = asyncio.Event()
-    tasks = [asyncio.create_task(front.ask("cloudreve://my/same.png", cloudreve.token(n))) for n in ("alice", "bob")]
-    tasks.append(asyncio.create_task(front.ask("cloudreve://my/same.png")))
+    cloudreve.generator.gate = gate = asyncio.Event()
+    tasks = [asyncio.create_task(gateway.ask("cloudreve://my/same.png", cloudreve.token(n))) for n in ("alice", "bob")]
+    tasks.append(asyncio.create_task(gateway.ask("cloudreve://my/same.png")))
     await cloudreve.calls.arrived("resolve", 3)
     gate.set()
     hers, his, nobodys = await asyncio.gather(*tasks)
@@ -49,7 +49,7 @@ async def test_two_users_who_ask_at_once_board_no_common_flight(cloudreve: Stand
 
 @pytest.mark.parametrize("order", list(permutations(("none", "wrong", "right"))), ids="-".join)
 async def test_a_purchase_ticket_opens_to_its_bearer_alone(
-    cloudreve: StandIn, front: Front, order: tuple[str, ...]
+    cloudreve: StandIn, gateway: GatewayClient, order: tuple[str, ...]
 ) -> None:
     """In whatever order they come: without the ticket, or with another, it is 402, and no validator changes that."""
     share = cloudreve.library.publish(cloudreve.library.alice, "/album", ticket="bought")
@@ -57,58 +57,60 @@ async def test_a_purchase_ticket_opens_to_its_bearer_alone(
     asked = {"none": {}, "wrong": {"ticket": "other"}, "right": {"ticket": "bought"}}
     for _ in range(2):
         for name in order:
-            reply = await front.ask(uri, **asked[name])
+            reply = await gateway.ask(uri, **asked[name])
             assert reply.status == (200 if name == "right" else 402)
-    assert (await front.ask(uri, cloudreve.token("bob"))).status == 402
-    assert (await front.ask(uri, cloudreve.token("alice"))).status == 200
-    bought = await front.ask(uri, ticket="bought")
+    assert (await gateway.ask(uri, cloudreve.token("bob"))).status == 402
+    assert (await gateway.ask(uri, cloudreve.token("alice"))).status == 200
+    bought = await gateway.ask(uri, ticket="bought")
     assert bought.headers["Cache-Control"].startswith("private, ")
-    assert (await front.ask(uri, etag=bought.etag)).status == 402
+    assert (await gateway.ask(uri, etag=bought.etag)).status == 402
 
 
 @pytest.mark.parametrize("first", [0, 1])
-async def test_two_oauth_tokens_of_one_user_keep_their_own_rights(cloudreve: StandIn, front: Front, first: int) -> None:
+async def test_two_oauth_tokens_of_one_user_keep_their_own_rights(
+    cloudreve: StandIn, gateway: GatewayClient, first: int
+) -> None:
     """The one without a right to files gets 403 though whoami names the same user; order does not matter."""
     tokens = [(cloudreve.token(client="app", scopes=READ), 200), (cloudreve.token(client="app", scopes=NO_FILES), 403)]
     for token, status in [tokens[first], tokens[1 - first]] * 2:
-        reply = await front.ask(ONE, token)
+        reply = await gateway.ask(ONE, token)
         assert reply.status == status
         assert status == 200 or reply.problem["code"] == 40089
-    assert (await front.ask(ONE, cloudreve.token())).status == 200
+    assert (await gateway.ask(ONE, cloudreve.token())).status == 200
     assert cloudreve.calls.count("resolve") == 3
 
 
-async def test_two_clients_of_one_user_are_two_identities(cloudreve: StandIn, front: Front) -> None:
+async def test_two_clients_of_one_user_are_two_identities(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Cloudreve itself judges each; scopes in another order are the same."""
-    await front.ask(ONE, cloudreve.token(client="app", scopes=READ))
-    await front.ask(ONE, cloudreve.token(client="other", scopes=READ))
+    await gateway.ask(ONE, cloudreve.token(client="app", scopes=READ))
+    await gateway.ask(ONE, cloudreve.token(client="other", scopes=READ))
     assert cloudreve.calls.count("resolve") == 2
-    reply = await front.ask(ONE, cloudreve.token(client="app", scopes=tuple(reversed(READ)), life_s=7000))
+    reply = await gateway.ask(ONE, cloudreve.token(client="app", scopes=tuple(reversed(READ)), life_s=7000))
     assert (reply.is_hit, cloudreve.calls.count("resolve")) == (True, 2)
 
 
-async def test_two_sign_ins_of_one_user_are_one_identity(cloudreve: StandIn, front: Front) -> None:
+async def test_two_sign_ins_of_one_user_are_one_identity(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """A new access token finds what the old one brought."""
-    await front.ask(ONE, cloudreve.token(life_s=3600))
-    reply = await front.ask(ONE, cloudreve.token(life_s=3000))
+    await gateway.ask(ONE, cloudreve.token(life_s=3600))
+    reply = await gateway.ask(ONE, cloudreve.token(life_s=3000))
     assert (reply.is_hit, cloudreve.calls.count("resolve"), cloudreve.calls.count("whoami")) == (True, 1, 2)
 
 
-async def test_a_share_for_members_only_stays_so(cloudreve: StandIn, front: Front) -> None:
+async def test_a_share_for_members_only_stays_so(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """After a member has filled the cache anonymous still hears 401."""
     cloudreve.library.share.members_only = True
     for _ in range(2):
-        assert (await front.ask(in_share(cloudreve), cloudreve.token("bob"))).status == 200
-        assert (await front.ask(in_share(cloudreve))).status == 401
+        assert (await gateway.ask(in_share(cloudreve), cloudreve.token("bob"))).status == 200
+        assert (await gateway.ask(in_share(cloudreve))).status == 401
 
 
-async def test_cloudreve_is_asked_in_the_name_of_the_one_who_asks(cloudreve: StandIn, front: Front) -> None:
+async def test_cloudreve_is_asked_in_the_name_of_the_one_who_asks(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Each resolve carries the credentials of its visitor alone; context hint, cookie and address stay here."""
     bob = cloudreve.token("bob")
     hint = "11111111-2222-4333-8444-555555555555"
     sold = cloudreve.library.publish(cloudreve.library.alice, "/album", ticket="his")
-    await front.ask(f"cloudreve://{sold.id}@share/one.png", bob, ticket="his", hint=hint)
-    await front.ask(in_share(cloudreve), hint=hint, Cookie="session=x", X_Forwarded_For="1.2.3.4")
+    await gateway.ask(f"cloudreve://{sold.id}@share/one.png", bob, ticket="his", hint=hint)
+    await gateway.ask(in_share(cloudreve), hint=hint, Cookie="session=x", X_Forwarded_For="1.2.3.4")
     without, his, nobodys = (call.headers for call in cloudreve.calls.of("resolve"))
     assert (his["authorization"], his["x-cr-purchase-ticket"]) == (f"Bearer {bob}", "his")
     constant = {"host", "accept", "accept-encoding", "user-agent"}
@@ -117,75 +119,79 @@ async def test_cloudreve_is_asked_in_the_name_of_the_one_who_asks(cloudreve: Sta
     assert constant == set(nobodys)
 
 
-async def test_a_token_that_ends_takes_its_pictures_with_it(cloudreve: StandIn, front: Front, hours: Hours) -> None:
+async def test_a_token_that_ends_takes_its_pictures_with_it(
+    cloudreve: StandIn, gateway: GatewayClient, hours: Hours
+) -> None:
     """The grant would count for another hour; without a token that is valid nobody may use it."""
     token = cloudreve.token(life_s=100)
     for _ in range(3):
-        assert (await front.ask(ONE, token)).status == 200
+        assert (await gateway.ask(ONE, token)).status == 200
     hours.pass_by(101)
-    reply = await front.ask(ONE, token)
+    reply = await gateway.ask(ONE, token)
     assert (reply.status, 'error="invalid_token"' in reply.headers["WWW-Authenticate"]) == (401, True)
-    assert (await front.ask(ONE, cloudreve.token())).is_hit
+    assert (await gateway.ask(ONE, cloudreve.token())).is_hit
 
 
 async def test_a_token_is_believed_for_minutes_and_then_looked_at_again(
-    cloudreve: StandIn, front: Front, hours: Hours
+    cloudreve: StandIn, gateway: GatewayClient, hours: Hours
 ) -> None:
     """A site that changes its key locks everybody out, within the time that the configuration gives."""
     token = cloudreve.token(life_s=7200)
-    assert (await front.ask(ONE, token)).status == 200
+    assert (await gateway.ask(ONE, token)).status == 200
     cloudreve.secret = "another-key"
     hours.pass_by(290)
-    assert (await front.ask(ONE, token)).status == 200
+    assert (await gateway.ask(ONE, token)).status == 200
     hours.pass_by(20)
-    assert (await front.ask(ONE, token)).status == 401
+    assert (await gateway.ask(ONE, token)).status == 401
     assert cloudreve.calls.count("whoami") == 2
 
 
-async def test_a_bad_token_is_asked_about_once_in_a_while(cloudreve: StandIn, front: Front, hours: Hours) -> None:
+async def test_a_bad_token_is_asked_about_once_in_a_while(
+    cloudreve: StandIn, gateway: GatewayClient, hours: Hours
+) -> None:
     """A page of pictures with an old token costs one whoami; two seconds later it is looked at anew."""
     forged = cloudreve.token()[:-6] + "AAAAAA"
     for _ in range(5):
-        assert (await front.ask(ONE, forged)).status == 401
+        assert (await gateway.ask(ONE, forged)).status == 401
     assert cloudreve.calls.count("whoami") == 1
     hours.pass_by(3)
-    assert (await front.ask(ONE, forged)).status == 401
+    assert (await gateway.ask(ONE, forged)).status == 401
     assert (cloudreve.calls.count("whoami"), cloudreve.calls.count("resolve")) == (2, 0)
 
 
 async def test_known_users_are_served_while_nobody_can_be_identified(
-    cloudreve: StandIn, front: Front, hours: Hours
+    cloudreve: StandIn, gateway: GatewayClient, hours: Hours
 ) -> None:
     """Then they too are told to come again, and are never taken for anonymous, not even on a public share."""
     token = cloudreve.token(life_s=7200)
-    assert (await front.ask(in_share(cloudreve), token)).status == 200
-    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert (await gateway.ask(in_share(cloudreve), token)).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
     await cloudreve.stop()
-    assert (await front.ask(in_share(cloudreve), token)).is_hit
+    assert (await gateway.ask(in_share(cloudreve), token)).is_hit
     hours.pass_by(301)
-    assert (await front.ask(in_share(cloudreve), token)).status == 503
-    assert (await front.ask(in_share(cloudreve))).is_hit
+    assert (await gateway.ask(in_share(cloudreve), token)).status == 503
+    assert (await gateway.ask(in_share(cloudreve))).is_hit
 
 
-async def test_passwords_of_a_share_are_not_mixed(cloudreve: StandIn, front: Front) -> None:
+async def test_passwords_of_a_share_are_not_mixed(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """The right one opens; after it a wrong one, an empty one and one with another case are refused as before."""
     share = cloudreve.library.private_share.id
     for _ in range(2):
-        assert (await front.ask(f"cloudreve://{share}:pw123@share/one.png")).status == 200
+        assert (await gateway.ask(f"cloudreve://{share}:pw123@share/one.png")).status == 200
         for wrong in ("", ":", ":PW123", ":pw1234", ":pw123%00", ":pw123%20"):
-            assert (await front.ask(f"cloudreve://{share}{wrong}@share/one.png")).status in (400, 403), wrong
+            assert (await gateway.ask(f"cloudreve://{share}{wrong}@share/one.png")).status in (400, 403), wrong
 
 
-async def test_credentials_that_are_ambiguous_are_refused(cloudreve: StandIn, front: Front) -> None:
+async def test_credentials_that_are_ambiguous_are_refused(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Two tokens, none at all, or one with a blank in it: 401; two tickets: 400."""
     path = f"/thumb?uri={in_share(cloudreve)}"
     token = cloudreve.token()
     for value in ("Bearer", "Bearer ", f"Bearer {token} x", f"Bearer {token},Bearer x"):
-        reply = await front.send("GET", path, {"Authorization": value})
+        reply = await gateway.send("GET", path, {"Authorization": value})
         assert (reply.status, reply.problem["title"]) == (401, "Unauthorized"), value
-    assert (await front.send("GET", path, {"Authorization": f"bEARER  {token}"})).status == 200
-    assert (await front.send("GET", path, {"X-Cr-Purchase-Ticket": "a b"})).status == 400
-    assert (await front.send("GET", path, {"X-Cr-Purchase-Ticket": ""})).status == 400
+    assert (await gateway.send("GET", path, {"Authorization": f"bEARER  {token}"})).status == 200
+    assert (await gateway.send("GET", path, {"X-Cr-Purchase-Ticket": "a b"})).status == 400
+    assert (await gateway.send("GET", path, {"X-Cr-Purchase-Ticket": ""})).status == 400
     assert cloudreve.calls.count("resolve") == 1
 
 
@@ -194,11 +200,11 @@ SCHEMES = ["", "Basic YWxpY2U6cHc=", 'Digest username="alice"', "Negotiate YII="
 
 @pytest.mark.parametrize("field", SCHEMES)
 async def test_what_a_proxy_in_front_asks_for_is_not_looked_at(
-    cloudreve: StandIn, house: House, monkeypatch: pytest.MonkeyPatch, field: str
+    cloudreve: StandIn, launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
     """With nginx' `auth_basic` browsers send it with every request; it goes neither to Cloudreve nor to storage."""
-    front = await house.open()
-    browser = Browser(front)
+    gateway = await launcher.open()
+    browser = Browser(gateway)
     await browser.sign_in(cloudreve.token())
     monkeypatch.setitem(browser.headers, "Authorization", field)
     link = await browser.send("GET", f"/api/v4/file/thumb?uri={in_share(cloudreve)}")
@@ -213,11 +219,13 @@ async def test_what_a_proxy_in_front_asks_for_is_not_looked_at(
     assert all(line.startswith("Bearer ") for line in sent - {""})
 
 
-async def test_the_configuration_may_ask_more_often(cloudreve: StandIn, house: House, hours: Hours) -> None:
+async def test_the_configuration_may_ask_more_often(
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours
+) -> None:
     """A short time of belief costs a whoami each time it is over."""
-    front = await house.open(identity={"ttl_s": 10.0})
+    gateway = await launcher.open(identity={"ttl_s": 10.0})
     token = cloudreve.token()
     for _ in range(3):
-        assert (await front.ask(ONE, token)).status == 200
+        assert (await gateway.ask(ONE, token)).status == 200
         hours.pass_by(11)
     assert cloudreve.calls.count("whoami") == 3

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from proxy import gateway
 from proxy.pictures.respond import REFUSED_S
 from proxy.standin import faults
 from proxy.standin.faults import Fault, Says, json_body, redirect
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import CUT_OFF, PNG, Front, Hours, House, in_share, kept
+from tests.harness.gateways import CUT_OFF, PNG, GatewayClient, GatewayLauncher, Hours, in_share, kept
 from tests.harness.pictures import pictures
 from tests.harness.redis_server import RedisServer
 
@@ -71,19 +70,19 @@ CASES = (
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask at once for what may not be stored yet."""
-    monkeypatch.setattr(gateway, "STORED_AFTER_S", (0.0, 0.0))
+    monkeypatch.setattr("proxy.gateway.STORED_AFTER_S", (0.0, 0.0))
 
 
 @pytest.fixture
-async def shared_front(house: House, redis_server: RedisServer) -> Front:
+async def shared_front(launcher: GatewayLauncher, redis_server: RedisServer) -> GatewayClient:
     """Run a gateway with both tiers."""
-    return await house.open(redis={"url": redis_server.url})
+    return await launcher.open(redis={"url": redis_server.url})
 
 
-async def ending(front: Front, uri: str) -> int:
+async def ending(gateway: GatewayClient, uri: str) -> int:
     """Ask, and tell the status, or that the transfer broke."""
     try:
-        reply = await front.ask(uri)
+        reply = await gateway.ask(uri)
     except CUT_OFF:
         return CUT
     assert reply.status == 200 or reply.problem["title"]
@@ -93,7 +92,7 @@ async def ending(front: Front, uri: str) -> int:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 async def test_nobody_is_told_that_it_is_a_picture(
-    cloudreve: StandIn, shared_front: Front, hours: Hours, redis_server: RedisServer, case: Case
+    cloudreve: StandIn, shared_front: GatewayClient, hours: Hours, redis_server: RedisServer, case: Case
 ) -> None:
     """The status is true, no tier keeps anything of it, and when all is well again the picture is fetched anew."""
     uri = in_share(cloudreve)
@@ -114,7 +113,7 @@ async def test_nobody_is_told_that_it_is_a_picture(
 
 @pytest.mark.parametrize("code", REJECTIONS)
 async def test_a_rejection_that_a_new_grant_mends_is_never_seen(
-    cloudreve: StandIn, shared_front: Front, code: int
+    cloudreve: StandIn, shared_front: GatewayClient, code: int
 ) -> None:
     """The visitor gets the picture at the second try."""
     cloudreve.fail("fetch", json_body(f'{{"code":{code}}}'), times=1)
@@ -122,7 +121,9 @@ async def test_a_rejection_that_a_new_grant_mends_is_never_seen(
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 2)
 
 
-async def test_a_header_that_lies_about_the_coding_does_no_harm(cloudreve: StandIn, shared_front: Front) -> None:
+async def test_a_header_that_lies_about_the_coding_does_no_harm(
+    cloudreve: StandIn, shared_front: GatewayClient
+) -> None:
     """The bytes are a picture, whatever was said of them; the visitor is not told the lie."""
     cloudreve.fail("fetch", faults.Encoded(), times=1)
     reply = await shared_front.ask(in_share(cloudreve))
@@ -130,7 +131,7 @@ async def test_a_header_that_lies_about_the_coding_does_no_harm(cloudreve: Stand
     assert "Content-Encoding" not in reply.headers
 
 
-async def test_a_false_type_does_not_matter(cloudreve: StandIn, shared_front: Front) -> None:
+async def test_a_false_type_does_not_matter(cloudreve: StandIn, shared_front: GatewayClient) -> None:
     """The media type comes from the bytes: a JPEG that is announced as a web page is a JPEG."""
     _, jpeg = pictures()["jpeg"]
     cloudreve.fail("fetch", Says(jpeg, "text/html"), times=1)
@@ -138,7 +139,9 @@ async def test_a_false_type_does_not_matter(cloudreve: StandIn, shared_front: Fr
     assert (reply.status, reply.headers["Content-Type"], reply.body) == (200, "image/jpeg", jpeg)
 
 
-async def test_what_upstream_says_beside_the_picture_stays_there(cloudreve: StandIn, shared_front: Front) -> None:
+async def test_what_upstream_says_beside_the_picture_stays_there(
+    cloudreve: StandIn, shared_front: GatewayClient
+) -> None:
     """Cookies, caching and policies of an image host are not the gateway's."""
     said = {"Set-Cookie": "a=b", "Cache-Control": "public", "Refresh": "0;url=http://other.example/", "X-Other": "x"}
     cloudreve.fail("fetch", Says(WHOLE, PNG, headers={**said, "Content-Disposition": "attachment"}), times=1)
@@ -149,22 +152,22 @@ async def test_what_upstream_says_beside_the_picture_stays_there(cloudreve: Stan
         assert name not in reply.headers
 
 
-async def test_a_picture_that_does_not_begin_is_given_up_in_time(cloudreve: StandIn, house: House) -> None:
+async def test_a_picture_that_does_not_begin_is_given_up_in_time(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """504 with Retry-After at the deadline; the fetch goes on, and the next visitor profits."""
     hang = faults.Hang()
     cloudreve.fail("fetch", hang, times=1)
-    front = await house.open(server={"deadline_s": 0.3})
-    reply = await front.ask(in_share(cloudreve))
+    gateway = await launcher.open(server={"deadline_s": 0.3})
+    reply = await gateway.ask(in_share(cloudreve))
     assert (reply.status, reply.headers["Retry-After"]) == (504, "2")
     hang.until.set()
-    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
     assert cloudreve.calls.count("fetch") == 1
     assert not cloudreve.calls.of("fetch")[0].left
 
 
-async def test_a_picture_host_that_hangs_is_left_in_time(cloudreve: StandIn, house: House) -> None:
+async def test_a_picture_host_that_hangs_is_left_in_time(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """After the time that a picture may take: 504, before the visitor's own deadline."""
     cloudreve.fail("fetch", faults.Hang(), times=1)
-    front = await house.open(cloudreve={"fetch_timeout_s": 0.2})
-    assert (await front.ask(in_share(cloudreve))).status == 504
-    assert (await front.ask(in_share(cloudreve))).status == 200
+    gateway = await launcher.open(cloudreve={"fetch_timeout_s": 0.2})
+    assert (await gateway.ask(in_share(cloudreve))).status == 504
+    assert (await gateway.ask(in_share(cloudreve))).status == 200

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.domain.response_fields import VARY, VARY_PUBLIC
 from tests.harness.cloudreve_targets import Target
-from tests.harness.gateways import PNG, Front, Reply
+from tests.harness.gateways import PNG, GatewayClient, Reply
 from tests.harness.places import Place, expired, thumb
 
 ONE = "cloudreve://my/album/one.png"
@@ -119,10 +119,10 @@ def check_safe(reply: Reply) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-async def test_each_visitor_is_told_the_truth(site: Place, site_front: Front, row: Row) -> None:
+async def test_each_visitor_is_told_the_truth(site: Place, site_gateway: GatewayClient, row: Row) -> None:
     """The status is true, the picture comes with honest headers, and a refusal with Cloudreve's code."""
     path, headers = told(row, site.target)
-    reply = await site_front.send("GET", path, headers)
+    reply = await site_gateway.send("GET", path, headers)
     assert reply.status == row.status
     if reply.status == 200:
         check_picture(reply, row.sharing)
@@ -131,7 +131,7 @@ async def test_each_visitor_is_told_the_truth(site: Place, site_front: Front, ro
         assert reply.problem.get("code") in (row.codes or {None})
         assert bool(row.codes) == ("correlation_id" in reply.problem)
         assert (reply.status == 401) == ("WWW-Authenticate" in reply.headers)
-    head = await site_front.send("HEAD", path, headers)
+    head = await site_gateway.send("HEAD", path, headers)
     assert (head.status, head.body) == (reply.status, b"")
     varying = {"Date", "Cache-Status", "Cache-Control", "Content-Length", "X-Request-ID"}  # ids differ, also in length
     assert set(head.headers) == set(reply.headers)
@@ -141,57 +141,59 @@ async def test_each_visitor_is_told_the_truth(site: Place, site_front: Front, ro
 
 
 @pytest.mark.parametrize(("query", "told"), [("", "there are 0"), ("?uri=a&uri=b", "there are 2"), ("?URI=a", "are 0")])
-async def test_one_uri_has_to_be_named(site: Place, site_front: Front, query: str, told: str) -> None:
+async def test_one_uri_has_to_be_named(site: Place, site_gateway: GatewayClient, query: str, told: str) -> None:
     """None and two are told apart from a wrong one."""
-    reply = await site_front.send("GET", f"/thumb{query}", bearer(site.target))
+    reply = await site_gateway.send("GET", f"/thumb{query}", bearer(site.target))
     assert reply.status == 400
     assert told in reply.problem["detail"]
 
 
-async def test_spellings_of_one_uri_share_one_cache_entry(site: Place, site_front: Front) -> None:
+async def test_spellings_of_one_uri_share_one_cache_entry(site: Place, site_gateway: GatewayClient) -> None:
     """After the first of them all others hit, with the same validator."""
-    first = await site_front.send("GET", thumb(ONE), bearer(site.target))
+    first = await site_gateway.send("GET", thumb(ONE), bearer(site.target))
     for spelling in SPELLINGS:
-        reply = await site_front.send("GET", thumb(spelling), bearer(site.target))
+        reply = await site_gateway.send("GET", thumb(spelling), bearer(site.target))
         assert (reply.is_hit, reply.etag, reply.body) == (True, first.etag, first.body), spelling
 
 
-async def test_a_validator_spares_its_owner_the_bytes_and_helps_nobody_else(site: Place, site_front: Front) -> None:
+async def test_a_validator_spares_its_owner_the_bytes_and_helps_nobody_else(
+    site: Place, site_gateway: GatewayClient
+) -> None:
     """Strong, weak, in a list or `*`: 304 with the headers of 200; bob, who has no such file, still hears 404."""
-    first = await site_front.send("GET", thumb(ONE), bearer(site.target))
+    first = await site_gateway.send("GET", thumb(ONE), bearer(site.target))
     for validator in (first.etag, f"W/{first.etag}", f'"x", W/{first.etag}', "*"):
-        reply = await site_front.send("GET", thumb(ONE), {**bearer(site.target), "If-None-Match": validator})
+        reply = await site_gateway.send("GET", thumb(ONE), {**bearer(site.target), "If-None-Match": validator})
         assert (reply.status, reply.body, reply.etag) == (304, b"", first.etag)
         assert reply.headers["Cache-Control"].startswith("private, max-age=")
         check_safe(reply)
         stranger = {"Authorization": f"Bearer {site.target.bob}", "If-None-Match": validator}
-        assert (await site_front.send("GET", thumb(ONE), stranger)).status == 404
+        assert (await site_gateway.send("GET", thumb(ONE), stranger)).status == 404
 
 
-async def test_a_hint_never_widens_a_shares_grant(site: Place, site_front: Front) -> None:
+async def test_a_hint_never_widens_a_shares_grant(site: Place, site_gateway: GatewayClient) -> None:
     """Cloudreve re-opens a share for a hint it has seen with the password; through the gateway nothing is opened."""
     private = site.target.private_share
     hint = {"X-Cr-Context-Hint": HINT}
-    opened = await site_front.send("GET", thumb(f"cloudreve://{private}:pw123@share/two.png"), hint)
+    opened = await site_gateway.send("GET", thumb(f"cloudreve://{private}:pw123@share/two.png"), hint)
     assert opened.status == 200
     for uri in (f"cloudreve://{private}@share/two.png", f"cloudreve://{private}:x@share/three.png"):
-        reply = await site_front.send("GET", thumb(uri), hint)
+        reply = await site_gateway.send("GET", thumb(uri), hint)
         assert (reply.status, reply.problem["code"]) == (403, 40069)
 
 
-async def test_a_hint_of_one_user_opens_nothing_to_another(site: Place, site_front: Front) -> None:
+async def test_a_hint_of_one_user_opens_nothing_to_another(site: Place, site_gateway: GatewayClient) -> None:
     """With one's own files it is passed on, and Cloudreve keeps what it remembers of it per user."""
     uri = thumb(f"cloudreve://{site.target.alice_id}@my/album/one.png")
     hint = {"X-Cr-Context-Hint": "22222222-2222-4333-8444-555555555555"}
-    assert (await site_front.send("GET", uri, {**bearer(site.target), **hint})).status == 200
+    assert (await site_gateway.send("GET", uri, {**bearer(site.target), **hint})).status == 200
     stranger = {"Authorization": f"Bearer {site.target.bob}", **hint}
-    assert [(await site_front.send("GET", uri, who)).status for who in (stranger, hint)] == [403, 401]
+    assert [(await site_gateway.send("GET", uri, who)).status for who in (stranger, hint)] == [403, 401]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-async def test_other_methods_are_not_allowed(site: Place, site_front: Front, method: str) -> None:
+async def test_other_methods_are_not_allowed(site: Place, site_gateway: GatewayClient, method: str) -> None:
     """405 names those that are."""
-    reply = await site_front.send(method, thumb(ONE), bearer(site.target))
+    reply = await site_gateway.send(method, thumb(ONE), bearer(site.target))
     assert reply.status == 405
     assert {"GET", "HEAD"} <= set(reply.headers["Allow"].split(", "))
     assert method not in reply.headers["Allow"]

@@ -18,7 +18,7 @@ from proxy.standin.faults import Exchange, Hang
 from proxy.standin.standin import StandIn
 from tests.harness.browser import Browser
 from tests.harness.cloudreve_targets import REDIRECT_URI
-from tests.harness.gateways import Front, House, in_share, until
+from tests.harness.gateways import GatewayClient, GatewayLauncher, in_share, until
 from tests.harness.raw_client import calling, request
 
 FLOOD, MODEST = {"X-Forwarded-For": "2001:db8:0:1::1"}, {"X-Forwarded-For": "192.0.2.2"}
@@ -43,7 +43,7 @@ class Scene:
     """A gateway, and what is under way there."""
 
     cloudreve: StandIn
-    front: Front
+    gateway: GatewayClient
     stack: AsyncExitStack
     hang: Held = field(default_factory=Held)
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Scene:
         """Wait until the flood has all that it may have under way at once, and no more comes of it."""
         await self.cloudreve.calls.arrived(verb, most)
         for _ in range(10):
-            await self.front.send("GET", "/healthz")
+            await self.gateway.send("GET", "/healthz")
         assert self.cloudreve.calls.under_way(verb) == most
         self.hang.is_open = True
 
@@ -82,7 +82,7 @@ class Scarce:
 
 async def another_picture(scene: Scene) -> None:
     """Ask for a picture that nobody has asked for, as a user of whom the gateway has not heard."""
-    reply = await scene.front.ask("cloudreve://my/bob.png", scene.cloudreve.token("bob"), **MODEST)
+    reply = await scene.gateway.ask("cloudreve://my/bob.png", scene.cloudreve.token("bob"), **MODEST)
     assert reply.status == 200
 
 
@@ -91,7 +91,7 @@ async def hold_resolves(scene: Scene) -> None:
     scene.cloudreve.fail("resolve", scene.hang)
     _, uris = scene.cloudreve.library.gallery(20)
     for uri in uris:
-        scene.begin(scene.front.ask(uri, **FLOOD))
+        scene.begin(scene.gateway.ask(uri, **FLOOD))
     await scene.held("resolve")
 
 
@@ -100,7 +100,7 @@ async def hold_fetches(scene: Scene) -> None:
     scene.cloudreve.fail("fetch", scene.hang)
     _, uris = scene.cloudreve.library.gallery(20)
     for uri in uris:
-        scene.begin(scene.front.ask(uri, **FLOOD))
+        scene.begin(scene.gateway.ask(uri, **FLOOD))
     await scene.held("fetch")
 
 
@@ -110,16 +110,16 @@ async def ask_about_hundreds(scene: Scene) -> None:
     _, uris = scene.cloudreve.library.gallery(300)
     for first in range(0, 300, 100):
         path = "/thumb/info?" + "&".join(f"uri={uri}" for uri in uris[first : first + 100])
-        await scene.front.send("GET", path, FLOOD)
+        await scene.gateway.send("GET", path, FLOOD)
     await scene.held("resolve")
 
 
 async def ask_about_one(scene: Scene) -> None:
     """Ask about one picture, as a user of whom the gateway has not heard."""
     headers = {"Authorization": f"Bearer {scene.cloudreve.token('bob')}", **MODEST}
-    reply = await scene.front.send("GET", "/thumb/info?uri=cloudreve://my/bob.png", headers)
+    reply = await scene.gateway.send("GET", "/thumb/info?uri=cloudreve://my/bob.png", headers)
     while json.loads(reply.body)["pictures"][0]["status"] == 202:
-        reply = await scene.front.send("GET", "/thumb/info?uri=cloudreve://my/bob.png", headers)
+        reply = await scene.gateway.send("GET", "/thumb/info?uri=cloudreve://my/bob.png", headers)
     assert json.loads(reply.body)["pictures"][0]["status"] == 200
     await another_picture(scene)
 
@@ -129,7 +129,7 @@ async def take_places(scene: Scene) -> None:
     scene.cloudreve.fail("resolve", scene.hang)
     _, uris = scene.cloudreve.library.gallery(60)
     for number, uri in enumerate(uris):
-        scene.begin(scene.front.ask(uri, **{"X-Forwarded-For": f"2001:db8:0:{number % 5}::1"}))
+        scene.begin(scene.gateway.ask(uri, **{"X-Forwarded-For": f"2001:db8:0:{number % 5}::1"}))
     await scene.held("resolve", 8)
 
 
@@ -151,7 +151,7 @@ async def hold_whoamis(scene: Scene) -> None:
     """Send made-up tokens, about which Cloudreve thinks for ever."""
     scene.cloudreve.fail("whoami", scene.hang)
     for number in range(50):
-        scene.begin(scene.front.ask("cloudreve://my/x.png", made_up(scene, number), **FLOOD))
+        scene.begin(scene.gateway.ask("cloudreve://my/x.png", made_up(scene, number), **FLOOD))
     await scene.held("whoami", 14)
 
 
@@ -160,7 +160,8 @@ async def make_tokens_up(scene: Scene) -> None:
     for start in range(0, 1000, 100):
         address = {"X-Forwarded-For": f"2001:db8:0:1::{start}"}
         asked = (
-            scene.front.ask("cloudreve://my/x.png", made_up(scene, start + number), **address) for number in range(100)
+            scene.gateway.ask("cloudreve://my/x.png", made_up(scene, start + number), **address)
+            for number in range(100)
         )
         assert {reply.status for reply in await asyncio.gather(*asked)} <= {401, 503}
     assert scene.cloudreve.calls.count("whoami") < 1000 / 2
@@ -170,26 +171,26 @@ async def fill_memory(scene: Scene) -> None:
     """Ask for more pictures than memory holds."""
     _, uris = scene.cloudreve.library.gallery(150)
     for uri in uris:
-        await scene.front.ask(uri, **FLOOD)
-    assert not (await scene.front.ask(uris[0], **FLOOD)).is_hit, "memory was filled"
+        await scene.gateway.ask(uri, **FLOOD)
+    assert not (await scene.gateway.ask(uris[0], **FLOOD)).is_hit, "memory was filled"
 
 
 async def refused_fill_memory(scene: Scene) -> None:
     """Ask for what is not there."""
     for number in range(300):
-        assert (await scene.front.ask(in_share(scene.cloudreve, f"none-{number}.png"), **FLOOD)).status == 404
+        assert (await scene.gateway.ask(in_share(scene.cloudreve, f"none-{number}.png"), **FLOOD)).status == 404
 
 
 async def still_a_hit(scene: Scene) -> None:
     """Ask for what was asked for before the flood; nothing of it has been lost."""
     for name in ("one.png", "two.png"):
-        assert (await scene.front.ask(in_share(scene.cloudreve, name), **MODEST)).is_hit
+        assert (await scene.gateway.ask(in_share(scene.cloudreve, name), **MODEST)).is_hit
 
 
 async def see_two(scene: Scene) -> None:
     """Ask for two pictures."""
     for name in ("one.png", "two.png"):
-        assert (await scene.front.ask(in_share(scene.cloudreve, name), **MODEST)).status == 200
+        assert (await scene.gateway.ask(in_share(scene.cloudreve, name), **MODEST)).status == 200
 
 
 RAW = ("X-Forwarded-For: 192.0.2.2",)
@@ -197,14 +198,14 @@ RAW = ("X-Forwarded-For: 192.0.2.2",)
 
 async def finish_one(scene: Scene) -> None:
     """Have an answer remembered."""
-    async with calling(scene.front) as caller:
+    async with calling(scene.gateway) as caller:
         for _ in range(3):
             assert (await caller.ask(request(in_share(scene.cloudreve), *RAW))).status == 200
 
 
 async def finish_many(scene: Scene) -> None:
     """Have the same answer remembered for a hundred validators."""
-    async with calling(scene.front) as caller:
+    async with calling(scene.gateway) as caller:
         for number in range(100):
             for _ in range(3):
                 lines = ("X-Forwarded-For: 192.0.2.1", f'If-None-Match: "{number}"')
@@ -213,7 +214,7 @@ async def finish_many(scene: Scene) -> None:
 
 async def still_finished(scene: Scene) -> None:
     """Find that answer remembered."""
-    hits = scene.front.gateway.hits
+    hits = scene.gateway.running.hits
     key = hits.key(request(in_share(scene.cloudreve), *RAW), is_trusted=True)
     assert key is not None
     assert hits.known(key)
@@ -222,20 +223,20 @@ async def still_finished(scene: Scene) -> None:
 async def known(scene: Scene) -> None:
     """Be known."""
     scene.token = scene.cloudreve.token("bob")
-    assert (await scene.front.ask("cloudreve://my/bob.png", scene.token, **MODEST)).status == 200
+    assert (await scene.gateway.ask("cloudreve://my/bob.png", scene.token, **MODEST)).status == 200
 
 
 async def be_known_often(scene: Scene) -> None:
     """Be one user with many tokens, each of which is good."""
     for life_s in range(3600, 3700):
         token = scene.cloudreve.token("alice", life_s=life_s)
-        await scene.front.ask("cloudreve://my/album/one.png", token, **FLOOD)
+        await scene.gateway.ask("cloudreve://my/album/one.png", token, **FLOOD)
     scene.cloudreve.calls.forget()
 
 
 async def still_known(scene: Scene) -> None:
     """Be known without another call."""
-    assert (await scene.front.ask("cloudreve://my/bob.png", scene.token, **MODEST)).status == 200
+    assert (await scene.gateway.ask("cloudreve://my/bob.png", scene.token, **MODEST)).status == 200
     assert scene.cloudreve.calls.count("whoami") == 0
 
 
@@ -243,13 +244,13 @@ async def hold_exchanges(scene: Scene) -> None:
     """Sign in twenty times, while Cloudreve thinks for ever about each code."""
     scene.cloudreve.fail("exchange", scene.hang)
     for _ in range(20):
-        scene.begin(Browser(scene.front, **FLOOD).agree(scene.cloudreve.own_url, scene.cloudreve.token("alice")))
+        scene.begin(Browser(scene.gateway, **FLOOD).agree(scene.cloudreve.own_url, scene.cloudreve.token("alice")))
     await scene.held("exchange")
 
 
 async def sign_in(scene: Scene) -> None:
     """Sign in."""
-    browser = Browser(scene.front, **MODEST)
+    browser = Browser(scene.gateway, **MODEST)
     landed = await browser.agree(scene.cloudreve.own_url, scene.cloudreve.token("bob"))
     assert landed.status == 303
     assert (await browser.see("cloudreve://my/bob.png")).status == 200
@@ -258,12 +259,12 @@ async def sign_in(scene: Scene) -> None:
 async def connect(scene: Scene) -> None:
     """Open more connections than there may be."""
     for _ in range(30):
-        await scene.stack.enter_async_context(calling(scene.front, "127.0.0.2"))
+        await scene.stack.enter_async_context(calling(scene.gateway, "127.0.0.2"))
 
 
 async def connect_too(scene: Scene) -> None:
     """Open one more, from another address."""
-    async with calling(scene.front, "127.0.0.3") as caller:
+    async with calling(scene.gateway, "127.0.0.3") as caller:
         assert (await caller.ask(request(in_share(scene.cloudreve)))).status == 200
 
 
@@ -301,12 +302,12 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 @pytest.mark.parametrize("name", TABLE)
 async def test_a_flood_of_one_client_leaves_enough_for_another(
-    cloudreve: StandIn, house: House, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, name: str
+    cloudreve: StandIn, launcher: GatewayLauncher, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """The flood is still there when the other comes, who is served all the same."""
     monkeypatch.setattr(identify, "KNOWN_TOKENS", 20)
     scarce = TABLE[name]
-    scene = Scene(cloudreve, await house.open(**scarce.settings), stack)
+    scene = Scene(cloudreve, await launcher.open(**scarce.settings), stack)
     try:
         if scarce.before is not None:
             await scarce.before(scene)

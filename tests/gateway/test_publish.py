@@ -10,7 +10,7 @@ import pytest
 
 from proxy.standin.library import PASSWORD
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, Front, House, statuses
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, statuses
 
 ESCAPES = [
     "cloudreve://my/notes.txt",
@@ -63,16 +63,16 @@ def entry(**more: object) -> dict[str, object]:
     return {"prefix": "cloudreve://my/album", "email": "alice@example.org", "secret": PASSWORD, **more}
 
 
-async def opened(house: House, *entries: dict[str, object]) -> Front:
+async def opened(launcher: GatewayLauncher, *entries: dict[str, object]) -> GatewayClient:
     """Run a gateway that publishes."""
-    return await house.open(publish=list(entries))
+    return await launcher.open(publish=list(entries))
 
 
-async def test_everybody_sees_what_is_published(house: House, cloudreve: StandIn) -> None:
+async def test_everybody_sees_what_is_published(launcher: GatewayLauncher, cloudreve: StandIn) -> None:
     """Without any credential, and for shared caches too, where the owner's id is named."""
     prefix = f"cloudreve://{cloudreve.library.alice.id}@my/album"
-    front = await opened(house, entry(prefix=prefix))
-    first, second = [await front.ask(f"{prefix}/one.png") for _ in range(2)]
+    gateway = await opened(launcher, entry(prefix=prefix))
+    first, second = [await gateway.ask(f"{prefix}/one.png") for _ in range(2)]
     assert statuses([first, second]) == [200, 200]
     assert second.is_hit
     assert first.headers["Cache-Control"].startswith("public, max-age=")
@@ -80,11 +80,13 @@ async def test_everybody_sees_what_is_published(house: House, cloudreve: StandIn
     assert cloudreve.calls.count("sign-in") == 1
 
 
-async def test_no_cache_gives_what_my_means_to_one_visitor_to_another(house: House, cloudreve: StandIn) -> None:
+async def test_no_cache_gives_what_my_means_to_one_visitor_to_another(
+    launcher: GatewayLauncher, cloudreve: StandIn
+) -> None:
     """`my` without an id is another folder once somebody signs in: a browser asks each time, others keep nothing."""
-    front = await opened(house, entry())
-    first, second = await front.ask(ONE), await front.ask(ONE)
-    again = await front.ask(ONE, etag=first.etag)
+    gateway = await opened(launcher, entry())
+    first, second = await gateway.ask(ONE), await gateway.ask(ONE)
+    again = await gateway.ask(ONE, etag=first.etag)
     for reply in (first, second, again):
         assert reply.headers["Cache-Control"] == "private, no-cache"
         assert "Cookie" in reply.headers["Vary"].split(", ")
@@ -94,93 +96,97 @@ async def test_no_cache_gives_what_my_means_to_one_visitor_to_another(house: Hou
 
 
 @pytest.mark.parametrize("escape", ESCAPES)
-async def test_nothing_outside_can_be_reached_that_way(house: House, cloudreve: StandIn, escape: str) -> None:
+async def test_nothing_outside_can_be_reached_that_way(
+    launcher: GatewayLauncher, cloudreve: StandIn, escape: str
+) -> None:
     """Whatever the spelling, in the account's name Cloudreve is asked for nothing but what lies below the prefix."""
     alice = cloudreve.library.alice.id
-    front = await opened(house, entry())
-    assert (await front.ask(ONE)).status == 200  # the account is signed in
+    gateway = await opened(launcher, entry())
+    assert (await gateway.ask(ONE)).status == 200  # the account is signed in
     cloudreve.calls.forget()
-    reply = await front.ask(escape.replace("{alice}", alice))
+    reply = await gateway.ask(escape.replace("{alice}", alice))
     assert reply.status in (400, 401, 403, 404)
     asked = [call.target for call in cloudreve.calls.of("resolve") if call.identity == alice]
     segments = [unquote(target).split("/") for target in asked]
     assert all(names[:4] == ["cloudreve:", "", "my", "album"] and ".." not in names for names in segments)
 
 
-async def test_a_visitor_with_a_name_keeps_it(house: House, cloudreve: StandIn) -> None:
+async def test_a_visitor_with_a_name_keeps_it(launcher: GatewayLauncher, cloudreve: StandIn) -> None:
     """A token comes before what is published: bob has no such file, and a bad one is refused."""
-    front = await opened(house, entry())
-    replies = [await front.ask(ONE, token) for token in (cloudreve.token("bob"), "garbage")]
+    gateway = await opened(launcher, entry())
+    replies = [await gateway.ask(ONE, token) for token in (cloudreve.token("bob"), "garbage")]
     assert statuses(replies) == [404, 401]
 
 
-async def test_what_the_account_sees_is_not_kept_for_others(house: House, cloudreve: StandIn) -> None:
+async def test_what_the_account_sees_is_not_kept_for_others(launcher: GatewayLauncher, cloudreve: StandIn) -> None:
     """The account's grants are its own: bob, who comes by token, gets nothing of them."""
-    front = await opened(house, entry())
-    await front.ask(ONE)
-    reply = await front.ask(f"cloudreve://{cloudreve.library.alice.id}@my/album/one.png", cloudreve.token("bob"))
+    gateway = await opened(launcher, entry())
+    await gateway.ask(ONE)
+    reply = await gateway.ask(f"cloudreve://{cloudreve.library.alice.id}@my/album/one.png", cloudreve.token("bob"))
     assert reply.status == 403
 
 
 async def test_an_account_may_come_by_refresh_token_from_a_file(
-    house: House, cloudreve: StandIn, tmp_path: Path
+    launcher: GatewayLauncher, cloudreve: StandIn, tmp_path: Path
 ) -> None:
     """As secrets are kept on servers."""
     secret = tmp_path / "secret"
     secret.write_text(cloudreve.token(kind="refresh") + "\n")
-    front = await opened(house, {"prefix": "cloudreve://my/album", "secret_file": str(secret)})
-    assert (await front.ask(ONE)).status == 200
+    gateway = await opened(launcher, {"prefix": "cloudreve://my/album", "secret_file": str(secret)})
+    assert (await gateway.ask(ONE)).status == 200
     assert cloudreve.calls.count("sign-in") == 0
 
 
-async def test_the_token_is_kept_fresh(house: House, cloudreve: StandIn) -> None:
+async def test_the_token_is_kept_fresh(launcher: GatewayLauncher, cloudreve: StandIn) -> None:
     """Long after its life of an hour, new pictures are still resolved."""
-    front = await opened(house, entry())
-    await front.ask(ONE)
+    gateway = await opened(launcher, entry())
+    await gateway.ask(ONE)
     for _ in range(3):
-        house.hours.pass_by(5000)
-        assert (await front.ask(ONE)).status == 200
+        launcher.hours.pass_by(5000)
+        assert (await gateway.ask(ONE)).status == 200
     assert cloudreve.calls.count("refresh") >= 3
     assert cloudreve.calls.count("sign-in") == 1
 
 
-async def test_an_account_that_fails_is_seen(house: House, cloudreve: StandIn, narrated: list[Any]) -> None:
+async def test_an_account_that_fails_is_seen(
+    launcher: GatewayLauncher, cloudreve: StandIn, log_entries: list[Any]
+) -> None:
     """By visitors as 503, by operators in /readyz, the metrics and the log; everything else goes on."""
-    front = await opened(house, entry(secret="wrong"))
-    reply = await front.ask(ONE)
+    gateway = await opened(launcher, entry(secret="wrong"))
+    reply = await gateway.ask(ONE)
     assert reply.status == 503
     assert reply.headers["Retry-After"]
-    ready = await front.send("GET", "/readyz")
+    ready = await gateway.send("GET", "/readyz")
     assert (ready.status, ready.body) == (200, b"ready\npublish 1 fails: no token\n")
-    assert front.count("accounts_failing") == 1
-    reasons = [entry["reason"] for entry in narrated if entry["event"] == "account failed"]
+    assert gateway.count("accounts_failing") == 1
+    reasons = [entry["reason"] for entry in log_entries if entry["event"] == "account failed"]
     assert reasons == ["Cloudreve does not accept the email and password"]
     share = f"cloudreve://{cloudreve.library.share.id}@share/one.png"
-    assert (await front.ask(share)).status == 200
+    assert (await gateway.ask(share)).status == 200
     assert cloudreve.calls.count("sign-in") == 1  # failed sign-ins are counted against the account
 
 
 async def test_a_secret_that_cannot_be_read_fails_for_so_long(
-    house: House, cloudreve: StandIn, tmp_path: Path, narrated: list[Any]
+    launcher: GatewayLauncher, cloudreve: StandIn, tmp_path: Path, log_entries: list[Any]
 ) -> None:
     """While it is being replaced, for example; the log says why."""
     secret = tmp_path / "secret"
     secret.write_text(PASSWORD)
     cloudreve.refresh_life_s = 0.0
-    front = await opened(house, entry(secret=None, secret_file=str(secret)))
-    shown = await front.ask(ONE)
+    gateway = await opened(launcher, entry(secret=None, secret_file=str(secret)))
+    shown = await gateway.ask(ONE)
     secret.unlink()
-    house.hours.pass_by(2 * cloudreve.access_life_s)
-    failed = await front.ask(ONE)
+    launcher.hours.pass_by(2 * cloudreve.access_life_s)
+    failed = await gateway.ask(ONE)
     secret.write_text(PASSWORD)
-    house.hours.pass_by(60.0)
-    assert statuses([shown, failed, await front.ask(ONE)]) == [200, 503, 200]
-    reasons = [event["reason"] for event in narrated if event["event"] == "account failed"]
+    launcher.hours.pass_by(60.0)
+    assert statuses([shown, failed, await gateway.ask(ONE)]) == [200, 503, 200]
+    reasons = [event["reason"] for event in log_entries if event["event"] == "account failed"]
     assert set(reasons) == {"secret_file cannot be read"}
 
 
-async def test_published_pictures_have_sealed_urls_too(house: House) -> None:
+async def test_published_pictures_have_sealed_urls_too(launcher: GatewayLauncher) -> None:
     """The drop-in API gives them out to everybody."""
-    front = await opened(house, entry())
-    reply = await front.send("GET", f"/api/v4/file/thumb?uri={quote(ONE, safe='')}")
+    gateway = await opened(launcher, entry())
+    reply = await gateway.send("GET", f"/api/v4/file/thumb?uri={quote(ONE, safe='')}")
     assert b'"code":0' in reply.body.replace(b" ", b"")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from proxy.standin.standin import StandIn
 from tests.gateway.test_cluster import leases
-from tests.harness.gateways import ONE, House, in_share, kept, until
+from tests.harness.gateways import ONE, GatewayLauncher, in_share, kept, until
 from tests.harness.redis_server import RedisServer
 
 END = "END-OF-WATCH"
@@ -36,23 +36,23 @@ def apart_from_the_test_s(names: list[str]) -> list[str]:
 
 
 async def test_a_cold_miss_is_four_commands_two_of_which_are_waited_for(
-    cloudreve: StandIn, house: House, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
     """The grant is read and led in one, and left in one with the turn; so is the picture."""
-    front = await house.open(redis={"url": redis_server.url, "timeout_s": 5.0})
+    gateway = await launcher.open(redis={"url": redis_server.url, "timeout_s": 5.0})
     with watched(redis_server) as names:
-        assert (await front.ask(in_share(cloudreve))).status == 200
+        assert (await gateway.ask(in_share(cloudreve))).status == 200
         await settled(redis_server, 1)
     assert apart_from_the_test_s(names) == ["EVAL"] * 4
 
 
 async def test_commands_within_scripts_are_counted_too(
-    cloudreve: StandIn, house: House, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
     """As Redis itself counts them."""
-    front = await house.open(redis={"url": redis_server.url, "timeout_s": 5.0})
+    gateway = await launcher.open(redis={"url": redis_server.url, "timeout_s": 5.0})
     redis_server.command("CONFIG", "RESETSTAT")
-    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
     await settled(redis_server, 1)
     stats = redis_server.info("commandstats")
     ours = {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
@@ -61,10 +61,10 @@ async def test_commands_within_scripts_are_counted_too(
 
 
 async def test_what_another_replica_has_is_two_commands(
-    cloudreve: StandIn, house: House, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
     """The grant, and the picture."""
-    first, second = [await house.open(redis={"url": redis_server.url, "timeout_s": 5.0}) for _ in range(2)]
+    first, second = [await launcher.open(redis={"url": redis_server.url, "timeout_s": 5.0}) for _ in range(2)]
     assert (await first.ask(in_share(cloudreve))).status == 200
     await settled(redis_server, 1)
     with watched(redis_server) as names:
@@ -72,20 +72,24 @@ async def test_what_another_replica_has_is_two_commands(
     assert apart_from_the_test_s(names) == ["EVAL", "MGET"]
 
 
-async def test_a_refusal_is_two_commands(cloudreve: StandIn, house: House, redis_server: RedisServer) -> None:
+async def test_a_refusal_is_two_commands(
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
+) -> None:
     """A missing file has no picture."""
-    front = await house.open(redis={"url": redis_server.url, "timeout_s": 5.0})
+    gateway = await launcher.open(redis={"url": redis_server.url, "timeout_s": 5.0})
     with watched(redis_server) as names:
-        assert (await front.ask(in_share(cloudreve, "nope.png"))).status == 404
+        assert (await gateway.ask(in_share(cloudreve, "nope.png"))).status == 404
         await until(lambda: not leases(redis_server))
     assert apart_from_the_test_s(names) == ["EVAL"] * 2
 
 
-async def test_a_user_s_own_picture_takes_no_turn(cloudreve: StandIn, house: House, redis_server: RedisServer) -> None:
+async def test_a_user_s_own_picture_takes_no_turn(
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
+) -> None:
     """Nobody else means the same file by its URI; whether the user has changed anything is known already."""
-    front = await house.open(redis={"url": redis_server.url, "timeout_s": 5.0}, server={"passthrough": True})
+    gateway = await launcher.open(redis={"url": redis_server.url, "timeout_s": 5.0}, server={"passthrough": True})
     token = cloudreve.token("alice")
     with watched(redis_server) as names:
-        assert (await front.ask(ONE, token)).status == 200
+        assert (await gateway.ask(ONE, token)).status == 200
         await settled(redis_server, 1)
     assert apart_from_the_test_s(names) == ["EVAL"] * 4

@@ -13,7 +13,7 @@ import pytest
 
 from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
-from tests.harness.gateways import Front, House, until
+from tests.harness.gateways import GatewayClient, GatewayLauncher, until
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
 
@@ -27,8 +27,8 @@ RedisFailure: TypeAlias = Callable[[RedisServer], Awaitable[None]]
 class Load:
     """Visitors who ask without pause, new pictures and old ones, at two gateways in turn."""
 
-    def __init__(self, fronts: list[Front], uris: list[str]) -> None:
-        self._fronts = cycle(fronts)
+    def __init__(self, gateways: list[GatewayClient], uris: list[str]) -> None:
+        self._fronts = cycle(gateways)
         self._uris = cycle(uris)
         self.statuses: list[int] = []
         self.slowest_s = 0.0
@@ -50,9 +50,9 @@ class Load:
 
 
 @asynccontextmanager
-async def loaded(fronts: list[Front], cloudreve: StandIn) -> AsyncIterator[Load]:
+async def loaded(gateways: list[GatewayClient], cloudreve: StandIn) -> AsyncIterator[Load]:
     """Put gateways under load, and find at the end that every single answer was a picture."""
-    load = Load(fronts, cloudreve.library.gallery(200)[1])
+    load = Load(gateways, cloudreve.library.gallery(200)[1])
     tasks = [asyncio.create_task(load.visit()) for _ in range(VISITORS)]
     await load.goes_on()
     yield load
@@ -100,11 +100,11 @@ async def emptied(server: RedisServer) -> None:
 
 
 @pytest.fixture
-async def pair(house: House, start_redis: StartRedis) -> tuple[list[Front], RedisServer]:
+async def pair(launcher: GatewayLauncher, start_redis: StartRedis) -> tuple[list[GatewayClient], RedisServer]:
     """Run two gateways, whose memory holds little, on one Redis of their own."""
     server = start_redis()
     redis: dict[str, object] = {"url": server.url, "timeout_s": 0.05, "pause_s": 0.05}
-    return [await house.open(redis=redis, memory={"max_bytes": 40_000}) for _ in range(2)], server
+    return [await launcher.open(redis=redis, memory={"max_bytes": 40_000}) for _ in range(2)], server
 
 
 @pytest.mark.parametrize(
@@ -113,24 +113,24 @@ async def pair(house: House, start_redis: StartRedis) -> tuple[list[Front], Redi
     ids=["stopped", "killed", "frozen", "full"],
 )
 async def test_no_request_fails_while_redis_does(
-    cloudreve: StandIn, pair: tuple[list[Front], RedisServer], trouble: RedisFailure, cure: RedisFailure
+    cloudreve: StandIn, pair: tuple[list[GatewayClient], RedisServer], trouble: RedisFailure, cure: RedisFailure
 ) -> None:
     """The trouble comes under load, twice, and goes; afterwards Redis is used again, without a restart of ours."""
-    fronts, server = pair
-    async with loaded(fronts, cloudreve) as load:
+    gateways, server = pair
+    async with loaded(gateways, cloudreve) as load:
         for _ in range(2):
             await trouble(server)
             await load.goes_on()
             await cure(server)
             await load.goes_on()
-            await until(lambda: all(front.count("redis_up") for front in fronts))
+            await until(lambda: all(gateway.count("redis_up") for gateway in gateways))
             server.command("FLUSHALL")
             await until(lambda: server.command("DBSIZE"))
 
 
 @pytest.mark.parametrize(("part", "join"), [(Relay.hold, Relay.let_go), (Relay.shut, Relay.reopen)])
 async def test_a_replica_that_is_cut_off_from_redis_works_alone(
-    house: House,
+    launcher: GatewayLauncher,
     cloudreve: StandIn,
     start_redis: StartRedis,
     part: Callable[[Relay], None],
@@ -139,9 +139,9 @@ async def test_a_replica_that_is_cut_off_from_redis_works_alone(
     """While the other goes on sharing; when the way is open again they share as before."""
     server, memory = start_redis(), {"max_bytes": 40_000}
     async with Relay(server.port) as relay:
-        near = await house.open(redis={"url": server.url, "timeout_s": 5.0}, memory=memory)
+        near = await launcher.open(redis={"url": server.url, "timeout_s": 5.0}, memory=memory)
         redis = {"url": f"redis://127.0.0.1:{relay.port}/0", "timeout_s": 0.05, "pause_s": 0.05}
-        far = await house.open(redis=redis, memory=memory)
+        far = await launcher.open(redis=redis, memory=memory)
         async with loaded([near, far], cloudreve) as load:
             part(relay)
             await until(lambda: not far.count("redis_up"))
@@ -153,11 +153,11 @@ async def test_a_replica_that_is_cut_off_from_redis_works_alone(
 
 
 async def test_no_request_fails_when_redis_is_restarted_and_emptied_again_and_again(
-    cloudreve: StandIn, pair: tuple[list[Front], RedisServer]
+    cloudreve: StandIn, pair: tuple[list[GatewayClient], RedisServer]
 ) -> None:
     """Whatever lay between a question and its answer is asked anew."""
-    fronts, server = pair
-    async with loaded(fronts, cloudreve) as load:
+    gateways, server = pair
+    async with loaded(gateways, cloudreve) as load:
         for _ in range(3):
             await killed(server)
             await started(server)
@@ -166,23 +166,25 @@ async def test_no_request_fails_when_redis_is_restarted_and_emptied_again_and_ag
             await load.goes_on(20)
 
 
-async def test_a_gateway_starts_without_its_redis(house: House, cloudreve: StandIn, start_redis: StartRedis) -> None:
+async def test_a_gateway_starts_without_its_redis(
+    launcher: GatewayLauncher, cloudreve: StandIn, start_redis: StartRedis
+) -> None:
     """It serves from memory, and uses Redis as soon as there is one."""
     server = start_redis()
     server.kill()
-    front = await house.open(redis={"url": server.url, "timeout_s": 0.05, "pause_s": 0.05})
-    async with loaded([front], cloudreve):
+    gateway = await launcher.open(redis={"url": server.url, "timeout_s": 0.05, "pause_s": 0.05})
+    async with loaded([gateway], cloudreve):
         await started(server)
         await until(lambda: server.command("DBSIZE"))
 
 
 async def test_a_redis_that_does_not_let_us_in_is_a_miss(
-    house: House, cloudreve: StandIn, start_redis: StartRedis
+    launcher: GatewayLauncher, cloudreve: StandIn, start_redis: StartRedis
 ) -> None:
     """A wrong password costs no request; the metrics tell."""
     server = start_redis(requirepass="right")
     url = f"redis://:wrong@127.0.0.1:{server.port}/0"
-    front = await house.open(redis={"url": url, "timeout_s": 0.05, "pause_s": 0.05})
-    async with loaded([front], cloudreve):
+    gateway = await launcher.open(redis={"url": url, "timeout_s": 0.05, "pause_s": 0.05})
+    async with loaded([gateway], cloudreve):
         pass
-    assert front.count("redis_troubles_total", trouble="denied") > 0
+    assert gateway.count("redis_troubles_total", trouble="denied") > 0

@@ -9,7 +9,7 @@ from itertools import cycle
 import pytest
 
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import Front, House, statuses, until
+from tests.harness.gateways import GatewayClient, GatewayLauncher, statuses, until
 from tests.harness.redis_server import RedisServer
 from tests.harness.redis_server import until as until_then
 from tests.harness.sentinels import Watched
@@ -39,11 +39,13 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sharded]:
         made.kill()
 
 
-async def fails_over(house: House, url: str, fault: Callable[[], object], is_over: Callable[[], bool]) -> None:
+async def fails_over(
+    launcher: GatewayLauncher, url: str, fault: Callable[[], object], is_over: Callable[[], bool]
+) -> None:
     """Put two gateways under load, let Redis fail over, and see every answer be a picture until it serves again."""
-    fronts = [await house.open(redis={"url": url, **QUICK}, memory={"max_bytes": 4096}) for _ in range(2)]
-    _, uris = house.cloudreve.library.gallery(60)
-    ways, wishes, stopped = cycle(fronts), cycle(uris), asyncio.Event()
+    gateways = [await launcher.open(redis={"url": url, **QUICK}, memory={"max_bytes": 4096}) for _ in range(2)]
+    _, uris = launcher.cloudreve.library.gallery(60)
+    ways, wishes, stopped = cycle(gateways), cycle(uris), asyncio.Event()
 
     async def visit() -> list[int]:
         seen = []
@@ -53,45 +55,49 @@ async def fails_over(house: House, url: str, fault: Callable[[], object], is_ove
         return seen
 
     visitors = [asyncio.create_task(visit()) for _ in range(VISITORS)]
-    await hits(fronts)
+    await hits(gateways)
     await asyncio.to_thread(fault)
     await asyncio.to_thread(until_then, is_over, 20.0)
-    await hits(fronts)
+    await hits(gateways)
     stopped.set()
     seen = [status for visitor in visitors for status in await visitor]
     assert set(seen) == {200}
 
 
-async def hits(fronts: list[Front]) -> None:
+async def hits(gateways: list[GatewayClient]) -> None:
     """Wait until each gateway has found pictures in Redis anew."""
-    before = [front.count("lookups_total", entry="picture", source="redis") for front in fronts]
+    before = [gateway.count("lookups_total", entry="picture", source="redis") for gateway in gateways]
     await until(
         lambda: all(
-            front.count("lookups_total", entry="picture", source="redis") > count + 5
-            for front, count in zip(fronts, before, strict=True)
+            gateway.count("lookups_total", entry="picture", source="redis") > count + 5
+            for gateway, count in zip(gateways, before, strict=True)
         )
     )
-    await until(lambda: all(front.count("redis_up") == 1 for front in fronts))
+    await until(lambda: all(gateway.count("redis_up") == 1 for gateway in gateways))
 
 
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze])
-async def test_behind_sentinels(house: House, watched: Watched, fault: Callable[[RedisServer], None]) -> None:
+async def test_behind_sentinels(
+    launcher: GatewayLauncher, watched: Watched, fault: Callable[[RedisServer], None]
+) -> None:
     """The server that was written to is gone; its replica takes over."""
     old = watched.master()
-    await fails_over(house, watched.url, lambda: fault(old), lambda: watched.master() is not old)
+    await fails_over(launcher, watched.url, lambda: fault(old), lambda: watched.master() is not old)
 
 
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze])
-async def test_in_a_cluster(house: House, sharded: Sharded, fault: Callable[[RedisServer], None]) -> None:
+async def test_in_a_cluster(launcher: GatewayLauncher, sharded: Sharded, fault: Callable[[RedisServer], None]) -> None:
     """One of three is gone; its replica takes over a third of the keys."""
     old, replica = sharded.servers[0], sharded.servers[-1]
-    await fails_over(house, sharded.url, lambda: fault(old), lambda: replica.info("replication")["role"] == "master")
+    await fails_over(launcher, sharded.url, lambda: fault(old), lambda: replica.info("replication")["role"] == "master")
 
 
-async def test_three_gateways_share_the_work_in_a_cluster(cloudreve: StandIn, house: House, sharded: Sharded) -> None:
+async def test_three_gateways_share_the_work_in_a_cluster(
+    cloudreve: StandIn, launcher: GatewayLauncher, sharded: Sharded
+) -> None:
     """As they do on one server: one resolve and one fetch per picture."""
-    fronts = [await house.open(redis={"url": sharded.url, "timeout_s": 5.0}) for _ in range(3)]
+    gateways = [await launcher.open(redis={"url": sharded.url, "timeout_s": 5.0}) for _ in range(3)]
     _, uris = cloudreve.library.gallery(12)
-    replies = await asyncio.gather(*(front.ask(uri) for uri in uris for front in fronts))
+    replies = await asyncio.gather(*(gateway.ask(uri) for uri in uris for gateway in gateways))
     assert set(statuses(replies)) == {200}
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (len(uris), len(uris))

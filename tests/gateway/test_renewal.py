@@ -6,7 +6,7 @@ import pytest
 
 from proxy.standin.faults import Hang, Reset, json_body
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, Front, Hours, House, in_share, kept, until
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Hours, in_share, kept, until
 from tests.harness.redis_server import RedisServer
 
 RENEWING: dict[str, object] = {"renew_s": 30.0}
@@ -14,26 +14,26 @@ BRIDGING: dict[str, object] = {"renew_s": 0.0, "stale_if_error_s": 600.0}
 
 
 @pytest.fixture
-async def renewing(house: House, cloudreve: StandIn) -> Front:
+async def renewing(launcher: GatewayLauncher, cloudreve: StandIn) -> GatewayClient:
     """Run a gateway that renews in the last fifth of 90 seconds."""
     cloudreve.url_life_s = 100
-    return await house.open(grants=RENEWING)
+    return await launcher.open(grants=RENEWING)
 
 
 @pytest.fixture
-async def bridging(house: House, cloudreve: StandIn) -> Front:
+async def bridging(launcher: GatewayLauncher, cloudreve: StandIn) -> GatewayClient:
     """Run a gateway that may show what has run out for ten minutes, while Cloudreve is away."""
     cloudreve.url_life_s = 100
-    return await house.open(grants=BRIDGING)
+    return await launcher.open(grants=BRIDGING)
 
 
-async def granted(front: Front, resolves: int) -> None:
+async def granted(gateway: GatewayClient, resolves: int) -> None:
     """Wait until a gateway has so many grants from Cloudreve."""
-    await until(lambda: front.count("upstream_calls_total", verb="resolve", outcome="grant") == resolves)
+    await until(lambda: gateway.count("upstream_calls_total", verb="resolve", outcome="grant") == resolves)
 
 
 async def test_a_grant_that_is_wanted_is_renewed_behind_its_visitors(
-    cloudreve: StandIn, renewing: Front, hours: Hours
+    cloudreve: StandIn, renewing: GatewayClient, hours: Hours
 ) -> None:
     """Each request hits, before the renewal, while it is under way and after it, and the grant never ends."""
     await renewing.ask(in_share(cloudreve))
@@ -53,7 +53,9 @@ async def test_a_grant_that_is_wanted_is_renewed_behind_its_visitors(
     assert (reply.is_hit, reply.max_age_s > 80, cloudreve.calls.count("fetch")) == (True, True, 1)
 
 
-async def test_a_grant_that_nobody_wants_is_not_renewed(cloudreve: StandIn, renewing: Front, hours: Hours) -> None:
+async def test_a_grant_that_nobody_wants_is_not_renewed(
+    cloudreve: StandIn, renewing: GatewayClient, hours: Hours
+) -> None:
     """It costs Cloudreve nothing to have been looked at once."""
     await renewing.ask(in_share(cloudreve))
     hours.pass_by(1000)
@@ -63,7 +65,7 @@ async def test_a_grant_that_nobody_wants_is_not_renewed(cloudreve: StandIn, rene
 
 @pytest.mark.parametrize("fault", [Reset(), json_body("null"), json_body('{"code":40073}')])
 async def test_a_renewal_that_fails_is_nobodys_trouble(
-    cloudreve: StandIn, renewing: Front, hours: Hours, fault: Reset
+    cloudreve: StandIn, renewing: GatewayClient, hours: Hours, fault: Reset
 ) -> None:
     """Hits go on until the grant ends, and then whoever asks hears the truth."""
     await renewing.ask(in_share(cloudreve))
@@ -76,7 +78,9 @@ async def test_a_renewal_that_fails_is_nobodys_trouble(
     assert (await renewing.ask(in_share(cloudreve))).status == 200
 
 
-async def test_a_renewal_that_is_refused_ends_the_showing(cloudreve: StandIn, renewing: Front, hours: Hours) -> None:
+async def test_a_renewal_that_is_refused_ends_the_showing(
+    cloudreve: StandIn, renewing: GatewayClient, hours: Hours
+) -> None:
     """The share was closed meanwhile: from the renewal on nobody sees it, though the old grant had seconds left."""
     await renewing.ask(in_share(cloudreve))
     share = cloudreve.library.shares.pop(cloudreve.library.share.id)
@@ -88,26 +92,28 @@ async def test_a_renewal_that_is_refused_ends_the_showing(cloudreve: StandIn, re
 
 
 async def test_two_gateways_renew_a_grant_once(
-    cloudreve: StandIn, house: House, hours: Hours, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer
 ) -> None:
     """Whoever comes first does it, and the other finds it in Redis when its own copy has ended."""
     cloudreve.url_life_s = 100
-    fronts = [await house.open(grants=RENEWING, redis={"url": redis_server.url, "timeout_s": 5.0}) for _ in range(2)]
-    for front in fronts:
-        await front.ask(in_share(cloudreve))
+    gateways = [
+        await launcher.open(grants=RENEWING, redis={"url": redis_server.url, "timeout_s": 5.0}) for _ in range(2)
+    ]
+    for gateway in gateways:
+        await gateway.ask(in_share(cloudreve))
     [key] = kept(redis_server, "g:")
     old = redis_server.command("GET", key)
     hours.pass_by(80)
-    assert (await fronts[0].ask(in_share(cloudreve))).is_hit
+    assert (await gateways[0].ask(in_share(cloudreve))).is_hit
     await until(lambda: redis_server.command("GET", key) != old)
     hours.pass_by(15)
-    replies = [await front.ask(in_share(cloudreve)) for front in fronts]
+    replies = [await gateway.ask(in_share(cloudreve)) for gateway in gateways]
     assert [reply.is_hit for reply in replies] == [True, True]
     assert cloudreve.calls.count("resolve") == 2
 
 
 async def test_an_outage_is_bridged_for_the_same_identity_alone(
-    cloudreve: StandIn, bridging: Front, hours: Hours
+    cloudreve: StandIn, bridging: GatewayClient, hours: Hours
 ) -> None:
     """Who was granted it sees it, marked as stale and not to be kept; nobody else does."""
     token = cloudreve.token(life_s=7200)
@@ -124,7 +130,7 @@ async def test_an_outage_is_bridged_for_the_same_identity_alone(
         assert (await bridging.ask(ONE, who)).status == 503
 
 
-async def test_a_bridge_ends(cloudreve: StandIn, bridging: Front, hours: Hours) -> None:
+async def test_a_bridge_ends(cloudreve: StandIn, bridging: GatewayClient, hours: Hours) -> None:
     """Ten minutes after the grant has ended it is 503, whatever is still in memory."""
     await bridging.ask(in_share(cloudreve))
     await cloudreve.stop()
@@ -134,7 +140,7 @@ async def test_a_bridge_ends(cloudreve: StandIn, bridging: Front, hours: Hours) 
     assert (await bridging.ask(in_share(cloudreve))).status == 503
 
 
-async def test_a_refusal_is_no_outage(cloudreve: StandIn, bridging: Front, hours: Hours) -> None:
+async def test_a_refusal_is_no_outage(cloudreve: StandIn, bridging: GatewayClient, hours: Hours) -> None:
     """Cloudreve is there and says no: the old grant counts for nothing, now and when Cloudreve goes away after it."""
     await bridging.ask(in_share(cloudreve))
     share = cloudreve.library.shares.pop(cloudreve.library.share.id)
@@ -147,11 +153,11 @@ async def test_a_refusal_is_no_outage(cloudreve: StandIn, bridging: Front, hours
 
 
 async def test_a_refusal_that_is_kept_for_no_time_is_no_outage_either(
-    cloudreve: StandIn, house: House, hours: Hours
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours
 ) -> None:
     """It takes the place of the old grant all the same."""
     cloudreve.url_life_s = 100
-    bridging = await house.open(grants=BRIDGING, refusals={"not_found_s": 0.0, "denied_s": 0.0})
+    bridging = await launcher.open(grants=BRIDGING, refusals={"not_found_s": 0.0, "denied_s": 0.0})
     await bridging.ask(in_share(cloudreve))
     cloudreve.library.share.members_only = True
     hours.pass_by(200)
@@ -162,28 +168,28 @@ async def test_a_refusal_that_is_kept_for_no_time_is_no_outage_either(
 
 @pytest.mark.parametrize("denied_s", [2.0, 0.0])
 async def test_what_one_replica_is_refused_none_bridges_any_more(
-    cloudreve: StandIn, house: House, hours: Hours, redis_server: RedisServer, denied_s: float
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer, denied_s: float
 ) -> None:
     """Both have told the visitor so, whichever of them had asked, and though both had the grant in memory."""
     cloudreve.url_life_s = 100
     redis: dict[str, object] = {"url": redis_server.url, "timeout_s": 5.0}
     refusals = {"denied_s": denied_s}
-    fronts = [await house.open(grants=BRIDGING, redis=redis, refusals=refusals) for _ in range(2)]
-    for front in fronts:
-        assert (await front.ask(in_share(cloudreve))).status == 200
+    gateways = [await launcher.open(grants=BRIDGING, redis=redis, refusals=refusals) for _ in range(2)]
+    for gateway in gateways:
+        assert (await gateway.ask(in_share(cloudreve))).status == 200
     cloudreve.library.share.members_only = True
     hours.pass_by(200)
-    assert [(await front.ask(in_share(cloudreve))).status for front in fronts] == [401, 401]
+    assert [(await gateway.ask(in_share(cloudreve))).status for gateway in gateways] == [401, 401]
     await cloudreve.stop()
     hours.pass_by(10)
     for key in kept(redis_server, "g:") if denied_s else []:
         redis_server.command("DEL", key)  # Redis has a time of its own
-    assert [(await front.ask(in_share(cloudreve))).status for front in fronts] == [503, 503]
+    assert [(await gateway.ask(in_share(cloudreve))).status for gateway in gateways] == [503, 503]
 
 
 @pytest.mark.parametrize("code", [-1, 50001])
 async def test_what_cloudreve_may_say_otherwise_in_a_moment_ends_no_grant(
-    cloudreve: StandIn, renewing: Front, hours: Hours, code: int
+    cloudreve: StandIn, renewing: GatewayClient, hours: Hours, code: int
 ) -> None:
     """Its database was away, say, when the grant was to be renewed."""
     await renewing.ask(in_share(cloudreve))
@@ -195,10 +201,10 @@ async def test_what_cloudreve_may_say_otherwise_in_a_moment_ends_no_grant(
     assert (await renewing.ask(in_share(cloudreve))).is_hit
 
 
-async def test_nothing_is_bridged_by_default(cloudreve: StandIn, house: House, hours: Hours) -> None:
+async def test_nothing_is_bridged_by_default(cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours) -> None:
     """A picture without leave is not shown."""
-    front = await house.open()
-    await front.ask(in_share(cloudreve))
+    gateway = await launcher.open()
+    await gateway.ask(in_share(cloudreve))
     hours.pass_by(3600)
     await cloudreve.stop()
-    assert (await front.ask(in_share(cloudreve))).status == 503
+    assert (await gateway.ask(in_share(cloudreve))).status == 503

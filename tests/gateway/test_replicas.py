@@ -6,17 +6,17 @@ import aiohttp
 import pytest
 
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, Front, Hours, House, in_share, kept, until
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Hours, in_share, kept, until
 from tests.harness.places import thumb
 from tests.harness.program import serving
 from tests.harness.redis_server import RedisServer
 
 
 @pytest.fixture
-async def pair(house: House, redis_server: RedisServer) -> tuple[Front, Front]:
+async def pair(launcher: GatewayLauncher, redis_server: RedisServer) -> tuple[GatewayClient, GatewayClient]:
     """Run two gateways on one Redis."""
     redis: dict[str, object] = {"url": redis_server.url, "timeout_s": 5.0}
-    return await house.open(redis=redis), await house.open(redis=redis)
+    return await launcher.open(redis=redis), await launcher.open(redis=redis)
 
 
 async def arrived(redis_server: RedisServer, pictures: int = 1) -> None:
@@ -32,7 +32,7 @@ def value(redis_server: RedisServer, key: str) -> bytes:
 
 
 async def test_what_one_filled_the_other_hits(
-    cloudreve: StandIn, pair: tuple[Front, Front], redis_server: RedisServer
+    cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], redis_server: RedisServer
 ) -> None:
     """The second gateway asks Cloudreve nothing, says where the hit came from, and next time has it at hand."""
     first, second = pair
@@ -48,7 +48,9 @@ async def test_what_one_filled_the_other_hits(
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
 
 
-async def test_a_validator_of_one_is_good_at_the_other(cloudreve: StandIn, pair: tuple[Front, Front]) -> None:
+async def test_a_validator_of_one_is_good_at_the_other(
+    cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient]
+) -> None:
     """A browser whose requests change between replicas keeps its cache; 304 needs the grant and no picture."""
     first, second = pair
     filled = await first.ask(in_share(cloudreve))
@@ -58,7 +60,7 @@ async def test_a_validator_of_one_is_good_at_the_other(cloudreve: StandIn, pair:
 
 
 async def test_what_one_filled_for_alice_nobody_else_hits_at_the_other(
-    cloudreve: StandIn, pair: tuple[Front, Front], redis_server: RedisServer
+    cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], redis_server: RedisServer
 ) -> None:
     """Another identity gets its own grant, or its own refusal; of hers only the bytes are reused."""
     first, second = pair
@@ -76,7 +78,7 @@ async def test_what_one_filled_for_alice_nobody_else_hits_at_the_other(
 
 
 async def test_refusals_are_shared_for_their_seconds(
-    cloudreve: StandIn, pair: tuple[Front, Front], redis_server: RedisServer
+    cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], redis_server: RedisServer
 ) -> None:
     """The other gateway repeats the no, code included, without asking; Redis forgets it in time."""
     first, second = pair
@@ -90,7 +92,7 @@ async def test_refusals_are_shared_for_their_seconds(
 
 
 async def test_a_refusal_read_from_redis_is_not_kept_any_longer_for_it(
-    cloudreve: StandIn, pair: tuple[Front, Front], redis_server: RedisServer
+    cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], redis_server: RedisServer
 ) -> None:
     """When its seconds in Redis are over, the gateway that read it there asks anew."""
     first, second = pair
@@ -103,7 +105,7 @@ async def test_a_refusal_read_from_redis_is_not_kept_any_longer_for_it(
 
 
 async def test_a_grant_that_ran_out_is_not_served_though_redis_still_holds_it(
-    cloudreve: StandIn, pair: tuple[Front, Front], hours: Hours, redis_server: RedisServer
+    cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], hours: Hours, redis_server: RedisServer
 ) -> None:
     """Neither from memory nor from Redis: each time Cloudreve is asked again, and only the bytes are reused."""
     first, second = pair
@@ -121,7 +123,7 @@ async def test_a_grant_that_ran_out_is_not_served_though_redis_still_holds_it(
 
 
 async def test_a_grant_that_ran_out_shows_nothing_while_cloudreve_is_away(
-    cloudreve: StandIn, pair: tuple[Front, Front], hours: Hours, redis_server: RedisServer
+    cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], hours: Hours, redis_server: RedisServer
 ) -> None:
     """With bytes and grant in both tiers, but the grant over, the answer is 503 and never the picture."""
     first, second = pair
@@ -131,20 +133,20 @@ async def test_a_grant_that_ran_out_shows_nothing_while_cloudreve_is_away(
     await cloudreve.stop()
     assert (await second.ask(in_share(cloudreve))).status == 200
     hours.pass_by(91)
-    for front in pair:
-        assert (await front.ask(in_share(cloudreve))).status == 503
+    for gateway in pair:
+        assert (await gateway.ask(in_share(cloudreve))).status == 503
 
 
 async def test_bytes_are_kept_once_and_keys_show_nothing(
-    cloudreve: StandIn, pair: tuple[Front, Front], redis_server: RedisServer
+    cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], redis_server: RedisServer
 ) -> None:
     """Five identities share one picture; no key holds a URI, a password or a token, and each has a time to live."""
     tokens = cloudreve.token("alice"), cloudreve.token("bob")
     uri = f"cloudreve://{cloudreve.library.private_share.id}:pw123@share/one.png"
-    for front in pair:
+    for gateway in pair:
         for token in (*tokens, None):
-            assert (await front.ask(uri, token)).status == 200
-        assert (await front.ask(uri, ticket="first-ticket")).status == 200
+            assert (await gateway.ask(uri, token)).status == 200
+        assert (await gateway.ask(uri, ticket="first-ticket")).status == 200
     await arrived(redis_server)
     assert (len(kept(redis_server, "p")), len(kept(redis_server, "g"))) == (1, 4)
     for key in kept(redis_server):
@@ -155,7 +157,7 @@ async def test_bytes_are_kept_once_and_keys_show_nothing(
 
 
 async def test_rubbish_in_redis_is_a_miss(
-    cloudreve: StandIn, pair: tuple[Front, Front], redis_server: RedisServer
+    cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], redis_server: RedisServer
 ) -> None:
     """Values that nobody wrote, or that stand under another's key, are asked for anew and then replaced."""
     first, second = pair
@@ -191,11 +193,11 @@ async def test_two_processes_share_what_one_of_them_filled(cloudreve: StandIn, r
 
 
 async def test_a_gateway_of_another_site_shares_nothing(
-    cloudreve: StandIn, pair: tuple[Front, Front], redis_server: RedisServer
+    cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], redis_server: RedisServer
 ) -> None:
     """Two sites may use one Redis: equal File URIs and user ids mean other files there."""
     first, _ = pair
-    async with StandIn(size=(40, 30)) as other_site, House(other_site) as other_house:
+    async with StandIn(size=(40, 30)) as other_site, GatewayLauncher(other_site) as other_house:
         stranger = await other_house.open(redis={"url": redis_server.url})
         mine, theirs = await first.ask(in_share(cloudreve)), await stranger.ask(in_share(cloudreve))
         assert (mine.status, theirs.status) == (200, 200)

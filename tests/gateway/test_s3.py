@@ -16,7 +16,7 @@ from proxy.standin.faults import Exchange, Fault
 from proxy.standin.library import Entity
 from proxy.standin.standin import StandIn
 from proxy.upstream import host_pauses, images
-from tests.harness.gateways import ONE, PNG, Front, Hours, House, in_share, statuses
+from tests.harness.gateways import ONE, PNG, GatewayClient, GatewayLauncher, Hours, in_share, statuses
 from tests.harness.s3_server import S3Server
 
 pytestmark = pytest.mark.needs("rclone")
@@ -103,66 +103,66 @@ def storage(cloudreve: StandIn, server: S3Server, policy: str) -> Storage:
 
 
 @pytest.fixture
-async def front(house: House, monkeypatch: pytest.MonkeyPatch) -> Front:
+async def gateway(launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch) -> GatewayClient:
     """Run a gateway that waits for nothing."""
     monkeypatch.setattr("proxy.gateway.STORED_AFTER_S", (0.0,) * 2)
     monkeypatch.setattr(images, "RETRY_S", 0.0)
     monkeypatch.setattr(host_pauses, "FAILED_PAUSE_S", 0.0)
-    return await opened(house)
+    return await opened(launcher)
 
 
-async def opened(house: House) -> Front:
+async def opened(launcher: GatewayLauncher) -> GatewayClient:
     """Run another gateway."""
-    return await house.open(
+    return await launcher.open(
         cloudreve={"image_hosts": ["127.0.0.1"]},
         grants={"max_ttl_s": LIFE_S, "margin_s": 0.0},
         pictures={"recheck_s": 0},
     )
 
 
-def fetches(front: Front) -> tuple[float, float]:
+def fetches(gateway: GatewayClient) -> tuple[float, float]:
     """Count the downloads of a gateway, and its checks whether a picture has changed."""
     picture, same = (
-        front.count("upstream_calls_total", verb="fetch", outcome=outcome) for outcome in ("picture", "revalidated")
+        gateway.count("upstream_calls_total", verb="fetch", outcome=outcome) for outcome in ("picture", "revalidated")
     )
     return picture, same
 
 
 async def test_a_picture_is_downloaded_once(
-    cloudreve: StandIn, storage: Storage, front: Front, hours: Hours, policy: str
+    cloudreve: StandIn, storage: Storage, gateway: GatewayClient, hours: Hours, policy: str
 ) -> None:
     """However often its URL is signed; under a new grant the server says that it is the same."""
-    first = await front.ask(in_share(cloudreve))
+    first = await gateway.ask(in_share(cloudreve))
     assert (first.status, first.headers["Content-Type"]) == (200, PNG)
     thumbnail = cloudreve.library.file("/album/one.png").thumbnail
     assert thumbnail is not None
     assert first.body == thumbnail.read()
     assert storage.url(thumbnail.id).partition("?")[0].startswith(storage.server.url)
-    assert (await front.ask(in_share(cloudreve))).is_hit
+    assert (await gateway.ask(in_share(cloudreve))).is_hit
     hours.pass_by(LIFE_S + 1)
-    again = await front.ask(in_share(cloudreve))
+    again = await gateway.ask(in_share(cloudreve))
     assert (again.status, again.body, again.etag) == (200, first.body, first.etag)
-    assert fetches(front) == (1, policy != RELAYED)
+    assert fetches(gateway) == (1, policy != RELAYED)
 
 
 async def test_a_picture_that_is_granted_before_it_is_stored_is_waited_for(
-    cloudreve: StandIn, storage: Storage, front: Front
+    cloudreve: StandIn, storage: Storage, gateway: GatewayClient
 ) -> None:
     """The row is there before the object."""
     storage.is_late = True
-    assert (await front.ask(in_share(cloudreve))).status == 200
-    assert fetches(front)[0] == 1
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
+    assert fetches(gateway)[0] == 1
 
 
 async def test_a_deleted_object_is_told_and_remembered_for_seconds(
-    cloudreve: StandIn, storage: Storage, front: Front, house: House, hours: Hours
+    cloudreve: StandIn, storage: Storage, gateway: GatewayClient, launcher: GatewayLauncher, hours: Hours
 ) -> None:
     """Ten requests ask Cloudreve twice."""
-    first = await front.ask(in_share(cloudreve))
+    first = await gateway.ask(in_share(cloudreve))
     thumbnail = cloudreve.library.file("/album/one.png").thumbnail
     assert thumbnail is not None
     storage.server.delete(key_of(thumbnail.id))
-    other = await opened(house)
+    other = await opened(launcher)
     replies = [await other.ask(in_share(cloudreve)) for _ in range(10)]
     assert statuses(replies) == [503] * 10
     assert all("Retry-After" in reply.headers for reply in replies)
@@ -173,36 +173,36 @@ async def test_a_deleted_object_is_told_and_remembered_for_seconds(
 
 
 async def test_a_server_that_is_away_hides_nothing_that_is_at_hand(
-    cloudreve: StandIn, storage: Storage, front: Front
+    cloudreve: StandIn, storage: Storage, gateway: GatewayClient
 ) -> None:
     """It is shown to all to whom Cloudreve grants it; of what is not at hand the visitor is told when to come again."""
-    first = await front.ask(in_share(cloudreve))
+    first = await gateway.ask(in_share(cloudreve))
     storage.server.stop()
-    reply = await front.ask(in_share(cloudreve), cloudreve.token("bob"))
+    reply = await gateway.ask(in_share(cloudreve), cloudreve.token("bob"))
     assert (reply.status, reply.body) == (200, first.body)
-    unknown = await front.ask(in_share(cloudreve, "two.png"))
+    unknown = await gateway.ask(in_share(cloudreve, "two.png"))
     assert (unknown.status, unknown.headers["Retry-After"]) == (503, "2")
     storage.server.start()
-    assert (await front.ask(in_share(cloudreve, "two.png"))).status == 200
+    assert (await gateway.ask(in_share(cloudreve, "two.png"))).status == 200
 
 
 @pytest.mark.usefixtures("storage")
-async def test_a_new_version_is_another_object(cloudreve: StandIn, front: Front) -> None:
+async def test_a_new_version_is_another_object(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Its owner, who was granted the old one, sees it as soon as anybody has seen it."""
-    first = await front.ask(ONE, cloudreve.token())
-    assert (await front.ask(in_share(cloudreve))).body == first.body
+    first = await gateway.ask(ONE, cloudreve.token())
+    assert (await gateway.ask(in_share(cloudreve))).body == first.body
     cloudreve.library.put(cloudreve.library.alice, "/album/one.png")
-    new = await front.ask(in_share(cloudreve), cloudreve.token("bob"))
-    assert (await front.ask(ONE, cloudreve.token())).body == new.body != first.body
+    new = await gateway.ask(in_share(cloudreve), cloudreve.token("bob"))
+    assert (await gateway.ask(ONE, cloudreve.token())).body == new.body != first.body
 
 
 @pytest.mark.parametrize("policy", ["presigned", RELAYED])
 async def test_a_wrong_key_is_told_by_its_code(
-    cloudreve: StandIn, storage: Storage, front: Front, narrated: list[Any]
+    cloudreve: StandIn, storage: Storage, gateway: GatewayClient, log_entries: list[Any]
 ) -> None:
     """With what the operator may do."""
     storage.secret = "another-secret-of-no-value"
-    assert (await front.ask(in_share(cloudreve))).status == 503
-    warning = next(line for line in narrated if line["event"] == "request failed")
+    assert (await gateway.ask(in_share(cloudreve))).status == 503
+    warning = next(line for line in log_entries if line["event"] == "request failed")
     assert warning["storage"].endswith(" 403 SignatureDoesNotMatch")
     assert "storage policy" in warning["advice"]

@@ -11,7 +11,7 @@ from proxy.grants import share_owners
 from proxy.standin.faults import Hang
 from proxy.standin.standin import StandIn
 from proxy.wiring.changes import OWNER_CALLS
-from tests.harness.gateways import Front, in_share
+from tests.harness.gateways import GatewayClient, in_share
 
 PATIENCE_S = 60.0
 """Long for a busy machine."""
@@ -27,29 +27,31 @@ async def silence(cloudreve: StandIn, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     hang.until.set()
 
 
-async def test_a_thumbnail_is_asked_for_beside_the_owner(cloudreve: StandIn, front: Front, silence: Hang) -> None:
+async def test_a_thumbnail_is_asked_for_beside_the_owner(
+    cloudreve: StandIn, gateway: GatewayClient, silence: Hang
+) -> None:
     """A share's first visitor waits for the slower of the two alone."""
-    asking = asyncio.create_task(front.ask(in_share(cloudreve)))
+    asking = asyncio.create_task(gateway.ask(in_share(cloudreve)))
     async with asyncio.timeout(PATIENCE_S):
         await cloudreve.calls.ended("resolve")
     assert cloudreve.calls.under_way("share") == 1
     silence.until.set()
     assert (await asking).status == 200
-    assert (await front.ask(in_share(cloudreve, "two.png"))).status == 200
+    assert (await gateway.ask(in_share(cloudreve, "two.png"))).status == 200
     assert cloudreve.calls.count("share") == 1
 
 
 async def test_more_shares_than_may_be_asked_about_are_shown_all_the_same(
-    cloudreve: StandIn, front: Front, silence: Hang
+    cloudreve: StandIn, gateway: GatewayClient, silence: Hang
 ) -> None:
     """Whose they are is not known then, for a while."""
     shares = [cloudreve.library.publish(cloudreve.library.alice, "/album") for _ in range(OWNER_CALLS + 1)]
     *first, last = (f"cloudreve://{share.id}@share/one.png" for share in shares)
     asking = [
-        asyncio.create_task(front.ask(uri, X_Forwarded_For=f"192.0.2.{number}")) for number, uri in enumerate(first)
+        asyncio.create_task(gateway.ask(uri, X_Forwarded_For=f"192.0.2.{number}")) for number, uri in enumerate(first)
     ]
     async with asyncio.timeout(PATIENCE_S):
         await cloudreve.calls.arrived("share", OWNER_CALLS)
-        assert (await front.ask(last)).status == 200
+        assert (await gateway.ask(last)).status == 200
     silence.until.set()
     assert {(await task).status for task in asking} == {200}

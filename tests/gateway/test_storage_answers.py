@@ -9,7 +9,6 @@ from contextlib import suppress
 import pytest
 from aiohttp import web
 
-from proxy import gateway
 from proxy.domain.response_fields import INTERIM_S
 from proxy.pictures import lookup
 from proxy.pictures.respond import REFUSED_S
@@ -19,7 +18,7 @@ from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from proxy.upstream import host_pauses
 from proxy.upstream.host_pauses import FAILURES
-from tests.harness.gateways import CUT_OFF, Front, Hours, House, in_share, statuses
+from tests.harness.gateways import CUT_OFF, GatewayClient, GatewayLauncher, Hours, in_share, statuses
 
 PNG = "image/png"
 
@@ -51,100 +50,100 @@ class WithoutLength(Fault):
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_a_busy_storage_is_left_alone_for_the_time_it_names(
-    cloudreve: StandIn, front: Front, status: int
+    cloudreve: StandIn, gateway: GatewayClient, status: int
 ) -> None:
     """Ten requests make one fetch; each visitor is told when to come again."""
     cloudreve.fail("fetch", Answers(status, Retry_After="37"))
-    replies = [await front.ask(in_share(cloudreve)) for _ in range(10)]
+    replies = [await gateway.ask(in_share(cloudreve)) for _ in range(10)]
     assert statuses(replies) == [503] * 10
     assert all(20 <= int(reply.headers["Retry-After"]) <= 37 for reply in replies)
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
 
 
-async def test_a_compressed_picture_is_decoded(cloudreve: StandIn, front: Front) -> None:
+async def test_a_compressed_picture_is_decoded(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """The visitor gets the picture, without the coding."""
-    plain = await front.ask(in_share(cloudreve, "two.png"))
+    plain = await gateway.ask(in_share(cloudreve, "two.png"))
     cloudreve.fail("fetch", faults.Encoded(real=True))
-    reply = await front.ask(in_share(cloudreve))
+    reply = await gateway.ask(in_share(cloudreve))
     assert (reply.status, reply.headers["Content-Type"]) == (200, PNG)
     assert reply.body.startswith(plain.body[:8])
     assert "Content-Encoding" not in reply.headers
 
 
-async def test_a_compressed_bomb_is_stopped(cloudreve: StandIn, house: House) -> None:
+async def test_a_compressed_bomb_is_stopped(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """At `pictures.max_bytes`, long before it is decoded."""
-    front = await house.open(pictures={"max_bytes": 100_000})
+    gateway = await launcher.open(pictures={"max_bytes": 100_000})
     bomb = gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(50_000_000))
     cloudreve.fail("fetch", Says(bomb, PNG, headers={"Content-Encoding": "gzip"}))
     with suppress(*CUT_OFF):
-        assert (await front.ask(in_share(cloudreve))).status == 502
+        assert (await gateway.ask(in_share(cloudreve))).status == 502
 
 
-async def test_a_long_head_is_read(cloudreve: StandIn, front: Front) -> None:
+async def test_a_long_head_is_read(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Pass-through reads as much."""
     cloudreve.fail("fetch", Answers(X_Policy="x" * 11_000))
-    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
 
 
-async def test_a_picture_without_a_length_is_taken(cloudreve: StandIn, front: Front) -> None:
+async def test_a_picture_without_a_length_is_taken(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Its bytes prove that it is whole."""
     cloudreve.fail("fetch", WithoutLength())
-    reply = await front.ask(in_share(cloudreve))
+    reply = await gateway.ask(in_share(cloudreve))
     assert (reply.status, reply.headers["Content-Type"]) == (200, PNG)
-    assert (await front.ask(in_share(cloudreve))).is_hit
+    assert (await gateway.ask(in_share(cloudreve))).is_hit
 
 
 async def test_a_refused_fetch_is_remembered_for_seconds(
-    cloudreve: StandIn, front: Front, hours: Hours, monkeypatch: pytest.MonkeyPatch
+    cloudreve: StandIn, gateway: GatewayClient, hours: Hours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a storage that wants a Referer, say: ten requests cost two resolves and a few fetches."""
-    monkeypatch.setattr(gateway, "STORED_AFTER_S", (0.0, 0.0))
+    monkeypatch.setattr("proxy.gateway.STORED_AFTER_S", (0.0, 0.0))
     cloudreve.fail("fetch", faults.error_page(403))
-    replies = [await front.ask(in_share(cloudreve)) for _ in range(10)]
+    replies = [await gateway.ask(in_share(cloudreve)) for _ in range(10)]
     assert statuses(replies) == [503] * 10
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 3)
     cloudreve.mend()
     hours.pass_by(REFUSED_S + 1)
-    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
 
 
 async def test_a_picture_that_is_stored_late_is_waited_for(
-    cloudreve: StandIn, front: Front, monkeypatch: pytest.MonkeyPatch
+    cloudreve: StandIn, gateway: GatewayClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cloudreve grants it while its storage still takes it in: nobody hears of that."""
-    monkeypatch.setattr(gateway, "STORED_AFTER_S", (0.0, 0.01, 0.01, 0.01))
+    monkeypatch.setattr("proxy.gateway.STORED_AFTER_S", (0.0, 0.01, 0.01, 0.01))
     cloudreve.fail("fetch", faults.error_page(404), times=4)
-    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 5)
 
 
 async def test_a_picture_that_is_stored_too_late_is_told_before_the_deadline(
-    cloudreve: StandIn, house: House, monkeypatch: pytest.MonkeyPatch
+    cloudreve: StandIn, launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """503 with a time to come again: it is no upstream that hangs."""
-    monkeypatch.setattr(gateway, "STORED_AFTER_S", (0.0, 0.0, 30.0))
-    front = await house.open(server={"deadline_s": 20.0})
+    monkeypatch.setattr("proxy.gateway.STORED_AFTER_S", (0.0, 0.0, 30.0))
+    gateway = await launcher.open(server={"deadline_s": 20.0})
     cloudreve.fail("fetch", faults.error_page(404))
-    reply = await front.ask(in_share(cloudreve))
+    reply = await gateway.ask(in_share(cloudreve))
     assert (reply.status, reply.headers["Retry-After"]) == (503, "5")
     assert cloudreve.calls.count("fetch") == 3
 
 
 @pytest.mark.parametrize("fault", [faults.Reset(), Hang()], ids=["reset", "hang"])
 async def test_a_host_that_does_not_answer_is_left_alone(
-    cloudreve: StandIn, house: House, monkeypatch: pytest.MonkeyPatch, fault: Fault
+    cloudreve: StandIn, launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
     """After three fetches visitors are told at once; pictures that Cloudreve sends itself come as ever."""
     monkeypatch.setattr(host_pauses, "FAILED_PAUSE_S", 3600.0)
     patience_s = 0.1 if isinstance(fault, Hang) else 60.0
-    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"], "fetch_timeout_s": patience_s})
+    gateway = await launcher.open(cloudreve={"image_hosts": ["127.0.0.1"], "fetch_timeout_s": patience_s})
     _, uris = cloudreve.library.gallery(10)
     cloudreve.foreign = True
     cloudreve.fail("fetch", fault)
-    first, later = [[await front.ask(uri) for uri in part] for part in (uris[:FAILURES], uris[FAILURES:])]
+    first, later = [[await gateway.ask(uri) for uri in part] for part in (uris[:FAILURES], uris[FAILURES:])]
     assert set(statuses(first)) <= {503, 504}
     assert statuses(later) == [503] * len(later)
-    failed = (front.count("upstream_calls_total", verb="fetch", outcome=each) for each in ("unreachable", "too_slow"))
+    failed = (gateway.count("upstream_calls_total", verb="fetch", outcome=each) for each in ("unreachable", "too_slow"))
     assert sum(failed) == FAILURES
     assert int(later[-1].headers["Retry-After"]) > 3500
     if isinstance(fault, Hang):
@@ -152,28 +151,30 @@ async def test_a_host_that_does_not_answer_is_left_alone(
         return
     cloudreve.foreign = False
     cloudreve.mend()
-    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
 
 
-async def test_one_busy_storage_behind_cloudreve_is_no_busy_cloudreve(cloudreve: StandIn, front: Front) -> None:
+async def test_one_busy_storage_behind_cloudreve_is_no_busy_cloudreve(
+    cloudreve: StandIn, gateway: GatewayClient
+) -> None:
     """Cloudreve passes on what one of its storages says of one picture."""
     cloudreve.fail("fetch", Answers(503, Retry_After="37"), times=1)
-    assert (await front.ask(in_share(cloudreve))).status == 503
-    assert (await front.ask(in_share(cloudreve, "two.png"))).status == 200
-    assert (await front.ask(in_share(cloudreve))).status == 503
+    assert (await gateway.ask(in_share(cloudreve))).status == 503
+    assert (await gateway.ask(in_share(cloudreve, "two.png"))).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).status == 503
     assert cloudreve.calls.count("fetch") == 2
 
 
 @pytest.fixture
-async def short(cloudreve: StandIn, house: House) -> Front:
+async def short(cloudreve: StandIn, launcher: GatewayLauncher) -> GatewayClient:
     """Run a gateway before a storage of its own host, with grants of a minute and a half."""
     cloudreve.foreign = True
-    return await house.open(cloudreve={"image_hosts": ["127.0.0.1"]}, grants={"max_ttl_s": 90.0, "margin_s": 0.0})
+    return await launcher.open(cloudreve={"image_hosts": ["127.0.0.1"]}, grants={"max_ttl_s": 90.0, "margin_s": 0.0})
 
 
 @pytest.mark.parametrize("fault", [faults.Half(), faults.Truncated()], ids=["half", "truncated"])
 async def test_bytes_at_hand_are_shown_while_downloads_break_off(
-    cloudreve: StandIn, short: Front, hours: Hours, fault: Fault
+    cloudreve: StandIn, short: GatewayClient, hours: Hours, fault: Fault
 ) -> None:
     """Of a storage without validators, which sends the whole picture each time."""
     cloudreve.foreign_etags = False
@@ -199,7 +200,7 @@ class Never(Hang):
     ids=["reset", "503", "500", "429", "hang"],
 )
 async def test_bytes_at_hand_are_shown_while_their_storage_is_away(
-    cloudreve: StandIn, short: Front, hours: Hours, monkeypatch: pytest.MonkeyPatch, fault: Fault
+    cloudreve: StandIn, short: GatewayClient, hours: Hours, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
     """Under a new grant, to be asked again soon; storage is asked once, and after a bounded time it is an error."""
     monkeypatch.setattr(lookup, "REVALIDATE_S", 0.05)
@@ -221,7 +222,7 @@ async def test_bytes_at_hand_are_shown_while_their_storage_is_away(
 
 
 async def test_bytes_at_hand_are_shown_to_nobody_without_a_grant(
-    cloudreve: StandIn, short: Front, hours: Hours
+    cloudreve: StandIn, short: GatewayClient, hours: Hours
 ) -> None:
     """Storage away or not."""
     first = await short.ask(in_share(cloudreve))
@@ -233,20 +234,22 @@ async def test_bytes_at_hand_are_shown_to_nobody_without_a_grant(
     assert (reply.status, reply.body) == (200, first.body), "bob is granted what he has never seen"
 
 
-async def test_short_grants_do_not_ask_storage_each_time(cloudreve: StandIn, house: House, hours: Hours) -> None:
+async def test_short_grants_do_not_ask_storage_each_time(
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours
+) -> None:
     """What a visitor was shown counts as unchanged for `pictures.recheck_s`; another visitor's grant is checked."""
     cloudreve.foreign, uri = True, in_share(cloudreve)
-    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"]}, grants={"max_ttl_s": 20.0, "margin_s": 0.0})
+    gateway = await launcher.open(cloudreve={"image_hosts": ["127.0.0.1"]}, grants={"max_ttl_s": 20.0, "margin_s": 0.0})
     for fetches in (1, 1, 1, 2):
-        assert (await front.ask(uri)).status == 200
+        assert (await gateway.ask(uri)).status == 200
         assert cloudreve.calls.count("fetch") == fetches
         hours.pass_by(25)
-    assert (await front.ask(uri, cloudreve.token("bob"))).status == 200
+    assert (await gateway.ask(uri, cloudreve.token("bob"))).status == 200
     assert cloudreve.calls.count("fetch") == 3
 
 
 async def test_a_picture_that_has_changed_is_shown_once_storage_answers(
-    cloudreve: StandIn, short: Front, hours: Hours
+    cloudreve: StandIn, short: GatewayClient, hours: Hours
 ) -> None:
     """What was shown meanwhile is not believed to be the granted one."""
     uri = in_share(cloudreve)
@@ -262,12 +265,14 @@ async def test_a_picture_that_has_changed_is_shown_once_storage_answers(
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-async def test_an_error_of_storage_is_asked_about_once_more(cloudreve: StandIn, front: Front, status: int) -> None:
+async def test_an_error_of_storage_is_asked_about_once_more(
+    cloudreve: StandIn, gateway: GatewayClient, status: int
+) -> None:
     """Most are gone a moment later; one that stays is 503 with a time to come again."""
     cloudreve.fail("fetch", Answers(status), times=1)
-    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
     assert cloudreve.calls.count("fetch") == 2
     cloudreve.fail("fetch", Answers(status))
-    reply = await front.ask(in_share(cloudreve, "two.png"))
+    reply = await gateway.ask(in_share(cloudreve, "two.png"))
     assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
     assert cloudreve.calls.count("fetch") == 4

@@ -10,12 +10,11 @@ import pytest
 from aiohttp import web
 
 from deploy.drills.storage.certificates import certify, tls
-from proxy import gateway
 from proxy.doctor.examination import examine
 from proxy.doctor.finding import Verdict
 from proxy.standin.faults import Exchange, Fault
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import House, in_share, settings_for
+from tests.harness.gateways import GatewayLauncher, in_share, settings_for
 from tests.harness.redis_server import free_port
 from tests.harness.relay import Relay
 
@@ -38,7 +37,7 @@ class Denies(Fault):
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for no storage that is late."""
-    monkeypatch.setattr(gateway, "STORED_AFTER_S", (0.0,))
+    monkeypatch.setattr("proxy.gateway.STORED_AFTER_S", (0.0,))
 
 
 @pytest.fixture
@@ -55,12 +54,14 @@ def storage(cloudreve: StandIn) -> str:
     return (cloudreve.foreign_origin or cloudreve.foreign_url).partition("//")[2]
 
 
-async def asked(cloudreve: StandIn, house: House, narrated: list[Any], **settings: object) -> tuple[int, Any]:
+async def asked(
+    cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any], **settings: object
+) -> tuple[int, Any]:
     """Ask a new gateway for a picture; give the status, and the warning if there is one."""
-    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"], **settings})
-    reply = await front.ask(in_share(cloudreve))
-    assert not [secret for secret in SECRETS if secret in str(narrated)]
-    return reply.status, next((line for line in narrated if line["event"] == "request failed"), None)
+    gateway = await launcher.open(cloudreve={"image_hosts": ["127.0.0.1"], **settings})
+    reply = await gateway.ask(in_share(cloudreve))
+    assert not [secret for secret in SECRETS if secret in str(log_entries)]
+    return reply.status, next((line for line in log_entries if line["event"] == "request failed"), None)
 
 
 async def checked(cloudreve: StandIn, **settings: object) -> str:
@@ -73,9 +74,11 @@ async def checked(cloudreve: StandIn, **settings: object) -> str:
 
 
 @pytest.mark.usefixtures("secure")
-async def test_an_untrusted_certificate_is_told(cloudreve: StandIn, house: House, narrated: list[Any]) -> None:
+async def test_an_untrusted_certificate_is_told(
+    cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any]
+) -> None:
     """It is no closed port; the setting that helps is named."""
-    status, warning = await asked(cloudreve, house, narrated)
+    status, warning = await asked(cloudreve, launcher, log_entries)
     assert (status, warning["category"], warning["storage"]) == (503, "untrusted_certificate", storage(cloudreve))
     assert "certificate" in warning["reason"]
     assert "cloudreve.ca_file" in warning["advice"]
@@ -85,28 +88,30 @@ async def test_an_untrusted_certificate_is_told(cloudreve: StandIn, house: House
     assert "cloudreve.ca_file" in told
 
 
-async def test_a_closed_port_is_told(cloudreve: StandIn, house: House, narrated: list[Any]) -> None:
+async def test_a_closed_port_is_told(cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any]) -> None:
     """It is no certificate."""
     cloudreve.foreign, cloudreve.foreign_origin = True, f"http://127.0.0.1:{free_port()}"
-    status, warning = await asked(cloudreve, house, narrated)
+    status, warning = await asked(cloudreve, launcher, log_entries)
     assert (status, warning["category"], warning["storage"]) == (503, "unreachable", storage(cloudreve))
     assert "connection" in warning["reason"]
     assert "certificate" not in await checked(cloudreve)
 
 
-async def test_plain_http_in_place_of_tls_is_told(cloudreve: StandIn, house: House, narrated: list[Any]) -> None:
+async def test_plain_http_in_place_of_tls_is_told(
+    cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any]
+) -> None:
     """It is neither of these."""
     cloudreve.foreign, cloudreve.foreign_origin = True, cloudreve.foreign_url.replace("http:", "https:")
-    status, warning = await asked(cloudreve, house, narrated)
+    status, warning = await asked(cloudreve, launcher, log_entries)
     assert (status, warning["category"]) == (503, "unreachable")
     assert "TLS" in warning["reason"]
 
 
 async def test_a_certificate_of_an_own_ca_is_trusted(
-    cloudreve: StandIn, house: House, narrated: list[Any], secure: Path
+    cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any], secure: Path
 ) -> None:
     """With cloudreve.ca_file, by the gateway and by the doctor."""
-    assert await asked(cloudreve, house, narrated, ca_file=str(secure)) == (200, None)
+    assert await asked(cloudreve, launcher, log_entries, ca_file=str(secure)) == (200, None)
     assert "image/png" in await checked(cloudreve, ca_file=str(secure))
 
 
@@ -124,13 +129,13 @@ async def test_a_certificate_of_an_own_ca_is_trusted(
     ids=lambda value: f"{value.status} {value.text[45:60]}" if isinstance(value, Denies) else None,
 )
 async def test_storages_status_and_code_are_told(
-    cloudreve: StandIn, house: House, narrated: list[Any], fault: Denies, status: int, advice: str
+    cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any], fault: Denies, status: int, advice: str
 ) -> None:
     """With its host and what helps."""
     cloudreve.foreign = True
     cloudreve.fail("fetch", fault)
     code = fault.text.partition("<Code>")[2].partition("<")[0]
-    answered, warning = await asked(cloudreve, house, narrated)
+    answered, warning = await asked(cloudreve, launcher, log_entries)
     assert (answered, warning["storage"]) == (status, f"{storage(cloudreve)} {fault.status} {code}")
     assert advice in warning["advice"]
     told = await checked(cloudreve)
@@ -139,19 +144,19 @@ async def test_storages_status_and_code_are_told(
 
 
 async def test_what_is_remembered_of_a_storage_says_as_much(
-    cloudreve: StandIn, house: House, narrated: list[Any]
+    cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any]
 ) -> None:
     """Each warning names the storage, also of a request for which it was not asked."""
     cloudreve.foreign = True
     cloudreve.fail("fetch", Denies(404, "NoSuchKey"))
-    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"]})
-    replies = [await front.ask(in_share(cloudreve)) for _ in range(3)]
+    gateway = await launcher.open(cloudreve={"image_hosts": ["127.0.0.1"]})
+    replies = [await gateway.ask(in_share(cloudreve)) for _ in range(3)]
     assert {reply.problem["detail"] for reply in replies} == {
         "The picture is granted, but its storage does not give it (yet)."
     }
     assert all(storage(cloudreve) not in reply.body.decode() for reply in replies), "visitors need not know the host"
     fetches = cloudreve.calls.count("fetch")
-    assert (await front.ask(in_share(cloudreve))).status == 503
+    assert (await gateway.ask(in_share(cloudreve))).status == 503
     assert cloudreve.calls.count("fetch") == fetches
 
 

@@ -14,7 +14,7 @@ from proxy.standin import faults
 from proxy.standin.faults import Fault, Hang
 from proxy.standin.standin import StandIn
 from proxy.upstream import host_pauses, images
-from tests.harness.gateways import CUT_OFF, Front, Hours, House, Reply, in_share
+from tests.harness.gateways import CUT_OFF, GatewayClient, GatewayLauncher, Hours, Reply, in_share
 from tests.harness.relay import Relay
 
 DEADLINE_S = 3.0
@@ -133,24 +133,26 @@ async def storage(cloudreve: StandIn, behaviour: Behaviour, tmp_path: Path) -> A
 
 
 @pytest.fixture
-async def front(storage: Storage, behaviour: Behaviour, house: House, monkeypatch: pytest.MonkeyPatch) -> Front:
+async def gateway(
+    storage: Storage, behaviour: Behaviour, launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch
+) -> GatewayClient:
     """Run a gateway before storage of its own host, that waits for nothing longer than it has to."""
     monkeypatch.setattr("proxy.gateway.STORED_AFTER_S", (0.0,) * 5)
     if behaviour.make is Hang:
         monkeypatch.setattr(lookup, "REVALIDATE_S", 0.1)
     monkeypatch.setattr(images, "RETRY_S", 0.0)
     monkeypatch.setattr(host_pauses, "DEFAULT_PAUSE_S", 0.001)
-    return await house.open(
+    return await launcher.open(
         server={"deadline_s": DEADLINE_S} if behaviour.make is Hang else {},
         cloudreve={"image_hosts": ["127.0.0.1"], "ca_file": storage.ca_file or None},
         grants={"max_ttl_s": LIFE_S, "margin_s": 0.0},
     )
 
 
-async def visit(front: Front, uri: str, token: str | None = None) -> Reply | None:
+async def visit(gateway: GatewayClient, uri: str, token: str | None = None) -> Reply | None:
     """Ask; None where the transfer broke off."""
     try:
-        return await front.ask(uri, token)
+        return await gateway.ask(uri, token)
     except CUT_OFF:
         return None
 
@@ -184,51 +186,51 @@ def check_at_hand(reply: Reply | None, behaviour: Behaviour, first: Reply) -> No
 
 
 async def test_nothing_is_known(
-    cloudreve: StandIn, storage: Storage, front: Front, hours: Hours, behaviour: Behaviour
+    cloudreve: StandIn, storage: Storage, gateway: GatewayClient, hours: Hours, behaviour: Behaviour
 ) -> None:
     """A true status within the deadline, and the picture as soon as storage is well again."""
     storage.spoil()
-    check(await visit(front, in_share(cloudreve)), behaviour, picture(cloudreve))
+    check(await visit(gateway, in_share(cloudreve)), behaviour, picture(cloudreve))
     assert cloudreve.calls.count("fetch") <= MOST_FETCHES
     await storage.mend()
     hours.pass_by(10)
-    reply = await visit(front, in_share(cloudreve))
+    reply = await visit(gateway, in_share(cloudreve))
     assert reply is not None
     assert (reply.status, reply.body) == (200, picture(cloudreve))
 
 
-async def test_a_grant_is_live(cloudreve: StandIn, storage: Storage, front: Front) -> None:
+async def test_a_grant_is_live(cloudreve: StandIn, storage: Storage, gateway: GatewayClient) -> None:
     """Storage is not asked at all."""
-    first = await front.ask(in_share(cloudreve))
+    first = await gateway.ask(in_share(cloudreve))
     storage.spoil()
-    second = await front.ask(in_share(cloudreve))
+    second = await gateway.ask(in_share(cloudreve))
     assert (second.status, second.body, second.is_hit) == (200, first.body, True)
     assert cloudreve.calls.count("fetch") == 1
 
 
 async def test_a_new_grant_names_bytes_at_hand(
-    cloudreve: StandIn, storage: Storage, front: Front, hours: Hours, behaviour: Behaviour
+    cloudreve: StandIn, storage: Storage, gateway: GatewayClient, hours: Hours, behaviour: Behaviour
 ) -> None:
     """They are shown where storage says nothing; where it says no, that is told."""
-    first = await front.ask(in_share(cloudreve))
+    first = await gateway.ask(in_share(cloudreve))
     hours.pass_by(LIFE_S + 1)
     storage.spoil()
-    reply = await visit(front, in_share(cloudreve))
+    reply = await visit(gateway, in_share(cloudreve))
     check_at_hand(reply, behaviour, first)
     assert cloudreve.calls.count("fetch") <= 1 + MOST_FETCHES
     await storage.mend()
     hours.pass_by(10)
-    again = await visit(front, in_share(cloudreve))
+    again = await visit(gateway, in_share(cloudreve))
     assert again is not None
     assert (again.status, again.body) == (200, first.body)
 
 
 async def test_another_visitor_has_a_grant_for_bytes_at_hand(
-    cloudreve: StandIn, storage: Storage, front: Front, behaviour: Behaviour
+    cloudreve: StandIn, storage: Storage, gateway: GatewayClient, behaviour: Behaviour
 ) -> None:
     """They are shown to this visitor too: Cloudreve grants the picture, and its storage says nothing against it."""
-    first = await front.ask(in_share(cloudreve))
+    first = await gateway.ask(in_share(cloudreve))
     storage.spoil()
-    reply = await visit(front, in_share(cloudreve), cloudreve.token("bob"))
+    reply = await visit(gateway, in_share(cloudreve), cloudreve.token("bob"))
     check_at_hand(reply, behaviour, first)
     assert cloudreve.calls.count("fetch") <= 1 + MOST_FETCHES

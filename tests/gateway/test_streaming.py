@@ -10,7 +10,7 @@ from aiohttp import web
 from proxy.standin.faults import Drip, Exchange, Fault
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import CUT_OFF, PNG, Front, House, in_share, kept
+from tests.harness.gateways import CUT_OFF, PNG, GatewayClient, GatewayLauncher, in_share, kept
 from tests.harness.redis_server import RedisServer
 
 BIG = paint(1, 40, 30) + bytes(5_000_000)
@@ -33,47 +33,49 @@ class Snaps(Fault):
         return exchange.proper
 
 
-async def test_the_first_bytes_arrive_before_the_last_exist(cloudreve: StandIn, front: Front) -> None:
+async def test_the_first_bytes_arrive_before_the_last_exist(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Half of the picture is read while its other half is still held back."""
     drip = Drip()
     cloudreve.fail("fetch", drip, times=1)
     drip.release()
-    async with front.opened(in_share(cloudreve)) as response:
+    async with gateway.opened(in_share(cloudreve)) as response:
         size = int(response.headers["Content-Length"])
         half = await response.content.readexactly(size // 2)
         assert cloudreve.calls.under_way("fetch") == 1
         drip.release()
         body = half + await response.read()
     assert (response.headers["Content-Type"], response.headers["ETag"][0], len(body)) == (PNG, '"', size)
-    again = await front.ask(in_share(cloudreve))
+    again = await gateway.ask(in_share(cloudreve))
     assert (again.is_hit, again.body) == (True, body)
 
 
-async def test_whoever_comes_while_it_arrives_gets_it_from_the_start(cloudreve: StandIn, front: Front) -> None:
+async def test_whoever_comes_while_it_arrives_gets_it_from_the_start(
+    cloudreve: StandIn, gateway: GatewayClient
+) -> None:
     """One fetch, whose beginning the late comer reads at once and whose end all readers get together."""
     drip = Drip()
     cloudreve.fail("fetch", drip, times=1)
     drip.release()
-    async with front.opened(in_share(cloudreve)) as early:
+    async with gateway.opened(in_share(cloudreve)) as early:
         first = await early.content.readexactly(500)
-        async with front.opened(in_share(cloudreve), cloudreve.token("bob")) as late:
+        async with gateway.opened(in_share(cloudreve), cloudreve.token("bob")) as late:
             assert await late.content.readexactly(500) == first
             drip.release()
             assert await late.read() == await early.read()
     assert cloudreve.calls.count("fetch") == 1
-    assert front.count("collapsed_total", flight="picture") == 1
+    assert gateway.count("collapsed_total", flight="picture") == 1
 
 
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_picture_that_breaks_off_is_cut_and_never_completed(
-    cloudreve: StandIn, house: House, redis_server: RedisServer, announced: bool
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer, announced: bool
 ) -> None:
     """All readers see a broken transfer, with a length and without; nothing is stored, and the next one gets it all."""
-    front = await house.open(redis={"url": redis_server.url})
+    gateway = await launcher.open(redis={"url": redis_server.url})
     snap = Snaps(announced=announced)
     cloudreve.fail("fetch", snap, times=1)
     token = cloudreve.token("bob")
-    async with front.opened(in_share(cloudreve)) as one, front.opened(in_share(cloudreve), token) as other:
+    async with gateway.opened(in_share(cloudreve)) as one, gateway.opened(in_share(cloudreve), token) as other:
         for response in (one, other):
             assert response.status == 200
             assert ("Content-Length" in response.headers) == announced
@@ -82,33 +84,33 @@ async def test_a_picture_that_breaks_off_is_cut_and_never_completed(
             with pytest.raises(CUT_OFF):
                 await response.read()
     assert kept(redis_server, "p:") == []
-    whole = await front.ask(in_share(cloudreve))
+    whole = await gateway.ask(in_share(cloudreve))
     assert (whole.status, whole.is_hit, len(whole.body)) == (200, False, int(whole.headers["Content-Length"]))
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 2)
 
 
-async def test_a_picture_without_end_is_cut_off_in_time(cloudreve: StandIn, house: House) -> None:
+async def test_a_picture_without_end_is_cut_off_in_time(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """Chunk after chunk, and then none for longer than a picture may take."""
-    front = await house.open(cloudreve={"fetch_timeout_s": 0.2})
+    gateway = await launcher.open(cloudreve={"fetch_timeout_s": 0.2})
     drip = Drip(announced=False)
     cloudreve.fail("fetch", drip, times=1)
     drip.release()
-    async with front.opened(in_share(cloudreve)) as response:
+    async with gateway.opened(in_share(cloudreve)) as response:
         assert response.status == 200
         with pytest.raises(CUT_OFF):
             await response.read()
-    assert (await front.ask(in_share(cloudreve))).status == 200
+    assert (await gateway.ask(in_share(cloudreve))).status == 200
 
 
-async def test_head_of_an_arriving_picture_waits_for_no_byte_of_it(cloudreve: StandIn, front: Front) -> None:
+async def test_head_of_an_arriving_picture_waits_for_no_byte_of_it(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """The headers are those of GET, and the download goes on for the next visitor."""
     drip = Drip()
     cloudreve.fail("fetch", drip, times=1)
     drip.release()
-    head = await front.ask(in_share(cloudreve), method="HEAD")
+    head = await gateway.ask(in_share(cloudreve), method="HEAD")
     assert cloudreve.calls.under_way("fetch") == 1
     drip.release()
-    whole = await front.ask(in_share(cloudreve))
+    whole = await gateway.ask(in_share(cloudreve))
     assert (head.status, head.body) == (200, b"")
     assert set(head.headers) == set(whole.headers)
     for name in ("Content-Length", "Content-Type", "ETag", "Vary"):
@@ -116,76 +118,76 @@ async def test_head_of_an_arriving_picture_waits_for_no_byte_of_it(cloudreve: St
     assert cloudreve.calls.count("fetch") == 1
 
 
-async def test_head_keeps_its_connection_when_the_length_is_unknown(cloudreve: StandIn, front: Front) -> None:
+async def test_head_keeps_its_connection_when_the_length_is_unknown(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """No body follows, not even an empty chunk that the next answer would be taken for."""
     for name in ("one.png", "two.png"):
         drip = Drip(announced=False)
         cloudreve.fail("fetch", drip, times=1)
         drip.release()
-        reply = await front.ask(in_share(cloudreve, name), method="HEAD")
+        reply = await gateway.ask(in_share(cloudreve, name), method="HEAD")
         drip.release()
         assert (reply.status, reply.body) == (200, b"")
-        assert (await front.ask(in_share(cloudreve, name))).status == 200
+        assert (await gateway.ask(in_share(cloudreve, name))).status == 200
 
 
 async def test_a_visitor_who_has_an_arriving_picture_already_does_not_wait_for_it(
-    cloudreve: StandIn, front: Front
+    cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
     """The validator of Cloudreve's own picture follows from the grant alone."""
     drip = Drip()
     cloudreve.fail("fetch", drip, times=1)
     drip.release()
-    async with front.opened(in_share(cloudreve)) as arriving:
-        reply = await front.ask(in_share(cloudreve), etag=arriving.headers["ETag"])
+    async with gateway.opened(in_share(cloudreve)) as arriving:
+        reply = await gateway.ask(in_share(cloudreve), etag=arriving.headers["ETag"])
         assert (reply.status, reply.body) == (304, b"")
         assert cloudreve.calls.under_way("fetch") == 1
         drip.release()
         await arriving.read()
 
 
-async def test_one_who_does_not_read_holds_nobody_up(cloudreve: StandIn, front: Front) -> None:
+async def test_one_who_does_not_read_holds_nobody_up(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """A stalled visitor keeps its own connection busy and nothing else; one who leaves disturbs nobody."""
     cloudreve.library.put(cloudreve.library.alice, "/album/big.png", thumbnail=BIG)
     uri = in_share(cloudreve, "big.png")
-    async with front.opened(uri) as stalled:
+    async with gateway.opened(uri) as stalled:
         assert stalled.status == 200
-        assert (await front.ask(uri)).body == BIG
+        assert (await gateway.ask(uri)).body == BIG
         stalled.close()
-    hit = await front.ask(uri)
+    hit = await gateway.ask(uri)
     assert (hit.is_hit, hit.body) == (True, BIG)
     assert cloudreve.calls.count("fetch") == 1
 
 
-async def test_one_who_leaves_in_the_middle_is_no_error(cloudreve: StandIn, front: Front) -> None:
+async def test_one_who_leaves_in_the_middle_is_no_error(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """The download goes on to its end for whoever comes next; the log stays quiet."""
     cloudreve.library.put(cloudreve.library.alice, "/album/big.png", thumbnail=BIG)
     drip = Drip()
     cloudreve.fail("fetch", drip, times=1)
     drip.release()
-    async with front.opened(in_share(cloudreve, "big.png")) as response:
+    async with gateway.opened(in_share(cloudreve, "big.png")) as response:
         await response.content.readexactly(100_000)
         response.close()
     drip.release()
-    hit = await front.ask(in_share(cloudreve, "big.png"))
+    hit = await gateway.ask(in_share(cloudreve, "big.png"))
     assert (hit.status, hit.body, cloudreve.calls.count("fetch")) == (200, BIG, 1)
 
 
 async def test_a_foreign_picture_that_arrives_slowly_without_a_validator_hits_next_time(
-    cloudreve: StandIn, house: House
+    cloudreve: StandIn, launcher: GatewayLauncher
 ) -> None:
     """Its version is known with its last byte only, but known then, under the grants of all who waited for it."""
     cloudreve.foreign, cloudreve.foreign_etags = True, False
-    front = await house.open(cloudreve={"image_hosts": ["127.0.0.1"]})
+    gateway = await launcher.open(cloudreve={"image_hosts": ["127.0.0.1"]})
     drip = Drip()
     cloudreve.fail("fetch", drip, times=1)
     drip.release()
     token = cloudreve.token("bob")
-    async with front.opened(in_share(cloudreve)) as one, front.opened(in_share(cloudreve), token) as other:
+    async with gateway.opened(in_share(cloudreve)) as one, gateway.opened(in_share(cloudreve), token) as other:
         drip.release()
         body = await one.read()
         assert await other.read() == body
     for who in (None, token):
-        again = await front.ask(in_share(cloudreve), who)
+        again = await gateway.ask(in_share(cloudreve), who)
         assert (again.is_hit, again.body) == (True, body)
-        assert (await front.ask(in_share(cloudreve), who, etag=again.etag)).status == 304
+        assert (await gateway.ask(in_share(cloudreve), who, etag=again.etag)).status == 304
     assert cloudreve.calls.count("fetch") == 1

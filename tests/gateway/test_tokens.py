@@ -11,7 +11,7 @@ import pytest
 from proxy.standin.signing import Token, issue
 from proxy.standin.site import SECRET
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, Front, House, in_share
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, in_share
 
 KEY: dict[str, object] = {"secret_key": SECRET}
 
@@ -65,14 +65,14 @@ TOKENS: dict[str, tuple[Callable[[StandIn], str], int]] = {
 
 
 @pytest.fixture(params=[{}, KEY], ids=["asked", "checked here"])
-async def front_of_both(request: pytest.FixtureRequest, house: House) -> Front:
+async def front_of_both(request: pytest.FixtureRequest, launcher: GatewayLauncher) -> GatewayClient:
     """Run a gateway that asks whose a token is, and one that knows the site's key."""
-    return await house.open(cloudreve=request.param)
+    return await launcher.open(cloudreve=request.param)
 
 
 @pytest.mark.parametrize(("make", "status"), TOKENS.values(), ids=TOKENS)
 async def test_a_token_counts_or_does_not(
-    cloudreve: StandIn, front_of_both: Front, make: Callable[[StandIn], str], status: int
+    cloudreve: StandIn, front_of_both: GatewayClient, make: Callable[[StandIn], str], status: int
 ) -> None:
     """The first time and when it is remembered; a token that does not count is not anonymous on a public share."""
     token = make(cloudreve)
@@ -83,27 +83,29 @@ async def test_a_token_counts_or_does_not(
         assert cloudreve.calls.count("resolve") == 0
 
 
-async def test_with_the_key_nobody_is_asked(cloudreve: StandIn, house: House) -> None:
+async def test_with_the_key_nobody_is_asked(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """Users, clients and rubbish are told apart without a single whoami, Cloudreve being away or not."""
-    front = await house.open(cloudreve=KEY)
-    assert (await front.ask(ONE, cloudreve.token())).status == 200
-    assert (await front.ask(ONE, "garbage")).status == 401
+    gateway = await launcher.open(cloudreve=KEY)
+    assert (await gateway.ask(ONE, cloudreve.token())).status == 200
+    assert (await gateway.ask(ONE, "garbage")).status == 401
     await cloudreve.stop()
-    assert (await front.ask(ONE, cloudreve.token(life_s=50))).is_hit
-    assert (await front.ask(ONE, "rubbish")).status == 401
+    assert (await gateway.ask(ONE, cloudreve.token(life_s=50))).is_hit
+    assert (await gateway.ask(ONE, "rubbish")).status == 401
     assert cloudreve.calls.count("whoami") == 0
 
 
 @pytest.mark.parametrize("ahead_s", [1200, -1200])
-async def test_a_token_is_checked_by_cloudreves_clock(cloudreve: StandIn, house: House, ahead_s: float) -> None:
+async def test_a_token_is_checked_by_cloudreves_clock(
+    cloudreve: StandIn, launcher: GatewayLauncher, ahead_s: float
+) -> None:
     """Our own is 20 minutes off: a fresh token counts, one that ended a minute ago does not."""
-    front = await house.open(cloudreve=KEY, skew_s=ahead_s)
-    assert (await front.ask(ONE, signed(cloudreve))).status == 200
-    assert (await front.ask(ONE, signed(cloudreve, expires=cloudreve.now() - 60))).status == 401
+    gateway = await launcher.open(cloudreve=KEY, skew_s=ahead_s)
+    assert (await gateway.ask(ONE, signed(cloudreve))).status == 200
+    assert (await gateway.ask(ONE, signed(cloudreve, expires=cloudreve.now() - 60))).status == 401
 
 
-async def test_a_key_that_is_not_the_sites_lets_nobody_in(cloudreve: StandIn, house: House) -> None:
+async def test_a_key_that_is_not_the_sites_lets_nobody_in(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """Neither does what is signed with it show anything: Cloudreve itself takes such a token for anonymous."""
-    front = await house.open(cloudreve={"secret_key": "another-key"})
-    assert (await front.ask(ONE, cloudreve.token())).status == 401
-    assert (await front.ask(ONE, signed(cloudreve, secret="another-key"))).status == 401
+    gateway = await launcher.open(cloudreve={"secret_key": "another-key"})
+    assert (await gateway.ask(ONE, cloudreve.token())).status == 401
+    assert (await gateway.ask(ONE, signed(cloudreve, secret="another-key"))).status == 401

@@ -58,7 +58,7 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path, start_redis: Star
                 settings = RedisSettings.model_validate({"url": url, "timeout_s": 5.0})
                 tier = RedisTier.from_settings(settings, "http://x")
                 stack.push_async_callback(tier.aclose)
-                log = RedisLog(tier, PubSubChannel(tier.lines, tier.namespace))
+                log = RedisLog(tier, PubSubChannel(tier.connections, tier.namespace))
             replica = Replica(log)
             await replica.feed.step()
             return replica
@@ -75,7 +75,7 @@ async def one(make: Make) -> Replica:
 @pytest.fixture
 async def two(make: Make, one: Replica) -> Replica:
     """Make another."""
-    assert one.log.is_open()
+    assert one.log.is_available()
     return await make()
 
 
@@ -179,7 +179,7 @@ async def test_a_redis_that_is_away_keeps_changes_waiting(start_redis: StartRedi
     server = start_redis()
     settings = RedisSettings.model_validate({"url": server.url, "timeout_s": 0.2, "pause_s": 0.01})
     tiers = [RedisTier.from_settings(settings, "http://x") for _ in range(2)]
-    one, two = (Replica(RedisLog(tier, PubSubChannel(tier.lines, tier.namespace))) for tier in tiers)
+    one, two = (Replica(RedisLog(tier, PubSubChannel(tier.connections, tier.namespace))) for tier in tiers)
     for replica in (one, two):
         await replica.feed.step()
     before = two.known.stamp
@@ -208,7 +208,7 @@ async def test_a_redis_that_was_emptied_ends_all_from_before(start_redis: StartR
     server = start_redis()
     settings = RedisSettings.model_validate({"url": server.url, "timeout_s": 5.0})
     tiers = [RedisTier.from_settings(settings, "http://x") for _ in range(2)]
-    one, two = (Replica(RedisLog(tier, PubSubChannel(tier.lines, tier.namespace))) for tier in tiers)
+    one, two = (Replica(RedisLog(tier, PubSubChannel(tier.connections, tier.namespace))) for tier in tiers)
     for replica in (one, two):
         await replica.feed.step()
     before = one.known.stamp, two.known.stamp
@@ -312,7 +312,7 @@ class LostLog:
             settings = RedisSettings.model_validate({"url": self._server.url, "timeout_s": 5.0})
             tier = RedisTier.from_settings(settings, "http://x")
             self._tiers.append(tier)
-            log = RedisLog(tier, PubSubChannel(tier.lines, tier.namespace))
+            log = RedisLog(tier, PubSubChannel(tier.connections, tier.namespace))
             if len(self._tiers) == 1:
                 self._server.command("XADD", tier.build_key("changes"), f"{int(self._now * 1000)}-0", "e", b"")
         replica = Replica(log)

@@ -37,7 +37,7 @@ class SharedLog:
         self.entries: list[tuple[int, bytes]] = [(1, b"")]
 
 
-class Line:
+class LogConnection:
     """A replica's way to it."""
 
     name = "log"
@@ -48,7 +48,7 @@ class Line:
         self.is_cut = False
         self.loses_replies = False
 
-    def is_open(self) -> bool:
+    def is_available(self) -> bool:
         """Tell whether it can be asked."""
         return not self.is_cut
 
@@ -79,7 +79,7 @@ class Asked:
 class Replica:
     """One process."""
 
-    line: Line
+    line: LogConnection
     feed: ChangeFeed
     memory: dict[FileUri, Grant] = field(default_factory=dict)
     under_way: list[Asked] = field(default_factory=list)
@@ -100,7 +100,7 @@ class Play:
 
     def started(self) -> Replica:
         """Start a replica."""
-        line = Line(self.log)
+        line = LogConnection(self.log)
         return Replica(line, ChangeFeed(line, Invalidations(lambda: self.time, log="log"), lambda: self.time))
 
     def counts(self, replica: Replica, uri: FileUri, grant: Grant | None) -> bool:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import aiohttp
 
-from tests.harness.gateways import Front, Reply
+from tests.harness.gateways import GatewayClient, Reply
 from tests.harness.places import thumb
 
 COOKIE = "thumb_session"
@@ -18,8 +18,8 @@ ATTEMPT = "thumb_session_sign_in_"
 class Browser:
     """Sends requests to gateways of one site, with all cookies that any of them has set."""
 
-    def __init__(self, front: Front, **headers: str) -> None:
-        self.front = front
+    def __init__(self, gateway: GatewayClient, **headers: str) -> None:
+        self.gateway = gateway
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
         self.cookies: dict[str, str] = {}
 
@@ -30,7 +30,7 @@ class Browser:
             given["Authorization"] = f"Bearer {token}"
         if self.cookies:
             given["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        reply = await self.front.send(method, path, given)
+        reply = await self.gateway.send(method, path, given)
         for morsel in set_by(reply):
             self.cookies.pop(morsel.key, None)
             if morsel["max-age"] != "0":

@@ -91,7 +91,7 @@ class StandInTarget:
 
     async def together(self, calls: list[Coroutine[Any, Any, Result]]) -> list[Result]:
         """Open the gate when every call but the generating one has its answer, or all wait."""
-        self._cloudreve.workshop.gate = gate = asyncio.Event()
+        self._cloudreve.generator.gate = gate = asyncio.Event()
         arrived = len(self._cloudreve.calls.of("resolve")) + len(calls)
         tasks = [asyncio.create_task(call) for call in calls]
         await self._cloudreve.calls.arrived("resolve", arrived)

@@ -11,12 +11,12 @@ from structlog.testing import capture_logs
 
 from proxy.standin.standin import StandIn
 from tests.harness.cloudreve_targets import targets
-from tests.harness.gateways import Front, Hours, House, front_of
+from tests.harness.gateways import GatewayClient, GatewayLauncher, Hours, gateway_of
 from tests.harness.places import Place, place
 
 
 @pytest.fixture(autouse=True)
-def narrated(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
+def log_entries(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
     """Give what the gateways have logged; whatever a test does to them, none of it may be an error of theirs."""
     with capture_logs([format_exc_info]) as entries:
         yield entries
@@ -32,22 +32,22 @@ async def cloudreve() -> AsyncIterator[StandIn]:
 
 
 @pytest.fixture
-async def house(cloudreve: StandIn) -> AsyncIterator[House]:
+async def launcher(cloudreve: StandIn) -> AsyncIterator[GatewayLauncher]:
     """Give the means to start gateways with settings of one's own."""
-    async with House(cloudreve) as opened:
+    async with GatewayLauncher(cloudreve) as opened:
         yield opened
 
 
 @pytest.fixture
-def hours(house: House) -> Hours:
+def hours(launcher: GatewayLauncher) -> Hours:
     """Give the time, to be moved on."""
-    return house.hours
+    return launcher.hours
 
 
 @pytest.fixture
-async def front(house: House) -> Front:
+async def gateway(launcher: GatewayLauncher) -> GatewayClient:
     """Run a gateway as it is by default, without Redis."""
-    return await house.open()
+    return await launcher.open()
 
 
 @pytest.fixture(params=targets())
@@ -58,7 +58,7 @@ async def site(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
 
 
 @pytest.fixture
-async def site_front(site: Place) -> AsyncIterator[Front]:
+async def site_gateway(site: Place) -> AsyncIterator[GatewayClient]:
     """Run a fresh gateway before it."""
-    async with front_of(site.target.base) as opened:
+    async with gateway_of(site.target.base) as opened:
         yield opened

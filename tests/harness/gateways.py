@@ -82,14 +82,14 @@ class Hours:
         self._cloudreve.clock_offset_s += seconds
 
 
-class Front:
+class GatewayClient:
     """One gateway as a visitor meets it."""
 
-    def __init__(self, gateway: Running, session: aiohttp.ClientSession) -> None:
-        self.gateway = gateway
+    def __init__(self, running: Running, session: aiohttp.ClientSession) -> None:
+        self.running = running
         self._session = session
-        self.base = f"http://127.0.0.1:{gateway.port}"
-        self.admin = f"http://127.0.0.1:{gateway.admin_port}"
+        self.base = f"http://127.0.0.1:{running.port}"
+        self.admin = f"http://127.0.0.1:{running.admin_port}"
 
     async def ask(self, uri: str, token: str | None = None, method: str = "GET", **headers: str) -> Reply:
         """Ask for a thumbnail and read the answer; `ticket`, `hint` and `etag` are the usual headers."""
@@ -116,7 +116,7 @@ class Front:
 
     def count(self, name: str, **labels: str) -> float:
         """Read one of the gateway's counters; what was never counted is 0."""
-        return self.gateway.metrics.registry.get_sample_value(f"thumb_proxy_{name}", labels) or 0.0
+        return self.running.metrics.registry.get_sample_value(f"thumb_proxy_{name}", labels) or 0.0
 
 
 _SHORT = {"ticket": "X-Cr-Purchase-Ticket", "hint": "X-Cr-Context-Hint", "etag": "If-None-Match"}
@@ -128,18 +128,18 @@ def _headers(token: str | None, headers: Mapping[str, str]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def front_of(url: str, clock: Clock | None = None, **sections: object) -> AsyncIterator[Front]:
+async def gateway_of(url: str, clock: Clock | None = None, **sections: object) -> AsyncIterator[GatewayClient]:
     """Run a gateway in front of the Cloudreve at this address."""
     async with (
-        running(settings_for(url, **sections), clock) as gateway,
+        running(settings_for(url, **sections), clock) as process,
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         ) as session,
     ):
-        yield Front(gateway, session)
+        yield GatewayClient(process, session)
 
 
-class House:
+class GatewayLauncher:
     """Starts gateways in front of one Cloudreve, and closes what is still open at its end."""
 
     def __init__(self, cloudreve: StandIn) -> None:
@@ -156,10 +156,10 @@ class House:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    async def open(self, *, skew_s: float = 0.0, **sections: object) -> Front:
+    async def open(self, *, skew_s: float = 0.0, **sections: object) -> GatewayClient:
         """Start a gateway; `skew_s` is how far its clock is ahead, `sections` are settings."""
         clock = Clock(lambda: self.hours.now() + skew_s, self.hours.timer)
-        return await self._stack.enter_async_context(front_of(self.cloudreve.own_url, clock, **sections))
+        return await self._stack.enter_async_context(gateway_of(self.cloudreve.own_url, clock, **sections))
 
 
 def settings_for(url: str, **sections: object) -> Settings:

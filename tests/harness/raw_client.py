@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from tests.harness.gateways import Front
+from tests.harness.gateways import GatewayClient
 from tests.harness.places import thumb
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)\r\n")
@@ -97,9 +97,9 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(front: Front, address: str = "127.0.0.1") -> AsyncIterator[Caller]:
+async def calling(gateway: GatewayClient, address: str = "127.0.0.1") -> AsyncIterator[Caller]:
     """Open a connection to a gateway, from an address."""
-    connection = await asyncio.open_connection("127.0.0.1", front.gateway.port, local_addr=(address, 0))
+    connection = await asyncio.open_connection("127.0.0.1", gateway.running.port, local_addr=(address, 0))
     async with Caller(*connection) as caller:
         yield caller
 

@@ -11,63 +11,63 @@ from aiohttp.test_utils import make_mocked_request
 
 from proxy.http.connection import Connection
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, Front, House, in_share
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, in_share
 
 
 @pytest.fixture
-async def front(house: House) -> Front:
+async def gateway(launcher: GatewayLauncher) -> GatewayClient:
     """Run a gateway."""
-    return await house.open()
+    return await launcher.open()
 
 
-async def test_both_ports_say_whether_they_live_and_may_take_traffic(front: Front) -> None:
+async def test_both_ports_say_whether_they_live_and_may_take_traffic(gateway: GatewayClient) -> None:
     """A plain word, which nobody keeps."""
-    for base in (front.base, front.admin):
+    for base in (gateway.base, gateway.admin):
         for path, word in (("/healthz", b"alive\n"), ("/readyz", b"ready\n")):
-            reply = await front.send("GET", base + path)
+            reply = await gateway.send("GET", base + path)
             assert (reply.status, reply.body, reply.headers["Cache-Control"]) == (200, word, "no-store")
-            assert (await front.send("HEAD", base + path)).status == 200
+            assert (await gateway.send("HEAD", base + path)).status == 200
 
 
-async def test_metrics_are_for_operators_alone(front: Front) -> None:
+async def test_metrics_are_for_operators_alone(gateway: GatewayClient) -> None:
     """They are not on the visitors' port, nor are pictures on the operators'."""
-    assert (await front.send("GET", "/metrics")).status == 404
-    shown = await front.send("GET", f"{front.admin}/metrics")
+    assert (await gateway.send("GET", "/metrics")).status == 404
+    shown = await gateway.send("GET", f"{gateway.admin}/metrics")
     assert shown.headers["Content-Type"] == "text/plain; version=1.0.0; charset=utf-8"
     assert b"thumb_proxy_requests_total" in shown.body
-    assert (await front.send("GET", f"{front.admin}/thumb?uri={ONE}")).status == 404
+    assert (await gateway.send("GET", f"{gateway.admin}/thumb?uri={ONE}")).status == 404
 
 
-async def test_requests_are_counted_by_how_they_ended(cloudreve: StandIn, front: Front) -> None:
+async def test_requests_are_counted_by_how_they_ended(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Hits, misses, 304s and each kind of no; bytes of pictures sent and fetched; where things were found."""
     uri = in_share(cloudreve)
-    first = await front.ask(uri)
-    await front.ask(uri)
-    await front.ask(uri, etag=first.etag)
-    await front.ask(uri, method="HEAD")
-    await front.ask(ONE)
-    await front.ask(ONE, cloudreve.token()[:-6] + "AAAAAA")
-    await front.ask("nonsense")
+    first = await gateway.ask(uri)
+    await gateway.ask(uri)
+    await gateway.ask(uri, etag=first.etag)
+    await gateway.ask(uri, method="HEAD")
+    await gateway.ask(ONE)
+    await gateway.ask(ONE, cloudreve.token()[:-6] + "AAAAAA")
+    await gateway.ask("nonsense")
     outcomes = {"miss": 1, "not_modified": 1, "refused_unauthenticated": 1, "invalid_token": 1, "bad_request": 1}
     for outcome, count in outcomes.items():
-        assert front.count("requests_total", outcome=outcome) == count, outcome
-    assert front.count("requests_total", outcome="hit") == 2
-    assert front.count("sent_bytes_total") == 2 * len(first.body)
-    assert front.count("fetched_bytes_total") == len(first.body)
-    assert front.count("upstream_calls_total", verb="resolve", outcome="refusal") == 1
-    assert front.count("upstream_calls_total", verb="whoami", outcome="refusal") == 1
-    assert front.count("memory_bytes") > len(first.body)
+        assert gateway.count("requests_total", outcome=outcome) == count, outcome
+    assert gateway.count("requests_total", outcome="hit") == 2
+    assert gateway.count("sent_bytes_total") == 2 * len(first.body)
+    assert gateway.count("fetched_bytes_total") == len(first.body)
+    assert gateway.count("upstream_calls_total", verb="resolve", outcome="refusal") == 1
+    assert gateway.count("upstream_calls_total", verb="whoami", outcome="refusal") == 1
+    assert gateway.count("memory_bytes") > len(first.body)
 
 
 async def test_each_request_has_one_line_that_holds_nothing_of_it(
-    cloudreve: StandIn, front: Front, narrated: list[dict[str, object]]
+    cloudreve: StandIn, gateway: GatewayClient, log_entries: list[dict[str, object]]
 ) -> None:
     """Method, route, status, outcome and time, and of errors an id and digests; health checks have none."""
-    await front.ask(in_share(cloudreve))
-    await front.ask(ONE, method="HEAD")
-    await front.send("GET", "/not/there?secret")
-    await front.send("GET", "/healthz")
-    lines = [entry for entry in narrated if entry["event"] == "request"]
+    await gateway.ask(in_share(cloudreve))
+    await gateway.ask(ONE, method="HEAD")
+    await gateway.send("GET", "/not/there?secret")
+    await gateway.send("GET", "/healthz")
+    lines = [entry for entry in log_entries if entry["event"] == "request"]
     assert [line.pop("ms") is not None for line in lines] == [True] * 3
     told = [{name for name in ("request_id", "file", "visitor") if line.pop(name, None)} for line in lines]
     assert told == [set(), {"request_id", "file", "visitor"}, {"request_id", "visitor"}]
@@ -84,9 +84,9 @@ async def test_each_request_has_one_line_that_holds_nothing_of_it(
 
 
 @pytest.mark.parametrize("path", ["/thumb/", "/thumbs", "/THUMB", "//thumb", "/thumb/s/", "/%74humb/x", "/../thumb/"])
-async def test_what_is_not_there_is_told_as_a_problem(front: Front, path: str) -> None:
+async def test_what_is_not_there_is_told_as_a_problem(gateway: GatewayClient, path: str) -> None:
     """404, and nothing of the path in it."""
-    reply = await front.send("GET", path)
+    reply = await gateway.send("GET", path)
     assert reply.status in (403, 404)
     assert reply.problem["status"] == reply.status
     assert path not in reply.body.decode()
@@ -117,9 +117,11 @@ async def test_what_is_not_there_is_told_as_a_problem(front: Front, path: str) -
         (b"GET /none HTTP/1.1\r\nHost: x\r\nExpect: secret\r\nConnection: close\r\n\r\n", 417),
     ],
 )
-async def test_what_breaks_http_is_told_so_and_not_quoted(front: Front, said: bytes, status: int, port: str) -> None:
+async def test_what_breaks_http_is_told_so_and_not_quoted(
+    gateway: GatewayClient, said: bytes, status: int, port: str
+) -> None:
     """As a problem with the true status, and the connection ends; a page of the library would repeat what was sent."""
-    number = {"visitors": front.gateway.port, "operators": front.gateway.admin_port}[port]
+    number = {"visitors": gateway.running.port, "operators": gateway.running.admin_port}[port]
     reader, writer = await asyncio.open_connection("127.0.0.1", number)
     writer.write(said)
     answer = await reader.read()
@@ -132,7 +134,7 @@ async def test_what_breaks_http_is_told_so_and_not_quoted(front: Front, said: by
     assert b"secret" not in answer
 
 
-async def test_a_connection_that_is_closed_before_it_has_begun_is_closed(front: Front) -> None:
+async def test_a_connection_that_is_closed_before_it_has_begun_is_closed(gateway: GatewayClient) -> None:
     """Leaving tells all connections to close; one that was accepted in that very moment must not wait for ever."""
 
     async def never(_: web.BaseRequest) -> web.StreamResponse:

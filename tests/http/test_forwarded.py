@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.http.forwarded import Fields, ForwardedFor, Proxies
+from proxy.http.forwarded import FieldValues, ForwardedFor, Proxies
 
 PROXIES = Proxies(["127.0.0.0/8", "::1/128", "10.0.0.0/8", "2001:db8:1::/48"])
 NGINX, BALANCER, VISITOR, STRANGER = "127.0.0.1", "10.9.9.9", "203.0.113.7", "198.51.100.1"
 FOR, PROTO, HOST, STANDARD = "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded"
 
 
-def of(*lines: tuple[str, str]) -> Fields:
+def of(*lines: tuple[str, str]) -> FieldValues:
     """Give the header fields of these lines."""
     return lambda wanted: [value for name, value in lines if name == wanted]
 

@@ -17,7 +17,7 @@ from proxy.domain.refusal import Generating, Refusal, RefusalKind
 from proxy.domain.sign_in_errors import SignInFailed
 from proxy.http.page_texts import Language, WayOn, language_of
 from proxy.http.problem_page import Link, page, prefers_page
-from tests.harness.gateways import Front
+from tests.harness.gateways import GatewayClient
 
 CHINESE, ENGLISH = Language.CHINESE, Language.ENGLISH
 
@@ -102,10 +102,10 @@ def test_what_people_meet_has_words_of_its_own_and_a_way_on(
         assert (f'<a href="{href}">' in text) if href is not None else ("href" not in text)
 
 
-async def test_a_browser_gets_the_page_in_its_language(front: Front) -> None:
+async def test_a_browser_gets_the_page_in_its_language(gateway: GatewayClient) -> None:
     """Over HTTP."""
     headers = {"Accept": "text/html", "Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}
-    reply = await front.send("GET", "/nowhere", headers)
+    reply = await gateway.send("GET", "/nowhere", headers)
     assert reply.status == 404
     assert "这里没有内容" in reply.body.decode()
-    assert "Cloudreve 的缩略图" in (await front.send("GET", "/", headers)).body.decode()
+    assert "Cloudreve 的缩略图" in (await gateway.send("GET", "/", headers)).body.decode()

@@ -10,35 +10,35 @@ from proxy.domain.storage_errors import NotPublic
 from proxy.standin import faults
 from proxy.standin.faults import json_body
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, TWO, Front, House, in_share
+from tests.harness.gateways import ONE, TWO, GatewayClient, GatewayLauncher, in_share
 
 KEYS = {"keys": ["k" * 32]}
 Lines = list[dict[str, Any]]
 
 
 @pytest.fixture
-async def front(house: House) -> Front:
+async def gateway(launcher: GatewayLauncher) -> GatewayClient:
     """Run a gateway."""
-    return await house.open()
+    return await launcher.open()
 
 
-def requests(narrated: Lines) -> Lines:
+def requests(log_entries: Lines) -> Lines:
     """Give the lines of requests."""
-    return [line for line in narrated if line["event"] == "request"]
+    return [line for line in log_entries if line["event"] == "request"]
 
 
-def warnings(narrated: Lines) -> Lines:
+def warnings(log_entries: Lines) -> Lines:
     """Give the warnings of requests."""
-    return [line for line in narrated if line["event"] == "request failed"]
+    return [line for line in log_entries if line["event"] == "request failed"]
 
 
 async def test_a_missing_public_origin_is_a_warning_that_says_why_and_what_to_do(
-    cloudreve: StandIn, front: Front, narrated: Lines
+    cloudreve: StandIn, gateway: GatewayClient, log_entries: Lines
 ) -> None:
     """The likeliest mistake. The answer has the same request id in body and header."""
     cloudreve.site_url = "http://127.0.0.2:9"
-    reply = await front.ask(in_share(cloudreve))
-    [warning], [line] = warnings(narrated), requests(narrated)
+    reply = await gateway.ask(in_share(cloudreve))
+    [warning], [line] = warnings(log_entries), requests(log_entries)
     assert (reply.status, warning["status"], warning["log_level"]) == (502, 502, "warning")
     assert (warning["category"], warning["reason"]) == ("not_public", reply.problem["detail"])
     assert "not public" in warning["reason"]
@@ -47,85 +47,89 @@ async def test_a_missing_public_origin_is_a_warning_that_says_why_and_what_to_do
     names = {warning["request_id"], line["request_id"], reply.problem["request_id"], reply.headers["X-Request-Id"]}
     assert len(names) == 1
     assert warning["storage"] == "127.0.0.2:9"
-    assert "sign=" not in str(narrated)
+    assert "sign=" not in str(log_entries)
 
 
-async def test_cloudreves_code_and_correlation_id_are_told(cloudreve: StandIn, front: Front, narrated: Lines) -> None:
+async def test_cloudreves_code_and_correlation_id_are_told(
+    cloudreve: StandIn, gateway: GatewayClient, log_entries: Lines
+) -> None:
     """Of what it refuses with a code that is not known, and of what an image URL answers."""
     cloudreve.fail("resolve", json_body('{"code":59999,"correlation_id":"id-1"}'), times=1)
-    await front.ask(in_share(cloudreve))
+    await gateway.ask(in_share(cloudreve))
     cloudreve.fail("fetch", json_body('{"code":40071,"correlation_id":"id-2"}'))
-    await front.ask(in_share(cloudreve))
-    told = [(line["code"], line["correlation_id"]) for line in warnings(narrated)]
+    await gateway.ask(in_share(cloudreve))
+    told = [(line["code"], line["correlation_id"]) for line in warnings(log_entries)]
     assert told == [(59999, "id-1"), (40071, "id-2")]
 
 
 async def test_a_page_and_cloudreves_own_api_name_the_request_too(
-    cloudreve: StandIn, front: Front, narrated: Lines
+    cloudreve: StandIn, gateway: GatewayClient, log_entries: Lines
 ) -> None:
     """The page shows the id to a person, the API has it in the header alone."""
     cloudreve.fail("resolve", faults.error_page(500))
     uri = in_share(cloudreve)
-    page = await front.ask(uri, Accept="text/html")
-    api = await front.send("GET", f"/api/v4/file/thumb?uri={uri}")
-    first, second = (line["request_id"] for line in requests(narrated))
+    page = await gateway.ask(uri, Accept="text/html")
+    api = await gateway.send("GET", f"/api/v4/file/thumb?uri={uri}")
+    first, second = (line["request_id"] for line in requests(log_entries))
     assert (page.headers["X-Request-Id"], api.headers["X-Request-Id"]) == (first, second)
     assert first in page.body.decode()
 
 
 async def test_repeated_failures_are_one_warning_and_each_request_keeps_its_line(
-    cloudreve: StandIn, front: Front, narrated: Lines
+    cloudreve: StandIn, gateway: GatewayClient, log_entries: Lines
 ) -> None:
     """So that each complaint can be followed."""
     cloudreve.fail("resolve", faults.error_page(500))
-    replies = [await front.ask(in_share(cloudreve)) for _ in range(5)]
-    assert len(warnings(narrated)) == 1
-    assert [line["request_id"] for line in requests(narrated)] == [r.headers["X-Request-Id"] for r in replies]
+    replies = [await gateway.ask(in_share(cloudreve)) for _ in range(5)]
+    assert len(warnings(log_entries)) == 1
+    assert [line["request_id"] for line in requests(log_entries)] == [r.headers["X-Request-Id"] for r in replies]
 
 
 async def test_file_and_visitor_are_found_again_by_their_digests(
-    cloudreve: StandIn, house: House, narrated: Lines
+    cloudreve: StandIn, launcher: GatewayLauncher, log_entries: Lines
 ) -> None:
     """At every replica, with another token of the same user; neither is readable."""
     cloudreve.fail("resolve", faults.error_page(500))
-    one, other = await house.open(seal=KEYS), await house.open(seal=KEYS)
+    one, other = await launcher.open(seal=KEYS), await launcher.open(seal=KEYS)
     alice, again, bob = cloudreve.token(), cloudreve.token(life_s=1234), cloudreve.token("bob")
-    for front, uri, token in ((one, ONE, alice), (other, ONE, again), (one, TWO, alice), (one, ONE, bob)):
-        await front.ask(uri, token)
-    a, b, c, d = requests(narrated)
+    for gateway, uri, token in ((one, ONE, alice), (other, ONE, again), (one, TWO, alice), (one, ONE, bob)):
+        await gateway.ask(uri, token)
+    a, b, c, d = requests(log_entries)
     assert (a["file"], a["visitor"]) == (b["file"], b["visitor"])
     assert (a["visitor"] == c["visitor"], a["file"] == c["file"]) == (True, False)
     assert (a["visitor"] == d["visitor"], a["file"] == d["file"]) == (False, False)
 
 
 async def test_a_visitors_address_is_told_where_the_settings_say_so(
-    cloudreve: StandIn, house: House, narrated: Lines
+    cloudreve: StandIn, launcher: GatewayLauncher, log_entries: Lines
 ) -> None:
     """Not by default."""
     cloudreve.fail("resolve", faults.error_page(500))
-    for front in (await house.open(), await house.open(log={"client_address": True})):
-        await front.ask(in_share(cloudreve), X_Forwarded_For="203.0.113.7")
-    assert [line.get("client") for line in requests(narrated)] == [None, "203.0.113.7"]
-    assert "203.0.113.7" not in str(warnings(narrated)[0])
+    for gateway in (await launcher.open(), await launcher.open(log={"client_address": True})):
+        await gateway.ask(in_share(cloudreve), X_Forwarded_For="203.0.113.7")
+    assert [line.get("client") for line in requests(log_entries)] == [None, "203.0.113.7"]
+    assert "203.0.113.7" not in str(warnings(log_entries)[0])
 
 
 async def test_errors_alone_are_told_where_the_settings_say_so(
-    cloudreve: StandIn, house: House, narrated: Lines
+    cloudreve: StandIn, launcher: GatewayLauncher, log_entries: Lines
 ) -> None:
     """Neither a miss nor a hit of the fast path has a line then."""
-    front = await house.open(log={"requests": "errors"})
+    gateway = await launcher.open(log={"requests": "errors"})
     for _ in range(3):
-        await front.ask(in_share(cloudreve))
-    await front.ask("nonsense")
-    assert [line["outcome"] for line in requests(narrated)] == ["bad_request"]
+        await gateway.ask(in_share(cloudreve))
+    await gateway.ask("nonsense")
+    assert [line["outcome"] for line in requests(log_entries)] == ["bad_request"]
 
 
-async def test_what_a_visitor_does_wrong_is_no_warning(cloudreve: StandIn, front: Front, narrated: Lines) -> None:
+async def test_what_a_visitor_does_wrong_is_no_warning(
+    cloudreve: StandIn, gateway: GatewayClient, log_entries: Lines
+) -> None:
     """It has its line, with Cloudreve's code."""
-    replies = [await front.ask(uri) for uri in (ONE, "nonsense", in_share(cloudreve, "absent.png"))]
+    replies = [await gateway.ask(uri) for uri in (ONE, "nonsense", in_share(cloudreve, "absent.png"))]
     assert [reply.status for reply in replies] == [401, 400, 404]
-    assert warnings(narrated) == []
-    assert requests(narrated)[2]["code"] == 40016
+    assert warnings(log_entries) == []
+    assert requests(log_entries)[2]["code"] == 40016
 
 
 @pytest.mark.parametrize(
@@ -137,23 +141,23 @@ async def test_what_a_visitor_does_wrong_is_no_warning(cloudreve: StandIn, front
     ],
 )
 async def test_a_request_that_is_passed_is_told_by_cloudreves_route(
-    house: House, narrated: Lines, path: str, route: str
+    launcher: GatewayLauncher, log_entries: Lines, path: str, route: str
 ) -> None:
     """Without what is individual in it."""
-    front = await house.open(server={"passthrough": True})
-    await front.send("GET", path)
-    [line] = requests(narrated)
+    gateway = await launcher.open(server={"passthrough": True})
+    await gateway.send("GET", path)
+    [line] = requests(log_entries)
     assert (line["outcome"], line["route"]) == ("pass", route)
-    assert "S3CRET" not in str(narrated)
+    assert "S3CRET" not in str(log_entries)
 
 
 async def test_a_failure_of_cloudreves_own_that_is_passed_is_a_warning(
-    cloudreve: StandIn, house: House, narrated: Lines
+    cloudreve: StandIn, launcher: GatewayLauncher, log_entries: Lines
 ) -> None:
     """Its answer is passed as it is."""
-    front = await house.open(server={"passthrough": True})
+    gateway = await launcher.open(server={"passthrough": True})
     cloudreve.fail("ping", faults.error_page(503))
-    reply = await front.send("GET", "/api/v4/site/ping")
-    [warning] = warnings(narrated)
+    reply = await gateway.send("GET", "/api/v4/site/ping")
+    [warning] = warnings(log_entries)
     assert (reply.status, warning["status"], warning["category"]) == (503, 503, "pass")
     assert "X-Request-Id" not in reply.headers

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.harness.far import House, chunked, passing, request
+from tests.harness.scripted_cloudreve import ScriptedSetup, chunked, passing, request
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def scripted() -> AsyncIterator[ScriptedSetup]:
     """Run a gateway that passes everything on."""
     async with passing() as opened:
         yield opened
@@ -93,17 +93,17 @@ TARGETS = {
 @pytest.mark.parametrize(
     "raw", [pytest.param(raw, id=name) for cases in (LENGTHS, CODINGS, CHUNKS, HEADS) for name, raw in cases.items()]
 )
-async def test_a_request_that_can_be_read_in_two_ways_is_refused(house: House, raw: bytes) -> None:
+async def test_a_request_that_can_be_read_in_two_ways_is_refused(scripted: ScriptedSetup, raw: bytes) -> None:
     """Once, and the connection is at its end: what follows on it could be anything."""
-    answer = await house.refusal(raw)
+    answer = await scripted.refusal(raw)
     assert answer.split(b" ", 2)[:2] in ([b"HTTP/1.1", b"400"], [b"HTTP/1.1", b"501"])
     assert b"\r\n\r\nHTTP/" not in answer
 
 
 @pytest.mark.parametrize("target", [pytest.param(target, id=name) for name, target in TARGETS.items()])
-async def test_a_target_that_can_be_read_in_two_ways_is_refused(house: House, target: bytes) -> None:
+async def test_a_target_that_can_be_read_in_two_ways_is_refused(scripted: ScriptedSetup, target: bytes) -> None:
     """One server would serve it, the other would pass it on."""
-    answer = await house.refusal(request().replace(b"GET / ", b"GET " + target + b" ", 1))
+    answer = await scripted.refusal(request().replace(b"GET / ", b"GET " + target + b" ", 1))
     assert answer.split(b" ", 2)[1] == b"400"
 
 
@@ -111,35 +111,37 @@ async def test_a_target_that_can_be_read_in_two_ways_is_refused(house: House, ta
     ("line", "status"),
     [(b"CONNECT elsewhere:80", 405), (b"OPTIONS *", 404), (b"get /a", 400), (b"PRI *", 400), (b"FOO /a", 400)],
 )
-async def test_what_is_no_request_for_a_resource_of_ours_ends_here(house: House, line: bytes, status: int) -> None:
+async def test_what_is_no_request_for_a_resource_of_ours_ends_here(
+    scripted: ScriptedSetup, line: bytes, status: int
+) -> None:
     """A gateway is no proxy to elsewhere."""
-    answer = await house.refusal(request().replace(b"GET /", line, 1))
+    answer = await scripted.refusal(request().replace(b"GET /", line, 1))
     assert int(answer.split(b" ", 2)[1]) == status
 
 
-async def test_a_trailer_is_no_field_of_the_next_request(house: House) -> None:
+async def test_a_trailer_is_no_field_of_the_next_request(scripted: ScriptedSetup) -> None:
     """Behind a load balancer the next request on a connection is somebody else's."""
     trailer = b"0\r\nAuthorization: Bearer of-the-attacker\r\n\r\n"
-    async with house.line() as line:
+    async with scripted.line() as line:
         asked = request("/a", "Transfer-Encoding: chunked", method="PUT").replace(b"Connection: close\r\n", b"")
         await line.say(asked + chunked(b"abc")[:-5] + trailer + NEXT)
-        call = await house.far.call()
+        call = await scripted.cloudreve.call()
         assert await call.hear(b"0\r\n\r\n") == chunked(b"abc")
         await call.answer()
-        following = await house.far.call()
+        following = await scripted.cloudreve.call()
         assert "Authorization" not in following.fields
         await following.answer()
         answer = await line.hear_all()
     assert answer.count(b"HTTP/1.1 200 ") == 2
 
 
-async def test_a_body_behind_a_request_that_the_gateway_serves_is_no_request(house: House) -> None:
+async def test_a_body_behind_a_request_that_the_gateway_serves_is_no_request(scripted: ScriptedSetup) -> None:
     """It belongs to the request before it, which did not need it."""
-    async with house.line() as line:
+    async with scripted.line() as line:
         await line.say(b"GET /healthz HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % len(NEXT) + NEXT)
         assert (await line.hear(b"alive\n")).startswith(b"HTTP/1.1 200 OK\r\n")
         await line.say(NEXT.replace(b"/admin", b"/b"))
-        call = await house.far.call()
+        call = await scripted.cloudreve.call()
         assert call.line == "GET /b HTTP/1.1"
         await call.answer()
         assert (await line.hear_all()).endswith(b"ok")

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.harness.fixtures import cloudreve, front, hours, house, narrated, site, site_front
+from tests.harness.fixtures import cloudreve, gateway, hours, launcher, log_entries, site, site_gateway
 from tests.harness.loops import pytest_asyncio_loop_factories
 
-__all__ = ["cloudreve", "front", "hours", "house", "narrated", "pytest_asyncio_loop_factories", "site", "site_front"]
+__all__ = [
+    "cloudreve",
+    "gateway",
+    "hours",
+    "launcher",
+    "log_entries",
+    "pytest_asyncio_loop_factories",
+    "site",
+    "site_gateway",
+]

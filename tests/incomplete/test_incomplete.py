@@ -11,7 +11,7 @@ from aiohttp import web
 from proxy.standin.faults import Drip, Exchange, Fault, Says
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import PNG, Front, House, front_of, in_share
+from tests.harness.gateways import PNG, GatewayClient, GatewayLauncher, gateway_of, in_share
 from tests.harness.stream_server import stream_server
 
 WHOLE = paint(1)
@@ -34,9 +34,11 @@ class Stored(Fault):
         return response
 
 
-async def raw(front: Front, target: str, version: str, until: asyncio.Event | None = None) -> tuple[bytes, bool]:
+async def raw(
+    gateway: GatewayClient, target: str, version: str, until: asyncio.Event | None = None
+) -> tuple[bytes, bool]:
     """Ask by hand; give all that came, and whether the connection was reset."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", front.gateway.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.running.port)
     writer.write(f"GET {target} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     got, is_reset = b"", False
     if until is not None:
@@ -72,11 +74,11 @@ DAMAGED = {
 @pytest.mark.parametrize("announced", [True, False])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 async def test_a_picture_that_is_damaged_where_it_is_stored_never_looks_complete(
-    cloudreve: StandIn, front: Front, version: str, announced: bool, body: bytes
+    cloudreve: StandIn, gateway: GatewayClient, version: str, announced: bool, body: bytes
 ) -> None:
     """It arrived in its announced length; less than that leaves, and a reset follows, or an error comes first."""
     cloudreve.fail("fetch", Stored(body, announced=announced), times=1)
-    got, is_reset = await raw(front, thumb(in_share(cloudreve)), version)
+    got, is_reset = await raw(gateway, thumb(in_share(cloudreve)), version)
     if status(got) == 200:
         head, _, sent = got.partition(b"\r\n\r\n")
         assert is_reset
@@ -84,25 +86,27 @@ async def test_a_picture_that_is_damaged_where_it_is_stored_never_looks_complete
         assert not sent.endswith(b"0\r\n\r\n")
     else:
         assert status(got) == 502 or (not got and is_reset)
-    whole = await front.ask(in_share(cloudreve))
+    whole = await gateway.ask(in_share(cloudreve))
     assert (whole.status, whole.is_hit) == (200, False)
 
 
-async def test_an_http_1_0_visitor_gets_a_picture_of_unknown_length_whole(cloudreve: StandIn, front: Front) -> None:
+async def test_an_http_1_0_visitor_gets_a_picture_of_unknown_length_whole(
+    cloudreve: StandIn, gateway: GatewayClient
+) -> None:
     """With its length, since the connection's end proves nothing."""
     cloudreve.fail("fetch", Stored(WHOLE, announced=False), times=1)
-    got, is_reset = await raw(front, thumb(in_share(cloudreve)), "1.0")
+    got, is_reset = await raw(gateway, thumb(in_share(cloudreve)), "1.0")
     head, _, body = got.partition(b"\r\n\r\n")
     assert (status(head), body, is_reset) == (200, WHOLE, False)
     assert f"Content-Length: {len(WHOLE)}".encode() in head
 
 
 async def test_an_http_1_0_visitor_gets_an_error_for_a_picture_of_unknown_length_that_breaks_off(
-    cloudreve: StandIn, front: Front
+    cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
     """Nothing had been sent of it."""
     cloudreve.fail("fetch", Stored(WHOLE[:-20], announced=False), times=1)
-    got, _ = await raw(front, thumb(in_share(cloudreve)), "1.0")
+    got, _ = await raw(gateway, thumb(in_share(cloudreve)), "1.0")
     assert status(got) == 502
 
 
@@ -119,26 +123,26 @@ async def test_a_passed_answer_that_breaks_off_is_reset(version: str) -> None:
 
     async with (
         stream_server(break_off) as port,
-        front_of(f"http://127.0.0.1:{port}", server={"passthrough": True}) as front,
+        gateway_of(f"http://127.0.0.1:{port}", server={"passthrough": True}) as gateway,
     ):
-        got, is_reset = await raw(front, "/", version, until)
+        got, is_reset = await raw(gateway, "/", version, until)
     assert (status(got), is_reset) == (200, True)
 
 
-async def test_a_picture_of_too_many_pixels_is_refused(cloudreve: StandIn, house: House) -> None:
+async def test_a_picture_of_too_many_pixels_is_refused(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """By its header, before a byte of it is shown."""
-    front = await house.open(pictures={"max_pixels": 400 * 300 - 1})
+    gateway = await launcher.open(pictures={"max_pixels": 400 * 300 - 1})
     cloudreve.fail("fetch", Says(WHOLE, PNG), times=1)
-    reply = await front.ask(in_share(cloudreve))
+    reply = await gateway.ask(in_share(cloudreve))
     assert (reply.status, "pixels" in reply.problem["detail"]) == (502, True)
 
 
-async def test_first_bytes_are_early(cloudreve: StandIn, front: Front) -> None:
+async def test_first_bytes_are_early(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """All but the last few of what has come are shown while the rest is still on its way."""
     drip = Drip()
     cloudreve.fail("fetch", drip, times=1)
     drip.release()
-    async with front.opened(in_share(cloudreve)) as response:
+    async with gateway.opened(in_share(cloudreve)) as response:
         size = int(response.headers["Content-Length"])
         await response.content.readexactly(size // 2 - 64)
         assert cloudreve.calls.under_way("fetch") == 1

@@ -17,7 +17,7 @@ from proxy.standin.library import PASSWORD, Account
 from proxy.standin.site import OAuthClient
 from proxy.standin.standin import StandIn
 from proxy.upstream.clock import Clock
-from tests.harness.gateways import Front, Hours, front_of
+from tests.harness.gateways import GatewayClient, Hours, gateway_of
 from tests.harness.redis_server import RedisServer
 from tests.leaks.cards import Cards
 from tests.leaks.wire import Reply, Wire
@@ -95,13 +95,13 @@ class Replica:
         self.bridge_s: float = sections["grants"]["stale_if_error_s"]
         self._stack = AsyncExitStack()
         self.generation = 0
-        self.front: Front
+        self.gateway: GatewayClient
         self.wires: tuple[Wire, ...]
 
     @property
     def hears_redis(self) -> bool:
         """Tell whether it relies on Redis at the moment."""
-        return self.front.count("redis_up") == 1
+        return self.gateway.count("redis_up") == 1
 
     async def exchange(self) -> None:
         """Put a new one in its place."""
@@ -111,9 +111,9 @@ class Replica:
     async def open(self) -> None:
         """Start it."""
         clock = Clock(self._hours.now, self._hours.timer)
-        front = front_of(self._cloudreve.own_url, clock, **self._sections)
-        self.front = await self._stack.enter_async_context(front)
-        self.wires = tuple(Wire(self.front.gateway.port) for _ in range(LANES + 1))
+        gateway = gateway_of(self._cloudreve.own_url, clock, **self._sections)
+        self.gateway = await self._stack.enter_async_context(gateway)
+        self.wires = tuple(Wire(self.gateway.running.port) for _ in range(LANES + 1))
         self.generation += 1
 
     async def close(self) -> None:
@@ -183,8 +183,8 @@ class Scene:
 
     async def metrics(self) -> list[bytes]:
         """Read what operators see."""
-        fronts = [replica.front for replica in self.replicas]
-        return [(await front.send("GET", f"{front.admin}/metrics")).body for front in fronts]
+        gateways = [replica.gateway for replica in self.replicas]
+        return [(await gateway.send("GET", f"{gateway.admin}/metrics")).body for gateway in gateways]
 
     def be_out(self, *, is_out: bool) -> None:
         """Let Cloudreve's API break every connection, or answer again."""

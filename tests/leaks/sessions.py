@@ -35,7 +35,7 @@ async def begin(play: Play, token: Token, replica: Replica, site: str) -> None:
 
 async def agree(play: Play, account: Account, replica: Replica) -> None:
     """Sign in by way of Cloudreve's consent page."""
-    site, browser = play.scene.cloudreve, Browser(replica.front)
+    site, browser = play.scene.cloudreve, Browser(replica.gateway)
     landed = await browser.agree(site.own_url, site.issue(account, "access", 60.0))
     if landed.status == 303:
         who = Who(account.id, site.client.id, SCOPES)

@@ -11,7 +11,7 @@ from proxy.live_events import subscription
 from proxy.live_events.burst import QUEUE
 from proxy.standin.library import PASSWORD
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, TWO, Front, House, front_of, until
+from tests.harness.gateways import ONE, TWO, GatewayClient, GatewayLauncher, gateway_of, until
 from tests.harness.redis_server import RedisServer
 
 ENTRY = {"prefix": "cloudreve://my/album", "email": "alice@example.org", "secret": PASSWORD}
@@ -29,82 +29,82 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscription, "POLL_S", 0.05)
 
 
-async def listening(cloudreve: StandIn, front: Front) -> None:
+async def listening(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Wait until the folders are listened to, each once, and nothing that was granted before counts any more."""
-    await until(lambda: (sorted(cloudreve.events.online()), front.count("watch_live")) == (FOLDERS, 2))
+    await until(lambda: (sorted(cloudreve.events.online()), gateway.count("watch_live")) == (FOLDERS, 2))
 
 
-async def heard(front: Front, events: int) -> None:
+async def heard(gateway: GatewayClient, events: int) -> None:
     """Wait until a gateway has heard so many events."""
-    await until(lambda: front.count("watch_events_total") >= events)
+    await until(lambda: gateway.count("watch_events_total") >= events)
 
 
-async def shown(front: Front, uri: str = ONE) -> str:
+async def shown(gateway: GatewayClient, uri: str = ONE) -> str:
     """Ask until the picture comes from the cache, and give its ETag."""
-    while not (reply := await front.ask(uri)).is_hit:
+    while not (reply := await gateway.ask(uri)).is_hit:
         assert reply.status == 200
     return reply.etag
 
 
 @pytest.fixture
-async def front(cloudreve: StandIn, house: House) -> Front:
+async def gateway(cloudreve: StandIn, launcher: GatewayLauncher) -> GatewayClient:
     """Run a gateway that listens, and shows a picture whose thumbnail is there."""
-    front = await house.open(**WATCHED)
-    await listening(cloudreve, front)
-    await front.ask(ONE)
-    await heard(front, 2)  # the thumbnail that has been made
-    return front
+    gateway = await launcher.open(**WATCHED)
+    await listening(cloudreve, gateway)
+    await gateway.ask(ONE)
+    await heard(gateway, 2)  # the thumbnail that has been made
+    return gateway
 
 
-async def test_a_new_version_is_shown(cloudreve: StandIn, front: Front) -> None:
+async def test_a_new_version_is_shown(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Without it the old one would be, for as long as the grant lasts."""
-    before = await shown(front)
+    before = await shown(gateway)
     cloudreve.library.put(cloudreve.library.alice, "/album/one.png")
-    await heard(front, 4)
-    assert await shown(front) != before
+    await heard(gateway, 4)
+    assert await shown(gateway) != before
 
 
-async def test_a_deleted_picture_is_gone(cloudreve: StandIn, front: Front) -> None:
+async def test_a_deleted_picture_is_gone(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """And the others are still shown from the cache."""
-    await shown(front)
-    await shown(front, TWO)
-    await heard(front, 4)
-    await shown(front, TWO)
+    await shown(gateway)
+    await shown(gateway, TWO)
+    await heard(gateway, 4)
+    await shown(gateway, TWO)
     cloudreve.library.remove(cloudreve.library.file("/album/one.png"))
-    await heard(front, 6)
-    assert ((await front.ask(ONE)).status, (await front.ask(TWO)).is_hit) == (404, True)
+    await heard(gateway, 6)
+    assert ((await gateway.ask(ONE)).status, (await gateway.ask(TWO)).is_hit) == (404, True)
 
 
-async def test_what_happens_to_a_folder_above_counts(cloudreve: StandIn, front: Front) -> None:
+async def test_what_happens_to_a_folder_above_counts(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Those who listen to the folder itself are not told."""
-    await shown(front)
+    await shown(gateway)
     resolves = cloudreve.calls.count("resolve")
     cloudreve.events.publish("rename", cloudreve.library.alice, "/album", "/private")
-    await heard(front, 3)
-    assert not (await front.ask(ONE)).is_hit
+    await heard(gateway, 3)
+    assert not (await gateway.ask(ONE)).is_hit
     assert cloudreve.calls.count("resolve") == resolves + 1
 
 
-async def test_what_was_missed_in_a_break_counts(cloudreve: StandIn, front: Front) -> None:
+async def test_what_was_missed_in_a_break_counts(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Nobody knows what it was, so that all grants of the folder end."""
-    before, gaps = await shown(front), front.count("watch_gaps_total")
+    before, gaps = await shown(gateway), gateway.count("watch_gaps_total")
     cloudreve.events.break_off()
     cloudreve.library.put(cloudreve.library.alice, "/album/one.png")
-    await until(lambda: front.count("watch_gaps_total") == gaps + 2)
-    assert await shown(front) != before
-    assert front.count("watch_breaks_total") == 2
+    await until(lambda: gateway.count("watch_gaps_total") == gaps + 2)
+    assert await shown(gateway) != before
+    assert gateway.count("watch_breaks_total") == 2
 
 
 async def test_a_burst_that_is_too_long_for_cloudreve_ends_all_grants_of_the_folder(
-    cloudreve: StandIn, front: Front
+    cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
     """The event about the last file was dropped."""
-    before = await shown(front)
+    before = await shown(gateway)
     for number in range(QUEUE):
         cloudreve.library.put(cloudreve.library.alice, f"/album/new-{number}.png")
     cloudreve.library.put(cloudreve.library.alice, "/album/one.png")
-    await heard(front, 2 + 2 * QUEUE)
-    assert await shown(front) != before
+    await heard(gateway, 2 + 2 * QUEUE)
+    assert await shown(gateway) != before
 
 
 async def test_a_restart_hears_what_it_has_missed_and_asks_for_nothing_else_again(
@@ -112,20 +112,20 @@ async def test_a_restart_hears_what_it_has_missed_and_asks_for_nothing_else_agai
 ) -> None:
     """Cloudreve has kept it."""
     sections = {**WATCHED, "disk": {"path": str(tmp_path / "cache")}, "seal": {"keys": [SECRET]}}
-    async with front_of(cloudreve.own_url, **sections) as front:
-        await listening(cloudreve, front)
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
+        await listening(cloudreve, gateway)
         for uri in (ONE, TWO):
-            await front.ask(uri)
-        await heard(front, 4)
-        before = [await shown(front, uri) for uri in (ONE, TWO)]
+            await gateway.ask(uri)
+        await heard(gateway, 4)
+        before = [await shown(gateway, uri) for uri in (ONE, TWO)]
     assert cloudreve.events.online() == []
     cloudreve.library.put(cloudreve.library.alice, "/album/one.png")
     cloudreve.calls.forget()
-    async with front_of(cloudreve.own_url, **sections) as front:
-        await heard(front, 2)
-        assert (await front.ask(TWO)).etag == before[1]
-        assert (cloudreve.calls.count("resolve"), front.count("watch_gaps_total")) == (0, 0)
-        assert (await front.ask(ONE)).etag != before[0]
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
+        await heard(gateway, 2)
+        assert (await gateway.ask(TWO)).etag == before[1]
+        assert (cloudreve.calls.count("resolve"), gateway.count("watch_gaps_total")) == (0, 0)
+        assert (await gateway.ask(ONE)).etag != before[0]
 
 
 async def test_after_a_restart_of_cloudreve_too_nobody_knows_what_was_missed(
@@ -133,29 +133,29 @@ async def test_after_a_restart_of_cloudreve_too_nobody_knows_what_was_missed(
 ) -> None:
     """It has forgotten who listened."""
     sections = {**WATCHED, "disk": {"path": str(tmp_path / "cache")}, "seal": {"keys": [SECRET]}}
-    async with front_of(cloudreve.own_url, **sections) as front:
-        await listening(cloudreve, front)
-        before = await shown(front)
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
+        await listening(cloudreve, gateway)
+        before = await shown(gateway)
     cloudreve.events.forget()
     cloudreve.library.put(cloudreve.library.alice, "/album/one.png")
-    async with front_of(cloudreve.own_url, **sections) as front:
-        await until(lambda: front.count("watch_gaps_total") == 2)
-        assert await shown(front) != before
+    async with gateway_of(cloudreve.own_url, **sections) as gateway:
+        await until(lambda: gateway.count("watch_gaps_total") == 2)
+        assert await shown(gateway) != before
 
 
 async def test_of_two_replicas_one_listens_and_both_know(
-    cloudreve: StandIn, house: House, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
     """When it leaves, the other goes on and has missed nothing."""
     sections = {**WATCHED, "redis": {"url": redis_server.url, "timeout_s": 5.0}, "seal": {"keys": [SECRET]}}
     second = None
-    async with front_of(cloudreve.own_url, **sections) as first:
+    async with gateway_of(cloudreve.own_url, **sections) as first:
         await listening(cloudreve, first)
-        second = await house.open(**sections)
+        second = await launcher.open(**sections)
         await until(lambda: second.count("watch_folders") == 2)
         await first.ask(ONE)
         await heard(first, 2)
-        before = [await shown(front) for front in (first, second)]
+        before = [await shown(gateway) for gateway in (first, second)]
         cloudreve.library.put(cloudreve.library.alice, "/album/one.png")
         await heard(first, 4)
         after = await shown(first)
@@ -172,27 +172,27 @@ async def test_of_two_replicas_one_listens_and_both_know(
 
 
 async def test_without_events_all_is_as_before_and_operators_are_told(
-    cloudreve: StandIn, house: House, narrated: list[Any]
+    cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any]
 ) -> None:
     """Cloudreve's administrator may have switched them off."""
     cloudreve.has_events = False
-    front = await house.open(**WATCHED)
-    await until(lambda: front.count("watch_failing") == 2)
-    ready = await front.send("GET", front.admin + "/readyz")
+    gateway = await launcher.open(**WATCHED)
+    await until(lambda: gateway.count("watch_failing") == 2)
+    ready = await gateway.send("GET", gateway.admin + "/readyz")
     assert b"publish 1: changes made at Cloudreve are not heard" in ready.body
-    assert (ready.status, await shown(front) != "") == (200, True)
-    assert [entry["event"] for entry in narrated].count("live events are not heard") == len(FOLDERS)
+    assert (ready.status, await shown(gateway) != "") == (200, True)
+    assert [entry["event"] for entry in log_entries].count("live events are not heard") == len(FOLDERS)
 
 
-async def test_with_no_subscription_allowed_nobody_listens(cloudreve: StandIn, house: House) -> None:
+async def test_with_no_subscription_allowed_nobody_listens(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """It is a setting."""
-    front = await house.open(publish=[ENTRY], watch={"max_subscriptions": 0})
-    await shown(front)
+    gateway = await launcher.open(publish=[ENTRY], watch={"max_subscriptions": 0})
+    await shown(gateway)
     assert cloudreve.calls.count("events") == 0
 
 
 async def test_no_token_and_no_client_id_is_told_to_anybody(
-    cloudreve: StandIn, front: Front, narrated: list[Any]
+    cloudreve: StandIn, gateway: GatewayClient, log_entries: list[Any]
 ) -> None:
     """Neither in the log nor in metrics, nor on the status page."""
     calls = cloudreve.calls.of("events")
@@ -201,19 +201,19 @@ async def test_no_token_and_no_client_id_is_told_to_anybody(
     secrets = {
         call.headers[name].removeprefix("Bearer ") for call in calls for name in ("authorization", "x-cr-client-id")
     }
-    pages = [await front.send("GET", front.admin + path) for path in ("/metrics", "/readyz", "/status")]
-    told = repr(narrated) + "".join(page.body.decode() for page in pages)
+    pages = [await gateway.send("GET", gateway.admin + path) for path in ("/metrics", "/readyz", "/status")]
+    told = repr(log_entries) + "".join(page.body.decode() for page in pages)
     assert len(secrets) == 3
     assert not [secret for secret in secrets if secret in told]
 
 
 async def test_what_comes_into_a_folder_that_is_kept_warm_is_warmed(
-    cloudreve: StandIn, house: House, narrated: list[Any]
+    cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any]
 ) -> None:
     """A file, and a folder with all that is in it."""
-    front = await house.open(publish=[{**ENTRY, "warm": True}], watch=WATCHED["watch"])
-    await listening(cloudreve, front)
-    await until(lambda: any(entry["event"] == "warmed" for entry in narrated))
+    gateway = await launcher.open(publish=[{**ENTRY, "warm": True}], watch=WATCHED["watch"])
+    await listening(cloudreve, gateway)
+    await until(lambda: any(entry["event"] == "warmed" for entry in log_entries))
     cloudreve.library.put(cloudreve.library.alice, "/album/new.png")
     await until(lambda: _resolved(cloudreve, "/new.png"))
     cloudreve.library.tell = lambda _kind, _owner, _path: None

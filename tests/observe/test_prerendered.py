@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from proxy.observe.log import LogOutput, _configure_structlog
 from proxy.observe.log_writer import LogWriter
-from proxy.observe.prerendered import refrain
+from proxy.observe.prerendered import prerendered_line
 from proxy.observe.timestamp import Timestamp
 from proxy.settings import LogSettings
 
@@ -47,7 +47,7 @@ def test_it_is_what_the_log_would_write(lines: list[str], form: str, ms: float) 
     """In both forms, field by field, the worker's number included."""
     configured(format=form)
     structlog.get_logger("proxy.http").info("request", **FIELDS, ms=ms)
-    say = refrain("proxy.http", "request", **FIELDS)
+    say = prerendered_line("proxy.http", "request", **FIELDS)
     say.after(ms)
     say.after(ms)
     assert [plain(line) for line in lines] == [plain(lines[0])] * 3
@@ -58,7 +58,7 @@ def test_what_took_no_time_is_told_alike(lines: list[str], form: str) -> None:
     """Several times in a millisecond, and in the next one."""
     configured(format=form)
     structlog.get_logger("proxy.http").info("request", **FIELDS, ms=0.0)
-    say = refrain("proxy.http", "request", **FIELDS)
+    say = prerendered_line("proxy.http", "request", **FIELDS)
     for now in (1000.0001, 1000.0002, 1000.0011):
         say.at_once(now)
     assert [plain(line) for line in lines] == [plain(lines[0])] * 4
@@ -69,7 +69,7 @@ def test_a_line_of_the_next_millisecond_has_its_own_time(lines: list[str], monke
     times = [1000.0005]
     monkeypatch.setattr("proxy.observe.log.Timestamp", lambda: Timestamp(lambda: times[0]))
     configured()
-    say = refrain("proxy.http", "request", **FIELDS)
+    say = prerendered_line("proxy.http", "request", **FIELDS)
     for now in (1000.0005, 1000.0009, 1000.0011, 900.0):
         times[0] = now
         say.at_once(now)
@@ -79,7 +79,7 @@ def test_a_line_of_the_next_millisecond_has_its_own_time(lines: list[str], monke
 def test_a_number_that_looks_like_ours_changes_nothing(lines: list[str]) -> None:
     """A visitor may name a method as they like."""
     configured()
-    refrain("proxy.http", "request", method="123456.75", status=200).after(1.5)
+    prerendered_line("proxy.http", "request", method="123456.75", status=200).after(1.5)
     told = json.loads(lines[0])
     assert (told["method"], told["ms"]) == ("123456.75", 1.5)
 
@@ -87,7 +87,7 @@ def test_a_number_that_looks_like_ours_changes_nothing(lines: list[str]) -> None
 def test_lines_that_were_lost_are_told(lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """By every line from then on, as elsewhere."""
     writer = configured()
-    say = refrain("proxy.http", "request", **FIELDS)
+    say = prerendered_line("proxy.http", "request", **FIELDS)
     say.at_once(1000.0)
     monkeypatch.setattr(writer, "_overflowed", 7)
     say.at_once(1000.001)
@@ -99,7 +99,7 @@ def test_lines_that_were_lost_cost_the_next_ones_no_more_than_one_rendering_a_mi
 ) -> None:
     """Else a log that was once too slow would make every later request slow."""
     writer = configured()
-    say = refrain("proxy.http", "request", **FIELDS)
+    say = prerendered_line("proxy.http", "request", **FIELDS)
     monkeypatch.setattr(writer, "_overflowed", 7)
     for now in (1000.0001, 1000.0002, 1000.0003):
         say.at_once(now)
@@ -115,12 +115,12 @@ def test_nothing_is_said_below_the_level(lines: list[str]) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(30),
         logger_factory=lambda name="proxy": LogOutput(name, writer, Timestamp()),
     )
-    refrain("proxy.http", "request", **FIELDS).at_once(1000.0)
+    prerendered_line("proxy.http", "request", **FIELDS).at_once(1000.0)
     assert lines == []
 
 
 def test_without_our_log_it_is_told_to_whoever_listens() -> None:
     """As tests do."""
     with capture_logs() as entries:
-        refrain("proxy.http", "request", **FIELDS).after(1.234)
+        prerendered_line("proxy.http", "request", **FIELDS).after(1.234)
     assert entries == [{"event": "request", "log_level": "info", **FIELDS, "ms": 1.23}]

@@ -11,7 +11,7 @@ from proxy.domain.errors import TooSlow
 from proxy.observe.span import Kind, Observer, Span
 from proxy.observe.span_log import SpanLog
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import front_of, in_share
+from tests.harness.gateways import gateway_of, in_share
 
 
 class Listening:
@@ -89,10 +89,10 @@ async def test_each_step_of_a_cold_request_is_a_span_within_the_request() -> Non
     """Inner ones end first; nothing in them names the file."""
     async with (
         StandIn(size=(40, 30)) as site,
-        front_of(site.own_url, log={"level": "debug"}, pictures={"encode_wait_s": 20}) as front,
+        gateway_of(site.own_url, log={"level": "debug"}, pictures={"encode_wait_s": 20}) as gateway,
     ):
         with capture_logs() as told:
-            reply = await front.ask(in_share(site), Accept="image/webp")
+            reply = await gateway.ask(in_share(site), Accept="image/webp")
     assert reply.status == 200
     lines = [entry for entry in told if entry["event"] == "span"]
     assert {line["outcome"] for line in lines} <= {"ok", "grant", "picture", "done", "miss", "owner"}

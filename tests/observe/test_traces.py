@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, front_of
+from tests.harness.gateways import ONE, gateway_of
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -59,9 +59,9 @@ async def traced(
     async with StandIn(size=(40, 30)) as cloudreve:
         token = cloudreve.token()
         sections: dict[str, Any] = {"trace": {"endpoint": receiver.endpoint}, "server": {"port": 0, **server}}
-        async with front_of(cloudreve.own_url, **sections) as front:
+        async with gateway_of(cloudreve.own_url, **sections) as gateway:
             for fields in headers:
-                assert (await front.ask(ONE, token, **fields)).status == 200
+                assert (await gateway.ask(ONE, token, **fields)).status == 200
         calls = [call.headers["traceparent"] for call in cloudreve.calls.of("resolve")]
     return receiver.spans(), calls, token
 

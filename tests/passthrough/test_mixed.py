@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from proxy.passthrough import upload
 from proxy.standin.painting import paint
-from tests.harness import far
-from tests.harness.far import Call, Far, Line, passing
+from tests.harness import scripted_cloudreve
 from tests.harness.places import thumb
 from tests.harness.raw_client import Answer
+from tests.harness.scripted_cloudreve import Call, RawConnection, ScriptedCloudreve, passing
 
 PLAYS = int(os.environ.get("PASSING_PLAYS", "250"))
 """More of them, and others each time, when the environment says so."""
@@ -181,7 +181,7 @@ def told(number: int, turn: Turn) -> tuple[list[str], bytes, bytes]:
 class Cloudreve:
     """Answers as the turns say, and notes which bodies have come."""
 
-    def __init__(self, place: Far, turns: Sequence[Turn]) -> None:
+    def __init__(self, place: ScriptedCloudreve, turns: Sequence[Turn]) -> None:
         self._far = place
         self._turns = turns
         self.received: dict[int, bytes | None] = {}
@@ -243,7 +243,7 @@ class Cloudreve:
 class Visitor:
     """Sends what the turns say over one connection, and reads the answers."""
 
-    line: Line
+    line: RawConnection
     turns: Sequence[Turn]
     answers: list[Answer] = field(default_factory=list)
     rest: bytes = b""
@@ -376,8 +376,8 @@ def compare(number: int, turn: Turn, answer: Answer) -> None:
 async def play(given_turns: Sequence[Turn]) -> None:
     """Let a visitor take all turns, and compare."""
     turns = [*given_turns, LAST]
-    async with passing() as house, house.line() as line:
-        cloudreve, visitor = Cloudreve(house.far, turns), Visitor(line, turns)
+    async with passing() as scripted, scripted.line() as line:
+        cloudreve, visitor = Cloudreve(scripted.cloudreve, turns), Visitor(line, turns)
         serving = asyncio.create_task(cloudreve.serve())
         try:
             await visitor.talk()
@@ -416,5 +416,5 @@ def test_everybody_gets_their_own_answer(turns: list[Turn]) -> None:
     """Bodies, answers, pieces and ends of connections in any order."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(upload, "CONTINUE_S", 0.02)
-        patch.setattr(far, "PATIENCE_S", 5.0)
+        patch.setattr(scripted_cloudreve, "PATIENCE_S", 5.0)
         asyncio.run(play(turns))

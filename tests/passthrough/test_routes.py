@@ -11,14 +11,14 @@ import pytest
 
 from proxy.passthrough import client as passthrough
 from proxy.passthrough import upload
-from tests.harness.far import OK, Far, House, chunked, passing, request
-from tests.harness.gateways import front_of
+from tests.harness.gateways import gateway_of
+from tests.harness.scripted_cloudreve import OK, ScriptedCloudreve, ScriptedSetup, chunked, passing, request
 
 EMPTY = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def scripted() -> AsyncIterator[ScriptedSetup]:
     """Run a gateway that passes everything on, and trusts nobody."""
     async with passing(trusted_proxies=[]) as opened:
         yield opened
@@ -50,9 +50,9 @@ def problem(answer: bytes) -> dict[str, Any]:
         "/thumb/",
     ],
 )
-async def test_a_target_arrives_byte_for_byte(house: House, target: str) -> None:
+async def test_a_target_arrives_byte_for_byte(scripted: ScriptedSetup, target: str) -> None:
     """Signatures are made over it, and names are in it."""
-    call, answer = await house.ask(request(target))
+    call, answer = await scripted.ask(request(target))
     assert call.line == f"GET {target} HTTP/1.1"
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert answer.endswith(b"\r\n\r\nok")
@@ -62,9 +62,9 @@ METHODS = "DELETE OPTIONS PATCH POST PUT PROPFIND PROPPATCH MKCOL COPY MOVE LOCK
 
 
 @pytest.mark.parametrize("method", METHODS.split())
-async def test_every_method_passes_with_its_body(house: House, method: str) -> None:
+async def test_every_method_passes_with_its_body(scripted: ScriptedSetup, method: str) -> None:
     """WebDAV's included, whose GET may have one too."""
-    call, answer = await house.ask(
+    call, answer = await scripted.ask(
         request("/dav/a", "Depth: 1", "Content-Length: 4", method=method, body=b"<a/>"), EMPTY
     )
     assert call.line == f"{method} /dav/a HTTP/1.1"
@@ -73,9 +73,11 @@ async def test_every_method_passes_with_its_body(house: House, method: str) -> N
     assert answer.startswith(b"HTTP/1.1 204 No Content\r\n")
 
 
-async def test_a_request_arrives_with_what_it_brought_and_nothing_that_it_did_not(house: House) -> None:
+async def test_a_request_arrives_with_what_it_brought_and_nothing_that_it_did_not(scripted: ScriptedSetup) -> None:
     """No `Accept`, no `User-Agent` and no `Content-Type` of aiohttp's."""
-    call, _ = await house.ask(request("/", "X-Cr-Client-Id: a", "Accept: x", "Accept: y", "Destination: /dav/\u65e5"))
+    call, _ = await scripted.ask(
+        request("/", "X-Cr-Client-Id: a", "Accept: x", "Accept: y", "Destination: /dav/\u65e5")
+    )
     assert call.fields == {
         "Host": ["cloud.example.com"],
         "X-Cr-Client-Id": ["a"],
@@ -89,7 +91,7 @@ async def test_a_request_arrives_with_what_it_brought_and_nothing_that_it_did_no
     }
 
 
-async def test_an_answer_arrives_as_it_was_sent(house: House) -> None:
+async def test_an_answer_arrives_as_it_was_sent(scripted: ScriptedSetup) -> None:
     """Any status, any reason, every cookie in its order; nothing is added but our signature."""
     sent = [
         "set-cookie: a=1",
@@ -102,7 +104,7 @@ async def test_an_answer_arrives_as_it_was_sent(house: House) -> None:
         "X-Empty: ",
     ]
     said = "\r\n".join(["HTTP/1.1 599 My Own", *sent, "", "abc"]).encode()
-    _, answer = await house.ask(request(), said)
+    _, answer = await scripted.ask(request(), said)
     assert answer.startswith(b"HTTP/1.1 599 My Own\r\n")
     assert answer.endswith(b"\r\n\r\nabc")
     assert fields(answer) == [*sent, "Via: 1.1 thumb-proxy", "Connection: close"]
@@ -111,96 +113,96 @@ async def test_an_answer_arrives_as_it_was_sent(house: House) -> None:
 @pytest.mark.parametrize(
     "status", ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"]
 )
-async def test_a_redirect_is_the_visitors_to_follow(house: House, status: str) -> None:
+async def test_a_redirect_is_the_visitors_to_follow(scripted: ScriptedSetup, status: str) -> None:
     """Also one that leads back."""
     said = f"HTTP/1.1 {status}\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n".encode()
-    _, answer = await house.ask(request("/a"), said)
+    _, answer = await scripted.ask(request("/a"), said)
     assert answer.startswith(f"HTTP/1.1 {status}\r\n".encode())
     assert "Location: /b" in fields(answer)
-    assert house.far.is_silent
+    assert scripted.cloudreve.is_silent
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-async def test_an_answer_without_a_body_gets_none(house: House, status: str) -> None:
+async def test_an_answer_without_a_body_gets_none(scripted: ScriptedSetup, status: str) -> None:
     """And no length or type of one that is not there."""
-    _, answer = await house.ask(request(), f'HTTP/1.1 {status}\r\nETag: "x"\r\n\r\n'.encode())
+    _, answer = await scripted.ask(request(), f'HTTP/1.1 {status}\r\nETag: "x"\r\n\r\n'.encode())
     assert answer.startswith(f"HTTP/1.1 {status}\r\n".encode())
     assert answer.endswith(b"\r\n\r\n")
     assert not [line for line in fields(answer) if line.lower().startswith(("content-", "transfer-"))]
 
 
-async def test_head_tells_the_length_of_what_get_would_bring(house: House) -> None:
+async def test_head_tells_the_length_of_what_get_would_bring(scripted: ScriptedSetup) -> None:
     """A sync client compares it."""
     said = b"HTTP/1.1 200 OK\r\nContent-Length: 123456\r\nAccept-Ranges: bytes\r\n\r\n"
-    call, answer = await house.ask(request("/dav/a", method="HEAD"), said)
+    call, answer = await scripted.ask(request("/dav/a", method="HEAD"), said)
     assert call.line == "HEAD /dav/a HTTP/1.1"
     assert {"Content-Length: 123456", "Accept-Ranges: bytes"} <= set(fields(answer))
     assert answer.endswith(b"\r\n\r\n")
 
 
-async def test_a_range_is_asked_for_and_answered_as_such(house: House) -> None:
+async def test_a_range_is_asked_for_and_answered_as_such(scripted: ScriptedSetup) -> None:
     """Films are seen in pieces."""
     said = b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 1-3/9\r\nContent-Length: 3\r\n\r\nabc"
-    call, answer = await house.ask(request("/a", "Range: bytes=1-3", 'If-Range: "x"'), said)
+    call, answer = await scripted.ask(request("/a", "Range: bytes=1-3", 'If-Range: "x"'), said)
     assert (call.fields["Range"], call.fields["If-Range"]) == (["bytes=1-3"], ['"x"'])
     assert answer.startswith(b"HTTP/1.1 206 Partial Content\r\n")
     assert "Content-Range: bytes 1-3/9" in fields(answer)
 
 
-async def test_compressed_bodies_stay_as_they_are(house: House) -> None:
+async def test_compressed_bodies_stay_as_they_are(scripted: ScriptedSetup) -> None:
     """Both ways: nobody here unpacks them, be they genuine or not."""
     packed, wrong = gzip.compress(b"a" * 999), b"no gzip at all"
     asked = request("/a", f"Content-Length: {len(wrong)}", "Content-Encoding: gzip", method="PUT", body=wrong)
     said = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(packed), packed)
-    call, answer = await house.ask(asked, said)
+    call, answer = await scripted.ask(asked, said)
     assert call.fields["Content-Encoding"] == ["gzip"]
     assert call.received == wrong
     assert answer.endswith(b"\r\n\r\n" + packed)
 
 
-async def test_a_body_in_chunks_arrives_in_chunks(house: House) -> None:
+async def test_a_body_in_chunks_arrives_in_chunks(scripted: ScriptedSetup) -> None:
     """Each way, whatever the size of the chunks, which is nobody's business."""
     asked = request("/a", "Transfer-Encoding: chunked", method="PUT", body=chunked(b"abc", b"d" * 99_999))
     said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"xy", b"z")
-    call, answer = await house.ask(asked, said)
+    call, answer = await scripted.ask(asked, said)
     assert "Content-Length" not in call.fields
     assert call.received == b"abc" + b"d" * 99_999
     assert "Transfer-Encoding: chunked" in fields(answer)
     assert answer.endswith(chunked(b"xyz"))
 
 
-async def test_the_old_version_is_answered_in_its_own_way(house: House) -> None:
+async def test_the_old_version_is_answered_in_its_own_way(scripted: ScriptedSetup) -> None:
     """Without chunks, which it does not know: the end of the body is the end of the connection."""
     said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"abc")
-    call, answer = await house.ask(b"GET /a HTTP/1.0\r\nExpect: 100-continue\r\n\r\n", said)
+    call, answer = await scripted.ask(b"GET /a HTTP/1.0\r\nExpect: 100-continue\r\n\r\n", said)
     assert call.line == "GET /a HTTP/1.1"
-    assert call.fields["Host"] == [house.far.url.removeprefix("http://")]
+    assert call.fields["Host"] == [scripted.cloudreve.url.removeprefix("http://")]
     assert call.fields["Via"] == ["1.0 thumb-proxy"]
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nConnection: close\r\n" in answer
     assert answer.endswith(b"\r\n\r\nabc")
 
 
-async def test_the_old_version_is_not_kept_waiting_for_the_end(house: House) -> None:
+async def test_the_old_version_is_not_kept_waiting_for_the_end(scripted: ScriptedSetup) -> None:
     """Nor given another answer as a part of the first, though it has asked for a connection that stays."""
     said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"abc")
     asked = b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
-    _, answer = await house.ask(asked + asked, said)
+    _, answer = await scripted.ask(asked + asked, said)
     assert b"keep-alive" not in answer
     assert answer.endswith(b"\r\n\r\nabc")
-    async with house.line() as line:
+    async with scripted.line() as line:
         await line.say(asked)
-        await (await house.far.call()).answer()
+        await (await scripted.cloudreve.call()).answer()
         assert b"\r\nConnection: keep-alive\r\n" in await line.hear(b"\r\n\r\nok")
 
 
-async def test_an_upload_knows_no_limit_of_ours(house: House) -> None:
+async def test_an_upload_knows_no_limit_of_ours(scripted: ScriptedSetup) -> None:
     """Neither the megabyte of aiohttp's nor that of pictures."""
     body = bytes(range(256)) * 16_384
     asked = request("/api/v4/file/upload/x/0", f"Content-Length: {len(body)}", method="POST", body=body)
-    async with house.line() as line:
+    async with scripted.line() as line:
         line.writer.write(asked)
-        call = await house.far.call()
+        call = await scripted.cloudreve.call()
         assert await call.body() == body
         await call.answer()
         assert (await line.hear_all()).endswith(b"ok")
@@ -209,9 +211,9 @@ async def test_an_upload_knows_no_limit_of_ours(house: House) -> None:
 @pytest.mark.parametrize(
     "path", ["/thumb?uri=x", "/%74humb?uri=x", "/api/v4/file/thumb", "/session", "/healthz", "/readyz"]
 )
-async def test_what_the_gateway_serves_is_not_passed(house: House, path: str) -> None:
+async def test_what_the_gateway_serves_is_not_passed(scripted: ScriptedSetup, path: str) -> None:
     """However it is spelled."""
-    assert b"Via:" not in await house.refusal(request(path))
+    assert b"Via:" not in await scripted.refusal(request(path))
 
 
 @pytest.mark.parametrize(
@@ -224,25 +226,27 @@ async def test_what_the_gateway_serves_is_not_passed(house: House, path: str) ->
         ("GET", "/session/authorize"),
     ],
 )
-async def test_what_it_does_not_serve_is_passed_even_beside_its_own(house: House, method: str, path: str) -> None:
+async def test_what_it_does_not_serve_is_passed_even_beside_its_own(
+    scripted: ScriptedSetup, method: str, path: str
+) -> None:
     """Cloudreve answers what is Cloudreve's, a 404 included."""
-    call, _ = await house.ask(request(path, method=method))
+    call, _ = await scripted.ask(request(path, method=method))
     assert call.line == f"{method} {path} HTTP/1.1"
 
 
 async def test_nothing_is_passed_unless_the_configuration_says_so() -> None:
     """Off by default: whoever only wants thumbnails opens no second door to the site."""
-    async with Far() as far, front_of(far.url) as front:
-        assert (await front.send("GET", "/home")).problem["status"] == 404
-        assert (await front.send("PROPFIND", "/dav/a")).problem["status"] == 404
-        assert (await front.send("POST", "/thumb")).problem["status"] == 405
-        assert far.is_silent
+    async with ScriptedCloudreve() as cloudreve, gateway_of(cloudreve.url) as gateway:
+        assert (await gateway.send("GET", "/home")).problem["status"] == 404
+        assert (await gateway.send("PROPFIND", "/dav/a")).problem["status"] == 404
+        assert (await gateway.send("POST", "/thumb")).problem["status"] == 405
+        assert cloudreve.is_silent
 
 
-async def test_an_address_that_a_visitor_claims_is_not_passed(house: House) -> None:
+async def test_an_address_that_a_visitor_claims_is_not_passed(scripted: ScriptedSetup) -> None:
     """Nobody is trusted here."""
     forged = ["X-Forwarded-For: 6.6.6.6", "X-Real-IP: 6.6.6.6", "Forwarded: for=6.6.6.6", "X-Forwarded-Host: evil"]
-    call, _ = await house.ask(request("/", *forged, "Connection: X-Forwarded-For"))
+    call, _ = await scripted.ask(request("/", *forged, "Connection: X-Forwarded-For"))
     assert call.fields["X-Forwarded-For"] == call.fields["X-Real-IP"] == ["127.0.0.1"]
     assert call.fields["X-Forwarded-Host"] == call.fields["Host"] == ["cloud.example.com"]
     assert "Forwarded" not in call.fields
@@ -250,33 +254,33 @@ async def test_an_address_that_a_visitor_claims_is_not_passed(house: House) -> N
 
 async def test_an_address_that_a_trusted_proxy_tells_is_passed() -> None:
     """With its scheme and host, and without what the visitor has told the proxy."""
-    async with passing(trusted_proxies=["127.0.0.1"]) as house:
+    async with passing(trusted_proxies=["127.0.0.1"]) as scripted:
         told = [
             "X-Forwarded-For: 6.6.6.6, 198.51.100.7",
             "X-Forwarded-Proto: https",
             "X-Forwarded-Host: Files.example.com",
         ]
-        call, _ = await house.ask(request("/", *told))
+        call, _ = await scripted.ask(request("/", *told))
     assert call.fields["X-Forwarded-For"] == ["198.51.100.7, 127.0.0.1"]
     assert call.fields["X-Forwarded-Proto"] == ["https"]
     assert call.fields["X-Forwarded-Host"] == call.fields["Host"] == ["files.example.com"]
 
 
-async def test_the_gateways_own_cookies_stay_with_it(house: House) -> None:
+async def test_the_gateways_own_cookies_stay_with_it(scripted: ScriptedSetup) -> None:
     """They hold tokens, and Cloudreve's log is not the place for them."""
-    call, _ = await house.ask(
+    call, _ = await scripted.ask(
         request("/", "Cookie: a=b; thumb_session=secret; __Host-thumb_session_sign_in=secret; c=d")
     )
     assert call.fields["Cookie"] == ["a=b; c=d"]
     assert b"secret" not in call.head
 
 
-async def test_who_waits_for_leave_to_send_a_body_gets_it_from_cloudreve(house: House) -> None:
+async def test_who_waits_for_leave_to_send_a_body_gets_it_from_cloudreve(scripted: ScriptedSetup) -> None:
     """And not before."""
     asked = request("/dav/a", "Content-Length: 3", "Expect: 100-continue", method="PUT")
-    async with house.line() as line:
+    async with scripted.line() as line:
         await line.say(asked)
-        call = await house.far.call()
+        call = await scripted.cloudreve.call()
         assert call.fields["Expect"] == ["100-continue"]
         await call.say(b"HTTP/1.1 100 Continue\r\n\r\n")
         assert await line.hear(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -286,12 +290,12 @@ async def test_who_waits_for_leave_to_send_a_body_gets_it_from_cloudreve(house: 
         assert (await line.hear_all()).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-async def test_who_gets_no_leave_is_told_why_and_sends_nothing(house: House) -> None:
+async def test_who_gets_no_leave_is_told_why_and_sends_nothing(scripted: ScriptedSetup) -> None:
     """A wrong password costs no gigabyte."""
     asked = request("/dav/a", "Content-Length: 3", "Expect: 100-continue", method="PUT")
-    async with house.line() as line:
+    async with scripted.line() as line:
         await line.say(asked)
-        call = await house.far.call()
+        call = await scripted.cloudreve.call()
         await call.say(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
         answer = await line.hear(b"\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 401 Unauthorized\r\n")
@@ -299,22 +303,24 @@ async def test_who_gets_no_leave_is_told_why_and_sends_nothing(house: House) -> 
         assert await call.hear_all() == b""
 
 
-async def test_a_body_goes_at_last_to_who_gives_no_leave(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_goes_at_last_to_who_gives_no_leave(
+    scripted: ScriptedSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Some servers do not know how: the visitor is not to wait for it for ever."""
     monkeypatch.setattr(upload, "CONTINUE_S", 0)
     asked = request("/dav/a", "Content-Length: 3", "Expect: 100-continue", method="PUT")
-    async with house.line() as line:
+    async with scripted.line() as line:
         await line.say(asked)
-        call = await house.far.call()
+        call = await scripted.cloudreve.call()
         assert await line.hear(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         await line.say(b"abc")
         assert await call.body() == b"abc"
 
 
-async def test_cloudreve_away_is_told_as_such(house: House) -> None:
+async def test_cloudreve_away_is_told_as_such(scripted: ScriptedSetup) -> None:
     """By the gateway itself: 503, and when to come again."""
-    await house.far.close()
-    answer = await house.refusal(request("/a"))
+    await scripted.cloudreve.close()
+    answer = await scripted.refusal(request("/a"))
     assert problem(answer)["status"] == 503
     assert "Retry-After: 2" in fields(answer)
 
@@ -332,111 +338,113 @@ async def test_cloudreve_away_is_told_as_such(house: House) -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     ],
 )
-async def test_an_answer_that_is_none_is_a_bad_gateway(house: House, said: bytes) -> None:
+async def test_an_answer_that_is_none_is_a_bad_gateway(scripted: ScriptedSetup, said: bytes) -> None:
     """Also one that is of another protocol, unasked."""
-    _, answer = await house.ask(request("/a"), said)
+    _, answer = await scripted.ask(request("/a"), said)
     assert problem(answer)["status"] == 502
 
 
-async def test_a_reason_that_nobody_can_print_is_left_out(house: House) -> None:
+async def test_a_reason_that_nobody_can_print_is_left_out(scripted: ScriptedSetup) -> None:
     """It says nothing to programs anyway (RFC 9112 §4)."""
-    _, answer = await house.ask(request("/a"), b"HTTP/1.1 200 O\x01K\r\nContent-Length: 0\r\n\r\n")
+    _, answer = await scripted.ask(request("/a"), b"HTTP/1.1 200 O\x01K\r\nContent-Length: 0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 \r\n")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "MOVE"])
-async def test_what_changes_something_goes_once(house: House, method: str) -> None:
+async def test_what_changes_something_goes_once(scripted: ScriptedSetup, method: str) -> None:
     """Cloudreve may have done it before its connection broke: who asked decides about a second time."""
-    async with house.line() as line:
+    async with scripted.line() as line:
         await line.say(request("/a", method=method))
-        call = await house.far.call()
+        call = await scripted.cloudreve.call()
         call.hang_up()
         assert problem(await line.hear_all())["status"] == 502
-    assert house.far.is_silent
+    assert scripted.cloudreve.is_silent
 
 
-async def test_what_only_reads_is_asked_again_when_a_kept_connection_has_ended(house: House) -> None:
+async def test_what_only_reads_is_asked_again_when_a_kept_connection_has_ended(scripted: ScriptedSetup) -> None:
     """A visitor sees nothing of it."""
-    first, _ = await house.ask(request("/a"))
-    async with house.line() as line:
+    first, _ = await scripted.ask(request("/a"))
+    async with scripted.line() as line:
         await line.say(request("/b"))
-        second = await house.far.call()
+        second = await scripted.cloudreve.call()
         assert second.number == first.number
         second.hang_up()
-        third = await house.far.call()
+        third = await scripted.cloudreve.call()
         assert third.number != first.number
         await third.answer()
         assert (await line.hear_all()).endswith(b"ok")
 
 
 @pytest.mark.parametrize("target", ["/", "/thumb?uri=cloudreve://x@my/"])
-async def test_what_cloudreve_says_unasked_answers_nothing(house: House, target: str) -> None:
+async def test_what_cloudreve_says_unasked_answers_nothing(scripted: ScriptedSetup, target: str) -> None:
     """Some servers say 408 on a connection that is kept; the next request on it may be anybody's (RFC 9112 §9.2)."""
-    async with house.line() as line:
+    async with scripted.line() as line:
         await line.say(request(target + "a"))
-        first = await house.far.call()
+        first = await scripted.cloudreve.call()
         await first.answer()
         await line.hear_all()
     await first.say(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
-    await house.front.send("GET", "/healthz")
-    second, answer = await house.ask(request(target + "b"))
+    await scripted.gateway.send("GET", "/healthz")
+    second, answer = await scripted.ask(request(target + "b"))
     assert second.number != first.number
     assert b"408" not in answer
 
 
-async def test_what_changes_something_has_a_connection_of_its_own(house: House) -> None:
+async def test_what_changes_something_has_a_connection_of_its_own(scripted: ScriptedSetup) -> None:
     """One that is kept could end at the moment at which it is used."""
-    first, _ = await house.ask(request("/a"))
-    second, _ = await house.ask(request("/a", method="POST"))
-    third, _ = await house.ask(request("/a"))
+    first, _ = await scripted.ask(request("/a"))
+    second, _ = await scripted.ask(request("/a", method="POST"))
+    third, _ = await scripted.ask(request("/a"))
     assert (first.number == third.number) is (second.number != first.number) is True
 
 
 async def test_cloudreve_may_not_think_for_ever_about_what_only_reads(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    scripted: ScriptedSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway timeout; what changes something, such as copying a folder, takes what it takes."""
     monkeypatch.setattr(passthrough, "FIRST_BYTE_S", 0.2)
-    async with house.line() as reading, house.line() as changing:
+    async with scripted.line() as reading, scripted.line() as changing:
         await changing.say(request("/dav/a", method="COPY"))
-        copy = await house.far.call()
+        copy = await scripted.cloudreve.call()
         await reading.say(request("/a"))
-        call = await house.far.call()
+        call = await scripted.cloudreve.call()
         assert problem(await reading.hear_all())["status"] == 504
         assert await call.hear_all() == b""
         await copy.answer()
         assert (await changing.hear_all()).endswith(b"ok")
 
 
-async def test_a_gateway_that_leads_back_to_itself_is_noticed(house: House) -> None:
+async def test_a_gateway_that_leads_back_to_itself_is_noticed(scripted: ScriptedSetup) -> None:
     """Before it has filled itself with one request."""
-    answer = await house.refusal(request("/a", "Via: 1.1 nginx, 1.1 thumb-proxy"))
+    answer = await scripted.refusal(request("/a", "Via: 1.1 nginx, 1.1 thumb-proxy"))
     assert problem(answer)["status"] == 508
 
 
-async def test_a_passed_request_is_counted_and_told_without_its_path(house: House, narrated: list[Any]) -> None:
+async def test_a_passed_request_is_counted_and_told_without_its_path(
+    scripted: ScriptedSetup, log_entries: list[Any]
+) -> None:
     """Paths hold names, queries hold signatures."""
-    await house.ask(request("/a/secret?sign=secret", "Authorization: Bearer secret"))
-    assert house.front.count("requests_total", outcome="pass") == 1
-    assert house.front.count("upstream_calls_total", verb="pass", outcome="ok") == 1
-    told = [entry for entry in narrated if entry["event"] == "request"]
+    await scripted.ask(request("/a/secret?sign=secret", "Authorization: Bearer secret"))
+    assert scripted.gateway.count("requests_total", outcome="pass") == 1
+    assert scripted.gateway.count("upstream_calls_total", verb="pass", outcome="ok") == 1
+    told = [entry for entry in log_entries if entry["event"] == "request"]
     assert [(entry["method"], entry["outcome"], entry["status"]) for entry in told] == [("GET", "pass", 200)]
-    assert "secret" not in str(narrated)
+    assert "secret" not in str(log_entries)
 
 
-async def test_a_failure_is_counted_as_what_it_is(house: House) -> None:
+async def test_a_failure_is_counted_as_what_it_is(scripted: ScriptedSetup) -> None:
     """By its category, among the requests and among the calls."""
-    await house.ask(request("/a"), b"no HTTP at all\r\n\r\n")
-    assert house.front.count("requests_total", outcome="upstream") == 1
-    assert house.front.count("upstream_calls_total", verb="pass", outcome="upstream") == 1
+    await scripted.ask(request("/a"), b"no HTTP at all\r\n\r\n")
+    assert scripted.gateway.count("requests_total", outcome="upstream") == 1
+    assert scripted.gateway.count("upstream_calls_total", verb="pass", outcome="upstream") == 1
 
 
-async def test_pictures_are_served_beside_what_is_passed(house: House) -> None:
+async def test_pictures_are_served_beside_what_is_passed(scripted: ScriptedSetup) -> None:
     """The thumbnails' way to Cloudreve and the other's do not share connections."""
-    call, _ = await house.ask(request("/a"))
-    async with house.line() as line:
+    call, _ = await scripted.ask(request("/a"))
+    async with scripted.line() as line:
         await line.say(request("/thumb?uri=cloudreve://x@my/a.png"))
-        resolve = await house.far.call()
+        resolve = await scripted.cloudreve.call()
         assert resolve.number != call.number
         assert resolve.line.startswith("GET /api/v4/file/thumb?uri=")
         body = b'{"code":404,"msg":""}'
@@ -444,12 +452,12 @@ async def test_pictures_are_served_beside_what_is_passed(house: House) -> None:
         assert problem(await line.hear_all())["status"] == 404
 
 
-async def test_one_connection_may_ask_many_things(house: House) -> None:
+async def test_one_connection_may_ask_many_things(scripted: ScriptedSetup) -> None:
     """Passed and served, one after the other."""
-    async with house.line() as line:
+    async with scripted.line() as line:
         for _ in range(2):
             await line.say(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")
-            await (await house.far.call()).answer()
+            await (await scripted.cloudreve.call()).answer()
             assert (await line.hear(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200 OK\r\n")
             await line.say(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             assert (await line.hear(b"alive\n")).startswith(b"HTTP/1.1 200 OK\r\n")

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.harness.far import PATIENCE_S, Call, House, Line, passing
-from tests.harness.gateways import front_of
+from tests.harness.gateways import gateway_of
+from tests.harness.scripted_cloudreve import PATIENCE_S, Call, RawConnection, ScriptedSetup, passing
 
 ASKING = (
     b"GET /ws?x HTTP/1.1\r\nHost: cloud.example.com\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
@@ -24,24 +24,24 @@ MUCH = b"x" * (8 * 2**20)
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def scripted() -> AsyncIterator[ScriptedSetup]:
     """Run a gateway that passes everything on."""
     async with passing() as opened:
         yield opened
 
 
-async def connect(house: House, line: Line) -> tuple[Call, bytes]:
+async def connect(scripted: ScriptedSetup, line: RawConnection) -> tuple[Call, bytes]:
     """Open a tunnel; give Cloudreve's end and the head of the answer."""
     await line.say(ASKING)
-    call = await house.far.call()
+    call = await scripted.cloudreve.call()
     await call.say(AGREED)
     return call, await line.hear(b"\r\n\r\n")
 
 
-async def test_a_websocket_is_agreed_on_by_both(house: House) -> None:
+async def test_a_websocket_is_agreed_on_by_both(scripted: ScriptedSetup) -> None:
     """What each says of it reaches the other."""
-    async with house.line() as line:
-        call, answer = await connect(house, line)
+    async with scripted.line() as line:
+        call, answer = await connect(scripted, line)
     assert (call.fields["Connection"], call.fields["Upgrade"]) == (["Upgrade"], ["websocket"])
     assert call.fields["Sec-WebSocket-Key"] == ["dGhlIHNhbXBsZSBub25jZQ=="]
     assert call.fields["Origin"] == ["http://cloud.example.com"]
@@ -51,10 +51,10 @@ async def test_a_websocket_is_agreed_on_by_both(house: House) -> None:
     assert not [one for one in lines if one.lower().startswith((b"content-", b"transfer-"))]
 
 
-async def test_bytes_go_both_ways_as_they_are(house: House) -> None:
+async def test_bytes_go_both_ways_as_they_are(scripted: ScriptedSetup) -> None:
     """Whether they are frames is for the two at the ends to know."""
-    async with house.line() as line:
-        call, _ = await connect(house, line)
+    async with scripted.line() as line:
+        call, _ = await connect(scripted, line)
         for number in range(3):
             await line.say(b"\x81\x05hello%d" % number)
             assert await call.hear_bytes(8) == b"\x81\x05hello%d" % number
@@ -62,43 +62,43 @@ async def test_bytes_go_both_ways_as_they_are(house: House) -> None:
             assert await line.hear_bytes(18) == b"GET / HTTP/1.1\r\n\r\n"
 
 
-async def test_what_was_said_too_early_is_not_lost(house: House) -> None:
+async def test_what_was_said_too_early_is_not_lost(scripted: ScriptedSetup) -> None:
     """By either side, in one piece with its head."""
-    async with house.line() as line:
+    async with scripted.line() as line:
         await line.say(ASKING + b"early")
-        call = await house.far.call()
+        call = await scripted.cloudreve.call()
         await call.say(AGREED + b"bird")
         assert (await line.hear(b"bird")).startswith(b"HTTP/1.1 101 ")
         assert await call.hear_bytes(5) == b"early"
 
 
-async def test_much_goes_through_both_ways_at_once(house: House) -> None:
+async def test_much_goes_through_both_ways_at_once(scripted: ScriptedSetup) -> None:
     """No faster than it is taken, and all of it."""
-    async with house.line() as line:
-        call, _ = await connect(house, line)
+    async with scripted.line() as line:
+        call, _ = await connect(scripted, line)
         for end in (line, call):
             end.writer.write(MUCH)
         there, back = await asyncio.gather(call.hear_bytes(len(MUCH)), line.hear_bytes(len(MUCH)))
         assert there == back == MUCH
 
 
-async def test_much_that_nobody_takes_is_not_held_here(house: House) -> None:
+async def test_much_that_nobody_takes_is_not_held_here(scripted: ScriptedSetup) -> None:
     """Who says it has to wait."""
-    async with house.line() as line:
-        call, _ = await connect(house, line)
+    async with scripted.line() as line:
+        call, _ = await connect(scripted, line)
         line.writer.write(MUCH * 4)
         held = -1
         while held != (held := line.writer.transport.get_write_buffer_size()) or not held:
             for _ in range(50):
-                await house.front.send("GET", "/healthz")
+                await scripted.gateway.send("GET", "/healthz")
         assert await call.hear_bytes(len(MUCH) * 4) == MUCH * 4
 
 
 @pytest.mark.parametrize("is_torn", [True, False])
-async def test_when_cloudreve_ends_it_the_visitor_learns_of_it(house: House, is_torn: bool) -> None:
+async def test_when_cloudreve_ends_it_the_visitor_learns_of_it(scripted: ScriptedSetup, is_torn: bool) -> None:
     """After the last that Cloudreve has said, when it has said it in peace."""
-    async with house.line() as line:
-        call, _ = await connect(house, line)
+    async with scripted.line() as line:
+        call, _ = await connect(scripted, line)
         await call.say(b"bye")
         await line.hear(b"bye")
         if is_torn:
@@ -109,10 +109,10 @@ async def test_when_cloudreve_ends_it_the_visitor_learns_of_it(house: House, is_
 
 
 @pytest.mark.parametrize("is_torn", [True, False])
-async def test_when_the_visitor_ends_it_cloudreve_learns_of_it(house: House, is_torn: bool) -> None:
+async def test_when_the_visitor_ends_it_cloudreve_learns_of_it(scripted: ScriptedSetup, is_torn: bool) -> None:
     """It would talk to nobody for ever."""
-    async with house.line() as line:
-        call, _ = await connect(house, line)
+    async with scripted.line() as line:
+        call, _ = await connect(scripted, line)
         if is_torn:
             line.tear()
         else:
@@ -120,23 +120,23 @@ async def test_when_the_visitor_ends_it_cloudreve_learns_of_it(house: House, is_
         assert await call.hear_all() == b""
 
 
-async def test_a_refusal_is_an_answer_like_any_other(house: House) -> None:
+async def test_a_refusal_is_an_answer_like_any_other(scripted: ScriptedSetup) -> None:
     """And what follows on the connection is HTTP, looked at like all HTTP: that is how tunnels are smuggled."""
-    async with house.line() as line:
+    async with scripted.line() as line:
         await line.say(ASKING + b"GET /thumb HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n")
-        await (await house.far.call()).answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+        await (await scripted.cloudreve.call()).answer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
         assert (await line.hear(b"\r\n\r\nno")).startswith(b"HTTP/1.1 403 Forbidden\r\n")
         assert (await line.hear(b"}")).startswith(b"HTTP/1.1 400 Bad Request\r\n")
-        assert (await house.far.call()).line == "GET /b HTTP/1.1"
+        assert (await scripted.cloudreve.call()).line == "GET /b HTTP/1.1"
 
 
 @pytest.mark.parametrize("upgrade", ["h2c", "tcp", "websocket, h2c", "HTTP/2.0"])
-async def test_no_other_protocol_is_switched_to(house: House, upgrade: str) -> None:
+async def test_no_other_protocol_is_switched_to(scripted: ScriptedSetup, upgrade: str) -> None:
     """Cloudreve does not even learn that it was asked for."""
     asking = ASKING.replace(b"Upgrade: websocket", b"Upgrade: " + upgrade.encode() + b"\r\nHTTP2-Settings: AA")
-    async with house.line() as line:
+    async with scripted.line() as line:
         await line.say(asking)
-        call = await house.far.call()
+        call = await scripted.cloudreve.call()
         assert not {"Upgrade", "HTTP2-Settings"} & call.fields.keys()
         await call.answer()
         assert (await line.hear(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200 OK\r\n")
@@ -144,17 +144,17 @@ async def test_no_other_protocol_is_switched_to(house: House, upgrade: str) -> N
 
 async def test_tunnels_do_not_keep_a_gateway_from_leaving() -> None:
     """They never end by themselves."""
-    async with asyncio.timeout(PATIENCE_S), passing(shutdown_s=3600.0) as house, house.line() as line:
-        await connect(house, line)
+    async with asyncio.timeout(PATIENCE_S), passing(shutdown_s=3600.0) as scripted, scripted.line() as line:
+        await connect(scripted, line)
 
 
-async def test_a_tunnel_is_counted_when_it_has_ended(house: House) -> None:
+async def test_a_tunnel_is_counted_when_it_has_ended(scripted: ScriptedSetup) -> None:
     """As a request that was passed."""
-    async with house.line() as line:
-        call, _ = await connect(house, line)
+    async with scripted.line() as line:
+        call, _ = await connect(scripted, line)
         call.hang_up()
         assert await line.hear_all() == b""
-    assert house.front.count("requests_total", outcome="pass") == 1
+    assert scripted.gateway.count("requests_total", outcome="pass") == 1
 
 
 async def test_a_real_websocket_works() -> None:
@@ -172,9 +172,9 @@ async def test_a_real_websocket_works() -> None:
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    far = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with front_of(far, server={"passthrough": True}) as front, aiohttp.ClientSession() as session:
-        async with session.ws_connect(f"{front.base}/ws", protocols=["chat"], compress=15) as socket:
+    cloudreve = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with gateway_of(cloudreve, server={"passthrough": True}) as gateway, aiohttp.ClientSession() as session:
+        async with session.ws_connect(f"{gateway.base}/ws", protocols=["chat"], compress=15) as socket:
             assert socket.protocol == "chat"
             for word in ("hello", "world" * 99_999):
                 await socket.send_str(word)

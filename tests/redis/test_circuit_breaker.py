@@ -45,7 +45,7 @@ def test_a_probe_that_succeeds_opens_it(breaker: RedisBreaker, clock: Clock) -> 
     breaker.trip(breaker.epoch)
     clock.now += 5.0
     assert breaker.claim_probe()
-    breaker.open()
+    breaker.close()
     assert breaker.state is State.UP
     assert breaker.trip(breaker.epoch)
 
@@ -55,7 +55,7 @@ def test_a_probe_that_fails_begins_another_pause(breaker: RedisBreaker, clock: C
     breaker.trip(breaker.epoch)
     clock.now += 5.0
     assert breaker.claim_probe()
-    breaker.stay_shut()
+    breaker.stay_open()
     assert breaker.state is State.PAUSED
     assert not breaker.claim_probe()
     clock.now += 5.0
@@ -68,6 +68,6 @@ def test_a_command_from_before_the_pause_does_not_shut_it_again(breaker: RedisBr
     breaker.trip(before)
     clock.now += 5.0
     breaker.claim_probe()
-    breaker.open()
+    breaker.close()
     assert not breaker.trip(before)
     assert breaker.state is State.UP

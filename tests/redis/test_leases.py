@@ -12,7 +12,7 @@ from proxy.coalesce.distributed_singleflight import GRACE_S
 from proxy.redis import leases as module
 from proxy.redis.failures import RedisFailure
 from proxy.redis.lease import Lease, LeaseHolder
-from proxy.redis.leases import KEPT, TOLD, Leases
+from proxy.redis.leases import NOT_STORED, STORED, Leases
 from proxy.redis.pubsub import POLL_S, PubSubChannel
 from tests.cache.conftest import MakeTier, Watched
 from tests.conftest import StartRedis
@@ -28,7 +28,7 @@ SOON_MS = 1000
 
 def leases_of(watched: Watched) -> Leases:
     """Give the leases of one replica."""
-    return Leases(watched.tier.lines, PubSubChannel(watched.tier.lines, "thumb-proxy"), "thumb-proxy")
+    return Leases(watched.tier.connections, PubSubChannel(watched.tier.connections, "thumb-proxy"), "thumb-proxy")
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ async def test_the_outcome_stands_there_before_anybody_hears(
     async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
         assert await held(theirs) is LeaseHolder.OTHERS
         lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
-    assert messages == [KEY.encode() + b" " + KEPT + b"told"]
+    assert messages == [KEY.encode() + b" " + STORED + b"told"]
     assert redis_server.command("GET", KEY) == b"an entry"
     left_ms = redis_server.command("PTTL", KEY)
     assert isinstance(left_ms, int)
@@ -167,7 +167,7 @@ async def test_what_is_not_to_be_kept_is_told_alone(
     async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
         assert await held(theirs) is LeaseHolder.OTHERS
         lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", ttl_s
-    assert messages == [KEY.encode() + b" " + KEPT + b"told"]
+    assert messages == [KEY.encode() + b" " + STORED + b"told"]
     assert redis_server.command("EXISTS", KEY) == 0
 
 
@@ -179,7 +179,7 @@ async def test_what_redis_has_no_room_for_is_told_as_such(make_tier: MakeTier, s
         assert await held(theirs) is LeaseHolder.OTHERS
         server.command("CONFIG", "SET", "maxmemory", "1")
         lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
-    assert messages == [KEY.encode() + b" " + TOLD + b"told"]
+    assert messages == [KEY.encode() + b" " + NOT_STORED + b"told"]
     assert server.command("EXISTS", LEASE, KEY) == 0, "it was let go all the same"
 
 
@@ -234,7 +234,7 @@ async def test_who_is_late_but_has_no_successor_speaks(mine: Leases, redis_serve
     async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
         redis_server.command("DEL", LEASE)
         lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
-    assert messages == [KEY.encode() + b" " + KEPT + b"told"]
+    assert messages == [KEY.encode() + b" " + STORED + b"told"]
     assert redis_server.command("GET", KEY) == b"an entry"
 
 
@@ -390,7 +390,7 @@ async def test_what_is_foreseen_is_taken_in_one_go_with_the_rest(
     mine: Leases, theirs: Leases, redis_server: RedisServer
 ) -> None:
     """The attempt that follows asks nothing more."""
-    mine.foresee(KEY)
+    mine.prefetch(KEY)
     assert await mine.left_s("other") == 0
     assert redis_server.command("EXISTS", LEASE) == 1
     redis_server.command("CONFIG", "RESETSTAT")
@@ -404,11 +404,11 @@ async def test_what_is_foreseen_is_taken_in_one_go_with_the_rest(
 async def test_what_was_foreseen_in_vain_is_given_back(mine: Leases, theirs: Leases, redis_server: RedisServer) -> None:
     """Whether its reply has come or not; what was never foreseen is not missed."""
     for has_come in (True, False):
-        mine.foresee(KEY)
+        mine.prefetch(KEY)
         if has_come:
             await mine.left_s("other")
-        mine.disregard(KEY)
-        mine.disregard(KEY)
+        mine.discard(KEY)
+        mine.discard(KEY)
         await mine.left_s("other")
         await gone(redis_server)
         assert await held(theirs) is LeaseHolder.MINE
@@ -420,7 +420,7 @@ async def test_what_was_foreseen_to_be_another_s_may_be_free_by_now(
 ) -> None:
     """It is looked at again."""
     async with theirs.attempt(KEY):
-        mine.foresee(KEY)
+        mine.prefetch(KEY)
         await mine.left_s("other")
     await gone(redis_server)
     assert await held(mine) is LeaseHolder.MINE
@@ -433,7 +433,7 @@ async def test_what_was_foreseen_long_ago_counts_for_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(module, "RENEW_S", -1.0)
         mine = leases_of(make_tier(redis_server.url, timeout_s=10.0))
-    mine.foresee(KEY)
+    mine.prefetch(KEY)
     await mine.left_s("other")
     redis_server.command("DEL", LEASE)
     async with theirs.attempt(KEY):

@@ -29,7 +29,7 @@ async def until(condition: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def listening(watched: Watched) -> AsyncIterator[PubSubChannel]:
     """Hear news until the end of the block, which must not take long."""
-    pubsub = PubSubChannel(watched.tier.lines, "thumb-proxy")
+    pubsub = PubSubChannel(watched.tier.connections, "thumb-proxy")
     task = asyncio.create_task(pubsub.listen())
     try:
         yield pubsub
@@ -92,7 +92,7 @@ async def test_a_reader_who_has_been_cancelled_disturbs_nobody(
 async def test_without_a_subscription_one_looks_more_often(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """So that what is lost is not missed for long."""
     watched = make_tier(redis_server.url, timeout_s=5.0)
-    assert PubSubChannel(watched.tier.lines, "thumb-proxy").poll_s == DEAF_POLL_S
+    assert PubSubChannel(watched.tier.connections, "thumb-proxy").poll_s == DEAF_POLL_S
     async with listening(watched) as heard:
         await until(lambda: heard.is_heard)
         assert heard.poll_s == POLL_S

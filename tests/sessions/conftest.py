@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.harness.fixtures import cloudreve, hours, house, narrated, site
+from tests.harness.fixtures import cloudreve, hours, launcher, log_entries, site
 
-__all__ = ["cloudreve", "hours", "house", "narrated", "site"]
+__all__ = ["cloudreve", "hours", "launcher", "log_entries", "site"]

@@ -33,7 +33,7 @@ LATE_S = 3601.0
 SHARE = 20
 
 
-class Desk:
+class SessionReplica:
     """One replica's sessions in front of a stand-in, whose clock is the only one there is."""
 
     def __init__(self, cloudreve: StandIn, outside: aiohttp.ClientSession, key: str = "k" * 32) -> None:
@@ -98,142 +98,150 @@ async def outside() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def desk(cloudreve: StandIn, outside: aiohttp.ClientSession) -> AsyncIterator[Desk]:
+async def replica(cloudreve: StandIn, outside: aiohttp.ClientSession) -> AsyncIterator[SessionReplica]:
     """Set up one replica."""
-    made = Desk(cloudreve, outside)
+    made = SessionReplica(cloudreve, outside)
     yield made
     await made.singleflight.aclose()
 
 
-async def test_a_session_is_entered_without_a_call(cloudreve: StandIn, desk: Desk) -> None:
+async def test_a_session_is_entered_without_a_call(cloudreve: StandIn, replica: SessionReplica) -> None:
     """While its token is good all is in the cookie."""
-    entered = await desk.enter(desk.begin())
+    entered = await replica.enter(replica.begin())
     assert entered.renewed is None
     assert cloudreve.calls.all == []
 
 
-async def test_many_who_come_too_late_cause_one_refresh(cloudreve: StandIn, desk: Desk) -> None:
+async def test_many_who_come_too_late_cause_one_refresh(cloudreve: StandIn, replica: SessionReplica) -> None:
     """They all wait for it, get the same renewed session, and may all tell their browsers."""
-    cookie = desk.begin()
+    cookie = replica.begin()
     cloudreve.clock_offset_s += LATE_S
-    entered = await asyncio.gather(*(desk.enter(cookie) for _ in range(SHARE)))
+    entered = await asyncio.gather(*(replica.enter(cookie) for _ in range(SHARE)))
     renewed = {each.renewed.value for each in entered if each.renewed is not None}
     assert (len(entered), len(renewed)) == (SHARE, 1)
-    assert {each.session.access for each in entered} != {(await desk.enter(renewed.pop())).session.access, ""}
+    assert {each.session.access for each in entered} != {(await replica.enter(renewed.pop())).session.access, ""}
     assert cloudreve.calls.count("refresh") == 1
 
 
-async def test_an_old_cookie_keeps_working_after_the_renewal(cloudreve: StandIn, desk: Desk) -> None:
+async def test_an_old_cookie_keeps_working_after_the_renewal(cloudreve: StandIn, replica: SessionReplica) -> None:
     """Requests that were on their way, and browsers that missed the answer, bring it still; nobody renews again."""
-    cookie = desk.begin()
+    cookie = replica.begin()
     cloudreve.clock_offset_s += LATE_S
-    first, again = await desk.enter(cookie), await desk.enter(cookie)
+    first, again = await replica.enter(cookie), await replica.enter(cookie)
     assert first.session == again.session
     assert again.renewed is not None
     assert cloudreve.calls.count("refresh") == 1
 
 
-async def test_nobody_waits_for_a_renewal_in_time(cloudreve: StandIn, desk: Desk) -> None:
+async def test_nobody_waits_for_a_renewal_in_time(cloudreve: StandIn, replica: SessionReplica) -> None:
     """The old token serves while the new one is on its way; then the new one does, at the next occasion."""
-    cookie = desk.begin()
+    cookie = replica.begin()
     cloudreve.clock_offset_s += EARLY_S
     hang = Hang()
     cloudreve.fail("refresh", hang, times=1)
-    early = [await desk.enter(cookie) for _ in range(3)]
+    early = [await replica.enter(cookie) for _ in range(3)]
     assert [each.renewed for each in early] == [None] * 3
     hang.until.set()
     await cloudreve.calls.ended("refresh")
-    await desk.landed()
-    assert (await desk.enter(cookie)).renewed is not None
+    await replica.landed()
+    assert (await replica.enter(cookie)).renewed is not None
     assert cloudreve.calls.count("refresh") == 1
 
 
-async def test_trouble_in_time_is_nobody_s_trouble(cloudreve: StandIn, desk: Desk) -> None:
+async def test_trouble_in_time_is_nobody_s_trouble(cloudreve: StandIn, replica: SessionReplica) -> None:
     """Only when the token has run out is there nothing else to do than to say so."""
-    cookie = desk.begin()
+    cookie = replica.begin()
     cloudreve.fail("refresh", Reset())
     cloudreve.clock_offset_s += EARLY_S
-    assert (await desk.enter(cookie)).renewed is None
+    assert (await replica.enter(cookie)).renewed is None
     await cloudreve.calls.ended("refresh")
     cloudreve.clock_offset_s += LATE_S - EARLY_S
     with pytest.raises(Unreachable):
-        await desk.enter(cookie)
+        await replica.enter(cookie)
     cloudreve.mend()
-    assert (await desk.enter(cookie)).renewed is not None
+    assert (await replica.enter(cookie)).renewed is not None
 
 
 @pytest.mark.parametrize("answer", ["[]", '{"code":50001,"msg":"Database operation failed"}', '{"code":0,"data":{}}'])
-async def test_an_answer_that_cannot_be_understood_ends_no_session(cloudreve: StandIn, desk: Desk, answer: str) -> None:
+async def test_an_answer_that_cannot_be_understood_ends_no_session(
+    cloudreve: StandIn, replica: SessionReplica, answer: str
+) -> None:
     """It is upstream's error, and the next visitor may fare better."""
-    cookie = desk.begin()
+    cookie = replica.begin()
     cloudreve.clock_offset_s += LATE_S
     cloudreve.fail("refresh", json_body(answer), times=1)
     with pytest.raises(UpstreamError):
-        await desk.enter(cookie)
-    assert await desk.enter(cookie)
+        await replica.enter(cookie)
+    assert await replica.enter(cookie)
 
 
 @pytest.mark.parametrize("into_s", [EARLY_S, LATE_S])
-async def test_a_session_that_cloudreve_refuses_to_renew_is_over(cloudreve: StandIn, desk: Desk, into_s: float) -> None:
+async def test_a_session_that_cloudreve_refuses_to_renew_is_over(
+    cloudreve: StandIn, replica: SessionReplica, into_s: float
+) -> None:
     """Signed out elsewhere, password changed: it is no session any more, and asked about once a minute at most."""
-    cookie = desk.begin()
+    cookie = replica.begin()
     cloudreve.revoked.add("a-root")
     cloudreve.clock_offset_s += into_s
-    await desk.sessions.enter(cookie)
+    await replica.sessions.enter(cookie)
     await cloudreve.calls.ended("refresh")
-    await desk.landed()
+    await replica.landed()
     for _ in range(SHARE):
-        assert await desk.sessions.enter(cookie) is None
+        assert await replica.sessions.enter(cookie) is None
     assert cloudreve.calls.count("refresh") == 1
     cloudreve.clock_offset_s += 61
-    assert await desk.sessions.enter(cookie) is None
+    assert await replica.sessions.enter(cookie) is None
     assert cloudreve.calls.count("refresh") == 2
 
 
-async def test_a_session_without_a_refresh_token_ends_with_its_token(cloudreve: StandIn, desk: Desk) -> None:
+async def test_a_session_without_a_refresh_token_ends_with_its_token(
+    cloudreve: StandIn, replica: SessionReplica
+) -> None:
     """A little before, so that Cloudreve is not asked with a token that runs out on the way."""
-    cookie = desk.begin(refresh=False)
+    cookie = replica.begin(refresh=False)
     cloudreve.clock_offset_s += EARLY_S
-    assert await desk.enter(cookie)
+    assert await replica.enter(cookie)
     cloudreve.clock_offset_s += 46
-    assert await desk.sessions.enter(cookie) is None
+    assert await replica.sessions.enter(cookie) is None
     assert cloudreve.calls.all == []
 
 
-async def test_a_very_old_cookie_is_renewed_from_its_own_refresh_token(cloudreve: StandIn, desk: Desk) -> None:
+async def test_a_very_old_cookie_is_renewed_from_its_own_refresh_token(
+    cloudreve: StandIn, replica: SessionReplica
+) -> None:
     """What it had been renewed to has run out meanwhile and is forgotten; Cloudreve's refresh tokens serve again."""
-    cookie = desk.begin()
+    cookie = replica.begin()
     for _ in range(3):
         cloudreve.clock_offset_s += LATE_S
-        assert (await desk.enter(cookie)).renewed is not None
+        assert (await replica.enter(cookie)).renewed is not None
     assert cloudreve.calls.count("refresh") == 3
     cloudreve.clock_offset_s += cloudreve.refresh_life_s
-    assert await desk.sessions.enter(cookie) is None
+    assert await replica.sessions.enter(cookie) is None
 
 
-async def test_an_old_cookie_is_led_on_to_the_newest_session(cloudreve: StandIn, desk: Desk) -> None:
+async def test_an_old_cookie_is_led_on_to_the_newest_session(cloudreve: StandIn, replica: SessionReplica) -> None:
     """Where its successor is due itself."""
-    cookie = desk.begin()
+    cookie = replica.begin()
     cloudreve.clock_offset_s += LATE_S
-    second = await desk.enter(cookie)
+    second = await replica.enter(cookie)
     assert second.renewed is not None
     cloudreve.clock_offset_s += EARLY_S
-    assert (await desk.enter(cookie)).session == second.session
+    assert (await replica.enter(cookie)).session == second.session
     await cloudreve.calls.ended("refresh", 2)
-    await desk.landed()
-    third = await desk.enter(cookie)
+    await replica.landed()
+    third = await replica.enter(cookie)
     assert third.renewed is not None
     assert third.session.access not in ("", second.session.access)
     assert third.session.id == second.session.id
 
 
-async def test_a_visitor_who_leaves_takes_no_renewal_along(cloudreve: StandIn, desk: Desk) -> None:
+async def test_a_visitor_who_leaves_takes_no_renewal_along(cloudreve: StandIn, replica: SessionReplica) -> None:
     """It goes on for those who stay."""
-    cookie = desk.begin()
+    cookie = replica.begin()
     cloudreve.clock_offset_s += LATE_S
     hang = Hang()
     cloudreve.fail("refresh", hang, times=1)
-    leaver, stayer = (asyncio.create_task(desk.enter(cookie)) for _ in range(2))
+    leaver, stayer = (asyncio.create_task(replica.enter(cookie)) for _ in range(2))
     await cloudreve.calls.arrived("refresh")
     leaver.cancel()
     await asyncio.wait({leaver})
@@ -242,97 +250,97 @@ async def test_a_visitor_who_leaves_takes_no_renewal_along(cloudreve: StandIn, d
     assert cloudreve.calls.count("refresh") == 1
 
 
-async def test_a_session_that_has_ended_is_not_renewed(cloudreve: StandIn, desk: Desk) -> None:
+async def test_a_session_that_has_ended_is_not_renewed(cloudreve: StandIn, replica: SessionReplica) -> None:
     """Not even by a cookie that was copied before; and Cloudreve hears of the end."""
-    cookie = desk.begin()
-    assert await desk.end(cookie)
+    cookie = replica.begin()
+    assert await replica.end(cookie)
     cloudreve.clock_offset_s += LATE_S
-    assert await desk.sessions.enter(cookie) is None
+    assert await replica.sessions.enter(cookie) is None
     assert cloudreve.calls.count("refresh") == 0
     assert cloudreve.revoked == {"a-root"}
 
 
-async def test_a_renewed_session_ends_with_the_one_it_came_from(cloudreve: StandIn, desk: Desk) -> None:
+async def test_a_renewed_session_ends_with_the_one_it_came_from(cloudreve: StandIn, replica: SessionReplica) -> None:
     """Whichever of its cookies signs out: an answer under way may have set the newer one."""
-    old = desk.begin()
+    old = replica.begin()
     cloudreve.clock_offset_s += LATE_S
-    renewed = (await desk.enter(old)).renewed
+    renewed = (await replica.enter(old)).renewed
     assert renewed is not None
-    assert await desk.end(old)
-    assert await desk.sessions.enter(renewed.value) is None
+    assert await replica.end(old)
+    assert await replica.sessions.enter(renewed.value) is None
 
 
-async def test_ending_what_is_no_session_tells_nobody(cloudreve: StandIn, desk: Desk) -> None:
+async def test_ending_what_is_no_session_tells_nobody(cloudreve: StandIn, replica: SessionReplica) -> None:
     """Anybody may send anything."""
-    assert not await desk.end("garbage")
+    assert not await replica.end("garbage")
     assert cloudreve.calls.all == []
 
 
-async def test_a_session_ends_here_though_cloudreve_cannot_be_told(cloudreve: StandIn, desk: Desk) -> None:
+async def test_a_session_ends_here_though_cloudreve_cannot_be_told(cloudreve: StandIn, replica: SessionReplica) -> None:
     """As well as can be."""
-    cookie = desk.begin()
+    cookie = replica.begin()
     cloudreve.fail("revoke", Reset())
-    assert await desk.end(cookie)
-    assert await desk.sessions.enter(cookie) is None
+    assert await replica.end(cookie)
+    assert await replica.sessions.enter(cookie) is None
 
 
-async def test_who_signs_out_may_leave_at_once(cloudreve: StandIn, desk: Desk) -> None:
+async def test_who_signs_out_may_leave_at_once(cloudreve: StandIn, replica: SessionReplica) -> None:
     """As browsers do that go on to another page: the session has ended here at once, and Cloudreve hears of it."""
-    cookie, another = desk.begin(), desk.begin()
-    assert await desk.enter(cookie)  # and so it is believed for a while
-    ending = desk.sessions.end(cookie)
+    cookie, another = replica.begin(), replica.begin()
+    assert await replica.enter(cookie)  # and so it is believed for a while
+    ending = replica.sessions.end(cookie)
     assert ending is not None
     ending.told.cancel()
-    assert await desk.sessions.enter(cookie) is None
+    assert await replica.sessions.enter(cookie) is None
     await cloudreve.calls.ended("revoke")
-    assert await desk.enter(another)
+    assert await replica.enter(another)
     assert cloudreve.revoked == {"a-root"}
 
 
 async def test_a_session_that_ends_while_the_stores_are_asked_has_ended(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    replica: SessionReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a store says was true when it was asked."""
-    cookie, asked, answered = desk.begin(), asyncio.Event(), asyncio.Event()
+    cookie, asked, answered = replica.begin(), asyncio.Event(), asyncio.Event()
 
     async def sure_until() -> float:
         asked.set()
         await answered.wait()
-        return desk.clock.now() + 60
+        return replica.clock.now() + 60
 
-    monkeypatch.setattr(desk.sign_outs, "sure_until", sure_until)
-    early = asyncio.create_task(desk.sessions.enter(cookie))
+    monkeypatch.setattr(replica.sign_outs, "sure_until", sure_until)
+    early = asyncio.create_task(replica.sessions.enter(cookie))
     await asked.wait()
-    assert await desk.end(cookie)
+    assert await replica.end(cookie)
     answered.set()
     assert await early is None
-    assert await desk.sessions.enter(cookie) is None
+    assert await replica.sessions.enter(cookie) is None
 
 
-async def test_a_user_s_own_sign_in_is_left_alone(cloudreve: StandIn, desk: Desk) -> None:
+async def test_a_user_s_own_sign_in_is_left_alone(cloudreve: StandIn, replica: SessionReplica) -> None:
     """A session that was begun with a mere access token ends here only."""
-    assert await desk.end(desk.begin(refresh=False))
+    assert await replica.end(replica.begin(refresh=False))
     assert cloudreve.calls.all == []
 
 
 async def test_a_note_that_another_key_has_sealed_is_none(
-    cloudreve: StandIn, desk: Desk, outside: aiohttp.ClientSession
+    cloudreve: StandIn, replica: SessionReplica, outside: aiohttp.ClientSession
 ) -> None:
     """Replicas without a common key do their own work, and no cookie of the one is a session to the other."""
-    other = Desk(cloudreve, outside, key="o" * 32)
-    assert await other.sessions.enter(desk.begin()) is None
+    other = SessionReplica(cloudreve, outside, key="o" * 32)
+    assert await other.sessions.enter(replica.begin()) is None
 
 
-async def test_a_session_is_not_renewed_to_another(cloudreve: StandIn, desk: Desk) -> None:
+async def test_a_session_is_not_renewed_to_another(cloudreve: StandIn, replica: SessionReplica) -> None:
     """Though the other is good, and stands where its own renewal should."""
-    cookies = [desk.begin()]
+    cookies = [replica.begin()]
     cloudreve.clock_offset_s += 1  # else both would have the same refresh token
-    cookies.append(desk.begin())
-    refresh_tokens = [(await desk.enter(cookie)).session.refresh for cookie in cookies]
+    cookies.append(replica.begin())
+    refresh_tokens = [(await replica.enter(cookie)).session.refresh for cookie in cookies]
     cloudreve.clock_offset_s += LATE_S
-    other = await desk.enter(cookies[1])
-    note = desk.shared_values.lookup(renewal_key(refresh_tokens[1]))
+    other = await replica.enter(cookies[1])
+    note = replica.shared_values.lookup(renewal_key(refresh_tokens[1]))
     assert note is not None
-    desk.shared_values.remember(renewal_key(refresh_tokens[0]), note, 60.0)
-    assert await desk.sessions.enter(cookies[0]) is None
-    assert (await desk.enter(cookies[1])).session == other.session
+    replica.shared_values.remember(renewal_key(refresh_tokens[0]), note, 60.0)
+    assert await replica.sessions.enter(cookies[0]) is None
+    assert (await replica.enter(cookies[1])).session == other.session

@@ -22,7 +22,7 @@ from proxy.standin.site import OAuthClient
 from proxy.standin.standin import StandIn
 from tests.harness.browser import ATTEMPT, COOKIE, Browser, consent, set_by
 from tests.harness.cloudreve_targets import REDIRECT_URI
-from tests.harness.gateways import ONE, Front, Hours, House, front_of
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Hours, gateway_of
 from tests.harness.places import Place
 from tests.harness.redis_server import RedisServer
 
@@ -36,24 +36,24 @@ def sections(**more: Mapping[str, object]) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def front(house: House) -> Front:
+async def gateway(launcher: GatewayLauncher) -> GatewayClient:
     """Run one."""
-    return await house.open(**sections())
+    return await launcher.open(**sections())
 
 
 @pytest.fixture
-def browser(front: Front) -> Browser:
+def browser(gateway: GatewayClient) -> Browser:
     """Open a browser."""
-    return Browser(front)
+    return Browser(gateway)
 
 
 @asynccontextmanager
-async def front_at(site: Place) -> AsyncIterator[Front]:
+async def front_at(site: Place) -> AsyncIterator[GatewayClient]:
     """Run a gateway in front of either Cloudreve, as the client that is registered there."""
     is_real = "CLOUDREVE_URL" in os.environ and site.target.base == os.environ["CLOUDREVE_URL"].rstrip("/")
     real = {"client_id": os.environ.get("OAUTH_CLIENT"), "client_secret": os.environ.get("OAUTH_SECRET")}
-    async with front_of(site.target.base, **sections(sign_in=real if is_real else STAND_IN)) as front:
-        yield front
+    async with gateway_of(site.target.base, **sections(sign_in=real if is_real else STAND_IN)) as gateway:
+        yield gateway
 
 
 async def begin(browser: Browser, landing: str = "/") -> dict[str, str]:
@@ -65,8 +65,8 @@ async def begin(browser: Browser, landing: str = "/") -> dict[str, str]:
 
 async def test_who_agrees_lands_where_they_wanted_and_sees_private_pictures(site: Place) -> None:
     """The same on a real Cloudreve: one code for one pair of tokens, kept in one cookie until the session's end."""
-    async with front_at(site) as front:
-        browser = Browser(front)
+    async with front_at(site) as gateway:
+        browser = Browser(gateway)
         landed = await browser.agree(site.target.base, site.target.alice, "/gallery.html?page=2#top")
         shown = await browser.see(ONE)
         who = await browser.send("GET", "/session")
@@ -86,9 +86,9 @@ async def test_who_agrees_lands_where_they_wanted_and_sees_private_pictures(site
     assert cookies[attempt]["max-age"] == "0"
 
 
-async def test_the_consent_page_of_the_address_that_browsers_know_is_asked(house: House) -> None:
+async def test_the_consent_page_of_the_address_that_browsers_know_is_asked(launcher: GatewayLauncher) -> None:
     """By what the configuration says, never by what a request says; the redirect URI likewise."""
-    browser = Browser(await house.open(**sections(cloudreve={"public_origins": ["https://cloud.example.com"]})))
+    browser = Browser(await launcher.open(**sections(cloudreve={"public_origins": ["https://cloud.example.com"]})))
     begun = await browser.send("GET", "/session/login", Host="evil.example", X_Forwarded_Host="evil.example")
     parts = urlsplit(begun.headers["Location"])
     assert (parts.scheme, parts.netloc, parts.path) == ("https", "cloud.example.com", "/session/authorize")
@@ -140,9 +140,9 @@ async def test_of_too_many_sign_ins_the_oldest_is_given_up(cloudreve: StandIn, b
 PERSON = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
-async def test_a_person_gets_a_page_with_a_link(cloudreve: StandIn, front: Front) -> None:
+async def test_a_person_gets_a_page_with_a_link(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """To begin anew, and to land where they wanted; programs get problem+json."""
-    browser = Browser(front, **PERSON)
+    browser = Browser(gateway, **PERSON)
     state = (await begin(browser, "/a?b=<c>"))["state"]
     reply = await browser.send("GET", f"/session/callback?error=access_denied&state={state}")
     assert (reply.status, reply.headers["Content-Type"]) == (400, "text/html; charset=utf-8")
@@ -158,10 +158,10 @@ async def test_a_person_gets_a_page_with_a_link(cloudreve: StandIn, front: Front
     assert b'href="/session/login?next=%2F"' in stray.body
 
 
-async def test_a_page_of_a_listed_origin_may_be_landed_at(cloudreve: StandIn, house: House) -> None:
+async def test_a_page_of_a_listed_origin_may_be_landed_at(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """Of `session.origins`, and of no other."""
     app = "http://nas:18290"
-    browser = Browser(await house.open(**sections(session={"origins": [app]})))
+    browser = Browser(await launcher.open(**sections(session={"origins": [app]})))
     for where in (f"{app}/album?x=1#top", app):
         landed = await browser.agree(cloudreve.own_url, cloudreve.token(), where)
         assert landed.headers["Location"] == (where if where != app else f"{app}/")
@@ -170,11 +170,13 @@ async def test_a_page_of_a_listed_origin_may_be_landed_at(cloudreve: StandIn, ho
         assert reply.status == 400, where
 
 
-async def test_behind_a_proxy_that_strips_a_prefix_everything_begins_with_it(cloudreve: StandIn, house: House) -> None:
+async def test_behind_a_proxy_that_strips_a_prefix_everything_begins_with_it(
+    cloudreve: StandIn, launcher: GatewayLauncher
+) -> None:
     """The redirect URI, the cookies' path, the link on an error's page, sealed URLs."""
     base = "https://example.com/thumbs"
     cloudreve.client = OAuthClient(redirect_uri=f"{base}/session/callback")
-    browser = Browser(await house.open(**sections(server={"public_origin": base})), **PERSON)
+    browser = Browser(await launcher.open(**sections(server={"public_origin": base})), **PERSON)
     begun = await browser.send("GET", "/session/login?next=/thumbs/x")
     asked = parse_qs(urlsplit(begun.headers["Location"]).query)
     assert asked["redirect_uri"] == [f"{base}/session/callback"]
@@ -205,9 +207,11 @@ async def test_other_sites_cannot_sign_a_visitor_in(browser: Browser) -> None:
         assert (reply.status, set_by(reply)) == (403, [])
 
 
-async def test_somebody_else_s_code_signs_nobody_in(cloudreve: StandIn, front: Front, browser: Browser) -> None:
+async def test_somebody_else_s_code_signs_nobody_in(
+    cloudreve: StandIn, gateway: GatewayClient, browser: Browser
+) -> None:
     """An attacker's own answer, opened in another browser, is refused there: with no sign-in begun, and amid one."""
-    attacker = Browser(front)
+    attacker = Browser(gateway)
     begun = await attacker.send("GET", "/session/login")
     back = await consent(cloudreve.own_url, begun, cloudreve.token("bob"))
     without = await browser.send("GET", back)
@@ -220,9 +224,11 @@ async def test_somebody_else_s_code_signs_nobody_in(cloudreve: StandIn, front: F
     assert cloudreve.calls.count("exchange") == 0
 
 
-async def test_a_code_is_bound_to_who_asked_for_it(cloudreve: StandIn, front: Front, browser: Browser) -> None:
+async def test_a_code_is_bound_to_who_asked_for_it(
+    cloudreve: StandIn, gateway: GatewayClient, browser: Browser
+) -> None:
     """A stolen code under the thief's own state is refused by Cloudreve: the verifier is another."""
-    thief, victim = Browser(front), Browser(front)
+    thief, victim = Browser(gateway), Browser(gateway)
     stolen = await consent(cloudreve.own_url, await victim.send("GET", "/session/login"), cloudreve.token())
     code = dict(parse_qsl(urlsplit(stolen).query))["code"]
     state = (await begin(thief))["state"]
@@ -289,35 +295,35 @@ async def test_trouble_with_cloudreve_is_told_truly(
     assert browser.cookies == {}
 
 
-async def test_a_wrong_secret_is_cloudreve_s_no(cloudreve: StandIn, house: House) -> None:
+async def test_a_wrong_secret_is_cloudreve_s_no(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """It cannot be told from a code that is too old."""
     wrong = {**STAND_IN, "client_secret": "another-secret"}
-    browser = Browser(await house.open(**sections(sign_in=wrong)))
+    browser = Browser(await launcher.open(**sections(sign_in=wrong)))
     reply = await browser.agree(cloudreve.own_url, cloudreve.token())
     assert "does not know this gateway's client" in reply.problem["detail"]
 
 
 @pytest.mark.parametrize("passthrough", [False, True])
 @pytest.mark.parametrize("path", ["/session/login?next=/", "/session/callback?code=x&state=x"])
-async def test_without_a_client_there_is_no_sign_in(house: House, path: str, passthrough: bool) -> None:
+async def test_without_a_client_there_is_no_sign_in(launcher: GatewayLauncher, path: str, passthrough: bool) -> None:
     """404, which says what is missing; Cloudreve, which has no such pages, is not asked either."""
-    browser = Browser(await house.open(server={"passthrough": passthrough}))
+    browser = Browser(await launcher.open(server={"passthrough": passthrough}))
     problem = (await browser.send("GET", path)).problem
     assert problem["status"] == 404
     assert "not configured" in problem["detail"]
     assert "sign_in.client_id" in problem["detail"]
 
 
-async def test_no_secret_comes_into_the_log(cloudreve: StandIn, browser: Browser, narrated: list[Any]) -> None:
+async def test_no_secret_comes_into_the_log(cloudreve: StandIn, browser: Browser, log_entries: list[Any]) -> None:
     """Neither code nor state nor tokens nor cookies; the route stands for them all."""
     await browser.agree(cloudreve.own_url, cloudreve.token())
     await browser.see(ONE)
     cloudreve.fail("revoke", Reset())
     await browser.send("DELETE", "/session")
-    routes = [entry["route"] for entry in narrated if entry["event"] == "request"]
+    routes = [entry["route"] for entry in log_entries if entry["event"] == "request"]
     assert routes == ["/session/login", "/session/callback", "/thumb", "/session"]
-    assert not [text for text in ("code=", "state=", "eyJ", COOKIE) if text in repr(narrated)]
-    assert "cloudreve not told of the sign-out" in [entry["event"] for entry in narrated]
+    assert not [text for text in ("code=", "state=", "eyJ", COOKIE) if text in repr(log_entries)]
+    assert "cloudreve not told of the sign-out" in [entry["event"] for entry in log_entries]
 
 
 async def test_the_stand_in_has_a_page_with_a_button(cloudreve: StandIn, browser: Browser) -> None:
@@ -398,14 +404,14 @@ async def test_signing_out_holds_for_who_leaves_before_the_answer(cloudreve: Sta
 
 
 async def test_two_replicas_share_sign_ins(
-    cloudreve: StandIn, house: House, hours: Hours, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer
 ) -> None:
     """Begun here, answered there, renewed by one for both, and what Redis keeps of it is sealed."""
     shared = sections(redis={"url": redis_server.url, "timeout_s": 5.0}, seal={"keys": ["k" * 32]})
-    first, second = await house.open(**shared), await house.open(**shared)
+    first, second = await launcher.open(**shared), await launcher.open(**shared)
     browser = Browser(first)
     begun = await browser.send("GET", "/session/login")
-    browser.front = second
+    browser.gateway = second
     assert (await browser.send("GET", await consent(cloudreve.own_url, begun, cloudreve.token()))).status == 303
     old = Browser(first)
     old.cookies = dict(browser.cookies)

@@ -12,7 +12,7 @@ from proxy.settings import GrantSettings
 from proxy.standin.faults import Hang, Reset
 from proxy.standin.standin import StandIn
 from tests.harness.browser import COOKIE, Browser, set_by
-from tests.harness.gateways import ONE, PNG, Front, Hours, House, Reply, front_of, in_share, kept
+from tests.harness.gateways import ONE, PNG, GatewayClient, GatewayLauncher, Hours, Reply, gateway_of, in_share, kept
 from tests.harness.places import Place, expired
 from tests.harness.redis_server import RedisServer
 
@@ -22,15 +22,15 @@ PROXY = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "thumbs.example.com",
 
 
 @pytest.fixture
-async def front(house: House) -> Front:
+async def gateway(launcher: GatewayLauncher) -> GatewayClient:
     """Run a gateway that knows its address, and a page elsewhere that may use it."""
-    return await house.open(server={"public_origin": HERE}, session={"origins": [APP]})
+    return await launcher.open(server={"public_origin": HERE}, session={"origins": [APP]})
 
 
 @pytest.fixture
-def browser(front: Front) -> Browser:
+def browser(gateway: GatewayClient) -> Browser:
     """Open a browser."""
-    return Browser(front)
+    return Browser(gateway)
 
 
 def person(reply: Reply) -> dict[str, Any]:
@@ -43,8 +43,8 @@ def person(reply: Reply) -> dict[str, Any]:
 async def test_a_page_of_the_site_shows_private_pictures_between_sign_in_and_sign_out(site: Place) -> None:
     """Blank without the cookie, shown with it, blank after; the same on a real Cloudreve."""
     target = site.target
-    async with front_of(target.base) as front:
-        browser = Browser(front)
+    async with gateway_of(target.base) as gateway:
+        browser = Browser(gateway)
         blank = await browser.see(ONE)
         signed_in = await browser.sign_in(target.alice)
         shown = await browser.see(ONE)
@@ -82,16 +82,18 @@ async def test_no_token_is_in_the_cookie_for_anybody_to_read(cloudreve: StandIn,
     assert not [part for part in token.split(".") if part in told]
 
 
-async def test_without_tls_the_cookie_has_no_prefix(cloudreve: StandIn, house: House) -> None:
+async def test_without_tls_the_cookie_has_no_prefix(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """Nobody would take a secure cookie there."""
-    (morsel,) = set_by(await Browser(await house.open()).sign_in(cloudreve.token()))
+    (morsel,) = set_by(await Browser(await launcher.open()).sign_in(cloudreve.token()))
     assert (morsel.key, morsel["secure"]) == (COOKIE, "")
 
 
-async def test_behind_a_trusted_proxy_its_word_says_whether_there_is_tls(cloudreve: StandIn, house: House) -> None:
+async def test_behind_a_trusted_proxy_its_word_says_whether_there_is_tls(
+    cloudreve: StandIn, launcher: GatewayLauncher
+) -> None:
     """And behind another it does not."""
-    trusting = Browser(await house.open(), **PROXY)
-    distrusting = Browser(await house.open(server={"trusted_proxies": []}), **PROXY)
+    trusting = Browser(await launcher.open(), **PROXY)
+    distrusting = Browser(await launcher.open(server={"trusted_proxies": []}), **PROXY)
     names = [set_by(await browser.sign_in(cloudreve.token()))[0].key for browser in (trusting, distrusting)]
     assert names == [f"__Host-{COOKIE}", COOKIE]
 
@@ -137,15 +139,15 @@ async def test_a_bearer_token_goes_before_a_cookie(cloudreve: StandIn, browser: 
 
 @pytest.mark.parametrize("what", ["garbage", "changed", "another key", "expired", "ended", "two"])
 async def test_a_bad_cookie_is_dropped_and_the_visitor_is_anonymous(
-    cloudreve: StandIn, house: House, hours: Hours, what: str
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, what: str
 ) -> None:
     """They see what everybody may see, and are asked to sign in for the rest; and lose the cookie when they ask."""
-    front = await house.open()
-    browser = Browser(front)
+    gateway = await launcher.open()
+    browser = Browser(gateway)
     await browser.sign_in(cloudreve.token())
     value = browser.cookies[COOKIE]
     if what == "another key":
-        browser.front = await house.open()
+        browser.gateway = await launcher.open()
     elif what == "expired":
         hours.pass_by(3601)
     elif what == "ended":
@@ -163,9 +165,11 @@ async def test_a_bad_cookie_is_dropped_and_the_visitor_is_anonymous(
     assert COOKIE not in browser.cookies or what == "two"
 
 
-async def test_a_cookie_outlives_trouble_with_cloudreve(cloudreve: StandIn, house: House, hours: Hours) -> None:
+async def test_a_cookie_outlives_trouble_with_cloudreve(
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours
+) -> None:
     """What cannot be found out is 503, not 401, and costs nobody their session."""
-    browser = Browser(await house.open())
+    browser = Browser(await launcher.open())
     await browser.sign_in(cloudreve.token())
     hours.pass_by(301)
     cloudreve.fail("whoami", Reset())
@@ -181,7 +185,7 @@ async def test_a_cookie_and_its_token_are_one_identity(cloudreve: StandIn, brows
     token = cloudreve.token()
     await browser.sign_in(token)
     await browser.see(ONE)
-    assert (await browser.front.ask(ONE, token)).is_hit
+    assert (await browser.gateway.ask(ONE, token)).is_hit
     assert cloudreve.calls.count("resolve") == 1
 
 
@@ -193,7 +197,7 @@ async def test_what_a_cookie_has_shown_is_asked_for_again_and_not_sent_again(
     etag = (await browser.see(ONE)).etag
     again = await browser.see(ONE, If_None_Match=etag)
     assert (again.status, again.body, again.headers["Cache-Control"]) == (304, b"", "private, no-cache")
-    assert (await browser.front.ask(ONE, cloudreve.token())).max_age_s == GrantSettings().browser_s
+    assert (await browser.gateway.ask(ONE, cloudreve.token())).max_age_s == GrantSettings().browser_s
 
 
 async def test_pages_of_other_sites_cannot_use_a_cookie(cloudreve: StandIn, browser: Browser) -> None:
@@ -282,11 +286,11 @@ async def test_signing_out_without_a_session_is_no_error(browser: Browser) -> No
 
 
 async def test_at_other_replicas_too_a_copy_of_the_cookie_is_worth_nothing(
-    cloudreve: StandIn, house: House, hours: Hours, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer
 ) -> None:
     """Within seconds; and what Redis learns of it tells nobody anything."""
     shared: dict[str, Any] = {"redis": {"url": redis_server.url, "timeout_s": 5.0}, "seal": {"keys": ["k" * 32]}}
-    first, second = await house.open(**shared), await house.open(**shared)
+    first, second = await launcher.open(**shared), await launcher.open(**shared)
     browser = Browser(first)
     await browser.sign_in(cloudreve.token())
     copy = Browser(second)
@@ -298,9 +302,9 @@ async def test_at_other_replicas_too_a_copy_of_the_cookie_is_worth_nothing(
     assert await Browser(second).sign_in(cloudreve.token())
 
 
-async def test_a_path_of_one_s_own_is_used_for_all(cloudreve: StandIn, house: House) -> None:
+async def test_a_path_of_one_s_own_is_used_for_all(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """Beside Cloudreve's own page, which lives at `/session`."""
-    browser = Browser(await house.open(session={"path": "/api/session", "cookie": "thumb_other"}))
+    browser = Browser(await launcher.open(session={"path": "/api/session", "cookie": "thumb_other"}))
     reply = await browser.send("POST", "/api/session", cloudreve.token())
     assert [morsel.key for morsel in set_by(reply)] == ["thumb_other"]
     assert (await browser.see(ONE)).status == 200
@@ -309,35 +313,35 @@ async def test_a_path_of_one_s_own_is_used_for_all(cloudreve: StandIn, house: Ho
 
 @pytest.mark.parametrize("headers", [{"Sec_Fetch_Mode": "navigate"}, {"Accept": "text/html,application/xhtml+xml"}])
 async def test_beside_cloudreve_s_own_page_a_visitor_who_opens_its_address_gets_it(
-    house: House, headers: dict[str, str]
+    launcher: GatewayLauncher, headers: dict[str, str]
 ) -> None:
     """Its page for signing in is at `/session`; scripts are answered by the gateway, there as elsewhere."""
-    beside = Browser(await house.open(server={"passthrough": True}))
-    alone = Browser(await house.open())
+    beside = Browser(await launcher.open(server={"passthrough": True}))
+    alone = Browser(await launcher.open())
     page = await beside.send("GET", "/session", **headers)
     assert (page.status, page.body) == (404, b"404 page not found"), "the stand-in has no such page"
     assert (await beside.send("GET", "/session")).problem["title"] == "Unauthorized"
     assert (await alone.send("GET", "/session", **headers)).status == 401
 
 
-async def test_a_slow_cloudreve_is_waited_for_until_the_deadline(cloudreve: StandIn, house: House) -> None:
+async def test_a_slow_cloudreve_is_waited_for_until_the_deadline(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """And then 504."""
-    browser = Browser(await house.open(server={"deadline_s": 0.3}))
+    browser = Browser(await launcher.open(server={"deadline_s": 0.3}))
     cloudreve.fail("whoami", Hang())
     assert (await browser.send("POST", "/session", cloudreve.token())).status == 504
 
 
 async def test_what_redis_holds_of_a_renewed_session_is_no_cookie(
-    cloudreve: StandIn, house: House, hours: Hours, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer
 ) -> None:
     """Whoever reads it there cannot be the visitor."""
     client = {"client_id": cloudreve.client.id, "client_secret": cloudreve.client.secret}
-    front = await house.open(
+    gateway = await launcher.open(
         server={"public_origin": "http://127.0.0.1:8080"},
         redis={"url": redis_server.url, "timeout_s": 5.0},
         sign_in=client,
     )
-    browser, reader = Browser(front), Browser(front)
+    browser, reader = Browser(gateway), Browser(gateway)
     await browser.agree(cloudreve.own_url, cloudreve.token())
     hours.pass_by(3605)
     assert (await browser.see(ONE)).status == 200

@@ -21,7 +21,7 @@ from proxy.standin.standin import StandIn
 from proxy.upstream.clock import Clock
 from tests.conftest import StartRedis
 from tests.harness.browser import Browser
-from tests.harness.gateways import ONE, Front, Hours, House, in_share, kept
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Hours, in_share, kept
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
 
@@ -36,16 +36,16 @@ def shared(url: str, timeout_s: float = 0.25) -> dict[str, Any]:
     return {"redis": {"url": url, "timeout_s": timeout_s, "pause_s": 0.2}, "seal": SEAL}
 
 
-async def signed_in(front: Front, cloudreve: StandIn, name: str = "alice") -> Browser:
+async def signed_in(gateway: GatewayClient, cloudreve: StandIn, name: str = "alice") -> Browser:
     """Sign in, and see a private picture."""
-    browser = Browser(front)
+    browser = Browser(gateway)
     await browser.sign_in(cloudreve.token(name))
     return browser
 
 
-def copied(browser: Browser, front: Front) -> Browser:
+def copied(browser: Browser, gateway: GatewayClient) -> Browser:
     """Give a browser with a copy of the cookies, at another gateway."""
-    copy = Browser(front)
+    copy = Browser(gateway)
     copy.cookies = dict(browser.cookies)
     return copy
 
@@ -77,11 +77,11 @@ TROUBLES: dict[str, tuple[RedisFailure, RedisFailure]] = {
 
 @pytest.mark.parametrize("kind", TROUBLES)
 async def test_a_sign_out_that_redis_does_not_take_is_503_until_it_holds(
-    cloudreve: StandIn, house: House, start_redis: StartRedis, kind: str
+    cloudreve: StandIn, launcher: GatewayLauncher, start_redis: StartRedis, kind: str
 ) -> None:
     """It holds here at once, everywhere as soon as Redis takes it, and only then is it 204."""
     server, (befall, mend) = start_redis(), TROUBLES[kind]
-    first, second = await house.open(**shared(server.url)), await house.open(**shared(server.url))
+    first, second = await launcher.open(**shared(server.url)), await launcher.open(**shared(server.url))
     browser = await signed_in(first, cloudreve)
     here, there = copied(browser, first), copied(browser, second)
     await becomes(200, lambda: here.see(ONE))
@@ -99,11 +99,11 @@ async def test_a_sign_out_that_redis_does_not_take_is_503_until_it_holds(
 
 
 async def test_after_204_no_replica_shows_anything_to_a_copy_of_the_cookie(
-    cloudreve: StandIn, house: House, hours: Hours, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer
 ) -> None:
     """Within two seconds, also where it has just been believed."""
     sections = shared(redis_server.url, 5.0)
-    first, second = await house.open(**sections), await house.open(**sections)
+    first, second = await launcher.open(**sections), await launcher.open(**sections)
     browser = await signed_in(first, cloudreve)
     there = copied(browser, second)
     for _ in range(3):
@@ -115,12 +115,12 @@ async def test_after_204_no_replica_shows_anything_to_a_copy_of_the_cookie(
 
 
 async def test_a_replica_that_is_cut_off_refuses_cookies_and_shows_what_is_nobody_s_own(
-    cloudreve: StandIn, house: House, hours: Hours, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer
 ) -> None:
     """It cannot hear of a sign-out that others have confirmed."""
     async with Relay(redis_server.port) as relay:
-        first = await house.open(**shared(redis_server.url, 5.0))
-        second = await house.open(**shared(f"redis://127.0.0.1:{relay.port}/0"))
+        first = await launcher.open(**shared(redis_server.url, 5.0))
+        second = await launcher.open(**shared(f"redis://127.0.0.1:{relay.port}/0"))
         browser = await signed_in(first, cloudreve)
         there = copied(browser, second)
         await becomes(200, lambda: there.see(ONE))
@@ -135,44 +135,46 @@ async def test_a_replica_that_is_cut_off_refuses_cookies_and_shows_what_is_nobod
 
 
 async def test_a_redis_that_was_emptied_is_told_again(
-    cloudreve: StandIn, house: House, hours: Hours, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer
 ) -> None:
     """A gateway that starts then believes it only when those that remember have had their time."""
     sections = shared(redis_server.url, 5.0)
-    first = await house.open(**sections)
+    first = await launcher.open(**sections)
     browser = await signed_in(first, cloudreve)
     copy = copied(browser, first)
     assert (await browser.send("DELETE", "/session")).status == 204
     redis_server.command("FLUSHALL")
-    new = await house.open(**sections)
+    new = await launcher.open(**sections)
     assert (await copied(copy, new).see(ONE)).status == 401
     hours.pass_by(SOON_S)
     assert (await copied(copy, new).see(ONE)).status == 401
 
 
-async def test_a_sign_out_outlives_a_restart_in_a_file(cloudreve: StandIn, house: House, tmp_path: Path) -> None:
+async def test_a_sign_out_outlives_a_restart_in_a_file(
+    cloudreve: StandIn, launcher: GatewayLauncher, tmp_path: Path
+) -> None:
     """Where there is no Redis."""
     sections: dict[str, Any] = {"seal": SEAL, "session": {"state_path": str(tmp_path / "sign-outs")}}
-    first = await house.open(**sections)
+    first = await launcher.open(**sections)
     browser = await signed_in(first, cloudreve)
     copy, other = copied(browser, first), await signed_in(first, cloudreve, "bob")
     assert (await browser.send("DELETE", "/session")).status == 204
-    again = await house.open(**sections)
+    again = await launcher.open(**sections)
     assert (await copied(copy, again).see(ONE)).status == 401
     assert (await copied(other, again).send("GET", "/session")).status == 200
 
 
 async def test_a_file_that_cannot_be_written_makes_sign_outs_503(
-    cloudreve: StandIn, house: House, tmp_path: Path
+    cloudreve: StandIn, launcher: GatewayLauncher, tmp_path: Path
 ) -> None:
     """Cookies go on; when the file can be written again the sign-out is 204."""
     folder = tmp_path / "state"
     folder.mkdir()
-    front = await house.open(seal=SEAL, session={"state_path": str(folder / "sign-outs")})
+    gateway = await launcher.open(seal=SEAL, session={"state_path": str(folder / "sign-outs")})
     (folder / "sign-outs.changes").unlink()
     folder.rmdir()
-    browser = await signed_in(front, cloudreve)
-    copy = copied(browser, front)
+    browser = await signed_in(gateway, cloudreve)
+    copy = copied(browser, gateway)
     assert (await copy.see(ONE)).status == 200
     assert (await browser.send("DELETE", "/session")).status == 503
     assert (await copy.see(ONE)).status == 401
@@ -186,58 +188,58 @@ async def test_a_file_that_cannot_be_written_makes_sign_outs_503(
     ids=["cookies outlive a restart", "no cookie does"],
 )
 async def test_the_log_says_at_start_when_a_restart_forgets_sign_outs(
-    house: House, narrated: list[Any], sections: dict[str, Any], warns: bool
+    launcher: GatewayLauncher, log_entries: list[Any], sections: dict[str, Any], warns: bool
 ) -> None:
     """Where cookies end with the process there is nothing to forget."""
-    await house.open(**sections)
-    assert any("restart forgets sign-outs" in entry["event"] for entry in narrated) is warns
+    await launcher.open(**sections)
+    assert any("restart forgets sign-outs" in entry["event"] for entry in log_entries) is warns
 
 
 async def test_an_old_cookie_s_second_sign_out_costs_nothing(
-    cloudreve: StandIn, house: House, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
     """Nothing is written, and no finished answer is lost by either but those of the session."""
-    front = await house.open(**shared(redis_server.url, 5.0))
+    gateway = await launcher.open(**shared(redis_server.url, 5.0))
     public = in_share(cloudreve)
     for _ in range(4):
-        await front.ask(public)
-    browser = await signed_in(front, cloudreve)
-    others = front.gateway.hits.size_bytes
+        await gateway.ask(public)
+    browser = await signed_in(gateway, cloudreve)
+    others = gateway.running.hits.size_bytes
     assert others > 0
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:  # a connection of its own
-        seer = copied(browser, Front(front.gateway, session))
+        seer = copied(browser, GatewayClient(gateway.running, session))
         for _ in range(4):
             assert (await seer.see(ONE)).status == 200
-    assert front.gateway.hits.size_bytes > others
-    old = copied(browser, front)
+    assert gateway.running.hits.size_bytes > others
+    old = copied(browser, gateway)
     assert (await browser.send("DELETE", "/session")).status == 204
     assert (await old.see(ONE)).status == 401
-    assert front.gateway.hits.size_bytes == others
+    assert gateway.running.hits.size_bytes == others
     [key] = kept(redis_server, "e:")
     written = redis_server.command("GET", key)
     for _ in range(10):
-        assert (await copied(old, front).send("DELETE", "/session")).status == 204
-    assert front.gateway.hits.size_bytes == others
+        assert (await copied(old, gateway).send("DELETE", "/session")).status == 204
+    assert gateway.running.hits.size_bytes == others
     assert redis_server.command("GET", key) == written
 
 
 async def test_many_sign_outs_of_one_user_take_no_more_room_in_redis(
-    cloudreve: StandIn, house: House, redis_server: RedisServer
+    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
     """One value, of a size that does not grow; and another user's sign-out is still there."""
-    front = await house.open(**shared(redis_server.url, 5.0))
-    alice = await signed_in(front, cloudreve)
-    old = copied(alice, front)
+    gateway = await launcher.open(**shared(redis_server.url, 5.0))
+    alice = await signed_in(gateway, cloudreve)
+    old = copied(alice, gateway)
     assert (await alice.send("DELETE", "/session")).status == 204
     for _ in range(5):
-        bobs = [await signed_in(front, cloudreve, "bob") for _ in range(20)]
+        bobs = [await signed_in(gateway, cloudreve, "bob") for _ in range(20)]
         replies = await asyncio.gather(*(each.send("DELETE", "/session") for each in bobs))
         assert {reply.status for reply in replies} == {204}
     [key] = kept(redis_server, "e:")
     length = redis_server.command("STRLEN", key)
     assert isinstance(length, int)
     assert length < 150 * (MAX_SESSIONS + 2)
-    assert (await copied(old, front).see(ONE)).status == 401
+    assert (await copied(old, gateway).see(ONE)).status == 401
 
 
 def test_sign_outs_of_others_push_no_sign_out_of_memory() -> None:

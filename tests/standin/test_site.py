@@ -166,13 +166,13 @@ async def test_calls_are_counted_by_verb_outcome_identity_and_target(cloudreve: 
 
 async def test_calls_under_way_and_their_peak_are_counted(cloudreve: StandIn, client: Client) -> None:
     """A call ends with its last byte."""
-    cloudreve.workshop.gate = asyncio.Event()
+    cloudreve.generator.gate = asyncio.Event()
     uris = [ONE, "cloudreve://my/album/two.png", "cloudreve://my/album/three.png"]
     tasks = [asyncio.create_task(client.resolve(uri, client.target.alice)) for uri in uris]
 
     await cloudreve.calls.arrived("resolve", 3)
     assert cloudreve.calls.under_way("resolve") == 3
-    cloudreve.workshop.gate.set()
+    cloudreve.generator.gate.set()
     await asyncio.gather(*tasks)
 
     await cloudreve.calls.ended("resolve", 3)

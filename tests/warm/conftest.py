@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.harness.fixtures import cloudreve, front, hours, house, narrated
+from tests.harness.fixtures import cloudreve, gateway, hours, launcher, log_entries
 
-__all__ = ["cloudreve", "front", "hours", "house", "narrated"]
+__all__ = ["cloudreve", "gateway", "hours", "launcher", "log_entries"]

@@ -16,7 +16,7 @@ from proxy.upstream import cloudreve as upstream
 from proxy.warm import warmer
 from proxy.warm.command import DONE, FAILED, UNUSABLE, Wanted, warm_folder
 from proxy.wiring.process import warming
-from tests.harness.gateways import front_of, settings_for, until
+from tests.harness.gateways import gateway_of, settings_for, until
 
 PAGE = 2
 
@@ -71,8 +71,8 @@ async def test_visitors_of_a_warm_folder_cost_cloudreve_nothing(site: Site) -> N
     assert code == DONE, told
     assert told.startswith("6 kept, 1 without a thumbnail, 0 failed")
     site.loads()
-    async with front_of(site.cloudreve.own_url, **site.sections) as front:
-        replies = [await front.ask(f"{site.uri}/{name}", Accept="image/webp") for name in (*site.names, *site.deep)]
+    async with gateway_of(site.cloudreve.own_url, **site.sections) as gateway:
+        replies = [await gateway.ask(f"{site.uri}/{name}", Accept="image/webp") for name in (*site.names, *site.deep)]
     assert {reply.status for reply in replies} == {200}
     assert site.loads() == (0, 0)
 
@@ -137,13 +137,13 @@ async def test_what_cannot_be_done_is_said_beforehand(
     assert (code, reason in told) == (UNUSABLE, True), told
 
 
-async def test_a_published_folder_is_warmed_at_start(site: Site, narrated: list[dict[str, Any]]) -> None:
+async def test_a_published_folder_is_warmed_at_start(site: Site, log_entries: list[dict[str, Any]]) -> None:
     """The public's first look costs nothing then."""
     prefix = "cloudreve://my/album"
     publish = [{"prefix": prefix, "email": "alice@example.org", "secret": PASSWORD, "warm": True}]
-    async with front_of(site.cloudreve.own_url, publish=publish, **site.sections) as front:
-        await until(lambda: any(entry["event"] == "warmed" for entry in narrated))
+    async with gateway_of(site.cloudreve.own_url, publish=publish, **site.sections) as gateway:
+        await until(lambda: any(entry["event"] == "warmed" for entry in log_entries))
         site.loads()
-        replies = [await front.ask(f"{prefix}/{name}") for name in (*site.names, *site.deep)]
+        replies = [await gateway.ask(f"{prefix}/{name}") for name in (*site.names, *site.deep)]
     assert {reply.status for reply in replies} == {200}
     assert site.loads() == (0, 0)

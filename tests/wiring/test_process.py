@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from proxy.standin.standin import StandIn
 from proxy.wiring.process import running
-from tests.harness.gateways import front_of, in_share, settings_for
+from tests.harness.gateways import gateway_of, in_share, settings_for
 from tests.harness.redis_server import RedisServer
 
 NOWHERE = "http://127.0.0.1:1"
@@ -23,9 +23,9 @@ SECRET = "0123456789abcdef" * 4
 
 async def test_it_starts_without_its_cloudreve() -> None:
     """Ready to say so to visitors: waiting for Cloudreve would keep all replicas down with it."""
-    async with front_of(NOWHERE) as front:
-        assert (await front.send("GET", "/readyz")).status == 200
-        reply = await front.ask("cloudreve://abcd@share/one.png")
+    async with gateway_of(NOWHERE) as gateway:
+        assert (await gateway.send("GET", "/readyz")).status == 200
+        reply = await gateway.ask("cloudreve://abcd@share/one.png")
         assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
 
 
@@ -33,11 +33,11 @@ async def test_without_a_private_name_of_aiohttp_its_own_server_answers(monkeypa
     """The fast path is off, no request is answered worse, and the log says which name and what to do."""
     monkeypatch.delattr(BaseProtocol, "_pause_reading_for_buffer")
     with capture_logs() as told:
-        async with StandIn(size=(40, 30)) as site, front_of(site.own_url) as front:
-            replies = [await front.ask(in_share(site)) for _ in range(4)]
-            assert (await front.send("GET", "/nowhere/at/all")).headers["Server"] == "thumb-proxy"
+        async with StandIn(size=(40, 30)) as site, gateway_of(site.own_url) as gateway:
+            replies = [await gateway.ask(in_share(site)) for _ in range(4)]
+            assert (await gateway.send("GET", "/nowhere/at/all")).headers["Server"] == "thumb-proxy"
     assert [(reply.status, reply.is_hit) for reply in replies] == [(200, False), *[(200, True)] * 3]
-    assert front.gateway.hits.size_bytes == 0
+    assert gateway.running.hits.size_bytes == 0
     (warning,) = [entry for entry in told if entry["event"].startswith("fast path")]
     assert "has no RequestHandler._pause_reading_for_buffer" in warning["reason"]
     assert "requirements.txt" in warning["advice"]
@@ -66,7 +66,7 @@ async def test_an_address_that_is_taken_is_an_error_and_leaves_nothing_open() ->
 
 async def test_two_run_beside_each_other_without_a_trace_of_one_in_the_other() -> None:
     """No state is global: metrics, tiers and clocks are each one's own."""
-    async with StandIn(size=(40, 30)) as site, front_of(site.own_url) as one, front_of(site.own_url) as other:
+    async with StandIn(size=(40, 30)) as site, gateway_of(site.own_url) as one, gateway_of(site.own_url) as other:
         await one.ask(in_share(site))
         assert (one.count("requests_total", outcome="miss"), other.count("requests_total", outcome="miss")) == (1, 0)
         assert not (await other.ask(in_share(site))).is_hit
@@ -76,8 +76,8 @@ async def test_it_can_be_started_again_and_again(redis_server: RedisServer) -> N
     """In one process, with Redis: every task, connection and subscription ends with it."""
     async with StandIn(size=(40, 30)) as site:
         for _ in range(3):
-            async with front_of(site.own_url, redis={"url": redis_server.url}) as front:
-                assert (await front.ask(in_share(site))).status == 200
+            async with gateway_of(site.own_url, redis={"url": redis_server.url}) as gateway:
+                assert (await gateway.ask(in_share(site))).status == 200
         tasks = {task for task in asyncio.all_tasks() if "proxy/demo" not in str(task) and "aiohttp" not in str(task)}
         assert tasks == {asyncio.current_task()}
     gc.collect()
@@ -88,12 +88,12 @@ async def test_it_can_be_started_again_and_again(redis_server: RedisServer) -> N
 
 async def test_head_lines_may_be_as_long_as_the_settings_say() -> None:
     """And no longer: a token of a few kilobytes passes, a megabyte of header does not."""
-    async with front_of(NOWHERE, server={"max_header_bytes": 8192, "max_uri_bytes": 4096}) as front:
+    async with gateway_of(NOWHERE, server={"max_header_bytes": 8192, "max_uri_bytes": 4096}) as gateway:
         for size, status in ((7000, 503), (9000, 431)):
-            reply = await front.send("GET", "/thumb?uri=cloudreve://abcd@share/x", {"X-Long": "x" * size})
+            reply = await gateway.send("GET", "/thumb?uri=cloudreve://abcd@share/x", {"X-Long": "x" * size})
             assert reply.status == status
         with pytest.raises((aiohttp.ClientError, AssertionError)):
-            assert (await front.send("GET", "/healthz", {"X-Long": "x" * 1_000_000})).status == 200
+            assert (await gateway.send("GET", "/healthz", {"X-Long": "x" * 1_000_000})).status == 200
 
 
 @pytest.mark.parametrize(("keys", "stores", "told"), [([SECRET], False, 1), ([SECRET], True, 0), ([], False, 0)])

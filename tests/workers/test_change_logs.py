@@ -14,11 +14,11 @@ from proxy.grants.purge import Purge
 from proxy.settings import Settings
 from proxy.standin.standin import StandIn
 from proxy.workers.change_logs import ChangeLogs
-from tests.harness.fixtures import cloudreve, house, narrated
-from tests.harness.gateways import Front, House, settings_for, until
+from tests.harness.fixtures import cloudreve, launcher, log_entries
+from tests.harness.gateways import GatewayClient, GatewayLauncher, settings_for, until
 from tests.harness.redis_server import RedisServer
 
-__all__ = ["cloudreve", "house", "narrated"]
+__all__ = ["cloudreve", "launcher", "log_entries"]
 
 Sections: TypeAlias = dict[str, Any]
 LONGEST_S = 20.0
@@ -44,7 +44,7 @@ def another_seal(_: Path, redis_server: RedisServer) -> tuple[Sections, Sections
 
 @pytest.mark.parametrize("change", [another_disk, another_redis, another_seal])
 async def test_a_purge_reaches_workers_of_both_configurations(
-    house: House,
+    launcher: GatewayLauncher,
     tmp_path: Path,
     redis_server: RedisServer,
     change: Callable[[Path, RedisServer], tuple[Sections, Sections]],
@@ -52,41 +52,41 @@ async def test_a_purge_reaches_workers_of_both_configurations(
     """As long as the earlier ones finish what they have begun; then the later ones alone."""
     logs = ChangeLogs()
     one, other = change(tmp_path, redis_server)
-    async with logs.read(settings_of(house.cloudreve, other)):
-        async with logs.read(settings_of(house.cloudreve, one)):
-            fronts = [await house.open(**sections) for sections in (one, other)]
+    async with logs.read(settings_of(launcher.cloudreve, other)):
+        async with logs.read(settings_of(launcher.cloudreve, one)):
+            gateways = [await launcher.open(**sections) for sections in (one, other)]
             await logs.purge(Purge(all=True))
-            await heard(fronts, 1)
-            before = fronts[1].count("changes_heard")
+            await heard(gateways, 1)
+            before = gateways[1].count("changes_heard")
         await logs.purge(Purge(all=True))
-        await heard(fronts[1:], before + 1)
-    assert fronts[0].count("changes_heard") == 1
+        await heard(gateways[1:], before + 1)
+    assert gateways[0].count("changes_heard") == 1
 
 
-async def test_configurations_with_one_log_share_it(house: House, tmp_path: Path) -> None:
+async def test_configurations_with_one_log_share_it(launcher: GatewayLauncher, tmp_path: Path) -> None:
     """A purge is told once, and goes on being told when one of the configurations is gone."""
     logs = ChangeLogs()
     sections: Sections = {"disk": {"path": str(tmp_path)}}
     slower = sections | {"server": {"deadline_s": 30.0}}
     async with AsyncExitStack() as later:
-        async with logs.read(settings_of(house.cloudreve, sections)):
-            await later.enter_async_context(logs.read(settings_of(house.cloudreve, slower)))
-            front = await house.open(**sections)
+        async with logs.read(settings_of(launcher.cloudreve, sections)):
+            await later.enter_async_context(logs.read(settings_of(launcher.cloudreve, slower)))
+            gateway = await launcher.open(**sections)
             await logs.purge(Purge(all=True))
-            await heard([front], 1)
+            await heard([gateway], 1)
         await logs.purge(Purge(all=True))
-        await heard([front], 2)
-    assert front.count("changes_heard") == 2
+        await heard([gateway], 2)
+    assert gateway.count("changes_heard") == 2
 
 
-async def test_a_log_is_open_until_the_last_purge_in_it_has_ended(house: House, tmp_path: Path) -> None:
+async def test_a_log_is_open_until_the_last_purge_in_it_has_ended(launcher: GatewayLauncher, tmp_path: Path) -> None:
     """Though the workers that read it leave meanwhile."""
     logs = ChangeLogs()
     sections: Sections = {"disk": {"path": str(tmp_path)}}
-    front = await house.open(**sections)
-    async with logs.read(settings_of(house.cloudreve, sections)):
+    gateway = await launcher.open(**sections)
+    async with logs.read(settings_of(launcher.cloudreve, sections)):
         purging = asyncio.create_task(logs.purge(Purge(all=True)))
-        await heard([front], 1)
+        await heard([gateway], 1)
     assert (await purging).waiting == 0
 
 
@@ -95,7 +95,7 @@ def settings_of(cloudreve: StandIn, sections: Sections) -> Settings:
     return settings_for(cloudreve.own_url, **sections)
 
 
-async def heard(fronts: list[Front], changes: float) -> None:
+async def heard(gateways: list[GatewayClient], changes: float) -> None:
     """Wait until these have heard of so many changes."""
     async with asyncio.timeout(LONGEST_S):
-        await until(lambda: all(front.count("changes_heard") >= changes for front in fronts))
+        await until(lambda: all(gateway.count("changes_heard") >= changes for gateway in gateways))

@@ -17,9 +17,9 @@ from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.found_grant import FoundGrant, Granted
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.validity import Decision
-from proxy.http.sealed_access import SealedAccess
 from proxy.observe.metrics import Metrics
 from proxy.pictures.respond import Answers
+from proxy.sealed.sealed_access import SealedAccess
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 

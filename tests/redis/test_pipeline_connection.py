@@ -14,10 +14,10 @@ from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import InvalidResponse, ResponseError
 from redis.exceptions import TimeoutError as NoReply
 
-from proxy.redis.background_tasks import BackgroundTasks
+from proxy.background_tasks import BackgroundTasks
 from proxy.redis.client import connect, place_of
-from proxy.redis.wire import Wire
-from proxy.redis.wires import Wires
+from proxy.redis.pipeline_connection import PipelineConnection
+from proxy.redis.pipeline_pool import PipelinePool
 from proxy.settings import RedisSettings
 from tests.harness.redis_server import RedisServer
 
@@ -54,14 +54,14 @@ class Peer(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def talking(timeout_s: float = 10.0) -> AsyncIterator[tuple[Wire, Peer]]:
+async def talking(timeout_s: float = 10.0) -> AsyncIterator[tuple[PipelineConnection, Peer]]:
     """Connect a wire to a server that replies what the test says."""
     peer = Peer()
     server = await asyncio.get_running_loop().create_server(lambda: peer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
         async with connected(f"redis://127.0.0.1:{port}") as connection:
-            yield Wire(connection, timeout_s), peer
+            yield PipelineConnection(connection, timeout_s), peer
     finally:
         server.close()
 
@@ -79,9 +79,11 @@ async def test_replies_come_in_their_order_with_errors_among_them(redis_server: 
     """As redis-py reads them."""
     redis_server.command("SET", "text", b"\x00\xff" * 5000)
     async with connected(redis_server.url) as connection:
-        wire = Wire(connection, 10.0)
+        pipeline = PipelineConnection(connection, 10.0)
         for _ in range(3):
-            replies = await wire.exchange([("GET", "text"), ("NO-SUCH",), ("MGET", "text", "none"), ("EXISTS", "text")])
+            replies = await pipeline.exchange(
+                [("GET", "text"), ("NO-SUCH",), ("MGET", "text", "none"), ("EXISTS", "text")]
+            )
             assert replies[0] == b"\x00\xff" * 5000
             assert isinstance(replies[1], ResponseError)
             assert replies[2:] == [[b"\x00\xff" * 5000, None], 1]
@@ -90,14 +92,14 @@ async def test_replies_come_in_their_order_with_errors_among_them(redis_server: 
 async def test_a_unix_socket_is_taken_over_as_well(redis_server: RedisServer) -> None:
     """Whatever redis-py connects."""
     async with connected(redis_server.unix_url) as connection:
-        assert await Wire(connection, 10.0).exchange([("PING",)]) == [b"PONG"]
+        assert await PipelineConnection(connection, 10.0).exchange([("PING",)]) == [b"PONG"]
 
 
 async def test_a_reply_may_be_split_at_every_byte() -> None:
     """Segments end where they like."""
     whole = b"$3\r\nabc\r\n*2\r\n:7\r\n$-1\r\n"
-    async with talking() as (wire, peer):
-        exchanged = wire.exchange([("A",), ("B",)])
+    async with talking() as (pipeline, peer):
+        exchanged = pipeline.exchange([("A",), ("B",)])
         await replied(peer, *(whole[n : n + 1] for n in range(len(whole))))
         assert await exchanged == [b"abc", [7, None]]
 
@@ -105,12 +107,12 @@ async def test_a_reply_may_be_split_at_every_byte() -> None:
 @pytest.mark.parametrize("extra", [b"+unasked\r\n", b"$3\r\nab"])
 async def test_a_reply_that_nobody_asked_for_ends_the_connection(extra: bytes) -> None:
     """The next request would be given it; what has come whole before is the request's own."""
-    async with talking() as (wire, peer):
-        exchanged = wire.exchange([("A",)])
+    async with talking() as (pipeline, peer):
+        exchanged = pipeline.exchange([("A",)])
         await replied(peer, b"+own\r\n" + extra)
         assert await exchanged == [b"own"]
-        assert not wire.is_open
-        await wire.lost
+        assert not pipeline.is_open
+        await pipeline.lost
 
 
 @pytest.mark.parametrize(
@@ -123,41 +125,41 @@ async def test_a_reply_that_nobody_asked_for_ends_the_connection(extra: bytes) -
 )
 async def test_what_breaks_off_is_an_error(pieces: tuple[bytes, ...], ends: bool, error: type[Exception]) -> None:
     """For all that was asked together: who got what cannot be told."""
-    async with talking() as (wire, peer):
-        exchanged = wire.exchange([("A",), ("B",)])
+    async with talking() as (pipeline, peer):
+        exchanged = pipeline.exchange([("A",), ("B",)])
         await replied(peer, *pieces)
         assert peer.transport is not None
         if ends:
             peer.transport.close()
         with pytest.raises(error):
             await exchanged
-        await wire.lost
-        assert not wire.is_open
+        await pipeline.lost
+        assert not pipeline.is_open
 
 
 async def test_no_reply_in_time_ends_the_connection() -> None:
     """One that came later would be another's."""
-    async with talking(timeout_s=0.01) as (wire, _):
+    async with talking(timeout_s=0.01) as (pipeline, _):
         with pytest.raises(NoReply):
-            await wire.exchange([("A",)])
-        await wire.lost
+            await pipeline.exchange([("A",)])
+        await pipeline.lost
 
 
 async def test_closing_fails_what_is_under_way() -> None:
     """Nobody waits for it for ever."""
-    async with talking() as (wire, _):
-        exchanged = wire.exchange([("A",)])
-        wire.close()
+    async with talking() as (pipeline, _):
+        exchanged = pipeline.exchange([("A",)])
+        pipeline.close()
         with pytest.raises(NoConnection):
             await exchanged
-        await wire.lost
+        await pipeline.lost
 
 
 @pytest.fixture
-async def wires(redis_server: RedisServer) -> AsyncIterator[Wires]:
+async def pool(redis_server: RedisServer) -> AsyncIterator[PipelinePool]:
     """Make connections to a Redis."""
     client, tasks = client_of(redis_server.url), BackgroundTasks()
-    made = Wires(client.connection_pool, 10.0, tasks)
+    made = PipelinePool(client.connection_pool, 10.0, tasks)
     yield made
     await made.aclose(1.0)
     await tasks.aclose(1.0)
@@ -175,32 +177,34 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_what_is_asked_one_after_the_other_takes_one_connection(wires: Wires, redis_server: RedisServer) -> None:
+async def test_what_is_asked_one_after_the_other_takes_one_connection(
+    pool: PipelinePool, redis_server: RedisServer
+) -> None:
     """And what is asked at once takes as many."""
     for _ in range(5):
-        assert await wires.exchange([("PING",)]) == [b"PONG"]
+        assert await pool.exchange([("PING",)]) == [b"PONG"]
     assert connections(redis_server) == 1
-    assert await asyncio.gather(*(wires.exchange([("ECHO", str(n))]) for n in range(3))) == [
+    assert await asyncio.gather(*(pool.exchange([("ECHO", str(n))]) for n in range(3))) == [
         [str(n).encode()] for n in range(3)
     ]
     assert connections(redis_server) == 3
 
 
-async def test_a_connection_that_was_lost_is_replaced(wires: Wires, redis_server: RedisServer) -> None:
+async def test_a_connection_that_was_lost_is_replaced(pool: PipelinePool, redis_server: RedisServer) -> None:
     """Its place in the pool is free again."""
     for _ in range(20):
-        assert await wires.exchange([("PING",)]) == [b"PONG"]
+        assert await pool.exchange([("PING",)]) == [b"PONG"]
         redis_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         await until(lambda: connections(redis_server) == 0)
         await asyncio.sleep(0.001)
-    assert await wires.exchange([("PING",)]) == [b"PONG"]
+    assert await pool.exchange([("PING",)]) == [b"PONG"]
 
 
-async def test_dropping_what_is_idle_leaves_what_is_under_way(wires: Wires, redis_server: RedisServer) -> None:
+async def test_dropping_what_is_idle_leaves_what_is_under_way(pool: PipelinePool, redis_server: RedisServer) -> None:
     """A probe wants new connections."""
-    await asyncio.gather(*(wires.exchange([("PING",)]) for _ in range(3)))
-    blocked = wires.exchange([("BLPOP", "list", "0")])
-    wires.drop_idle()
+    await asyncio.gather(*(pool.exchange([("PING",)]) for _ in range(3)))
+    blocked = pool.exchange([("BLPOP", "list", "0")])
+    pool.drop_idle()
     await until(lambda: connections(redis_server) == 1)
     redis_server.command("RPUSH", "list", "x")
     assert await blocked == [[b"list", b"x"]]
@@ -209,7 +213,7 @@ async def test_dropping_what_is_idle_leaves_what_is_under_way(wires: Wires, redi
 async def test_closing_waits_for_what_is_under_way_so_long(redis_server: RedisServer) -> None:
     """And no longer."""
     client, tasks = client_of(redis_server.url), BackgroundTasks()
-    made = Wires(client.connection_pool, 10.0, tasks)
+    made = PipelinePool(client.connection_pool, 10.0, tasks)
     ends, hangs = made.exchange([("BLPOP", "list", "0")]), made.exchange([("BLPOP", "other", "0")])
     await until(lambda: redis_server.info("clients")["blocked_clients"] == 2)
     closing = asyncio.create_task(made.aclose(0.2))
@@ -237,7 +241,7 @@ async def test_a_connection_that_stands_after_closing_is_closed(
         return connection
 
     monkeypatch.setattr(client.connection_pool, "get_connection", slowly)
-    made = Wires(client.connection_pool, 10.0, tasks)
+    made = PipelinePool(client.connection_pool, 10.0, tasks)
     exchanged = made.exchange([("PING",)])
     await until(lambda: connections(redis_server) == 1)
     await made.aclose(0.0)
@@ -253,6 +257,6 @@ async def test_a_server_that_is_not_there_is_an_error(redis_server: RedisServer)
     """Redis-py says which."""
     client, tasks = client_of("redis://127.0.0.1:1"), BackgroundTasks()
     with pytest.raises(NoConnection):
-        await Wires(client.connection_pool, 10.0, tasks).exchange([("PING",)])
+        await PipelinePool(client.connection_pool, 10.0, tasks).exchange([("PING",)])
     await tasks.aclose(1.0)
     await client.aclose()

@@ -18,7 +18,7 @@ class _Expected(NamedTuple):
     """By the event loop's time."""
 
 
-class Foreseen:
+class PrefetchedLeases:
     """What is foreseen, by key. What is not attempted, or too late, is given back by `let_go`."""
 
     def __init__(self, good_s: float, let_go: Callable[[str, str], None]) -> None:
@@ -45,7 +45,7 @@ class Foreseen:
         if expected is not None and expected.token == token:
             del self._expected[key]
 
-    def disregard(self, key: str) -> None:
+    def discard(self, key: str) -> None:
         """Give back what was foreseen and then not attempted."""
         expected = self._expected.pop(key, None)
         if expected is not None:

@@ -18,7 +18,7 @@ Reply: TypeAlias = Any
 """Whatever Redis replies; an exception of redis-py for an error."""
 
 
-class Wire(asyncio.Protocol):
+class PipelineConnection(asyncio.Protocol):
     """Takes over what redis-py has connected.
 
     A reply that nobody has asked for ends the connection: the next would be given to another than its own request.

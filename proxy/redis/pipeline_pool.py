@@ -11,11 +11,11 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as NoConnection
 
-from proxy.redis.background_tasks import BackgroundTasks
-from proxy.redis.wire import Reply, Wire
+from proxy.background_tasks import BackgroundTasks
+from proxy.redis.pipeline_connection import PipelineConnection, Reply
 
 
-class Wires:
+class PipelinePool:
     """As many connections as exchanges are under way at once, made when first needed; the last one used is used first.
 
     redis-py's pool connects and counts them. An exchange over one that stands costs no task.
@@ -25,19 +25,19 @@ class Wires:
         self._pool = pool
         self._timeout_s = timeout_s
         self._background_tasks = background_tasks
-        self._wires: set[Wire] = set()
-        self._idle: list[Wire] = []
+        self._pipelines: set[PipelineConnection] = set()
+        self._idle: list[PipelineConnection] = []
         self._under_way: set[asyncio.Future[list[Reply]]] = set()
         self._is_closed = False
 
     def exchange(self, commands: Sequence[tuple[Any, ...]]) -> asyncio.Future[list[Reply]]:
         """Send commands and give all replies in the end, or what redis-py raises; never to be cancelled."""
-        wire = self._idle_wire()
+        pipeline = self._idle_pipeline()
         if not commands:
             outcome = asyncio.get_running_loop().create_future()
             outcome.set_result([])
-        elif wire is not None:
-            outcome = self._put(wire, commands)
+        elif pipeline is not None:
+            outcome = self._put(pipeline, commands)
         else:
             outcome = asyncio.get_running_loop().create_future()
             self._background_tasks.start(self._connect(commands, outcome))
@@ -47,8 +47,8 @@ class Wires:
 
     def drop_idle(self) -> None:
         """Close the connections that are not in use."""
-        for wire in self._idle:
-            wire.close()
+        for pipeline in self._idle:
+            pipeline.close()
         self._idle.clear()
 
     async def aclose(self, patience_s: float) -> None:
@@ -62,57 +62,57 @@ class Wires:
             await asyncio.wait(self._under_way, timeout=left_s)
             await asyncio.sleep(0)
         self._is_closed = True
-        lost = [wire.lost for wire in self._wires]
-        for wire in [*self._wires]:
-            wire.close()
+        lost = [pipeline.lost for pipeline in self._pipelines]
+        for pipeline in [*self._pipelines]:
+            pipeline.close()
         if lost:
             await asyncio.wait(lost, timeout=patience_s)
 
-    def _idle_wire(self) -> Wire | None:
+    def _idle_pipeline(self) -> PipelineConnection | None:
         while self._idle:
-            wire = self._idle.pop()
-            if wire.is_open:
-                return wire
+            pipeline = self._idle.pop()
+            if pipeline.is_open:
+                return pipeline
         return None
 
-    def _put(self, wire: Wire, commands: Sequence[tuple[Any, ...]]) -> asyncio.Future[list[Reply]]:
-        outcome = wire.exchange(commands)
-        outcome.add_done_callback(partial(self._free, wire))
+    def _put(self, pipeline: PipelineConnection, commands: Sequence[tuple[Any, ...]]) -> asyncio.Future[list[Reply]]:
+        outcome = pipeline.exchange(commands)
+        outcome.add_done_callback(partial(self._free, pipeline))
         return outcome
 
-    def _free(self, wire: Wire, _: asyncio.Future[list[Reply]]) -> None:
-        if wire.is_open:
-            self._idle.append(wire)
+    def _free(self, pipeline: PipelineConnection, _: asyncio.Future[list[Reply]]) -> None:
+        if pipeline.is_open:
+            self._idle.append(pipeline)
 
     async def _connect(self, commands: Sequence[tuple[Any, ...]], outcome: asyncio.Future[list[Reply]]) -> None:
         try:
-            wire = await self._new_wire()
+            pipeline = await self._new_pipeline()
         except BaseException as error:
             outcome.set_exception(error if isinstance(error, Exception) else NoConnection("Closed."))
             if not isinstance(error, Exception):
                 raise
         else:
-            self._put(wire, commands).add_done_callback(partial(_pass_on, outcome))
+            self._put(pipeline, commands).add_done_callback(partial(_pass_on, outcome))
 
-    async def _new_wire(self) -> Wire:
+    async def _new_pipeline(self) -> PipelineConnection:
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            wire = self._taken_over(connection)
+            pipeline = self._taken_over(connection)
         except BaseException:
             await self._release(connection)
             raise
-        self._wires.add(wire)
-        wire.lost.add_done_callback(lambda _: self._lose(wire))
-        return wire
+        self._pipelines.add(pipeline)
+        pipeline.lost.add_done_callback(lambda _: self._lose(pipeline))
+        return pipeline
 
-    def _taken_over(self, connection: AbstractConnection) -> Wire:
+    def _taken_over(self, connection: AbstractConnection) -> PipelineConnection:
         if self._is_closed:
             raise NoConnection("Closed.")
-        return Wire(connection, self._timeout_s)
+        return PipelineConnection(connection, self._timeout_s)
 
-    def _lose(self, wire: Wire) -> None:
-        self._wires.discard(wire)
-        self._background_tasks.start(self._release(wire.connection))
+    def _lose(self, pipeline: PipelineConnection) -> None:
+        self._pipelines.discard(pipeline)
+        self._background_tasks.start(self._release(pipeline.connection))
 
     async def _release(self, connection: AbstractConnection) -> None:
         """Make place in the pool for another."""

@@ -21,7 +21,7 @@ class Leaving(StrEnum):
     """The file's lock is never released: every later call gets 40073 until the lock expires, hours later."""
 
 
-class Workshop:
+class ThumbnailGenerator:
     """Makes thumbnails. Its attributes are switches and may be turned at any time."""
 
     def __init__(self, library: Library, workers: int = 15) -> None:

@@ -16,10 +16,10 @@ from proxy.domain.thumb_request import PictureRequest
 from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.found_grant import FoundGrant, Granted
 from proxy.grants.validity import Decision, is_valid
-from proxy.http.sealed_grant import SealedGrant, decode, encode, sealed_grant
 from proxy.observe.metrics import Metrics
 from proxy.pictures.answer import Answer
 from proxy.pictures.respond import Answers
+from proxy.sealed.sealed_grant import SealedGrant, decode, encode, sealed_grant
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 

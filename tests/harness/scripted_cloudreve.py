@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
-from tests.harness.gateways import Front, front_of
+from tests.harness.gateways import GatewayClient, gateway_of
 from tests.harness.stream_server import ended, stream_server
 
 PATIENCE_S = 30.0
@@ -19,7 +19,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @dataclass(slots=True)
-class Line:
+class RawConnection:
     """One end of a connection."""
 
     reader: asyncio.StreamReader
@@ -64,7 +64,7 @@ class Line:
 
 
 @dataclass(slots=True)
-class Call(Line):
+class Call(RawConnection):
     """A request that has reached Cloudreve."""
 
     head: bytes
@@ -105,12 +105,12 @@ class Call(Line):
 
     def hang_up(self) -> None:
         """End the connection."""
-        Line.hang_up(self)
+        RawConnection.hang_up(self)
         self._is_done.set()
 
     def tear(self) -> None:
         """Reset the connection."""
-        Line.tear(self)
+        RawConnection.tear(self)
         self._is_done.set()
 
     async def done(self) -> None:
@@ -118,7 +118,7 @@ class Call(Line):
         await self._is_done.wait()
 
 
-class Far:
+class ScriptedCloudreve:
     """Takes connections and hands out what comes over them. Pings are answered without being mentioned."""
 
     def __init__(self) -> None:
@@ -166,18 +166,18 @@ class Far:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class ScriptedSetup:
     """A gateway that passes everything on, and the Cloudreve behind it."""
 
-    far: Far
-    front: Front
+    cloudreve: ScriptedCloudreve
+    gateway: GatewayClient
 
     @asynccontextmanager
-    async def line(self) -> AsyncIterator[Line]:
+    async def line(self) -> AsyncIterator[RawConnection]:
         """Open a connection to the gateway."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.front.gateway.port, limit=2**20)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.gateway.running.port, limit=2**20)
         try:
-            yield Line(reader, writer)
+            yield RawConnection(reader, writer)
         finally:
             await ended(writer)
 
@@ -185,7 +185,7 @@ class House:
         """Send a request, take its body unless leave is needed for it, answer, and give what came to either side."""
         async with self.line() as line:
             line.writer.write(request)
-            call = await self.far.call()
+            call = await self.cloudreve.call()
             if "Expect" not in call.fields:
                 call.received = await call.body()
             await call.answer(answer)
@@ -196,7 +196,7 @@ class House:
         async with self.line() as line:
             await line.say(request)
             answer = await line.hear_all()
-        assert self.far.is_silent
+        assert self.cloudreve.is_silent
         return answer
 
 
@@ -212,7 +212,10 @@ def chunked(*chunks: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def passing(**server: object) -> AsyncIterator[House]:
+async def passing(**server: object) -> AsyncIterator[ScriptedSetup]:
     """Run a gateway that passes everything on."""
-    async with Far() as far, front_of(far.url, server={"passthrough": True, **server}) as front:
-        yield House(far, front)
+    async with (
+        ScriptedCloudreve() as cloudreve,
+        gateway_of(cloudreve.url, server={"passthrough": True, **server}) as gateway,
+    ):
+        yield ScriptedSetup(cloudreve, gateway)

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
+from proxy.standin.generator import Leaving, ThumbnailGenerator
 from proxy.standin.standin import StandIn
-from proxy.standin.workshop import Leaving, Workshop
 from tests.harness.cloudreve_targets import Client, Reply
 
 ONE = "cloudreve://my/album/one.png"
@@ -17,13 +17,13 @@ TWO = "cloudreve://my/album/two.png"
 
 async def test_the_same_file_is_locked_through_every_uri(cloudreve: StandIn, client: Client) -> None:
     """While alice's call generates, calls through shares are refused at once, in both ways by turns."""
-    cloudreve.workshop.gate = asyncio.Event()
+    cloudreve.generator.gate = asyncio.Event()
     first = asyncio.create_task(client.resolve(ONE, client.target.alice))
     await cloudreve.calls.arrived("resolve")
 
     uris = [f"cloudreve://{share}@share/one.png" for share in (client.target.share, client.target.file_share)]
     refused = [await client.resolve(uri, token) for uri in uris for token in (None, client.target.bob)]
-    cloudreve.workshop.gate.set()
+    cloudreve.generator.gate.set()
 
     assert Counter(reply.code for reply in refused) == {40073: 2, 50004: 2}
     assert (await first).code == 0
@@ -32,7 +32,7 @@ async def test_the_same_file_is_locked_through_every_uri(cloudreve: StandIn, cli
 
 async def test_only_the_owner_learns_the_lock(cloudreve: StandIn, client: Client) -> None:
     """Others see the path that they asked for, and no token."""
-    cloudreve.workshop.gate = asyncio.Event()
+    cloudreve.generator.gate = asyncio.Event()
     first = asyncio.create_task(client.resolve(ONE, client.target.alice))
     await cloudreve.calls.arrived("resolve")
     shared = f"cloudreve://{client.target.share}@share/one.png"
@@ -41,7 +41,7 @@ async def test_only_the_owner_learns_the_lock(cloudreve: StandIn, client: Client
     for token in (None, None, client.target.alice, client.target.alice):
         answer = (await client.resolve(shared, token)).json
         locks += answer.get("data", [])
-    cloudreve.workshop.gate.set()
+    cloudreve.generator.gate.set()
     await first
 
     assert [lock["path"] for lock in locks] == [shared, ONE]
@@ -62,7 +62,7 @@ async def test_one_file_can_be_held_back(cloudreve: StandIn, client: Client) -> 
 
 async def test_workers_are_few(client: Client, cloudreve: StandIn) -> None:
     """With one worker, a second file waits for the first, and is locked while it waits."""
-    cloudreve.workshop = Workshop(cloudreve.library, workers=1)
+    cloudreve.generator = ThumbnailGenerator(cloudreve.library, workers=1)
     gate = cloudreve.library.file("/album/one.png").gate = asyncio.Event()
     first = asyncio.create_task(client.resolve(ONE, client.target.alice))
     await cloudreve.calls.arrived("resolve", 1)
@@ -77,15 +77,15 @@ async def test_workers_are_few(client: Client, cloudreve: StandIn) -> None:
 
 async def _leave(cloudreve: StandIn, client: Client, leaving: Leaving) -> None:
     """Start a generation, close its client's connection, and let the work go on."""
-    cloudreve.workshop.leaving = leaving
-    cloudreve.workshop.gate = asyncio.Event()
+    cloudreve.generator.leaving = leaving
+    cloudreve.generator.gate = asyncio.Event()
     task = asyncio.create_task(client.resolve(ONE, client.target.alice))
     await cloudreve.calls.arrived("resolve")
     task.cancel()
     await cloudreve.calls.ended("resolve")
     assert cloudreve.calls.of("resolve")[0].left
-    cloudreve.workshop.gate.set()
-    await cloudreve.workshop.idle()
+    cloudreve.generator.gate.set()
+    await cloudreve.generator.idle()
 
 
 async def _ask(client: Client) -> Reply:
@@ -107,5 +107,5 @@ async def test_a_client_that_leaves_may_lock_the_file(cloudreve: StandIn, client
     await _leave(cloudreve, client, Leaving.LOCKS)
 
     assert {(await _ask(client)).code for _ in range(4)} == {40073}
-    cloudreve.workshop.unlock()
+    cloudreve.generator.unlock()
     assert (await _ask(client)).code == 0

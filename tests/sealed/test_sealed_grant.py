@@ -15,7 +15,7 @@ from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.identity import ANONYMOUS, Identity, IdentityKind
 from proxy.domain.keys import grant_key
 from proxy.domain.tags import EVERYTHING, SHARES
-from proxy.http.sealed_grant import VERSION, SealedGrant, decode, encode, sealed_grant
+from proxy.sealed.sealed_grant import VERSION, SealedGrant, decode, encode, sealed_grant
 
 SITE = "0a1b2c3d"
 ALICE = Identity(IdentityKind.USER, "Q4aR", "client", ("Files.Read", "openid"), "ab12")

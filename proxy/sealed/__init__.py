@@ -1,0 +1,1 @@
+"""Sealed URLs: permission to see one picture, which the URL itself carries."""
