@@ -98,7 +98,7 @@ class Leases:
             self._prefetched.expect(key, token, asyncio.get_running_loop().create_task(self._take(key, token)))
 
     def discard(self, key: str) -> None:
-        """Give back what was foreseen and then not attempted."""
+        """Give back a lease that was prefetched and not used."""
         self._prefetched.discard(key)
 
     def leave(self, key: str, entry: bytes, ttl_s: float) -> None:
@@ -170,7 +170,7 @@ class Leases:
             self._give_back(turn, token)
 
     async def _taken(self, key: str) -> tuple[str, Lease]:
-        """Take a lease, if it has not been taken already: one that is foreseen to be another's may be free by now."""
+        """Take a lease, if it has not been taken already: one that was another holder's may be free by now."""
         taken = await self._prefetched.taken(key)
         if taken is not None:
             return taken
@@ -227,7 +227,7 @@ def _now() -> float:
 
 
 def _done(lease: Lease) -> asyncio.Future[Lease]:
-    """Give what has been foreseen already."""
+    """Give the lease that has been prefetched already."""
     future: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
     future.set_result(lease)
     return future

@@ -19,7 +19,7 @@ class _Expected(NamedTuple):
 
 
 class PrefetchedLeases:
-    """What is foreseen, by key. What is not attempted, or too late, is given back by `let_go`."""
+    """Prefetched leases by key. One that is not used, or comes too late, is given back by `let_go`."""
 
     def __init__(self, good_s: float, let_go: Callable[[str, str], None]) -> None:
         self._good_s = good_s
@@ -27,32 +27,32 @@ class PrefetchedLeases:
         self._expected: dict[str, _Expected] = {}
 
     def __contains__(self, key: str) -> bool:
-        """Tell whether a lease is foreseen."""
+        """Tell whether a lease is prefetched."""
         return key in self._expected
 
     def get(self, key: str) -> asyncio.Future[Lease] | None:
-        """Give the lease that is foreseen; whoever waits for it shields it."""
+        """Give the prefetched lease; the caller shields it while it waits."""
         expected = self._expected.get(key)
         return expected.lease if expected is not None else None
 
     def expect(self, key: str, token: str, lease: asyncio.Future[Lease]) -> None:
-        """Foresee a lease."""
+        """Note a lease that has been asked for."""
         self._expected[key] = _Expected(token, lease, asyncio.get_running_loop().time() + self._good_s)
 
     def forget(self, key: str, token: str) -> None:
-        """Foresee a lease no longer that is another's."""
+        """Drop a lease that another holder has."""
         expected = self._expected.get(key)
         if expected is not None and expected.token == token:
             del self._expected[key]
 
     def discard(self, key: str) -> None:
-        """Give back what was foreseen and then not attempted."""
+        """Give back a lease that was prefetched and not used."""
         expected = self._expected.pop(key, None)
         if expected is not None:
             self._give_back(key, expected)
 
     async def taken(self, key: str) -> tuple[str, Lease] | None:
-        """Give the token and the lease, if it is ours and young enough; whoever asks has to renew it and let it go."""
+        """Give the token and the lease, if it is ours and young enough; the caller renews it and lets it go."""
         expected = self._expected.pop(key, None)
         if expected is None:
             return None

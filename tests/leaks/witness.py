@@ -1,4 +1,4 @@
-"""What Cloudreve has really granted, to whom and when: seen at Cloudreve's own desk, whatever a gateway makes of it."""
+"""What Cloudreve has really granted, to whom and when: seen at the stand-in itself, whatever a gateway makes of it."""
 
 from __future__ import annotations
 

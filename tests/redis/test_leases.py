@@ -386,7 +386,7 @@ def test_a_lease_has_nothing_to_say_at_first() -> None:
     assert Lease(LeaseHolder.MINE) == Lease(LeaseHolder.MINE, b"", None, b"", 0.0)
 
 
-async def test_what_is_foreseen_is_taken_in_one_go_with_the_rest(
+async def test_a_prefetched_lease_is_taken_in_one_go_with_the_rest(
     mine: Leases, theirs: Leases, redis_server: RedisServer
 ) -> None:
     """The attempt that follows asks nothing more."""
@@ -401,8 +401,10 @@ async def test_what_is_foreseen_is_taken_in_one_go_with_the_rest(
     await gone(redis_server)
 
 
-async def test_what_was_foreseen_in_vain_is_given_back(mine: Leases, theirs: Leases, redis_server: RedisServer) -> None:
-    """Whether its reply has come or not; what was never foreseen is not missed."""
+async def test_a_lease_that_was_prefetched_in_vain_is_given_back(
+    mine: Leases, theirs: Leases, redis_server: RedisServer
+) -> None:
+    """Whether its reply has come or not; one that was never prefetched is not missed."""
     for has_come in (True, False):
         mine.prefetch(KEY)
         if has_come:
@@ -415,7 +417,7 @@ async def test_what_was_foreseen_in_vain_is_given_back(mine: Leases, theirs: Lea
         await gone(redis_server)
 
 
-async def test_what_was_foreseen_to_be_another_s_may_be_free_by_now(
+async def test_a_lease_that_was_another_s_when_prefetched_may_be_free_by_now(
     mine: Leases, theirs: Leases, redis_server: RedisServer
 ) -> None:
     """It is looked at again."""
@@ -426,7 +428,7 @@ async def test_what_was_foreseen_to_be_another_s_may_be_free_by_now(
     assert await held(mine) is LeaseHolder.MINE
 
 
-async def test_what_was_foreseen_long_ago_counts_for_nothing(
+async def test_a_lease_that_was_prefetched_long_ago_counts_for_nothing(
     make_tier: MakeTier, theirs: Leases, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody has renewed it."""
