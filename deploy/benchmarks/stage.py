@@ -156,7 +156,6 @@ class Stage:
             "admin__port": str(admin_port),
             "cloudreve__url": cloudreve or self.cloudreve_url,
             "log__level": "info" if is_narrated else "warning",
-            "watch__max_subscriptions": "0",  # thumbnails have just been made, and each is a change
             **settings,
         }
         env = {f"THUMB_PROXY_{name.upper()}": value for name, value in given.items()}

@@ -21,7 +21,6 @@ SHUTDOWN_S = 2.0
 GRACE_S = 3.0
 """How long leaving may take beyond that, on a machine with other things to do."""
 SETTINGS = {
-    "WATCH__MAX_SUBSCRIPTIONS": "0",  # thumbnails are made until a fault begins, and each is a change
     "SERVER__DEADLINE_S": "1",
     "SERVER__SHUTDOWN_S": str(SHUTDOWN_S),
     "SERVER__HEADER_TIMEOUT_S": "1",

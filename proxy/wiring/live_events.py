@@ -127,7 +127,7 @@ async def watcher_of(parts: Parts, ears: Ears, accounts: Accounts, oauth: OAuth)
 async def _account(parts: Parts, oauth: OAuth) -> Accounts | None:
     """Make the account in whose name shares are listened to, and keep it fresh; None where there is none."""
     watch = parts.settings.watch
-    if not watch.has_account or not watch.max_subscriptions:
+    if not watch.has_account:
         return None
     account = Accounts([Account(0, watch, oauth, parts.clock)], [])
     parts.stack.push_async_callback(account.aclose)

@@ -261,7 +261,13 @@ def test_sites_with_one_internal_address_are_told_apart_by_their_public_ones() -
 
 
 @pytest.mark.parametrize(
-    "table", [{"email": "watch@example.com"}, {"secret": "a", "secret_file": __file__}, {"max_subscriptions": -1}]
+    "table",
+    [
+        {"max_subscriptions": 8, "email": "watch@example.com"},
+        {"max_subscriptions": 8, "secret": "a", "secret_file": __file__},
+        {"secret": "a"},
+        {"max_subscriptions": -1},
+    ],
 )
 def test_an_account_that_is_to_listen_has_one_secret(table: dict[str, object]) -> None:
     """Or there is none."""
