@@ -90,7 +90,7 @@ class RedisHits:
         for first in range(0, len(asked), TOGETHER):
             names, receivers = zip(*asked[first : first + TOGETHER], strict=True)
             hand_over = partial(_hand_over, receivers, time.perf_counter(), self._tiers.forgotten)
-            redis.lines.read_soon(names, hand_over)
+            redis.connections.read_soon(names, hand_over)
 
 
 def _hand_over(receivers: Sequence[Receive], asked_at: float, forgotten: int, values: Sequence[bytes | None]) -> None:

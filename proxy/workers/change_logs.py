@@ -93,7 +93,7 @@ def _redis_log(settings: Settings, stack: AsyncExitStack) -> ChangeLog:
     seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
     redis = RedisTier.from_settings(settings.redis, settings.site, seal=seal)
     stack.push_async_callback(redis.aclose)
-    return RedisLog(redis, PubSubChannel(redis.lines, redis.namespace))
+    return RedisLog(redis, PubSubChannel(redis.connections, redis.namespace))
 
 
 async def _forget_purges(feed: ChangeFeed) -> None:

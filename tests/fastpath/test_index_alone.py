@@ -61,7 +61,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.seal = ValueSeal()
-        self.lines = self
+        self.connections = self
         self.entry: Picture | None = None
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """What happens before it answers."""

@@ -69,12 +69,12 @@ STEPS = st.lists(
 )
 
 
-class ConnectionLimits:
+class VisitedGateways:
     """The same visitors before two gateways, one of which has no hit path to speak of."""
 
     def __init__(self, cloudreve: StandIn, launcher: GatewayLauncher, callers: Sequence[tuple[Caller, Caller]]) -> None:
         self._cloudreve = cloudreve
-        self._house = launcher
+        self._launcher = launcher
         self._callers = callers
         tokens = cloudreve.token("alice", life_s=9000), cloudreve.token("bob", life_s=9000)
         oauth = cloudreve.token("alice", client="a client", scopes=("openid",), life_s=9000)
@@ -99,7 +99,7 @@ class ConnectionLimits:
                 short, long = [await ask(caller, raws, step.cut) for caller in self._callers[step.connection]]
                 assert [seen(answer) for answer in short] == [seen(answer) for answer in long]
             case Wait():
-                self._house.hours.pass_by(step.seconds)
+                self._launcher.hours.pass_by(step.seconds)
             case Replace():
                 self._cloudreve.library.put(self._cloudreve.library.alice, f"/album/{step.name}.png")
 
@@ -121,7 +121,7 @@ def seen(answer: Answer) -> tuple[int, list[str], bytes]:
 
 
 @asynccontextmanager
-async def connection_limits(**sections: Any) -> AsyncIterator[tuple[ConnectionLimits, GatewayClient]]:  # noqa: ANN401 - as `open`
+async def visited_gateways(**sections: Any) -> AsyncIterator[tuple[VisitedGateways, GatewayClient]]:  # noqa: ANN401 - as `open`
     """Start everything; `sections` set up the gateway with a hit path."""
     async with AsyncExitStack() as stack:
         cloudreve = await stack.enter_async_context(StandIn(size=(60, 45)))
@@ -132,7 +132,7 @@ async def connection_limits(**sections: Any) -> AsyncIterator[tuple[ConnectionLi
             (await stack.enter_async_context(calling(short)), await stack.enter_async_context(calling(long)))
             for _ in range(CONNECTIONS)
         ]
-        yield ConnectionLimits(cloudreve, launcher, callers), short
+        yield VisitedGateways(cloudreve, launcher, callers), short
 
 
 @pytest.fixture(params=["memory", "Redis"])
@@ -157,7 +157,7 @@ def test_everybody_gets_what_the_long_way_would_give_them(
     """Identities, pictures, connections, pieces and time in any order."""
 
     async def play() -> None:
-        async with connection_limits(**sections) as (visitors, _):
+        async with visited_gateways(**sections) as (visitors, _):
             for step in (step for group in steps for step in group):
                 await visitors.take(step)
 
@@ -167,7 +167,7 @@ def test_everybody_gets_what_the_long_way_would_give_them(
 
 async def test_the_crowd_does_meet_the_hit_path() -> None:
     """Else the test above would say nothing."""
-    async with connection_limits() as (visitors, short):
+    async with visited_gateways() as (visitors, short):
         for _ in range(4):
             await visitors.take(Ask(0, ((0, 2, 0),), 0))
         assert short.running.hits.size_bytes > 0
@@ -183,7 +183,7 @@ async def test_the_crowd_does_meet_redis(redis_server: RedisServer, monkeypatch:
         return wire
 
     monkeypatch.setattr(RedisHits, "answer", watched)
-    async with connection_limits(memory=NO_PICTURES, redis={"url": redis_server.url, "timeout_s": 10.0}) as (
+    async with visited_gateways(memory=NO_PICTURES, redis={"url": redis_server.url, "timeout_s": 10.0}) as (
         visitors,
         _,
     ):

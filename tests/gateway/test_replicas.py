@@ -197,8 +197,8 @@ async def test_a_gateway_of_another_site_shares_nothing(
 ) -> None:
     """Two sites may use one Redis: equal File URIs and user ids mean other files there."""
     first, _ = pair
-    async with StandIn(size=(40, 30)) as other_site, GatewayLauncher(other_site) as other_house:
-        stranger = await other_house.open(redis={"url": redis_server.url})
+    async with StandIn(size=(40, 30)) as other_site, GatewayLauncher(other_site) as other_launcher:
+        stranger = await other_launcher.open(redis={"url": redis_server.url})
         mine, theirs = await first.ask(in_share(cloudreve)), await stranger.ask(in_share(cloudreve))
         assert (mine.status, theirs.status) == (200, 200)
         assert other_site.calls.count("resolve") == other_site.calls.count("fetch") == 1

@@ -323,7 +323,7 @@ async def test_forty_finds_of_one_tick_are_one_command(make_tier: MakeTier, redi
 async def test_an_error_is_its_own_caller_s_alone(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """In the middle of a batch."""
     watched = make_tier(redis_server.url, timeout_s=10.0)
-    lines = watched.tier.lines
+    lines = watched.tier.connections
     redis_server.command("SET", "text", "x")
     replies = await asyncio.gather(
         lines.ask(False, "a", "SET", "a", "1"),
