@@ -21,7 +21,7 @@ SETTINGS = Settings.model_validate(
         "cloudreve": {"url": "http://127.0.0.1:5212", "secret_key": SECRET},
         "redis": {"url": f"redis://:{SECRET.replace(' ', '-')}@127.0.0.1:6379/0"},
         "seal": {"keys": [SECRET]},
-        "watch": {"email": "watch@example.org", "secret": SECRET},
+        "watch": {"max_subscriptions": 64, "email": "watch@example.org", "secret": SECRET},
         "publish": [{"prefix": "cloudreve://my/press", "email": "a@example.org", "secret": SECRET}],
     }
 )
