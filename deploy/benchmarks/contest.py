@@ -71,7 +71,7 @@ class Contest:
     nginx: Side
     goal: float | None = None
     is_by_cpu: bool = False
-    """Whether the ratio is that of CPU times: where what is asked for shares its core with the load."""
+    """Whether the ratio is that of CPU times: for a server that shares its core with the load."""
 
     async def fought(self, session: aiohttp.ClientSession, load: Load, rounds: int) -> Row:
         """Let both be asked in turn, nginx first."""

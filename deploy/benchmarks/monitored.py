@@ -23,7 +23,7 @@ class Commands:
 
 @asynccontextmanager
 async def monitored(redis_url: str) -> AsyncIterator[Commands]:
-    """Count what comes within the block; complete when it has been left."""
+    """Count the commands that come within the block; complete when it has been left."""
     place, commands = URL(redis_url), Commands()
     reader, writer = await asyncio.open_connection(place.host, place.port)
     writer.write(b"MONITOR\r\n")

@@ -23,7 +23,7 @@ STEPS = {
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The whole is measured under load, the steps by themselves; what is left is receiving and writing."""
+    """The whole is measured under load, the steps by themselves; the rest is receiving and writing."""
 
     sides: Sides
     load: Load

@@ -105,7 +105,7 @@ class Way:
     is_direct: bool = False
 
     def goal_s(self, viewer: str) -> float:
-        """Give the seconds after which a viewer is to see what is right."""
+        """Give the seconds after which a viewer is to see the right picture."""
         return DIRECT_S if self.is_direct else GOALS_S.get(viewer, THROUGH_S)
 
 

@@ -111,7 +111,7 @@ async def purge(gateway: Gateway, prefix: str) -> tuple[float, dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What has come of it."""
+    """The result of one purge."""
 
     seconds: float
     entries: int

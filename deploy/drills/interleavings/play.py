@@ -30,7 +30,7 @@ _DAV = "Basic " + base64.b64encode(b"alice:x").decode()
 
 @dataclass
 class Findings:
-    """What has been seen."""
+    """The counts of one run."""
 
     counts: Counter[str] = field(default_factory=Counter)
     late: list[Late] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Play:
         self._links: list[tuple[str, str]] = []
         self._etags: dict[str, tuple[str, bytes]] = {}
         self._steady = asyncio.Lock()
-        """Held while Redis is away or a replica is started anew: what is told to nobody then ends with it."""
+        """Held while Redis is away or a replica is started anew: a change that is told to nobody then ends with it."""
         self._left = 0
         self.findings = Findings()
 
@@ -211,7 +211,7 @@ class Play:
             return 0, "", b""
 
     async def _settle(self) -> None:
-        """Wait until every viewer at every replica sees what is there, and nothing else; raise TimeoutError."""
+        """Wait until every viewer at every replica sees the present picture, and no other; raise TimeoutError."""
         async with asyncio.timeout(SETTLE_S):
             for path in self._stage.paths:
                 wanted = self._stage.versions.current(path)

@@ -67,7 +67,7 @@ class Stage:
     pauses: list[Pause] = field(default_factory=list)
     paths: list[str] = field(default_factory=lambda: [f"/album/{number}.png" for number in range(FILES)])
     changing: dict[str, asyncio.Lock] = field(default_factory=dict)
-    """Changes of one file come one after the other, so that it is known what is true."""
+    """Changes of one file come one after the other, so that the true state is known."""
 
     def lock(self, path: str) -> asyncio.Lock:
         """Give the lock of a file."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 BOUND_S = 2.0
-"""How long other replicas may show what was there before a change; the one through which it came may not at all."""
+"""How long other replicas may show the state before a change; the one through which it came may not at all."""
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Versions:
         return self._of[path][-1].body
 
     def late(self, view: View, pauses: Sequence[Pause]) -> Late | None:
-        """Judge what was shown: None where it was the truth at some time between question and answer."""
+        """Judge an answer: None where it was the truth at some time between question and answer."""
         shown = [version for version in self._of[view.path] if version.body == view.body]
         if any(version.since <= view.answered and view.asked <= version.until for version in shown):
             return None

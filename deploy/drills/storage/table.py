@@ -48,7 +48,7 @@ BEHAVIOURS: dict[str, Callable[[], Fault] | None] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What came of one behaviour in one state."""
+    """The result of one behaviour in one state."""
 
     behaviour: str
     state: str
