@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self
 from weakref import WeakValueDictionary
 
-from aiocache.base import BaseCache  # type: ignore[import-untyped]
-from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
+from aiocache.base import BaseCache
+from aiocache.serializers import NullSerializer
 
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.disk_file import Unusable, open_file
@@ -45,7 +45,7 @@ class _Read(NamedTuple):
     stored: StoredPicture | None = None
 
 
-class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
+class DiskTier(BaseCache):
     """Keeps entries in a file, sealed, each with a time to live. Trouble with the disk is a miss or a dropped write.
 
     What is kept or forgotten counts in this process at once, and in others when it is written. Threads read and write,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from sys import getsizeof
 from typing import NamedTuple
 
-from aiocache.base import BaseCache  # type: ignore[import-untyped]
-from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
+from aiocache.base import BaseCache
+from aiocache.serializers import NullSerializer
 
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.fair_cache import FairCache
@@ -36,7 +36,7 @@ class _Slot(NamedTuple):
     size_bytes: int
 
 
-class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
+class MemoryTier(BaseCache):
     """Keeps the most recently used entries, each no longer than its own time to live, within `max_bytes` in all.
 
     `lookup`, `keep` and `forget` are for the hot path; the aiocache interface does the same for everybody else.

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Self
 
-from aiocache.backends.redis import RedisBackend, RedisCache  # type: ignore[import-untyped]
-from aiocache.serializers import BaseSerializer  # type: ignore[import-untyped]
+from aiocache.backends.redis import RedisBackend, RedisCache
+from aiocache.serializers import BaseSerializer
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -31,7 +31,7 @@ _MAX_TTL_MS = 366 * 86400 * 1000
 _SCAN_COUNT = 500
 
 
-class _EntrySerializer(BaseSerializer):  # type: ignore[misc]  # aiocache has no types
+class _EntrySerializer(BaseSerializer):
     """Does for aiocache what the codec does; JSON cannot hold bytes, and pickle runs what it reads."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class _EntrySerializer(BaseSerializer):  # type: ignore[misc]  # aiocache has no
         return None if value is None else codec.decode(value)
 
 
-class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
+class RedisTier(RedisCache):
     """Keeps entries in Redis under `{namespace}:v{codec}:{site}:`, each with a time to live.
 
     `find`, `keep` and `forget` are what the gateway uses; the aiocache interface does the same for everybody else.
