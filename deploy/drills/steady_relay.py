@@ -1,8 +1,8 @@
 """A relay between gateways and Cloudreve that never leaves Cloudreve in the middle of a resolve.
 
-When the client of a resolve closes its connection, Cloudreve 4.14.0 goes on generating the thumbnail, and may attach it
-to the file of another user (docs/cloudreve.md, Generating). A drill that kills gateways would thus make Cloudreve itself
-show pictures that nobody was granted.
+When the client of a resolve leaves, Cloudreve 4.14.0 goes on generating the thumbnail, and may attach it to the file of
+another user (docs/cloudreve.md, Generating). A drill that kills gateways would thus make Cloudreve itself show pictures
+that nobody was granted.
 """
 
 from __future__ import annotations
