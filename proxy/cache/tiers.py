@@ -28,29 +28,29 @@ KINDS = ("g", "p", "s")
 
 
 class Tier(Protocol):
-    """A tier beyond memory. Trouble with it is a miss or a dropped write."""
+    """A tier beyond memory, with the verbs of aiocache. Trouble with it is a miss or a dropped write."""
 
     source: Source
 
-    async def find(self, key: str) -> Entry | None:
+    async def get(self, key: str) -> Entry | None:
         """Give the entry, or None."""
 
-    async def keep(self, key: str, entry: Entry, ttl_s: float) -> bool:
-        """Keep an entry for `ttl_s` seconds, unless that is not positive; tell whether it is."""
+    async def set(self, key: str, value: Entry, ttl: float) -> bool:
+        """Store an entry for `ttl` seconds, unless that is not positive; tell whether it is."""
 
-    async def forget(self, key: str) -> None:
-        """Drop an entry."""
+    async def delete(self, key: str) -> int:
+        """Delete an entry; tell how many there were."""
 
 
 class Tiers:
-    """Looks entries up, the nearest tier first, and keeps them in all. Without others memory serves alone."""
+    """Reads entries, the nearest tier first, and writes to all. Without others memory serves alone."""
 
     def __init__(self, memory: MemoryTier, redis: RedisTier | None, disk: DiskTier | None = None) -> None:
         self._memory = memory
         self._disk = disk
         self._redis = redis
         self._farther: tuple[Tier, ...] = tuple(tier for tier in (disk, redis) if tier is not None)
-        self._forgotten = 0
+        self._deletions = 0
 
     @property
     def memory(self) -> MemoryTier:
@@ -68,16 +68,16 @@ class Tiers:
         return self._farther[-1].source if self._farther else Source.MEMORY
 
     @property
-    def forgotten(self) -> int:
-        """Count how often an entry had to be forgotten."""
-        return self._forgotten
+    def deletions(self) -> int:
+        """Count how often an entry had to be deleted."""
+        return self._deletions
 
-    def lookup(self, key: str) -> Entry | None:
+    def get_nowait(self, key: str) -> Entry | None:
         """Give what memory holds; for the hot path."""
-        return self._memory.lookup(key)
+        return self._memory.get_nowait(key)
 
     @overload
-    async def find(
+    async def get(
         self,
         key: str,
         expect: tuple[type[A]],
@@ -87,7 +87,7 @@ class Tiers:
     ) -> tuple[A, Source] | None: ...
 
     @overload
-    async def find(
+    async def get(
         self,
         key: str,
         expect: tuple[type[A], type[B]],
@@ -96,7 +96,7 @@ class Tiers:
         claim: Claim | None = ...,
     ) -> tuple[A | B, Source] | None: ...
 
-    async def find(
+    async def get(
         self,
         key: str,
         expect: tuple[type[Any], ...],
@@ -106,10 +106,10 @@ class Tiers:
     ) -> tuple[Any, Source] | None:
         """Give an entry of one of the expected types and where it was; an entry of another type is a miss.
 
-        What a farther tier held is kept in the nearer ones too, for as many seconds as `ttl_of` says are left of it.
+        What a farther tier held is stored in the nearer ones too, for as many seconds as `ttl_of` says are left of it.
         With `claim`, which is for this key, Redis is read by it.
         """
-        return await self._find(key, expect, ttl_of, client, self._farther, claim)
+        return await self._get(key, expect, ttl_of, client, self._farther, claim)
 
     def stored(self, key: str) -> StoredPicture | None:
         """Give a picture that was just found on disk, to be read again without waiting."""
@@ -119,13 +119,13 @@ class Tiers:
         """Give a picture that was just found in Redis, to be read there again; None where the disk comes before."""
         return SharedPicture(self._redis, key, picture) if self._redis is not None and self._disk is None else None
 
-    async def find_here(
+    async def get_local(
         self, key: str, expect: tuple[type[A]], ttl_of: Callable[[A], float], client: Client = ""
     ) -> tuple[A, Source] | None:
         """Give an entry that this machine holds."""
-        return await self._find(key, expect, ttl_of, client, (self._disk,) if self._disk is not None else ())
+        return await self._get(key, expect, ttl_of, client, (self._disk,) if self._disk is not None else ())
 
-    async def _find(
+    async def _get(
         self,
         key: str,
         expect: tuple[type[Any], ...],
@@ -134,90 +134,90 @@ class Tiers:
         farther: tuple[Tier, ...],
         claim: Claim | None = None,
     ) -> tuple[Any, Source] | None:
-        entry = self._memory.lookup(key)
+        entry = self._memory.get_nowait(key)
         if isinstance(entry, expect):
             return entry, Source.MEMORY
-        forgotten = self._forgotten
+        deletions = self._deletions
         for tier in farther:
-            entry = await (self._redis.find(key, claim) if tier is self._redis else tier.find(key))
+            entry = await (self._redis.get_claimed(key, claim) if claim and tier is self._redis else tier.get(key))
             if not isinstance(entry, expect) or not _belongs(entry, key):
                 continue
-            self.promote(key, entry, ttl_of(entry), client, tier.source, forgotten=forgotten)
+            self.promote(key, entry, ttl_of(entry), client, tier.source, deletions=deletions)
             return entry, tier.source
         return None
 
-    async def find_shared(
+    async def get_shared(
         self, key: str, ttl_of: Callable[[Entry], float], left: bytes = b"", client: Client = ""
     ) -> Entry | None:
-        """Look past memory: give what another replica has left, or what a tier holds, and keep it in nearer ones too.
+        """Look past memory: give what another replica has left, or what a tier holds, and store it in nearer ones too.
 
-        The farthest tier first: who else has loaded it will have kept it there.
+        The farthest tier first: another process that has loaded it has stored it there.
         """
-        forgotten, before = self._forgotten, self._memory.lookup(key)
+        deletions, before = self._deletions, self._memory.get_nowait(key)
         entry, source = decode(left) if left else None, self.farthest
         for tier in reversed(self._farther):
             if entry is None:
-                entry, source = await tier.find(key), tier.source
+                entry, source = await tier.get(key), tier.source
         if entry is not None and not _belongs(entry, key):
             return None
-        if entry is not None and forgotten == self._forgotten and self._memory.lookup(key) is before:
+        if entry is not None and deletions == self._deletions and self._memory.get_nowait(key) is before:
             self._promote(key, entry, ttl_of(entry), client, source)
         return entry
 
-    def promote(self, key: str, entry: Entry, ttl_s: float, client: Client, source: Source, *, forgotten: int) -> None:
-        """Keep in nearer tiers what a farther one held when so much had been forgotten.
+    def promote(self, key: str, entry: Entry, ttl_s: float, client: Client, source: Source, *, deletions: int) -> None:
+        """Store in nearer tiers what a farther one held when so many deletions had been counted.
 
-        Meanwhile the entry may have been forgotten, or replaced by a newer one: the one that was read is too old then.
+        Meanwhile the entry may have been deleted, or replaced by a newer one: the one that was read is too old then.
         """
-        if ttl_s > 0 and forgotten == self._forgotten and self._memory.lookup(key) is None:
+        if ttl_s > 0 and deletions == self._deletions and self._memory.get_nowait(key) is None:
             self._promote(key, entry, ttl_s, client, source)
 
     def _promote(self, key: str, entry: Entry, ttl_s: float, client: Client, source: Source) -> None:
-        """Keep an entry in the tiers that are nearer than the one that held it."""
-        self._memory.keep(key, entry, ttl_s, client)
+        """Store an entry in the tiers that are nearer than the one that held it."""
+        self._memory.set_nowait(key, entry, ttl_s, client)
         if self._disk is not None and source is not Source.DISK:
-            self._disk.keep_soon(key, entry, ttl_s)
+            self._disk.set_nowait(key, entry, ttl_s)
 
-    async def keep(self, key: str, entry: Entry, ttl_s: float, client: Client = "") -> None:
-        """Keep an entry for `ttl_s` seconds: in memory at once, on disk soon, in Redis by the end."""
-        self.keep_here(key, entry, ttl_s, client)
+    async def set(self, key: str, entry: Entry, ttl_s: float, client: Client = "") -> None:
+        """Store an entry for `ttl_s` seconds: in memory at once, on disk soon, in Redis by the end."""
+        self.set_local(key, entry, ttl_s, client)
         if self._redis is not None:
-            await self._redis.keep(key, entry, ttl_s)
+            await self._redis.set(key, entry, ttl_s)
 
-    def keep_here(self, key: str, entry: Entry, ttl_s: float, client: Client = "") -> None:
-        """Keep an entry on this machine alone: in memory at once, for the client for which it came, on disk soon."""
-        self._memory.keep(key, entry, ttl_s, client)
+    def set_local(self, key: str, entry: Entry, ttl_s: float, client: Client = "") -> None:
+        """Store an entry on this machine alone: in memory at once, for the client for which it came, on disk soon."""
+        self._memory.set_nowait(key, entry, ttl_s, client)
         if self._disk is not None:
-            self._disk.keep_soon(key, entry, ttl_s)
+            self._disk.set_nowait(key, entry, ttl_s)
 
-    async def forget(self, key: str) -> None:
-        """Drop an entry from memory at once, from all tiers by the end."""
-        self._forget_memory(key)
+    async def delete(self, key: str) -> None:
+        """Delete an entry: for this process at once, from all tiers by the end."""
+        self.delete_local(key)
         for tier in self._farther:
-            await tier.forget(key)
+            await tier.delete(key)
         if self._farther:
-            self._forget_memory(key)  # a find may have read it from there before it was gone
+            self._delete_from_memory(key)  # a read may have had it from there before it was gone
 
-    def forget_here(self, key: str) -> None:
-        """Drop an entry from this machine alone; other processes find it on disk for a moment."""
-        self._forget_memory(key)
+    def delete_local(self, key: str) -> None:
+        """Delete an entry from this machine alone; other processes find it on disk for a moment."""
+        self._delete_from_memory(key)
         if self._disk is not None:
-            self._disk.forget_soon(key)
+            self._disk.delete_nowait(key)
 
     async def clear(self) -> None:
-        """Drop all grants and pictures from all tiers; what Redis holds besides stays."""
-        self._forgotten += 1
+        """Delete all grants and pictures from all tiers; what Redis holds besides stays."""
+        self._deletions += 1
         if self._redis is not None:
             for kind in KINDS:
                 await self._redis.clear(namespace=f"{self._redis.namespace}:{kind}")
         if self._disk is not None:
             await self._disk.clear()
-        self._forgotten += 1  # a find may have read it from there before it was gone
+        self._deletions += 1  # a read may have had it from there before it was gone
         await self._memory.clear()
 
-    def _forget_memory(self, key: str) -> None:
-        self._forgotten += 1
-        self._memory.forget(key)
+    def _delete_from_memory(self, key: str) -> None:
+        self._deletions += 1
+        self._memory.delete_nowait(key)
 
 
 def _belongs(entry: Entry, key: str) -> bool:

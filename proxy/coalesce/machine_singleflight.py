@@ -134,7 +134,7 @@ class MachineSingleflight:
             raise
 
     async def _message(self, key: str) -> bytes:
-        text = await self._disk.find_text(_message_key(key))
+        text = await self._disk.get_text(_message_key(key))
         return text.encode("latin-1", "replace") if text is not None else b""
 
     async def _let_go(self, key: str, message: bytes) -> None:
@@ -143,7 +143,7 @@ class MachineSingleflight:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WRITE_S):
                     if message and self._locks.is_awaited(key):
-                        self._disk.keep_text_soon(_message_key(key), message.decode("latin-1"), MESSAGE_S)
+                        self._disk.set_text_nowait(_message_key(key), message.decode("latin-1"), MESSAGE_S)
                     await self._disk.written()
         finally:
             self._locks.let_go(key)

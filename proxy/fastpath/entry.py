@@ -73,8 +73,8 @@ class FinishedAnswer:
     """None where the visitor has the picture already (304)."""
     picture_key: str
     """Where the tiers keep the bytes that were shown; empty where none were."""
-    forgotten: int
-    """How often the tiers had been told to forget something when this was made."""
+    deletions: int
+    """How many deletions the tiers had counted when this was made."""
     fixed: bytes
     """The head without the fields that tell seconds."""
     provenances: Provenances

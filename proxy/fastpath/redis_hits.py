@@ -24,8 +24,8 @@ class Read(NamedTuple):
 
     seconds: float
     """How long that took."""
-    forgotten: int
-    """How often the tiers had been told to forget something before it."""
+    deletions: int
+    """How many deletions the tiers had counted before it."""
 
 
 Receive: TypeAlias = Callable[[bytes | None, Read], None]
@@ -74,7 +74,7 @@ class RedisHits:
         if self._recalls.come_again(known.picture_key):
             picture = shared.picture(body)
             known.show(picture)
-            self._tiers.promote(known.picture_key, picture, self._ttl_s, "", Source.REDIS, forgotten=read.forgotten)
+            self._tiers.promote(known.picture_key, picture, self._ttl_s, "", Source.REDIS, deletions=read.deletions)
         provenance = known.provenances.redis
         sent = body if known.has_body else b""
         provenance.tally.add(read.seconds, len(sent))
@@ -89,12 +89,12 @@ class RedisHits:
         assert redis is not None  # noqa: S101 - a picture was read there
         for first in range(0, len(asked), TOGETHER):
             names, receivers = zip(*asked[first : first + TOGETHER], strict=True)
-            hand_over = partial(_hand_over, receivers, time.perf_counter(), self._tiers.forgotten)
+            hand_over = partial(_hand_over, receivers, time.perf_counter(), self._tiers.deletions)
             redis.connections.read_soon(names, hand_over)
 
 
-def _hand_over(receivers: Sequence[Receive], asked_at: float, forgotten: int, values: Sequence[bytes | None]) -> None:
-    read = Read(time.perf_counter() - asked_at, forgotten)
+def _hand_over(receivers: Sequence[Receive], asked_at: float, deletions: int, values: Sequence[bytes | None]) -> None:
+    read = Read(time.perf_counter() - asked_at, deletions)
     for receive, value in zip(receivers, values, strict=True):
         try:
             receive(value, read)

@@ -61,7 +61,7 @@ class Grants:
         self._owners.ask(share_of(request.uri))  # while the tiers and Cloudreve are asked for the grant
         with self._distributed.claim(key, self._resolver.next_turn(visitor, request)) as claim:
             client = _client(visitor, request)
-            kept = await self._tiers.find(key, (Grant, Refusal), self._terms.promoted_s, client, claim)
+            kept = await self._tiers.get(key, (Grant, Refusal), self._terms.promoted_s, client, claim)
             kept = kept if kept is not None and self._terms.is_plausible(kept[0]) else None
             place = await self._place(visitor, request) if kept is not None else ()
             if kept is not None and self._counts(kept[0], visitor, place):
@@ -75,12 +75,12 @@ class Grants:
     async def note(self, visitor: Visitor, request: ThumbRequest, grant: Grant, version: str) -> None:
         """Note which version of a foreign picture this grant was seen to name, so that it needs no further check."""
         key, noted = grant_key(visitor.identity, request.uri), replace(grant, version=version)
-        if self._tiers.lookup(key) == grant:  # else it has been renewed, refused or driven out in the meantime
-            await self._tiers.keep(key, noted, self._terms.kept_s(noted), _client(visitor, request))
+        if self._tiers.get_nowait(key) == grant:  # else it has been renewed, refused or driven out in the meantime
+            await self._tiers.set(key, noted, self._terms.kept_s(noted), _client(visitor, request))
 
     async def forget(self, visitor: Visitor, request: ThumbRequest) -> None:
         """Drop a grant that upstream no longer honours."""
-        await self._tiers.forget(grant_key(visitor.identity, request.uri))
+        await self._tiers.delete(grant_key(visitor.identity, request.uri))
 
     def remaining_s(self, grant: Grant) -> float:
         """Tell how many seconds are left of a grant; not positive when it is over."""
@@ -152,13 +152,13 @@ class Grants:
 
         async def find(left: bytes) -> Grant | Refusal | None:
             client = _client(visitor, request)
-            entry = await self._tiers.find_shared(key, self._terms.promoted_s, left, client)
+            entry = await self._tiers.get_shared(key, self._terms.promoted_s, left, client)
             if not isinstance(entry, (Grant, Refusal)) or not self._terms.is_plausible(entry):
                 return None
             if not self._counts(entry, visitor, await self._place(visitor, request)):
                 return None
             if isinstance(entry, Refusal):
-                self._tiers.forget_here(key)  # the grant of before, which would bridge an outage
+                self._tiers.delete_local(key)  # the grant of before, which would bridge an outage
                 return entry
             return entry if entry.fresh_until > after else None
 
@@ -181,8 +181,8 @@ class Grants:
             raise InvalidToken("The access token has expired meanwhile.")
         kept_s = self._terms.kept_s(resolution)
         if isinstance(resolution, Refusal) and is_final(resolution) and not kept_s > 0:
-            await self._tiers.forget(key)  # it takes no place, but the grant of before loses its own
-        self._tiers.keep_here(key, resolution, kept_s, _client(visitor, request))
+            await self._tiers.delete(key)  # it takes no place, but the grant of before loses its own
+        self._tiers.set_local(key, resolution, kept_s, _client(visitor, request))
         return resolution
 
 

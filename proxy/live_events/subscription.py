@@ -145,9 +145,9 @@ class Subscription:
 
     async def _taken(self) -> tuple[str, bool]:
         """Take up the client id that was left, or make a new one; tell which."""
-        left = await self.ears.notes.most_shared(self._note)
+        left = await self.ears.notes.get_most_shared(self._note)
         self._was_promised = left is not None
-        await self.ears.notes.keep(self._note, _TAKEN, self.ears.lasts_s)
+        await self.ears.notes.set(self._note, _TAKEN, self.ears.lasts_s)
         with suppress(ValueError):
             if left is not None and left != _TAKEN:
                 return str(UUID(left)), True
@@ -194,7 +194,7 @@ class Subscription:
                 self._tell(last, owner)
                 await self.ears.feed.spread()
                 if not self.ears.feed.waiting:
-                    await self.ears.notes.keep(self._note, client_id, self.ears.lasts_s)
+                    await self.ears.notes.set(self._note, client_id, self.ears.lasts_s)
 
     def _tell(self, events: list[FileEvent], owner: str) -> None:
         self.count.events += len(events)

@@ -63,7 +63,7 @@ class Infos:
         if not grant.own and not grant.version:
             return None
         key = picture_key(info_id(grant.picture, request.variant))
-        kept = await self._tiers.find(key, (PictureInfo,), self._ttl_s, request.client)
+        kept = await self._tiers.get(key, (PictureInfo,), self._ttl_s, request.client)
         return kept if kept is not None and (grant.own or kept[0].version == grant.version) else None
 
     async def _made(self, grant: Grant, request: PictureRequest, answer: Answer) -> PictureInfo:
@@ -84,7 +84,7 @@ class Infos:
         key = picture_key(shown.id)
 
         async def find(left: bytes) -> PictureInfo | None:
-            entry = await self._tiers.find_shared(key, self._ttl_s, left, client)
+            entry = await self._tiers.get_shared(key, self._ttl_s, left, client)
             return entry if isinstance(entry, PictureInfo) and replace(entry, look=None) == shown else None
 
         def keep(info: PictureInfo) -> tuple[bytes, float]:
@@ -95,7 +95,7 @@ class Infos:
 
         async def load() -> PictureInfo:
             info = await self._looked(shown, picture, client)
-            self._tiers.keep_here(key, info, self._ttl_s(info), client)
+            self._tiers.set_local(key, info, self._ttl_s(info), client)
             return info
 
         return await self._distributed.share(key, find, load, tell, keep)

@@ -80,7 +80,7 @@ class Pictures:
 
     async def _found(self, grant: Grant, client: Client, holder: str, *, is_new: bool) -> FoundPicture:
         key = picture_key(grant.picture)
-        find = self._tiers.find_here if is_new and grant.own else self._tiers.find
+        find = self._tiers.get_local if is_new and grant.own else self._tiers.get
         kept = await find(key, (Picture,), self._ttl_s, client)
         kept = kept if kept is not None and self._fits(kept[0]) else None
         if kept is not None and (_is_seen(grant, kept[0]) or self._revalidation.is_current(holder, kept[0])):
@@ -121,7 +121,7 @@ class Pictures:
 
         async def find(left: bytes) -> Picture | None:
             message = b"" if left.startswith(_SEEN) else left
-            picture = await self._tiers.find_shared(key, self._ttl_s, message, client)
+            picture = await self._tiers.get_shared(key, self._ttl_s, message, client)
             if not isinstance(picture, Picture) or not self._fits(picture):
                 return None
             if not _is_seen(grant, picture) and _told(picture) != left:
@@ -159,7 +159,7 @@ class Pictures:
                 call.outcome = "revalidated" if picture is stale else "picture"
         download.finish(picture)
         self._revalidation.note(picture)
-        self._tiers.keep_here(picture_key(picture.id), picture, self._settings.ttl_s, client)
+        self._tiers.set_local(picture_key(picture.id), picture, self._settings.ttl_s, client)
         return picture
 
     async def _fetch(self, grant: Grant, stale: Picture | None, download: StreamBuffer, call: Span) -> Picture:

@@ -64,7 +64,7 @@ class Variants:
         if not grant.own and not grant.version:
             return None
         key = picture_key(variant_id(grant.picture, variant))
-        kept = await self._tiers.find(key, (Picture, NoVariant), self._ttl_s, client)
+        kept = await self._tiers.get(key, (Picture, NoVariant), self._ttl_s, client)
         if kept is None or not self._fits(kept[0]) or not (grant.own or kept[0].version == grant.version):
             return None
         return FoundVariant(*kept)
@@ -88,7 +88,7 @@ class Variants:
         key = picture_key(name)
 
         async def find(left: bytes) -> Picture | NoVariant | None:
-            entry = await self._tiers.find_shared(key, self._ttl_s, left, client)
+            entry = await self._tiers.get_shared(key, self._ttl_s, left, client)
             if not isinstance(entry, (Picture, NoVariant)) or not self._fits(entry):
                 return None
             return entry if entry.version == original.version else None
@@ -101,7 +101,7 @@ class Variants:
 
         async def load() -> Picture | NoVariant:
             entry = await self._encoded(original, variant, client)
-            self._tiers.keep_here(key, entry, self._ttl_s(entry), client)
+            self._tiers.set_local(key, entry, self._ttl_s(entry), client)
             return entry
 
         return await self._distributed.share(key, find, load, tell, keep)

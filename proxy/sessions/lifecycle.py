@@ -153,7 +153,7 @@ class Sessions:
     async def _successor(self, session: Session) -> str | None:
         """Give the renewed session, sealed; `OVER`; or None while it is on its way and the old one still serves."""
         key = renewal_key(session.refresh)
-        known = self._shared_values.lookup(key)
+        known = self._shared_values.get_nowait(key)
         if known is not None:
             return known
         if session.is_spent(self._clock.now()):
@@ -167,7 +167,7 @@ class Sessions:
         """Renew once over all replicas; the others find the outcome in the message or in the notes."""
 
         async def find(message: bytes) -> str | None:
-            return self._taken(session, key, message.decode("ascii", "replace") or await self._shared_values.find(key))
+            return self._taken(session, key, message.decode("ascii", "replace") or await self._shared_values.get(key))
 
         return await self._distributed.share(key, find, lambda: self._load(session, key), str.encode)
 
@@ -175,9 +175,9 @@ class Sessions:
         """Take over the outcome of another replica, if our keys open it."""
         renewed = self._renewed(session, text) if text else None
         if text == OVER:
-            self._shared_values.remember(key, OVER, OVER_S)
+            self._shared_values.set_nowait(key, OVER, OVER_S)
         elif renewed is not None and text is not None:
-            self._shared_values.remember(key, text, renewed.expires - self._clock.now())
+            self._shared_values.set_nowait(key, text, renewed.expires - self._clock.now())
         else:
             return None
         return text
@@ -186,11 +186,11 @@ class Sessions:
         tokens = await self._oauth.refresh(session.refresh)
         now = self._clock.now()
         if tokens is None:
-            await self._shared_values.keep(key, OVER, OVER_S)
+            await self._shared_values.set(key, OVER, OVER_S)
             return OVER
         renewed = session_of(Tokens(tokens.access, tokens.refresh or session.refresh), session.id, now, session.started)
         text = seal_session(self._sealer, renewed, self._site, Purpose.RENEWAL)
-        await self._shared_values.keep(key, text, renewed.expires - now)
+        await self._shared_values.set(key, text, renewed.expires - now)
         return text
 
     async def _tell_of_end(self, session: Session, *, is_new: bool) -> str:

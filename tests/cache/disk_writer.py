@@ -29,9 +29,9 @@ async def write(folder: str) -> None:
     tier = DiskTier.from_settings(Settings.model_validate({"cloudreve": site, "disk": disk}), time.time)
     for round_ in count(os.getpid()):
         for number in range(NUMBERS):
-            tier.keep_soon(f"p:{number}", picture(number, round_), 600.0)
+            tier.set_nowait(f"p:{number}", picture(number, round_), 600.0)
             if number % 7 == 0:
-                tier.forget_soon(f"p:{random.randrange(NUMBERS)}")  # noqa: S311
+                tier.delete_nowait(f"p:{random.randrange(NUMBERS)}")  # noqa: S311
             if number % 20 == 0:
                 await tier.settle()
 

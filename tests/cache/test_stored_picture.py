@@ -29,7 +29,7 @@ async def stored(tier: DiskTier, kept: Picture | None = None) -> StoredPicture:
     """Keep a picture, read it, and give it as one to be read without waiting."""
     kept = kept or picture()
     await tier.set(f"p:{kept.id}", kept, ttl=600.0)
-    assert await tier.find(f"p:{kept.id}") == kept
+    assert await tier.get(f"p:{kept.id}") == kept
     found = tier.stored(f"p:{kept.id}")
     assert found is not None
     return found
@@ -98,9 +98,9 @@ async def test_what_is_gone_for_this_process_is_gone_at_once(open_disk: OpenDisk
     tier = open_disk(now=clock)
     found = await stored(tier)
     if how == "forgotten":
-        tier.forget_soon(KEY)
+        tier.delete_nowait(KEY)
     elif how == "replaced":
-        tier.keep_soon(KEY, picture(version='"v2"'), 600.0)
+        tier.set_nowait(KEY, picture(version='"v2"'), 600.0)
     elif how == "cleared":
         await tier.clear()
     else:
@@ -176,5 +176,5 @@ async def test_without_a_ruler_in_the_mapping_nothing_is_read_at_once(
     monkeypatch.setattr("proxy.cache.disk_places._NOWAIT", 0)
     tier = open_disk(now=clock)
     await tier.set(KEY, picture(), ttl=600.0)
-    assert await tier.find(KEY) == picture()
+    assert await tier.get(KEY) == picture()
     assert tier.stored(KEY) is None

@@ -49,7 +49,7 @@ class Process:
         self.looks.append(message)
         if message:
             return message.decode()
-        entry = await self.disk.find(KEY)
+        entry = await self.disk.get(KEY)
         return entry.url if isinstance(entry, Grant) else None
 
     async def load(self) -> str:
@@ -60,7 +60,7 @@ class Process:
         if self.failure is not None:
             raise self.failure
         if self.is_kept:
-            self.disk.keep_soon(KEY, GRANT, 60.0)
+            self.disk.set_nowait(KEY, GRANT, 60.0)
         return GRANT.url
 
     def share(self) -> asyncio.Task[str]:
@@ -111,7 +111,7 @@ async def test_one_loads_and_all_have_the_outcome(processes: list[Process]) -> N
 
 async def test_what_was_kept_between_a_look_and_the_lead_is_not_loaded_again(processes: list[Process]) -> None:
     """Whoever leads looks on disk once more."""
-    processes[0].disk.keep_soon(KEY, GRANT, 60.0)
+    processes[0].disk.set_nowait(KEY, GRANT, 60.0)
     assert await processes[1].share() == GRANT.url
     assert processes[1].loads == 0
 
@@ -156,13 +156,13 @@ async def test_an_outcome_that_is_not_kept_is_told_to_those_who_waited(processes
 async def test_who_has_only_heard_tells_nobody(processes: list[Process], monkeypatch: pytest.MonkeyPatch) -> None:
     """Else what was seen once would be handed on for as long as others come, however old it is by then."""
     told: list[str] = []
-    keep_text_soon = DiskTier.keep_text_soon
+    set_text_nowait = DiskTier.set_text_nowait
 
     def seen(self: DiskTier, key: str, text: str, ttl_s: float) -> asyncio.Future[None]:
         told.append(text)
-        return keep_text_soon(self, key, text, ttl_s)
+        return set_text_nowait(self, key, text, ttl_s)
 
-    monkeypatch.setattr(DiskTier, "keep_text_soon", seen)
+    monkeypatch.setattr(DiskTier, "set_text_nowait", seen)
     for one in processes:
         one.is_kept = False
     leading = processes[0].share()

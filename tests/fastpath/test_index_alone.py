@@ -66,7 +66,7 @@ class Shelf:
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """What happens before it answers."""
 
-    async def find(self, _key: str, _claim: object = None) -> Picture | None:
+    async def get(self, _key: str) -> Picture | None:
         """Give it."""
         if self.meanwhile is not None:
             await self.meanwhile()
@@ -85,8 +85,8 @@ class Shelf:
         """Give the value at once."""
         receive([self.value for _ in keys])
 
-    async def forget(self, _key: str) -> None:
-        """Forget nothing: what is asked for here is the picture."""
+    async def delete(self, _key: str) -> None:
+        """Delete nothing: what is asked for here is the picture."""
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Stage:
     @property
     def picture(self) -> Picture:
         """Give the picture in it."""
-        held = self.memory.lookup(picture_key("ab12"))
+        held = self.memory.get_nowait(picture_key("ab12"))
         assert isinstance(held, Picture)
         return held
 
@@ -168,8 +168,8 @@ def stage() -> Stage:
     invalidations = Invalidations(clock.now, changed=memory.touch)
     hits = FastPath(tiers, gateway.trusts, invalidations, clock, Metrics(), settings, keys)
     stage = Stage(hits, tiers, now, shelf, invalidations)
-    memory.keep(KEY, GRANT, 1000.0)
-    memory.keep(picture_key("ab12"), picture(), 1000.0)
+    memory.set_nowait(KEY, GRANT, 1000.0)
+    memory.set_nowait(picture_key("ab12"), picture(), 1000.0)
     return stage
 
 
@@ -184,7 +184,7 @@ def answer(shown: Picture | None = None, grant: Grant = GRANT) -> Answer:
 async def test_it_ends_within_a_second_in_which_it_was_given(stage: Stage) -> None:
     """The head is written anew each second, and is true no longer than the grant."""
     grant = replace(GRANT, fresh_until=NOW + 0.5)
-    stage.memory.keep(KEY, grant, 1000.0)
+    stage.memory.set_nowait(KEY, grant, 1000.0)
     await stage.answered(answer(stage.picture, grant))
     stage.now[0] = NOW + 0.4
     assert stage.ask() is not None
@@ -214,22 +214,22 @@ async def test_what_came_from_elsewhere_is_not_remembered(stage: Stage, grant: S
 
 async def forgotten(stage: Stage) -> None:
     """Find the grant void."""
-    await stage.tiers.forget(KEY)
+    await stage.tiers.delete(KEY)
 
 
 async def replaced(stage: Stage) -> None:
     """Bring another grant."""
-    stage.memory.keep(KEY, replace(GRANT, url="http://x/2"), 1000.0)
+    stage.memory.set_nowait(KEY, replace(GRANT, url="http://x/2"), 1000.0)
 
 
 async def refused(stage: Stage) -> None:
     """Let Cloudreve say no meanwhile."""
-    stage.memory.keep(KEY, Refusal(RefusalKind.FORBIDDEN, 403), 2.0)
+    stage.memory.set_nowait(KEY, Refusal(RefusalKind.FORBIDDEN, 403), 2.0)
 
 
 async def repainted(stage: Stage) -> None:
     """Bring other bytes under the same name."""
-    stage.memory.keep(picture_key("ab12"), picture('"2"', b"\x89PNG two"), 1000.0)
+    stage.memory.set_nowait(picture_key("ab12"), picture('"2"', b"\x89PNG two"), 1000.0)
 
 
 async def expired(stage: Stage) -> None:
@@ -369,7 +369,7 @@ async def test_a_value_that_was_cut_or_goes_on_is_not_given(stage: Stage, monkey
 async def test_what_memory_has_again_is_not_asked_of_redis(stage: Stage) -> None:
     """Somebody else's request has brought it back."""
     await known_in_redis(stage)
-    stage.memory.keep(picture_key("ab12"), picture(), 1000.0)
+    stage.memory.set_nowait(picture_key("ab12"), picture(), 1000.0)
     assert await stage.read() is None
     assert await stage.recall() is not None
     assert stage.ask() is not None
@@ -390,7 +390,7 @@ async def test_what_is_forgotten_while_it_is_read_from_redis_does_not_come_to_me
     await known_in_redis(stage)
     assert await stage.read() is not None
     known_of(stage).grant_key = ""
-    stage.shelf.meanwhile = lambda: stage.tiers.forget(picture_key("ab12"))
+    stage.shelf.meanwhile = lambda: stage.tiers.delete(picture_key("ab12"))
     assert await stage.read() is not None
     assert picture_key("ab12") not in stage.memory
 
@@ -432,9 +432,9 @@ async def test_a_picture_comes_back_whoever_asks_for_it(stage: Stage) -> None:
     await stage.answered(answer(stage.picture), raw=theirs)
     await shelved(stage)
     for raw in (RAW, theirs):
-        assert stage.memory.lookup(picture_key("ab12")) is None
+        assert stage.memory.get_nowait(picture_key("ab12")) is None
         assert await stage.recall(raw) is not None
-    assert stage.memory.lookup(picture_key("ab12")) is not None
+    assert stage.memory.get_nowait(picture_key("ab12")) is not None
 
 
 async def test_what_was_looked_for_does_not_end_what_was_found_since(stage: Stage) -> None:
@@ -451,9 +451,9 @@ async def test_what_is_asked_for_seldom_drives_nothing_out(stage: Stage) -> None
     await shelved(stage)
     for number in range(3):
         assert await stage.recall() is not None
-        assert stage.memory.lookup(picture_key("ab12")) is None
+        assert stage.memory.get_nowait(picture_key("ab12")) is None
         for other in range(MORE_THAN_FIT):
-            stage.memory.keep(f"p:{number} {other}", picture(), 1000.0)
+            stage.memory.set_nowait(f"p:{number} {other}", picture(), 1000.0)
         assert stage.memory.count < MORE_THAN_FIT
 
 
@@ -471,7 +471,7 @@ async def shelved(stage: Stage) -> None:
 
 async def known_in_redis(stage: Stage) -> None:
     """Let a picture have been read from Redis, and memory be filled anew since."""
-    stage.memory.keep(picture_key("ab12"), picture(), 1000.0)
+    stage.memory.set_nowait(picture_key("ab12"), picture(), 1000.0)
     await shelved(stage)
     assert await stage.recall() is not None
     refill(stage)
@@ -480,7 +480,7 @@ async def known_in_redis(stage: Stage) -> None:
 def refill(stage: Stage) -> None:
     """Fill memory with other pictures."""
     for number in range(MORE_THAN_FIT):
-        stage.memory.keep(f"p:another {number}", picture(), 1000.0)
+        stage.memory.set_nowait(f"p:another {number}", picture(), 1000.0)
 
 
 def known_of(stage: Stage) -> FinishedAnswer:
@@ -495,14 +495,14 @@ async def test_a_grant_that_was_driven_out_counts_until_anything_is_forgotten(st
     await stage.answered(answer())
     drive_out(stage, KEY)
     assert stage.ask() is not None
-    await stage.tiers.forget("g:another")
+    await stage.tiers.delete("g:another")
     assert stage.ask() is None
 
 
 async def test_a_grant_that_is_forgotten_while_it_is_used_is_not_remembered_by_it(stage: Stage) -> None:
     """The answer was under way; the next one goes the long way."""
     asked = stage.hits.asked(stage.key(RAW))
-    await stage.tiers.forget(KEY)
+    await stage.tiers.delete(KEY)
     await stage.offer(answer(), asked)
     assert stage.ask() is None
 
@@ -541,7 +541,7 @@ async def test_what_is_hot_is_driven_out_last(stage: Stage) -> None:
     await stage.answered(answer(stage.picture))
     for number in range(100):
         assert stage.ask() is not None
-        stage.memory.keep(f"p:{number}", picture(body=bytes(5000)), 1000.0)
+        stage.memory.set_nowait(f"p:{number}", picture(body=bytes(5000)), 1000.0)
         stage.now[0] += 1
 
 
@@ -550,6 +550,6 @@ def drive_out(stage: Stage, key: str) -> None:
     others = [name for name in (KEY, picture_key("ab12")) if name != key]
     for number in range(100):
         for name in others:
-            stage.memory.lookup(name)
-        stage.memory.keep(f"p:{number}", picture(body=bytes(5000)), 1000.0)
-    assert stage.memory.lookup(key) is None
+            stage.memory.get_nowait(name)
+        stage.memory.set_nowait(f"p:{number}", picture(body=bytes(5000)), 1000.0)
+    assert stage.memory.get_nowait(key) is None

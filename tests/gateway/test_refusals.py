@@ -136,7 +136,7 @@ async def test_a_thumbnail_that_is_generated_for_too_long_is_told_and_not_kept(
     cloudreve: StandIn, launcher: GatewayLauncher, code: int
 ) -> None:
     """503 with Retry-After by the deadline, with the code; the next request asks again."""
-    gateway = await launcher.open(server={"deadline_s": 0.4})
+    gateway = await launcher.open(server={"deadline_s": 1.5})
     cloudreve.fail("resolve", json_body(no(code)))
     reply = await gateway.ask(in_share(cloudreve))
     assert (reply.status, reply.headers["Retry-After"], reply.problem["code"]) == (503, "2", code)

@@ -313,9 +313,9 @@ async def test_forty_finds_of_one_tick_are_one_command(make_tier: MakeTier, redi
     tier = make_tier(redis_server.url, timeout_s=10.0).tier
     pictures = [Picture(f"{n}", "image/png", "", bytes([n]) * 20_000) for n in range(20)]
     await calls(redis_server)
-    await asyncio.gather(*(tier.keep(f"p:{picture.id}", picture, 60.0) for picture in pictures))
+    await asyncio.gather(*(tier.set(f"p:{picture.id}", picture, 60.0) for picture in pictures))
     assert (await calls(redis_server))["set"] == 20
-    found = await asyncio.gather(*(tier.find(f"p:{n}") for n in range(40)))
+    found = await asyncio.gather(*(tier.get(f"p:{n}") for n in range(40)))
     assert found == [*pictures, *[None] * 20]
     assert (await calls(redis_server))["mget"] == 1
 
@@ -345,7 +345,7 @@ async def test_a_connection_that_breaks_is_the_trouble_of_one_batch_once(
         watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0, max_connections=1 + SPARE_CONNECTIONS)
         await watched.tier.ping()
         relay.hold()
-        asked = asyncio.gather(*(watched.tier.find(f"p:{n}") for n in range(5)), watched.tier.exists("g:1"))
+        asked = asyncio.gather(*(watched.tier.get(f"p:{n}") for n in range(5)), watched.tier.exists("g:1"))
         await relay.holds()
         relay.cut()
         assert await asked == [None] * 5 + [False]

@@ -339,8 +339,8 @@ async def test_a_session_is_not_renewed_to_another(cloudreve: StandIn, replica: 
     refresh_tokens = [(await replica.enter(cookie)).session.refresh for cookie in cookies]
     cloudreve.clock_offset_s += LATE_S
     other = await replica.enter(cookies[1])
-    note = replica.shared_values.lookup(renewal_key(refresh_tokens[1]))
+    note = replica.shared_values.get_nowait(renewal_key(refresh_tokens[1]))
     assert note is not None
-    replica.shared_values.remember(renewal_key(refresh_tokens[0]), note, 60.0)
+    replica.shared_values.set_nowait(renewal_key(refresh_tokens[0]), note, 60.0)
     assert await replica.sessions.enter(cookies[0]) is None
     assert (await replica.enter(cookies[1])).session == other.session
