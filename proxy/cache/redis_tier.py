@@ -14,15 +14,16 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from proxy.cache import DEFAULT_TTL_S
+from proxy.coalesce.work_sharing import Claim
 from proxy.domain import codec
 from proxy.domain.entry import Entry
 from proxy.domain.keys import site_digest
+from proxy.domain.shared_write import SharedWrite
 from proxy.domain.source import Source
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis.circuit_breaker import State
 from proxy.redis.connect import RedisConnections, connections_to
 from proxy.redis.failures import RedisFailure, redis_failure_of
-from proxy.redis.leases import Claim
 from proxy.settings import RedisSettings
 
 PLAIN = ValueSeal()
@@ -89,6 +90,15 @@ class RedisTier(RedisCache):
     async def get_claimed(self, key: str, claim: Claim) -> Entry | None:
         """Give the entry, read by a claim, which leads in loading it where there is none."""
         return self._opened(self.build_key(key), await claim.read())
+
+    def opened(self, key: str, value: bytes) -> Entry | None:
+        """Give the entry in a value that stood in Redis under the key; None for anything else."""
+        return self._opened(self.build_key(key), value)
+
+    def write(self, key: str, value: Entry, ttl: float) -> SharedWrite:
+        """Give the bytes that `set` would store, and for how long."""
+        ttl_ms, name = _milliseconds(ttl), self.build_key(key)
+        return SharedWrite(self.seal.seal(name, codec.encode(value)), ttl_ms) if ttl_ms > 0 else SharedWrite()
 
     async def ping(self) -> float:
         """Measure a round trip in seconds, paused or not; raise Unreachable saying what is wrong."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeVar, overload
 
 from proxy.cache.disk_tier import DiskTier
@@ -10,14 +11,14 @@ from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
 from proxy.cache.shared_picture import SharedPicture
 from proxy.cache.stored_picture import StoredPicture
+from proxy.coalesce.work_sharing import Claim
 from proxy.domain.client import Client
-from proxy.domain.codec import decode
 from proxy.domain.entry import Entry
 from proxy.domain.keys import picture_key
 from proxy.domain.picture import NoVariant, Picture
 from proxy.domain.picture_info import PictureInfo
+from proxy.domain.shared_write import Commit
 from proxy.domain.source import Source
-from proxy.redis.leases import Claim
 
 A = TypeVar("A", bound=Entry)
 B = TypeVar("B", bound=Entry)
@@ -147,14 +148,14 @@ class Tiers:
         return None
 
     async def get_shared(
-        self, key: str, ttl_of: Callable[[Entry], float], left: bytes = b"", client: Client = ""
+        self, key: str, ttl_of: Callable[[Entry], float], left: Entry | None = None, client: Client = ""
     ) -> Entry | None:
         """Look past memory: give what another replica has left, or what a tier holds, and store it in nearer ones too.
 
         The farthest tier first: another process that has loaded it has stored it there.
         """
         deletions, before = self._deletions, self._memory.get_nowait(key)
-        entry, source = decode(left) if left else None, self.farthest
+        entry, source = left, self.farthest
         for tier in reversed(self._farther):
             if entry is None:
                 entry, source = await tier.get(key), tier.source
@@ -163,6 +164,10 @@ class Tiers:
         if entry is not None and deletions == self._deletions and self._memory.get_nowait(key) is before:
             self._promote(key, entry, ttl_of(entry), client, source)
         return entry
+
+    def opened(self, key: str, value: bytes) -> Entry | None:
+        """Give the entry in a value of Redis."""
+        return self._redis.opened(key, value) if self._redis is not None else None
 
     def promote(self, key: str, entry: Entry, ttl_s: float, client: Client, source: Source, *, deletions: int) -> None:
         """Store in nearer tiers what a farther one held when so many deletions had been counted.
@@ -189,6 +194,10 @@ class Tiers:
         self._memory.set_nowait(key, entry, ttl_s, client)
         if self._disk is not None:
             self._disk.set_nowait(key, entry, ttl_s)
+
+    def commit(self, key: str, entry: Entry, ttl_s: float) -> Commit | None:
+        """Give the write to Redis, for the lease under which the entry was loaded; None where there is no Redis."""
+        return partial(self._redis.write, key, entry, ttl_s) if self._redis is not None else None
 
     async def delete(self, key: str) -> None:
         """Delete an entry: for this process at once, from all tiers by the end."""

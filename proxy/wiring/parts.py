@@ -16,9 +16,10 @@ from proxy.cache.redis_tier import RedisTier
 from proxy.cache.shared_values import SharedValues
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.deadline import Countdown
-from proxy.coalesce.distributed_singleflight import DistributedSingleflight, MaybeDistributed
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.coalesce.singleflight import Singleflight
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.fields import Fields
 from proxy.domain.file_uri import parse
 from proxy.domain.grant import Grant
@@ -62,6 +63,7 @@ from proxy.upstream.trust import trust
 from proxy.wiring.background import run_until_closed
 from proxy.wiring.disk import file_log, open_disk, share_work
 from proxy.wiring.first_contact import try_out
+from proxy.wiring.of_settings import times_of
 from proxy.wiring.redis_usage import watched_usage
 
 T = TypeVar("T")
@@ -108,12 +110,12 @@ class Parts:
         oauth: OAuth,
         shared_values: SharedValues,
         sign_outs: SignOuts,
-        distributed: MaybeDistributed,
+        sharing: WorkSharing,
     ) -> Sessions:
         """Make the sessions, which open cookies."""
         singleflight = await self.singleflight(Singleflight[str](self.settings.cloudreve.max_waiting))
         site = site_digest(self.settings.site)
-        return Sessions(sealer, oauth, shared_values, sign_outs, distributed, self.clock, singleflight, site)
+        return Sessions(sealer, oauth, shared_values, sign_outs, sharing, self.clock, singleflight, site)
 
     async def identifier(self, cloudreve: Cloudreve, sessions: Sessions, accounts: Accounts) -> Identifier:
         """Make the step that names visitors."""
@@ -139,7 +141,7 @@ class Parts:
         self,
         cloudreve: Cloudreve,
         tiers: Tiers,
-        distributed: MaybeDistributed,
+        sharing: WorkSharing,
         feed: ChangeFeed,
         owners: ShareOwners,
     ) -> Grants:
@@ -147,20 +149,20 @@ class Parts:
         settings = self.settings
         limit = self.fair_queue("resolve", settings.cloudreve.max_resolves, SLOW)
         deadline_s, changes = settings.server.deadline_s, feed.invalidations
-        resolver = Resolver(cloudreve, distributed, limit, deadline_s, stamp=lambda: changes.stamp, tell=feed.tell)
+        resolver = Resolver(cloudreve, sharing, limit, deadline_s, stamp=lambda: changes.stamp, tell=feed.tell)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
         singleflight = await self.singleflight(Singleflight[Grant | Refusal](), self.leaving)
-        terms = Terms(self.clock, settings)
-        return Grants(tiers, resolver, terms, self.metrics, singleflight, distributed, feed, owners)
+        terms = Terms(self.clock, times_of(settings))
+        return Grants(tiers, resolver, terms, self.metrics, singleflight, sharing, feed, owners)
 
-    async def pictures(self, images: Images, tiers: Tiers, distributed: MaybeDistributed) -> Pictures:
+    async def pictures(self, images: Images, tiers: Tiers, sharing: WorkSharing) -> Pictures:
         """Make the lookup of pictures, which fetches them."""
         settings = self.settings
         limit = self.fair_queue("fetch", settings.cloudreve.max_fetches, SLOW)
         singleflight = await self.singleflight(Singleflight[None]())
         pictures = settings.pictures
         revalidation = Revalidation(pictures.recheck_s, pictures.stale_if_error_s, self.clock.timer)
-        return Pictures(tiers, images, self.observer, singleflight, distributed, limit, pictures, revalidation)
+        return Pictures(tiers, images, self.observer, singleflight, sharing, limit, pictures, revalidation)
 
     def encoders(self) -> Encoders:
         """Make the encoder processes."""
@@ -169,12 +171,12 @@ class Parts:
         self.stack.push_async_callback(encoders.aclose)
         return encoders
 
-    async def variants(self, tiers: Tiers, encoders: Encoders, distributed: MaybeDistributed) -> Variants:
+    async def variants(self, tiers: Tiers, encoders: Encoders, sharing: WorkSharing) -> Variants:
         """Make the variants."""
         singleflight = await self.singleflight(Singleflight[Picture | NoVariant](self.settings.cloudreve.max_waiting))
-        return Variants(tiers, encoders, singleflight, distributed, self.metrics, self.settings.pictures)
+        return Variants(tiers, encoders, singleflight, sharing, self.metrics, self.settings.pictures)
 
-    async def tiers(self) -> tuple[Tiers, MaybeDistributed, SharedValues, ChangeLog | None]:
+    async def tiers(self) -> tuple[Tiers, WorkSharing, SharedValues, ChangeLog | None]:
         """Build what is kept, and the singleflight of all replicas of one Redis, or of all processes of one disk."""
         settings = self.settings
         memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
