@@ -21,6 +21,7 @@ from proxy.redis.leases import STORED, Leases
 from proxy.redis.pubsub import PubSubChannel
 from tests.cache.conftest import MakeTier
 from tests.conftest import StartRedis
+from tests.harness.loaders import committed
 from tests.harness.redis_server import RedisServer
 
 DEPLOYMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
@@ -152,7 +153,7 @@ async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redi
             async with leases.attempt("thumb-proxy:g:1") as other:
                 assert (lease.held, other.held) == (LeaseHolder.MINE, LeaseHolder.OTHERS)
             assert await leases.left_s("thumb-proxy:g:1") > 0
-            lease.message, lease.entry, lease.ttl_s = b"told", b"kept", 60.0
+            lease.message, lease.commit = b"told", committed("kept")
         assert await message == STORED + b"told"
     listening.cancel()
     await asyncio.wait({listening})

@@ -11,7 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from proxy.cache.redis_tier import RedisTier
-from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight
+from proxy.coalesce.local_singleflight import LocalSingleflight
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis import leases as lease_module
 from proxy.redis import pubsub as news_module
@@ -20,6 +21,7 @@ from proxy.redis.leases import Leases
 from proxy.redis.pubsub import PubSubChannel
 from proxy.settings import RedisSettings
 from tests.conftest import StartRedis
+from tests.harness.loaders import text_loader
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
 
@@ -40,17 +42,17 @@ class Replica:
             Leases(tier.connections, pubsub, "thumb-proxy"), pubsub, tier.build_key, tier.seal
         )
         self.loads = 0
-        self.looks: list[bytes] = []
+        self.looks: list[str] = []
         self.outcome: str | Exception = "outcome"
         self.gate = asyncio.Event()
         self.gate.set()
         self.began = asyncio.Event()
         self.ended_at = 0.0
 
-    async def find(self, left: bytes) -> str | None:
+    async def find(self, left: str) -> str | None:
         """Take what was left, or look in Redis."""
         self.looks.append(left)
-        return (left or await self.tier.connections.read(self.tier.build_key(KEY)) or b"").decode() or None
+        return left or (await self.tier.connections.read(self.tier.build_key(KEY)) or b"").decode() or None
 
     async def load(self) -> str:
         """Do the work when the test allows it."""
@@ -66,12 +68,7 @@ class Replica:
         """Begin to want the outcome; give it and when it was there."""
 
         async def wait() -> tuple[str, float]:
-            def tell(text: str) -> bytes:
-                return text.encode() if tells else b""
-
-            outcome = await self.cluster.share(
-                KEY, self.find, self.load, tell, lambda text: (text.encode() if kept_s else b"", kept_s)
-            )
+            outcome = await self.cluster.share(text_loader(KEY, self.find, self.load, tells=tells, kept_s=kept_s))
             return outcome, time.monotonic()
 
         return asyncio.create_task(wait())
@@ -186,7 +183,7 @@ async def test_what_was_done_before_the_lead_was_taken_is_not_done_again(
     """Between looking and leading another may have landed."""
     redis_server.command("SET", replicas[0].tier.build_key(KEY), b"theirs")
     assert (await replicas[0].share())[0] == "theirs"
-    assert (replicas[0].loads, replicas[0].looks) == (0, [b"theirs"])
+    assert (replicas[0].loads, replicas[0].looks) == (0, ["theirs"])
 
 
 @pytest.fixture
@@ -420,15 +417,15 @@ async def test_a_turn_goes_with_the_lead(replicas: list[Replica], redis_server: 
     leader, other, _ = replicas
     turns = Turns()
 
-    async def find(left: bytes) -> str | None:
-        return left.decode() or None
+    async def find(left: str) -> str | None:
+        return left or None
 
     async def load() -> str:
         await turns.take(leader, "a", opens=False)
         return "outcome"
 
     def share(one: Replica) -> asyncio.Task[str]:
-        return asyncio.create_task(one.cluster.share(KEY, find, load, str.encode, turn="t:1"))
+        return asyncio.create_task(one.cluster.share(text_loader(KEY, find, load), turn="t:1"))
 
     first = share(leader)
     await until(lambda: turns.begun == ["a"])
@@ -488,10 +485,10 @@ async def test_alone_there_is_nobody_to_share_with() -> None:
     async def load() -> str:
         return "outcome"
 
-    async def find(_: bytes) -> str | None:
+    async def find(_: str) -> str | None:
         raise AssertionError("there is nowhere to look")
 
-    assert await LocalSingleflight().share(KEY, find, load, str.encode) == "outcome"
+    assert await LocalSingleflight().share(text_loader(KEY, find, load)) == "outcome"
     assert await LocalSingleflight().take_turns(KEY, load, bool) == "outcome"
 
 

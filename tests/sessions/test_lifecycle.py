@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.distributed_singleflight import LocalSingleflight
+from proxy.coalesce.local_singleflight import LocalSingleflight
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import Unreachable, UpstreamError
 from proxy.domain.keys import renewal_key

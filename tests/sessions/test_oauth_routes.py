@@ -316,13 +316,14 @@ async def test_without_a_client_there_is_no_sign_in(launcher: GatewayLauncher, p
 
 async def test_no_secret_comes_into_the_log(cloudreve: StandIn, browser: Browser, log_entries: list[Any]) -> None:
     """Neither code nor state nor tokens nor cookies; the route stands for them all."""
-    await browser.agree(cloudreve.own_url, cloudreve.token())
+    header, _, _ = (token := cloudreve.token()).split(".")
+    await browser.agree(cloudreve.own_url, token)
     await browser.see(ONE)
     cloudreve.fail("revoke", Reset())
     await browser.send("DELETE", "/session")
     routes = [entry["route"] for entry in log_entries if entry["event"] == "request"]
     assert routes == ["/session/login", "/session/callback", "/thumb", "/session"]
-    assert not [text for text in ("code=", "state=", "eyJ", COOKIE) if text in repr(log_entries)]
+    assert not [text for text in ("code=", "state=", header, COOKIE) if text in repr(log_entries)]
     assert "cloudreve not told of the sign-out" in [entry["event"] for entry in log_entries]
 
 
@@ -427,7 +428,8 @@ async def test_two_replicas_share_sign_ins(
         for key in kept
         if not key.endswith(b":changes") and b":lease:" not in key
     ]
-    assert "eyJ" not in repr(values), "a token of Cloudreve's begins like this"
+    header, _, _ = cloudreve.token().split(".")
+    assert header not in repr(values), "each token of Cloudreve's begins like this"
 
 
 def test_the_way_back_is_the_one_that_is_registered() -> None:
