@@ -42,10 +42,9 @@ def test_settings_cannot_be_changed() -> None:
         settings.server.port = 1  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_every_key_says_what_it_accepts(key: str) -> None:
+def test_every_key_says_what_it_accepts() -> None:
     """The text is the second half of the message about a bad value."""
-    assert KEYS[key].description
+    assert [key for key, field in KEYS.items() if not field.description] == []
 
 
 @pytest.mark.parametrize(
