@@ -72,7 +72,7 @@ async def test_a_refusal_is_found_like_a_grant(taken: Steps) -> None:
     assert taken.site.calls.count("resolve") == 1
 
 
-async def test_what_was_noted_of_a_grant_is_found_with_it_and_ends_with_it(taken: Steps) -> None:
+async def test_a_version_noted_for_a_grant_is_found_with_it_and_ends_with_it(taken: Steps) -> None:
     """A note prolongs nothing."""
     visitor, request = taken.visitor(), taken.request()
     found = await taken.grants.find(visitor, request)

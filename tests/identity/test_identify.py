@@ -41,7 +41,7 @@ def token_of(claims: dict[str, object], algorithm: str = "HS256") -> str:
     return ".".join([*(urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts), "c2lnbmF0dXJl"])
 
 
-async def test_who_brings_nothing_is_nobody_for_ever(taken: Steps) -> None:
+async def test_a_visitor_without_credentials_stays_anonymous(taken: Steps) -> None:
     """And costs no call."""
     visitor = await taken.identifier.identify(Credentials())
     assert (visitor.identity, visitor.sure_until) == (ANONYMOUS, math.inf)

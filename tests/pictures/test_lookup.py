@@ -61,7 +61,7 @@ async def test_a_picture_is_fetched_once_and_then_found(taken: Steps) -> None:
     assert second.picture.id == grant.picture
 
 
-async def test_who_comes_while_it_arrives_reads_the_same_download(taken: Steps) -> None:
+async def test_a_visitor_during_a_download_reads_the_same_one(taken: Steps) -> None:
     """And is told that somebody else had started it."""
     grant = await granted(taken)
     drip = Drip()
