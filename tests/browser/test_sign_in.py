@@ -63,9 +63,9 @@ async def test_after_consent_private_pictures_show_for_as_long_as_the_session_la
     landed, first = await page.js("location.href"), await page.shown()
     hours.pass_by(cloudreve.access_life_s + 1)
     cloudreve.fail("refresh", Hang(until := asyncio.Event()), times=1)
-    scene.front_server.forget()
+    scene.relay.forget()
     look = asyncio.create_task(page.go(album))
-    await scene.front_server.heard(b"GET /thumb?", CONNECTIONS)
+    await scene.relay.heard(b"GET /thumb?", CONNECTIONS)
     until.set()
     await look
     second, refreshed = await page.shown(), cloudreve.calls.count("refresh")

@@ -9,14 +9,14 @@ from itertools import cycle
 
 import aiohttp
 import pytest
-from aiohttp import web
 from yarl import URL
 
 from proxy.redis import pubsub
-from proxy.standin.faults import Drip, Exchange, Fault, Hang, json_body
+from proxy.standin.faults import Drip, Hang, json_body
 from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
 from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Reply, in_share, kept, statuses, until
+from tests.harness.held_fault import Held
 from tests.harness.program import Program, serving
 from tests.harness.redis_server import RedisServer
 
@@ -25,19 +25,6 @@ REQUESTS = 150
 """At one picture, spread over the replicas."""
 HEARD_S, POLL_S = 1.0, 5.0
 """Those who are told have it long before they would look for it themselves."""
-
-
-class Held(Fault):
-    """Another fault, when `until` is set."""
-
-    def __init__(self, fault: Fault) -> None:
-        self.until = asyncio.Event()
-        self._fault = fault
-
-    async def play(self, exchange: Exchange) -> web.StreamResponse:
-        """Wait, and then play it."""
-        await self.until.wait()
-        return await self._fault.play(exchange)
 
 
 @pytest.fixture

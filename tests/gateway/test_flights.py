@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import web
 
-from proxy.standin.faults import Exchange, Fault, Hang, Says, json_body
+from proxy.standin.faults import Hang, Says, json_body
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import ONE, TWO, GatewayClient, GatewayLauncher, Reply, in_share, statuses, until
+from tests.harness.held_fault import Held
 from tests.harness.redis_server import RedisServer
 
 MANY = 50
@@ -33,19 +33,6 @@ def gate(cloudreve: StandIn) -> asyncio.Event:
     """Hold back every thumbnail until this is set."""
     cloudreve.generator.gate = asyncio.Event()
     return cloudreve.generator.gate
-
-
-class Held(Fault):
-    """Another fault, once `until` is set."""
-
-    def __init__(self, fault: Fault) -> None:
-        self.until = asyncio.Event()
-        self._fault = fault
-
-    async def play(self, exchange: Exchange) -> web.StreamResponse:
-        """Wait, then spoil."""
-        await self.until.wait()
-        return await self._fault.play(exchange)
 
 
 async def leave(tasks: list[asyncio.Task[Reply]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -17,20 +16,6 @@ from proxy.domain.source import Source
 from proxy.standin.faults import Hang, json_body
 from proxy.standin.standin import StandIn
 from tests.harness.steps import Steps, steps
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[StandIn]:
-    """Run a stand-in."""
-    async with StandIn(size=(40, 30)) as standin:
-        yield standin
-
-
-@pytest.fixture
-async def taken(site: StandIn) -> AsyncIterator[Steps]:
-    """Build the steps."""
-    async with AsyncExitStack() as stack:
-        yield await steps(site, stack)
 
 
 async def test_a_grant_is_resolved_once_and_then_found(taken: Steps) -> None:
