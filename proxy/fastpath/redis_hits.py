@@ -85,12 +85,10 @@ class RedisHits:
     def _read(self) -> None:
         """Have all read that was asked for in this tick."""
         asked, self._asked = self._asked, []
-        redis = self._tiers.redis
-        assert redis is not None  # noqa: S101 - a picture was read there
         for first in range(0, len(asked), TOGETHER):
             names, receivers = zip(*asked[first : first + TOGETHER], strict=True)
             hand_over = partial(_hand_over, receivers, time.perf_counter(), self._tiers.deletions)
-            redis.connections.read_soon(names, hand_over)
+            self._tiers.read_soon(names, hand_over)
 
 
 def _hand_over(receivers: Sequence[Receive], asked_at: float, deletions: int, values: Sequence[bytes | None]) -> None:

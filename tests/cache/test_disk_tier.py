@@ -104,7 +104,7 @@ async def test_a_read_under_way_does_not_bring_back_what_is_forgotten_meanwhile(
         return found
 
     monkeypatch.setattr(tier, "_read", slow)
-    tiers = Tiers(MemoryTier(MIB), None, tier)
+    tiers = Tiers(MemoryTier(MIB), [tier])
     reading = asyncio.create_task(tiers.get("g:1", (Grant, Refusal), minute))
     await has_read.wait()
     if how_far == "cleared":
@@ -121,19 +121,19 @@ async def test_a_read_under_way_does_not_bring_back_what_is_forgotten_meanwhile(
 async def test_tiers_find_on_disk_what_memory_has_lost(open_disk: OpenDisk) -> None:
     """And keep it in memory from then on."""
     disk = open_disk()
-    await Tiers(MemoryTier(MIB), None, disk).set("p:7", picture(7), 60.0)
-    tiers = Tiers(MemoryTier(MIB), None, disk)
+    await Tiers(MemoryTier(MIB), [disk]).set("p:7", picture(7), 60.0)
+    tiers = Tiers(MemoryTier(MIB), [disk])
     assert await tiers.get("p:7", (Picture,), minute) == (picture(7), Source.DISK)
     assert await tiers.get("p:7", (Picture,), minute) == (picture(7), Source.MEMORY)
     await tiers.delete("p:7")
-    assert await Tiers(MemoryTier(MIB), None, disk).get("p:7", (Picture,), minute) is None
+    assert await Tiers(MemoryTier(MIB), [disk]).get("p:7", (Picture,), minute) is None
 
 
 async def test_a_picture_under_another_s_name_on_disk_is_none(open_disk: OpenDisk) -> None:
     """Whoever has confused two."""
     disk = open_disk()
     await disk.set("p:8", picture(7), ttl=60.0)
-    assert await Tiers(MemoryTier(MIB), None, disk).get("p:8", (Picture,), minute) is None
+    assert await Tiers(MemoryTier(MIB), [disk]).get("p:8", (Picture,), minute) is None
 
 
 async def test_sites_do_not_share_entries(open_disk: OpenDisk) -> None:

@@ -46,7 +46,7 @@ async def test_an_entry_that_is_made_is_stored_here_at_once_and_for_all_by_its_c
 ) -> None:
     """The commit gives what the shared tier itself would write."""
     tier = make_tier(redis_server.url, timeout_s=10.0).tier
-    room = Room(Tiers(MemoryTier(MIB), tier))
+    room = Room(Tiers(MemoryTier(MIB), shared=tier))
     loader = room.loader()
     assert await loader.load() == NEWER
     assert room.tiers.get_nowait(KEY) == NEWER
@@ -62,14 +62,16 @@ async def test_an_entry_that_is_made_is_stored_here_at_once_and_for_all_by_its_c
 
 async def test_an_entry_that_lasts_no_time_is_not_committed(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """A grant that is over already serves the request at hand and nobody else."""
-    commit = Room(Tiers(MemoryTier(MIB), make_tier(redis_server.url).tier)).loader(kept_s=0.0).write(NEWER).commit
+    commit = (
+        Room(Tiers(MemoryTier(MIB), shared=make_tier(redis_server.url).tier)).loader(kept_s=0.0).write(NEWER).commit
+    )
     assert commit is not None
     assert commit() == (b"", 0)
 
 
 async def test_without_a_shared_tier_there_is_nothing_to_commit() -> None:
     """Memory serves alone."""
-    assert Room(Tiers(MemoryTier(MIB), None)).loader().write(NEWER).commit is None
+    assert Room(Tiers(MemoryTier(MIB))).loader().write(NEWER).commit is None
 
 
 async def test_an_entry_of_another_process_is_accepted_with_its_message(
@@ -79,7 +81,7 @@ async def test_an_entry_of_another_process_is_accepted_with_its_message(
     tier = make_tier(redis_server.url, timeout_s=10.0).tier
     await tier.set(KEY, GRANT, 60.0)
     stored = tier.write(KEY, NEWER, 60.0).value
-    room = Room(Tiers(MemoryTier(MIB), tier))
+    room = Room(Tiers(MemoryTier(MIB), shared=tier))
     told, found = Whole(encode(NEWER)), Stored(stored)
     assert await room.loader().read(told) == NEWER
     assert await room.loader().read(found) == NEWER
@@ -94,6 +96,6 @@ async def test_rubbish_under_a_lease_is_not_looked_for_again(make_tier: MakeTier
     """The lease has just read the tier; rubbish in a message is looked for there."""
     tier = make_tier(redis_server.url, timeout_s=10.0).tier
     await tier.set(KEY, GRANT, 60.0)
-    room = Room(Tiers(MemoryTier(MIB), tier))
+    room = Room(Tiers(MemoryTier(MIB), shared=tier))
     assert await room.loader().read(Stored(b"rubbish")) is None
     assert await room.loader().read(Whole(b"rubbish")) == GRANT

@@ -38,13 +38,13 @@ def shared(make_tier: MakeTier, redis_server: RedisServer) -> Watched:
 @pytest.fixture
 def here(shared: Watched, clock: Clock) -> Tiers:
     """Give the tiers of one replica."""
-    return Tiers(MemoryTier(MIB, timer=clock), shared.tier)
+    return Tiers(MemoryTier(MIB, timer=clock), shared=shared.tier)
 
 
 @pytest.fixture
 def there(shared: Watched, clock: Clock) -> Tiers:
     """Give the tiers of another replica."""
-    return Tiers(MemoryTier(MIB, timer=clock), shared.tier)
+    return Tiers(MemoryTier(MIB, timer=clock), shared=shared.tier)
 
 
 async def test_a_stored_entry_is_found_in_memory(here: Tiers) -> None:
@@ -96,7 +96,7 @@ async def test_a_deleted_entry_is_gone_from_both_tiers(here: Tiers, there: Tiers
 
 async def test_without_redis_memory_serves_alone() -> None:
     """One process needs nothing else."""
-    tiers = Tiers(MemoryTier(MIB), None)
+    tiers = Tiers(MemoryTier(MIB))
     assert await tiers.get("g:1", (Grant, Refusal), minute) is None
     await tiers.set("g:1", GRANT, 60.0)
     assert await tiers.get("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
@@ -106,7 +106,7 @@ async def test_without_redis_memory_serves_alone() -> None:
 
 async def test_with_redis_away_memory_serves_alone(make_tier: MakeTier) -> None:
     """And nobody notices."""
-    tiers = Tiers(MemoryTier(MIB), make_tier("redis://127.0.0.1:1").tier)
+    tiers = Tiers(MemoryTier(MIB), shared=make_tier("redis://127.0.0.1:1").tier)
     assert await tiers.get("g:1", (Grant, Refusal), minute) is None
     await tiers.set("g:1", GRANT, 60.0)
     assert await tiers.get("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
@@ -131,7 +131,7 @@ async def test_a_slow_read_does_not_bring_back_what_is_over(
     await plain.set("g:1", GRANT, 60.0)
     async with Relay(redis_server.port) as relay:
         slow = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0).tier
-        tiers = Tiers(MemoryTier(MIB), slow)
+        tiers = Tiers(MemoryTier(MIB), shared=slow)
         relay.hold()
         reading = asyncio.create_task(tiers.get("g:1", (Grant, Refusal), minute))
         await relay.holds()
@@ -160,7 +160,7 @@ async def test_an_entry_left_by_another_replica_costs_no_read(here: Tiers, share
     await shared.tier.set("g:1", GRANT, 60.0)
     assert await here.get_shared("g:1", minute, NEWER) == NEWER
     assert here.get_nowait("g:1") == NEWER
-    assert await Tiers(MemoryTier(MIB), None).get_shared("g:1", minute, NEWER) == NEWER
+    assert await Tiers(MemoryTier(MIB)).get_shared("g:1", minute, NEWER) == NEWER
 
 
 async def test_an_entry_whose_end_only_redis_knows_is_not_stored_in_memory(here: Tiers) -> None:
@@ -178,7 +178,7 @@ async def test_a_slow_look_past_memory_does_not_bring_back_what_is_over(
     await plain.set("g:1", GRANT, 60.0)
     async with Relay(redis_server.port) as relay:
         slow = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0).tier
-        tiers = Tiers(MemoryTier(MIB), slow)
+        tiers = Tiers(MemoryTier(MIB), shared=slow)
         tiers.set_local("g:1", GRANT, 60.0)
         relay.hold()
         reading = asyncio.create_task(tiers.get_shared("g:1", minute))

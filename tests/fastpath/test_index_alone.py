@@ -14,7 +14,8 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from proxy.cache.memory_tier import MemoryTier
-from proxy.cache.redis_tier import RedisTier
+from proxy.cache.shared_picture import SharedPicture
+from proxy.cache.tier import SharedTier
 from proxy.cache.tiers import Tiers
 from proxy.domain.codec import encode
 from proxy.domain.grant import Grant
@@ -61,7 +62,6 @@ class Shelf:
 
     def __init__(self) -> None:
         self.seal = ValueSeal()
-        self.connections = self
         self.entry: Picture | None = None
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """What happens before it answers."""
@@ -75,6 +75,10 @@ class Shelf:
     def build_key(self, key: str) -> str:
         """Name it."""
         return f"thumb-proxy:{key}"
+
+    def shared(self, key: str, picture: Picture) -> SharedPicture:
+        """Give it, to be read again."""
+        return SharedPicture(self.build_key(key), self.seal, picture)
 
     @property
     def value(self) -> bytes | None:
@@ -160,7 +164,7 @@ def stage() -> Stage:
     now = [NOW]
     memory = MemoryTier(100_000, lambda: now[0])
     shelf = Shelf()
-    tiers = Tiers(memory, cast("RedisTier", shelf))
+    tiers = Tiers(memory, shared=cast("SharedTier", shelf))
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}, "grants": {"renew_s": 0.0}})
     clock = Clock(lambda: now[0], lambda: now[0])
     gateway = RequestOrigin(settings.server)

@@ -39,7 +39,7 @@ class NoAnswers(Answers):
 def sealed() -> SealedAccess:
     """Give the step, with nothing behind it."""
     feed = ChangeFeed(None, Invalidations(lambda: NOW), lambda: NOW)
-    tiers = Tiers(MemoryTier(1_000_000), None)
+    tiers = Tiers(MemoryTier(1_000_000))
     return SealedAccess(SEALER, tiers, NoAnswers(), feed, Clock(lambda: NOW), Metrics(), SETTINGS)
 
 
