@@ -129,6 +129,15 @@ async def test_tiers_find_on_disk_what_memory_has_lost(open_disk: OpenDisk) -> N
     assert await Tiers(MemoryTier(MIB), [disk]).get("p:7", (Picture,), minute) is None
 
 
+async def test_an_entry_that_is_read_from_disk_keeps_its_end_there(open_disk: OpenDisk, clock: Clock) -> None:
+    """It comes to memory for as long as its reader says, and is not written again."""
+    disk = open_disk(now=clock)
+    await disk.set("p:7", picture(7), ttl=60.0)
+    assert await Tiers(MemoryTier(MIB, clock), [disk]).get("p:7", (Picture,), lambda _: 5.0) is not None
+    clock.now += 6.0
+    assert await disk.get("p:7") == picture(7)
+
+
 async def test_a_picture_under_another_s_name_on_disk_is_none(open_disk: OpenDisk) -> None:
     """Whoever has confused two."""
     disk = open_disk()

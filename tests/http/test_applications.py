@@ -33,7 +33,7 @@ async def test_metrics_are_for_operators_alone(gateway: GatewayClient) -> None:
     """They are not on the visitors' port, nor are pictures on the operators'."""
     assert (await gateway.send("GET", "/metrics")).status == 404
     shown = await gateway.send("GET", f"{gateway.admin}/metrics")
-    assert shown.headers["Content-Type"] == "text/plain; version=1.0.0; charset=utf-8"
+    assert shown.headers["Content-Type"].startswith("text/plain; version=")
     assert b"thumb_proxy_requests_total" in shown.body
     assert (await gateway.send("GET", f"{gateway.admin}/thumb?uri={ONE}")).status == 404
 

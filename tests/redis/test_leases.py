@@ -375,13 +375,17 @@ async def test_closing_lets_go(make_tier: MakeTier, redis_server: RedisServer) -
     assert redis_server.command("EXISTS", LEASE) == 0
 
 
-async def test_an_entry_is_left_without_a_lease_too(mine: Leases, redis_server: RedisServer) -> None:
-    """By who worked alone."""
-    mine.commit(KEY, committed("an entry"))
-    mine.commit(f"{KEY}2", committed("not worth keeping", 0.0))
+async def test_a_value_is_committed_without_a_lease_too(make_tier: MakeTier, redis_server: RedisServer) -> None:
+    """By a process that worked alone. One that lasts no time is not sent to Redis, which would refuse it."""
+    watched = make_tier(redis_server.url, timeout_s=10.0)
+    leases = leases_of(watched)
+    leases.commit(f"{KEY}2", committed("not worth keeping", 0.0))
+    leases.commit(KEY, committed("an entry"))
     await there(redis_server, KEY)
     assert redis_server.command("GET", KEY) == b"an entry"
     assert redis_server.command("EXISTS", f"{KEY}2") == 0
+    await leases.left_s(KEY)  # goes the same way as the commits, after them
+    assert watched.troubles == []
 
 
 def test_a_lease_has_nothing_to_say_at_first() -> None:
