@@ -1,4 +1,4 @@
-"""What the tests of the tiers share."""
+"""Fixtures of the tiers' tests."""
 
 from __future__ import annotations
 

@@ -320,7 +320,7 @@ async def until_idle(one: Replica) -> None:
 
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze])
 async def test_while_redis_is_away_each_does_its_own(start_redis: StartRedis, fault: object) -> None:
-    """Who begins then, and who has been waiting."""
+    """Processes that begin then, and those that have been waiting."""
     server = start_redis()
     assert callable(fault)
     async with replica(server.url, timeout_s=0.2) as leader, replica(server.url, timeout_s=0.2) as other:

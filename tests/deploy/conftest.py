@@ -1,4 +1,4 @@
-"""What the tests of the deployment share: an nginx with the project's site, and what stands behind it."""
+"""Fixtures of the deployment's tests: an nginx with the project's site, and the servers behind it."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ async def test_no_credential_leaves_for_the_image_host(storage: StandIn, listed:
 async def test_a_renewed_grant_costs_one_conditional_request(
     storage: StandIn, listed: GatewayClient, hours: Hours
 ) -> None:
-    """What may have changed meanwhile is asked about; 304 lets the bytes be used again, and once is enough."""
+    """A picture that may have changed is asked about; 304 lets its bytes be used again, and once is enough."""
     first = await listed.ask(in_share(storage))
     hours.pass_by(3600)
     second = await listed.ask(in_share(storage))
