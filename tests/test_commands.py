@@ -22,7 +22,7 @@ PROGRAM = re.compile(r"(?:deploy/|\.ci/|thumb-proxy |curl |apt-get |export |dock
 
 FRESH_ROOT, HERE = "tests/deploy/test_fresh_root.py", "tests/test_commands.py"
 RUN_BY = {
-    "apt-get install --yes python3-venv nginx-light": "tests/deploy/fresh_root.py::bootstrap",
+    "apt-get install --yes": "tests/deploy/fresh_root.py::bootstrap",
     "curl -o picture.png": f"{FRESH_ROOT}::test_the_readmes_picture_is_saved",
     "deploy/capacity": "tests/deploy/test_capacity.py::test_the_figures_that_come_with_it_plan_three_sites",
     "deploy/capacity --pictures": f"{HERE}::test_capacity_is_computed",
@@ -34,6 +34,7 @@ RUN_BY = {
     "deploy/run purge --all": f"{FRESH_ROOT}::test_commands_speak_to_the_service",
     "export": f"{FRESH_ROOT}::test_commands_speak_to_the_service",
     "thumb-proxy purge": f"{HERE}::test_a_purge_of_the_documents_is_taken",
+    "thumb-proxy warm": "tests/warm/test_command.py::test_an_account_of_the_configuration_lends_its_eyes",
 }
 """By how commands begin; the longest beginning counts."""
 NOT_RUN = {
@@ -80,9 +81,11 @@ def test_every_test_that_is_named_is_there(test: str) -> None:
 
 
 def test_every_block_of_commands_says_that_it_is_for_a_shell() -> None:
-    """Readers see it coloured, and no command is in any other."""
+    """Readers see it coloured, and no command is in any other, nor in lines that are indented."""
     for path in DOCUMENTS:
-        for kind, block in BLOCK.findall(path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8")
+        assert not any(PROGRAM.match(line) for line in re.findall(r"^ {4}(.*)$", text, re.MULTILINE)), path
+        for kind, block in BLOCK.findall(text):
             assert any(PROGRAM.match(line) for line in block.splitlines()) == (kind == "sh"), (path, block)
 
 
