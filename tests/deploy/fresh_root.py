@@ -19,7 +19,7 @@ _UNIT = """\
 FailureAction=poweroff
 [Service]
 Type=oneshot
-TimeoutStartSec=150
+TimeoutStartSec=250
 ExecStart=/bin/sh -c '/bin/sh -eux /script >/told 2>&1; echo $? >/status; systemctl poweroff --no-block'
 [Install]
 WantedBy=multi-user.target

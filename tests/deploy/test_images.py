@@ -79,6 +79,9 @@ async def running(images: Images, cloudreve: StandIn) -> AsyncIterator[Container
         "SERVER__HOST": "127.0.0.1",
         "SERVER__PORT": str(port),
         "SERVER__DRAIN_S": "0",
+        "SERVER__DEADLINE_S": "60",
+        "PICTURES__ENCODE_WAIT_S": "60",
+        "PICTURES__ENCODE_TIMEOUT_S": "60",
         "ADMIN__PORT": str(free_port()),
     }
     given = [f"--env=THUMB_PROXY_{name}={value}" for name, value in settings.items()]
