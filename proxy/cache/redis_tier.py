@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 from aiocache.backends.redis import RedisBackend, RedisCache
@@ -14,19 +14,24 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from proxy.cache import DEFAULT_TTL_S
+from proxy.cache.shared_picture import SharedPicture
+from proxy.coalesce.work_sharing import Claim
 from proxy.domain import codec
 from proxy.domain.entry import Entry
 from proxy.domain.keys import site_digest
+from proxy.domain.picture import Picture
+from proxy.domain.shared_write import SharedWrite
 from proxy.domain.source import Source
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis.circuit_breaker import State
 from proxy.redis.connect import RedisConnections, connections_to
 from proxy.redis.failures import RedisFailure, redis_failure_of
-from proxy.redis.leases import Claim
 from proxy.settings import RedisSettings
 
 PLAIN = ValueSeal()
 """Leaves values as they are."""
+KINDS = "gps"
+"""How the keys of entries begin: grants and refusals, pictures, versions seen under sealed URLs."""
 _MAX_TTL_MS = 366 * 86400 * 1000
 _SCAN_COUNT = 500
 
@@ -90,6 +95,23 @@ class RedisTier(RedisCache):
         """Give the entry, read by a claim, which leads in loading it where there is none."""
         return self._opened(self.build_key(key), await claim.read())
 
+    def opened(self, key: str, value: bytes) -> Entry | None:
+        """Give the entry in a value that stood in Redis under the key; None for anything else."""
+        return self._opened(self.build_key(key), value)
+
+    def write(self, key: str, value: Entry, ttl: float) -> SharedWrite:
+        """Give the bytes that `set` would store, and for how long."""
+        ttl_ms, name = _milliseconds(ttl), self.build_key(key)
+        return SharedWrite(self.seal.seal(name, codec.encode(value)), ttl_ms) if ttl_ms > 0 else SharedWrite()
+
+    def shared(self, key: str, picture: Picture) -> SharedPicture:
+        """Give a picture that was just found, to be read again by `read_soon`."""
+        return SharedPicture(self.build_key(key), self.seal, picture)
+
+    def read_soon(self, names: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
+        """Have values read by one command, and hand them over; None for nothing, or trouble."""
+        self.connections.read_soon(names, receive)
+
     async def ping(self) -> float:
         """Measure a round trip in seconds, paused or not; raise Unreachable saying what is wrong."""
         return await self.connections.ping()
@@ -136,8 +158,9 @@ class RedisTier(RedisCache):
         return bool(await self.connections.ask(False, key, "PEXPIRE", key, ttl_ms))
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:
-        """Drop every key of this tier, or under another prefix, and no other; tell whether Redis did it all."""
-        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", namespace or self.namespace) + ":*"
+        """Delete all entries, or all that is under another prefix, and nothing else; tell whether Redis did it all."""
+        kinds = f":[{KINDS}]" if namespace is None else ""
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", namespace or self.namespace) + kinds + ":*"
         swept = [await self._sweep(client, pattern) for client in self.connections.clients()]
         return bool(swept) and all(swept)
 

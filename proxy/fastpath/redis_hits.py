@@ -85,12 +85,14 @@ class RedisHits:
     def _read(self) -> None:
         """Have all read that was asked for in this tick."""
         asked, self._asked = self._asked, []
-        redis = self._tiers.redis
-        assert redis is not None  # noqa: S101 - a picture was read there
         for first in range(0, len(asked), TOGETHER):
             names, receivers = zip(*asked[first : first + TOGETHER], strict=True)
             hand_over = partial(_hand_over, receivers, time.perf_counter(), self._tiers.deletions)
-            redis.connections.read_soon(names, hand_over)
+            try:
+                self._tiers.read_soon(names, hand_over)
+            except Exception as error:  # noqa: BLE001 - nobody may be left waiting
+                _report(error)
+                hand_over([None] * len(names))
 
 
 def _hand_over(receivers: Sequence[Receive], asked_at: float, deletions: int, values: Sequence[bytes | None]) -> None:
@@ -99,5 +101,9 @@ def _hand_over(receivers: Sequence[Receive], asked_at: float, deletions: int, va
         try:
             receive(value, read)
         except Exception as error:  # noqa: BLE001 - it is one request's own
-            about = {"message": "an answer with a picture from Redis", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(about)
+            _report(error)
+
+
+def _report(error: Exception) -> None:
+    about = {"message": "an answer with a picture from Redis", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(about)

@@ -25,7 +25,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.errors import InvalidToken, ProxyError, Refused
 from proxy.domain.keys import watch_key
 from proxy.domain.tags import UNKNOWN
@@ -74,7 +74,7 @@ class Ears:
     """What all subscriptions of a process share."""
 
     streams: EventStreams
-    distributed: MaybeDistributed
+    sharing: WorkSharing
     notes: SharedValues
     feed: ChangeFeed
     owners: ShareOwners
@@ -119,7 +119,7 @@ class Subscription:
     async def follow(self) -> None:
         """Go on until cancelled."""
         while True:
-            async with self.ears.distributed.lead(watch_key(self.folder.name)) as holder:
+            async with self.ears.sharing.lead(watch_key(self.folder.name)) as holder:
                 if holder is LeaseHolder.OTHERS:
                     self.state, pause_s = State.ELSEWHERE, POLL_S
                 else:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import structlog
 
 from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.coalesce.messages import Left, Whole
 from proxy.coalesce.singleflight import Singleflight
+from proxy.coalesce.work_sharing import Loader, Outcome, WorkSharing
 from proxy.domain.errors import Busy, ProxyError
 from proxy.domain.keys import renewal_key
 from proxy.domain.seal import Purpose, Sealer
@@ -64,7 +65,7 @@ class Sessions:
         oauth: OAuth,
         shared_values: SharedValues,
         sign_outs: SignOuts,
-        distributed: MaybeDistributed,
+        sharing: WorkSharing,
         clock: Clock,
         singleflight: Singleflight[str],
         site: str,
@@ -73,7 +74,7 @@ class Sessions:
         self._oauth = oauth
         self._shared_values = shared_values
         self._sign_outs = sign_outs
-        self._distributed = distributed
+        self._sharing = sharing
         self._clock = clock
         self._singleflight = singleflight
         self._site = site
@@ -166,10 +167,11 @@ class Sessions:
     async def _renew(self, session: Session, key: str) -> str:
         """Renew once over all replicas; the others find the outcome in the message or in the notes."""
 
-        async def find(message: bytes) -> str | None:
-            return self._taken(session, key, message.decode("ascii", "replace") or await self._shared_values.get(key))
+        async def read(left: Left | None) -> str | None:
+            told = left.value.decode("ascii", "replace") if isinstance(left, Whole) else None
+            return self._taken(session, key, told or await self._shared_values.get(key))
 
-        return await self._distributed.share(key, find, lambda: self._load(session, key), str.encode)
+        return await self._sharing.share(Loader(key, read, lambda: self._load(session, key), _outcome))
 
     def _taken(self, session: Session, key: str, text: str | None) -> str | None:
         """Take over the outcome of another replica, if our keys open it."""
@@ -206,3 +208,7 @@ class Sessions:
                 await self._oauth.revoke(refresh_token)
         except (ProxyError, TimeoutError) as error:
             _log.warning("cloudreve not told of the sign-out", error=type(error).__name__)
+
+
+def _outcome(text: str) -> Outcome:
+    return Outcome(Whole(text.encode()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.file_uri import FileUri, parse
 from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.share_owners import ShareOwners
@@ -94,7 +94,7 @@ def arrivals_of(settings: Settings) -> Arrivals:
 async def ears_of(
     parts: Parts,
     cloudreve: Cloudreve,
-    distributed: MaybeDistributed,
+    sharing: WorkSharing,
     shared_values: SharedValues,
     feed: ChangeFeed,
     owners: ShareOwners,
@@ -104,7 +104,7 @@ async def ears_of(
     session = await parts.session(force_close=True)
     streams = EventStreams(session, parts.observer, parts.settings.cloudreve, cloudreve.breaker)
     terms, lasts_s = ShareTerms(cloudreve, feed), parts.settings.grants.max_ttl_s
-    return Ears(streams, distributed, shared_values, feed, owners, terms, lasts_s, arrivals.note)
+    return Ears(streams, sharing, shared_values, feed, owners, terms, lasts_s, arrivals.note)
 
 
 async def watcher_of(parts: Parts, ears: Ears, accounts: Accounts, oauth: OAuth) -> tuple[Watcher, Interest]:

@@ -70,7 +70,7 @@ async def test_a_second_look_transfers_no_picture(stage: Stage, cloudreve: Stand
         assert 0 not in await page.shown()
 
 
-async def test_who_signs_in_is_shown_what_my_means_to_them(
+async def test_after_a_sign_in_my_names_the_user_s_own_files(
     either_stage: Stage, cloudreve: StandIn, visitor: Profile
 ) -> None:
     """A tab has just shown a published folder of the same name: loaded anew it shows their own, and back again."""

@@ -19,6 +19,7 @@ from proxy.redis.lease import LeaseHolder
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import PubSubChannel
 from tests.cache.conftest import MakeTier, value_of, values_of
+from tests.harness.loaders import text_loader
 from tests.harness.redis_server import RedisServer, until
 from tests.harness.sharded import Sharded
 
@@ -125,7 +126,7 @@ async def test_reads_of_one_tick_are_one_write_to_each_server(make_tier: MakeTie
         assert server.info("clients")["connected_clients"] < 30
 
 
-async def test_what_is_forgotten_is_gone_and_clearing_reaches_all(make_tier: MakeTier, sharded: Sharded) -> None:
+async def test_a_deleted_entry_is_gone_and_clearing_reaches_all_servers(make_tier: MakeTier, sharded: Sharded) -> None:
     """On every server, and nobody else's keys."""
     tier = make_tier(sharded.url, timeout_s=10.0).tier
     await fill(tier)
@@ -242,15 +243,15 @@ async def test_leases_and_news_work_across_servers(make_tier: MakeTier, sharded:
     opened = asyncio.Event()
 
     async def bring(cluster: DistributedSingleflight, key: str) -> str:
-        async def find(left: bytes) -> str | None:
-            return left.decode() or None
+        async def find(left: str) -> str | None:
+            return left or None
 
         async def load() -> str:
             loads.append(key)
             await opened.wait()
             return key
 
-        return await cluster.share(key, find, load, str.encode, lambda text: (text.encode(), 60.0))
+        return await cluster.share(text_loader(key, find, load, kept_s=60.0))
 
     keys = [f"g:{number}" for number in range(12)]
     brought = asyncio.gather(*(bring(cluster, key) for cluster in clusters for key in keys))

@@ -8,7 +8,6 @@ import pytest
 
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.tiers import Tiers
-from proxy.domain.codec import encode
 from proxy.domain.entry import Entry
 from proxy.domain.grant import Grant
 from proxy.domain.picture import Picture
@@ -39,23 +38,23 @@ def shared(make_tier: MakeTier, redis_server: RedisServer) -> Watched:
 @pytest.fixture
 def here(shared: Watched, clock: Clock) -> Tiers:
     """Give the tiers of one replica."""
-    return Tiers(MemoryTier(MIB, timer=clock), shared.tier)
+    return Tiers(MemoryTier(MIB, timer=clock), shared=shared.tier)
 
 
 @pytest.fixture
 def there(shared: Watched, clock: Clock) -> Tiers:
     """Give the tiers of another replica."""
-    return Tiers(MemoryTier(MIB, timer=clock), shared.tier)
+    return Tiers(MemoryTier(MIB, timer=clock), shared=shared.tier)
 
 
-async def test_what_is_kept_is_found_in_memory(here: Tiers) -> None:
+async def test_a_stored_entry_is_found_in_memory(here: Tiers) -> None:
     """Without asking Redis."""
     await here.set("g:1", GRANT, 60.0)
     assert here.get_nowait("g:1") is GRANT
     assert await here.get("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
 
 
-async def test_what_another_replica_kept_is_found_in_redis_once(here: Tiers, there: Tiers) -> None:
+async def test_an_entry_of_another_replica_is_read_from_redis_once(here: Tiers, there: Tiers) -> None:
     """From then on it is in memory."""
     await there.set("p:ab12", PICTURE, 60.0)
     assert here.get_nowait("p:ab12") is None
@@ -87,7 +86,7 @@ async def test_an_entry_of_another_kind_is_a_miss(here: Tiers, there: Tiers) -> 
     assert await here.get("g:1", (Grant, Refusal), minute) == (REFUSAL, Source.REDIS)
 
 
-async def test_what_is_forgotten_is_gone_from_both(here: Tiers, there: Tiers) -> None:
+async def test_a_deleted_entry_is_gone_from_both_tiers(here: Tiers, there: Tiers) -> None:
     """From the memory of this replica and from Redis."""
     await here.set("g:1", GRANT, 60.0)
     await here.delete("g:1")
@@ -97,7 +96,7 @@ async def test_what_is_forgotten_is_gone_from_both(here: Tiers, there: Tiers) ->
 
 async def test_without_redis_memory_serves_alone() -> None:
     """One process needs nothing else."""
-    tiers = Tiers(MemoryTier(MIB), None)
+    tiers = Tiers(MemoryTier(MIB))
     assert await tiers.get("g:1", (Grant, Refusal), minute) is None
     await tiers.set("g:1", GRANT, 60.0)
     assert await tiers.get("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
@@ -107,7 +106,7 @@ async def test_without_redis_memory_serves_alone() -> None:
 
 async def test_with_redis_away_memory_serves_alone(make_tier: MakeTier) -> None:
     """And nobody notices."""
-    tiers = Tiers(MemoryTier(MIB), make_tier("redis://127.0.0.1:1").tier)
+    tiers = Tiers(MemoryTier(MIB), shared=make_tier("redis://127.0.0.1:1").tier)
     assert await tiers.get("g:1", (Grant, Refusal), minute) is None
     await tiers.set("g:1", GRANT, 60.0)
     assert await tiers.get("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
@@ -132,7 +131,7 @@ async def test_a_slow_read_does_not_bring_back_what_is_over(
     await plain.set("g:1", GRANT, 60.0)
     async with Relay(redis_server.port) as relay:
         slow = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0).tier
-        tiers = Tiers(MemoryTier(MIB), slow)
+        tiers = Tiers(MemoryTier(MIB), shared=slow)
         relay.hold()
         reading = asyncio.create_task(tiers.get("g:1", (Grant, Refusal), minute))
         await relay.holds()
@@ -156,18 +155,17 @@ async def test_looking_past_memory_finds_what_another_replica_has_renewed(here: 
     assert await here.get_shared("g:2", minute) is None
 
 
-async def test_what_another_replica_has_left_needs_no_look(here: Tiers, shared: Watched) -> None:
-    """Its bytes are what Redis would have given; what cannot be read is looked for."""
+async def test_an_entry_left_by_another_replica_costs_no_read(here: Tiers, shared: Watched) -> None:
+    """It is what Redis would have given."""
     await shared.tier.set("g:1", GRANT, 60.0)
-    assert await here.get_shared("g:1", minute, encode(NEWER)) == NEWER
+    assert await here.get_shared("g:1", minute, NEWER) == NEWER
     assert here.get_nowait("g:1") == NEWER
-    assert await here.get_shared("g:1", minute, b"rubbish") == GRANT
-    assert await Tiers(MemoryTier(MIB), None).get_shared("g:1", minute, encode(NEWER)) == NEWER
+    assert await Tiers(MemoryTier(MIB)).get_shared("g:1", minute, NEWER) == NEWER
 
 
-async def test_what_only_redis_can_tell_the_end_of_is_not_kept_in_memory(here: Tiers) -> None:
+async def test_an_entry_whose_end_only_redis_knows_is_not_stored_in_memory(here: Tiers) -> None:
     """Refusals."""
-    assert await here.get_shared("g:1", lambda _: 0.0, encode(REFUSAL)) == REFUSAL
+    assert await here.get_shared("g:1", lambda _: 0.0, REFUSAL) == REFUSAL
     assert here.get_nowait("g:1") is None
 
 
@@ -180,7 +178,7 @@ async def test_a_slow_look_past_memory_does_not_bring_back_what_is_over(
     await plain.set("g:1", GRANT, 60.0)
     async with Relay(redis_server.port) as relay:
         slow = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0).tier
-        tiers = Tiers(MemoryTier(MIB), slow)
+        tiers = Tiers(MemoryTier(MIB), shared=slow)
         tiers.set_local("g:1", GRANT, 60.0)
         relay.hold()
         reading = asyncio.create_task(tiers.get_shared("g:1", minute))
@@ -207,5 +205,5 @@ async def test_a_picture_under_another_s_name_is_none(here: Tiers, there: Tiers)
     await there.set("p:cd34", PICTURE, 60.0)
     assert await here.get("p:cd34", (Picture,), minute) is None
     assert await here.get_shared("p:cd34", minute) is None
-    assert await here.get_shared("p:cd34", minute, encode(PICTURE)) is None
+    assert await here.get_shared("p:cd34", minute, PICTURE) is None
     assert here.get_nowait("p:cd34") is None

@@ -5,19 +5,17 @@ from __future__ import annotations
 import http.client
 import os
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
+from tests.deploy.patience import LONGEST_S, does
 from tests.harness.redis_server import free_port
 from tests.plugins.programs import found
 
 FILES = Path(__file__).parents[2] / "deploy" / "load-balancers"
 SHIPPED_PORTS = (8080, 8081, 8082)
-START_S = 60.0
-POLL_S = 0.02
 
 _APACHE_MODULES = (
     "mpm_event", "authz_core", "watchdog", "slotmem_shm", "lbmethod_byrequests", "headers", "proxy", "proxy_http",
@@ -124,16 +122,13 @@ class Balancer:
         said = self._folder / "said"
         with said.open("wb") as out:
             self._process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)  # noqa: S603 - our own files
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            if self._is_through():
-                return self
-            time.sleep(POLL_S)
+        if does(self._process, self._is_through):
+            return self
         self.stop()
         raise AssertionError(f"{self.kind.program} did not start: {said.read_text(errors='replace')}")
 
     def _is_through(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONGEST_S)
         try:
             connection.request("GET", "/readyz", headers={"Host": f"127.0.0.1:{self.port}"})
             return connection.getresponse().status == HTTPStatus.OK
