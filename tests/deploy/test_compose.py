@@ -16,8 +16,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from tests.deploy.fresh_root import LONGEST_S
-from tests.deploy.images import GATEWAY, ROOT, Images
+from tests.deploy.fresh_root import LONGEST_S, ROOT
+from tests.deploy.images import GATEWAY, Images
 from tests.deploy.patience import until
 from tests.harness.places import thumb
 from tests.harness.redis_server import free_port
