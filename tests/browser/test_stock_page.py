@@ -88,6 +88,7 @@ async def visit(stock: StockPage, count: int) -> tuple[int, int, int]:
     stock.page.traffic.forget()
     await stock.page.reload()
     seen = await stock.thumbnails(count)
+    await stock.page.traffic.pictures_ended()
     return seen, len(stock.page.traffic.of(API)), pictures(stock.page)
 
 

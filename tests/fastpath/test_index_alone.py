@@ -30,7 +30,7 @@ from proxy.domain.value_seal import ValueSeal
 from proxy.fastpath.entry import FinishedAnswer, HeadAndBody
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Key, Keys, PendingRequest
-from proxy.fastpath.redis_hits import Read
+from proxy.fastpath.redis_hits import TOGETHER, Read
 from proxy.grants.found_grant import FoundGrant
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.validity import Decision
@@ -63,6 +63,9 @@ class Shelf:
     def __init__(self) -> None:
         self.seal = ValueSeal()
         self.entry: Picture | None = None
+        self.reply: asyncio.Task[None] | None = None
+        self.failure: Exception | None = None
+        """What happens when it is asked."""
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         """What happens before it answers."""
 
@@ -86,7 +89,14 @@ class Shelf:
         return None if self.entry is None else self.seal.seal(self.build_key(picture_key("ab12")), encode(self.entry))
 
     def read_soon(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
-        """Give the value at once."""
+        """Give the value at once, or when something has happened."""
+        if self.failure is not None:
+            raise self.failure
+        self.reply = asyncio.ensure_future(self._reply(keys, receive))
+
+    async def _reply(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
+        if self.meanwhile is not None:
+            await self.meanwhile()
         receive([self.value for _ in keys])
 
     async def delete(self, _key: str) -> None:
@@ -152,10 +162,7 @@ class Stage:
         known = self.hits.known(self.key(RAW))
         if known is None or not self.hits.redis_hits.ask(known, lambda *reply: heard.set_result(reply)):
             return None
-        reply = await heard
-        if self.shelf.meanwhile is not None:
-            await self.shelf.meanwhile()
-        return self.hits.redis_hits.answer(known, *reply)
+        return self.hits.redis_hits.answer(known, *await heard)
 
 
 @pytest.fixture
@@ -412,6 +419,20 @@ async def test_a_request_that_fails_fails_alone(stage: Stage) -> None:
     assert stage.hits.redis_hits.ask(known, fail)
     assert stage.hits.redis_hits.ask(known, lambda value, _: heard.set_result(value))
     assert (await heard, errors) == (stage.shelf.value, [failure])
+
+
+async def test_nobody_waits_when_redis_cannot_be_asked(stage: Stage) -> None:
+    """Each goes the long way; the loop hears of the error."""
+    await known_in_redis(stage)
+    heard, errors = asyncio.Queue[bytes | None](), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    known, failure = known_of(stage), RuntimeError("a library's surprise")
+    stage.shelf.failure = failure
+    for _ in range(TOGETHER + 1):
+        assert stage.hits.redis_hits.ask(known, lambda value, _: heard.put_nowait(value))
+    async with asyncio.timeout(5):
+        assert [await heard.get() for _ in range(TOGETHER + 1)] == [None] * (TOGETHER + 1)
+    assert errors == [failure] * 2, "one for each command"
 
 
 async def test_other_bytes_from_elsewhere_are_not_given(stage: Stage) -> None:
