@@ -69,7 +69,7 @@ class Together(RedisHits):
 
     def _receive(self, receive: Receive, reply: HeadAndBody | Exception | None) -> None:
         self._reply = reply
-        receive(b"", Read(0.0, 0))
+        receive(b"", Read(0.0, 0, 0.0, b""))
 
     def answer(self, known: FinishedAnswer, value: bytes | None, read: Read) -> HeadAndBody | None:  # noqa: ARG002
         """Count it."""
