@@ -26,7 +26,6 @@ pytestmark = [
     *(pytest.mark.needs(program) for program in ("mmdebstrap", "buildah", "podman", "runc", "iptables")),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a root of another machine"),
     pytest.mark.timeout(2 * LONGEST_S),
-    pytest.mark.xdist_group("fresh_root"),
 ]
 
 CLOUDREVE = """\

@@ -15,7 +15,6 @@ pytestmark = [
     pytest.mark.needs("systemd-nspawn"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a machine in a directory"),
     pytest.mark.timeout(2 * LONGEST_S),
-    pytest.mark.xdist_group("fresh_root"),
 ]
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"

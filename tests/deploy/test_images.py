@@ -29,7 +29,6 @@ pytestmark = [
     pytest.mark.needs("runc"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a root of another machine"),
     pytest.mark.timeout(2 * LONGEST_S),
-    pytest.mark.xdist_group("fresh_root"),
 ]
 
 HARDENED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")
