@@ -46,8 +46,8 @@ class Steps:
     """`identity/identify.py`: names the visitor, or raises InvalidToken."""
     authorise: Callable[[Visitor, ThumbRequest], Awaitable[Authorised]]
     """`grants/authorise.py`: gives a live grant from a tier or from Cloudreve, or raises Refused."""
-    heed: Callable[[Authorised], None]
-    """`live_events/interest.py`: takes note of what is asked for, so that its changes are listened to."""
+    heed: Callable[[Authorised], object]
+    """`live_events/interest.py`, `recent_grants.py`: take note of what is granted, so that its changes are heard."""
     forget: Callable[[Visitor, ThumbRequest], Awaitable[None]]
     """`grants/lookup.py`: drops a grant that upstream no longer honours."""
     note: Callable[[Visitor, ThumbRequest, Grant, str], Awaitable[None]]

@@ -11,8 +11,9 @@ import msgspec
 import structlog
 
 from proxy.domain.tags import EVERYTHING, Tag
-from proxy.grants.change_log import ChangeLog, LogFailed, News, Told, decode, encode
+from proxy.grants.change_log import MAX_CONFIRMED, ChangeLog, LogFailed, News, Told, decode, encode
 from proxy.grants.invalidation import ChangeId, Invalidations
+from proxy.grants.marks import NOTHING_CONFIRMED, Confirmed
 
 OPEN_S = 30.0
 """A change that has not been renewed for this long counts as ended."""
@@ -78,9 +79,10 @@ class ChangeFeed:
         self._begun.pop(change, None)
         self._send(Told(News.END, *change, tuple(tags)))
 
-    def tell(self, tags: Iterable[Tag]) -> None:
-        """Tell of a change that has been made."""
-        self.end(self._next(), tags)
+    def tell(self, tags: Iterable[Tag], confirmed: Confirmed = NOTHING_CONFIRMED) -> None:
+        """Tell of a change that has been made; the pictures stay that Cloudreve has named since (`marks.py`)."""
+        about = b"".join(place + picture for place, picture in sorted(confirmed)[:MAX_CONFIRMED])
+        self._send(Told(News.END, *self._next(), tuple(tags), about))
 
     async def purge(self, tags: Iterable[Tag]) -> list[Told]:
         """Tell of a change whose grants are to be dropped as well; give the replies of all who hear of it."""
@@ -178,7 +180,7 @@ class ChangeFeed:
     def _send(self, told: Told) -> None:
         """Let it count here, and have it told."""
         if len(told.tags) > MAX_TAGS:  # whoever names so many does not mean them one by one
-            told = msgspec.structs.replace(told, tags=(EVERYTHING,))
+            told = msgspec.structs.replace(told, tags=(EVERYTHING,), about=b"")
         self._count(told, 0)
         if self._log is None:
             return
@@ -192,7 +194,7 @@ class ChangeFeed:
 
     def _count(self, told: Told, position: int) -> None:
         if told.is_end:
-            self.invalidations.end(told.change, told.tags, position)
+            self.invalidations.end(told.change, told.tags, position, told.confirmed)
         elif told.news is News.BEGIN:
             self.invalidations.begin(told.change, told.tags, self._timer() + OPEN_S)
 

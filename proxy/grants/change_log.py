@@ -12,8 +12,12 @@ import msgspec
 
 from proxy.domain.tags import TAG_BYTES
 from proxy.grants.invalidation import ChangeId
+from proxy.grants.marks import Confirmed
 
 MAX_TAGS_EACH = 4096
+MAX_CONFIRMED = 256
+"""So many places are confirmed by one change at most."""
+MAX_ABOUT = MAX_CONFIRMED * 2 * TAG_BYTES
 
 
 class LogFailed(Exception):
@@ -76,7 +80,8 @@ class Told(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     """Of the change; in a reply, of the purge."""
     tags: tuple[bytes, ...] = ()
     about: bytes = b""
-    """In a reply, the process that asked for the purge."""
+    """In a reply, the process that asked for the purge. In an end, places and pictures that were confirmed, as pairs of
+    tags; a process of an older version does not read them, and ends all."""
     ended: tuple[int, int] = (0, 0)
     """In a reply, how many answers and pictures were dropped."""
 
@@ -84,6 +89,13 @@ class Told(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     def is_end(self) -> bool:
         """Whether what was granted before counts no more."""
         return self.news in (News.END, News.PURGE)
+
+    @property
+    def confirmed(self) -> Confirmed:
+        """Give the places whose grants stay if they name these pictures; nothing for what no gateway writes."""
+        is_sound = self.news is News.END and not len(self.about) % (2 * TAG_BYTES) and len(self.about) <= MAX_ABOUT
+        tags = [self.about[at : at + TAG_BYTES] for at in range(0, len(self.about), TAG_BYTES)] if is_sound else []
+        return frozenset(zip(tags[::2], tags[1::2], strict=True))
 
     @property
     def change(self) -> ChangeId:
