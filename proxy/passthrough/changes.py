@@ -128,6 +128,7 @@ class Changes:
                 await self._remember(answered, change.tags)
         else:
             is_made = change.begun is not None or answer.status < HTTPStatus.BAD_REQUEST
+            is_made |= answer.status == HTTPStatus.LOCKED  # what COPY answers though it has made a copy
         if change.begun is not None:
             self._feed.end(change.begun, change.tags)
         elif is_made:
