@@ -70,7 +70,7 @@ class CloudreveSite:
         headers = {"Authorization": self._dav, **({"Destination": f"{origin}/dav/{self.folder}/{to}"} if to else {})}
         url = f"{origin}/dav/{self.folder}/{quote(name)}"
         async with self._client.request(method, url, headers=headers, data=body or None) as response:
-            is_made = method == "COPY" and response.status == HTTPStatus.LOCKED  # docs/cloudreve.md, Changes
+            is_made = method == "COPY" and response.status == HTTPStatus.LOCKED  # (docs/cloudreve.md, Changes)
             if response.status >= HTTPStatus.BAD_REQUEST and not is_made:
                 raise Refused(f"WebDAV {method}: {response.status}")
 

@@ -115,9 +115,8 @@ async def test_what_cloudreve_does_not_confirm_in_time_ends(
     cloudreve.fail("resolve", Hang(answers := asyncio.Event()), times=1)
     await told(cloudreve, gateway)
     answers.set()
-    resolves = cloudreve.calls.count("resolve")
     assert not (await gateway.ask(ONE, token)).is_hit
-    assert (cloudreve.calls.count("resolve"), gateway.count("watch_confirmed_total")) == (resolves + 1, 0)
+    assert gateway.count("watch_confirmed_total") == 0
 
 
 async def test_a_file_that_nobody_was_granted_is_not_asked_for(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
