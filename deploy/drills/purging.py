@@ -95,7 +95,7 @@ async def _fill(redis_url: str, site: str, entries: int) -> None:
     tier = RedisTier.from_settings(RedisSettings.model_validate({"url": redis_url, "timeout_s": 30.0}), site)
     for start in range(0, entries, AT_ONCE):
         numbers = range(start, min(start + AT_ONCE, entries))
-        await asyncio.gather(*(tier.keep(f"g:{n:032x}", Grant("u", 4e9, f"{n}", own=True), LASTS_S) for n in numbers))
+        await asyncio.gather(*(tier.set(f"g:{n:032x}", Grant("u", 4e9, f"{n}", own=True), LASTS_S) for n in numbers))
     await tier.aclose()
 
 

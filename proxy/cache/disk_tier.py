@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self
 from weakref import WeakValueDictionary
 
-from aiocache.base import BaseCache  # type: ignore[import-untyped]
-from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
+from aiocache.base import BaseCache
+from aiocache.serializers import NullSerializer
 
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.disk_file import Unusable, open_file
@@ -23,8 +23,8 @@ from proxy.domain.picture import Picture
 from proxy.domain.source import Source
 from proxy.settings import Settings, TemporaryDisk, TemporarySeal
 
-FORGET_S = 5.0
-"""How long the disk may take to forget; after that it is given up, so that nothing comes back."""
+DELETE_S = 5.0
+"""How long the disk may take to delete; after that it is given up, so that nothing comes back."""
 MAX_WAITING_BYTES = 32 * 1024 * 1024
 """How much may wait to be written; beyond it entries are not kept on disk."""
 MAX_TTL_S = 366 * 86400.0
@@ -45,10 +45,10 @@ class _Read(NamedTuple):
     stored: StoredPicture | None = None
 
 
-class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
-    """Keeps entries in a file, sealed, each with a time to live. Trouble with the disk is a miss or a dropped write.
+class DiskTier(BaseCache):
+    """Stores entries in a file, sealed, each with a time to live. Trouble with the disk is a miss or a dropped write.
 
-    What is kept or forgotten counts in this process at once, and in others when it is written. Threads read and write,
+    A change counts in this process at once, and in others when it is written. Threads read and write,
     so that a slow disk stops nobody else; what was read before is read at once where that waits for no disk.
     """
 
@@ -93,46 +93,33 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         """Give a picture that somebody else holds as well, to be read without waiting; see `StoredPicture`."""
         return self._stored.get(key)
 
-    async def find(self, key: str) -> Entry | None:
-        """Give the entry, or None when there is none or the disk is in trouble."""
-        found = await self._found(key)
-        return None if found is None or isinstance(found, str) else found
-
-    async def keep(self, key: str, entry: Entry, ttl_s: float) -> bool:
-        """Keep an entry for `ttl_s` seconds, unless that is not positive; tell whether it will be written."""
-        return self.keep_soon(key, entry, ttl_s)
-
-    def keep_soon(self, key: str, entry: Entry, ttl_s: float) -> bool:
-        """Keep an entry, and wait for nothing."""
-        if not ttl_s > 0:
+    def set_nowait(self, key: str, value: Entry, ttl: float) -> bool:
+        """Store an entry for `ttl` seconds, unless that is not positive; tell whether it will be written."""
+        if not ttl > 0:
             return False
-        size_bytes = len(entry.body) + _ENTRY_BYTES if isinstance(entry, Picture) else _ENTRY_BYTES
+        size_bytes = len(value.body) + _ENTRY_BYTES if isinstance(value, Picture) else _ENTRY_BYTES
         is_kept = self._writes.waiting_bytes + size_bytes <= MAX_WAITING_BYTES
-        waiting = Waiting(entry, self._now() + min(ttl_s, MAX_TTL_S))
+        waiting = Waiting(value, self._now() + min(ttl, MAX_TTL_S))
         self._change(key, waiting if is_kept else Mark.DELETE, size_bytes if is_kept else 0)
         return is_kept
 
-    async def forget(self, key: str) -> None:
-        """Drop an entry: by the end no process finds it on disk."""
-        await self._certainly(self._change(key, Mark.DELETE))
-
-    def forget_soon(self, key: str) -> None:
-        """Drop an entry: at once for this process, soon for the others."""
+    def delete_nowait(self, key: str) -> None:
+        """Delete an entry: at once for this process, soon for the others."""
         self._change(key, Mark.DELETE)
 
-    async def find_text(self, key: str) -> str | None:
+    async def get_text(self, key: str) -> str | None:
         """Give a text."""
         found = await self._found(key)
         return found if isinstance(found, str) else None
 
-    async def keep_text(self, key: str, text: str, ttl_s: float) -> None:
-        """Keep a text for `ttl_s` seconds, whatever else has to go: by the end every process finds it."""
-        if ttl_s > 0:
-            await self._certainly(self.keep_text_soon(key, text, ttl_s))
+    async def set_text(self, key: str, text: str, ttl: float) -> None:
+        """Store a text for `ttl` seconds, whatever else has to go: by the end every process finds it."""
+        if ttl > 0:
+            await self._certainly(self.set_text_nowait(key, text, ttl))
 
-    def keep_text_soon(self, key: str, text: str, ttl_s: float) -> asyncio.Future[None]:
-        """Keep a text, and wait for nothing."""
-        return self._change(key, Waiting(text, self._now() + min(ttl_s, MAX_TTL_S)))
+    def set_text_nowait(self, key: str, text: str, ttl: float) -> asyncio.Future[None]:
+        """Store a text, and wait for nothing."""
+        return self._change(key, Waiting(text, self._now() + min(ttl, MAX_TTL_S)))
 
     async def written(self) -> None:
         """Wait until every process sees the changes made by now."""
@@ -187,44 +174,44 @@ class DiskTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         """Wait for a write after which nothing old may be found; a disk that takes too long is given up."""
         was_up = self._store.is_up
         try:
-            async with asyncio.timeout(FORGET_S):
+            async with asyncio.timeout(DELETE_S):
                 await asyncio.shield(written)
         except TimeoutError:
-            self._store.abandon("the disk takes too long to forget")
+            self._store.abandon("the disk takes too long to delete")
         if was_up and not self._store.is_up:
             await asyncio.sleep(LOOK_S)  # by then the others have seen that the file is gone
 
     async def _get(self, key: str, **_: object) -> Entry | None:
-        return await self.find(key)
+        found = await self._found(key)
+        return None if found is None or isinstance(found, str) else found
 
     async def _multi_get(self, keys: Iterable[str], **_: object) -> list[Entry | None]:
-        return list(await asyncio.gather(*map(self.find, keys)))
+        return list(await asyncio.gather(*map(self._get, keys)))
 
     async def _set(self, key: str, value: Entry, ttl: float | None, **_: object) -> bool:
-        is_kept = self.keep_soon(key, value, DEFAULT_TTL_S if ttl is None else ttl)
-        await self.settle()
-        return is_kept
+        return await self._multi_set([(key, value)], ttl)
 
     async def _multi_set(self, pairs: Iterable[tuple[str, Entry]], ttl: float | None, **_: object) -> bool:
-        kept = [self.keep_soon(key, value, DEFAULT_TTL_S if ttl is None else ttl) for key, value in pairs]
+        is_kept = [self.set_nowait(key, value, DEFAULT_TTL_S if ttl is None else ttl) for key, value in pairs]
         await self.settle()
-        return all(kept)
+        return all(is_kept)
 
     async def _exists(self, key: str, **_: object) -> bool:
-        return await self.find(key) is not None
+        return await self._get(key) is not None
 
     async def _delete(self, key: str, **_: object) -> int:
-        is_there = await self.find(key) is not None
-        await self.forget(key)
+        """Delete an entry: by the end no process finds it on disk."""
+        is_there = await self._get(key) is not None
+        await self._certainly(self._change(key, Mark.DELETE))
         return int(is_there)
 
     async def _expire(self, key: str, ttl: float, **_: object) -> bool:
         """Give an entry another `ttl` seconds; none or less drops it, since nothing here lives for ever."""
-        entry = await self.find(key)
+        entry = await self._get(key)
         if entry is not None and ttl > 0:
             await self._set(key, entry, ttl)
         elif entry is not None:
-            await self.forget(key)
+            await self._delete(key)
         return entry is not None
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:  # noqa: ARG002 - keys are digests

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from sys import getsizeof
 from typing import NamedTuple
 
-from aiocache.base import BaseCache  # type: ignore[import-untyped]
-from aiocache.serializers import NullSerializer  # type: ignore[import-untyped]
+from aiocache.base import BaseCache
+from aiocache.serializers import NullSerializer
 
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.fair_cache import FairCache
@@ -36,10 +36,10 @@ class _Slot(NamedTuple):
     size_bytes: int
 
 
-class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
-    """Keeps the most recently used entries, each no longer than its own time to live, within `max_bytes` in all.
+class MemoryTier(BaseCache):
+    """Stores the most recently used entries, each no longer than its own time to live, within `max_bytes` in all.
 
-    `lookup`, `keep` and `forget` are for the hot path; the aiocache interface does the same for everybody else.
+    `get_nowait`, `set_nowait` and `delete_nowait` are for the hot path; aiocache's interface does the same.
     """
 
     NAME = "memory"
@@ -55,9 +55,9 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
             size_of=lambda slot: slot.size_bytes,
         )
         self.version = 0
-        """As long as this is the same, no entry has been replaced, forgotten or driven out: only time may end one."""
+        """As long as this is the same, no entry has been replaced, deleted or evicted: only time may end one."""
         self.grants_version = 0
-        """As long as this is the same, nothing but pictures has come, and nothing has been forgotten."""
+        """As long as this is the same, nothing but pictures has come, and nothing has been deleted."""
 
     @property
     def size_bytes(self) -> int:
@@ -78,13 +78,13 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         """Tell whether there is an entry, which may have come to its end; it is not used by that."""
         return self._slots.may_hold(key)
 
-    def lookup(self, key: str) -> Entry | None:
+    def get_nowait(self, key: str) -> Entry | None:
         """Give the entry, which becomes the most recently used one, or None."""
         slot = self._slots.get(key)
         return slot.entry if slot is not None else None
 
-    def keep(self, key: str, entry: Entry, ttl_s: float, client: Client = "") -> None:
-        """Keep an entry for `ttl_s` seconds, unless that is not positive. What is too large drops its predecessor.
+    def set_nowait(self, key: str, entry: Entry, ttl_s: float, client: Client = "") -> None:
+        """Store an entry for `ttl_s` seconds, unless that is not positive; one too large deletes the one before.
 
         `client` is the client for which it came: when memory is full, that may push out others' as far as is fair.
         """
@@ -95,7 +95,7 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
             self.grants_version += 1
         size_bytes = _size_bytes(key, entry)
         if size_bytes > self._largest_bytes:
-            self.forget(key)
+            self.delete_nowait(key)
         else:
             self._slots.put(key, _Slot(entry, ttl_s, size_bytes), client)
 
@@ -104,19 +104,19 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         self.version += 1
         self.grants_version += 1
 
-    def forget(self, key: str) -> bool:
-        """Drop an entry; tell whether there was a live one."""
+    def delete_nowait(self, key: str) -> bool:
+        """Delete an entry; tell whether there was a live one."""
         self.touch()
         return self._slots.pop(key)
 
     async def _get(self, key: str, **_: object) -> Entry | None:
-        return self.lookup(key)
+        return self.get_nowait(key)
 
     async def _multi_get(self, keys: Iterable[str], **_: object) -> list[Entry | None]:
-        return [self.lookup(key) for key in keys]
+        return [self.get_nowait(key) for key in keys]
 
     async def _set(self, key: str, value: Entry, ttl: float | None, **_: object) -> bool:
-        self.keep(key, value, DEFAULT_TTL_S if ttl is None else ttl)
+        self.set_nowait(key, value, DEFAULT_TTL_S if ttl is None else ttl)
         return True
 
     async def _multi_set(self, pairs: Iterable[tuple[str, Entry]], ttl: float | None, **_: object) -> bool:
@@ -128,21 +128,21 @@ class MemoryTier(BaseCache):  # type: ignore[misc]  # aiocache has no types
         return key in self._slots
 
     async def _delete(self, key: str, **_: object) -> int:
-        return int(self.forget(key))
+        return int(self.delete_nowait(key))
 
     async def _expire(self, key: str, ttl: float, **_: object) -> bool:
         """Give an entry another `ttl` seconds; none or less drops it, since nothing here lives for ever."""
-        entry = self.lookup(key)
+        entry = self.get_nowait(key)
         if entry is not None and ttl > 0:
-            self.keep(key, entry, ttl)
+            self.set_nowait(key, entry, ttl)
         elif entry is not None:
-            self.forget(key)
+            self.delete_nowait(key)
         return entry is not None
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:
         self.touch()
         for key in [key for key in self._slots if key.startswith(namespace or "")]:
-            self.forget(key)
+            self.delete_nowait(key)
         return True
 
 

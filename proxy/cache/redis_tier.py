@@ -5,50 +5,39 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
-from aiocache.backends.redis import RedisBackend, RedisCache  # type: ignore[import-untyped]
-from aiocache.serializers import BaseSerializer  # type: ignore[import-untyped]
+from aiocache.backends.redis import RedisBackend, RedisCache
+from aiocache.serializers import NullSerializer
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from proxy.cache import DEFAULT_TTL_S
+from proxy.cache.shared_picture import SharedPicture
+from proxy.coalesce.work_sharing import Claim
 from proxy.domain import codec
 from proxy.domain.entry import Entry
 from proxy.domain.keys import site_digest
+from proxy.domain.picture import Picture
+from proxy.domain.shared_write import SharedWrite
 from proxy.domain.source import Source
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis.circuit_breaker import State
 from proxy.redis.connect import RedisConnections, connections_to
 from proxy.redis.failures import RedisFailure, redis_failure_of
-from proxy.redis.leases import Claim
 from proxy.settings import RedisSettings
 
 PLAIN = ValueSeal()
 """Leaves values as they are."""
+KINDS = "gps"
+"""How the keys of entries begin: grants and refusals, pictures, versions seen under sealed URLs."""
 _MAX_TTL_MS = 366 * 86400 * 1000
 _SCAN_COUNT = 500
 
 
-class _EntrySerializer(BaseSerializer):  # type: ignore[misc]  # aiocache has no types
-    """Does for aiocache what the codec does; JSON cannot hold bytes, and pickle runs what it reads."""
-
-    def __init__(self) -> None:
-        super().__init__(encoding=None)
-
-    def dumps(self, value: Entry) -> bytes:
-        return codec.encode(value)
-
-    def loads(self, value: bytes | None) -> Entry | None:
-        return None if value is None else codec.decode(value)
-
-
-class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
-    """Keeps entries in Redis under `{namespace}:v{codec}:{site}:`, each with a time to live.
-
-    `find`, `keep` and `forget` are what the gateway uses; the aiocache interface does the same for everybody else.
-    """
+class RedisTier(RedisCache):
+    """Stores entries in Redis under `{namespace}:v{codec}:{site}:`, sealed, each with a time to live."""
 
     source = Source.REDIS
 
@@ -63,7 +52,7 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         # RedisBackend's own constructor is left out: it insists on building a client. aiocache's timeout stays off: it
         # cancels commands that are under way.
         super(RedisBackend, self).__init__(
-            serializer=_EntrySerializer(),
+            serializer=NullSerializer(encoding=None),  # the seal of an entry depends on its key
             namespace=f"{namespace}:v{codec.VERSION}:{site_digest(site)}",
             timeout=None,
             ttl=DEFAULT_TTL_S,
@@ -102,26 +91,26 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         """Tell whether Redis is asked at present; false while it is paused after trouble."""
         return self.state is State.UP
 
-    async def find(self, key: str, claim: Claim | None = None) -> Entry | None:
-        """Give the entry, or None when there is none or Redis is in trouble; then `claim` leads in loading it."""
-        name = self.build_key(key)
-        raw = await (claim.read() if claim is not None else self.connections.read(name))
-        opened = None if raw is None else self.seal.open(name, raw)
-        entry = None if opened is None else codec.decode(opened)
-        if raw is not None and entry is None:
-            self._observe(RedisFailure.GARBAGE)
-        return entry
+    async def get_claimed(self, key: str, claim: Claim) -> Entry | None:
+        """Give the entry, read by a claim, which leads in loading it where there is none."""
+        return self._opened(self.build_key(key), await claim.read())
 
-    async def keep(self, key: str, entry: Entry, ttl_s: float) -> bool:
-        """Keep an entry for `ttl_s` seconds, unless that is not positive or Redis is in trouble; tell whether it is."""
-        name = self.build_key(key)
-        if ttl_s <= 0 or not self.connections.is_available(name):
-            return False
-        return await self._set(name, self.seal.seal(name, codec.encode(entry)), ttl_s)
+    def opened(self, key: str, value: bytes) -> Entry | None:
+        """Give the entry in a value that stood in Redis under the key; None for anything else."""
+        return self._opened(self.build_key(key), value)
 
-    async def forget(self, key: str) -> None:
-        """Drop an entry, unless Redis is in trouble."""
-        await self._delete(self.build_key(key))
+    def write(self, key: str, value: Entry, ttl: float) -> SharedWrite:
+        """Give the bytes that `set` would store, and for how long."""
+        ttl_ms, name = _milliseconds(ttl), self.build_key(key)
+        return SharedWrite(self.seal.seal(name, codec.encode(value)), ttl_ms) if ttl_ms > 0 else SharedWrite()
+
+    def shared(self, key: str, picture: Picture) -> SharedPicture:
+        """Give a picture that was just found, to be read again by `read_soon`."""
+        return SharedPicture(self.build_key(key), self.seal, picture)
+
+    def read_soon(self, names: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
+        """Have values read by one command, and hand them over; None for nothing, or trouble."""
+        self.connections.read_soon(names, receive)
 
     async def ping(self) -> float:
         """Measure a round trip in seconds, paused or not; raise Unreachable saying what is wrong."""
@@ -131,17 +120,28 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         """Let commands under way end, for `timeout_s` at most, and close all connections."""
         await self.connections.aclose()
 
-    async def _get(self, key: str, **_: object) -> bytes | None:
-        return await self.connections.read(key)
+    def _opened(self, name: str, value: bytes | None) -> Entry | None:
+        """Read a value of Redis as if a stranger had written it."""
+        opened = None if value is None else self.seal.open(name, value)
+        entry = None if opened is None else codec.decode(opened)
+        if value is not None and entry is None:
+            self._observe(RedisFailure.GARBAGE)
+        return entry
 
-    async def _multi_get(self, keys: list[str], **_: object) -> list[bytes | None]:
-        return await asyncio.gather(*map(self.connections.read, keys))
+    async def _get(self, key: str, **_: object) -> Entry | None:
+        return self._opened(key, await self.connections.read(key))
 
-    async def _set(self, key: str, value: bytes, ttl: float | None, **_: object) -> bool:
+    async def _multi_get(self, keys: list[str], **_: object) -> list[Entry | None]:
+        return await asyncio.gather(*map(self._get, keys))
+
+    async def _set(self, key: str, value: Entry, ttl: float | None, **_: object) -> bool:
         ttl_ms = _milliseconds(ttl)
-        return ttl_ms > 0 and bool(await self.connections.ask(False, key, "SET", key, value, "PX", ttl_ms))
+        if ttl_ms <= 0 or not self.connections.is_available(key):
+            return False
+        sealed = self.seal.seal(key, codec.encode(value))
+        return bool(await self.connections.ask(False, key, "SET", key, sealed, "PX", ttl_ms))
 
-    async def _multi_set(self, pairs: Iterable[tuple[str, bytes]], ttl: float | None, **_: object) -> bool:
+    async def _multi_set(self, pairs: Iterable[tuple[str, Entry]], ttl: float | None, **_: object) -> bool:
         return all([await self._set(key, value, ttl) for key, value in pairs])
 
     async def _exists(self, key: str, **_: object) -> bool:
@@ -158,8 +158,9 @@ class RedisTier(RedisCache):  # type: ignore[misc]  # aiocache has no types
         return bool(await self.connections.ask(False, key, "PEXPIRE", key, ttl_ms))
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:
-        """Drop every key of this tier, or under another prefix, and no other; tell whether Redis did it all."""
-        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", namespace or self.namespace) + ":*"
+        """Delete all entries, or all that is under another prefix, and nothing else; tell whether Redis did it all."""
+        kinds = f":[{KINDS}]" if namespace is None else ""
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", namespace or self.namespace) + kinds + ":*"
         swept = [await self._sweep(client, pattern) for client in self.connections.clients()]
         return bool(swept) and all(swept)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from proxy.cache.redis_tier import RedisTier
 from proxy.domain.codec import decode, encode
 from proxy.domain.picture import Picture
+from proxy.domain.value_seal import ValueSeal
 
 
 class SharedPicture:
@@ -12,10 +12,10 @@ class SharedPicture:
 
     __slots__ = ("_length", "_open", "_prefix", "name")
 
-    def __init__(self, tier: RedisTier, key: str, picture: Picture) -> None:
+    def __init__(self, name: str, seal: ValueSeal, picture: Picture) -> None:
         value = encode(picture)
-        self._open = tier.seal.open
-        self.name: str = tier.build_key(key)
+        self._open = seal.open
+        self.name: str = name
         """The key in Redis."""
         self._length = len(value)
         self._prefix = value[: len(value) - len(picture.body)]

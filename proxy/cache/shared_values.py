@@ -28,32 +28,32 @@ class SharedValues:
         self._timer = timer
         self._kept: TLRUCache[str, _Value] = TLRUCache(MAX_VALUES, ttu=lambda _, note, __: note.until, timer=timer)
 
-    def lookup(self, key: str) -> str | None:
+    def get_nowait(self, key: str) -> str | None:
         """Give the text that this process has read or written."""
         note = self._kept.get(key)
         return note.text if note else None
 
-    def remember(self, key: str, text: str, ttl_s: float) -> None:
+    def set_nowait(self, key: str, text: str, ttl_s: float) -> None:
         """Write here alone."""
         if ttl_s > 0:
             self._kept[key] = _Value(text, self._timer() + ttl_s)
 
-    async def find(self, key: str) -> str | None:
+    async def get(self, key: str) -> str | None:
         """Give the text that any process has written. One of others is not kept here: its reader knows its end."""
-        own = self.lookup(key)
-        return own if own is not None else next(iter(await self.shared(key)), None)
+        own = self.get_nowait(key)
+        return own if own is not None else next(iter(await self.get_shared(key)), None)
 
-    async def shared(self, key: str) -> tuple[str, ...]:
+    async def get_shared(self, key: str) -> tuple[str, ...]:
         """Give the texts of Redis and of the disk: while Redis was away they may have become different."""
-        near = await self._disk.find_text(key) if self._disk is not None else None
+        near = await self._disk.get_text(key) if self._disk is not None else None
         far = await self._in_redis(key)
         return tuple(text for text in dict.fromkeys((far, near)) if text is not None)
 
-    async def most_shared(self, key: str) -> str | None:
+    async def get_most_shared(self, key: str) -> str | None:
         """Give what the tier has that most processes share, whatever this process remembers."""
         if self._redis is not None:
             return await self._in_redis(key)
-        return await self._disk.find_text(key) if self._disk is not None else self.lookup(key)
+        return await self._disk.get_text(key) if self._disk is not None else self.get_nowait(key)
 
     async def _in_redis(self, key: str) -> str | None:
         if self._redis is None:
@@ -63,11 +63,11 @@ class SharedValues:
         opened = None if raw is None else self._redis.seal.open(name, raw)
         return opened.decode("ascii", "replace") if opened is not None else None
 
-    async def keep(self, key: str, text: str, ttl_s: float) -> None:
+    async def set(self, key: str, text: str, ttl_s: float) -> None:
         """Write for `ttl_s` seconds: here at once, on disk and in Redis by the end."""
-        self.remember(key, text, ttl_s)
+        self.set_nowait(key, text, ttl_s)
         if self._disk is not None:
-            await self._disk.keep_text(key, text, ttl_s)
+            await self._disk.set_text(key, text, ttl_s)
         if self._redis is not None and ttl_s > 0:
             name, ttl_ms = self._redis.build_key(key), max(int(ttl_s * 1000), 1)
             value = self._redis.seal.seal(name, text.encode())

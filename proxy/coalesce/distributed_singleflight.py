@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
-from typing import TypeAlias, TypeVar
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
 
-from proxy.coalesce.machine_singleflight import MachineSingleflight
+from proxy.coalesce.messages import Message, Stored, decode, encode
+from proxy.coalesce.work_sharing import Loader
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis.lease import Lease, LeaseHolder
 from proxy.redis.leases import NOT_STORED, STORED, Claim, Leases
@@ -22,11 +23,6 @@ PATIENCE_S = 15.0
 """How long others are waited for altogether: any client of Redis can renew a lease for ever."""
 
 _OPEN = STORED + b"open"
-
-
-def _nothing(_: object) -> tuple[bytes, float]:
-    """Leave nothing but the message."""
-    return b"", 0.0
 
 
 class DistributedSingleflight:
@@ -46,50 +42,33 @@ class DistributedSingleflight:
         self._seal = seal
         self._patience_s = patience_s
 
-    async def share(
-        self,
-        key: str,
-        find: Callable[[bytes], Awaitable[T | None]],
-        load: Callable[[], Awaitable[T]],
-        tell: Callable[[T], bytes],
-        keep: Callable[[T], tuple[bytes, float]] = _nothing,
-        turn: str | None = None,
-    ) -> T:
-        """Give the outcome that one replica loads.
+    async def share(self, loader: Loader[T], turn: str | None = None) -> T:
+        """Give what one replica loads.
 
-        `find` is given what Redis holds under the key, or the message that `tell` wrote, or nothing: then it looks
-        itself. What `keep` gives, bytes and for how many seconds, stands under the key before anybody hears of it, and
-        nobody here waits for that. A leader that dies is succeeded when its lease runs out; one that fails, at once.
-        After `patience_s` everybody loads, whatever others say. `turn` names the turn that `load` is going to take, so
-        that it costs no way to Redis of its own.
+        Nobody here waits for the outcome to be stored, which it is before anybody hears of it. A leader that dies is
+        succeeded when its lease runs out; one that fails, at once. After `patience_s` everybody loads, whatever others
+        say. `turn` names the turn that the load is going to take, so that it costs no way to Redis of its own.
         """
-        name, until = self._name_of(key), self._gives_up_at()
-
-        def sealed(landed: T) -> tuple[bytes, float]:
-            entry, ttl_s = keep(landed)
-            return self._seal.seal(name, entry) if entry else entry, ttl_s
-
-        def message_of(landed: T) -> bytes:
-            return self._seal.seal(_message_name(name), tell(landed))
-
+        name, until = self._name_of(loader.key), self._gives_up_at()
         while _now() < until:
             with self._pubsub.reader(name) as message:
                 async with self._attempt(name, turn) as lease:
                     if lease.held is LeaseHolder.MINE:
-                        lease.found = self._seal.open(name, lease.found) or b""
-                        return await _lead(lease, find, load, message_of, sealed)
+                        return await self._lead(name, lease, loader)
                 if lease.held is LeaseHolder.UNKNOWN:
                     break
                 heard = await self._next(name, message, until)
-            text = self._seal.open(_message_name(name), heard[1:]) if heard else None
-            told = await find(text) if text is not None else None
-            if told is not None:
-                return told
-            if heard.startswith(NOT_STORED) and text is not None:
+            told = self._read(name, heard)
+            outcome = await loader.read(told) if told is not None else None
+            if outcome is not None:
+                return outcome
+            if heard.startswith(NOT_STORED) and told is not None:
                 break
-        landed = await load()
-        self._leases.leave(name, *sealed(landed))
-        return landed
+        outcome = await loader.load()
+        commit = loader.write(outcome).commit
+        if commit is not None:
+            self._leases.commit(name, commit)
+        return outcome
 
     @contextmanager
     def claim(self, key: str, turn: str | None = None) -> Iterator[Claim | None]:
@@ -119,6 +98,20 @@ class DistributedSingleflight:
                 if lease.held is LeaseHolder.UNKNOWN or await self._next(name, message, until) == _OPEN:
                     break
         return await work()
+
+    async def _lead(self, name: str, lease: Lease, loader: Loader[T]) -> T:
+        """Do the work, unless it was done between our looking for it and our taking the lease."""
+        found = await loader.read(Stored(lease.found)) if lease.found else None
+        outcome = found if found is not None else await loader.load()
+        message, commit = loader.write(outcome)
+        lease.message = self._seal.seal(_message_name(name), encode(message))
+        lease.commit = commit if found is None else None
+        return outcome
+
+    def _read(self, name: str, heard: bytes) -> Message | None:
+        """Read a message; None for none, and for one that no replica of ours has written."""
+        opened = self._seal.open(_message_name(name), heard[1:]) if heard else None
+        return decode(opened) if opened is not None else None
 
     def _gives_up_at(self) -> float:
         return _now() + self._patience_s
@@ -159,52 +152,3 @@ def _now() -> float:
 def _message_name(name: str) -> str:
     """Name a message about an entry: it opens as nothing else."""
     return f"{name} message"
-
-
-async def _lead(
-    lease: Lease,
-    find: Callable[[bytes], Awaitable[T | None]],
-    load: Callable[[], Awaitable[T]],
-    tell: Callable[[T], bytes],
-    keep: Callable[[T], tuple[bytes, float]],
-) -> T:
-    """Do the work, unless it was done between our looking for it and our taking the lease."""
-    found = await find(lease.found) if lease.found else None
-    landed = found if found is not None else await load()
-    lease.message = tell(landed)
-    if found is None:
-        lease.entry, lease.ttl_s = keep(landed)
-    return landed
-
-
-class LocalSingleflight:
-    """Stands in where there is neither Redis nor a disk tier: this process loads for itself."""
-
-    async def share(
-        self,
-        _key: str,
-        _find: Callable[[bytes], Awaitable[T | None]],
-        load: Callable[[], Awaitable[T]],
-        _tell: Callable[[T], bytes],
-        _keep: Callable[[T], tuple[bytes, float]] = _nothing,
-        turn: str | None = None,  # noqa: ARG002 - as in the distributed one
-    ) -> T:
-        """Load."""
-        return await load()
-
-    def claim(self, _key: str, _turn: str | None = None) -> AbstractContextManager[Claim | None]:
-        """Claim nothing."""
-        return nullcontext()
-
-    @asynccontextmanager
-    async def lead(self, _key: str) -> AsyncIterator[LeaseHolder]:
-        """Lead."""
-        yield LeaseHolder.MINE
-
-    async def take_turns(self, _key: str, work: Callable[[], Awaitable[T]], _opens: Callable[[T], bool]) -> T:
-        """Work."""
-        return await work()
-
-
-MaybeDistributed: TypeAlias = DistributedSingleflight | MachineSingleflight | LocalSingleflight
-"""Whether there is a Redis or a disk tier is the configuration's affair, not that of the steps that load."""

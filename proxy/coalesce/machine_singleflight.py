@@ -18,7 +18,9 @@ from typing import TypeVar
 
 from proxy.background_tasks import BackgroundTasks
 from proxy.cache.disk_tier import DiskTier
+from proxy.coalesce.messages import decode, encode
 from proxy.coalesce.work_locks import WorkLocks
+from proxy.coalesce.work_sharing import Loader
 from proxy.redis.lease import LeaseHolder
 
 T = TypeVar("T")
@@ -53,26 +55,17 @@ class MachineSingleflight:
         self._patience_s = patience_s
         self._background_tasks = BackgroundTasks()
 
-    async def share(
-        self,
-        key: str,
-        find: Callable[[bytes], Awaitable[T | None]],
-        load: Callable[[], Awaitable[T]],
-        tell: Callable[[T], bytes],
-        _keep: Callable[[T], tuple[bytes, float]] | None = None,
-        turn: str | None = None,  # noqa: ARG002 - as in the distributed singleflight
-    ) -> T:
-        """Give what one process loads, which keeps it on disk.
+    async def share(self, loader: Loader[T], turn: str | None = None) -> T:  # noqa: ARG002 - a lock needs no second one
+        """Give what one process loads, which stores it on disk.
 
-        `find` is given the message that `tell` wrote for those who waited, or nothing: then it looks itself. Only who
-        has loaded tells: else a message would be handed on for as long as others come, and say "just seen" for ever.
-        A leader that dies or fails is succeeded at once. After `patience_s` everybody loads.
+        Only the process that has loaded tells: else a message would be handed on for as long as others come, and say
+        "just seen" for ever. A leader that dies or fails is succeeded at once. After `patience_s` everybody loads.
         """
-        async with self._lead(key) as lead:
-            found = await find(lead.heard) if lead.is_mine else None
-            landed = found if found is not None else await load()
-            lead.message = tell(landed) if found is None else b""
-            return landed
+        async with self._lead(loader.key) as lead:
+            found = await loader.read(decode(lead.heard)) if lead.is_mine else None
+            outcome = found if found is not None else await loader.load()
+            lead.message = encode(loader.write(outcome).message) if found is None else b""
+            return outcome
 
     def claim(self, _key: str, _turn: str | None = None) -> AbstractContextManager[None]:
         """Claim nothing: a lock costs no way that a look at the disk could share."""
@@ -134,7 +127,7 @@ class MachineSingleflight:
             raise
 
     async def _message(self, key: str) -> bytes:
-        text = await self._disk.find_text(_message_key(key))
+        text = await self._disk.get_text(_message_key(key))
         return text.encode("latin-1", "replace") if text is not None else b""
 
     async def _let_go(self, key: str, message: bytes) -> None:
@@ -143,7 +136,7 @@ class MachineSingleflight:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WRITE_S):
                     if message and self._locks.is_awaited(key):
-                        self._disk.keep_text_soon(_message_key(key), message.decode("latin-1"), MESSAGE_S)
+                        self._disk.set_text_nowait(_message_key(key), message.decode("latin-1"), MESSAGE_S)
                     await self._disk.written()
         finally:
             self._locks.let_go(key)

@@ -7,6 +7,13 @@ from enum import StrEnum
 
 from proxy.domain.grant_stamp import UNSTAMPED, GrantStamp
 
+FAILED_CODE = -1
+"""Anything that has no code of its own; of a thumbnail, that it could not be made."""
+
+UPLOAD_FAILED_CODES = frozenset({40004, 50004})
+"""The thumbnail could not be stored: another call generates it, or its storage does not take it, for ever perhaps
+(docs/cloudreve.md, Storage elsewhere)."""
+
 
 class RefusalKind(StrEnum):
     """Why Cloudreve said no; decides the HTTP status and how long the no is kept."""

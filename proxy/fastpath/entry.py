@@ -11,8 +11,7 @@ from weakref import ref
 
 from aiohttp import web
 
-from proxy.cache.shared_picture import SharedPicture
-from proxy.cache.stored_picture import StoredPicture
+from proxy.cache.tier import SharedBytes, StoredBytes
 from proxy.domain.freshness import renew_at
 from proxy.domain.grant import Grant
 from proxy.domain.picture import Picture, PictureHead
@@ -73,8 +72,8 @@ class FinishedAnswer:
     """None where the visitor has the picture already (304)."""
     picture_key: str
     """Where the tiers keep the bytes that were shown; empty where none were."""
-    forgotten: int
-    """How often the tiers had been told to forget something when this was made."""
+    deletions: int
+    """How many deletions the tiers had counted when this was made."""
     fixed: bytes
     """The head without the fields that tell seconds."""
     provenances: Provenances
@@ -88,9 +87,9 @@ class FinishedAnswer:
     """The body where it is no picture."""
     has_body: bool = True
     """Whether the bytes of the picture follow the head, as they do not for HEAD."""
-    stored: StoredPicture | None = None
+    stored: StoredBytes | None = None
     """The picture on disk, where it can be read without waiting."""
-    shared: SharedPicture | None = None
+    shared: SharedBytes | None = None
     """The picture in Redis, where it has been read before."""
     stands_until: float = -inf
     """Until this time on Cloudreve's clock `is_valid` is not asked again, unless memory's grants have changed."""

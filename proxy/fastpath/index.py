@@ -104,7 +104,7 @@ class FastPath:
 
     def asked(self, key: Key) -> PendingRequest:
         """Take note of a request that has just come."""
-        return PendingRequest(key, self._epoch, self._tiers.forgotten)
+        return PendingRequest(key, self._epoch, self._tiers.deletions)
 
     def find(self, data: bytes, is_trusted: bool) -> FinishedAnswer | None:
         """Give what is known of a request whose lines were read before; `known` finds the others."""
@@ -143,7 +143,7 @@ class FastPath:
             return Recalled(known, NO_PICTURE, known.provenances.near, 0.0) if is_good else None
         is_again = key in self._recalls
         ttl_s = self._ttl_s if self._recalls.come_again(key) else 0.0
-        found = await self._tiers.find(key, (Picture,), lambda _: ttl_s)
+        found = await self._tiers.get(key, (Picture,), lambda _: ttl_s)
         if not self._stands(known, self._now()):
             return None
         if found is None or not known.show(found[0]):
@@ -191,7 +191,7 @@ class FastPath:
     def _renew(self, known: FinishedAnswer) -> bool:
         """Ask the memory tier for all that this rests on, which keeps it from ageing, and write the head anew."""
         version, now, ours = self._memory.version, self._now(), self._ours()
-        picture = self._memory.lookup(known.picture_key) if known.shown is not None else NO_PICTURE
+        picture = self._memory.get_nowait(known.picture_key) if known.shown is not None else NO_PICTURE
         if not self._stands(known, now) or not isinstance(picture, Picture):
             return False
         if known.shown is not None and not known.show(picture):
@@ -215,7 +215,7 @@ class FastPath:
             grant_key=answer.found.key,
             shown=shown.head if shown is not None else None,
             picture_key=answer.picture_key,
-            forgotten=asked.forgotten,
+            deletions=asked.deletions,
             fixed=fixed(response),
             provenances=provenances,
             tally=provenances.near.tally,

@@ -79,8 +79,8 @@ class PendingRequest(NamedTuple):
     key: Key
     epoch: int
     """Of the fast path, when it came."""
-    forgotten: int
-    """How often the tiers had been told to forget something by then."""
+    deletions: int
+    """How many deletions the tiers had counted by then."""
 
 
 class Keys:

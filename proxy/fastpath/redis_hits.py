@@ -24,8 +24,8 @@ class Read(NamedTuple):
 
     seconds: float
     """How long that took."""
-    forgotten: int
-    """How often the tiers had been told to forget something before it."""
+    deletions: int
+    """How many deletions the tiers had counted before it."""
 
 
 Receive: TypeAlias = Callable[[bytes | None, Read], None]
@@ -74,7 +74,7 @@ class RedisHits:
         if self._recalls.come_again(known.picture_key):
             picture = shared.picture(body)
             known.show(picture)
-            self._tiers.promote(known.picture_key, picture, self._ttl_s, "", Source.REDIS, forgotten=read.forgotten)
+            self._tiers.promote(known.picture_key, picture, self._ttl_s, "", Source.REDIS, deletions=read.deletions)
         provenance = known.provenances.redis
         sent = body if known.has_body else b""
         provenance.tally.add(read.seconds, len(sent))
@@ -85,19 +85,25 @@ class RedisHits:
     def _read(self) -> None:
         """Have all read that was asked for in this tick."""
         asked, self._asked = self._asked, []
-        redis = self._tiers.redis
-        assert redis is not None  # noqa: S101 - a picture was read there
         for first in range(0, len(asked), TOGETHER):
             names, receivers = zip(*asked[first : first + TOGETHER], strict=True)
-            hand_over = partial(_hand_over, receivers, time.perf_counter(), self._tiers.forgotten)
-            redis.connections.read_soon(names, hand_over)
+            hand_over = partial(_hand_over, receivers, time.perf_counter(), self._tiers.deletions)
+            try:
+                self._tiers.read_soon(names, hand_over)
+            except Exception as error:  # noqa: BLE001 - nobody may be left waiting
+                _report(error)
+                hand_over([None] * len(names))
 
 
-def _hand_over(receivers: Sequence[Receive], asked_at: float, forgotten: int, values: Sequence[bytes | None]) -> None:
-    read = Read(time.perf_counter() - asked_at, forgotten)
+def _hand_over(receivers: Sequence[Receive], asked_at: float, deletions: int, values: Sequence[bytes | None]) -> None:
+    read = Read(time.perf_counter() - asked_at, deletions)
     for receive, value in zip(receivers, values, strict=True):
         try:
             receive(value, read)
         except Exception as error:  # noqa: BLE001 - it is one request's own
-            about = {"message": "an answer with a picture from Redis", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(about)
+            _report(error)
+
+
+def _report(error: Exception) -> None:
+    about = {"message": "an answer with a picture from Redis", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(about)

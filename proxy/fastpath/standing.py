@@ -42,12 +42,12 @@ class Standing:
         return is_good
 
     def stands(self, known: FinishedAnswer, now: float) -> bool:
-        """Tell whether the grant counts. Being driven out of memory does not end it, being forgotten does."""
+        """Tell whether the grant counts. An eviction from memory does not end it, a deletion does."""
         if self._finished.get(known.key) is not known:
             return False
         grant = known.decision.grant
-        held = self._memory.lookup(known.grant_key) if known.grant_key else grant
-        is_the_same = held == grant or (held is None and self._tiers.forgotten == known.forgotten)
+        held = self._memory.get_nowait(known.grant_key) if known.grant_key else grant
+        is_the_same = held == grant or (held is None and self._tiers.deletions == known.deletions)
         if is_the_same and is_valid(known.decision, now, self._invalidations):
             return True
         self._drop(known.key)

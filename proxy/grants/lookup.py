@@ -6,11 +6,14 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from proxy.cache.entry_loader import WantedEntry, entry_loader
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.coalesce.messages import Left, Message, Whole
 from proxy.coalesce.singleflight import Singleflight
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.client import Client, client_of
 from proxy.domain.codec import encode
+from proxy.domain.entry import Entry
 from proxy.domain.errors import AccountFailed, Busy, InvalidToken, Refused, StillGenerating, TooSlow, Unreachable
 from proxy.domain.freshness import is_final
 from proxy.domain.grant import Grant
@@ -40,7 +43,7 @@ class Grants:
         terms: Terms,
         metrics: Metrics,
         singleflight: Singleflight[Grant | Refusal],
-        distributed: MaybeDistributed,
+        sharing: WorkSharing,
         feed: ChangeFeed,
         owners: ShareOwners,
     ) -> None:
@@ -48,7 +51,7 @@ class Grants:
         self._resolver = resolver
         self._metrics = metrics
         self._singleflight = singleflight
-        self._distributed = distributed
+        self._sharing = sharing
         self._feed = feed
         self._invalidations = feed.invalidations
         self._owners = owners
@@ -59,9 +62,9 @@ class Grants:
         await self._feed.ready()
         key = grant_key(visitor.identity, request.uri)
         self._owners.ask(share_of(request.uri))  # while the tiers and Cloudreve are asked for the grant
-        with self._distributed.claim(key, self._resolver.next_turn(visitor, request)) as claim:
+        with self._sharing.claim(key, self._resolver.next_turn(visitor, request)) as claim:
             client = _client(visitor, request)
-            kept = await self._tiers.find(key, (Grant, Refusal), self._terms.promoted_s, client, claim)
+            kept = await self._tiers.get(key, (Grant, Refusal), self._terms.promoted_s, client, claim)
             kept = kept if kept is not None and self._terms.is_plausible(kept[0]) else None
             place = await self._place(visitor, request) if kept is not None else ()
             if kept is not None and self._counts(kept[0], visitor, place):
@@ -75,12 +78,12 @@ class Grants:
     async def note(self, visitor: Visitor, request: ThumbRequest, grant: Grant, version: str) -> None:
         """Note which version of a foreign picture this grant was seen to name, so that it needs no further check."""
         key, noted = grant_key(visitor.identity, request.uri), replace(grant, version=version)
-        if self._tiers.lookup(key) == grant:  # else it has been renewed, refused or driven out in the meantime
-            await self._tiers.keep(key, noted, self._terms.kept_s(noted), _client(visitor, request))
+        if self._tiers.get_nowait(key) == grant:  # else it has been renewed, refused or driven out in the meantime
+            await self._tiers.set(key, noted, self._terms.kept_s(noted), _client(visitor, request))
 
     async def forget(self, visitor: Visitor, request: ThumbRequest) -> None:
         """Drop a grant that upstream no longer honours."""
-        await self._tiers.forget(grant_key(visitor.identity, request.uri))
+        await self._tiers.delete(grant_key(visitor.identity, request.uri))
 
     def remaining_s(self, grant: Grant) -> float:
         """Tell how many seconds are left of a grant; not positive when it is over."""
@@ -150,26 +153,23 @@ class Grants:
     async def _load(self, key: str, visitor: Visitor, request: ThumbRequest, after: float) -> Grant | Refusal:
         """Have one replica resolve; a grant counts as done when it lasts longer than `after`."""
 
-        async def find(left: bytes) -> Grant | Refusal | None:
-            client = _client(visitor, request)
-            entry = await self._tiers.find_shared(key, self._terms.promoted_s, left, client)
+        async def accept(entry: Entry, _: Left | None) -> Grant | Refusal | None:
             if not isinstance(entry, (Grant, Refusal)) or not self._terms.is_plausible(entry):
                 return None
             if not self._counts(entry, visitor, await self._place(visitor, request)):
                 return None
             if isinstance(entry, Refusal):
-                self._tiers.forget_here(key)  # the grant of before, which would bridge an outage
+                self._tiers.delete_local(key)  # the grant of before, which would bridge an outage
                 return entry
             return entry if entry.fresh_until > after else None
 
-        def keep(entry: Grant | Refusal) -> tuple[bytes, float]:
-            return encode(entry), self._terms.kept_s(entry)
-
         self._resolver.breaker.check()
         with self._resolver.admitted(visitor, request):
-            turn = self._resolver.next_turn(visitor, request)
-            load = partial(self._resolve, key, visitor, request)
-            return await self._distributed.share(key, find, load, encode, keep, turn)
+            make = partial(self._resolve, key, visitor, request)
+            promoted_s, kept_s = self._terms.promoted_s, self._terms.kept_s
+            wanted = WantedEntry(key, _client(visitor, request), accept, make, promoted_s, kept_s, _whole)
+            loader = entry_loader(self._tiers, wanted)
+            return await self._sharing.share(loader, self._resolver.next_turn(visitor, request))
 
     async def _resolve(self, key: str, visitor: Visitor, request: ThumbRequest) -> Grant | Refusal:
         resolution = await self._resolver.resolve(visitor, request)
@@ -179,15 +179,17 @@ class Grants:
             if visitor.identity.kind is IdentityKind.ACCOUNT:
                 raise AccountFailed("The account behind this folder is not accepted at the moment.")
             raise InvalidToken("The access token has expired meanwhile.")
-        kept_s = self._terms.kept_s(resolution)
-        if isinstance(resolution, Refusal) and is_final(resolution) and not kept_s > 0:
-            await self._tiers.forget(key)  # it takes no place, but the grant of before loses its own
-        self._tiers.keep_here(key, resolution, kept_s, _client(visitor, request))
+        if isinstance(resolution, Refusal) and is_final(resolution) and not self._terms.kept_s(resolution) > 0:
+            await self._tiers.delete(key)  # it takes no place, but the grant of before loses its own
         return resolution
 
 
 def _client(visitor: Visitor, request: ThumbRequest) -> Client:
     return client_of(visitor.identity, request.client)
+
+
+def _whole(entry: Grant | Refusal) -> Message:
+    return Whole(encode(entry))
 
 
 def _is_anonymous(resolution: Grant | Refusal) -> bool:

@@ -108,7 +108,7 @@ class Purger:
             return len(shown), len({*filter(None, shown)})
         keys = [*{key for each in filter(None, shown) for key in _of_picture(each)}]
         for at in range(0, len(keys), CHUNK):
-            await asyncio.gather(*map(self._tiers.forget, keys[at : at + CHUNK]))
+            await asyncio.gather(*map(self._tiers.delete, keys[at : at + CHUNK]))
         return len(shown), len({*filter(None, shown)})
 
 

@@ -7,25 +7,26 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TypeGuard
+from typing import Protocol, TypeGuard
 from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 
-from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.client import client_of
+from proxy.domain.credentials import Credentials
+from proxy.domain.file_uri import FileUri
 from proxy.domain.freshness import backoff_s
 from proxy.domain.grant import Grant, Resolution
 from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.keys import turn_key
-from proxy.domain.refusal import Generating, Refusal, RefusalKind
+from proxy.domain.refusal import FAILED_CODE, UPLOAD_FAILED_CODES, Generating, Refusal, RefusalKind
 from proxy.domain.tags import Tag
 from proxy.domain.thumb_request import ThumbRequest
 from proxy.domain.visitor import Visitor
 from proxy.grants.known_thumbnails import KnownThumbnails
-from proxy.upstream.answers import FAILED_CODE, UPLOAD_FAILED_CODES
-from proxy.upstream.cloudreve import Cloudreve
+from proxy.upstream.breaker import UpstreamBreaker
 
 UPLOADS = 5
 """How often a thumbnail that Cloudreve could not store is asked for, which is generated anew each time."""
@@ -38,13 +39,22 @@ UNREADABLE_S = 2.0
 """How long an original that could not be read is not tried again for the same visitor."""
 
 
+class Resolving(Protocol):
+    """Cloudreve, as far as it is asked for grants: `upstream/cloudreve.py`."""
+
+    breaker: UpstreamBreaker
+
+    async def resolve(self, uri: FileUri, credentials: Credentials) -> Resolution:
+        """Ask once."""
+
+
 class Resolver:
     """Resolves one after the other what would collide, and asks again while Cloudreve works for somebody else."""
 
     def __init__(
         self,
-        cloudreve: Cloudreve,
-        distributed: MaybeDistributed,
+        cloudreve: Resolving,
+        sharing: WorkSharing,
         limit: FairQueue,
         deadline_s: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -53,7 +63,7 @@ class Resolver:
     ) -> None:
         self.breaker = cloudreve.breaker
         self._cloudreve = cloudreve
-        self._distributed = distributed
+        self._sharing = sharing
         self._limit = limit
         self._deadline_s = deadline_s
         self._stamp = stamp
@@ -91,7 +101,7 @@ class Resolver:
         turn = self._turns.setdefault(name, asyncio.Lock())
         async with turn:
             if name not in self._generated:
-                return await (self._distributed.take_turns(name, work, _is_grant) if is_shared else work())
+                return await (self._sharing.take_turns(name, work, _is_grant) if is_shared else work())
         return await work()
 
     async def _surely(self, name: str, visitor: Visitor, request: ThumbRequest) -> Resolution:

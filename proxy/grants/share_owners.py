@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from cachetools import LRUCache, TTLCache
@@ -10,7 +11,6 @@ from cachetools import LRUCache, TTLCache
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import Busy, ProxyError
 from proxy.domain.tags import UNKNOWN
-from proxy.upstream.cloudreve import Cloudreve
 
 KNOWN_SHARES = 10_000
 """A share's owner never changes."""
@@ -23,8 +23,9 @@ ASK_S = 2.0
 class ShareOwners:
     """Asks Cloudreve once for each share."""
 
-    def __init__(self, cloudreve: Cloudreve, singleflight: Singleflight[str]) -> None:
-        self._cloudreve = cloudreve
+    def __init__(self, ask: Callable[[str], Awaitable[str]], singleflight: Singleflight[str]) -> None:
+        """Take `ask`, which has Cloudreve name the owner of a share; it gives nothing where Cloudreve does not."""
+        self._ask = ask
         self._singleflight = singleflight
         self._known: LRUCache[str, str] = LRUCache(KNOWN_SHARES)
         self._unknown: TTLCache[str, str] = TTLCache(KNOWN_SHARES, UNKNOWN_S)
@@ -39,7 +40,7 @@ class ShareOwners:
         """Have Cloudreve asked where the owner is not known, and wait for nothing."""
         if self.known(share) is None:
             with suppress(Busy):
-                self._singleflight.join(share, lambda: self._ask(share))
+                self._singleflight.join(share, lambda: self._asked(share))
 
     async def owner(self, share: str) -> str:
         """Give the owner's user id, or UNKNOWN."""
@@ -47,15 +48,15 @@ class ShareOwners:
         if known is not None:
             return known
         try:
-            outcome, _ = self._singleflight.join(share, lambda: self._ask(share))
+            outcome, _ = self._singleflight.join(share, lambda: self._asked(share))
             async with asyncio.timeout(ASK_S):
                 return await outcome
         except (TimeoutError, ProxyError):
             self._unknown[share] = UNKNOWN
             return UNKNOWN
 
-    async def _ask(self, share: str) -> str:
-        owner = await self._cloudreve.share_owner(share)
+    async def _asked(self, share: str) -> str:
+        owner = await self._ask(share)
         known = self._known if owner else self._unknown
         known[share] = owner or UNKNOWN
         return owner or UNKNOWN

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from proxy.domain.entry import Entry
 from proxy.domain.freshness import DATE_PRECISION_S, is_plausible, refusal_ttl_s, renew_at
 from proxy.domain.grant import Grant
 from proxy.domain.refusal import Refusal
-from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 
 SLACK_S = 2 * DATE_PRECISION_S
@@ -15,20 +16,31 @@ UNKNOWN_CLOCK_S = 86_400.0
 """How far Cloudreve's clock may be ahead of ours before it has told its time."""
 
 
+class Times(NamedTuple):
+    """The settings that decide about times of expiry, in seconds."""
+
+    max_ttl_s: float
+    renew_s: float
+    stale_if_error_s: float
+    not_found_s: float
+    denied_s: float
+    resolve_timeout_s: float
+
+
 class Terms:
     """Reads the times of entries on Cloudreve's clock."""
 
-    def __init__(self, clock: Clock, settings: Settings) -> None:
+    def __init__(self, clock: Clock, times: Times) -> None:
         self._clock = clock
-        self._settings = settings
+        self._times = times
 
     def is_due(self, grant: Grant) -> bool:
         """Tell whether a grant that is still asked for is to be renewed."""
-        return self._clock.now() >= renew_at(grant, self._settings.grants.renew_s)
+        return self._clock.now() >= renew_at(grant, self._times.renew_s)
 
     def is_bridge(self, grant: Grant) -> bool:
         """Tell whether a grant may be shown for a while though it is over: Cloudreve cannot be asked."""
-        return self.remaining_s(grant) > -self._settings.grants.stale_if_error_s
+        return self.remaining_s(grant) > -self._times.stale_if_error_s
 
     @property
     def now(self) -> float:
@@ -39,14 +51,13 @@ class Terms:
         """Tell how many seconds are left of a grant, not positive when it is over; or how long a refusal is kept."""
         if isinstance(entry, Grant):
             return entry.fresh_until - self._clock.now()
-        refusals = self._settings.refusals
-        return refusal_ttl_s(entry, not_found_s=refusals.not_found_s, denied_s=refusals.denied_s)
+        return refusal_ttl_s(entry, not_found_s=self._times.not_found_s, denied_s=self._times.denied_s)
 
     def kept_s(self, entry: Grant | Refusal) -> float:
         """Tell how long an entry stays in the tiers: a grant that still counts, and then as a bridge over an outage."""
         remaining_s = self.remaining_s(entry)
         is_bridge = isinstance(entry, Grant) and remaining_s > 0
-        return remaining_s + self._settings.grants.stale_if_error_s if is_bridge else remaining_s
+        return remaining_s + self._times.stale_if_error_s if is_bridge else remaining_s
 
     def promoted_s(self, entry: Entry) -> float:
         """Tell how long what Redis held may stay in memory.
@@ -61,6 +72,6 @@ class Terms:
         if not isinstance(entry, (Grant, Refusal)):
             return False
         slack_s = SLACK_S if self._clock.is_set else UNKNOWN_CLOCK_S
-        refused_s = self._settings.cloudreve.resolve_timeout_s + max(self.remaining_s(entry), 0.0)
-        max_ttl_s = self._settings.grants.max_ttl_s
+        refused_s = self._times.resolve_timeout_s + max(self.remaining_s(entry), 0.0)
+        max_ttl_s = self._times.max_ttl_s
         return is_plausible(entry, self._clock.now(), slack_s=slack_s, max_ttl_s=max_ttl_s, refused_s=refused_s)

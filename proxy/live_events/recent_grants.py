@@ -78,12 +78,12 @@ class RecentGrants:
                 del new[text]
             if missing:
                 text = "\n".join([*shared, *missing][-MAX_CONFIRMED:])
-                await self._notes.keep(_key(place), text, self._lasts_s)
+                await self._notes.set(_key(place), text, self._lasts_s)
             elif not new:
                 self._new.pop(place, None)
 
     async def _shared(self, place: Tag) -> Iterable[str]:
-        text = await self._notes.most_shared(_key(place))
+        text = await self._notes.get_most_shared(_key(place))
         return dict.fromkeys(text.split("\n")[-MAX_CONFIRMED:]) if text else {}
 
 

@@ -25,7 +25,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.errors import InvalidToken, ProxyError, Refused
 from proxy.domain.keys import watch_key
 from proxy.domain.tags import UNKNOWN
@@ -73,7 +73,7 @@ class Ears:
     """What all subscriptions of a process share."""
 
     streams: EventStreams
-    distributed: MaybeDistributed
+    sharing: WorkSharing
     notes: SharedValues
     feed: ChangeFeed
     owners: ShareOwners
@@ -122,7 +122,7 @@ class Subscription:
     async def follow(self) -> None:
         """Go on until cancelled."""
         while True:
-            async with self.ears.distributed.lead(watch_key(self.folder.name)) as holder:
+            async with self.ears.sharing.lead(watch_key(self.folder.name)) as holder:
                 if holder is LeaseHolder.OTHERS:
                     self.state, pause_s = State.ELSEWHERE, POLL_S
                 else:
@@ -148,9 +148,9 @@ class Subscription:
 
     async def _taken(self) -> tuple[str, bool]:
         """Take up the client id that was left, or make a new one; tell which."""
-        left = await self.ears.notes.most_shared(self._note)
+        left = await self.ears.notes.get_most_shared(self._note)
         self._was_promised = left is not None
-        await self.ears.notes.keep(self._note, _TAKEN, self.ears.lasts_s)
+        await self.ears.notes.set(self._note, _TAKEN, self.ears.lasts_s)
         with suppress(ValueError):
             if left is not None and left != _TAKEN:
                 return str(UUID(left)), True
@@ -198,7 +198,7 @@ class Subscription:
                     self.ears.feed.tell(self.folder.event_tags(last, owner))
                 await self.ears.feed.spread()
                 if not self.ears.feed.waiting:
-                    await self.ears.notes.keep(self._note, client_id, self.ears.lasts_s)
+                    await self.ears.notes.set(self._note, client_id, self.ears.lasts_s)
 
     async def _tell(self, events: list[FileEvent], owner: str, *, has_gap: bool) -> None:
         """Tell of events; with a gap, also that anything in the folder may have changed."""

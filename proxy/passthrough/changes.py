@@ -202,17 +202,17 @@ class Changes:
 
     def _pictures(self, uris: Collection[FileUri], identity: Identity) -> tuple[Tag, ...]:
         """Give the pictures that are known to lie there."""
-        kept = (self._tiers.lookup(grant_key(identity, uri)) for uri in uris)
+        kept = (self._tiers.get_nowait(grant_key(identity, uri)) for uri in uris)
         return tuple(picture_tag(grant.picture) for grant in kept if isinstance(grant, Grant))
 
     async def _remember(self, answered: Answered, tags: tuple[Tag, ...]) -> None:
         with suppress(msgspec.MsgspecError):
             session = msgspec.json.decode(answered.data, type=_Session).session_id
-            await self._shared_values.keep(upload_key(session), b"".join(tags).hex(), UPLOAD_S)
+            await self._shared_values.set(upload_key(session), b"".join(tags).hex(), UPLOAD_S)
 
     async def _of_session(self, session: str) -> tuple[Tag, ...]:
         """Give the tags of the file that an upload session is for; none where the session is not known."""
-        told = await self._shared_values.find(upload_key(session)) or ""
+        told = await self._shared_values.get(upload_key(session)) or ""
         with suppress(ValueError):
             raw = bytes.fromhex(told)
             return tuple(raw[at : at + TAG_BYTES] for at in range(0, len(raw), TAG_BYTES))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
+from proxy.cache.entry_loader import WantedEntry, entry_loader
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.coalesce.messages import Left
 from proxy.coalesce.singleflight import Singleflight
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.client import Client
-from proxy.domain.codec import encode
 from proxy.domain.entry import Entry
 from proxy.domain.errors import Busy
 from proxy.domain.grant import Grant
@@ -36,14 +38,14 @@ class Infos:
         tiers: Tiers,
         encoders: Encoders,
         singleflight: Singleflight[PictureInfo],
-        distributed: MaybeDistributed,
+        sharing: WorkSharing,
         settings: PictureSettings,
     ) -> None:
         self._answers = answers
         self._tiers = tiers
         self._encoders = encoders
         self._singleflight = singleflight
-        self._distributed = distributed
+        self._sharing = sharing
         self._ttl_max_s = settings.ttl_s
 
     async def give(self, identity: Identity, found: FoundGrant, request: PictureRequest, note: Note) -> InfoAnswer:
@@ -63,7 +65,7 @@ class Infos:
         if not grant.own and not grant.version:
             return None
         key = picture_key(info_id(grant.picture, request.variant))
-        kept = await self._tiers.find(key, (PictureInfo,), self._ttl_s, request.client)
+        kept = await self._tiers.get(key, (PictureInfo,), self._ttl_s, request.client)
         return kept if kept is not None and (grant.own or kept[0].version == grant.version) else None
 
     async def _made(self, grant: Grant, request: PictureRequest, answer: Answer) -> PictureInfo:
@@ -81,24 +83,12 @@ class Infos:
         return await made
 
     async def _load(self, shown: PictureInfo, picture: Picture, client: Client) -> PictureInfo:
-        key = picture_key(shown.id)
-
-        async def find(left: bytes) -> PictureInfo | None:
-            entry = await self._tiers.find_shared(key, self._ttl_s, left, client)
+        async def accept(entry: Entry, _: Left | None) -> PictureInfo | None:
             return entry if isinstance(entry, PictureInfo) and replace(entry, look=None) == shown else None
 
-        def keep(info: PictureInfo) -> tuple[bytes, float]:
-            return encode(info), self._ttl_s(info)
-
-        def tell(_: PictureInfo) -> bytes:
-            return b""
-
-        async def load() -> PictureInfo:
-            info = await self._looked(shown, picture, client)
-            self._tiers.keep_here(key, info, self._ttl_s(info), client)
-            return info
-
-        return await self._distributed.share(key, find, load, tell, keep)
+        key, make = picture_key(shown.id), partial(self._looked, shown, picture, client)
+        wanted = WantedEntry(key, client, accept, make, self._ttl_s, self._ttl_s)
+        return await self._sharing.share(entry_loader(self._tiers, wanted))
 
     async def _looked(self, shown: PictureInfo, picture: Picture, client: Client) -> PictureInfo:
         try:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from proxy.cache.entry_loader import WantedEntry, entry_loader
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
+from proxy.coalesce.messages import Left, Message, seen
 from proxy.coalesce.singleflight import Singleflight
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.client import Client
-from proxy.domain.codec import encode
 from proxy.domain.entry import Entry
 from proxy.domain.errors import Busy, ProxyError, TooSlow, Unreachable, UpstreamError
 from proxy.domain.grant import Grant
@@ -30,8 +32,6 @@ from proxy.settings import PictureSettings
 from proxy.upstream.image_answer import Arrival
 from proxy.upstream.images import Images
 
-_SEEN = b"seen "
-"""Before a version in a message; no entry begins like this."""
 REVALIDATE_S = 1.0
 """How long a visitor waits to hear whether a picture at hand has changed, and for the new one."""
 
@@ -53,7 +53,7 @@ class Pictures:
         images: Images,
         observer: Observer,
         singleflight: Singleflight[None],
-        distributed: MaybeDistributed,
+        sharing: WorkSharing,
         limit: FairQueue,
         settings: PictureSettings,
         revalidation: Revalidation,
@@ -64,7 +64,7 @@ class Pictures:
         self._singleflight = singleflight
         self._settings = settings
         self._revalidation = revalidation
-        self._distributed = distributed
+        self._sharing = sharing
         self._limit = limit
         self._downloads: dict[PictureId, StreamBuffer] = {}
 
@@ -80,7 +80,7 @@ class Pictures:
 
     async def _found(self, grant: Grant, client: Client, holder: str, *, is_new: bool) -> FoundPicture:
         key = picture_key(grant.picture)
-        find = self._tiers.find_here if is_new and grant.own else self._tiers.find
+        find = self._tiers.get_local if is_new and grant.own else self._tiers.get
         kept = await find(key, (Picture,), self._ttl_s, client)
         kept = kept if kept is not None and self._fits(kept[0]) else None
         if kept is not None and (_is_seen(grant, kept[0]) or self._revalidation.is_current(holder, kept[0])):
@@ -117,28 +117,21 @@ class Pictures:
 
     async def _bring(self, grant: Grant, stale: Picture | None, download: StreamBuffer, client: Client) -> None:
         """Carry one download to its end, good or bad."""
-        key = picture_key(grant.picture)
 
-        async def find(left: bytes) -> Picture | None:
-            message = b"" if left.startswith(_SEEN) else left
-            picture = await self._tiers.find_shared(key, self._ttl_s, message, client)
-            if not isinstance(picture, Picture) or not self._fits(picture):
+        async def accept(entry: Entry, left: Left | None) -> Picture | None:
+            if not isinstance(entry, Picture) or not self._fits(entry):
                 return None
-            if not _is_seen(grant, picture) and _told(picture) != left:
+            if not _is_seen(grant, entry) and left != seen(entry.version):
                 return None
             download.source = self._tiers.farthest
-            self._revalidation.note(picture)
-            return picture
+            self._revalidation.note(entry)
+            return entry
 
-        def keep(picture: Picture) -> tuple[bytes, float]:
-            return encode(picture), self._settings.ttl_s
-
-        async def load() -> Picture:
-            return await self._load(grant, stale, download, client)
-
+        make, ttl_s = partial(self._load, grant, stale, download), self._ttl_s
+        wanted = WantedEntry(picture_key(grant.picture), client, accept, make, ttl_s, ttl_s, _seen)
         try:
             with self._limit.admitted(client, grant.picture, _storage(grant)):
-                picture = await self._distributed.share(key, find, load, _told, keep)
+                picture = await self._sharing.share(entry_loader(self._tiers, wanted))
             download.finish(picture)
             await download.tell()
         except ProxyError as error:
@@ -151,15 +144,14 @@ class Pictures:
         finally:
             del self._downloads[grant.picture]
 
-    async def _load(self, grant: Grant, stale: Picture | None, download: StreamBuffer, client: Client) -> Picture:
-        """Fetch and keep; readers are told before Redis is."""
+    async def _load(self, grant: Grant, stale: Picture | None, download: StreamBuffer) -> Picture:
+        """Fetch; readers are told before the tiers are."""
         async with self._limit.slot(grant.picture):
             with self._observer.span("fetch", Kind.CALL) as call:
                 picture = await self._fetch(grant, stale, download, call)
                 call.outcome = "revalidated" if picture is stale else "picture"
         download.finish(picture)
         self._revalidation.note(picture)
-        self._tiers.keep_here(picture_key(picture.id), picture, self._settings.ttl_s, client)
         return picture
 
     async def _fetch(self, grant: Grant, stale: Picture | None, download: StreamBuffer, call: Span) -> Picture:
@@ -202,6 +194,6 @@ def _is_seen(grant: Grant, picture: Picture) -> bool:
     return grant.own or grant.version == picture.version
 
 
-def _told(picture: Picture) -> bytes:
-    """Say to the other replicas which version has just been seen."""
-    return _SEEN + picture.version.encode("utf-8", "surrogatepass")
+def _seen(picture: Picture) -> Message:
+    """Tell the other replicas which version has just been seen."""
+    return seen(picture.version)

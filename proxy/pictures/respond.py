@@ -11,7 +11,7 @@ from proxy.domain.grant import Grant
 from proxy.domain.identity import Identity
 from proxy.domain.keys import etag
 from proxy.domain.picture import Picture, PictureHead, PictureId
-from proxy.domain.refusal import Refusal, RefusalKind
+from proxy.domain.refusal import FAILED_CODE, Refusal, RefusalKind
 from proxy.domain.response_fields import Handling, matches
 from proxy.domain.source import Source
 from proxy.domain.storage_errors import NotMade, NotStored, StorageBusy
@@ -22,7 +22,6 @@ from proxy.pictures.answer import Answer, Note, Shown
 from proxy.pictures.lookup import Pictures
 from proxy.pictures.stream_buffer import StreamBuffer
 from proxy.pictures.variants import Variants
-from proxy.upstream.answers import FAILED_CODE
 from proxy.upstream.clock import Clock
 
 REFUSED_S = 5.0

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import NamedTuple
 
 import structlog
 
+from proxy.cache.entry_loader import WantedEntry, entry_loader
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.coalesce.messages import Left
 from proxy.coalesce.singleflight import Singleflight
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.client import Client
-from proxy.domain.codec import encode
 from proxy.domain.entry import Entry
 from proxy.domain.errors import Busy
 from proxy.domain.grant import Grant
@@ -48,14 +50,14 @@ class Variants:
         tiers: Tiers,
         encoders: Encoders,
         singleflight: Singleflight[Picture | NoVariant],
-        distributed: MaybeDistributed,
+        sharing: WorkSharing,
         metrics: Metrics,
         settings: PictureSettings,
     ) -> None:
         self._tiers = tiers
         self._encoders = encoders
         self._singleflight = singleflight
-        self._distributed = distributed
+        self._sharing = sharing
         self._metrics = metrics
         self._settings = settings
 
@@ -64,7 +66,7 @@ class Variants:
         if not grant.own and not grant.version:
             return None
         key = picture_key(variant_id(grant.picture, variant))
-        kept = await self._tiers.find(key, (Picture, NoVariant), self._ttl_s, client)
+        kept = await self._tiers.get(key, (Picture, NoVariant), self._ttl_s, client)
         if kept is None or not self._fits(kept[0]) or not (grant.own or kept[0].version == grant.version):
             return None
         return FoundVariant(*kept)
@@ -84,27 +86,14 @@ class Variants:
             return None
 
     async def _load(self, original: Picture, variant: Variant, client: Client) -> Picture | NoVariant:
-        name = variant_id(original.id, variant)
-        key = picture_key(name)
-
-        async def find(left: bytes) -> Picture | NoVariant | None:
-            entry = await self._tiers.find_shared(key, self._ttl_s, left, client)
+        async def accept(entry: Entry, _: Left | None) -> Picture | NoVariant | None:
             if not isinstance(entry, (Picture, NoVariant)) or not self._fits(entry):
                 return None
             return entry if entry.version == original.version else None
 
-        def keep(entry: Picture | NoVariant) -> tuple[bytes, float]:
-            return encode(entry), self._ttl_s(entry)
-
-        def tell(_: Picture | NoVariant) -> bytes:
-            return b""
-
-        async def load() -> Picture | NoVariant:
-            entry = await self._encoded(original, variant, client)
-            self._tiers.keep_here(key, entry, self._ttl_s(entry), client)
-            return entry
-
-        return await self._distributed.share(key, find, load, tell, keep)
+        key, make = picture_key(variant_id(original.id, variant)), partial(self._encoded, original, variant, client)
+        wanted = WantedEntry(key, client, accept, make, self._ttl_s, self._ttl_s)
+        return await self._sharing.share(entry_loader(self._tiers, wanted))
 
     async def _encoded(self, original: Picture, variant: Variant, client: Client) -> Picture | NoVariant:
         name = variant_id(original.id, variant)

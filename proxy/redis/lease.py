@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from proxy.domain.shared_write import Commit
+
 
 class LeaseHolder(Enum):
     """Who holds a lease after an attempt to take it."""
@@ -17,13 +19,12 @@ class LeaseHolder(Enum):
 
 @dataclass(slots=True)
 class Lease:
-    """The outcome of an attempt. Whoever holds it leaves what others want to know, if the work ends well."""
+    """The outcome of an attempt. Its holder leaves a message and a value to the others, if the work ends well."""
 
     held: LeaseHolder
     found: bytes = b""
-    """What stood under the key when the lease was taken; empty for nothing."""
+    """The value that stood under the key when the lease was taken; empty for nothing."""
     message: bytes | None = None
-    """What the others are told; None for work that has failed."""
-    entry: bytes = b""
-    ttl_s: float = 0.0
-    """For how long the entry is to stand under the key; not at all if not positive."""
+    """For those who wait; None where the work has failed."""
+    commit: Commit | None = None
+    """Makes the value that is to stand under the key, in the step that ends the lease."""

@@ -3,7 +3,8 @@
 A lease is a key of its own beside the entry that the work is about. It holds the random token of its holder and ends by
 itself `LEASE_S` after it was taken or renewed, so that a holder that dies is succeeded. A holder that stood still for
 longer may have a successor: whatever ends or renews a lease compares the token first, in the same step (a script), and
-does nothing where another's is found. So a late holder's entry never replaces its successor's.
+does nothing where another's is found. The value that the work has produced is written in that step as well, by the
+callback `Lease.commit`: so a late holder's value never replaces its successor's.
 
 A cold miss waits for Redis twice: to read the grant and to lead in resolving it (`Claim`), and to read the picture and
 to lead in fetching it (`attempt`). Ending a lease waits for nothing. Calls of one tick go as one call
@@ -20,6 +21,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from math import inf
 
+from proxy.domain.shared_write import Commit, SharedWrite
 from proxy.redis.connect import RedisConnections
 from proxy.redis.lease import Lease, LeaseHolder
 from proxy.redis.lease_scripts import LET_GO, LOOK, RENEW, TAKE
@@ -101,11 +103,11 @@ class Leases:
         """Give back a lease that was prefetched and not used."""
         self._prefetched.discard(key)
 
-    def leave(self, key: str, entry: bytes, ttl_s: float) -> None:
-        """Leave an entry without a lease."""
-        ttl_ms = int(ttl_s * 1000)
+    def commit(self, key: str, commit: Commit) -> None:
+        """Store a value without a lease."""
+        value, ttl_ms = commit()
         if ttl_ms > 0:
-            self._connections.send(key, "SET", key, entry, "PX", ttl_ms)
+            self._connections.send(key, "SET", key, value, "PX", ttl_ms)
 
     async def left_s(self, key: str) -> float:
         """Tell for how long somebody holds the lease at least; 0 when nobody does, or while Redis is in trouble."""
@@ -200,9 +202,9 @@ class Leases:
 
     def _let_go(self, key: str, token: str, lease: Lease) -> None:
         name, status = self._name(key), b"" if lease.message is None else STORED
-        ttl_ms = max(int(lease.ttl_s * 1000), 0)
+        written = lease.commit() if lease.commit is not None else SharedWrite()
         told = self._pubsub.channel, status, lease.message or b""
-        self._connections.send(name, LET_GO, name, key, token, *told, lease.entry if ttl_ms else b"", ttl_ms)
+        self._connections.send(name, LET_GO, name, key, token, *told, *written)
 
     def _name(self, key: str) -> str:
         """Name the lease beside an entry: by the part in braces a cluster keeps both on one server."""

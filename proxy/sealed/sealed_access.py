@@ -89,16 +89,16 @@ class SealedAccess:
         """Give the grant with the version of a foreign picture that was last seen under it, if it is known."""
         if grant.own:
             return grant
-        kept = await self._tiers.find(seen_key(grant.url), (Grant,), lambda _: self._remaining_s(grant))
+        kept = await self._tiers.get(seen_key(grant.url), (Grant,), lambda _: self._remaining_s(grant))
         is_it = kept is not None and replace(kept[0], version="") == replace(grant, version="")
         return kept[0] if kept is not None and is_it else grant
 
     async def _note(self, grant: Grant, version: str) -> None:
         """Note it apart from the identity's own grant, which may be a newer one by now."""
-        await self._tiers.keep(seen_key(grant.url), replace(grant, version=version), self._remaining_s(grant))
+        await self._tiers.set(seen_key(grant.url), replace(grant, version=version), self._remaining_s(grant))
 
     async def _forget(self, sealed: SealedGrant) -> None:
         """Drop the grant where it is kept, so that no more URLs are given out for it; a newer one stays."""
-        kept = await self._tiers.find(sealed.place, (Grant, Refusal), lambda _: 0.0)
+        kept = await self._tiers.get(sealed.place, (Grant, Refusal), lambda _: 0.0)
         if kept is not None and isinstance(kept[0], Grant) and kept[0].url == sealed.grant.url:
-            await self._tiers.forget(sealed.place)
+            await self._tiers.delete(sealed.place)

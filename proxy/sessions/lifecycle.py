@@ -10,8 +10,9 @@ from typing import NamedTuple
 import structlog
 
 from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.coalesce.messages import Left, Whole
 from proxy.coalesce.singleflight import Singleflight
+from proxy.coalesce.work_sharing import Loader, Outcome, WorkSharing
 from proxy.domain.errors import Busy, ProxyError
 from proxy.domain.keys import renewal_key
 from proxy.domain.seal import Purpose, Sealer
@@ -64,7 +65,7 @@ class Sessions:
         oauth: OAuth,
         shared_values: SharedValues,
         sign_outs: SignOuts,
-        distributed: MaybeDistributed,
+        sharing: WorkSharing,
         clock: Clock,
         singleflight: Singleflight[str],
         site: str,
@@ -73,7 +74,7 @@ class Sessions:
         self._oauth = oauth
         self._shared_values = shared_values
         self._sign_outs = sign_outs
-        self._distributed = distributed
+        self._sharing = sharing
         self._clock = clock
         self._singleflight = singleflight
         self._site = site
@@ -153,7 +154,7 @@ class Sessions:
     async def _successor(self, session: Session) -> str | None:
         """Give the renewed session, sealed; `OVER`; or None while it is on its way and the old one still serves."""
         key = renewal_key(session.refresh)
-        known = self._shared_values.lookup(key)
+        known = self._shared_values.get_nowait(key)
         if known is not None:
             return known
         if session.is_spent(self._clock.now()):
@@ -166,18 +167,19 @@ class Sessions:
     async def _renew(self, session: Session, key: str) -> str:
         """Renew once over all replicas; the others find the outcome in the message or in the notes."""
 
-        async def find(message: bytes) -> str | None:
-            return self._taken(session, key, message.decode("ascii", "replace") or await self._shared_values.find(key))
+        async def read(left: Left | None) -> str | None:
+            told = left.value.decode("ascii", "replace") if isinstance(left, Whole) else None
+            return self._taken(session, key, told or await self._shared_values.get(key))
 
-        return await self._distributed.share(key, find, lambda: self._load(session, key), str.encode)
+        return await self._sharing.share(Loader(key, read, lambda: self._load(session, key), _outcome))
 
     def _taken(self, session: Session, key: str, text: str | None) -> str | None:
         """Take over the outcome of another replica, if our keys open it."""
         renewed = self._renewed(session, text) if text else None
         if text == OVER:
-            self._shared_values.remember(key, OVER, OVER_S)
+            self._shared_values.set_nowait(key, OVER, OVER_S)
         elif renewed is not None and text is not None:
-            self._shared_values.remember(key, text, renewed.expires - self._clock.now())
+            self._shared_values.set_nowait(key, text, renewed.expires - self._clock.now())
         else:
             return None
         return text
@@ -186,11 +188,11 @@ class Sessions:
         tokens = await self._oauth.refresh(session.refresh)
         now = self._clock.now()
         if tokens is None:
-            await self._shared_values.keep(key, OVER, OVER_S)
+            await self._shared_values.set(key, OVER, OVER_S)
             return OVER
         renewed = session_of(Tokens(tokens.access, tokens.refresh or session.refresh), session.id, now, session.started)
         text = seal_session(self._sealer, renewed, self._site, Purpose.RENEWAL)
-        await self._shared_values.keep(key, text, renewed.expires - now)
+        await self._shared_values.set(key, text, renewed.expires - now)
         return text
 
     async def _tell_of_end(self, session: Session, *, is_new: bool) -> str:
@@ -206,3 +208,7 @@ class Sessions:
                 await self._oauth.revoke(refresh_token)
         except (ProxyError, TimeoutError) as error:
             _log.warning("cloudreve not told of the sign-out", error=type(error).__name__)
+
+
+def _outcome(text: str) -> Outcome:
+    return Outcome(Whole(text.encode()))

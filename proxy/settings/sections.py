@@ -82,7 +82,7 @@ class CloudreveSettings(Section):
     ca_file: Annotated[CaFile | None, Field(description="the path of a file of certificates in PEM")] = None
     connect_timeout_s: Seconds = 3.0
     whoami_timeout_s: Seconds = 10.0
-    resolve_timeout_s: Seconds = 300.0
+    resolve_timeout_s: Seconds = 600.0
     fetch_timeout_s: Seconds = 30.0
     probe_s: Seconds = 1.0
     max_resolves: Count = 8

@@ -12,7 +12,7 @@ from proxy.standin.library import Entity, File, Library
 
 
 class Leaving(StrEnum):
-    """What becomes of a generation whose client closes the connection; a real Cloudreve was seen doing all three."""
+    """What becomes of a generation whose client closes the connection; a real Cloudreve was seen doing all of them."""
 
     GOES_ON = "goes_on"
     ABORTS = "aborts"

@@ -12,21 +12,14 @@ import msgspec
 
 from proxy.domain.digest import digest
 from proxy.domain.errors import Refused, UpstreamError
-from proxy.domain.refusal import Generating, Refusal, RefusalKind
+from proxy.domain.refusal import FAILED_CODE, UPLOAD_FAILED_CODES, Generating, Refusal, RefusalKind
 from proxy.upstream.json_answer import read_answer
 
 T = TypeVar("T")
 
-UPLOAD_FAILED_CODES = frozenset({40004, 50004})
-"""The thumbnail could not be stored: another call generates it, or its storage does not take it, for ever perhaps
-(docs/cloudreve.md, Storage elsewhere)."""
-
 GENERATING_CODES = frozenset({409, 40073}) | UPLOAD_FAILED_CODES
 """Object conflict, lock conflict and failed upload: what a call meets while the file is moved, or while another call
 generates the same thumbnail (docs/cloudreve.md, Generating)."""
-
-FAILED_CODE = -1
-"""Anything that has no code of its own; of a thumbnail, that it could not be made."""
 
 GRANT_REJECTED_CODES = frozenset({403, 40005, 40071, 40077})
 """What an image URL answers when its signature or its entity is no longer honoured (docs/cloudreve.md, fetch)."""

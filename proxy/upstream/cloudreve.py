@@ -57,8 +57,8 @@ class Cloudreve:
     async def resolve(self, uri: FileUri, credentials: Credentials) -> Resolution:
         """Ask for the signed thumbnail URL (docs/cloudreve.md, resolve).
 
-        Not cancelled at a visitor's deadline: of a caller that leaves while a thumbnail is generated Cloudreve closes
-        the original under the generator, or keeps the file locked for a day (docs/cloudreve.md, Generating). The
+        Not cancelled at a visitor's deadline: when a caller leaves while its thumbnail is generated, Cloudreve may
+        attach it to another user's file, or keep the file locked for a day (docs/cloudreve.md, Generating). The
         caller's flight outlives its visitors for this reason.
 
         Everything that is sent is in the grant's key or constant. `X-Cr-Context-Hint` is not sent: with it Cloudreve

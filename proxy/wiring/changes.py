@@ -39,4 +39,4 @@ async def drop_purged(parts: Parts, feed: ChangeFeed, hits: FastPath, tiers: Tie
 
 async def share_owners(parts: Parts, cloudreve: Cloudreve) -> ShareOwners:
     """Make the lookup of the owners of shares."""
-    return ShareOwners(cloudreve, await parts.singleflight(Singleflight[str](OWNER_CALLS)))
+    return ShareOwners(cloudreve.share_owner, await parts.singleflight(Singleflight[str](OWNER_CALLS)))

@@ -10,9 +10,10 @@ import structlog
 
 from proxy.cache.disk_file import Unusable, check_folder
 from proxy.cache.disk_tier import DiskTier
-from proxy.coalesce.distributed_singleflight import LocalSingleflight
+from proxy.coalesce.local_singleflight import LocalSingleflight
 from proxy.coalesce.machine_singleflight import MachineSingleflight
 from proxy.coalesce.work_locks import IS_AVAILABLE, WorkLocks
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.keys import site_digest
 from proxy.grants.change_log import ChangeLog
 from proxy.grants.file_log import FileLog
@@ -39,9 +40,7 @@ async def open_disk(settings: Settings, clock: Clock, metrics: Metrics, stack: A
     return disk
 
 
-def share_work(
-    settings: Settings, disk: DiskTier | None, stack: AsyncExitStack
-) -> MachineSingleflight | LocalSingleflight:
+def share_work(settings: Settings, disk: DiskTier | None, stack: AsyncExitStack) -> WorkSharing:
     """Let one of the processes of one disk tier load what all of them want, where there is no Redis for that."""
     if settings.disk.path is None or disk is None or not IS_AVAILABLE:
         return LocalSingleflight()

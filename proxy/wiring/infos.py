@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.distributed_singleflight import MaybeDistributed
 from proxy.coalesce.singleflight import Singleflight
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.grant import Grant
 from proxy.domain.picture_info import PictureInfo
 from proxy.gateway import Gateway
@@ -18,10 +18,10 @@ from proxy.pictures.respond import Answers
 from proxy.wiring.parts import Parts
 
 
-async def infos(parts: Parts, answers: Answers, tiers: Tiers, encoders: Encoders, shared: MaybeDistributed) -> Infos:
+async def infos(parts: Parts, answers: Answers, tiers: Tiers, encoders: Encoders, sharing: WorkSharing) -> Infos:
     """Make what looks up what is known of pictures."""
     singleflight = await parts.singleflight(Singleflight[PictureInfo](parts.settings.cloudreve.max_waiting))
-    return Infos(answers, tiers, encoders, singleflight, shared, parts.settings.pictures)
+    return Infos(answers, tiers, encoders, singleflight, sharing, parts.settings.pictures)
 
 
 async def info_search(parts: Parts, gateway: Gateway, feed: ChangeFeed) -> InfoSearch:

@@ -8,7 +8,7 @@ from itertools import chain
 
 from proxy.background_tasks import BackgroundTasks
 from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.distributed_singleflight import MaybeDistributed
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.file_uri import FileUri, parse
 from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.share_owners import ShareOwners
@@ -26,9 +26,6 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.event_streams import EventStreams
 from proxy.upstream.oauth import OAuth
 from proxy.wiring.parts import Parts
-
-CALLS_END_S = 1.0
-"""How long questions about changed files may go on at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ def arrivals_of(settings: Settings) -> Arrivals:
 async def ears_of(
     parts: Parts,
     cloudreve: Cloudreve,
-    distributed: MaybeDistributed,
+    sharing: WorkSharing,
     shared_values: SharedValues,
     feed: ChangeFeed,
     owners: ShareOwners,
@@ -104,11 +101,11 @@ async def ears_of(
     session = await parts.session(force_close=True)
     streams = EventStreams(session, parts.observer, parts.settings.cloudreve, cloudreve.breaker)
     calls = BackgroundTasks()
-    parts.stack.push_async_callback(calls.aclose, CALLS_END_S)
+    parts.stack.push_async_callback(lambda: calls.aclose(parts.leaving.left_s))
     terms, lasts_s = ShareTerms(cloudreve, feed), parts.settings.grants.max_ttl_s
     recent = RecentGrants(shared_values, lasts_s)
     confirmation = Confirmation(cloudreve, recent, feed, calls)
-    return Ears(streams, distributed, shared_values, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note)
+    return Ears(streams, sharing, shared_values, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note)
 
 
 async def watcher_of(parts: Parts, ears: Ears, accounts: Accounts, oauth: OAuth) -> tuple[Watcher, Interest]:

@@ -8,6 +8,7 @@ import structlog
 
 from proxy.domain.seal import Sealer
 from proxy.domain.sniff import SNIFF_BYTES, media_type
+from proxy.grants.terms import Times
 from proxy.http.embed import Fallback
 from proxy.settings import Settings
 
@@ -29,3 +30,16 @@ def sealer_of(settings: Settings) -> Sealer:
     if not keys:
         _log.warning("no seal.keys: sealed URLs and cookies open in this process only, and not after a restart")
     return Sealer(keys or [secrets.token_urlsafe(32)])
+
+
+def times_of(settings: Settings) -> Times:
+    """Give the times of grants and refusals."""
+    grants, refusals = settings.grants, settings.refusals
+    return Times(
+        max_ttl_s=grants.max_ttl_s,
+        renew_s=grants.renew_s,
+        stale_if_error_s=grants.stale_if_error_s,
+        not_found_s=refusals.not_found_s,
+        denied_s=refusals.denied_s,
+        resolve_timeout_s=settings.cloudreve.resolve_timeout_s,
+    )

@@ -11,14 +11,13 @@ from typing import Any, TypeVar
 import aiohttp
 import structlog
 
-from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.redis_tier import RedisTier
 from proxy.cache.shared_values import SharedValues
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.deadline import Countdown
-from proxy.coalesce.distributed_singleflight import DistributedSingleflight, MaybeDistributed
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.coalesce.singleflight import Singleflight
+from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.fields import Fields
 from proxy.domain.file_uri import parse
 from proxy.domain.grant import Grant
@@ -26,11 +25,8 @@ from proxy.domain.keys import site_digest
 from proxy.domain.picture import NoVariant, Picture
 from proxy.domain.refusal import Refusal
 from proxy.domain.seal import Sealer
-from proxy.domain.value_seal import ValueSeal
 from proxy.grants.change_feed import ChangeFeed
-from proxy.grants.change_log import ChangeLog
 from proxy.grants.lookup import Grants
-from proxy.grants.redis_log import RedisLog
 from proxy.grants.resolve import Resolver
 from proxy.grants.share_owners import ShareOwners
 from proxy.grants.terms import Terms
@@ -47,8 +43,6 @@ from proxy.pictures.encoders import Encoders
 from proxy.pictures.lookup import Pictures
 from proxy.pictures.revalidation import Revalidation
 from proxy.pictures.variants import Variants
-from proxy.redis.leases import Leases
-from proxy.redis.pubsub import PubSubChannel
 from proxy.sessions.lifecycle import Sessions
 from proxy.sessions.sign_out_stores import FileStore, RedisStore, Store
 from proxy.sessions.sign_outs import SETTLE_S, SignOuts
@@ -60,9 +54,7 @@ from proxy.upstream.kept_connections import WaryRequest
 from proxy.upstream.oauth import OAuth
 from proxy.upstream.trust import trust
 from proxy.wiring.background import run_until_closed
-from proxy.wiring.disk import file_log, open_disk, share_work
-from proxy.wiring.first_contact import try_out
-from proxy.wiring.redis_usage import watched_usage
+from proxy.wiring.of_settings import times_of
 
 T = TypeVar("T")
 
@@ -87,11 +79,11 @@ class Parts:
     leaving: Countdown
     """The rest of `server.shutdown_s`."""
 
-    async def sign_outs(self, tiers: Tiers) -> SignOuts:
+    async def sign_outs(self, tiers: Tiers, redis: RedisTier | None) -> SignOuts:
         """Make the list of sessions that have ended, shared and kept wherever there is a place for it."""
         stores: list[Store] = []
-        if tiers.redis is not None:
-            stores.append(RedisStore(tiers.redis, self.settings.redis.pause_s + SETTLE_S))
+        if redis is not None:
+            stores.append(RedisStore(redis, self.settings.redis.pause_s + SETTLE_S))
         if self.settings.session.state_path is not None:
             stores.append(FileStore(self.settings.session.state_path))
         if not stores and self.settings.seal.keys:
@@ -108,12 +100,12 @@ class Parts:
         oauth: OAuth,
         shared_values: SharedValues,
         sign_outs: SignOuts,
-        distributed: MaybeDistributed,
+        sharing: WorkSharing,
     ) -> Sessions:
         """Make the sessions, which open cookies."""
         singleflight = await self.singleflight(Singleflight[str](self.settings.cloudreve.max_waiting))
         site = site_digest(self.settings.site)
-        return Sessions(sealer, oauth, shared_values, sign_outs, distributed, self.clock, singleflight, site)
+        return Sessions(sealer, oauth, shared_values, sign_outs, sharing, self.clock, singleflight, site)
 
     async def identifier(self, cloudreve: Cloudreve, sessions: Sessions, accounts: Accounts) -> Identifier:
         """Make the step that names visitors."""
@@ -139,7 +131,7 @@ class Parts:
         self,
         cloudreve: Cloudreve,
         tiers: Tiers,
-        distributed: MaybeDistributed,
+        sharing: WorkSharing,
         feed: ChangeFeed,
         owners: ShareOwners,
     ) -> Grants:
@@ -147,20 +139,20 @@ class Parts:
         settings = self.settings
         limit = self.fair_queue("resolve", settings.cloudreve.max_resolves, SLOW)
         deadline_s, changes = settings.server.deadline_s, feed.invalidations
-        resolver = Resolver(cloudreve, distributed, limit, deadline_s, stamp=lambda: changes.stamp, tell=feed.tell)
+        resolver = Resolver(cloudreve, sharing, limit, deadline_s, stamp=lambda: changes.stamp, tell=feed.tell)
         # Leaving while Cloudreve generates a thumbnail may lock the file for a day (docs/cloudreve.md, Generating).
         singleflight = await self.singleflight(Singleflight[Grant | Refusal](), self.leaving)
-        terms = Terms(self.clock, settings)
-        return Grants(tiers, resolver, terms, self.metrics, singleflight, distributed, feed, owners)
+        terms = Terms(self.clock, times_of(settings))
+        return Grants(tiers, resolver, terms, self.metrics, singleflight, sharing, feed, owners)
 
-    async def pictures(self, images: Images, tiers: Tiers, distributed: MaybeDistributed) -> Pictures:
+    async def pictures(self, images: Images, tiers: Tiers, sharing: WorkSharing) -> Pictures:
         """Make the lookup of pictures, which fetches them."""
         settings = self.settings
         limit = self.fair_queue("fetch", settings.cloudreve.max_fetches, SLOW)
         singleflight = await self.singleflight(Singleflight[None]())
         pictures = settings.pictures
         revalidation = Revalidation(pictures.recheck_s, pictures.stale_if_error_s, self.clock.timer)
-        return Pictures(tiers, images, self.observer, singleflight, distributed, limit, pictures, revalidation)
+        return Pictures(tiers, images, self.observer, singleflight, sharing, limit, pictures, revalidation)
 
     def encoders(self) -> Encoders:
         """Make the encoder processes."""
@@ -169,35 +161,10 @@ class Parts:
         self.stack.push_async_callback(encoders.aclose)
         return encoders
 
-    async def variants(self, tiers: Tiers, encoders: Encoders, distributed: MaybeDistributed) -> Variants:
+    async def variants(self, tiers: Tiers, encoders: Encoders, sharing: WorkSharing) -> Variants:
         """Make the variants."""
         singleflight = await self.singleflight(Singleflight[Picture | NoVariant](self.settings.cloudreve.max_waiting))
-        return Variants(tiers, encoders, singleflight, distributed, self.metrics, self.settings.pictures)
-
-    async def tiers(self) -> tuple[Tiers, MaybeDistributed, SharedValues, ChangeLog | None]:
-        """Build what is kept, and the singleflight of all replicas of one Redis, or of all processes of one disk."""
-        settings = self.settings
-        memory = MemoryTier(settings.memory.max_bytes, self.clock.timer)
-        self.metrics.watch("memory_bytes", "Bytes held by the memory tier", lambda: memory.size_bytes)
-        self.metrics.watch("memory_max_bytes", "memory.max_bytes", lambda: float(settings.memory.max_bytes))
-        about = "Entries that the memory tier gave up for others"
-        self.metrics.watch_total("memory_evictions", about, lambda: float(memory.evictions))
-        disk = await open_disk(settings, self.clock, self.metrics, self.stack)
-        if settings.redis.url is None:
-            work, log = share_work(settings, disk, self.stack), file_log(settings, self.stack)
-            return Tiers(memory, None, disk), work, SharedValues(None, self.clock.now, disk), log
-        seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
-        redis = RedisTier.from_settings(settings.redis, settings.site, self.metrics.redis_trouble, seal=seal)
-        self.stack.push_async_callback(redis.aclose)
-        self.metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
-        await try_out(redis)
-        await self.background(watched_usage(redis, self.metrics).follow())
-        pubsub = PubSubChannel(redis.connections, redis.namespace)
-        await self.background(pubsub.listen())
-        leases, patience_s = Leases(redis.connections, pubsub, settings.redis.namespace), settings.server.deadline_s / 4
-        distributed = DistributedSingleflight(leases, pubsub, redis.build_key, seal, patience_s)
-        shared_values = SharedValues(redis, self.clock.now, disk)
-        return Tiers(memory, redis, disk), distributed, shared_values, RedisLog(redis, pubsub)
+        return Variants(tiers, encoders, singleflight, sharing, self.metrics, self.settings.pictures)
 
     async def site_cors(self, way: UpstreamClient) -> SiteCors:
         """Make the copy of Cloudreve's permissions for scripts (CORS)."""

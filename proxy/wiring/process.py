@@ -68,6 +68,7 @@ from proxy.wiring.of_settings import fallback_of, sealer_of
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
 from proxy.wiring.steps import steps_of
+from proxy.wiring.stores import stores
 from proxy.wiring.warming import Warming
 
 _log = structlog.get_logger("proxy.wiring.process")
@@ -177,19 +178,19 @@ class _Composer:
         await self.parts.background(cloudreve.breaker.watch())
         breaker, about = cloudreve.breaker, "1 while Cloudreve answers, 0 in an outage"
         self.parts.metrics.watch("cloudreve_up", about, lambda: float(not breaker.is_open))
-        tiers, distributed, shared_values, change_log = await self.parts.tiers()
-        sign_outs = await self.parts.sign_outs(tiers)
+        tiers, sharing, shared_values, change_log, redis = await stores(self.parts)
+        sign_outs = await self.parts.sign_outs(tiers, redis)
         feed = await change_feed(self.parts, tiers, change_log, sign_outs)
         owners = await share_owners(self.parts, cloudreve)
-        grants = await self.parts.grants(cloudreve, tiers, distributed, feed, owners)
-        pictures = await self.parts.pictures(images, tiers, distributed)
+        grants = await self.parts.grants(cloudreve, tiers, sharing, feed, owners)
+        pictures = await self.parts.pictures(images, tiers, sharing)
         encoders = self.parts.encoders()
-        answers = Answers(pictures, await self.parts.variants(tiers, encoders, distributed), self.parts.clock)
-        known = await infos(self.parts, answers, tiers, encoders, distributed)
+        answers = Answers(pictures, await self.parts.variants(tiers, encoders, sharing), self.parts.clock)
+        known = await infos(self.parts, answers, tiers, encoders, sharing)
         sealer, oauth = sealer_of(settings), OAuth(cloudreve, self.parts.observer, settings.sign_in)
-        sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, distributed)
+        sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, sharing)
         identifier = await self.parts.identifier(cloudreve, sessions, accounts := await self.parts.accounts(oauth))
-        ears = await ears_of(self.parts, cloudreve, distributed, shared_values, feed, owners, self.arrivals)
+        ears = await ears_of(self.parts, cloudreve, sharing, shared_values, feed, owners, self.arrivals)
         watcher, interest = await watcher_of(self.parts, ears, accounts, oauth)
         heed, bounds = (interest.note, ears.recent.note), Bounds(settings.server.deadline_s, settings.grants.browser_s)
         steps = steps_of(identifier, Authoriser(grants, self.parts.clock.timer), grants, answers, known, heed)
@@ -237,11 +238,7 @@ class _Composer:
         return [] if any(route.path == "/" for route in more) else Greeting(site).routes()
 
     def _passthrough(
-        self,
-        way: UpstreamClient,
-        request_origin: RequestOrigin,
-        cookies: SessionCookies,
-        changes: Changes,
+        self, way: UpstreamClient, request_origin: RequestOrigin, cookies: SessionCookies, changes: Changes
     ) -> Passthrough:
         session = self.parts.settings.session
         if self.parts.settings.sign_in.client_id and not session.path.startswith("/api/"):

@@ -19,6 +19,7 @@ from proxy.redis.lease import LeaseHolder
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import PubSubChannel
 from tests.cache.conftest import MakeTier, value_of, values_of
+from tests.harness.loaders import text_loader
 from tests.harness.redis_server import RedisServer, until
 from tests.harness.sharded import Sharded
 
@@ -54,12 +55,12 @@ def picture(number: int) -> Picture:
 async def fill(tier: RedisTier) -> None:
     """Keep pictures on all servers."""
     await tier.ping()
-    assert all(await asyncio.gather(*(tier.keep(f"p:{n}", picture(n), 600.0) for n in range(COUNT))))
+    assert all(await asyncio.gather(*(tier.set(f"p:{n}", picture(n), 600.0) for n in range(COUNT))))
 
 
 async def found(tier: RedisTier) -> list[int]:
     """List the pictures that are found, each of which is the right one."""
-    pictures = await asyncio.gather(*(tier.find(f"p:{n}") for n in range(COUNT)))
+    pictures = await asyncio.gather(*(tier.get(f"p:{n}") for n in range(COUNT)))
     for number, one in enumerate(pictures):
         assert one in (None, picture(number))
     return [number for number, one in enumerate(pictures) if one is not None]
@@ -68,7 +69,7 @@ async def found(tier: RedisTier) -> list[int]:
 async def all_found(tier: RedisTier) -> None:
     """Keep them again and again until all are found."""
     while len(await found(tier)) < COUNT:
-        await asyncio.gather(*(tier.keep(f"p:{n}", picture(n), 600.0) for n in range(COUNT)))
+        await asyncio.gather(*(tier.set(f"p:{n}", picture(n), 600.0) for n in range(COUNT)))
         await asyncio.sleep(0.01)
 
 
@@ -80,8 +81,8 @@ async def load_on(tier: RedisTier) -> AsyncIterator[None]:
     async def visit(number: int) -> None:
         while not stopped.is_set():
             started = time.monotonic()
-            await tier.keep(f"p:{number}", picture(number), 600.0)
-            assert await tier.find(f"p:{number}") in (None, picture(number))
+            await tier.set(f"p:{number}", picture(number), 600.0)
+            assert await tier.get(f"p:{number}") in (None, picture(number))
             assert time.monotonic() - started < 2 * TIMEOUT_S + SLACK_S
             await asyncio.sleep(0.005)
 
@@ -125,12 +126,12 @@ async def test_reads_of_one_tick_are_one_write_to_each_server(make_tier: MakeTie
         assert server.info("clients")["connected_clients"] < 30
 
 
-async def test_what_is_forgotten_is_gone_and_clearing_reaches_all(make_tier: MakeTier, sharded: Sharded) -> None:
+async def test_a_deleted_entry_is_gone_and_clearing_reaches_all_servers(make_tier: MakeTier, sharded: Sharded) -> None:
     """On every server, and nobody else's keys."""
     tier = make_tier(sharded.url, timeout_s=10.0).tier
     await fill(tier)
-    await tier.forget("p:1")
-    assert await tier.find("p:1") is None
+    await tier.delete("p:1")
+    assert await tier.get("p:1") is None
     precious = sharded.holder("precious")
     precious.command("SET", "precious", "x")
     assert await tier.clear() is True
@@ -141,9 +142,9 @@ async def test_what_is_forgotten_is_gone_and_clearing_reaches_all(make_tier: Mak
 async def test_without_any_server_everything_is_a_miss(make_tier: MakeTier) -> None:
     """At once, and nothing fails."""
     watched = make_tier("redis+cluster://127.0.0.1:1,127.0.0.1:2", **QUICK)
-    assert await watched.tier.find("p:1") is None
+    assert await watched.tier.get("p:1") is None
     assert await value_of(watched.tier, "p:1") is None
-    assert await watched.tier.keep("p:1", picture(1), 60.0) is False
+    assert await watched.tier.set("p:1", picture(1), 60.0) is False
     assert await watched.tier.clear() is False
     assert not watched.tier.is_up
     with pytest.raises(Unreachable):
@@ -153,7 +154,7 @@ async def test_without_any_server_everything_is_a_miss(make_tier: MakeTier) -> N
 async def test_a_server_that_is_no_cluster_is_a_miss(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """The doctor says that Redis refuses."""
     watched = make_tier(f"redis+cluster://127.0.0.1:{redis_server.port}", **QUICK)
-    assert await watched.tier.find("p:1") is None
+    assert await watched.tier.get("p:1") is None
     with pytest.raises(Unreachable, match="refuses"):
         await watched.tier.ping()
 
@@ -215,11 +216,11 @@ async def test_a_slot_that_moves_is_followed(make_tier: MakeTier, sharded: Shard
     for server in [target, source, *sharded.servers]:
         if server.info("replication")["role"] == "master":
             server.command("CLUSTER", "SETSLOT", slot, "NODE", name)
-    assert await watched.tier.find("p:7") is None
+    assert await watched.tier.get("p:7") is None
     assert RedisFailure.MOVED in watched.troubles
-    while await watched.tier.find("p:7") is None:
+    while await watched.tier.get("p:7") is None:
         assert len(await found(watched.tier)) >= COUNT - 1
-        await watched.tier.keep("p:7", picture(7), 60.0)
+        await watched.tier.set("p:7", picture(7), 60.0)
     assert target.command("EXISTS", key) == 1
     assert set(watched.troubles) == {RedisFailure.MOVED}
 
@@ -242,15 +243,15 @@ async def test_leases_and_news_work_across_servers(make_tier: MakeTier, sharded:
     opened = asyncio.Event()
 
     async def bring(cluster: DistributedSingleflight, key: str) -> str:
-        async def find(left: bytes) -> str | None:
-            return left.decode() or None
+        async def find(left: str) -> str | None:
+            return left or None
 
         async def load() -> str:
             loads.append(key)
             await opened.wait()
             return key
 
-        return await cluster.share(key, find, load, str.encode, lambda text: (text.encode(), 60.0))
+        return await cluster.share(text_loader(key, find, load, kept_s=60.0))
 
     keys = [f"g:{number}" for number in range(12)]
     brought = asyncio.gather(*(bring(cluster, key) for cluster in clusters for key in keys))

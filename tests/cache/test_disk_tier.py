@@ -61,11 +61,11 @@ async def test_entries_outlive_a_restart(open_disk: OpenDisk) -> None:
     assert told == []
 
 
-async def test_what_waits_is_written_before_the_end(open_disk: OpenDisk) -> None:
+async def test_pending_writes_are_written_before_the_tier_closes(open_disk: OpenDisk) -> None:
     """Though nobody has waited for it."""
     tier = open_disk()
-    tier.keep_soon("g:1", GRANT, 60.0)
-    assert await (await reopened(tier, open_disk)).find("g:1") == GRANT
+    tier.set_nowait("g:1", GRANT, 60.0)
+    assert await (await reopened(tier, open_disk)).get("g:1") == GRANT
 
 
 async def test_a_clock_that_moves_ends_entries_after_a_restart_too(open_disk: OpenDisk, clock: Clock) -> None:
@@ -73,19 +73,19 @@ async def test_a_clock_that_moves_ends_entries_after_a_restart_too(open_disk: Op
     tier = open_disk(now=clock)
     await tier.set("g:1", GRANT, ttl=60.0)
     clock.now += 61.0
-    assert await (await reopened(tier, open_disk, now=clock)).find("g:1") is None
+    assert await (await reopened(tier, open_disk, now=clock)).get("g:1") is None
 
 
-async def test_what_is_kept_or_forgotten_counts_before_it_is_written(open_disk: OpenDisk) -> None:
+async def test_a_change_counts_in_this_process_before_it_is_written(open_disk: OpenDisk) -> None:
     """In this process; the last change of several wins."""
     tier = open_disk()
-    tier.keep_soon("g:1", GRANT, 60.0)
-    tier.keep_soon("g:1", NEWER, 60.0)
-    assert await tier.find("g:1") == NEWER
-    tier.forget_soon("g:1")
-    assert await tier.find("g:1") is None
+    tier.set_nowait("g:1", GRANT, 60.0)
+    tier.set_nowait("g:1", NEWER, 60.0)
+    assert await tier.get("g:1") == NEWER
+    tier.delete_nowait("g:1")
+    assert await tier.get("g:1") is None
     await tier.settle()
-    assert await tier.find("g:1") is None
+    assert await tier.get("g:1") is None
 
 
 @pytest.mark.parametrize("how_far", ["waiting", "written", "cleared"])
@@ -104,36 +104,45 @@ async def test_a_read_under_way_does_not_bring_back_what_is_forgotten_meanwhile(
         return found
 
     monkeypatch.setattr(tier, "_read", slow)
-    tiers = Tiers(MemoryTier(MIB), None, tier)
-    reading = asyncio.create_task(tiers.find("g:1", (Grant, Refusal), minute))
+    tiers = Tiers(MemoryTier(MIB), [tier])
+    reading = asyncio.create_task(tiers.get("g:1", (Grant, Refusal), minute))
     await has_read.wait()
     if how_far == "cleared":
         await tier.clear()
     else:
-        tiers.forget_here("g:1")
+        tiers.delete_local("g:1")
     if how_far == "written":
         await tier.settle()
     go_on.set()
     assert await reading is None
-    assert tiers.lookup("g:1") is None
+    assert tiers.get_nowait("g:1") is None
 
 
 async def test_tiers_find_on_disk_what_memory_has_lost(open_disk: OpenDisk) -> None:
     """And keep it in memory from then on."""
     disk = open_disk()
-    await Tiers(MemoryTier(MIB), None, disk).keep("p:7", picture(7), 60.0)
-    tiers = Tiers(MemoryTier(MIB), None, disk)
-    assert await tiers.find("p:7", (Picture,), minute) == (picture(7), Source.DISK)
-    assert await tiers.find("p:7", (Picture,), minute) == (picture(7), Source.MEMORY)
-    await tiers.forget("p:7")
-    assert await Tiers(MemoryTier(MIB), None, disk).find("p:7", (Picture,), minute) is None
+    await Tiers(MemoryTier(MIB), [disk]).set("p:7", picture(7), 60.0)
+    tiers = Tiers(MemoryTier(MIB), [disk])
+    assert await tiers.get("p:7", (Picture,), minute) == (picture(7), Source.DISK)
+    assert await tiers.get("p:7", (Picture,), minute) == (picture(7), Source.MEMORY)
+    await tiers.delete("p:7")
+    assert await Tiers(MemoryTier(MIB), [disk]).get("p:7", (Picture,), minute) is None
+
+
+async def test_an_entry_that_is_read_from_disk_keeps_its_end_there(open_disk: OpenDisk, clock: Clock) -> None:
+    """It comes to memory for as long as its reader says, and is not written again."""
+    disk = open_disk(now=clock)
+    await disk.set("p:7", picture(7), ttl=60.0)
+    assert await Tiers(MemoryTier(MIB, clock), [disk]).get("p:7", (Picture,), lambda _: 5.0) is not None
+    clock.now += 6.0
+    assert await disk.get("p:7") == picture(7)
 
 
 async def test_a_picture_under_another_s_name_on_disk_is_none(open_disk: OpenDisk) -> None:
     """Whoever has confused two."""
     disk = open_disk()
     await disk.set("p:8", picture(7), ttl=60.0)
-    assert await Tiers(MemoryTier(MIB), None, disk).find("p:8", (Picture,), minute) is None
+    assert await Tiers(MemoryTier(MIB), [disk]).get("p:8", (Picture,), minute) is None
 
 
 async def test_sites_do_not_share_entries(open_disk: OpenDisk) -> None:
@@ -141,7 +150,7 @@ async def test_sites_do_not_share_entries(open_disk: OpenDisk) -> None:
     tier = open_disk()
     await tier.set("g:1", GRANT, ttl=60.0)
     other = await reopened(tier, open_disk, site="http://elsewhere:5212")
-    assert await other.find("g:1") is None
+    assert await other.get("g:1") is None
 
 
 async def test_it_stays_within_its_bound_and_what_was_used_lately_stays(open_disk: OpenDisk, clock: Clock) -> None:
@@ -149,15 +158,15 @@ async def test_it_stays_within_its_bound_and_what_was_used_lately_stays(open_dis
     tier = open_disk(max_bytes=16 * MIB, now=clock)
     await tier.set("p:0", picture(0), ttl=1e6)
     for number in range(1, 4000):
-        tier.keep_soon(f"p:{number}", picture(number), 1e6)
+        tier.set_nowait(f"p:{number}", picture(number), 1e6)
         if number % 50 == 0:
             await tier.settle()
             clock.now += 600.0
-            assert await tier.find("p:0") == picture(0)
+            assert await tier.get("p:0") == picture(0)
     await tier.settle()
     assert tier.is_up
     assert 6 * MIB < tier.size_bytes <= 12 * MIB
-    found = [number for number in range(4000) if await tier.find(f"p:{number}") is not None]
+    found = [number for number in range(4000) if await tier.get(f"p:{number}") is not None]
     assert 300 < len(found) < 900
     assert sum(found) / len(found) > 3000, "old ones went first"
 
@@ -166,20 +175,20 @@ async def test_pictures_of_every_size_fill_it_without_an_error(open_disk: OpenDi
     """Free pages lie scattered then, while a picture needs them in a row."""
     sizes, tier = random.Random(5), open_disk(max_bytes=16 * MIB)  # noqa: S311
     for number in range(600):
-        tier.keep_soon(f"p:{number}", picture(number, sizes.choice([300, 4000, 15_000, 90_000, 400_000])), 1e6)
+        tier.set_nowait(f"p:{number}", picture(number, sizes.choice([300, 4000, 15_000, 90_000, 400_000])), 1e6)
         if number % 20 == 0:
             await tier.settle()
     await tier.settle()
     assert tier.is_up
-    assert sum([await tier.find(f"p:{number}") is not None for number in range(600)]) > 20
+    assert sum([await tier.get(f"p:{number}") is not None for number in range(600)]) > 20
 
 
-async def test_what_is_too_large_drops_its_predecessor(open_disk: OpenDisk) -> None:
+async def test_an_entry_that_is_too_large_deletes_its_predecessor(open_disk: OpenDisk) -> None:
     """An old one is no substitute."""
     tier = open_disk(max_bytes=16 * MIB)
     await tier.set("p:7", picture(7), ttl=60.0)
     await tier.set("p:7", picture(7, 2 * MIB), ttl=60.0)
-    assert await tier.find("p:7") is None
+    assert await tier.get("p:7") is None
 
 
 async def test_a_shorter_entry_in_the_place_of_a_longer_one_is_no_damage(open_disk: OpenDisk) -> None:
@@ -190,21 +199,21 @@ async def test_a_shorter_entry_in_the_place_of_a_longer_one_is_no_damage(open_di
         await tier.set(f"p:{number}", picture(number, 2400), ttl=60.0)
     with capture_logs() as told:
         again = await reopened(tier, open_disk)
-    assert [await again.find(f"p:{number}") for number in range(40)] == [picture(n, 2400) for n in range(40)]
+    assert [await again.get(f"p:{number}") for number in range(40)] == [picture(n, 2400) for n in range(40)]
     assert told == []
 
 
-async def test_texts_stay_whatever_has_to_go(open_disk: OpenDisk, clock: Clock) -> None:
+async def test_texts_stay_when_pictures_are_evicted(open_disk: OpenDisk, clock: Clock) -> None:
     """They say since when grants count no more; half of the room is theirs here."""
     tier, text = open_disk(max_bytes=16 * MIB, now=clock), "1795000000.5" * 700
-    await asyncio.gather(*(tier.keep_text(f"c:{number}", text, 1e7) for number in range(500)))
+    await asyncio.gather(*(tier.set_text(f"c:{number}", text, 1e7) for number in range(500)))
     for number in range(1000):
         clock.now += 10.0
-        tier.keep_soon(f"p:{number}", picture(number), 1e7)
+        tier.set_nowait(f"p:{number}", picture(number), 1e7)
         if number % 50 == 0:
             await tier.settle()
-    assert [await tier.find_text(f"c:{number}") for number in range(500)] == [text] * 500
-    assert await tier.find("c:1") is None, "a text is no entry"
+    assert [await tier.get_text(f"c:{number}") for number in range(500)] == [text] * 500
+    assert await tier.get("c:1") is None, "a text is no entry"
 
 
 async def test_nothing_is_to_be_read_without_the_key(open_disk: OpenDisk, tmp_path: Path) -> None:
@@ -212,13 +221,13 @@ async def test_nothing_is_to_be_read_without_the_key(open_disk: OpenDisk, tmp_pa
     tier = open_disk(keys=KEYS)
     await tier.set("g:1", GRANT, ttl=600.0)
     await tier.set("p:ab12", Picture("ab12", "image/png", '"version"', BODY), ttl=600.0)
-    await tier.keep_text("s:1", "a session's renewal", 600.0)
+    await tier.set_text("s:1", "a session's renewal", 600.0)
     await tier.aclose()
     for path in (tmp_path / "cache").iterdir():
         raw = path.read_bytes()
         for secret in (b"cloud.example.com", b"sign=", b"picture bytes", b"image/png", b"version", b"renewal"):
             assert secret not in raw
-    assert await open_disk(keys=OTHER_KEYS, folder=tmp_path / "cache").find("g:1") is None
+    assert await open_disk(keys=OTHER_KEYS, folder=tmp_path / "cache").get("g:1") is None
 
 
 async def test_a_former_key_still_opens(open_disk: OpenDisk) -> None:
@@ -226,8 +235,8 @@ async def test_a_former_key_still_opens(open_disk: OpenDisk) -> None:
     tier = open_disk(keys=KEYS)
     await tier.set("g:1", GRANT, ttl=60.0)
     tier = await reopened(tier, open_disk, keys=OTHER_KEYS + KEYS)
-    assert await tier.find("g:1") == GRANT
-    assert await (await reopened(tier, open_disk, keys=OTHER_KEYS)).find("g:1") is None
+    assert await tier.get("g:1") == GRANT
+    assert await (await reopened(tier, open_disk, keys=OTHER_KEYS)).get("g:1") is None
 
 
 async def test_files_are_the_owner_s_alone(open_disk: OpenDisk, tmp_path: Path) -> None:
@@ -275,7 +284,7 @@ async def test_a_file_that_others_may_have_written_is_begun_anew(
         path.chmod(0o666)
     before = elsewhere.read_bytes() if elsewhere.exists() else b""
     tier = open_disk()
-    assert await tier.find("g:1") is None
+    assert await tier.get("g:1") is None
     assert tier.is_up
     assert (elsewhere.read_bytes() if elsewhere.exists() else b"") == before
 
@@ -286,7 +295,7 @@ async def test_a_file_of_another_version_is_begun_anew(open_disk: OpenDisk, monk
     await tier.set("g:1", GRANT, ttl=60.0)
     monkeypatch.setattr(disk_file, "FORMAT", b"thumb-proxy/none")
     again = await reopened(tier, open_disk)
-    assert await again.find("g:1") is None
+    assert await again.get("g:1") is None
     assert await again.set("g:1", GRANT, ttl=60.0)
 
 
@@ -373,7 +382,7 @@ async def test_other_files_of_the_directory_may_hold_anything(open_disk: OpenDis
     await tier.set("g:1", GRANT, ttl=60.0)
     await tier.aclose()
     (tmp_path / "cache" / ("entries.mdb-lock" if "LMDB" in what else "lock")).write_bytes(os.urandom(8192))
-    assert await open_disk().find("g:1") == GRANT
+    assert await open_disk().get("g:1") == GRANT
 
 
 async def test_a_full_disk_is_a_miss(open_disk: OpenDisk, tmp_path: Path) -> None:
@@ -395,7 +404,7 @@ async def test_a_full_disk_is_a_miss(open_disk: OpenDisk, tmp_path: Path) -> Non
     again = await reopened(tier, open_disk, max_bytes=64 * MIB)
     assert all(entry in (None, NEWER) for entry in await again.multi_get([f"g:{n}" for n in range(50)]))
     assert await again.set("p:7", picture(7), ttl=60.0)
-    assert await again.find("p:7") == picture(7)
+    assert await again.get("p:7") == picture(7)
 
 
 async def test_a_disk_that_cannot_forget_is_given_up(open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,24 +417,24 @@ async def test_a_disk_that_cannot_forget_is_given_up(open_disk: OpenDisk, monkey
 
     monkeypatch.setattr(tier._store, "_commit", fail)  # noqa: SLF001
     with capture_logs() as told:
-        await tier.forget("g:1")
+        await tier.delete("g:1")
     assert not tier.is_up
     assert [entry["log_level"] for entry in told] == ["warning"]
-    assert await tier.find("g:1") is None
-    assert await (await reopened(tier, open_disk)).find("g:1") is None
+    assert await tier.get("g:1") is None
+    assert await (await reopened(tier, open_disk)).get("g:1") is None
 
 
 async def test_a_disk_that_takes_too_long_to_forget_is_given_up(
     open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with another process that was stopped in the middle of a write."""
-    monkeypatch.setattr(disk_tier, "FORGET_S", 0.05)
+    monkeypatch.setattr(disk_tier, "DELETE_S", 0.05)
     tier = open_disk()
     await tier.set("g:1", GRANT, ttl=600.0)
     with tier._store._file.env.begin(write=True):  # noqa: SLF001 - nobody else writes meanwhile
-        await tier.forget("g:1")
+        await tier.delete("g:1")
         assert not tier.is_up
-    assert await (await reopened(tier, open_disk)).find("g:1") is None
+    assert await (await reopened(tier, open_disk)).get("g:1") is None
 
 
 async def test_a_file_that_is_removed_is_given_up(open_disk: OpenDisk, tmp_path: Path) -> None:
@@ -433,5 +442,5 @@ async def test_a_file_that_is_removed_is_given_up(open_disk: OpenDisk, tmp_path:
     tier = open_disk()
     await tier.set("g:1", GRANT, ttl=600.0)
     (tmp_path / "cache" / "entries.mdb").unlink()
-    assert await tier.find("g:1") is None
+    assert await tier.get("g:1") is None
     assert not tier.is_up

@@ -41,7 +41,7 @@ def refusal(n: int) -> Refusal:
 def fill(tier: MemoryTier, make: Callable[[int], Entry], count: int) -> None:
     """Keep entries under keys as long as real ones."""
     for n in range(count):
-        tier.keep(f"k:{n:040x}", make(n), 1000.0 + n % 7)
+        tier.set_nowait(f"k:{n:040x}", make(n), 1000.0 + n % 7)
 
 
 @pytest.mark.parametrize(
@@ -88,80 +88,80 @@ def test_the_least_recently_used_goes_first() -> None:
     """Whoever is looked at stays."""
     tier = MemoryTier(100_000)
     for n in range(4):
-        tier.keep(f"k:{n}", picture(n), 60.0)
-    assert tier.lookup("k:0") is not None
-    tier.keep("k:4", picture(4), 60.0)
-    assert [n for n in range(5) if tier.lookup(f"k:{n}")] == [0, 2, 3, 4]
+        tier.set_nowait(f"k:{n}", picture(n), 60.0)
+    assert tier.get_nowait("k:0") is not None
+    tier.set_nowait("k:4", picture(4), 60.0)
+    assert [n for n in range(5) if tier.get_nowait(f"k:{n}")] == [0, 2, 3, 4]
 
 
-def test_what_has_run_out_makes_room_before_anything_live(clock: Clock) -> None:
+def test_expired_entries_are_evicted_before_live_ones(clock: Clock) -> None:
     """Although it was used last."""
     tier = MemoryTier(100_000, timer=clock)
     for n in range(4):
-        tier.keep(f"k:{n}", picture(n), 60.0 if n < 3 else 5.0)
+        tier.set_nowait(f"k:{n}", picture(n), 60.0 if n < 3 else 5.0)
     clock.now += 10.0
-    tier.keep("k:4", picture(4), 60.0)
-    assert [n for n in range(5) if tier.lookup(f"k:{n}")] == [0, 1, 2, 4]
+    tier.set_nowait("k:4", picture(4), 60.0)
+    assert [n for n in range(5) if tier.get_nowait(f"k:{n}")] == [0, 1, 2, 4]
 
 
 def test_an_entry_larger_than_a_quarter_of_the_bound_is_not_kept() -> None:
     """It would drive out too many; what it was to replace is dropped all the same."""
     tier = MemoryTier(100_000)
-    tier.keep("k:0", picture(0), 60.0)
-    tier.keep("k:1", picture(1), 60.0)
-    tier.keep("k:1", picture(1, 25_001), 60.0)
-    assert tier.lookup("k:1") is None
-    assert tier.lookup("k:0") == tier.lookup("k:0") is not None
-    tier.keep("k:2", picture(2, 23_000), 60.0)
-    assert tier.lookup("k:2") is not None
+    tier.set_nowait("k:0", picture(0), 60.0)
+    tier.set_nowait("k:1", picture(1), 60.0)
+    tier.set_nowait("k:1", picture(1, 25_001), 60.0)
+    assert tier.get_nowait("k:1") is None
+    assert tier.get_nowait("k:0") == tier.get_nowait("k:0") is not None
+    tier.set_nowait("k:2", picture(2, 23_000), 60.0)
+    assert tier.get_nowait("k:2") is not None
 
 
 def test_a_tier_without_room_keeps_nothing() -> None:
     """And fails at nothing."""
     tier = MemoryTier(1)
-    tier.keep("k:0", refusal(0), 60.0)
-    assert tier.lookup("k:0") is None
+    tier.set_nowait("k:0", refusal(0), 60.0)
+    assert tier.get_nowait("k:0") is None
     assert tier.size_bytes == 0
 
 
 def test_looking_gives_the_very_object() -> None:
     """Nothing is written to bytes and read again on the hot path."""
     tier, kept = MemoryTier(MIB), picture(0)
-    tier.keep("k:0", kept, 60.0)
-    assert tier.lookup("k:0") is kept
+    tier.set_nowait("k:0", kept, 60.0)
+    assert tier.get_nowait("k:0") is kept
 
 
 def test_forgetting_gives_the_bytes_back() -> None:
     """And tells whether there was something."""
     tier = MemoryTier(MIB)
-    tier.keep("k:0", picture(0), 60.0)
+    tier.set_nowait("k:0", picture(0), 60.0)
     assert tier.size_bytes > 20_000
-    assert tier.forget("k:0")
-    assert not tier.forget("k:0")
+    assert tier.delete_nowait("k:0")
+    assert not tier.delete_nowait("k:0")
     assert tier.size_bytes == 0
 
 
 def test_an_entry_ends_at_its_second(clock: Clock) -> None:
     """Its successor lives by its own time, not by what was left."""
     tier = MemoryTier(MIB, timer=clock)
-    tier.keep("k:0", grant(0), 60.0)
+    tier.set_nowait("k:0", grant(0), 60.0)
     clock.now += 59.999
-    assert tier.lookup("k:0") is not None
-    tier.keep("k:0", grant(1), 10.0)
+    assert tier.get_nowait("k:0") is not None
+    tier.set_nowait("k:0", grant(1), 10.0)
     clock.now += 9.999
-    assert tier.lookup("k:0") == grant(1)
+    assert tier.get_nowait("k:0") == grant(1)
     clock.now += 0.001
-    assert tier.lookup("k:0") is None
+    assert tier.get_nowait("k:0") is None
 
 
 async def test_clearing_a_prefix_leaves_the_others() -> None:
     """As aiocache's namespace."""
     tier = MemoryTier(MIB)
-    tier.keep("a:0", grant(0), 60.0)
-    tier.keep("b:0", grant(0), 60.0)
+    tier.set_nowait("a:0", grant(0), 60.0)
+    tier.set_nowait("b:0", grant(0), 60.0)
     await tier.clear(namespace="a:")
-    assert tier.lookup("a:0") is None
-    assert tier.lookup("b:0") is not None
+    assert tier.get_nowait("a:0") is None
+    assert tier.get_nowait("b:0") is not None
 
 
 steps = st.lists(
@@ -170,7 +170,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_whatever_is_done_the_bound_holds_and_only_what_was_kept_is_found(
+def test_after_any_operations_the_bound_holds_and_only_stored_entries_are_found(
     work: list[tuple[str, int, int, float]],
 ) -> None:
     """Keep, look up, let time pass, forget, in any order: an entry is found unchanged and alive, or not at all."""
@@ -180,12 +180,12 @@ def test_whatever_is_done_the_bound_holds_and_only_what_was_kept_is_found(
         key = f"k:{n}"
         if verb == "k" and seconds > 0:
             kept[key] = picture(n, size), clock.now + seconds
-            tier.keep(key, kept[key][0], seconds)
+            tier.set_nowait(key, kept[key][0], seconds)
         elif verb == "p":
             clock.now += seconds
         elif verb == "f":
-            tier.forget(key)
+            tier.delete_nowait(key)
             kept.pop(key, None)
-        found = tier.lookup(key)
+        found = tier.get_nowait(key)
         assert found is None or (found is kept[key][0] and clock.now < kept[key][1])
         assert 0 <= tier.size_bytes <= 20_000

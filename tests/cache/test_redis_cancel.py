@@ -31,14 +31,14 @@ def body(n: int) -> bytes:
 async def fill(tier: RedisTier) -> None:
     """Keep a picture under each key."""
     for n in range(COUNT):
-        await tier.keep(f"p:{n}", Picture(f"{n}", "image/png", "", body(n)), TTL_S)
+        await tier.set(f"p:{n}", Picture(f"{n}", "image/png", "", body(n)), TTL_S)
 
 
 def through_the_tier(tier: RedisTier) -> Find:
     """Ask as the gateway does."""
 
     async def find(n: int) -> bytes | None:
-        entry = await tier.find(f"p:{n}")
+        entry = await tier.get(f"p:{n}")
         return entry.body if isinstance(entry, Picture) else None
 
     return find
@@ -169,12 +169,12 @@ async def test_a_caller_who_leaves_disturbs_neither_connection_nor_state(
     await fill(watched.tier)
     before = redis_server.command("INFO", "stats")
     for n in range(30):
-        task = asyncio.create_task(watched.tier.find(f"p:{n % COUNT}"))
+        task = asyncio.create_task(watched.tier.get(f"p:{n % COUNT}"))
         for _ in range(n):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait({task})
-    assert await watched.tier.find("p:1") is not None
+    assert await watched.tier.get("p:1") is not None
     after = redis_server.command("INFO", "stats")
     assert isinstance(before, dict)
     assert isinstance(after, dict)

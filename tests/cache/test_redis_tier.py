@@ -21,6 +21,7 @@ from proxy.redis.leases import STORED, Leases
 from proxy.redis.pubsub import PubSubChannel
 from tests.cache.conftest import MakeTier
 from tests.conftest import StartRedis
+from tests.harness.loaders import committed
 from tests.harness.redis_server import RedisServer
 
 DEPLOYMENT = Path(__file__).parents[2] / "docs" / "deployment.md"
@@ -36,7 +37,7 @@ def keys(server: RedisServer) -> list[bytes]:
 
 async def test_keys_name_the_namespace_the_version_and_the_site(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """And the site only as a digest."""
-    await make_tier(redis_server.url, namespace="mine").tier.keep("g:1", GRANT, 60.0)
+    await make_tier(redis_server.url, namespace="mine").tier.set("g:1", GRANT, 60.0)
     (key,) = keys(redis_server)
     assert key.startswith(f"mine:v{VERSION}:".encode())
     assert key.endswith(b":g:1")
@@ -48,22 +49,24 @@ async def test_two_sites_on_one_redis_share_nothing(make_tier: MakeTier, redis_s
     one = make_tier(redis_server.url, site="http://one:5212").tier
     replica = make_tier(redis_server.url, site="http://one:5212/").tier
     other = make_tier(redis_server.url, site="http://other:5212").tier
-    await one.keep("g:1", GRANT, 60.0)
-    assert await replica.find("g:1") == GRANT
-    assert await other.find("g:1") is None
+    await one.set("g:1", GRANT, 60.0)
+    assert await replica.get("g:1") == GRANT
+    assert await other.get("g:1") is None
     await other.clear()
-    await other.forget("g:1")
-    assert await one.find("g:1") == GRANT
+    await other.delete("g:1")
+    assert await one.get("g:1") == GRANT
 
 
 async def test_clearing_leaves_other_people_s_keys(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """The Redis may be shared with Cloudreve itself."""
+    """The Redis may be shared with Cloudreve itself; what replicas share besides entries stays too."""
     redis_server.command("SET", "cloudreve_session", "precious")
     redis_server.command("SET", f"mine:v{VERSION}", "precious")
     tier = make_tier(redis_server.url, namespace="mine").tier
-    await tier.keep("g:1", GRANT, 60.0)
+    redis_server.command("SET", tier.build_key("c:1"), "precious")
+    await tier.set("g:1", GRANT, 60.0)
     assert await tier.clear() is True
-    assert keys(redis_server) == [b"cloudreve_session", f"mine:v{VERSION}".encode()]
+    ours = [f"mine:v{VERSION}".encode(), tier.build_key("c:1").encode()]
+    assert keys(redis_server) == [b"cloudreve_session", *ours]
 
 
 async def test_a_namespace_to_clear_is_no_pattern(make_tier: MakeTier, redis_server: RedisServer) -> None:
@@ -79,7 +82,7 @@ async def test_the_time_to_live_is_kept_to_the_millisecond(
     make_tier: MakeTier, redis_server: RedisServer, ttl_s: float, at_most_ms: int
 ) -> None:
     """Rounded down: never longer than the grant."""
-    await make_tier(redis_server.url).tier.keep("g:1", GRANT, ttl_s)
+    await make_tier(redis_server.url).tier.set("g:1", GRANT, ttl_s)
     left_ms = redis_server.command("PTTL", keys(redis_server)[0])
     assert isinstance(left_ms, int)
     assert at_most_ms - 500 < left_ms <= at_most_ms or math.isinf(ttl_s)
@@ -88,7 +91,7 @@ async def test_the_time_to_live_is_kept_to_the_millisecond(
 async def test_less_than_a_millisecond_is_not_worth_keeping(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """Redis takes no life of zero."""
     watched = make_tier(redis_server.url)
-    await watched.tier.keep("g:1", GRANT, 0.0009)
+    await watched.tier.set("g:1", GRANT, 0.0009)
     assert keys(redis_server) == []
     assert watched.troubles == []
 
@@ -96,7 +99,7 @@ async def test_less_than_a_millisecond_is_not_worth_keeping(make_tier: MakeTier,
 async def test_every_key_has_a_time_to_live(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """Whichever way it was written."""
     tier = make_tier(redis_server.url).tier
-    await tier.keep("g:1", GRANT, 60.0)
+    await tier.set("g:1", GRANT, 60.0)
     await tier.set("g:2", GRANT)
     await tier.multi_set([("g:3", GRANT), ("g:4", GRANT)])
     await tier.expire("g:4", 1e9)
@@ -113,22 +116,21 @@ async def test_garbage_under_our_key_is_a_miss(make_tier: MakeTier, redis_server
     watched = make_tier(redis_server.url)
     tier = watched.tier
     redis_server.command("SET", tier.build_key("g:1"), raw)
-    assert await tier.find("g:1") is None
     assert await tier.get("g:1") is None
     assert watched.troubles == [RedisFailure.GARBAGE]
-    await tier.keep("g:1", GRANT, 60.0)
-    assert await tier.find("g:1") == GRANT
+    await tier.set("g:1", GRANT, 60.0)
+    assert await tier.get("g:1") == GRANT
 
 
 async def test_a_key_that_holds_no_string_is_a_miss(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """Nor is it any trouble; the next write replaces it."""
     watched = make_tier(redis_server.url)
     redis_server.command("LPUSH", watched.tier.build_key("g:1"), "x")
-    assert await watched.tier.find("g:1") is None
+    assert await watched.tier.get("g:1") is None
     assert watched.troubles == []
     assert watched.tier.state is State.UP
-    await watched.tier.keep("g:1", GRANT, 60.0)
-    assert await watched.tier.find("g:1") == GRANT
+    await watched.tier.set("g:1", GRANT, 60.0)
+    assert await watched.tier.get("g:1") == GRANT
 
 
 async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redis: StartRedis) -> None:
@@ -138,10 +140,10 @@ async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redi
     server.command("ACL", "SETUSER", "thumbs", "on", ">p@ss/word", *rules.split())
     server.command("ACL", "SETUSER", "default", "off")
     watched = make_tier(f"redis://thumbs:p%40ss%2Fword@127.0.0.1:{server.port}/0")
-    await watched.tier.keep("g:1", GRANT, 60.0)
-    assert await watched.tier.find("g:1") == GRANT
-    await watched.tier.forget("g:1")
-    assert await watched.tier.find("g:1") is None
+    await watched.tier.set("g:1", GRANT, 60.0)
+    assert await watched.tier.get("g:1") == GRANT
+    await watched.tier.delete("g:1")
+    assert await watched.tier.get("g:1") is None
     assert await watched.tier.ping() > 0
     pubsub = PubSubChannel(watched.tier.connections, watched.tier.namespace)
     leases = Leases(watched.tier.connections, pubsub, "thumb-proxy")
@@ -153,7 +155,7 @@ async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redi
             async with leases.attempt("thumb-proxy:g:1") as other:
                 assert (lease.held, other.held) == (LeaseHolder.MINE, LeaseHolder.OTHERS)
             assert await leases.left_s("thumb-proxy:g:1") > 0
-            lease.message, lease.entry, lease.ttl_s = b"told", b"kept", 60.0
+            lease.message, lease.commit = b"told", committed("kept")
         assert await message == STORED + b"told"
     listening.cancel()
     await asyncio.wait({listening})
@@ -165,9 +167,9 @@ async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redi
 async def test_another_database(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """By the path of the URL, or by the query of a socket's."""
     tier = make_tier(redis_server.url.removesuffix("/0") + "/5").tier
-    await tier.keep("g:1", GRANT, 60.0)
+    await tier.set("g:1", GRANT, 60.0)
     assert keys(redis_server) == []
-    assert await make_tier(f"{redis_server.unix_url}?db=5").tier.find("g:1") == GRANT
+    assert await make_tier(f"{redis_server.unix_url}?db=5").tier.get("g:1") == GRANT
 
 
 async def test_ping_measures_or_says_what_is_wrong(make_tier: MakeTier, redis_server: RedisServer) -> None:
@@ -196,11 +198,11 @@ async def test_more_callers_than_connections_wait_their_turn(make_tier: MakeTier
     """A pool on its own lets late comers overtake until the early ones give up."""
     watched = make_tier(redis_server.url, timeout_s=10.0, max_connections=2 + SPARE_CONNECTIONS)
     picture = Picture("ab12", "image/png", "", bytes(20_000))
-    await watched.tier.keep("p:1", picture, 60.0)
+    await watched.tier.set("p:1", picture, 60.0)
 
     async def keep_asking() -> None:
         for _ in range(20):
-            assert await watched.tier.find("p:1") == picture
+            assert await watched.tier.get("p:1") == picture
 
     await asyncio.gather(*(keep_asking() for _ in range(50)))
     clients = redis_server.command("INFO", "clients")
@@ -213,7 +215,7 @@ async def test_closing_lets_what_is_under_way_end(make_tier: MakeTier, redis_ser
     """A write that was begun arrives, although its caller has gone."""
     tier = make_tier(redis_server.url, timeout_s=10.0).tier
     await tier.ping()
-    write = asyncio.create_task(tier.keep("g:1", GRANT, 60.0))
+    write = asyncio.create_task(tier.set("g:1", GRANT, 60.0))
     await asyncio.sleep(0)
     tier.connections.send("g:2", "SET", tier.build_key("g:2"), b"x", "PX", 60_000)
     await asyncio.sleep(0)  # it is being sent

@@ -22,8 +22,8 @@ async def test_a_trusted_certificate_is_taken(make_tier: MakeTier, redis_server:
     certificate = certify(tmp_path, "127.0.0.1")
     async with Relay(redis_server.port, tls(certificate)) as relay:
         watched = make_tier(f"rediss://127.0.0.1:{relay.port}/0?ssl_ca_certs={certificate}", timeout_s=10.0)
-        await watched.tier.keep("g:1", GRANT, 60.0)
-        assert await watched.tier.find("g:1") == GRANT
+        await watched.tier.set("g:1", GRANT, 60.0)
+        assert await watched.tier.get("g:1") == GRANT
         assert watched.troubles == []
         await watched.tier.aclose()
 
@@ -37,8 +37,8 @@ async def test_any_other_certificate_is_a_miss(
     async with Relay(redis_server.port, tls(certificate)) as relay:
         url = f"rediss://:hunter2@127.0.0.1:{relay.port}/0{query.format(certificate)}"
         watched = make_tier(url, timeout_s=10.0)
-        await watched.tier.keep("g:1", GRANT, 60.0)
-        assert await watched.tier.find("g:1") is None
+        await watched.tier.set("g:1", GRANT, 60.0)
+        assert await watched.tier.get("g:1") is None
         assert watched.troubles == [RedisFailure.UNREACHABLE]
         assert watched.tier.state is State.PAUSED
         await watched.tier.aclose()
@@ -47,5 +47,5 @@ async def test_any_other_certificate_is_a_miss(
 async def test_tls_to_a_server_without_it_is_a_miss(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """It waits for the end of a line that never comes, and its caller no longer than ever."""
     watched = make_tier(f"rediss://127.0.0.1:{redis_server.port}/0", timeout_s=0.2)
-    assert await watched.tier.find("g:1") is None
+    assert await watched.tier.get("g:1") is None
     assert set(watched.troubles) <= {RedisFailure.LATE, RedisFailure.TIMEOUT, RedisFailure.UNREACHABLE}

@@ -62,8 +62,8 @@ async def load_on(tier: RedisTier) -> AsyncIterator[None]:
     async def visit(number: int) -> None:
         while not stopped.is_set():
             started = time.monotonic()
-            await tier.keep(f"p:{number}", picture(number), 60.0)
-            found = await tier.find(f"p:{number}")
+            await tier.set(f"p:{number}", picture(number), 60.0)
+            found = await tier.get(f"p:{number}")
             assert time.monotonic() - started < 2 * TIMEOUT_S + SLACK_S
             assert found in (None, picture(number))
             await asyncio.sleep(0.005)
@@ -79,7 +79,7 @@ async def load_on(tier: RedisTier) -> AsyncIterator[None]:
 
 async def hits(tier: RedisTier) -> None:
     """Wait until a write is read back."""
-    while not (await tier.keep("p:9", picture(9), 60.0) and await tier.find("p:9") == picture(9)):  # noqa: ASYNC110
+    while not (await tier.set("p:9", picture(9), 60.0) and await tier.get("p:9") == picture(9)):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 
@@ -110,7 +110,7 @@ async def test_another_database(make_tier: MakeTier, watched: Watched) -> None:
 async def test_a_service_that_no_sentinel_knows_is_a_miss(make_tier: MakeTier, watched: Watched) -> None:
     """The doctor says that it cannot be reached."""
     found = make_tier(watched.url.replace(SERVICE, "others"), **QUICK)
-    assert await found.tier.find("p:1") is None
+    assert await found.tier.get("p:1") is None
     assert not found.tier.is_up
     with pytest.raises(Unreachable):
         await found.tier.ping()
@@ -192,6 +192,6 @@ async def test_passwords_of_servers_and_sentinels_are_two(
         await hits(found.tier)
         assert found.troubles == []
         for wrong in (url, f"{url}?sentinel_password=of-servers", locked.url + "?sentinel_password=of-sentinels"):
-            assert await make_tier(wrong, **QUICK).tier.find("p:9") is None
+            assert await make_tier(wrong, **QUICK).tier.get("p:9") is None
     finally:
         locked.kill()

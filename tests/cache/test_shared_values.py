@@ -17,32 +17,32 @@ def pair(make_tier: MakeTier, redis_server: RedisServer, clock: Clock) -> tuple[
     return SharedValues(tiers[0], clock), SharedValues(tiers[1], clock)
 
 
-async def test_what_one_writes_the_other_reads(
+async def test_a_value_of_one_process_is_read_by_another(
     pair: tuple[SharedValues, SharedValues], redis_server: RedisServer
 ) -> None:
     """For as long as it counts, and no longer."""
     first, second = pair
-    await first.keep("s:a", "a-text", 60)
-    assert await second.find("s:a") == "a-text"
-    assert second.lookup("s:a") is None, "only Redis knows for how long it counts"
+    await first.set("s:a", "a-text", 60)
+    assert await second.get("s:a") == "a-text"
+    assert second.get_nowait("s:a") is None, "only Redis knows for how long it counts"
     (key,) = _keys(redis_server)
     assert key.endswith(":s:a")
     assert 59_000 < int(str(redis_server.command("PTTL", key))) <= 60_000
 
 
-async def test_what_nobody_has_written_is_not_there(pair: tuple[SharedValues, SharedValues]) -> None:
+async def test_an_unwritten_value_is_a_miss(pair: tuple[SharedValues, SharedValues]) -> None:
     """Neither here nor there."""
-    assert [await each.find("s:a") for each in pair] == [None, None]
+    assert [await each.get("s:a") for each in pair] == [None, None]
 
 
 async def test_a_note_lasts_for_its_own_time(clock: Clock) -> None:
     """Here as in Redis."""
     shared_values = SharedValues(None, clock)
-    await shared_values.keep("s:a", "a-text", 60)
+    await shared_values.set("s:a", "a-text", 60)
     clock.now += 59.9
-    assert await shared_values.find("s:a") == "a-text"
+    assert await shared_values.get("s:a") == "a-text"
     clock.now += 0.2
-    assert await shared_values.find("s:a") is None
+    assert await shared_values.get("s:a") is None
 
 
 @pytest.mark.parametrize("ttl_s", [0, -1])
@@ -50,17 +50,17 @@ async def test_a_note_without_time_is_not_written(
     pair: tuple[SharedValues, SharedValues], redis_server: RedisServer, ttl_s: float
 ) -> None:
     """Redis would take it for an error."""
-    await pair[0].keep("s:a", "a-text", ttl_s)
-    assert pair[0].lookup("s:a") is None
+    await pair[0].set("s:a", "a-text", ttl_s)
+    assert pair[0].get_nowait("s:a") is None
     assert _keys(redis_server) == []
 
 
-async def test_what_is_remembered_here_is_nobody_else_s(pair: tuple[SharedValues, SharedValues]) -> None:
+async def test_a_local_value_is_unknown_to_other_processes(pair: tuple[SharedValues, SharedValues]) -> None:
     """It came from there."""
     first, second = pair
-    first.remember("s:a", "a-text", 60)
-    assert first.lookup("s:a") == "a-text"
-    assert await second.find("s:a") is None
+    first.set_nowait("s:a", "a-text", 60)
+    assert first.get_nowait("s:a") == "a-text"
+    assert await second.get("s:a") is None
 
 
 async def test_without_redis_each_has_its_own(make_tier: MakeTier, start_redis: StartRedis, clock: Clock) -> None:
@@ -68,9 +68,9 @@ async def test_without_redis_each_has_its_own(make_tier: MakeTier, start_redis: 
     server = start_redis()
     shared_values = SharedValues(make_tier(server.url).tier, clock)
     server.kill()
-    await shared_values.keep("s:a", "a-text", 60)
-    assert await shared_values.find("s:a") == "a-text"
-    assert await shared_values.find("s:b") is None
+    await shared_values.set("s:a", "a-text", 60)
+    assert await shared_values.get("s:a") == "a-text"
+    assert await shared_values.get("s:b") is None
 
 
 def _keys(redis_server: RedisServer) -> list[str]:

@@ -29,7 +29,7 @@ async def stored(tier: DiskTier, kept: Picture | None = None) -> StoredPicture:
     """Keep a picture, read it, and give it as one to be read without waiting."""
     kept = kept or picture()
     await tier.set(f"p:{kept.id}", kept, ttl=600.0)
-    assert await tier.find(f"p:{kept.id}") == kept
+    assert await tier.get(f"p:{kept.id}") == kept
     found = tier.stored(f"p:{kept.id}")
     assert found is not None
     return found
@@ -50,7 +50,7 @@ def place_of(found: StoredPicture) -> Place:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("keys", [(), ("0123456789abcdef" * 4,)])
-async def test_what_was_read_before_is_read_again_at_once(
+async def test_a_picture_that_was_read_is_read_again_without_waiting(
     open_disk: OpenDisk, clock: Clock, size: int, keys: tuple[str, ...]
 ) -> None:
     """Whatever its size, and sealed or not."""
@@ -93,14 +93,14 @@ async def test_the_kernel_is_asked_not_to_wait(
 
 
 @pytest.mark.parametrize("how", ["forgotten", "replaced", "cleared", "given up"])
-async def test_what_is_gone_for_this_process_is_gone_at_once(open_disk: OpenDisk, clock: Clock, how: str) -> None:
+async def test_a_picture_deleted_by_this_process_is_gone_at_once(open_disk: OpenDisk, clock: Clock, how: str) -> None:
     """Before it is written, as in memory."""
     tier = open_disk(now=clock)
     found = await stored(tier)
     if how == "forgotten":
-        tier.forget_soon(KEY)
+        tier.delete_nowait(KEY)
     elif how == "replaced":
-        tier.keep_soon(KEY, picture(version='"v2"'), 600.0)
+        tier.set_nowait(KEY, picture(version='"v2"'), 600.0)
     elif how == "cleared":
         await tier.clear()
     else:
@@ -176,5 +176,5 @@ async def test_without_a_ruler_in_the_mapping_nothing_is_read_at_once(
     monkeypatch.setattr("proxy.cache.disk_places._NOWAIT", 0)
     tier = open_disk(now=clock)
     await tier.set(KEY, picture(), ttl=600.0)
-    assert await tier.find(KEY) == picture()
+    assert await tier.get(KEY) == picture()
     assert tier.stored(KEY) is None

@@ -8,7 +8,6 @@ import pytest
 
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.tiers import Tiers
-from proxy.domain.codec import encode
 from proxy.domain.entry import Entry
 from proxy.domain.grant import Grant
 from proxy.domain.picture import Picture
@@ -39,87 +38,87 @@ def shared(make_tier: MakeTier, redis_server: RedisServer) -> Watched:
 @pytest.fixture
 def here(shared: Watched, clock: Clock) -> Tiers:
     """Give the tiers of one replica."""
-    return Tiers(MemoryTier(MIB, timer=clock), shared.tier)
+    return Tiers(MemoryTier(MIB, timer=clock), shared=shared.tier)
 
 
 @pytest.fixture
 def there(shared: Watched, clock: Clock) -> Tiers:
     """Give the tiers of another replica."""
-    return Tiers(MemoryTier(MIB, timer=clock), shared.tier)
+    return Tiers(MemoryTier(MIB, timer=clock), shared=shared.tier)
 
 
-async def test_what_is_kept_is_found_in_memory(here: Tiers) -> None:
+async def test_a_stored_entry_is_found_in_memory(here: Tiers) -> None:
     """Without asking Redis."""
-    await here.keep("g:1", GRANT, 60.0)
-    assert here.lookup("g:1") is GRANT
-    assert await here.find("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
+    await here.set("g:1", GRANT, 60.0)
+    assert here.get_nowait("g:1") is GRANT
+    assert await here.get("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
 
 
-async def test_what_another_replica_kept_is_found_in_redis_once(here: Tiers, there: Tiers) -> None:
+async def test_an_entry_of_another_replica_is_read_from_redis_once(here: Tiers, there: Tiers) -> None:
     """From then on it is in memory."""
-    await there.keep("p:ab12", PICTURE, 60.0)
-    assert here.lookup("p:ab12") is None
-    assert await here.find("p:ab12", (Picture,), minute) == (PICTURE, Source.REDIS)
-    assert await here.find("p:ab12", (Picture,), minute) == (PICTURE, Source.MEMORY)
+    await there.set("p:ab12", PICTURE, 60.0)
+    assert here.get_nowait("p:ab12") is None
+    assert await here.get("p:ab12", (Picture,), minute) == (PICTURE, Source.REDIS)
+    assert await here.get("p:ab12", (Picture,), minute) == (PICTURE, Source.MEMORY)
 
 
 async def test_memory_keeps_it_no_longer_than_is_left_of_it(here: Tiers, there: Tiers, clock: Clock) -> None:
     """The caller knows how long that is."""
-    await there.keep("g:1", GRANT, 60.0)
-    assert await here.find("g:1", (Grant, Refusal), lambda _: 5.0) == (GRANT, Source.REDIS)
+    await there.set("g:1", GRANT, 60.0)
+    assert await here.get("g:1", (Grant, Refusal), lambda _: 5.0) == (GRANT, Source.REDIS)
     clock.now += 5.0
-    assert here.lookup("g:1") is None
-    assert await here.find("g:1", (Grant, Refusal), lambda _: 0.0) == (GRANT, Source.REDIS)
-    assert here.lookup("g:1") is None
+    assert here.get_nowait("g:1") is None
+    assert await here.get("g:1", (Grant, Refusal), lambda _: 0.0) == (GRANT, Source.REDIS)
+    assert here.get_nowait("g:1") is None
 
 
 async def test_nowhere_is_a_miss(here: Tiers) -> None:
     """In neither tier."""
-    assert await here.find("g:1", (Grant, Refusal), minute) is None
+    assert await here.get("g:1", (Grant, Refusal), minute) is None
 
 
 async def test_an_entry_of_another_kind_is_a_miss(here: Tiers, there: Tiers) -> None:
     """In Redis as in memory; a grant is never taken for a picture."""
-    await there.keep("g:1", REFUSAL, 60.0)
-    assert await here.find("g:1", (Picture,), minute) is None
-    assert await there.find("g:1", (Picture,), minute) is None
-    assert here.lookup("g:1") is None
-    assert await here.find("g:1", (Grant, Refusal), minute) == (REFUSAL, Source.REDIS)
+    await there.set("g:1", REFUSAL, 60.0)
+    assert await here.get("g:1", (Picture,), minute) is None
+    assert await there.get("g:1", (Picture,), minute) is None
+    assert here.get_nowait("g:1") is None
+    assert await here.get("g:1", (Grant, Refusal), minute) == (REFUSAL, Source.REDIS)
 
 
-async def test_what_is_forgotten_is_gone_from_both(here: Tiers, there: Tiers) -> None:
+async def test_a_deleted_entry_is_gone_from_both_tiers(here: Tiers, there: Tiers) -> None:
     """From the memory of this replica and from Redis."""
-    await here.keep("g:1", GRANT, 60.0)
-    await here.forget("g:1")
-    assert await here.find("g:1", (Grant, Refusal), minute) is None
-    assert await there.find("g:1", (Grant, Refusal), minute) is None
+    await here.set("g:1", GRANT, 60.0)
+    await here.delete("g:1")
+    assert await here.get("g:1", (Grant, Refusal), minute) is None
+    assert await there.get("g:1", (Grant, Refusal), minute) is None
 
 
 async def test_without_redis_memory_serves_alone() -> None:
     """One process needs nothing else."""
-    tiers = Tiers(MemoryTier(MIB), None)
-    assert await tiers.find("g:1", (Grant, Refusal), minute) is None
-    await tiers.keep("g:1", GRANT, 60.0)
-    assert await tiers.find("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
-    await tiers.forget("g:1")
-    assert tiers.lookup("g:1") is None
+    tiers = Tiers(MemoryTier(MIB))
+    assert await tiers.get("g:1", (Grant, Refusal), minute) is None
+    await tiers.set("g:1", GRANT, 60.0)
+    assert await tiers.get("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
+    await tiers.delete("g:1")
+    assert tiers.get_nowait("g:1") is None
 
 
 async def test_with_redis_away_memory_serves_alone(make_tier: MakeTier) -> None:
     """And nobody notices."""
-    tiers = Tiers(MemoryTier(MIB), make_tier("redis://127.0.0.1:1").tier)
-    assert await tiers.find("g:1", (Grant, Refusal), minute) is None
-    await tiers.keep("g:1", GRANT, 60.0)
-    assert await tiers.find("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
-    await tiers.forget("g:1")
-    assert await tiers.find("g:1", (Grant, Refusal), minute) is None
+    tiers = Tiers(MemoryTier(MIB), shared=make_tier("redis://127.0.0.1:1").tier)
+    assert await tiers.get("g:1", (Grant, Refusal), minute) is None
+    await tiers.set("g:1", GRANT, 60.0)
+    assert await tiers.get("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
+    await tiers.delete("g:1")
+    assert await tiers.get("g:1", (Grant, Refusal), minute) is None
 
 
 async def test_keeping_reaches_memory_before_anything_is_awaited(here: Tiers) -> None:
     """Whoever looks while Redis is being written to finds it."""
-    write = asyncio.create_task(here.keep("g:1", GRANT, 60.0))
+    write = asyncio.create_task(here.set("g:1", GRANT, 60.0))
     await asyncio.sleep(0)
-    assert here.lookup("g:1") is GRANT
+    assert here.get_nowait("g:1") is GRANT
     await write
 
 
@@ -129,46 +128,45 @@ async def test_a_slow_read_does_not_bring_back_what_is_over(
 ) -> None:
     """Redis' reply was read before the grant was forgotten, or replaced, and arrives after."""
     plain = make_tier(redis_server.url, timeout_s=10.0).tier
-    await plain.keep("g:1", GRANT, 60.0)
+    await plain.set("g:1", GRANT, 60.0)
     async with Relay(redis_server.port) as relay:
         slow = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0).tier
-        tiers = Tiers(MemoryTier(MIB), slow)
+        tiers = Tiers(MemoryTier(MIB), shared=slow)
         relay.hold()
-        reading = asyncio.create_task(tiers.find("g:1", (Grant, Refusal), minute))
+        reading = asyncio.create_task(tiers.get("g:1", (Grant, Refusal), minute))
         await relay.holds()
-        change = tiers.forget("g:1") if meanwhile == "forgotten" else tiers.keep("g:1", NEWER, 60.0)
+        change = tiers.delete("g:1") if meanwhile == "forgotten" else tiers.set("g:1", NEWER, 60.0)
         changing = asyncio.create_task(change)
         await asyncio.sleep(0)
         relay.let_go()
         assert await reading == (GRANT, Source.REDIS)
         await changing
-        assert tiers.lookup("g:1") == (None if meanwhile == "forgotten" else NEWER)
+        assert tiers.get_nowait("g:1") == (None if meanwhile == "forgotten" else NEWER)
         await slow.aclose()
 
 
 async def test_looking_past_memory_finds_what_another_replica_has_renewed(here: Tiers, there: Tiers) -> None:
     """And replaces what memory holds."""
-    await here.keep("g:1", GRANT, 60.0)
-    await there.keep("g:1", NEWER, 60.0)
-    assert await here.find("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
-    assert await here.find_shared("g:1", minute) == NEWER
-    assert here.lookup("g:1") == NEWER
-    assert await here.find_shared("g:2", minute) is None
+    await here.set("g:1", GRANT, 60.0)
+    await there.set("g:1", NEWER, 60.0)
+    assert await here.get("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
+    assert await here.get_shared("g:1", minute) == NEWER
+    assert here.get_nowait("g:1") == NEWER
+    assert await here.get_shared("g:2", minute) is None
 
 
-async def test_what_another_replica_has_left_needs_no_look(here: Tiers, shared: Watched) -> None:
-    """Its bytes are what Redis would have given; what cannot be read is looked for."""
-    await shared.tier.keep("g:1", GRANT, 60.0)
-    assert await here.find_shared("g:1", minute, encode(NEWER)) == NEWER
-    assert here.lookup("g:1") == NEWER
-    assert await here.find_shared("g:1", minute, b"rubbish") == GRANT
-    assert await Tiers(MemoryTier(MIB), None).find_shared("g:1", minute, encode(NEWER)) == NEWER
+async def test_an_entry_left_by_another_replica_costs_no_read(here: Tiers, shared: Watched) -> None:
+    """It is what Redis would have given."""
+    await shared.tier.set("g:1", GRANT, 60.0)
+    assert await here.get_shared("g:1", minute, NEWER) == NEWER
+    assert here.get_nowait("g:1") == NEWER
+    assert await Tiers(MemoryTier(MIB)).get_shared("g:1", minute, NEWER) == NEWER
 
 
-async def test_what_only_redis_can_tell_the_end_of_is_not_kept_in_memory(here: Tiers) -> None:
+async def test_an_entry_whose_end_only_redis_knows_is_not_stored_in_memory(here: Tiers) -> None:
     """Refusals."""
-    assert await here.find_shared("g:1", lambda _: 0.0, encode(REFUSAL)) == REFUSAL
-    assert here.lookup("g:1") is None
+    assert await here.get_shared("g:1", lambda _: 0.0, REFUSAL) == REFUSAL
+    assert here.get_nowait("g:1") is None
 
 
 @pytest.mark.parametrize("meanwhile", ["forgotten", "renewed"])
@@ -177,35 +175,35 @@ async def test_a_slow_look_past_memory_does_not_bring_back_what_is_over(
 ) -> None:
     """The same race, with an older entry in memory when it begins."""
     plain = make_tier(redis_server.url, timeout_s=10.0).tier
-    await plain.keep("g:1", GRANT, 60.0)
+    await plain.set("g:1", GRANT, 60.0)
     async with Relay(redis_server.port) as relay:
         slow = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0).tier
-        tiers = Tiers(MemoryTier(MIB), slow)
-        tiers.keep_here("g:1", GRANT, 60.0)
+        tiers = Tiers(MemoryTier(MIB), shared=slow)
+        tiers.set_local("g:1", GRANT, 60.0)
         relay.hold()
-        reading = asyncio.create_task(tiers.find_shared("g:1", minute))
+        reading = asyncio.create_task(tiers.get_shared("g:1", minute))
         await relay.holds()
-        change = tiers.forget("g:1") if meanwhile == "forgotten" else tiers.keep("g:1", NEWER, 60.0)
+        change = tiers.delete("g:1") if meanwhile == "forgotten" else tiers.set("g:1", NEWER, 60.0)
         changing = asyncio.create_task(change)
         await asyncio.sleep(0)
         relay.let_go()
         assert await reading == GRANT
         await changing
-        assert tiers.lookup("g:1") == (None if meanwhile == "forgotten" else NEWER)
+        assert tiers.get_nowait("g:1") == (None if meanwhile == "forgotten" else NEWER)
         await slow.aclose()
 
 
 async def test_keeping_here_reaches_nobody_else(here: Tiers, there: Tiers) -> None:
     """Redis is told by who shares the work."""
-    here.keep_here("g:1", GRANT, 60.0)
-    assert here.lookup("g:1") is GRANT
-    assert await there.find("g:1", (Grant, Refusal), minute) is None
+    here.set_local("g:1", GRANT, 60.0)
+    assert here.get_nowait("g:1") is GRANT
+    assert await there.get("g:1", (Grant, Refusal), minute) is None
 
 
 async def test_a_picture_under_another_s_name_is_none(here: Tiers, there: Tiers) -> None:
     """Whoever has confused two, a client of Redis perhaps: it would be shown to those who may see the other."""
-    await there.keep("p:cd34", PICTURE, 60.0)
-    assert await here.find("p:cd34", (Picture,), minute) is None
-    assert await here.find_shared("p:cd34", minute) is None
-    assert await here.find_shared("p:cd34", minute, encode(PICTURE)) is None
-    assert here.lookup("p:cd34") is None
+    await there.set("p:cd34", PICTURE, 60.0)
+    assert await here.get("p:cd34", (Picture,), minute) is None
+    assert await here.get_shared("p:cd34", minute) is None
+    assert await here.get_shared("p:cd34", minute, PICTURE) is None
+    assert here.get_nowait("p:cd34") is None

@@ -11,7 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from proxy.cache.redis_tier import RedisTier
-from proxy.coalesce.distributed_singleflight import DistributedSingleflight, LocalSingleflight
+from proxy.coalesce.distributed_singleflight import DistributedSingleflight
+from proxy.coalesce.local_singleflight import LocalSingleflight
 from proxy.domain.value_seal import ValueSeal
 from proxy.redis import leases as lease_module
 from proxy.redis import pubsub as news_module
@@ -20,6 +21,7 @@ from proxy.redis.leases import Leases
 from proxy.redis.pubsub import PubSubChannel
 from proxy.settings import RedisSettings
 from tests.conftest import StartRedis
+from tests.harness.loaders import text_loader
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
 
@@ -40,17 +42,17 @@ class Replica:
             Leases(tier.connections, pubsub, "thumb-proxy"), pubsub, tier.build_key, tier.seal
         )
         self.loads = 0
-        self.looks: list[bytes] = []
+        self.looks: list[str] = []
         self.outcome: str | Exception = "outcome"
         self.gate = asyncio.Event()
         self.gate.set()
         self.began = asyncio.Event()
         self.ended_at = 0.0
 
-    async def find(self, left: bytes) -> str | None:
+    async def find(self, left: str) -> str | None:
         """Take what was left, or look in Redis."""
         self.looks.append(left)
-        return (left or await self.tier.connections.read(self.tier.build_key(KEY)) or b"").decode() or None
+        return left or (await self.tier.connections.read(self.tier.build_key(KEY)) or b"").decode() or None
 
     async def load(self) -> str:
         """Do the work when the test allows it."""
@@ -66,12 +68,7 @@ class Replica:
         """Begin to want the outcome; give it and when it was there."""
 
         async def wait() -> tuple[str, float]:
-            def tell(text: str) -> bytes:
-                return text.encode() if tells else b""
-
-            outcome = await self.cluster.share(
-                KEY, self.find, self.load, tell, lambda text: (text.encode() if kept_s else b"", kept_s)
-            )
+            outcome = await self.cluster.share(text_loader(KEY, self.find, self.load, tells=tells, kept_s=kept_s))
             return outcome, time.monotonic()
 
         return asyncio.create_task(wait())
@@ -180,13 +177,13 @@ async def test_the_leader_waits_for_nothing(redis_server: RedisServer) -> None:
         relay.let_go()
 
 
-async def test_what_was_done_before_the_lead_was_taken_is_not_done_again(
+async def test_work_done_before_the_lease_was_taken_is_not_repeated(
     replicas: list[Replica], redis_server: RedisServer
 ) -> None:
     """Between looking and leading another may have landed."""
     redis_server.command("SET", replicas[0].tier.build_key(KEY), b"theirs")
     assert (await replicas[0].share())[0] == "theirs"
-    assert (replicas[0].loads, replicas[0].looks) == (0, [b"theirs"])
+    assert (replicas[0].loads, replicas[0].looks) == (0, ["theirs"])
 
 
 @pytest.fixture
@@ -297,7 +294,7 @@ async def test_while_nothing_is_heard_it_is_looked_for(redis_server: RedisServer
         assert deaf.loads == 0
 
 
-async def test_who_comes_the_moment_it_lands_does_not_do_it_again(replicas: list[Replica]) -> None:
+async def test_a_request_at_the_very_end_of_a_load_does_not_repeat_it(replicas: list[Replica]) -> None:
     """However the steps fall: many rounds in which others come while the leader ends."""
     leader, *others = replicas
     for number in range(60):
@@ -342,7 +339,7 @@ async def test_while_redis_is_away_each_does_its_own(start_redis: StartRedis, fa
         assert (await first)[0] == "outcome"
 
 
-async def test_what_redis_has_no_room_for_each_brings_for_itself(start_redis: StartRedis) -> None:
+async def test_every_replica_loads_an_entry_that_redis_will_not_store(start_redis: StartRedis) -> None:
     """At once, and not one after the other."""
     server = start_redis(**{"maxmemory": "0", "maxmemory-policy": "noeviction"})
     async with AsyncExitStack() as stack:
@@ -420,15 +417,15 @@ async def test_a_turn_goes_with_the_lead(replicas: list[Replica], redis_server: 
     leader, other, _ = replicas
     turns = Turns()
 
-    async def find(left: bytes) -> str | None:
-        return left.decode() or None
+    async def find(left: str) -> str | None:
+        return left or None
 
     async def load() -> str:
         await turns.take(leader, "a", opens=False)
         return "outcome"
 
     def share(one: Replica) -> asyncio.Task[str]:
-        return asyncio.create_task(one.cluster.share(KEY, find, load, str.encode, turn="t:1"))
+        return asyncio.create_task(one.cluster.share(text_loader(KEY, find, load), turn="t:1"))
 
     first = share(leader)
     await until(lambda: turns.begun == ["a"])
@@ -488,10 +485,10 @@ async def test_alone_there_is_nobody_to_share_with() -> None:
     async def load() -> str:
         return "outcome"
 
-    async def find(_: bytes) -> str | None:
+    async def find(_: str) -> str | None:
         raise AssertionError("there is nowhere to look")
 
-    assert await LocalSingleflight().share(KEY, find, load, str.encode) == "outcome"
+    assert await LocalSingleflight().share(text_loader(KEY, find, load)) == "outcome"
     assert await LocalSingleflight().take_turns(KEY, load, bool) == "outcome"
 
 

@@ -11,10 +11,12 @@ import pytest
 
 from proxy.cache.disk_tier import DiskTier
 from proxy.coalesce.machine_singleflight import MachineSingleflight
+from proxy.coalesce.messages import Message, Whole, decode
 from proxy.coalesce.work_locks import WorkLocks
 from proxy.domain.grant import Grant
 from proxy.redis.lease import LeaseHolder
 from proxy.settings import Settings
+from tests.harness.loaders import text_loader
 
 KEY = "g:1"
 GRANT = Grant("https://cloud.example.com/x?sign=y", 4e9, "ab12", own=True)
@@ -22,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 HOLDER = """
 import sys
 from pathlib import Path
+from proxy.coalesce.messages import Message, Whole, decode
 from proxy.coalesce.work_locks import WorkLocks
 locks = WorkLocks(Path(sys.argv[1]), "site")
 assert locks.take(sys.argv[2])
@@ -42,14 +45,14 @@ class Process:
         self.failure: Exception | None = None
         self.began = asyncio.Event()
         self.gate = asyncio.Event()
-        self.looks: list[bytes] = []
+        self.looks: list[str] = []
 
-    async def find(self, message: bytes) -> str | None:
-        """Take a message, or look on disk."""
-        self.looks.append(message)
-        if message:
-            return message.decode()
-        entry = await self.disk.find(KEY)
+    async def find(self, told: str) -> str | None:
+        """Take a text that was told, or look on disk."""
+        self.looks.append(told)
+        if told:
+            return told
+        entry = await self.disk.get(KEY)
         return entry.url if isinstance(entry, Grant) else None
 
     async def load(self) -> str:
@@ -60,12 +63,12 @@ class Process:
         if self.failure is not None:
             raise self.failure
         if self.is_kept:
-            self.disk.keep_soon(KEY, GRANT, 60.0)
+            self.disk.set_nowait(KEY, GRANT, 60.0)
         return GRANT.url
 
     def share(self) -> asyncio.Task[str]:
         """Begin to want the outcome."""
-        return asyncio.create_task(self.shared.share(KEY, self.find, self.load, str.encode))
+        return asyncio.create_task(self.shared.share(text_loader(KEY, self.find, self.load)))
 
     async def is_awaited(self, key: str = KEY) -> None:
         """Wait until somebody waits for what is held here."""
@@ -109,9 +112,9 @@ async def test_one_loads_and_all_have_the_outcome(processes: list[Process]) -> N
     assert [one.loads for one in processes] == [1, 0, 0]
 
 
-async def test_what_was_kept_between_a_look_and_the_lead_is_not_loaded_again(processes: list[Process]) -> None:
+async def test_an_entry_stored_between_the_read_and_the_lock_is_not_loaded_again(processes: list[Process]) -> None:
     """Whoever leads looks on disk once more."""
-    processes[0].disk.keep_soon(KEY, GRANT, 60.0)
+    processes[0].disk.set_nowait(KEY, GRANT, 60.0)
     assert await processes[1].share() == GRANT.url
     assert processes[1].loads == 0
 
@@ -153,16 +156,18 @@ async def test_an_outcome_that_is_not_kept_is_told_to_those_who_waited(processes
     assert late.loads == 1
 
 
-async def test_who_has_only_heard_tells_nobody(processes: list[Process], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_has_only_heard_tells_nobody(
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else what was seen once would be handed on for as long as others come, however old it is by then."""
-    told: list[str] = []
-    keep_text_soon = DiskTier.keep_text_soon
+    told: list[Message | None] = []
+    set_text_nowait = DiskTier.set_text_nowait
 
     def seen(self: DiskTier, key: str, text: str, ttl_s: float) -> asyncio.Future[None]:
-        told.append(text)
-        return keep_text_soon(self, key, text, ttl_s)
+        told.append(decode(text.encode("latin-1")))
+        return set_text_nowait(self, key, text, ttl_s)
 
-    monkeypatch.setattr(DiskTier, "keep_text_soon", seen)
+    monkeypatch.setattr(DiskTier, "set_text_nowait", seen)
     for one in processes:
         one.is_kept = False
     leading = processes[0].share()
@@ -176,7 +181,7 @@ async def test_who_has_only_heard_tells_nobody(processes: list[Process], monkeyp
     assert [one.loads for one in processes] == [1, 0, 0]
     for one in processes:
         await one.shared._background_tasks.aclose(10.0)  # noqa: SLF001 - all locks have been let go of
-    assert told == [GRANT.url]
+    assert told == [Whole(GRANT.url.encode())]
 
 
 async def test_a_leader_that_fails_is_succeeded_at_once(processes: list[Process]) -> None:
@@ -260,7 +265,7 @@ async def test_locks_of_other_sites_are_others(tmp_path: Path) -> None:
     other.close()
 
 
-async def test_one_process_leads_in_what_takes_long_until_it_leaves(processes: list[Process]) -> None:
+async def test_one_process_leads_in_a_long_load_until_it_leaves(processes: list[Process]) -> None:
     """Others are told at once that it is not they."""
     first, second = processes[0].shared, processes[1].shared
     async with first.lead("w:1") as one, second.lead("w:1") as other, second.lead("w:2") as elsewhere:

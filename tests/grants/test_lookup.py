@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -17,20 +16,6 @@ from proxy.domain.source import Source
 from proxy.standin.faults import Hang, json_body
 from proxy.standin.standin import StandIn
 from tests.harness.steps import Steps, steps
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[StandIn]:
-    """Run a stand-in."""
-    async with StandIn(size=(40, 30)) as standin:
-        yield standin
-
-
-@pytest.fixture
-async def taken(site: StandIn) -> AsyncIterator[Steps]:
-    """Build the steps."""
-    async with AsyncExitStack() as stack:
-        yield await steps(site, stack)
 
 
 async def test_a_grant_is_resolved_once_and_then_found(taken: Steps) -> None:
@@ -72,7 +57,7 @@ async def test_a_refusal_is_found_like_a_grant(taken: Steps) -> None:
     assert taken.site.calls.count("resolve") == 1
 
 
-async def test_what_was_noted_of_a_grant_is_found_with_it_and_ends_with_it(taken: Steps) -> None:
+async def test_a_version_noted_for_a_grant_is_found_with_it_and_ends_with_it(taken: Steps) -> None:
     """A note prolongs nothing."""
     visitor, request = taken.visitor(), taken.request()
     found = await taken.grants.find(visitor, request)
@@ -98,7 +83,7 @@ async def test_a_note_about_a_grant_that_was_refused_meanwhile_changes_nothing(t
     visitor, request = taken.visitor(), taken.request()
     found = await taken.grants.find(visitor, request)
     refusal = Refusal(RefusalKind.NOT_FOUND, 404, asked_at=taken.clock.now())
-    await taken.tiers.keep(grant_key(visitor.identity, request.uri), refusal, 1000.0)
+    await taken.tiers.set(grant_key(visitor.identity, request.uri), refusal, 1000.0)
     await taken.grants.note(visitor, request, found.grant, '"v1"')
     with pytest.raises(Refused):
         await taken.grants.find(visitor, request)
@@ -109,7 +94,7 @@ async def test_a_note_about_a_refused_grant_brings_nothing_back_when_the_refusal
     visitor, request = taken.visitor(), taken.request()
     found = await taken.grants.find(visitor, request)
     refusal = Refusal(RefusalKind.NOT_FOUND, 404, asked_at=taken.clock.now())
-    await taken.tiers.keep(grant_key(visitor.identity, request.uri), refusal, 2.0)
+    await taken.tiers.set(grant_key(visitor.identity, request.uri), refusal, 2.0)
     taken.hours.pass_by(3)
     await taken.grants.note(visitor, request, found.grant, '"v1"')
     assert (await taken.grants.find(visitor, request)).source is Source.UPSTREAM
@@ -120,7 +105,7 @@ async def test_a_note_about_a_grant_that_was_renewed_meanwhile_changes_nothing(t
     visitor, request = taken.visitor(), taken.request()
     old = (await taken.grants.find(visitor, request)).grant
     new = replace(old, url=old.url + "&new", fresh_until=old.fresh_until - 100)
-    await taken.tiers.keep(grant_key(visitor.identity, request.uri), new, 1000.0)
+    await taken.tiers.set(grant_key(visitor.identity, request.uri), new, 1000.0)
     await taken.grants.note(visitor, request, old, '"v1"')
     assert (await taken.grants.find(visitor, request)).grant == new
 
@@ -138,7 +123,7 @@ async def test_a_grant_in_the_tier_that_has_ended_is_not_believed(taken: Steps) 
     """However it came there: its own end counts, not the tier's."""
     key = grant_key(taken.visitor().identity, taken.request().uri)
     over = Grant("http://127.0.0.1/", taken.clock.now() - 1, "0" * 40, own=True)
-    await taken.tiers.keep(key, over, 1000.0)
+    await taken.tiers.set(key, over, 1000.0)
     assert (await taken.grants.find(taken.visitor(), taken.request())).source is Source.UPSTREAM
 
 
@@ -158,7 +143,7 @@ async def test_a_token_that_ended_on_its_way_is_its_own_visitors_matter(taken: S
     with pytest.raises(InvalidToken):
         await first
     assert (await second).grant.own
-    assert taken.tiers.lookup(grant_key(good.identity, request.uri)) == (await second).grant
+    assert taken.tiers.get_nowait(grant_key(good.identity, request.uri)) == (await second).grant
 
 
 async def test_generating_is_kept_by_nobody(site: StandIn) -> None:
@@ -168,7 +153,7 @@ async def test_generating_is_kept_by_nobody(site: StandIn) -> None:
         site.fail("resolve", json_body('{"code":40073}'))
         with pytest.raises(StillGenerating):
             await taken.grants.find(taken.visitor(), taken.request())
-        assert taken.tiers.lookup(grant_key(taken.visitor().identity, taken.request().uri)) is None
+        assert taken.tiers.get_nowait(grant_key(taken.visitor().identity, taken.request().uri)) is None
 
 
 @pytest.mark.parametrize(("code", "kept"), [(40016, True), (40069, True), (-1, False), (12345, False)])
@@ -177,5 +162,5 @@ async def test_a_refusal_is_kept_by_its_kind(taken: Steps, code: int, kept: bool
     taken.site.fail("resolve", json_body(f'{{"code":{code}}}'))
     with pytest.raises(Refused):
         await taken.grants.find(taken.visitor(), taken.request())
-    entry = taken.tiers.lookup(grant_key(taken.visitor().identity, taken.request().uri))
+    entry = taken.tiers.get_nowait(grant_key(taken.visitor().identity, taken.request().uri))
     assert (isinstance(entry, Refusal) and entry.code == code) == kept

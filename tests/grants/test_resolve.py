@@ -7,12 +7,11 @@ import gc
 import math
 from collections import deque
 from itertools import pairwise
-from typing import cast
 
 import pytest
 
-from proxy.coalesce.distributed_singleflight import LocalSingleflight
 from proxy.coalesce.fair_queue import FairQueue
+from proxy.coalesce.local_singleflight import LocalSingleflight
 from proxy.domain.credentials import Credentials
 from proxy.domain.errors import Busy, Unreachable
 from proxy.domain.file_uri import FileUri
@@ -22,7 +21,7 @@ from proxy.domain.refusal import Generating, Refusal, RefusalKind
 from proxy.domain.thumb_request import ThumbRequest
 from proxy.domain.visitor import Visitor
 from proxy.grants.resolve import UPLOADS, Resolver
-from proxy.upstream.cloudreve import Cloudreve
+from proxy.upstream.breaker import UpstreamBreaker
 
 GRANT = Grant("https://cloud.example.com/x", 2e9, "ab12", own=True)
 REFUSAL = Refusal(RefusalKind.FORBIDDEN, 403)
@@ -44,12 +43,15 @@ class FakeCloudreve:
     """Answers one call after the other as the test says, and remembers who was there together."""
 
     def __init__(self) -> None:
-        self.breaker = None
+        self.breaker = UpstreamBreaker(self.ping, 1.0)
         self.answers: deque[Resolution | Exception] = deque()
         self.calls: list[str | None] = []
         self.open = asyncio.Event()
         self.open.set()
         self.at_work = self.peak = 0
+
+    async def ping(self) -> None:
+        """Be there."""
 
     async def resolve(self, _uri: FileUri, credentials: Credentials) -> Resolution:
         """Answer, once the test allows it."""
@@ -86,7 +88,7 @@ def resolver(cloudreve: FakeCloudreve, pauses: list[float]) -> Resolver:
         pauses.append(seconds)
         await asyncio.sleep(0)
 
-    return Resolver(cast(Cloudreve, cloudreve), LocalSingleflight(), FairQueue(2, 5), 30.0, pause)
+    return Resolver(cloudreve, LocalSingleflight(), FairQueue(2, 5), 30.0, pause)
 
 
 async def resolved(resolver: Resolver, who: Visitor, request: ThumbRequest) -> Resolution:
@@ -160,7 +162,7 @@ async def test_a_failure_opens_the_way_for_the_next(resolver: Resolver, cloudrev
     assert outcomes[1] == GRANT
 
 
-async def test_who_leaves_while_waiting_for_a_turn_keeps_nobody(resolver: Resolver, cloudreve: FakeCloudreve) -> None:
+async def test_a_visitor_who_leaves_the_queue_blocks_nobody(resolver: Resolver, cloudreve: FakeCloudreve) -> None:
     """Nor do those who leave while they have it."""
     cloudreve.open.clear()
     tasks = [asyncio.create_task(resolved(resolver, who, SHARED)) for who in (ALICE, BOB, NOBODY)]
@@ -185,12 +187,12 @@ async def test_a_thumbnail_that_is_being_generated_is_asked_for_again(
 async def test_until_the_deadline(cloudreve: FakeCloudreve, pauses: list[float]) -> None:
     """Then it is said that it still is; no pause begins that would end too late."""
     cloudreve.answers.extend([GENERATING] * 3)
-    resolver = Resolver(cast(Cloudreve, cloudreve), LocalSingleflight(), FairQueue(2, 5), 0.04)
+    resolver = Resolver(cloudreve, LocalSingleflight(), FairQueue(2, 5), 0.04)
     assert await resolved(resolver, ALICE, MINE) == GENERATING
     assert len(cloudreve.calls) == 1
 
 
-async def test_who_pauses_leaves_the_slot_to_others(cloudreve: FakeCloudreve) -> None:
+async def test_a_resolve_that_pauses_leaves_its_slot_to_others(cloudreve: FakeCloudreve) -> None:
     """Waiting for somebody else's work is no work."""
     pausing, enough = asyncio.Event(), asyncio.Event()
 
@@ -198,7 +200,7 @@ async def test_who_pauses_leaves_the_slot_to_others(cloudreve: FakeCloudreve) ->
         pausing.set()
         await enough.wait()
 
-    resolver = Resolver(cast(Cloudreve, cloudreve), LocalSingleflight(), FairQueue(1, 5), 30.0, pause)
+    resolver = Resolver(cloudreve, LocalSingleflight(), FairQueue(1, 5), 30.0, pause)
     cloudreve.answers.append(GENERATING)
     slow = asyncio.create_task(resolved(resolver, ALICE, MINE))
     await pausing.wait()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+
+import pytest
 
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.deadline import Countdown
@@ -29,6 +32,7 @@ from proxy.upstream.oauth import OAuth
 from proxy.wiring.changes import change_feed, share_owners
 from proxy.wiring.first_contact import greet
 from proxy.wiring.parts import Parts
+from proxy.wiring.stores import stores
 from tests.harness.gateways import Hours, settings_for
 
 
@@ -67,10 +71,10 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
     trusted = await parts.session()
     cloudreve = Cloudreve(trusted, clock, origins, Observer(metrics), settings.cloudreve, settings.grants)
     await greet(cloudreve)
-    tiers, cluster, shared_values, log = await parts.tiers()
+    tiers, sharing, shared_values, log, redis = await stores(parts)
     images = Images(trusted, await parts.session(socket_factory=public_socket), origins, settings.cloudreve)
     oauth = OAuth(cloudreve, Observer(metrics), settings.sign_in)
-    sign_outs = await parts.sign_outs(tiers)
+    sign_outs = await parts.sign_outs(tiers, redis)
     feed = await change_feed(parts, tiers, log, sign_outs)
     owners = await share_owners(parts, cloudreve)
     sessions = await parts.sessions(
@@ -78,9 +82,23 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
         oauth,
         shared_values,
         sign_outs,
-        cluster,
+        sharing,
     )
     identifier = await parts.identifier(cloudreve, sessions, await parts.accounts(oauth))
-    grants = await parts.grants(cloudreve, tiers, cluster, feed, owners)
-    pictures = await parts.pictures(images, tiers, cluster)
+    grants = await parts.grants(cloudreve, tiers, sharing, feed, owners)
+    pictures = await parts.pictures(images, tiers, sharing)
     return Steps(site, hours, clock, metrics, tiers, identifier, grants, pictures)
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[StandIn]:
+    """Run a stand-in."""
+    async with StandIn(size=(40, 30)) as standin:
+        yield standin
+
+
+@pytest.fixture
+async def taken(site: StandIn) -> AsyncIterator[Steps]:
+    """Build the steps."""
+    async with AsyncExitStack() as stack:
+        yield await steps(site, stack)

@@ -62,7 +62,7 @@ async def test_what_another_has_written_over_is_written_again(notes: SharedValue
     one = RecentGrants(notes, 3600.0)
     one.note(granted("cloudreve://my/one.png"))
     await one.write()
-    await notes.keep(watch_key(f"granted {ALICE.hex()}"), "cloudreve://my/two.png", 3600.0)
+    await notes.set(watch_key(f"granted {ALICE.hex()}"), "cloudreve://my/two.png", 3600.0)
     await one.write()
     await one.write()
     assert await known(RecentGrants(notes, 3600.0)) == ["two.png", "one.png"]

@@ -16,6 +16,7 @@ from proxy.redis.leases import NOT_STORED, STORED, Leases
 from proxy.redis.pubsub import POLL_S, PubSubChannel
 from tests.cache.conftest import MakeTier, Watched
 from tests.conftest import StartRedis
+from tests.harness.loaders import committed
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
 
@@ -87,7 +88,7 @@ async def test_one_at_a_time_holds_it(mine: Leases, theirs: Leases, redis_server
     assert await held(theirs) is LeaseHolder.MINE
 
 
-async def test_what_stands_under_the_key_comes_with_the_lease(mine: Leases, redis_server: RedisServer) -> None:
+async def test_the_value_under_the_key_comes_with_the_lease(mine: Leases, redis_server: RedisServer) -> None:
     """It may have been put there since one looked."""
     async with mine.attempt(KEY) as lease:
         assert lease.found == b""
@@ -122,7 +123,7 @@ async def test_the_outcome_stands_there_before_anybody_hears(
     """In one step, for as long as it was said."""
     async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
         assert await held(theirs) is LeaseHolder.OTHERS
-        lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
+        lease.message, lease.commit = b"told", committed("an entry")
     assert messages == [KEY.encode() + b" " + STORED + b"told"]
     assert redis_server.command("GET", KEY) == b"an entry"
     left_ms = redis_server.command("PTTL", KEY)
@@ -160,25 +161,27 @@ async def test_work_that_failed_leaves_nothing_and_lets_the_next_begin(
 
 
 @pytest.mark.parametrize("ttl_s", [0.0, -5.0, 0.0004])
-async def test_what_is_not_to_be_kept_is_told_alone(
+async def test_an_outcome_without_a_time_to_live_is_told_and_not_stored(
     mine: Leases, theirs: Leases, redis_server: RedisServer, ttl_s: float
 ) -> None:
     """Refusals that may be another in a moment."""
     async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
         assert await held(theirs) is LeaseHolder.OTHERS
-        lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", ttl_s
+        lease.message, lease.commit = b"told", committed("an entry", ttl_s)
     assert messages == [KEY.encode() + b" " + STORED + b"told"]
     assert redis_server.command("EXISTS", KEY) == 0
 
 
-async def test_what_redis_has_no_room_for_is_told_as_such(make_tier: MakeTier, start_redis: StartRedis) -> None:
+async def test_an_outcome_that_redis_will_not_store_is_told_as_such(
+    make_tier: MakeTier, start_redis: StartRedis
+) -> None:
     """Whom the message does not serve must not look for it."""
     server = start_redis(**{"maxmemory": "0", "maxmemory-policy": "noeviction"})
     mine, theirs = (leases_of(make_tier(server.url, timeout_s=10.0)) for _ in range(2))
     async with heard(server, 1) as messages, mine.attempt(KEY) as lease:
         assert await held(theirs) is LeaseHolder.OTHERS
         server.command("CONFIG", "SET", "maxmemory", "1")
-        lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
+        lease.message, lease.commit = b"told", committed("an entry")
     assert messages == [KEY.encode() + b" " + NOT_STORED + b"told"]
     assert server.command("EXISTS", LEASE, KEY) == 0, "it was let go all the same"
 
@@ -212,7 +215,7 @@ async def test_a_lease_that_was_lost_is_not_renewed_let_go_or_spoken_for(
             await succeeded.wait()
             while redis_server.info("commandstats")["cmdstat_eval"]["calls"] < 2:  # noqa: ASYNC110 - it tries to renew
                 await asyncio.sleep(0.001)
-            late.message, late.entry, late.ttl_s = b"told", b"an older entry", 60.0
+            late.message, late.commit = b"told", committed("an older entry")
 
     taken, succeeded = asyncio.Event(), asyncio.Event()
     async with heard(redis_server, 0) as messages:
@@ -229,25 +232,25 @@ async def test_a_lease_that_was_lost_is_not_renewed_let_go_or_spoken_for(
     assert messages == []
 
 
-async def test_who_is_late_but_has_no_successor_speaks(mine: Leases, redis_server: RedisServer) -> None:
+async def test_a_late_holder_without_a_successor_commits(mine: Leases, redis_server: RedisServer) -> None:
     """Those who waited are about to look for themselves; what is known serves them."""
     async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
         redis_server.command("DEL", LEASE)
-        lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
+        lease.message, lease.commit = b"told", committed("an entry")
     assert messages == [KEY.encode() + b" " + STORED + b"told"]
     assert redis_server.command("GET", KEY) == b"an entry"
 
 
-async def test_who_is_late_replaces_nothing_that_a_successor_has_left(
+async def test_a_late_leader_replaces_nothing_that_its_successor_has_left(
     mine: Leases, theirs: Leases, redis_server: RedisServer
 ) -> None:
     """The successor has come and gone: its entry is the newer one, and nobody hears of the older."""
     async with heard(redis_server, 0) as messages, mine.attempt(KEY) as late:
         redis_server.command("DEL", LEASE)
         async with theirs.attempt(KEY) as successor:
-            successor.message, successor.entry, successor.ttl_s = b"told", b"a newer entry", 60.0
+            successor.message, successor.commit = b"told", committed("a newer entry")
         await gone(redis_server)
-        late.message, late.entry, late.ttl_s = b"told", b"an older entry", 60.0
+        late.message, late.commit = b"told", committed("an older entry")
     await mine.left_s(KEY)  # goes the same way as the release, after it
     assert messages == []
     assert redis_server.command("GET", KEY) == b"a newer entry"
@@ -357,7 +360,7 @@ async def test_a_user_who_may_not_publish_leads_in_silence(make_tier: MakeTier, 
     watched = make_tier(f"redis://thumbs:pw@127.0.0.1:{server.port}")
     async with leases_of(watched).attempt(KEY) as lease:
         await held(leases_of(watched))
-        lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
+        lease.message, lease.commit = b"told", committed("an entry")
     await gone(server)
     assert server.command("GET", KEY) == b"an entry"
     assert watched.troubles == []
@@ -372,18 +375,22 @@ async def test_closing_lets_go(make_tier: MakeTier, redis_server: RedisServer) -
     assert redis_server.command("EXISTS", LEASE) == 0
 
 
-async def test_an_entry_is_left_without_a_lease_too(mine: Leases, redis_server: RedisServer) -> None:
-    """By who worked alone."""
-    mine.leave(KEY, b"an entry", 60.0)
-    mine.leave(f"{KEY}2", b"not worth keeping", 0.0)
+async def test_a_value_is_committed_without_a_lease_too(make_tier: MakeTier, redis_server: RedisServer) -> None:
+    """By a process that worked alone. One that lasts no time is not sent to Redis, which would refuse it."""
+    watched = make_tier(redis_server.url, timeout_s=10.0)
+    leases = leases_of(watched)
+    leases.commit(f"{KEY}2", committed("not worth keeping", 0.0))
+    leases.commit(KEY, committed("an entry"))
     await there(redis_server, KEY)
     assert redis_server.command("GET", KEY) == b"an entry"
     assert redis_server.command("EXISTS", f"{KEY}2") == 0
+    await leases.left_s(KEY)  # goes the same way as the commits, after them
+    assert watched.troubles == []
 
 
 def test_a_lease_has_nothing_to_say_at_first() -> None:
     """Work that ends without a word has failed."""
-    assert Lease(LeaseHolder.MINE) == Lease(LeaseHolder.MINE, b"", None, b"", 0.0)
+    assert Lease(LeaseHolder.MINE) == Lease(LeaseHolder.MINE, b"", None, None)
 
 
 async def test_a_prefetched_lease_is_taken_in_one_go_with_the_rest(
@@ -471,7 +478,7 @@ async def test_a_claim_leads_where_nothing_stands_and_has_the_turn(
         assert await claim.read() is None
         async with mine.attempt(KEY) as lease, mine.attempt(TURN) as turn:
             assert (lease.held, turn.held) == (LeaseHolder.MINE, LeaseHolder.MINE)
-            lease.message, lease.entry, lease.ttl_s = b"told", b"an entry", 60.0
+            lease.message, lease.commit = b"told", committed("an entry")
             assert await theirs.left_s(KEY) > 0
             assert await theirs.left_s(TURN) > 0
     await there(redis_server, KEY)
@@ -592,9 +599,7 @@ async def test_a_full_redis_is_read_all_the_same(make_tier: MakeTier, start_redi
             assert await claim.read() == entry
 
 
-async def test_what_a_stranger_puts_in_the_place_of_a_lease_is_replaced(
-    mine: Leases, redis_server: RedisServer
-) -> None:
+async def test_a_stranger_s_value_in_place_of_a_lease_is_replaced(mine: Leases, redis_server: RedisServer) -> None:
     """A list is nobody's lease."""
     redis_server.command("LPUSH", LEASE, "x")
     async with mine.attempt(KEY) as lease:

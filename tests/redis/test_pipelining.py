@@ -94,7 +94,7 @@ async def some_steps() -> None:
         await asyncio.sleep(0)
 
 
-async def test_what_is_asked_in_one_tick_goes_together(way: Way) -> None:
+async def test_commands_of_one_tick_go_together(way: Way) -> None:
     """And what is asked in the next goes by itself, while there is a lane."""
     first = way.ask("a", "b", "c")
     await some_steps()
@@ -165,7 +165,7 @@ async def test_a_process_that_stood_still_looks_again_before_it_gives_up(impatie
     await impatient.bring_all()
 
 
-async def test_who_leaves_is_not_asked_for_and_takes_nobody_along(way: Way) -> None:
+async def test_a_caller_who_leaves_costs_no_command_and_no_other_caller(way: Way) -> None:
     """Neither before the batch is sent nor after."""
     items = way.ask("a", "b", "c")
     waits = [asyncio.create_task(item.outcome()) for item in items]
@@ -190,7 +190,7 @@ async def test_a_batch_that_nobody_wants_any_more_is_not_sent(way: Way) -> None:
     assert (way.sent, way.late) == ([], [])
 
 
-async def test_what_nobody_waits_for_goes_with_the_next_that_somebody_does(
+async def test_a_command_without_a_reader_goes_with_the_next_that_has_one(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write for itself would cost more than all the rest about it."""
@@ -313,9 +313,9 @@ async def test_forty_finds_of_one_tick_are_one_command(make_tier: MakeTier, redi
     tier = make_tier(redis_server.url, timeout_s=10.0).tier
     pictures = [Picture(f"{n}", "image/png", "", bytes([n]) * 20_000) for n in range(20)]
     await calls(redis_server)
-    await asyncio.gather(*(tier.keep(f"p:{picture.id}", picture, 60.0) for picture in pictures))
+    await asyncio.gather(*(tier.set(f"p:{picture.id}", picture, 60.0) for picture in pictures))
     assert (await calls(redis_server))["set"] == 20
-    found = await asyncio.gather(*(tier.find(f"p:{n}") for n in range(40)))
+    found = await asyncio.gather(*(tier.get(f"p:{n}") for n in range(40)))
     assert found == [*pictures, *[None] * 20]
     assert (await calls(redis_server))["mget"] == 1
 
@@ -345,7 +345,7 @@ async def test_a_connection_that_breaks_is_the_trouble_of_one_batch_once(
         watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0, max_connections=1 + SPARE_CONNECTIONS)
         await watched.tier.ping()
         relay.hold()
-        asked = asyncio.gather(*(watched.tier.find(f"p:{n}") for n in range(5)), watched.tier.exists("g:1"))
+        asked = asyncio.gather(*(watched.tier.get(f"p:{n}") for n in range(5)), watched.tier.exists("g:1"))
         await relay.holds()
         relay.cut()
         assert await asked == [None] * 5 + [False]

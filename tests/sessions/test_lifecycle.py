@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.distributed_singleflight import LocalSingleflight
+from proxy.coalesce.local_singleflight import LocalSingleflight
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import Unreachable, UpstreamError
 from proxy.domain.keys import renewal_key
@@ -270,7 +270,7 @@ async def test_a_renewed_session_ends_with_the_one_it_came_from(cloudreve: Stand
     assert await replica.sessions.enter(renewed.value) is None
 
 
-async def test_ending_what_is_no_session_tells_nobody(cloudreve: StandIn, replica: SessionReplica) -> None:
+async def test_the_end_of_a_value_that_is_no_session_tells_nobody(cloudreve: StandIn, replica: SessionReplica) -> None:
     """Anybody may send anything."""
     assert not await replica.end("garbage")
     assert cloudreve.calls.all == []
@@ -284,7 +284,7 @@ async def test_a_session_ends_here_though_cloudreve_cannot_be_told(cloudreve: St
     assert await replica.sessions.enter(cookie) is None
 
 
-async def test_who_signs_out_may_leave_at_once(cloudreve: StandIn, replica: SessionReplica) -> None:
+async def test_a_visitor_who_signs_out_may_leave_at_once(cloudreve: StandIn, replica: SessionReplica) -> None:
     """As browsers do that go on to another page: the session has ended here at once, and Cloudreve hears of it."""
     cookie, another = replica.begin(), replica.begin()
     assert await replica.enter(cookie)  # and so it is believed for a while
@@ -339,8 +339,8 @@ async def test_a_session_is_not_renewed_to_another(cloudreve: StandIn, replica: 
     refresh_tokens = [(await replica.enter(cookie)).session.refresh for cookie in cookies]
     cloudreve.clock_offset_s += LATE_S
     other = await replica.enter(cookies[1])
-    note = replica.shared_values.lookup(renewal_key(refresh_tokens[1]))
+    note = replica.shared_values.get_nowait(renewal_key(refresh_tokens[1]))
     assert note is not None
-    replica.shared_values.remember(renewal_key(refresh_tokens[0]), note, 60.0)
+    replica.shared_values.set_nowait(renewal_key(refresh_tokens[0]), note, 60.0)
     assert await replica.sessions.enter(cookies[0]) is None
     assert (await replica.enter(cookies[1])).session == other.session

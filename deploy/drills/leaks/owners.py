@@ -68,8 +68,7 @@ class Owner:
         path = self._any()
         if path:
             change = self._truth.remove(self.name, path, time.monotonic())
-            await self._send(stage, lambda door: stage.site.delete(door, self.name, path))
-            self._done(change)
+            await self._send(stage, change, lambda door: stage.site.delete(door, self.name, path))
 
     async def _move(self, stage: Stage) -> None:
         path = self._any()
@@ -100,7 +99,7 @@ class Owner:
             share = self._random.choice(still)
             change = self._truth.close(share, time.monotonic())
             await stage.site.close(self.name, share)
-            self._done(change)
+            change.done(time.monotonic())
 
     async def _list(self, stage: Stage) -> None:
         folder = self._random.choice((*FOLDERS, f"{self._home}/{ROAMING}"))
@@ -109,8 +108,7 @@ class Owner:
     async def _put(self, stage: Stage, path: str) -> None:
         version = next(self._versions)
         change = self._truth.put(self.name, path, version, time.monotonic())
-        await self._send(stage, lambda door: stage.site.put(door, self.name, path, draw(version)))
-        self._done(change)
+        await self._send(stage, change, lambda door: stage.site.put(door, self.name, path, draw(version)))
         await self._wait_for(stage, path, version)
 
     async def _wait_for(self, stage: Stage, path: str, version: int) -> None:
@@ -124,18 +122,19 @@ class Owner:
     async def _bring(self, stage: Stage, path: str, folder: str) -> None:
         new = f"{folder}/{path.rpartition('/')[2]}"
         change = self._truth.move(self.name, path, new, time.monotonic())
-        await self._send(stage, lambda door: stage.site.move(door, self.name, path, folder))
-        self._done(change)
+        await self._send(stage, change, lambda door: stage.site.move(door, self.name, path, folder))
 
-    async def _send(self, stage: Stage, change: Callable[[str], Awaitable[None]]) -> None:
+    async def _send(self, stage: Stage, change: Change, send: Callable[[str], Awaitable[None]]) -> None:
         """Make a change, with pass-through half of them by way of a replica."""
-        if stage.terms.has_passthrough and self._random.random() < 0.5:  # noqa: PLR2004
-            async with stage.steady:
-                await change(stage.door(self._random.randrange(REPLICAS)))
-        else:
-            await change(stage.site.url)
-
-    def _done(self, change: Change) -> None:
+        try:
+            if stage.terms.has_passthrough and self._random.random() < 0.5:  # noqa: PLR2004
+                async with stage.steady:
+                    await send(stage.door(self._random.randrange(REPLICAS)))
+            else:
+                await send(stage.site.url)
+        except NotDone:
+            change.refused(time.monotonic())
+            raise
         change.done(time.monotonic())
 
     def _any(self) -> str:

@@ -89,6 +89,8 @@ def _check_logs(stage: Stage, owners: list[Owner], sessions: Sessions, findings:
     secrets += [session.cookie for session in sessions.all]
     secrets += [share.password for owner in owners for share in owner.shares if share.password]
     secrets += [part for user in stage.site.users.values() for part in (user.password, user.token)]
+    if stage.relay.left:
+        findings.violate("a resolve that a gateway has left", f"{stage.relay.left} times")
     for number, gateway in enumerate(stage.gateways):
         log = gateway.log
         for line in gateway.complaints:

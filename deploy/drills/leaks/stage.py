@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
+from deploy.benchmarks.port import free_port
 from deploy.drills.gateway import POLL_S, Gateway
 from deploy.drills.leaks.judge import GRANT_S, MARGIN_S
 from deploy.drills.leaks.site import Site, User
 from deploy.drills.redis_process import RedisProcess
+from deploy.drills.steady_relay import SteadyRelay
 
 PUBLISHED = "/press"
 DESCRIPTORS = 4096
@@ -42,6 +44,8 @@ class Stage:
     http: aiohttp.ClientSession
     redis: RedisProcess
     gateways: list[Gateway]
+    relay: SteadyRelay
+    """Between the gateways and the site."""
     terms: Terms
     steady: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a change goes through a replica, and while one is exchanged: a change that is cut is in doubt."""
@@ -54,9 +58,11 @@ class Stage:
         """Kill a replica and start another in its place."""
         gateway = self.gateways[replica]
         async with self.steady:
+            self.relay.is_killed = True
             gateway.kill()
             await _is_silent(gateway.port)
             await gateway.start(ports=(gateway.port, gateway.admin_port))
+            self.relay.is_killed = False
 
 
 @asynccontextmanager
@@ -68,16 +74,16 @@ async def staged(
     configuration = folder / "gateway.toml"
     await asyncio.to_thread(configuration.write_text, _written(site, redis, publisher, terms))
     settings = {"CONFIG": str(configuration)}
-    gateways = [
-        Gateway(site.url, folder / f"gateway-{number}.log", DESCRIPTORS, **settings) for number in range(REPLICAS)
-    ]
-    try:
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(SteadyRelay(site.url).open())
+        gateways = [
+            Gateway(relay.url, folder / f"gateway-{number}.log", DESCRIPTORS, **settings) for number in range(REPLICAS)
+        ]
         for gateway in gateways:
-            await gateway.start()
-        yield Stage(site, http, redis, gateways, terms)
-    finally:
-        for gateway in gateways:
-            gateway.kill()
+            stack.callback(gateway.kill)
+            await gateway.start(ports=(free_port(), free_port()))
+        yield Stage(site, http, redis, gateways, relay, terms)
+        relay.is_killed = True
 
 
 async def _is_silent(port: int) -> None:

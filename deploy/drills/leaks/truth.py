@@ -61,6 +61,13 @@ class Change:
         for fact in self.begins:
             fact.is_from = now
 
+    def refused(self, now: float) -> None:
+        """Note that it has not been made."""
+        for fact in self.ends:
+            fact.is_from, fact.is_until = now, math.inf
+        for fact in self.begins:
+            fact.is_until = fact.may_until = now
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

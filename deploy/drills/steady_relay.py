@@ -1,0 +1,84 @@
+"""A relay between gateways and Cloudreve that never leaves Cloudreve in the middle of a resolve.
+
+When the client of a resolve leaves, Cloudreve 4.14.0 goes on generating the thumbnail, and may attach it to the file of
+another user (docs/cloudreve.md, Generating). A drill that kills gateways would thus make Cloudreve itself show pictures
+that nobody was granted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+from deploy.benchmarks.port import free_port
+
+RESOLVE = b"GET /api/v4/file/thumb?"
+PATIENCE_S = 60.0
+_CHUNK = 64 * 1024
+
+
+class SteadyRelay:
+    """Listens on loopback, and counts the resolves that a gateway has left by itself."""
+
+    def __init__(self, cloudreve_url: str) -> None:
+        target = urlsplit(cloudreve_url)
+        self._target = (target.hostname or "", target.port or 80)
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.left = 0
+        """Resolves whose connection a gateway closed before the answer, except while one was being killed."""
+        self.is_killed = False
+        """Set while a gateway is being killed."""
+        self._serving: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[SteadyRelay]:
+        """Relay connections inside the block; leaving it waits for the answers to resolves under way."""
+        async with await asyncio.start_server(self._accept, "127.0.0.1", self._port):
+            yield self
+        await asyncio.gather(*self._serving)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_cloudreve, to_cloudreve = await asyncio.open_connection(*self._target)
+        asked = _Asked()
+        answers = asyncio.create_task(_pass_answers(from_cloudreve, writer, asked))
+        with suppress(ConnectionError):
+            while chunk := await reader.read(_CHUNK):
+                if chunk.startswith(RESOLVE):
+                    asked.answered.clear()
+                to_cloudreve.write(chunk)
+                await to_cloudreve.drain()
+        if not asked.answered.is_set():
+            self.left += not self.is_killed
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asked.answered.wait(), PATIENCE_S)
+        for each in (to_cloudreve, writer):
+            each.close()
+        await answers
+
+
+class _Asked:
+    """Whether the last resolve on a connection has been answered."""
+
+    def __init__(self) -> None:
+        self.answered = asyncio.Event()
+        self.answered.set()
+
+
+async def _pass_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: _Asked) -> None:
+    with suppress(ConnectionError):
+        while chunk := await reader.read(_CHUNK):
+            asked.answered.set()
+            if not writer.is_closing():
+                writer.write(chunk)
+                with suppress(ConnectionError):
+                    await writer.drain()
+    asked.answered.set()
+    writer.close()
