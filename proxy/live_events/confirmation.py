@@ -19,7 +19,7 @@ from proxy.domain.credentials import Credentials
 from proxy.domain.errors import ProxyError
 from proxy.domain.file_uri import FileUri
 from proxy.domain.grant import Grant
-from proxy.domain.tags import Tag, path_tag, picture_tag
+from proxy.domain.tags import Tag, name_of, path_tag, picture_tag, shares_tag
 from proxy.grants.change_feed import ChangeFeed
 from proxy.live_events.recent_grants import RecentGrants, place_of
 from proxy.live_events.watched_folder import WatchedFolder
@@ -55,43 +55,70 @@ class Confirmation:
         contents = [event for event in events if event.is_content]
         if others := [event for event in events if not event.is_content]:
             self._feed.tell(folder.event_tags(others, owner))
-        named: dict[Tag, Tag] = {}
+        named, shared = dict[Tag, Tag](), dict[Tag, Tag]()
         try:
             if contents or has_gap:
-                asked = None if has_gap else {path_tag(folder.below(event.path), folder.subject) for event in contents}
+                uris = None if has_gap else [folder.below(event.path) for event in contents]
                 with suppress(TimeoutError, ProxyError):
                     async with asyncio.timeout(CONFIRM_S):
-                        await self._ask(folder, asked, await bearer(), named)
+                        await self._ask(folder, uris, await bearer(), named, shared)
         finally:
-            named = named.copy()  # a late answer counts no more
+            named, shared = named.copy(), shared.copy()  # a late answer counts no more
             if has_gap:
-                self._feed.tell(folder.tags(), frozenset(named.items()))
-            self._tell_contents(folder, contents, owner, named)
-        return len(named)
+                itself, *shares = folder.tags()
+                self._feed.tell((itself,), frozenset(named.items()))
+                if shares:  # which show its files under paths of their own
+                    self._feed.tell(shares, frozenset(shared.items()))
+            self._tell_contents(folder, contents, owner, named, shared)
+        return len(named) + len(shared)
 
-    def _tell_contents(self, folder: WatchedFolder, events: list[FileEvent], owner: str, named: dict[Tag, Tag]) -> None:
+    def _tell_contents(
+        self,
+        folder: WatchedFolder,
+        events: list[FileEvent],
+        owner: str,
+        named: dict[Tag, Tag],
+        shared: dict[Tag, Tag],
+    ) -> None:
         """Tell of each file by itself which picture may stay, and of all others together."""
-        unconfirmed = []
+        unconfirmed, in_shares = [], frozenset(shared.items())
         for event in events:
             picture = named.get(path_tag(folder.below(event.path), folder.subject))
             if picture is None:
                 unconfirmed.append(event)
             else:
                 tags = folder.event_tags([event], owner)
-                self._feed.tell(tags, frozenset((tag, picture) for tag in tags))
+                self._feed.tell(tags, in_shares | {(tag, picture) for tag in tags})
         if unconfirmed:
-            self._feed.tell(folder.event_tags(unconfirmed, owner))
+            self._feed.tell(folder.event_tags(unconfirmed, owner), in_shares)
 
-    async def _ask(self, folder: WatchedFolder, asked: set[Tag] | None, bearer: str, named: dict[Tag, Tag]) -> None:
-        """Fill in which pictures Cloudreve names, by the tags of their files, of those that were granted lately."""
-        place = place_of(folder.uri, folder.subject)
+    async def _ask(
+        self,
+        folder: WatchedFolder,
+        uris: list[FileUri] | None,
+        bearer: str,
+        named: dict[Tag, Tag],
+        shared: dict[Tag, Tag],
+    ) -> None:
+        """Fill in which pictures Cloudreve names, by the tags of their files, of those that were granted lately.
+
+        They are those at `uris`, or all in the folder; and those in shares of its user, of the same names or all.
+        """
+        place, until = place_of(folder.uri, folder.subject), asyncio.get_running_loop().time() + CONFIRM_S
         recent = await self._recent.files(place) if place is not None else []
-        found = {path_tag(uri, folder.subject): uri for each in recent if (uri := folder.seen(each)) is not None}
-        until = asyncio.get_running_loop().time() + CONFIRM_S
+        in_folder = {path_tag(uri, folder.subject): uri for each in recent if (uri := folder.seen(each)) is not None}
+        files = None if uris is None else {path_tag(uri, folder.subject) for uri in uris}
         calls = [
-            self._calls.start(self._name(tag, uri, bearer, named, until))
-            for tag, uri in found.items()
-            if asked is None or tag in asked
+            self._calls.start(self._name(file, uri, bearer, named, until))
+            for file, uri in in_folder.items()
+            if files is None or file in files
+        ]
+        names = None if uris is None else {name_of(uri) for uri in uris}
+        in_shares = await self._recent.files(shares_tag(folder.subject)) if not folder.share else []
+        calls += [
+            self._calls.start(self._name(path_tag(uri, folder.subject), uri, bearer, shared, until))
+            for uri in in_shares
+            if names is None or name_of(uri) in names
         ]
         if calls:
             await asyncio.wait(calls)

@@ -103,7 +103,7 @@ async def ears_of(
     calls = BackgroundTasks()
     parts.stack.push_async_callback(lambda: calls.aclose(parts.leaving.left_s))
     terms, lasts_s = ShareTerms(cloudreve, feed), parts.settings.grants.max_ttl_s
-    recent = RecentGrants(shared_values, lasts_s)
+    recent = RecentGrants(shared_values, lasts_s, owners.known)
     confirmation = Confirmation(cloudreve, recent, feed, calls)
     return Ears(streams, sharing, shared_values, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note)
 

@@ -24,6 +24,9 @@ WATCHED: dict[str, Any] = {
     "seal": {"keys": [SECRET]},
 }
 
+OWN: dict[str, Any] = {"watch": {"max_subscriptions": 8}}
+"""Without an account for shares."""
+
 
 @pytest.fixture(autouse=True)
 def _at_once(cloudreve: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +62,25 @@ async def test_a_fresh_gallery_is_asked_for_once(cloudreve: StandIn, launcher: G
     assert [(await gateway.send("GET", url)).status for url in sealed] == [200] * pictures
     assert cloudreve.calls.count("resolve") == resolves
     assert gateway.count("watch_confirmed_total") >= pictures
+
+
+async def test_what_may_have_been_missed_in_an_owners_files_leaves_the_visitors_of_a_share_alone(
+    cloudreve: StandIn, launcher: GatewayLauncher
+) -> None:
+    """Where the files are the same: the one that was replaced unheard is seen by them as well."""
+    gateway, (share, uris) = await launcher.open(**OWN), cloudreve.library.gallery(QUEUE + 4)
+    await gateway.ask(ONE, cloudreve.token())
+    await listening(cloudreve, gateway, "/")
+    before = await asyncio.gather(*(gateway.ask(uri) for uri in uris))
+    await told(cloudreve, gateway)
+    assert [(await gateway.ask(uri)).is_hit for uri in uris] == [True] * len(uris)
+    for number in range(QUEUE):
+        cloudreve.library.put(cloudreve.library.alice, f"/album/new-{number}.png")
+    cloudreve.library.put(cloudreve.library.alice, f"{share.path}/0.png")
+    await told(cloudreve, gateway)
+    after = await asyncio.gather(*(gateway.ask(uri) for uri in uris))
+    assert after[0].etag != before[0].etag
+    assert [reply.is_hit for reply in after] == [False, *[True] * len(uris[1:])]
 
 
 async def test_a_new_version_is_seen_by_everybody(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
