@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -102,6 +103,14 @@ def test_imports_point_down_only(module: Path) -> None:
     assert {room(module), *known} <= floors.keys(), "a room has no floor yet"
     name = str(module.relative_to(PROXY).with_suffix(""))
     assert not {(name, other) for other in known - {room(module)} if floors[other] < floors[room(module)]}
+
+
+def test_the_architecture_lists_rooms_from_top_to_bottom() -> None:
+    """As imports go."""
+    text = (PROXY.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `proxy/(\w+)(?:/|\.py)` \|", text, re.MULTILINE)
+    floors = [next(floor for floor, names in enumerate(FLOORS) if name in names) for name in told]
+    assert floors == sorted(floors)
 
 
 def test_modules_do_not_import_in_a_circle() -> None:
