@@ -54,8 +54,8 @@ class ChangeLog(Protocol):
         """How often to look without being told."""
 
 
-class News(IntEnum):
-    """What an entry says."""
+class LogEntryKind(IntEnum):
+    """What an entry tells."""
 
     BEGIN = 0
     """A change begins."""
@@ -67,10 +67,10 @@ class News(IntEnum):
     """A process has done so."""
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """One entry."""
+class LogEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What one process tells all others about a change."""
 
-    news: News
+    kind: LogEntryKind
     origin: bytes
     number: int
     """Of the change; in a reply, of the purge."""
@@ -82,8 +82,8 @@ class Told(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
     @property
     def is_end(self) -> bool:
-        """Whether what was granted before counts no more."""
-        return self.news in (News.END, News.PURGE)
+        """Whether it ends the grants that have one of its tags and were given before."""
+        return self.kind in (LogEntryKind.END, LogEntryKind.PURGE)
 
     @property
     def change(self) -> ChangeId:
@@ -91,19 +91,19 @@ class Told(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
         return self.origin, self.number
 
 
-_decoder = msgspec.msgpack.Decoder(Told)
+_decoder = msgspec.msgpack.Decoder(LogEntry)
 
 
-def encode(told: Told) -> bytes:
+def encode(entry: LogEntry) -> bytes:
     """Write an entry."""
-    return msgspec.msgpack.encode(told)
+    return msgspec.msgpack.encode(entry)
 
 
-def decode(raw: bytes) -> Told | None:
+def decode(raw: bytes) -> LogEntry | None:
     """Read an entry; None for what no gateway writes."""
     try:
-        told = _decoder.decode(raw)
+        entry = _decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    is_sound = len(told.tags) <= MAX_TAGS_EACH and all(len(tag) == TAG_BYTES for tag in told.tags)
-    return told if is_sound else None
+    is_sound = len(entry.tags) <= MAX_TAGS_EACH and all(len(tag) == TAG_BYTES for tag in entry.tags)
+    return entry if is_sound else None

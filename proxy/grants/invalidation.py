@@ -26,7 +26,7 @@ from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.session import SessionRef
 from proxy.domain.tags import Tag
 
-MAX_TAGS = 100_000
+MAX_MARKS = 100_000
 """So many tags' last changes are remembered; when there are more, all that is older than the oldest has ended."""
 
 ChangeId: TypeAlias = tuple[bytes, int]
@@ -189,7 +189,7 @@ class Invalidations:
             tag = next(iter(self._marks))
             mark = self._marks[tag]
             if mark.at >= long_ago:
-                if len(self._marks) <= MAX_TAGS:
+                if len(self._marks) <= MAX_MARKS:
                     return
                 self._floor_count = max(self._floor_count, mark.count)
                 self._floor_position = max(self._floor_position, mark.position)

@@ -142,7 +142,7 @@ def test_too_many_changes_end_what_is_older_than_the_oldest_that_is_known(
     known: Invalidations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Forgetting a change must not bring back what it has ended."""
-    monkeypatch.setattr(invalidation, "MAX_TAGS", 10)
+    monkeypatch.setattr(invalidation, "MAX_MARKS", 10)
     before = known.stamp
     for number in range(20):
         known.end((OTHER, number), [picture_tag(str(number))], 11 + number)
