@@ -21,7 +21,7 @@ def steps_of(
         heed=interest.note,
         forget=grants.forget,
         note=grants.note,
-        remaining_s=grants.remaining_s,
+        remaining_s=answers.remaining_s,
         show=answers.give,
         describe=infos.give,
         refuse=answers.refused,
