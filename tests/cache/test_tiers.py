@@ -163,7 +163,7 @@ async def test_what_another_replica_has_left_needs_no_look(here: Tiers, shared: 
     assert await Tiers(MemoryTier(MIB)).get_shared("g:1", minute, NEWER) == NEWER
 
 
-async def test_what_only_redis_can_tell_the_end_of_is_not_kept_in_memory(here: Tiers) -> None:
+async def test_refusals_from_redis_are_not_kept_in_memory(here: Tiers) -> None:
     """Refusals."""
     assert await here.get_shared("g:1", lambda _: 0.0, REFUSAL) == REFUSAL
     assert here.get_nowait("g:1") is None

@@ -111,7 +111,7 @@ async def test_a_fresh_gallery_costs_one_call_per_picture_and_cluster(
     assert cloudreve.calls.count("fetch") == len(uris)
 
 
-async def test_those_who_wait_have_it_soon_after_the_leader(
+async def test_followers_answer_soon_after_the_leader(
     cloudreve: StandIn, gateways: list[GatewayClient], redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The grant, the picture and the way to the visitor included."""
@@ -181,7 +181,7 @@ async def test_one_that_leads_and_is_refused_its_token_leads_nobody_astray(
     assert statuses(replies) == [200] * REPLICAS + [401] * REPLICAS
 
 
-async def test_while_redis_is_away_each_replica_does_its_own(
+async def test_without_redis_each_replica_loads_once(
     cloudreve: StandIn, launcher: GatewayLauncher, start_redis: StartRedis
 ) -> None:
     """Once each, and nobody waits for anybody."""
@@ -195,7 +195,7 @@ async def test_while_redis_is_away_each_replica_does_its_own(
     assert 1 <= cloudreve.calls.count("fetch") <= REPLICAS
 
 
-async def test_redis_going_away_under_those_who_wait_lets_them_do_their_own(
+async def test_followers_load_for_themselves_when_redis_goes_away(
     cloudreve: StandIn, launcher: GatewayLauncher, start_redis: StartRedis
 ) -> None:
     """They do not wait for a leader that they can no longer hear."""

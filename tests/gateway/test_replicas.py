@@ -59,7 +59,7 @@ async def test_a_validator_of_one_is_good_at_the_other(
     assert second.count("lookups_total", entry="picture", source="redis") == 0
 
 
-async def test_what_one_filled_for_alice_nobody_else_hits_at_the_other(
+async def test_a_grant_of_alice_serves_nobody_else_at_another_replica(
     cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], redis_server: RedisServer
 ) -> None:
     """Another identity gets its own grant, or its own refusal; of hers only the bytes are reused."""

@@ -162,7 +162,7 @@ def test_what_changed_longer_ago_than_any_grant_lasts_is_forgotten() -> None:
     assert not known.has_ended(stamp, TAGS)
 
 
-def test_everybody_who_relies_on_it_is_told_to_look_again() -> None:
+def test_each_change_calls_changed() -> None:
     """Whatever has happened."""
     calls: list[int] = []
     known = Invalidations(lambda: 1000.0, log="log", changed=lambda: calls.append(1))

@@ -72,7 +72,7 @@ async def test_what_is_over_opens_nothing(sealed: SealedAccess, late_s: float) -
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x80", b"rubbish", b"\x91\x01"])
-async def test_what_is_sealed_but_no_grant_opens_nothing(sealed: SealedAccess, payload: bytes) -> None:
+async def test_a_seal_around_anything_but_a_grant_is_refused(sealed: SealedAccess, payload: bytes) -> None:
     """As another version of the gateway may have written it."""
     with pytest.raises(BadSeal):
         await sealed.answer(SEALER.seal(Purpose.URL, payload), PictureRequest())

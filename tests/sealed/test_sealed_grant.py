@@ -30,7 +30,7 @@ grants = st.builds(Grant, texts, st.floats(allow_nan=False), names, st.booleans(
 
 
 @given(identities, grants)
-def test_what_goes_in_comes_out(identity: Identity, grant: Grant) -> None:
+def test_a_sealed_grant_is_read_back_as_it_was_written(identity: Identity, grant: Grant) -> None:
     """Who, where, and the grant."""
     sealed = sealed_grant(identity, URI, replace(grant, stamp=GrantStamp(b"o", 1, "log", 2)), (EVERYTHING, SHARES))
     assert decode(encode(sealed, SITE), SITE) == sealed

@@ -114,7 +114,7 @@ async def test_a_token_that_is_none_sets_no_cookie(cloudreve: StandIn, browser: 
     assert set_by(reply) == []
 
 
-async def test_who_is_nobody_is_told_so(browser: Browser) -> None:
+async def test_a_visitor_without_a_session_is_unauthorized(browser: Browser) -> None:
     """401, which nobody keeps."""
     reply = await browser.send("GET", "/session")
     assert reply.problem["title"] == "Unauthorized"
