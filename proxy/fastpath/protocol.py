@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -100,20 +101,8 @@ class FastPathProtocol(Connection):
         return True
 
     def _answer_with(self, raw: bytes, known: FinishedAnswer, value: bytes | None, read: Read) -> None:
-        """Answer a request with what Redis has replied, unless aiohttp has been given it meanwhile."""
-        if self._awaited is not raw:
-            return
-        transport, wire = self.transport, None
-        try:
-            if transport is not None and not transport.is_closing():
-                wire = self._hits.redis_hits.answer(known, value, read)
-        finally:
-            if transport is None or wire is None:
-                self._hand_over(raw)
-            else:
-                self._awaited = None
-                self.touch()
-                write(transport, wire)
+        """Answer a request with what Redis has replied."""
+        self._end_wait(raw, lambda: self._hits.redis_hits.answer(known, value, read))
 
     def _find(self, data: bytes) -> FinishedAnswer | None:
         known = self._hits.find(data, self._is_trusted)
@@ -160,13 +149,23 @@ class FastPathProtocol(Connection):
         try:
             recalled = await self._hits.recall(known)
         finally:
-            if self._awaited is raw:
-                if recalled is None or self.transport is None or self.transport.is_closing():
-                    self._hand_over(raw)
-                else:
-                    self._awaited = self._task = None
-                    self.touch()
-                    write(self.transport, self._hits.give(recalled))
+            self._end_wait(raw, lambda: self._hits.give(recalled) if recalled is not None else None)
+
+    def _end_wait(self, raw: bytes, wire_of: Callable[[], HeadAndBody | None]) -> None:
+        """Answer a request, or have aiohttp answer it, unless aiohttp has been given it meanwhile."""
+        if self._awaited is not raw:
+            return
+        transport, wire = self.transport, None
+        try:
+            if transport is not None and not transport.is_closing():
+                wire = wire_of()
+        finally:
+            if transport is None or wire is None:
+                self._hand_over(raw)
+            else:
+                self._awaited = self._task = None
+                self.touch()
+                write(transport, wire)
 
     def _hand_over(self, raw: bytes) -> None:
         """Have aiohttp answer what Redis is being asked for."""

@@ -88,7 +88,11 @@ class RedisHits:
         for first in range(0, len(asked), TOGETHER):
             names, receivers = zip(*asked[first : first + TOGETHER], strict=True)
             hand_over = partial(_hand_over, receivers, time.perf_counter(), self._tiers.deletions)
-            self._tiers.read_soon(names, hand_over)
+            try:
+                self._tiers.read_soon(names, hand_over)
+            except Exception as error:  # noqa: BLE001 - nobody may be left waiting
+                _report(error)
+                hand_over([None] * len(names))
 
 
 def _hand_over(receivers: Sequence[Receive], asked_at: float, deletions: int, values: Sequence[bytes | None]) -> None:
@@ -97,5 +101,9 @@ def _hand_over(receivers: Sequence[Receive], asked_at: float, deletions: int, va
         try:
             receive(value, read)
         except Exception as error:  # noqa: BLE001 - it is one request's own
-            about = {"message": "an answer with a picture from Redis", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(about)
+            _report(error)
+
+
+def _report(error: Exception) -> None:
+    about = {"message": "an answer with a picture from Redis", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(about)

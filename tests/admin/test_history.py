@@ -15,7 +15,7 @@ def test_at_first_all_that_was_counted_has_risen() -> None:
     assert history.span_s(7.0) == 7.0
 
 
-def test_what_is_older_than_an_hour_no_longer_counts() -> None:
+def test_samples_older_than_an_hour_no_longer_count() -> None:
     """The oldest counters that are kept are an hour old."""
     history = History(0.0)
     steps = int(2 * HOUR_S / STEP_S)

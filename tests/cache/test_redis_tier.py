@@ -58,13 +58,15 @@ async def test_two_sites_on_one_redis_share_nothing(make_tier: MakeTier, redis_s
 
 
 async def test_clearing_leaves_other_people_s_keys(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """The Redis may be shared with Cloudreve itself."""
+    """The Redis may be shared with Cloudreve itself; what replicas share besides entries stays too."""
     redis_server.command("SET", "cloudreve_session", "precious")
     redis_server.command("SET", f"mine:v{VERSION}", "precious")
     tier = make_tier(redis_server.url, namespace="mine").tier
+    redis_server.command("SET", tier.build_key("c:1"), "precious")
     await tier.set("g:1", GRANT, 60.0)
     assert await tier.clear() is True
-    assert keys(redis_server) == [b"cloudreve_session", f"mine:v{VERSION}".encode()]
+    ours = [f"mine:v{VERSION}".encode(), tier.build_key("c:1").encode()]
+    assert keys(redis_server) == [b"cloudreve_session", *ours]
 
 
 async def test_a_namespace_to_clear_is_no_pattern(make_tier: MakeTier, redis_server: RedisServer) -> None:

@@ -177,7 +177,7 @@ async def test_the_leader_waits_for_nothing(redis_server: RedisServer) -> None:
         relay.let_go()
 
 
-async def test_what_was_done_before_the_lead_was_taken_is_not_done_again(
+async def test_work_done_before_the_lease_was_taken_is_not_repeated(
     replicas: list[Replica], redis_server: RedisServer
 ) -> None:
     """Between looking and leading another may have landed."""
@@ -294,7 +294,7 @@ async def test_while_nothing_is_heard_it_is_looked_for(redis_server: RedisServer
         assert deaf.loads == 0
 
 
-async def test_who_comes_the_moment_it_lands_does_not_do_it_again(replicas: list[Replica]) -> None:
+async def test_a_request_at_the_very_end_of_a_load_does_not_repeat_it(replicas: list[Replica]) -> None:
     """However the steps fall: many rounds in which others come while the leader ends."""
     leader, *others = replicas
     for number in range(60):
@@ -339,7 +339,7 @@ async def test_while_redis_is_away_each_does_its_own(start_redis: StartRedis, fa
         assert (await first)[0] == "outcome"
 
 
-async def test_what_redis_has_no_room_for_each_brings_for_itself(start_redis: StartRedis) -> None:
+async def test_every_replica_loads_an_entry_that_redis_will_not_store(start_redis: StartRedis) -> None:
     """At once, and not one after the other."""
     server = start_redis(**{"maxmemory": "0", "maxmemory-policy": "noeviction"})
     async with AsyncExitStack() as stack:

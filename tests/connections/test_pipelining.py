@@ -159,7 +159,7 @@ async def test_a_body_that_breaks_http_ends_its_request(scripted: ScriptedSetup)
             await call.body()
 
 
-async def test_what_follows_a_request_is_held_within_bounds(scripted: ScriptedSetup) -> None:
+async def test_pipelined_bytes_are_buffered_within_bounds(scripted: ScriptedSetup) -> None:
     """While it is answered, the sender of megabytes of requests has to wait; then all of them are answered."""
     count, large = 1_500, GOOD[:-2] + b"X: %b\r\n\r\n" % (b"x" * 10_000)
     async with scripted.line() as line:

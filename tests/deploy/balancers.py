@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.deploy.patience import listens
 from tests.harness.redis_server import free_port
 from tests.plugins.programs import found
 
 FILES = Path(__file__).parents[2] / "deploy" / "load-balancers"
 SHIPPED_PORTS = (8080, 8081, 8082)
-START_S = 60.0
-POLL_S = 0.02
 
 _APACHE_MODULES = (
     "mpm_event", "authz_core", "watchdog", "slotmem_shm", "lbmethod_byrequests", "headers", "proxy", "proxy_http",
@@ -112,12 +109,8 @@ class Balancer:
         said = self._folder / "said"
         with said.open("wb") as out:
             self._process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)  # noqa: S603 - our own files
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return self
-            time.sleep(POLL_S)
+        if listens(self._process, self.port):
+            return self
         self.stop()
         raise AssertionError(f"{self._kind.program} did not start: {said.read_text(errors='replace')}")
 

@@ -45,7 +45,7 @@ LIES = {
         ("GET", "/session/callback?code=1", PAGE["Accept"]),
     ],
 )
-async def test_what_gateways_answer_goes_to_them(
+async def test_the_gateways_own_paths_go_to_them(
     nginx: Nginx, cloudreve: Backend, gateways: list[Backend], visitor: Visitor, method: str, target: str, accept: str
 ) -> None:
     """With its method and target as they are."""

@@ -127,7 +127,7 @@ async def test_a_weak_validator_serves_as_well(storage: StandIn, listed: Gateway
     assert listed.count("upstream_calls_total", verb="fetch", outcome="revalidated") == 1
 
 
-async def test_what_one_gateway_fetched_from_a_listed_host_the_other_hits(
+async def test_a_picture_one_gateway_fetched_from_a_listed_host_is_a_hit_at_the_other(
     storage: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
     """The grant in Redis says which version was seen under it, so that nothing need be checked again."""

@@ -167,7 +167,7 @@ async def test_a_refusal_that_is_kept_for_no_time_is_no_outage_either(
 
 
 @pytest.mark.parametrize("denied_s", [2.0, 0.0])
-async def test_what_one_replica_is_refused_none_bridges_any_more(
+async def test_a_refusal_at_one_replica_ends_the_bridge_at_all(
     cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer, denied_s: float
 ) -> None:
     """Both have told the visitor so, whichever of them had asked, and though both had the grant in memory."""
@@ -188,7 +188,7 @@ async def test_what_one_replica_is_refused_none_bridges_any_more(
 
 
 @pytest.mark.parametrize("code", [-1, 50001])
-async def test_what_cloudreve_may_say_otherwise_in_a_moment_ends_no_grant(
+async def test_a_refusal_that_may_change_in_a_moment_ends_no_grant(
     cloudreve: StandIn, renewing: GatewayClient, hours: Hours, code: int
 ) -> None:
     """Its database was away, say, when the grant was to be renewed."""

@@ -156,7 +156,7 @@ async def test_keys_are_rotated_without_losing_a_url(cloudreve: StandIn, launche
     check_no_picture(await follow(gone, old), 403)
 
 
-async def test_what_was_sealed_for_something_else_shows_nothing(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
+async def test_a_text_sealed_for_another_purpose_shows_nothing(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """A cookie's text, or another version's."""
     gateway = await launcher.open(seal=KEYS)
     sealer = Sealer([KEY])

@@ -79,7 +79,7 @@ async def two(make: Make, one: Replica) -> Replica:
     return await make()
 
 
-async def test_what_one_tells_the_other_hears(one: Replica, two: Replica) -> None:
+async def test_a_change_of_one_replica_reaches_the_other(one: Replica, two: Replica) -> None:
     """What either asks for afterwards counts for both."""
     before = [one.known.stamp, two.known.stamp]
     one.feed.tell(ALICE)
@@ -92,7 +92,7 @@ async def test_what_one_tells_the_other_hears(one: Replica, two: Replica) -> Non
         assert not replica.known.has_ended(before[0], BOB)
 
 
-async def test_who_comes_later_hears_of_all_before(one: Replica, make: Make) -> None:
+async def test_a_replica_that_starts_later_reads_all_changes_before(one: Replica, make: Make) -> None:
     """As after a restart with a disk full of grants."""
     before = one.known.stamp
     one.feed.tell(ALICE)
@@ -362,7 +362,7 @@ async def test_a_log_that_has_lost_its_end_goes_on(lost: LostLog) -> None:
     assert not any(replica.has_ended(each.known.stamp) for replica in (one, two) for each in (one, two))
 
 
-async def test_what_was_granted_before_a_log_lost_its_end_has_ended_for_everybody(lost: LostLog) -> None:
+async def test_grants_from_before_a_log_lost_its_end_have_ended_for_everybody(lost: LostLog) -> None:
     """A later change may stand at a lower place than a grant from before, for a process that was not there."""
     one, two = await lost.replica(), await lost.replica()
     one.feed.tell(BOB)

@@ -39,7 +39,7 @@ def elsewhere(position: int, log: str = "log") -> GrantStamp:
     return GrantStamp(OTHER, 3, log, position)
 
 
-def test_what_was_asked_for_before_a_change_has_ended(known: Invalidations) -> None:
+def test_a_grant_from_before_a_change_has_ended(known: Invalidations) -> None:
     """What is asked for afterwards counts; so does what rests on something else."""
     before = known.stamp
     known.end(own(known), [ALICE])
@@ -103,7 +103,7 @@ def test_a_change_that_nobody_ends_is_due_at_its_time(known: Invalidations) -> N
 
 
 @pytest.mark.parametrize("stamp", [UNSTAMPED, elsewhere(4), elsewhere(11), elsewhere(10, "another log")])
-def test_what_the_log_cannot_tell_about_does_not_count(known: Invalidations, stamp: GrantStamp) -> None:
+def test_grants_from_before_the_log_begins_do_not_count(known: Invalidations, stamp: GrantStamp) -> None:
     """It is older than the log, from another log, or says that it knows what has not come yet."""
     assert known.has_ended(stamp, TAGS)
 
@@ -151,7 +151,7 @@ def test_too_many_changes_end_what_is_older_than_the_oldest_that_is_known(
     assert not known.has_ended(known.stamp, [picture_tag("0")])
 
 
-def test_what_changed_longer_ago_than_any_grant_lasts_is_forgotten() -> None:
+def test_changes_older_than_any_grant_are_dropped() -> None:
     """And costs nothing else."""
     now = [1000.0]
     known = Invalidations(lambda: now[0], lasts_s=100.0)

@@ -158,7 +158,7 @@ fields = st.lists(st.text(st.characters(exclude_categories=()), max_size=30), ma
 
 
 @given(fields, fields, fields, fields)
-def test_whatever_is_brought_is_a_question_or_one_of_two_errors(
+def test_any_input_is_a_request_or_one_of_two_errors(
     uris: list[str], authorization: list[str], ticket: list[str], if_none_match: list[str]
 ) -> None:
     """And what comes through as a credential can be sent on in a header."""

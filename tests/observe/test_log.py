@@ -166,7 +166,7 @@ def test_messages_of_libraries_are_withheld(logged: Log) -> None:
 
 
 @pytest.mark.parametrize("written", ["json", "console"])
-def test_nothing_secret_appears_whatever_goes_wrong(written: str, logged: Log) -> None:
+def test_no_secret_is_logged_by_any_failure(written: str, logged: Log) -> None:
     """Every way out of a process that Python has."""
     logged.configure(format=written, level="debug")
     structlog.get_logger().error("x", exc_info=failure())

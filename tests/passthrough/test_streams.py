@@ -126,7 +126,7 @@ async def test_no_permission_to_go_on_comes_within_an_answer(
         assert await line.hear_bytes(len(second)) == second
 
 
-async def test_who_reads_slowly_slows_cloudreve_down(scripted: ScriptedSetup) -> None:
+async def test_a_slow_reader_slows_cloudreve_down(scripted: ScriptedSetup) -> None:
     """Nothing is piled up here: a film costs as much memory as its buffers."""
     async with scripted.line() as line:
         await line.say(request("/film"))

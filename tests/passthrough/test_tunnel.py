@@ -62,7 +62,7 @@ async def test_bytes_go_both_ways_as_they_are(scripted: ScriptedSetup) -> None:
             assert await line.hear_bytes(18) == b"GET / HTTP/1.1\r\n\r\n"
 
 
-async def test_what_was_said_too_early_is_not_lost(scripted: ScriptedSetup) -> None:
+async def test_bytes_sent_before_the_upgrade_are_not_lost(scripted: ScriptedSetup) -> None:
     """By either side, in one piece with its head."""
     async with scripted.line() as line:
         await line.say(ASKING + b"early")

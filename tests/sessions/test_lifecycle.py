@@ -270,7 +270,7 @@ async def test_a_renewed_session_ends_with_the_one_it_came_from(cloudreve: Stand
     assert await replica.sessions.enter(renewed.value) is None
 
 
-async def test_ending_what_is_no_session_tells_nobody(cloudreve: StandIn, replica: SessionReplica) -> None:
+async def test_the_end_of_a_value_that_is_no_session_tells_nobody(cloudreve: StandIn, replica: SessionReplica) -> None:
     """Anybody may send anything."""
     assert not await replica.end("garbage")
     assert cloudreve.calls.all == []
@@ -284,7 +284,7 @@ async def test_a_session_ends_here_though_cloudreve_cannot_be_told(cloudreve: St
     assert await replica.sessions.enter(cookie) is None
 
 
-async def test_who_signs_out_may_leave_at_once(cloudreve: StandIn, replica: SessionReplica) -> None:
+async def test_a_visitor_who_signs_out_may_leave_at_once(cloudreve: StandIn, replica: SessionReplica) -> None:
     """As browsers do that go on to another page: the session has ended here at once, and Cloudreve hears of it."""
     cookie, another = replica.begin(), replica.begin()
     assert await replica.enter(cookie)  # and so it is believed for a while

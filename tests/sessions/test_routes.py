@@ -114,14 +114,14 @@ async def test_a_token_that_is_none_sets_no_cookie(cloudreve: StandIn, browser: 
     assert set_by(reply) == []
 
 
-async def test_a_visitor_without_a_session_is_unauthorized(browser: Browser) -> None:
+async def test_an_anonymous_visitor_is_told_so(browser: Browser) -> None:
     """401, which nobody keeps."""
     reply = await browser.send("GET", "/session")
     assert reply.problem["title"] == "Unauthorized"
     assert set_by(reply) == []
 
 
-async def test_a_bearer_token_says_who_one_is_too(cloudreve: StandIn, browser: Browser) -> None:
+async def test_a_bearer_token_names_the_user_too(cloudreve: StandIn, browser: Browser) -> None:
     """With its scopes, where it has some; it goes before a cookie."""
     await browser.sign_in(cloudreve.token("alice"))
     who = person(await browser.send("GET", "/session", cloudreve.token("bob", client="c", scopes=("openid",))))
@@ -189,7 +189,7 @@ async def test_a_cookie_and_its_token_are_one_identity(cloudreve: StandIn, brows
     assert cloudreve.calls.count("resolve") == 1
 
 
-async def test_what_a_cookie_has_shown_is_asked_for_again_and_not_sent_again(
+async def test_a_picture_shown_by_cookie_is_revalidated_and_not_sent_again(
     cloudreve: StandIn, browser: Browser
 ) -> None:
     """So that nothing is seen after the end of a session; by token a browser may keep it for `grants.browser_s`."""
@@ -331,7 +331,7 @@ async def test_a_slow_cloudreve_is_waited_for_until_the_deadline(cloudreve: Stan
     assert (await browser.send("POST", "/session", cloudreve.token())).status == 504
 
 
-async def test_what_redis_holds_of_a_renewed_session_is_no_cookie(
+async def test_the_renewed_session_in_redis_is_no_cookie(
     cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer
 ) -> None:
     """Whoever reads it there cannot be the visitor."""
