@@ -68,7 +68,7 @@ async def test_a_fallback_is_shown_with_the_true_status(launcher: GatewayLaunche
 async def test_equal_requests_of_other_sites_are_equal_on_the_hit_path(
     gateway: GatewayClient, cloudreve: StandIn
 ) -> None:
-    """What was refused stays refused when the picture is at hand, and the other way round."""
+    """A refusal stays one when the picture is at hand, and the other way round."""
     token = cloudreve.token()
     replies = [await gateway.ask(ONE, token, **headers) for headers in ({}, FOREIGN, {}, FOREIGN, {}, FOREIGN)]
     assert statuses(replies) == [200, 403] * 3

@@ -223,7 +223,7 @@ async def test_a_redis_that_was_emptied_ends_all_from_before(start_redis: StartR
 
 @pytest.mark.parametrize("damage", [b"", b"\x00" * 100, b"rubbish"], ids=["cut", "zeros", "scrambled"])
 async def test_a_damaged_file_ends_all_from_before(tmp_path: Path, damage: bytes) -> None:
-    """What came behind the damage may have been a change."""
+    """The entry behind the damage may have been a change."""
     path = tmp_path / "changes"
     one, two = Replica(FileLog(path)), Replica(FileLog(path))
     for replica in (one, two):

@@ -1,4 +1,4 @@
-"""What a change ends: told here, told elsewhere, begun and not ended, missed."""
+"""Grants that a change ends: told here, told elsewhere, begun and not ended, missed."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_stamp_of_ours_from_the_future_is_a_forgery(known: Invalidations) -> N
 
 
 def test_until_the_log_has_been_read_only_what_this_process_asked_for_counts() -> None:
-    """What others left may have ended."""
+    """Grants of others may have ended."""
     known = Invalidations(lambda: 1000.0, log="log")
     assert known.has_ended(elsewhere(0), TAGS)
     assert not known.has_ended(known.stamp, TAGS)

@@ -1,4 +1,4 @@
-"""What the stand-in keeps."""
+"""The library of the stand-in."""
 
 from __future__ import annotations
 
