@@ -26,7 +26,7 @@ from proxy.domain.session import SessionRef
 from proxy.domain.tags import Tag
 from proxy.grants.marks import NOTHING_CONFIRMED, Confirmed, Mark
 
-MAX_TAGS = 100_000
+MAX_MARKS = 100_000
 """So many tags' last changes are remembered; when there are more, all that is older than the oldest has ended."""
 
 ChangeId: TypeAlias = tuple[bytes, int]
@@ -177,7 +177,7 @@ class Invalidations:
             tag = next(iter(self._marks))
             changes = self._marks[tag].changes
             if any(change.at >= long_ago for change in changes):
-                if len(self._marks) <= MAX_TAGS:
+                if len(self._marks) <= MAX_MARKS:
                     return
                 self._floor_count = max(self._floor_count, *(change.count for change in changes))
                 self._floor_position = max(self._floor_position, *(change.position for change in changes))

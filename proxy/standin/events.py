@@ -41,7 +41,7 @@ class _Listener:
             self.queue.put_nowait(event)
 
     def come_back(self) -> None:
-        """Hand over what was kept."""
+        """Be online again, and publish the events that were kept meanwhile."""
         self.is_online, kept, self.kept = True, self.kept, []
         for event in kept:
             self.publish(event)

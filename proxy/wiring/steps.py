@@ -28,7 +28,7 @@ def steps_of(
         heed=lambda authorised: [hear(authorised) for hear in heed],
         forget=grants.forget,
         note=grants.note,
-        remaining_s=grants.remaining_s,
+        remaining_s=answers.remaining_s,
         show=answers.give,
         describe=infos.give,
         refuse=answers.refused,

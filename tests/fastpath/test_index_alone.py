@@ -63,10 +63,11 @@ class Shelf:
     def __init__(self) -> None:
         self.seal = ValueSeal()
         self.entry: Picture | None = None
+        self.reply: asyncio.Task[None] | None = None
         self.failure: Exception | None = None
-        """What happens when it is asked."""
+        """The event when it is asked."""
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
-        """What happens before it answers."""
+        """The event before it answers."""
 
     async def get(self, _key: str) -> Picture | None:
         """Give it."""
@@ -88,9 +89,14 @@ class Shelf:
         return None if self.entry is None else self.seal.seal(self.build_key(picture_key("ab12")), encode(self.entry))
 
     def read_soon(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
-        """Give the value at once."""
+        """Give the value at once, or when something has happened."""
         if self.failure is not None:
             raise self.failure
+        self.reply = asyncio.ensure_future(self._reply(keys, receive))
+
+    async def _reply(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
+        if self.meanwhile is not None:
+            await self.meanwhile()
         receive([self.value for _ in keys])
 
     async def delete(self, _key: str) -> None:
@@ -156,10 +162,7 @@ class Stage:
         known = self.hits.known(self.key(RAW))
         if known is None or not self.hits.redis_hits.ask(known, lambda *reply: heard.set_result(reply)):
             return None
-        reply = await heard
-        if self.shelf.meanwhile is not None:
-            await self.shelf.meanwhile()
-        return self.hits.redis_hits.answer(known, *reply)
+        return self.hits.redis_hits.answer(known, *await heard)
 
 
 @pytest.fixture

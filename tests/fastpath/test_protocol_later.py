@@ -36,7 +36,7 @@ SOMEWHERE = Meaning(Said(0, Circumstances(None, None, None, "http://x", "", None
 
 @dataclass
 class Known:
-    """What is known of the one request."""
+    """The state of the one request."""
 
     key: Key
     shown: bool = True
@@ -69,7 +69,7 @@ class Together(RedisHits):
 
     def _receive(self, receive: Receive, reply: HeadAndBody | Exception | None) -> None:
         self._reply = reply
-        receive(b"", Read(0.0, 0))
+        receive(b"", Read(0.0, 0, 0.0, b""))
 
     def answer(self, known: FinishedAnswer, value: bytes | None, read: Read) -> HeadAndBody | None:  # noqa: ARG002
         """Count it."""

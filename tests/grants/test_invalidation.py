@@ -1,4 +1,4 @@
-"""What a change ends: told here, told elsewhere, begun and not ended, missed."""
+"""Grants that a change ends: told here, told elsewhere, begun and not ended, missed."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_stamp_of_ours_from_the_future_is_a_forgery(known: Invalidations) -> N
 
 
 def test_until_the_log_has_been_read_only_what_this_process_asked_for_counts() -> None:
-    """What others left may have ended."""
+    """Grants of others may have ended."""
     known = Invalidations(lambda: 1000.0, log="log")
     assert known.has_ended(elsewhere(0), TAGS)
     assert not known.has_ended(known.stamp, TAGS)
@@ -181,7 +181,7 @@ def test_too_many_changes_end_what_is_older_than_the_oldest_that_is_known(
     known: Invalidations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Forgetting a change must not bring back what it has ended."""
-    monkeypatch.setattr(invalidation, "MAX_TAGS", 10)
+    monkeypatch.setattr(invalidation, "MAX_MARKS", 10)
     before = known.stamp
     for number in range(20):
         known.end((OTHER, number), [picture_tag(str(number))], 11 + number)
@@ -201,7 +201,7 @@ def test_changes_older_than_any_grant_are_dropped() -> None:
     assert not known.has_ended(stamp, TAGS)
 
 
-def test_everybody_who_relies_on_it_is_told_to_look_again() -> None:
+def test_each_change_calls_changed() -> None:
     """Whatever has happened."""
     calls: list[int] = []
     known = Invalidations(lambda: 1000.0, log="log", changed=lambda: calls.append(1))

@@ -1,4 +1,4 @@
-"""What the sections accept, what they make of it, and what does not go together."""
+"""The sections' values: those accepted, their form afterwards, and those that do not go together."""
 
 from __future__ import annotations
 
