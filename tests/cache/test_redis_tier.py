@@ -179,7 +179,7 @@ async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redi
     assert watched.troubles == [RedisFailure.REFUSED]
 
 
-async def test_another_database(make_tier: MakeTier, redis_server: RedisServer) -> None:
+async def test_the_url_selects_the_database(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """By the path of the URL, or by the query of a socket's."""
     tier = make_tier(redis_server.url.removesuffix("/0") + "/5").tier
     await tier.set("g:1", GRANT, 60.0)

@@ -297,6 +297,16 @@ async def test_by_webdav_what_is_refused_changes_nothing(cloudreve: StandIn, gat
     assert (await gateway.ask(ONE, cloudreve.token())).is_hit
 
 
+async def test_a_copy_by_webdav_that_cloudreve_calls_locked_is_a_change(
+    cloudreve: StandIn, gateway: GatewayClient
+) -> None:
+    """It has made the copy all the same."""
+    before = await gateway.ask(ONE, cloudreve.token())
+    headers = {"Authorization": "Basic YWxpY2U6eA==", "Destination": f"{gateway.base}/dav/album/one.png"}
+    assert (await gateway.send("COPY", "/dav/other/one.png", headers)).status == 423
+    assert (await gateway.ask(ONE, cloudreve.token())).etag != before.etag
+
+
 @pytest.mark.parametrize(("method", "is_hit"), [("DELETE", False), ("POST", False), ("GET", True)])
 async def test_a_share_that_is_edited_or_deleted_is_asked_for_again(
     cloudreve: StandIn, gateway: GatewayClient, method: str, is_hit: bool

@@ -264,7 +264,7 @@ def test_sites_with_one_internal_address_are_told_apart_by_their_public_ones() -
     [
         {"max_subscriptions": 8, "email": "watch@example.com"},
         {"max_subscriptions": 8, "secret": "a", "secret_file": __file__},
-        {"secret": "a"},
+        {"max_subscriptions": 0, "secret": "a"},
         {"max_subscriptions": -1},
     ],
 )
