@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -111,6 +112,14 @@ def test_imports_point_down_only() -> None:
     }
     assert {*map(room, MODULES), *(other for _, other in steps)} <= floors.keys(), "a room has no floor yet"
     assert [(named(path), other) for path, other in steps if floors[other] < floors[room(path)]] == []
+
+
+def test_the_architecture_lists_rooms_from_top_to_bottom() -> None:
+    """As imports go."""
+    text = (PROXY.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `proxy/(\w+)(?:/|\.py)` \|", text, re.MULTILINE)
+    floors = [next(floor for floor, names in enumerate(FLOORS) if name in names) for name in told]
+    assert floors == sorted(floors)
 
 
 def test_modules_do_not_import_in_a_circle() -> None:

@@ -9,7 +9,7 @@ MISSES: Series = ("requests_total", (("outcome", "miss"),))
 
 
 def test_at_first_all_that_was_counted_has_risen() -> None:
-    """What has not been counted at all is left out."""
+    """A counter that has counted nothing is left out."""
     history = History(0.0)
     assert history.rises([(HITS, 3.0), (MISSES, 0.0)]) == {HITS: 3.0}
     assert history.span_s(7.0) == 7.0

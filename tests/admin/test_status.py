@@ -1,4 +1,4 @@
-"""What the status page is told."""
+"""The data of the status page."""
 
 from __future__ import annotations
 

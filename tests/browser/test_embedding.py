@@ -74,7 +74,7 @@ async def test_an_error_is_shown_as_the_fallback(
 async def test_a_sealed_url_of_a_private_picture_shows_on_listed_sites_only(
     either_stage: Stage, cloudreve: StandIn, visitor: Profile
 ) -> None:
-    """Whoever copies one gets no further with it on a page of their own."""
+    """A copy of one shows nothing on a page of another site."""
     elsewhere = await either_stage.pages(ELSEWHERE)
     widths = []
     for embed in ({}, {"private_origins": [elsewhere.origin]}):

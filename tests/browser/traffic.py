@@ -1,4 +1,4 @@
-"""What a page has asked for, and what of it came over the network."""
+"""A page's requests, and their bytes that came over the network."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Exchange:
     method: str
     url: str
     kind: str
-    """What it was for: Document, Image, Fetch, XHR ..."""
+    """Its purpose: Document, Image, Fetch, XHR ..."""
     status: int = 0
     is_cached: bool = False
     """Answered by the browser alone, or by its service worker."""
     received_bytes: int = 0
-    """What came over the network, head included."""
+    """The bytes that came over the network, head included."""
     failure: str = ""
     is_over: bool = False
     headers: dict[str, str] = field(default_factory=dict, repr=False)

@@ -386,7 +386,7 @@ async def test_other_files_of_the_directory_may_hold_anything(open_disk: OpenDis
 
 
 async def test_a_full_disk_is_a_miss(open_disk: OpenDisk, tmp_path: Path) -> None:
-    """What was kept before stays or goes; nothing old comes back, and later writes work again."""
+    """Entries from before stay or go; nothing old comes back, and later writes work again."""
     tier = open_disk(max_bytes=64 * MIB)
     await tier.multi_set([(f"g:{number}", GRANT) for number in range(50)], ttl=600.0)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -408,7 +408,7 @@ async def test_a_full_disk_is_a_miss(open_disk: OpenDisk, tmp_path: Path) -> Non
 
 
 async def test_a_disk_that_cannot_forget_is_given_up(open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was to be forgotten does not come back, here or after a restart."""
+    """A deleted entry does not come back, here or after a restart."""
     tier = open_disk()
     await tier.set("g:1", GRANT, ttl=600.0)
 

@@ -1,4 +1,4 @@
-"""What a full cache gives up: nothing of others for a client that holds more than its share."""
+"""Eviction from a full cache: nothing of others for a client that holds more than its share."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_flood_replaces_its_own_entries() -> None:
 
 
 def test_a_newcomer_gets_its_share_of_a_full_cache() -> None:
-    """What the others used least recently makes room."""
+    """The entry that the others used least recently makes room."""
     cache = cache_of(100)
     for number in range(1000):
         cache.put(f"greedy {number}", 1, "greedy")

@@ -85,7 +85,7 @@ def test_keeping_the_same_keys_again_and_again_takes_no_more(clock: Clock) -> No
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    """Whoever is looked at stays."""
+    """An entry that is read stays."""
     tier = MemoryTier(100_000)
     for n in range(4):
         tier.set_nowait(f"k:{n}", picture(n), 60.0)

@@ -1,4 +1,4 @@
-"""What holds for every tier alike, asked through the interface they have in common."""
+"""The contract of every tier, asked through the interface they have in common."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ async def test_with_redis_away_memory_serves_alone(make_tier: MakeTier) -> None:
 
 
 async def test_keeping_reaches_memory_before_anything_is_awaited(here: Tiers) -> None:
-    """Whoever looks while Redis is being written to finds it."""
+    """A reader finds it while Redis is being written to."""
     write = asyncio.create_task(here.set("g:1", GRANT, 60.0))
     await asyncio.sleep(0)
     assert here.get_nowait("g:1") is GRANT

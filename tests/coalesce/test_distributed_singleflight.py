@@ -17,7 +17,7 @@ from proxy.domain.value_seal import ValueSeal
 from proxy.redis import leases as lease_module
 from proxy.redis import pubsub as news_module
 from proxy.redis.lease import LeaseHolder
-from proxy.redis.leases import Leases
+from proxy.redis.leases import NOT_STORED, Leases
 from proxy.redis.pubsub import PubSubChannel
 from proxy.settings import RedisSettings
 from tests.conftest import StartRedis
@@ -320,7 +320,7 @@ async def until_idle(one: Replica) -> None:
 
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze])
 async def test_while_redis_is_away_each_does_its_own(start_redis: StartRedis, fault: object) -> None:
-    """Who begins then, and who has been waiting."""
+    """Processes that begin then, and those that have been waiting."""
     server = start_redis()
     assert callable(fault)
     async with replica(server.url, timeout_s=0.2) as leader, replica(server.url, timeout_s=0.2) as other:
@@ -495,6 +495,26 @@ async def test_alone_there_is_nobody_to_share_with() -> None:
 def test_looking_often_enough_is_part_of_the_promise() -> None:
     """A takeover within three seconds, at the latest."""
     assert lease_module.LEASE_S + news_module.POLL_S < 3.0
+
+
+async def test_an_outcome_that_redis_did_not_store_is_loaded_at_once_by_those_who_hear_so(
+    redis_server: RedisServer,
+) -> None:
+    """Whoever leads meanwhile; each commits what it has loaded."""
+    async with replica(redis_server.url) as one:
+        leases = Leases(one.tier.connections, one.pubsub, "thumb-proxy")
+        one.cluster = DistributedSingleflight(leases, one.pubsub, one.tier.build_key, one.tier.seal, 3600.0)
+        await until(lambda: one.pubsub.is_heard)
+        name = one.tier.build_key(KEY)
+        redis_server.command("SET", f"thumb-proxy:lease:{{{name}}}", "somebody", "PX", 2000)
+        task = one.share()
+        await waits(redis_server)
+        redis_server.command("PUBLISH", one.pubsub.channel, name.encode() + b" " + NOT_STORED)
+        while not task.done():
+            redis_server.command("SET", f"thumb-proxy:lease:{{{name}}}", "somebody else", "PX", 2000)
+            await asyncio.sleep(0)
+        assert (await task)[0] == "outcome"
+        await until(lambda: redis_server.command("GET", name) == b"outcome")
 
 
 @pytest.mark.parametrize("noise", [b"", b"+junk", b"-"])

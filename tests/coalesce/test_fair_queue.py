@@ -83,7 +83,7 @@ class QueuedJobs:
 
 
 async def test_no_more_than_the_slots_work_at_once() -> None:
-    """Who comes later begins when another has ended."""
+    """A later one begins when another has ended."""
     queued = QueuedJobs(slots=2)
     for name in "abcd":
         queued.want(GREEDY, name)

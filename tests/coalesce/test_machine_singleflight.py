@@ -113,7 +113,7 @@ async def test_one_loads_and_all_have_the_outcome(processes: list[Process]) -> N
 
 
 async def test_an_entry_stored_between_the_read_and_the_lock_is_not_loaded_again(processes: list[Process]) -> None:
-    """Whoever leads looks on disk once more."""
+    """The leader looks on disk once more."""
     processes[0].disk.set_nowait(KEY, GRANT, 60.0)
     assert await processes[1].share() == GRANT.url
     assert processes[1].loads == 0

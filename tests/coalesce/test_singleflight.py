@@ -130,7 +130,7 @@ async def test_at_the_bound_one_more_is_busy_and_joining_stays_free(singleflight
 
 
 async def test_a_load_that_cannot_even_begin_leaves_no_flight(singleflight: Singleflight[str]) -> None:
-    """Whoever asks hears it; the next one may try."""
+    """Each caller hears it; the next one may try."""
     with pytest.raises(ZeroDivisionError):
         singleflight.join("a", lambda: 1 / 0)  # type: ignore[arg-type, return-value]
     assert len(singleflight) == 0

@@ -101,7 +101,7 @@ async def test_an_answer_arrives_though_its_reader_goes_on_sending(scripted: Scr
 
 
 async def test_a_large_answer_arrives_whole_though_more_is_sent_behind_its_request(scripted: ScriptedSetup) -> None:
-    """What the kernel has not sent yet is lost with a reset."""
+    """Bytes that the kernel has not sent yet are lost with a reset."""
     body = b"x" * 3_000_000
     async with scripted.line() as line:
         await line.say(LAST.replace(b"/healthz", b"/a") + GOOD)

@@ -1,4 +1,4 @@
-"""What a context hint unlocks: it restores a share that was entered with it, its password unasked."""
+"""A context hint restores a share that was entered with it, its password unasked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_a_hint_restores_what_it_was_first_used_for(cloudreve: Client) -> 
 
 
 async def test_a_hint_first_used_in_vain_restores_nothing(cloudreve: Client) -> None:
-    """What the first use brought is remembered, not what later ones did."""
+    """The first use is remembered, and later ones are not."""
     share, hint = cloudreve.target.private_share, str(uuid4())
     bare = f"cloudreve://{share}@share/one.png"
 

@@ -47,12 +47,12 @@ class Nginx:
 
     @property
     def access_log(self) -> str:
-        """What it has told of requests."""
+        """Its access log."""
         return (self.folder / "log" / "access.log").read_text()
 
     @property
     def error_log(self) -> str:
-        """What else it has told."""
+        """Its error log."""
         return (self.folder / "log" / "error.log").read_text()
 
     @property

@@ -70,7 +70,7 @@ def test_a_page_is_found_where_it_was_left() -> None:
 
 
 def test_costs_add_up() -> None:
-    """What was measured comes out again, and what was not is put together of it."""
+    """Measured numbers come out again, and the others are put together of them."""
     assert FIGURES.cost(Where("answer", "memory")) == FIGURES.memory_memory
     assert FIGURES.cost(Where("memory", "memory")) == FIGURES.memory_first
     assert FIGURES.cost(Where("redis", "redis")) == FIGURES.redis_redis

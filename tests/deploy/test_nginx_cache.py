@@ -1,4 +1,4 @@
-"""What nginx keeps: pictures that a gateway calls public, and provably nothing else."""
+"""nginx keeps pictures that a gateway calls public, and provably nothing else."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ SAFARI = "image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*
 async def test_formats_are_kept_apart_and_spellings_of_accept_are_not(
     gateways: list[Backend], visitor: Visitor
 ) -> None:
-    """What one browser can show another may not; three browsers that name the same formats share one copy."""
+    """One browser can show a format that another cannot; three that name the same formats share one copy."""
     every(gateways, {**PUBLIC, "Vary": "Authorization, X-Cr-Purchase-Ticket, Accept"})
     for accept in (CHROMIUM, FIREFOX, SAFARI):
         await visitor.get(headers={"Accept": accept})

@@ -241,7 +241,7 @@ async def test_a_second_gateway_does_not_get_the_port(gateway: GatewayProcess, t
 
 
 async def test_workers_that_cannot_begin_end_the_command() -> None:
-    """What is wrong for the first is wrong for all: restarting them for ever would only hide it."""
+    """A mistake for the first is one for all: restarting them for ever would only hide it."""
     settings = settings_for("http://127.0.0.1:1", server={"workers": 2})
     broken = settings.cloudreve.model_copy(update={"url": "no address"})  # as no configuration can be
     with pytest.raises(ExceptionGroup) as failure:

@@ -258,7 +258,7 @@ def test_a_message_never_repeats_the_text(text: str) -> None:
 
 @dataclass(frozen=True)
 class File:
-    """What a File URI says, free of spelling."""
+    """The meaning of a File URI, free of spelling."""
 
     filesystem: str
     owner: bytes = b""

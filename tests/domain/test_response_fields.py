@@ -256,7 +256,7 @@ def test_a_problem_leaves_out_what_it_does_not_know() -> None:
 
 
 def test_the_cause_of_an_error_is_not_told() -> None:
-    """What a library said may hold a signed URL."""
+    """A library's message may hold a signed URL."""
     error = TooSlow("Upstream did not answer in time.")
     error.__cause__ = OSError("https://cloud.example.com/x?sign=SECRET")
     assert "SECRET" not in problem(error).decode() + repr(problem_fields(error))

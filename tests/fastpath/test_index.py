@@ -311,7 +311,7 @@ async def test_a_picture_that_was_driven_out_is_neither_kept_nor_missed(
 async def test_an_answer_with_a_cookie_is_for_once_only(
     cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, at_once: AtOnce
 ) -> None:
-    """Who comes with an old session is given the renewed one each time, never by the hit path."""
+    """A visitor with an old session is given the renewed one each time, never by the hit path."""
     client: dict[str, object] = {"client_id": cloudreve.client.id, "client_secret": cloudreve.client.secret}
     here = cloudreve.client.redirect_uri.removesuffix("/session/callback")
     gateway = await launcher.open(server={"public_origin": here}, sign_in=client)

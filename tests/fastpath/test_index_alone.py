@@ -65,9 +65,9 @@ class Shelf:
         self.entry: Picture | None = None
         self.reply: asyncio.Task[None] | None = None
         self.failure: Exception | None = None
-        """What happens when it is asked."""
+        """The event when it is asked."""
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
-        """What happens before it answers."""
+        """The event before it answers."""
 
     async def get(self, _key: str) -> Picture | None:
         """Give it."""

@@ -39,7 +39,7 @@ class Ask:
 
     connection: int
     questions: tuple[tuple[int, int, int], ...]
-    """Who asks for what, and with which field that means nothing."""
+    """The visitor, the picture, and a field that means nothing."""
     cut: int
 
 

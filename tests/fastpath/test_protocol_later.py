@@ -36,7 +36,7 @@ SOMEWHERE = Meaning(Said(0, Circumstances(None, None, None, "http://x", "", None
 
 @dataclass
 class Known:
-    """What is known of the one request."""
+    """The state of the one request."""
 
     key: Key
     shown: bool = True

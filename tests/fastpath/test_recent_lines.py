@@ -1,4 +1,4 @@
-"""What is remembered of header lines: what is used stays, within a bound."""
+"""Recent header lines: those in use stay, within a bound."""
 
 from __future__ import annotations
 

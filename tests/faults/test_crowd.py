@@ -178,7 +178,7 @@ async def test_a_slow_reader_is_waited_for() -> None:
 
 
 async def test_a_connection_that_cannot_close_is_known() -> None:
-    """What is not read keeps it open, though aiohttp has turned away from it."""
+    """Unread bytes keep it open, though aiohttp has turned away from it."""
     made, transport = connection()
     made.force_close()
     transport.get_write_buffer_size.return_value = 900

@@ -83,7 +83,7 @@ async def test_between_two_requests_there_is_time(cloudreve: StandIn, quick: Gat
 
 
 async def test_an_answer_may_take_longer_than_a_head(cloudreve: StandIn, quick: GatewayClient) -> None:
-    """Who has asked waits for the deadline of the request."""
+    """A visitor who has asked waits for the deadline of the request."""
     cloudreve.generator.gate = gate = asyncio.Event()
     async with calling(quick) as caller:
         caller.writer.write(request(in_share(cloudreve)))

@@ -112,7 +112,7 @@ async def test_a_request_after_the_change_gets_no_answer_of_before(
 async def test_in_an_outage_a_change_is_the_end_of_what_was_granted_before(
     cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
-    """What has been deleted is not shown as if it still counted."""
+    """A deleted entry is not shown as if it still counted."""
     await gateway.ask(ONE, cloudreve.token())
     await delete(gateway, cloudreve.token())
     await cloudreve.stop()
@@ -170,7 +170,7 @@ async def test_it_is_nobody_else_s_change(cloudreve: StandIn, gateway: GatewayCl
 
 
 async def test_visitors_of_a_share_see_a_new_version_at_once(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """What they were granted names the old picture."""
+    """Their grants name the old picture."""
     before = [await gateway.ask(in_share(cloudreve)) for _ in range(3)]
     await upload(gateway, cloudreve.token())
     after = [await gateway.ask(in_share(cloudreve)) for _ in range(3)]
@@ -295,6 +295,16 @@ async def test_by_webdav_what_is_refused_changes_nothing(cloudreve: StandIn, gat
     headers = {"Authorization": "Basic bm9ib2R5Ong="}
     assert (await gateway.send("PUT", "/dav/album/one.png", headers, paint(97))).status == 401
     assert (await gateway.ask(ONE, cloudreve.token())).is_hit
+
+
+async def test_a_copy_by_webdav_that_cloudreve_calls_locked_is_a_change(
+    cloudreve: StandIn, gateway: GatewayClient
+) -> None:
+    """It has made the copy all the same."""
+    before = await gateway.ask(ONE, cloudreve.token())
+    headers = {"Authorization": "Basic YWxpY2U6eA==", "Destination": f"{gateway.base}/dav/album/one.png"}
+    assert (await gateway.send("COPY", "/dav/other/one.png", headers)).status == 423
+    assert (await gateway.ask(ONE, cloudreve.token())).etag != before.etag
 
 
 @pytest.mark.parametrize(("method", "is_hit"), [("DELETE", False), ("POST", False), ("GET", True)])

@@ -168,7 +168,7 @@ async def test_one_that_leads_and_is_refused_its_token_leads_nobody_astray(
     assert statuses(replies) == [200] * REPLICAS + [401] * REPLICAS
 
 
-async def test_while_redis_is_away_each_replica_does_its_own(
+async def test_without_redis_each_replica_loads_once(
     cloudreve: StandIn, launcher: GatewayLauncher, start_redis: StartRedis
 ) -> None:
     """Once each, and nobody waits for anybody."""

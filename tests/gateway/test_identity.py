@@ -1,4 +1,4 @@
-"""Who asks decides what is shown: nobody gets what was granted to somebody else, by whatever way it was cached."""
+"""The visitor decides which picture is shown: nobody gets another's, by whatever way it was cached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Cloudreve ignores in a request is in no key and goes nowhere: it costs neither a grant nor a resolve."""
+"""Fields that Cloudreve ignores in a request are in no key and go nowhere: they cost neither a grant nor a resolve."""
 
 from __future__ import annotations
 

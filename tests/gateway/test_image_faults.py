@@ -1,4 +1,4 @@
-"""What comes from an image URL and is no whole picture: the right status in time, nothing stored, nothing announced."""
+"""Answers of an image URL that are no whole picture: the right status in time, nothing stored, nothing announced."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ async def test_nobody_is_told_of_a_picture_that_is_not_granted(cloudreve: StandI
 async def test_a_grant_that_has_ended_tells_nothing(
     cloudreve: StandIn, launcher: GatewayLauncher, gateway: GatewayClient
 ) -> None:
-    """What is known of the picture does not outlive the permission to see it."""
+    """Knowledge of the picture does not outlive the permission to see it."""
     token = cloudreve.token(life_s=10**6)
     assert pictures_of(await ask(gateway, ONE, token=token))[0]["status"] == 200
     cloudreve.library.remove(cloudreve.library.file("/album/one.png"))

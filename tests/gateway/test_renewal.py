@@ -94,7 +94,7 @@ async def test_a_renewal_that_is_refused_ends_the_showing(
 async def test_two_gateways_renew_a_grant_once(
     cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer
 ) -> None:
-    """Whoever comes first does it, and the other finds it in Redis when its own copy has ended."""
+    """The first one does it, and the other finds it in Redis when its own copy has ended."""
     cloudreve.url_life_s = 100
     gateways = [
         await launcher.open(grants=RENEWING, redis={"url": redis_server.url, "timeout_s": 5.0}) for _ in range(2)
@@ -115,7 +115,7 @@ async def test_two_gateways_renew_a_grant_once(
 async def test_an_outage_is_bridged_for_the_same_identity_alone(
     cloudreve: StandIn, bridging: GatewayClient, hours: Hours
 ) -> None:
-    """Who was granted it sees it, marked as stale and not to be kept; nobody else does."""
+    """A visitor who was granted it sees it, marked as stale and not to be kept; nobody else does."""
     token = cloudreve.token(life_s=7200)
     fresh = await bridging.ask(ONE, token)
     hours.pass_by(200)

@@ -224,7 +224,7 @@ async def test_a_url_reveals_nothing(cloudreve: StandIn, gateway: GatewayClient)
 
 
 async def test_no_log_line_shows_a_url(cloudreve: StandIn, gateway: GatewayClient, log_entries: list[Any]) -> None:
-    """Whoever has it sees the picture, so that the line names the route alone, however the request ends."""
+    """Its owner sees the picture, so that the line names the route alone, however the request ends."""
     url = await given(gateway, ONE, cloudreve.token())
     for path in (url, url, url + "A", url + "?" + without_query(url)):
         await follow(gateway, path)

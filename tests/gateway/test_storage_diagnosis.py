@@ -19,7 +19,7 @@ from tests.harness.redis_server import free_port
 from tests.harness.relay import Relay
 
 SECRETS = ("X-Amz", "Signature=", "/bucket/")
-"""What stands in signed URLs of the stand-in's storage."""
+"""Parts of signed URLs of the stand-in's storage."""
 
 
 class Denies(Fault):

@@ -16,7 +16,7 @@ from proxy.cache.redis_tier import RedisTier
 from proxy.domain.tags import EVERYTHING, user_tag
 from proxy.grants import change_feed, file_log, redis_log
 from proxy.grants.change_feed import ABANDONED_S, OPEN_S, RENEW_S, ChangeFeed
-from proxy.grants.change_log import ChangeLog, LogFailed
+from proxy.grants.change_log import ChangeLog, LogEntry, LogEntryKind, LogFailed
 from proxy.grants.file_log import FileLog
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.redis_log import RedisLog
@@ -223,7 +223,7 @@ async def test_a_redis_that_was_emptied_ends_all_from_before(start_redis: StartR
 
 @pytest.mark.parametrize("damage", [b"", b"\x00" * 100, b"rubbish"], ids=["cut", "zeros", "scrambled"])
 async def test_a_damaged_file_ends_all_from_before(tmp_path: Path, damage: bytes) -> None:
-    """What came behind the damage may have been a change."""
+    """The entry behind the damage may have been a change."""
     path = tmp_path / "changes"
     one, two = Replica(FileLog(path)), Replica(FileLog(path))
     for replica in (one, two):
@@ -413,3 +413,16 @@ async def test_a_purge_whose_author_leaves_leaves_nothing_behind(one: Replica, t
     await one.feed.step()
     one.feed.reply(purge, (1, 2))
     assert one.feed._replies == {}  # noqa: SLF001 - what is left behind
+
+
+async def test_what_was_confirmed_since_a_change_counts_everywhere(one: Replica, two: Replica) -> None:
+    """A process that cannot read what was confirmed ends all."""
+    place, picture, others = user_tag("place"), user_tag("picture"), user_tag("others")
+    stamps = [(replica, replica.known.stamp) for replica in (one, two)]
+    one.feed.tell(ALICE, frozenset({(place, picture)}))
+    await one.feed.step()
+    await two.feed.step()
+    for replica, stamp in stamps:
+        assert not replica.known.has_ended(stamp, (*ALICE, place, picture))
+        assert replica.known.has_ended(stamp, (*ALICE, place, others))
+    assert LogEntry(LogEntryKind.END, b"12345678", 1, ALICE, b"?" * 17).confirmed == frozenset()

@@ -83,7 +83,7 @@ def test_requests_that_change_files_have_tags(method: str, path: str, found: Cha
     ],
 )
 def test_requests_that_change_nothing_have_none(method: str, path: str) -> None:
-    """What pages send whenever somebody looks at a file is among it."""
+    """Requests that pages send whenever somebody looks at a file are among them."""
     assert changing(method, path) is None
 
 

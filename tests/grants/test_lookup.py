@@ -24,7 +24,7 @@ async def test_a_grant_is_resolved_once_and_then_found(taken: Steps) -> None:
     second = await taken.grants.find(taken.visitor(), taken.request())
     assert (first.source, second.source) == (Source.UPSTREAM, Source.MEMORY)
     assert first.grant is second.grant
-    taken.hours.pass_by(taken.grants.remaining_s(first.grant) + 0.1)
+    taken.hours.pass_by(first.grant.fresh_until - taken.clock.now() + 0.1)
     assert (await taken.grants.find(taken.visitor(), taken.request())).source is Source.UPSTREAM
 
 

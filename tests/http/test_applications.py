@@ -1,4 +1,4 @@
-"""What is around the routes: health, metrics, the line per request, and answers to what is no request at all."""
+"""The surroundings of the routes: health, metrics, the line per request, and answers to bytes that are no request."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_a_trusted_proxy_is_believed(lines: list[tuple[str, str]], client: str, 
     ],
 )
 def test_the_visitor_is_the_farthest_address_that_is_more_than_a_claim(told: list[str], client: str) -> None:
-    """What stands before an address that is not trusted was sent by it, and may be anything."""
+    """The part before an address that is not trusted was sent by it, and may be anything."""
     assert seen(NGINX, *((FOR, line) for line in told)).client == client
 
 

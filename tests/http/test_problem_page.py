@@ -41,7 +41,7 @@ CHINESE, ENGLISH = Language.CHINESE, Language.ENGLISH
     ],
 )
 def test_a_page_is_for_browsers_that_name_html(accept: list[str], is_preferred: bool) -> None:
-    """Who takes anything, as scripts and curl do, gets problem+json."""
+    """A client that takes anything, as scripts and curl do, gets problem+json."""
     assert prefers_page(accept) is is_preferred
 
 

@@ -18,7 +18,7 @@ async def scripted() -> AsyncIterator[ScriptedSetup]:
 
 HOST = b"Host: cloud.example.com\r\n"
 NEXT = b"GET /admin HTTP/1.1\r\nHost: cloud.example.com\r\nConnection: close\r\n\r\n"
-"""What an attacker would like to be taken for a request of its own."""
+"""Bytes that an attacker would like to be taken for a request of its own."""
 
 
 def post(*lines: bytes, body: bytes = b"", version: bytes = b"1.1") -> bytes:

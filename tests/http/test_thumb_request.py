@@ -1,4 +1,4 @@
-"""What a visitor may bring, and what is wrong with the rest."""
+"""Requests that a visitor may bring, and the mistakes in others."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_bare_question_is_anonymous() -> None:
 
 
 def test_the_file_uri_is_made_canonical() -> None:
-    """What is asked is what the cache is keyed on."""
+    """The question is the cache's key."""
     assert asked("CLOUDREVE://MY//x/../a.jpg#top").uri == asked(URI).uri
 
 

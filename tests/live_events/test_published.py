@@ -1,4 +1,4 @@
-"""What the owner of a published folder changes directly at Cloudreve."""
+"""Changes of the owner of a published folder, made directly at Cloudreve."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ AWAY = Kind("unreachable", "No connection.", None, "run it")
 
 
 class Timetable:
-    """What is due later; a test lets it be due."""
+    """Work that is due later; a test lets it be due."""
 
     def __init__(self) -> None:
         self.due: list[tuple[float, Callable[[], None]]] = []

@@ -92,7 +92,7 @@ def test_a_call_that_fails_counts_under_its_category_and_the_failure_goes_on(
 
 
 def test_a_call_that_fails_after_its_outcome_was_told_counts_as_failed() -> None:
-    """What comes last is what happened."""
+    """The last one counts."""
     metrics = Metrics()
     recording = Observer(metrics).span("fetch", Kind.CALL)
     recording.__enter__().outcome = "picture"

@@ -1,4 +1,4 @@
-"""What a proxy refuses, takes off and puts on."""
+"""Fields that a proxy refuses, takes off and puts on."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_targets_that_have_one_meaning_pass(target: str) -> None:
     ],
 )
 def test_other_forms_of_a_target_are_refused(target: str) -> None:
-    """Whoever reads a host, a fragment or an end of line into it reads another request."""
+    """A reader who finds a host, a fragment or an end of line in it reads another request."""
     assert refused(head(target=target)) == "bad_request"
 
 
@@ -284,7 +284,7 @@ def test_a_visitor_who_comes_straight_is_named() -> None:
     ],
 )
 def test_a_visitor_behind_trusted_proxies_comes_first(told: list[str], chain: list[str]) -> None:
-    """What a visitor has put before its own address is cut off: Cloudreve believes the first."""
+    """Addresses that a visitor has put before its own are cut off: Cloudreve believes the first."""
     asked = head(*(("X-Forwarded-For", line) for line in told))
     assert sent(asked, ForwardedFor(VISITOR))["X-Forwarded-For"] == [", ".join(chain)]
     assert sent(asked, ForwardedFor(VISITOR))["X-Real-IP"] == [VISITOR]

@@ -1,4 +1,4 @@
-"""What the gateway does not serve itself: to Cloudreve and back, message by message."""
+"""Requests that the gateway does not serve itself: to Cloudreve and back, message by message."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ async def standstill(scripted: ScriptedSetup, line: RawConnection) -> int:
 
 
 async def test_an_answer_begins_before_it_ends(scripted: ScriptedSetup) -> None:
-    """What has come is sent on at once."""
+    """Bytes are sent on as soon as they have come."""
     async with scripted.line() as line:
         await line.say(request("/film"))
         call = await scripted.cloudreve.call()

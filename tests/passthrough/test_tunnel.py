@@ -39,7 +39,7 @@ async def connect(scripted: ScriptedSetup, line: RawConnection) -> tuple[Call, b
 
 
 async def test_a_websocket_is_agreed_on_by_both(scripted: ScriptedSetup) -> None:
-    """What each says of it reaches the other."""
+    """Each side's words of it reach the other."""
     async with scripted.line() as line:
         call, answer = await connect(scripted, line)
     assert (call.fields["Connection"], call.fields["Upgrade"]) == (["Upgrade"], ["websocket"])
@@ -83,7 +83,7 @@ async def test_much_goes_through_both_ways_at_once(scripted: ScriptedSetup) -> N
 
 
 async def test_much_that_nobody_takes_is_not_held_here(scripted: ScriptedSetup) -> None:
-    """Who says it has to wait."""
+    """The side that says it has to wait."""
     async with scripted.line() as line:
         call, _ = await connect(scripted, line)
         line.writer.write(MUCH * 4)

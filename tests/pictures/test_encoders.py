@@ -56,7 +56,7 @@ async def test_variants_are_encoded_by_one_process() -> None:
 
 
 async def test_a_picture_is_looked_at_by_the_same_process() -> None:
-    """What is no picture fails, and the process stays."""
+    """Bytes that are no picture fail, and the process stays."""
     async with running() as encoders:
         found = await encoders.look(BODY, "client", "a")
         assert (found.width, found.height, found.is_sound) == (400, 300, True)

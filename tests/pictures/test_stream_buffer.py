@@ -114,7 +114,7 @@ async def test_a_picture_that_was_never_announced_is_shown_whole(body: bytes) ->
 
 
 async def test_bytes_that_have_been_fed_are_not_given_twice_at_the_end() -> None:
-    """What finishes is the whole picture; of an announced one the readers have it already."""
+    """The end brings the whole picture; of an announced one the readers have it already."""
     download = StreamBuffer()
     download.begin(HEAD)
     download.feed(picture().body)

@@ -261,7 +261,7 @@ async def test_a_holder_that_dies_is_outlived_by_its_lease_for_less_than_three_s
 ) -> None:
     """It says nothing any more: neither renewal nor release."""
     async with Relay(redis_server.port) as relay:
-        watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=0.05, pause_s=60.0)
+        watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=1.0, pause_s=60.0)
         async with leases_of(watched).attempt(KEY) as lease:
             assert lease.held is LeaseHolder.MINE
             relay.cut()

@@ -1,4 +1,4 @@
-"""What a sealed URL is made of, where the whole gateway is not needed to tell."""
+"""The content of a sealed URL, where the whole gateway is not needed to tell."""
 
 from __future__ import annotations
 

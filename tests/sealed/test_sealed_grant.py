@@ -1,4 +1,4 @@
-"""What a sealed URL carries comes out as it went in, and for its own site only."""
+"""The content of a sealed URL comes out as it went in, and for its own site only."""
 
 from __future__ import annotations
 

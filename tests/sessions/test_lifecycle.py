@@ -209,7 +209,7 @@ async def test_a_session_without_a_refresh_token_ends_with_its_token(
 async def test_a_very_old_cookie_is_renewed_from_its_own_refresh_token(
     cloudreve: StandIn, replica: SessionReplica
 ) -> None:
-    """What it had been renewed to has run out meanwhile and is forgotten; Cloudreve's refresh tokens serve again."""
+    """Its renewed session has run out meanwhile and is forgotten; Cloudreve's refresh tokens serve again."""
     cookie = replica.begin()
     for _ in range(3):
         cloudreve.clock_offset_s += LATE_S
@@ -300,7 +300,7 @@ async def test_a_visitor_who_signs_out_may_leave_at_once(cloudreve: StandIn, rep
 async def test_a_session_that_ends_while_the_stores_are_asked_has_ended(
     replica: SessionReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a store says was true when it was asked."""
+    """A store's answer was true when it was asked."""
     cookie, asked, answered = replica.begin(), asyncio.Event(), asyncio.Event()
 
     async def sure_until() -> float:

@@ -1,4 +1,4 @@
-"""What a Redis URL says: one server, Sentinels, or a cluster."""
+"""Redis URLs: of one server, of Sentinels, of a cluster."""
 
 from __future__ import annotations
 

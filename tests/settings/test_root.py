@@ -1,4 +1,4 @@
-"""What the sections accept, what they make of it, and what does not go together."""
+"""The sections' values: those accepted, their form afterwards, and those that do not go together."""
 
 from __future__ import annotations
 
@@ -264,7 +264,7 @@ def test_sites_with_one_internal_address_are_told_apart_by_their_public_ones() -
     [
         {"max_subscriptions": 8, "email": "watch@example.com"},
         {"max_subscriptions": 8, "secret": "a", "secret_file": __file__},
-        {"secret": "a"},
+        {"max_subscriptions": 0, "secret": "a"},
         {"max_subscriptions": -1},
     ],
 )

@@ -56,7 +56,7 @@ def plain(text: str) -> str:
 
 
 async def test_a_person_is_asked_and_each_answer_is_tried_at_once(cloudreve: StandIn, config: Path) -> None:
-    """What cannot be used is asked again; secrets go into files of their own."""
+    """An answer that cannot be used is asked again; secrets go into files of their own."""
     answers = "\n".join(
         (
             f"http://127.0.0.1:{free_port()}",

@@ -1,4 +1,4 @@
-"""What a worker and its parent say to one another."""
+"""Messages between a worker and its parent."""
 
 from __future__ import annotations
 
