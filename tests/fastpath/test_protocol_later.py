@@ -28,7 +28,9 @@ from tests.harness.raw_client import request as written
 
 KNOWN = b"GET /known HTTP/1.1\r\nHost: x\r\n\r\n"
 OTHER = b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n"
+NEAR = b"GET /near HTTP/1.1\r\nHost: x\r\n\r\n"
 FOUND = (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"found")
+HELD = (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"held")
 
 
 SOMEWHERE = Meaning(Said(0, Circumstances(None, None, None, "http://x", "", None), ()))
@@ -91,7 +93,7 @@ class Alone(RedisHits):
 
 
 class ScriptedFastPath(FastPath):
-    """Has one answer in Redis, which answers when it is told to."""
+    """Has one answer in memory, and one in Redis, which answers when it is told to."""
 
     def __init__(self, *, is_together: bool) -> None:
         self.trusts = lambda _: False
@@ -112,11 +114,13 @@ class ScriptedFastPath(FastPath):
 
     def find(self, data: bytes, is_trusted: bool) -> FinishedAnswer | None:  # noqa: ARG002 - as it is called
         """Know its lines, where it goes with others."""
+        if data == NEAR:
+            return cast("FinishedAnswer", Known(Key(data, SOMEWHERE)))
         return self.known(Key(data, SOMEWHERE)) if self._is_together else None
 
-    def answer(self, known: FinishedAnswer) -> HeadAndBody | None:  # noqa: ARG002 - as it is called
-        """Have nothing in memory."""
-        return None
+    def answer(self, known: FinishedAnswer) -> HeadAndBody | None:
+        """Give what is in memory."""
+        return HELD if known.key.line == NEAR else None
 
     def known(self, key: Key) -> FinishedAnswer | None:
         """Know one request."""
@@ -272,6 +276,26 @@ async def test_a_request_that_comes_meanwhile_is_answered_after_it(
     assert (await caller.ask(KNOWN)).body == b"found"
     assert scripted.read == ["/known", "/other", "/known", "/other"]
     assert scripted.fast_path.given == 1, "what is not sent is not counted"
+
+
+async def test_an_answer_in_memory_waits_for_one_that_redis_is_asked_for(
+    scripted: ScriptedServer, caller: Caller
+) -> None:
+    """On the same connection; on another it does not."""
+    caller.writer.write(NEAR)
+    assert [(await caller.read()).body for _ in range(2)] == [b"/known", b"/near"]
+    async with scripted.calling() as other:
+        assert (await other.ask(NEAR)).body == b"held"
+
+
+async def test_an_answer_in_memory_waits_for_a_request_that_has_just_come(scripted: ScriptedServer) -> None:
+    """Both come in one tick of the loop, before anybody has taken up the first."""
+    async with scripted.calling() as caller:
+        assert (await caller.ask(NEAR)).body == b"held"
+        [connection] = scripted.connections
+        connection.data_received(OTHER)
+        connection.data_received(NEAR)
+        assert [(await caller.read()).body for _ in range(2)] == [b"/other", b"/near"]
 
 
 async def test_a_head_that_begins_meanwhile_is_read_to_its_end(caller: Caller) -> None:
