@@ -61,6 +61,17 @@ def test_a_change_that_is_not_in_the_log_ends_all_that_others_asked_for(known: I
     assert not known.has_ended(elsewhere(12), TAGS)
 
 
+def test_of_two_changes_each_needs_its_place_in_the_log(known: Invalidations) -> None:
+    """The place of one says nothing about the other."""
+    known.end(own(known, 1), [ALICE])
+    known.end(own(known, 2), [ALICE])
+    known.confirm(1, [ALICE], 11)
+    known.read_to(13)
+    assert known.has_ended(elsewhere(12), TAGS)
+    known.confirm(2, [ALICE], 12)
+    assert not known.has_ended(elsewhere(12), TAGS)
+
+
 def test_a_change_leaves_alone_what_was_confirmed_since(known: Invalidations) -> None:
     """A grant of that place that names that picture; of this process and of others. All other grants end."""
     before, place, other = known.stamp, share_tag("one"), share_tag("two")

@@ -13,7 +13,10 @@ from proxy.domain.credentials import Credentials
 from proxy.domain.errors import Busy, InvalidToken, UpstreamError
 from proxy.domain.identity import ANONYMOUS, IdentityKind
 from proxy.domain.request_fields import TICKET
+from proxy.domain.session import SessionRef
+from proxy.identity.identify import SignedIn
 from proxy.identity.whoami import REFUSED_TOKENS
+from proxy.sessions.lifecycle import Sessions
 from proxy.standin.faults import Hang, json_body
 from tests.harness.steps import Steps
 
@@ -46,6 +49,21 @@ async def test_a_user_is_sure_until_the_token_or_the_belief_ends(taken: Steps) -
         visitor = await taken.identifier.identify(Credentials(taken.site.token(life_s=life_s)))
         assert visitor.identity.subject == taken.site.library.alice.id
         assert visitor.sure_until - taken.clock.now() == pytest.approx(sure_s, abs=2.5)
+
+
+async def test_a_visitor_with_a_session_is_sure_until_sign_outs_are_to_be_read_again(
+    taken: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the session's token lasts."""
+    account, until = taken.site.library.alice, taken.clock.now() + 1.5
+    found = SignedIn(taken.site.token(), SessionRef(account.id, "one", 0.0), until, None)
+
+    async def signed_in(_: Sessions, _cookie: str) -> SignedIn:
+        return found
+
+    monkeypatch.setattr(Sessions, "signed_in", signed_in)
+    visitor = await taken.identifier.identify(Credentials(cookie="sealed"))
+    assert (visitor.identity.subject, visitor.sure_until) == (account.id, until)
 
 
 async def test_a_token_is_looked_at_again_when_its_time_is_over(taken: Steps) -> None:
