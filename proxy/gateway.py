@@ -45,15 +45,16 @@ class Steps:
     identify: Callable[[Credentials, FileUri | None, Client], Awaitable[Visitor]]
     """`identity/identify.py`: names the visitor, or raises InvalidToken."""
     authorise: Callable[[Visitor, ThumbRequest], Awaitable[Authorised]]
-    """`grants/authorise.py`: gives a live grant from a tier or from Cloudreve, or raises Refused."""
-    heed: Callable[[Authorised], None]
-    """`live_events/interest.py`: takes note of what is asked for, so that its changes are listened to."""
+    """`grants/authorise.py`: gives a live grant from a tier or from Cloudreve, or raises Refused. Whether
+    one from a tier still counts is decided by `grants/validity.py`."""
+    heed: Callable[[Authorised], object]
+    """`live_events/interest.py`, `recent_grants.py`: take note of what is granted, so that its changes are heard."""
     forget: Callable[[Visitor, ThumbRequest], Awaitable[None]]
     """`grants/lookup.py`: drops a grant that upstream no longer honours."""
     note: Callable[[Visitor, ThumbRequest, Grant, str], Awaitable[None]]
     """`grants/lookup.py`: notes which version of a foreign picture a grant was seen to name."""
     remaining_s: Callable[[Grant], float]
-    """`grants/lookup.py`: tells how many seconds are left of a grant."""
+    """`pictures/respond.py`: tells how many seconds are left of a grant."""
     show: Give[Answer]
     """`pictures/respond.py`: gives the variant from a tier, or has it fetched and encoded."""
     describe: Give[InfoAnswer]
@@ -92,7 +93,7 @@ class Gateway:
         ends = asyncio.get_running_loop().time() + self._deadline_s
         async with deadline(self._deadline_s):
             visitor = await self._identified(request)
-            answer = await self._show(visitor, request, give, ends)
+            answer = await self._give_granted(visitor, request, give, ends)
         is_askers_own = request.credentials.bearer is None and not request.uri.is_absolute
         if visitor.session is None and not is_askers_own:
             is_user = visitor.identity.kind is IdentityKind.USER
@@ -101,7 +102,7 @@ class Gateway:
         return replace(answer, handling=handling, renewed=visitor.renewed, session=visitor.session)
 
     async def grant(self, request: ThumbRequest) -> Granted:
-        """Give Cloudreve's leave alone, to be used later; a bridge over an outage is none."""
+        """Give the grant without the picture, for a sealed URL; raise Unreachable for one that bridges an outage."""
         async with deadline(self._deadline_s):
             visitor = await self._identified(request)
             visitor, request, found = await self._authorised(visitor, request)
@@ -122,16 +123,16 @@ class Gateway:
             self._steps.heed(authorised)
             return authorised
 
-    async def _show(self, visitor: Visitor, request: ThumbRequest, give: Give[A], ends: float) -> A:
+    async def _give_granted(self, visitor: Visitor, request: ThumbRequest, give: Give[A], ends: float) -> A:
         authorised = await self._authorised(visitor, request)
         try:
-            return await self._answer(authorised, give)
+            return await self._give(authorised, give)
         except GrantRejected:
             # The file was replaced or the signature ran out since: one new grant tells which.
             await self._steps.forget(authorised.visitor, authorised.request)
-            return await self._answer_new(await self._authorised(visitor, request), give, ends)
+            return await self._give_new(await self._authorised(visitor, request), give, ends)
 
-    async def _answer_new(self, authorised: Authorised, give: Give[A], ends: float) -> A:
+    async def _give_new(self, authorised: Authorised, give: Give[A], ends: float) -> A:
         """Wait for a picture just granted: it may not be stored or made yet (docs/cloudreve.md, Storage elsewhere)."""
         error: GrantRejected = NotStored()
         for times, pause_s in enumerate(STORED_AFTER_S, start=1):
@@ -139,14 +140,14 @@ class Gateway:
                 break
             await asyncio.sleep(pause_s)
             try:
-                return await self._answer(authorised, give)
+                return await self._give(authorised, give)
             except GrantRejected as rejected:
                 error = rejected
             if not isinstance(error, NotStored | NotMade) or (isinstance(error, NotMade) and times >= MADE_AGAIN):
                 break
         raise self._steps.refuse(authorised.found.grant, error) from error
 
-    async def _answer(self, authorised: Authorised, give: Give[A]) -> A:
+    async def _give(self, authorised: Authorised, give: Give[A]) -> A:
         visitor, request, found = authorised
 
         async def note(grant: Grant, version: str) -> None:

@@ -1,4 +1,4 @@
-"""What tests of several rooms share: an environment without settings, and a real Redis server."""
+"""Fixtures of several rooms: an environment without settings, and a real Redis server."""
 
 from __future__ import annotations
 

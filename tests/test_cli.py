@@ -110,7 +110,7 @@ def test_a_bad_flag_is_named_as_it_was_written() -> None:
 def test_check_exits_with_0_only_when_there_is_no_problem(
     verdicts: tuple[Verdict, ...], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it found is printed in either case."""
+    """The findings are printed in either case."""
 
     async def examine(settings: Settings, uri: str | None) -> list[Finding]:
         assert settings.cloudreve.url == "http://127.0.0.1:1"

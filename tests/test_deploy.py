@@ -29,7 +29,7 @@ def test_every_requirement_is_pinned_and_hashed_and_no_place_is_named(path: Path
     assert all(re.match(r"\S+==\S+[^\n]* \\\n\s+--hash=sha256:", requirement) for requirement in requirements)
 
 
-def test_what_the_project_names_is_pinned_for_its_purpose() -> None:
+def test_every_dependency_is_pinned_for_its_purpose() -> None:
     """Forgetting `deploy/lock` after a change to the dependencies is found here."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     running, testing = pins(DEPLOY / "requirements.txt"), pins(DEPLOY / "requirements-dev.txt")

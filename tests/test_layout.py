@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -79,29 +81,45 @@ def room(module: Path) -> str:
     return module.relative_to(PROXY).parts[0].removesuffix(".py")
 
 
-def imports(module: Path) -> Iterator[str]:
+def named(module: Path) -> str:
+    """Give the path that the sets above name a file by."""
+    return str(module.relative_to(PROXY).with_suffix(""))
+
+
+@cache
+def imports(module: Path) -> list[str]:
     """Give the dotted names of what a file imports, wherever in it."""
+    found: list[str] = []
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            assert node.level == 0, f"imports are absolute: {named(module)}"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
 
 
-@pytest.fixture(params=MODULES, ids=lambda path: str(path.relative_to(PROXY)))
-def module(request: pytest.FixtureRequest) -> Path:
-    """Give each module in turn."""
-    return Path(request.param)
+def libraries(module: Path) -> set[str]:
+    """Give the packages that a file imports from."""
+    return {name.partition(".")[0] for name in imports(module)}
 
 
-def test_imports_point_down_only(module: Path) -> None:
+def test_imports_point_down_only() -> None:
     """From any room to those on its own floor and on the floors below it."""
     floors = {name: floor for floor, names in enumerate(FLOORS) for name in names} | {"__init__": len(FLOORS)}
-    known = {name.split(".")[1] for name in imports(module) if name.startswith("proxy.")} - {"__version__"}
-    assert {room(module), *known} <= floors.keys(), "a room has no floor yet"
-    name = str(module.relative_to(PROXY).with_suffix(""))
-    assert not {(name, other) for other in known - {room(module)} if floors[other] < floors[room(module)]}
+    steps = {(path, name.split(".")[1]) for path in MODULES for name in imports(path) if name.startswith("proxy.")} - {
+        (path, "__version__") for path in MODULES
+    }
+    assert {*map(room, MODULES), *(other for _, other in steps)} <= floors.keys(), "a room has no floor yet"
+    assert [(named(path), other) for path, other in steps if floors[other] < floors[room(path)]] == []
+
+
+def test_the_architecture_lists_rooms_from_top_to_bottom() -> None:
+    """As imports go."""
+    text = (PROXY.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `proxy/(\w+)(?:/|\.py)` \|", text, re.MULTILINE)
+    floors = [next(floor for floor, names in enumerate(FLOORS) if name in names) for name in told]
+    assert floors == sorted(floors)
 
 
 def test_modules_do_not_import_in_a_circle() -> None:
@@ -115,28 +133,28 @@ def _known(path: Path) -> set[str]:
     return {name for imported in imports(path) for name in (imported, imported.rpartition(".")[0])}
 
 
-def test_libraries_are_known_in_their_rooms_only(module: Path) -> None:
+def test_libraries_are_known_in_their_rooms_only() -> None:
     """Rules decide, adapters act: the gateway knows neither aiohttp nor Redis."""
-    libraries = {name.split(".")[0] for name in imports(module)}
-    assert not {name for name, rooms in ADAPTERS.items() if name in libraries and room(module) not in rooms}
+    known = {(library, room(path)) for path in MODULES for library in libraries(path) & ADAPTERS.keys()}
+    assert {(library, name) for library, name in known if name not in ADAPTERS[library]} == set()
 
 
-def test_pure_modules_know_no_input_or_output(module: Path) -> None:
+def test_pure_modules_know_no_input_or_output() -> None:
     """And no clock."""
-    name = str(module.relative_to(PROXY).with_suffix(""))
-    is_pure = room(module) == "domain" or name in PURE
-    assert not is_pure or not {name.split(".")[0] for name in imports(module)} & IMPURE
+    pure = [path for path in MODULES if room(path) == "domain" or named(path) in PURE]
+    assert {named(path): known for path in pure if (known := libraries(path) & IMPURE)} == {}
 
 
 def test_every_pure_module_is_there() -> None:
     """A name that is left behind would prove nothing."""
-    assert {str(path.relative_to(PROXY).with_suffix("")) for path in MODULES} >= PURE
+    assert {*map(named, MODULES)} >= PURE
 
 
-def test_modules_are_small_and_named_by_what_they_hold(module: Path) -> None:
+def test_modules_are_small_and_named_by_their_content() -> None:
     """A module that outgrows this holds two nouns; one without a noun holds anything."""
-    assert len(module.read_text(encoding="utf-8").splitlines()) < 250
-    assert module.stem not in {"utils", "util", "helpers", "common", "base", "misc"}
+    lines = {named(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {name: count for name, count in lines.items() if count >= 250} == {}
+    assert {path.stem for path in MODULES} & {"utils", "util", "helpers", "common", "base", "misc"} == set()
 
 
 @pytest.mark.parametrize("name", SENT_AS_RECEIVED)

@@ -55,7 +55,7 @@ def test_nothing_is_known_without_a_repository(git: Path) -> None:
     assert version.full_version() == __version__
 
 
-def test_what_was_built_names_its_own(git: Path, tmp_path: Path) -> None:
+def test_a_built_distribution_names_its_commit(git: Path, tmp_path: Path) -> None:
     """Whatever lies around it."""
     (git / "HEAD").write_text(f"{COMMIT}\n")
     (tmp_path / "commit.txt").write_text("built\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -78,7 +78,7 @@ class Contest:
         rates: list[tuple[float, float]] = []
         costs: list[tuple[Spent, Spent]] = []
         for _ in range(rounds):
-            there, there_spent = await self._measured_there(session, load)
+            there, there_spent = await self.nginx.measure(session, load)
             here, here_spent = await self.gateway.measure(session, load)
             rates.append((here.rate, there.rate))
             costs.append((here_spent.per(here.requests), there_spent.per(there.requests)))
@@ -94,12 +94,6 @@ class Contest:
             is_reached=ratio >= self.goal if self.goal else None,
             spent=", ".join(_told([both[side] for both in costs]) for side in range(2)),
         )
-
-    async def _measured_there(self, session: aiohttp.ClientSession, load: Load) -> tuple[Measured, Spent]:
-        """Measure nginx; once more where it fails on requests, as it does when the disk makes it wait."""
-        with suppress(WrongAnswerError):
-            return await self.nginx.measure(session, load)
-        return await self.nginx.measure(session, load)
 
 
 def _told(costs: Sequence[Spent]) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 # tcp_nopush would cost nginx much here: 1,000 cached bodies of 100 kB a second in place of 8,500. Segments are 64 kB on
 # loopback, and the rest of a body waits for an acknowledgement.
 _CONFIGURATION = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log warn; {user}
-events {{ worker_connections 4096; }}
+events {{ worker_connections {connections}; }}
 http {{
   access_log {log};
   sendfile on; tcp_nopush off; tcp_nodelay on; keepalive_requests 1000000000; keepalive_timeout 300s;
-  open_file_cache max=20000 inactive=10m; open_file_cache_valid 10m;
+  open_file_cache max={files} inactive=10m; open_file_cache_valid 10m;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/temp; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   proxy_cache_path {folder}/pictures levels=1:2 keys_zone=pictures:20m max_size=4g inactive=2h use_temp_path=off;
@@ -45,9 +46,24 @@ http {{
 }}
 """
 
+_CONNECTIONS = 1024
+_MOST_FILES = 20_000
+
 
 def configuration(folder: Path, port: int, origin: str, *, is_root: bool, is_narrated: bool) -> str:
     """Write the configuration; `is_narrated` asks for a line per request, buffered."""
     log = f"{folder}/nginx-access.log combined buffer=64k flush=1s" if is_narrated else "off"
     user = "user root;" if is_root else ""
-    return _CONFIGURATION.format(folder=folder, port=port, origin=origin, log=log, user=user)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    files = most_files(limit if limit != resource.RLIM_INFINITY else 2 * _MOST_FILES)
+    return _CONFIGURATION.format(
+        folder=folder, port=port, origin=origin, log=log, user=user, connections=_CONNECTIONS, files=files
+    )
+
+
+def most_files(limit: int) -> int:
+    """Tell how many files nginx may hold open, beside its connections, where a process may have so many descriptors.
+
+    With no room left it answers 500 (EMFILE), and accepts no connection for half a second.
+    """
+    return min(max(limit - 3 * _CONNECTIONS, limit // 4), _MOST_FILES)

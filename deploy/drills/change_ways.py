@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from deploy.drills.redis_process import RedisProcess
 
 GOALS_S = {"author": 0.1}
 THROUGH_S, DIRECT_S = 2.0, 10.0
+SHARE_POLL_S = 0.05
 
 
 @dataclass
@@ -44,9 +46,11 @@ Make = Callable[[Stage, str], Awaitable[object]]
 
 
 async def edit_share(stage: Stage, origin: str) -> None:
-    """Protect the share by a password."""
-    body = {"uri": stage.site.uri(""), "is_private": True, "password": "pw123"}
-    await stage.site.api("POST", f"/share/{stage.share_id}", body, origin)
+    """Let the share end, and wait until it has: of an edit, 4.14 takes no password."""
+    await stage.site.api("POST", f"/share/{stage.share_id}", {"uri": stage.site.uri(""), "expire": 1}, origin)
+    shared = f"cloudreve://{stage.share_id}@share/{stage.name}"
+    while await stage.site.truth(shared, "") is not None:  # noqa: ASYNC110 - Cloudreve tells nobody
+        await asyncio.sleep(SHARE_POLL_S)
 
 
 async def restore(stage: Stage, origin: str) -> None:

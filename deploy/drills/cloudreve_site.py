@@ -6,6 +6,7 @@ import json
 import random
 import secrets
 from base64 import b64encode
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 from urllib.parse import quote
@@ -69,7 +70,8 @@ class CloudreveSite:
         headers = {"Authorization": self._dav, **({"Destination": f"{origin}/dav/{self.folder}/{to}"} if to else {})}
         url = f"{origin}/dav/{self.folder}/{quote(name)}"
         async with self._client.request(method, url, headers=headers, data=body or None) as response:
-            if response.status >= 400:  # noqa: PLR2004
+            is_made = method == "COPY" and response.status == HTTPStatus.LOCKED  # (docs/cloudreve.md, Changes)
+            if response.status >= HTTPStatus.BAD_REQUEST and not is_made:
                 raise Refused(f"WebDAV {method}: {response.status}")
 
     async def put(self, name: str, origin: str = "") -> None:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.messages import DONE, Left, Message, Stored, Whole
-from proxy.coalesce.work_sharing import Loader, Outcome
+from proxy.coalesce.work_sharing import Handover, Loader
 from proxy.domain.client import Client
 from proxy.domain.codec import decode
 from proxy.domain.entry import Entry
@@ -53,8 +53,8 @@ def entry_loader(tiers: Tiers, wanted: WantedEntry[E]) -> Loader[E]:
         tiers.set_local(key, entry, wanted.kept_s(entry), client)
         return entry
 
-    def write(entry: E) -> Outcome:
-        return Outcome(wanted.message(entry), tiers.commit(key, entry, wanted.kept_s(entry)))
+    def write(entry: E) -> Handover:
+        return Handover(wanted.message(entry), tiers.commit(key, entry, wanted.kept_s(entry)))
 
     return Loader(key, read, load, write)
 

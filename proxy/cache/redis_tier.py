@@ -30,7 +30,7 @@ from proxy.settings import RedisSettings
 
 PLAIN = ValueSeal()
 """Leaves values as they are."""
-KINDS = ("g", "p", "s")
+KINDS = "gps"
 """How the keys of entries begin: grants and refusals, pictures, versions seen under sealed URLs."""
 _MAX_TTL_MS = 366 * 86400 * 1000
 _SCAN_COUNT = 500
@@ -159,9 +159,9 @@ class RedisTier(RedisCache):
 
     async def _clear(self, namespace: str | None = None, **_: object) -> bool:
         """Delete all entries, or all that is under another prefix, and nothing else; tell whether Redis did it all."""
-        prefixes = [f"{self.namespace}:{kind}" for kind in KINDS] if namespace is None else [namespace]
-        patterns = [re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + ":*" for prefix in prefixes]
-        swept = [await self._sweep(client, pattern) for client in self.connections.clients() for pattern in patterns]
+        kinds = f":[{KINDS}]" if namespace is None else ""
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", namespace or self.namespace) + kinds + ":*"
+        swept = [await self._sweep(client, pattern) for client in self.connections.clients()]
         return bool(swept) and all(swept)
 
     async def _sweep(self, client: Redis, pattern: str) -> bool:

@@ -1,1 +1,1 @@
-"""Work shared by all who want it: singleflight in one process, over all replicas, and a fair queue."""
+"""Work shared by all requests that need it: singleflight in a process, on a machine and over replicas; fair queue."""

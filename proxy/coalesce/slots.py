@@ -68,7 +68,7 @@ class Slots:
         return work
 
     def end(self, work: Work) -> None:
-        """Give the slot back, or the place among what is slow."""
+        """Free the slot of finished work, or its place among slow work."""
         if work.timer is not None:
             work.timer.cancel()
         _drop(self._groups, work.group)

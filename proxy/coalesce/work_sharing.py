@@ -14,7 +14,7 @@ from proxy.redis.lease import LeaseHolder
 T = TypeVar("T")
 
 
-class Outcome(NamedTuple):
+class Handover(NamedTuple):
     """What the process that has done the work leaves to the others."""
 
     message: Message
@@ -31,8 +31,8 @@ class Loader(Generic[T]):
     """Gives the outcome that another process has left, or that is stored; None where it is not what is wanted."""
     load: Callable[[], Awaitable[T]]
     """Does the work, and stores its outcome for this machine."""
-    write: Callable[[T], Outcome]
-    """Says what the others are told, and what is stored for them."""
+    write: Callable[[T], Handover]
+    """Makes what is left to the others of an outcome: what they are told, and what is stored for them."""
 
 
 class Claim(Protocol):

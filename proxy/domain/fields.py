@@ -1,4 +1,4 @@
-"""Header fields."""
+"""The type of header fields."""
 
 from __future__ import annotations
 

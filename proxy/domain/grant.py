@@ -12,7 +12,7 @@ from proxy.domain.refusal import Generating, Refusal
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Cloudreve's leave for one identity to see one File URI, and the picture it names."""
+    """Cloudreve's permission for one identity to see one File URI, and the picture it names."""
 
     url: str = field(repr=False)
     """Signed image URL, decoded, as Cloudreve gave it."""

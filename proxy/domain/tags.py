@@ -16,7 +16,8 @@ Tag: TypeAlias = bytes
 """A digest: tags are kept in stores and in sealed URLs."""
 
 TAG_BYTES = 8
-"""Two texts with one tag cost a needless question to Cloudreve, and nothing else."""
+"""Two texts with one tag cost a needless question to Cloudreve. Only where a picture is confirmed (`grants/marks.py`)
+would a grant stay that should end: if two pictures of one file, whose numbers are Cloudreve's own, had the same tag."""
 UNKNOWN = "?"
 """Stands for a share's owner who is not known: no user id has such a character."""
 _CACHED = 10_000

@@ -9,7 +9,7 @@ from enum import StrEnum
 class Format(StrEnum):
     """The formats that the gateway encodes."""
 
-    # Each is also named where a cache in front keeps them apart: deploy/nginx/thumb-proxy.conf, varnish.vcl.
+    # Caches in front keep them apart by name: deploy/nginx/thumb-proxy.conf, deploy/load-balancers/varnish.vcl.
     WEBP = "webp"
     AVIF = "avif"
 

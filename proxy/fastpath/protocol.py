@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,6 @@ from aiohttp.web_server import Server
 from proxy.fastpath.entry import FinishedAnswer, HeadAndBody
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import SHORT_BYTES, PendingRequest
-from proxy.fastpath.redis_hits import Read
 from proxy.http.aiohttp_private import Answered, options_of
 from proxy.http.connection import Connection
 from proxy.http.connection_limits import ConnectionLimits
@@ -93,27 +93,12 @@ class FastPathProtocol(Connection):
 
     def _ask_redis(self, raw: bytes, known: FinishedAnswer) -> bool:
         """Have the picture for a request read from Redis, if it can be given as it is there."""
-        if not self._hits.redis_hits.ask(known, partial(self._answer_with, raw, known)):
+        redis_hits = self._hits.redis_hits
+        if not redis_hits.ask(known, partial(self._end_wait, raw, partial(redis_hits.answer, known))):
             return False
         self.touch()
         self._awaited = raw
         return True
-
-    def _answer_with(self, raw: bytes, known: FinishedAnswer, value: bytes | None, read: Read) -> None:
-        """Answer a request with what Redis has replied, unless aiohttp has been given it meanwhile."""
-        if self._awaited is not raw:
-            return
-        transport, wire = self.transport, None
-        try:
-            if transport is not None and not transport.is_closing():
-                wire = self._hits.redis_hits.answer(known, value, read)
-        finally:
-            if transport is None or wire is None:
-                self._hand_over(raw)
-            else:
-                self._awaited = None
-                self.touch()
-                write(transport, wire)
 
     def _find(self, data: bytes) -> FinishedAnswer | None:
         known = self._hits.find(data, self._is_trusted)
@@ -160,13 +145,23 @@ class FastPathProtocol(Connection):
         try:
             recalled = await self._hits.recall(known)
         finally:
-            if self._awaited is raw:
-                if recalled is None or self.transport is None or self.transport.is_closing():
-                    self._hand_over(raw)
-                else:
-                    self._awaited = self._task = None
-                    self.touch()
-                    write(self.transport, self._hits.give(recalled))
+            self._end_wait(raw, self._hits.give if recalled is not None else None, recalled)
+
+    def _end_wait(self, raw: bytes, wire_of: Callable[..., HeadAndBody | None] | None, *found: object) -> None:
+        """Answer a request with what was found, or have aiohttp answer it, unless that has been given it meanwhile."""
+        if self._awaited is not raw:
+            return
+        transport, wire = self.transport, None
+        try:
+            if wire_of is not None and transport is not None and not transport.is_closing():
+                wire = wire_of(*found)
+        finally:
+            if transport is None or wire is None:
+                self._hand_over(raw)
+            else:
+                self._awaited = self._task = None
+                self.touch()
+                write(transport, wire)
 
     def _hand_over(self, raw: bytes) -> None:
         """Have aiohttp answer what Redis is being asked for."""

@@ -26,6 +26,10 @@ class Read(NamedTuple):
     """How long that took."""
     deletions: int
     """How many deletions the tiers had counted before it."""
+    now: float
+    """When it was read, on Cloudreve's clock."""
+    date: bytes
+    """Likewise, as `Date` has it."""
 
 
 Receive: TypeAlias = Callable[[bytes | None, Read], None]
@@ -64,12 +68,12 @@ class RedisHits:
 
     def answer(self, known: FinishedAnswer, value: bytes | None, read: Read) -> HeadAndBody | None:
         """Give the answer with a value that was read, and count it; None where it goes the long way."""
-        now, shared = self._now(), known.shared
+        shared = known.shared
         body = shared.body(value) if shared is not None and value is not None else None
         if shared is None or body is None:
             known.shared = None
             return None
-        if not self._stands(known, now):
+        if not self._stands(known, read.now):
             return None
         if self._recalls.come_again(known.picture_key):
             picture = shared.picture(body)
@@ -80,22 +84,31 @@ class RedisHits:
         provenance.tally.add(read.seconds, len(sent))
         if known.log_line is not None:
             known.log_line.after(read.seconds * 1000)
-        return known.head_for(now, self._today(), provenance), sent
+        return known.head_for(read.now, read.date, provenance), sent
 
     def _read(self) -> None:
         """Have all read that was asked for in this tick."""
         asked, self._asked = self._asked, []
         for first in range(0, len(asked), TOGETHER):
             names, receivers = zip(*asked[first : first + TOGETHER], strict=True)
-            hand_over = partial(_hand_over, receivers, time.perf_counter(), self._tiers.deletions)
-            self._tiers.read_soon(names, hand_over)
+            deliver = partial(self._deliver, receivers, time.perf_counter(), self._tiers.deletions)
+            try:
+                self._tiers.read_soon(names, deliver)
+            except Exception as error:  # noqa: BLE001 - nobody may be left waiting
+                _report(error)
+                deliver([None] * len(names))
+
+    def _deliver(
+        self, receivers: Sequence[Receive], asked_at: float, deletions: int, values: Sequence[bytes | None]
+    ) -> None:
+        read = Read(time.perf_counter() - asked_at, deletions, self._now(), self._today())
+        for receive, value in zip(receivers, values, strict=True):
+            try:
+                receive(value, read)
+            except Exception as error:  # noqa: BLE001 - it is one request's own
+                _report(error)
 
 
-def _hand_over(receivers: Sequence[Receive], asked_at: float, deletions: int, values: Sequence[bytes | None]) -> None:
-    read = Read(time.perf_counter() - asked_at, deletions)
-    for receive, value in zip(receivers, values, strict=True):
-        try:
-            receive(value, read)
-        except Exception as error:  # noqa: BLE001 - it is one request's own
-            about = {"message": "an answer with a picture from Redis", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(about)
+def _report(error: Exception) -> None:
+    about = {"message": "an answer with a picture from Redis", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(about)

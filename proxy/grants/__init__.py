@@ -1,1 +1,1 @@
-"""Cloudreve's leave for one identity to see one File URI: lookup, resolve, validity, invalidation."""
+"""Cloudreve's permission for one identity to see one File URI: lookup, resolve, validity, invalidation."""

@@ -11,8 +11,9 @@ import msgspec
 import structlog
 
 from proxy.domain.tags import EVERYTHING, Tag
-from proxy.grants.change_log import ChangeLog, LogFailed, News, Told, decode, encode
+from proxy.grants.change_log import MAX_CONFIRMED, ChangeLog, LogEntry, LogEntryKind, LogFailed, decode, encode
 from proxy.grants.invalidation import ChangeId, Invalidations
+from proxy.grants.marks import NOTHING_CONFIRMED, Confirmed
 
 OPEN_S = 30.0
 """A change that has not been renewed for this long counts as ended."""
@@ -46,13 +47,13 @@ class ChangeFeed:
         self.invalidations = invalidations
         self._timer = timer
         self._number = 0
-        self._unsent: dict[tuple[News, bytes, int], Told] = {}
+        self._unsent: dict[tuple[LogEntryKind, bytes, int], LogEntry] = {}
         """What the log is not known to hold, in order."""
         self._begun: dict[ChangeId, float] = {}
         """Changes of this process, and when to give word of them again."""
         self._read_to = 0
-        self._replies: dict[ChangeId, list[Told]] = {}
-        self.purges: asyncio.Queue[Told] = asyncio.Queue()
+        self._replies: dict[ChangeId, list[LogEntry]] = {}
+        self.purges: asyncio.Queue[LogEntry] = asyncio.Queue()
         """Purges that this process has heard of, for `Purger`."""
         self._alone_replied = asyncio.Event()
         """This process has done what a purge asks for, and there is no other."""
@@ -70,26 +71,27 @@ class ChangeFeed:
         """Begin a change: until its end nothing that is kept under these tags counts."""
         change = self._next()
         self._begun[change] = self._timer() + RENEW_S
-        self._send(Told(News.BEGIN, *change, tuple(tags)))
+        self._send(LogEntry(LogEntryKind.BEGIN, *change, tuple(tags)))
         return change
 
     def end(self, change: ChangeId, tags: Iterable[Tag]) -> None:
         """End a change that Cloudreve has answered: what was granted before counts no more."""
         self._begun.pop(change, None)
-        self._send(Told(News.END, *change, tuple(tags)))
+        self._send(LogEntry(LogEntryKind.END, *change, tuple(tags)))
 
-    def tell(self, tags: Iterable[Tag]) -> None:
-        """Tell of a change that has been made."""
-        self.end(self._next(), tags)
+    def tell(self, tags: Iterable[Tag], confirmed: Confirmed = NOTHING_CONFIRMED) -> None:
+        """Tell of a change that has been made; the pictures stay that Cloudreve has named since (`marks.py`)."""
+        about = b"".join(place + picture for place, picture in sorted(confirmed)[:MAX_CONFIRMED])
+        self._send(LogEntry(LogEntryKind.END, *self._next(), tuple(tags), about))
 
-    async def purge(self, tags: Iterable[Tag]) -> list[Told]:
+    async def purge(self, tags: Iterable[Tag]) -> list[LogEntry]:
         """Tell of a change whose grants are to be dropped as well; give the replies of all who hear of it."""
         change = self._next()
         self._alone_replied.clear()
-        told, replies = Told(News.PURGE, *change, tuple(tags)), self._replies.setdefault(change, [])
+        entry, replies = LogEntry(LogEntryKind.PURGE, *change, tuple(tags)), self._replies.setdefault(change, [])
         try:
-            self._send(told)
-            self.purges.put_nowait(told)
+            self._send(entry)
+            self.purges.put_nowait(entry)
             await self.spread()
             with suppress(TimeoutError):
                 async with asyncio.timeout(REPLIES_S):
@@ -99,9 +101,9 @@ class ChangeFeed:
             del self._replies[change]
         return replies
 
-    def reply(self, purge: Told, ended: tuple[int, int]) -> None:
+    def reply(self, purge: LogEntry, ended: tuple[int, int]) -> None:
         """Say that this process has dropped what a purge ends."""
-        reply = Told(News.REPLY, self.invalidations.origin, purge.number, about=purge.origin, ended=ended)
+        reply = LogEntry(LogEntryKind.REPLY, self.invalidations.origin, purge.number, about=purge.origin, ended=ended)
         if purge.origin == self.invalidations.origin:
             self._hear(reply)
             if self._log is None:
@@ -166,7 +168,7 @@ class ChangeFeed:
             wanted.cancel()
         self._wanted.clear()
 
-    def _hear(self, reply: Told) -> None:
+    def _hear(self, reply: LogEntry) -> None:
         replies = self._replies.get((reply.about, reply.number))
         if replies is not None and reply.origin not in {other.origin for other in replies}:
             replies.append(reply)
@@ -175,33 +177,33 @@ class ChangeFeed:
         self._number += 1
         return self.invalidations.origin, self._number
 
-    def _send(self, told: Told) -> None:
-        """Let it count here, and have it told."""
-        if len(told.tags) > MAX_TAGS:  # whoever names so many does not mean them one by one
-            told = msgspec.structs.replace(told, tags=(EVERYTHING,))
-        self._count(told, 0)
+    def _send(self, entry: LogEntry) -> None:
+        """Let an entry count here, and have it written to the log."""
+        if len(entry.tags) > MAX_TAGS:  # whoever names so many does not mean them one by one
+            entry = msgspec.structs.replace(entry, tags=(EVERYTHING,), about=b"")
+        self._count(entry, 0)
         if self._log is None:
             return
-        if told.is_end:
-            self._unsent.pop((News.BEGIN, b"", told.number), None)
-        self._unsent[told.news, told.about, told.number] = told
+        if entry.is_end:
+            self._unsent.pop((LogEntryKind.BEGIN, b"", entry.number), None)
+        self._unsent[entry.kind, entry.about, entry.number] = entry
         if len(self._unsent) > MAX_UNSENT:
             self._unsent.clear()
             self.tell((EVERYTHING,))
         self._wanted.set()
 
-    def _count(self, told: Told, position: int) -> None:
-        if told.is_end:
-            self.invalidations.end(told.change, told.tags, position)
-        elif told.news is News.BEGIN:
-            self.invalidations.begin(told.change, told.tags, self._timer() + OPEN_S)
+    def _count(self, entry: LogEntry, position: int) -> None:
+        if entry.is_end:
+            self.invalidations.end(entry.change, entry.tags, position, entry.confirmed)
+        elif entry.kind is LogEntryKind.BEGIN:
+            self.invalidations.begin(entry.change, entry.tags, self._timer() + OPEN_S)
 
     def _tend(self) -> None:
         """Give word of changes that take long, and end those of which there has been none."""
         now = self._timer()
         for change in [change for change, due_at in self._begun.items() if due_at <= now]:
             self._begun[change] = now + RENEW_S
-            self._send(Told(News.BEGIN, *change, self.invalidations.tags_of(change)))
+            self._send(LogEntry(LogEntryKind.BEGIN, *change, self.invalidations.tags_of(change)))
         for change, tags in self.invalidations.expire(now):
             self.invalidations.close(change)
             self.tell(tags)
@@ -209,7 +211,7 @@ class ChangeFeed:
     async def _page(self, log: ChangeLog) -> bool:
         """Exchange one page with the log; tell whether there may be another."""
         sent = dict(self._unsent)
-        entries = [encode(told) for told in sent.values()]
+        entries = [encode(entry) for entry in sent.values()]
         page = await log.exchange(self._read_to, entries)
         first = page.entries[0][0]
         if first != self._read_to:
@@ -217,8 +219,8 @@ class ChangeFeed:
                 _log.warning("changes may have been missed: all grants are asked for again")
             self.invalidations.begin_log(first, has_gap=self._read_to != 0)
             self._read_to = 0
-        for key, told in sent.items():
-            if self._unsent.get(key) is told:
+        for key, entry in sent.items():
+            if self._unsent.get(key) is entry:
                 del self._unsent[key]
         for position, raw in page.entries:
             if position > self._read_to:
@@ -228,16 +230,16 @@ class ChangeFeed:
             self.tell((EVERYTHING,))
         return page.is_full or page.has_lost
 
-    def _take(self, position: int, told: Told | None) -> None:
+    def _take(self, position: int, entry: LogEntry | None) -> None:
         self._read_to = position
-        if told is not None and told.news is News.REPLY:
-            self._hear(told)
-        elif told is not None and told.origin != self.invalidations.origin:
-            self._count(told, position)
-            if told.news is News.PURGE:
-                self.purges.put_nowait(told)
-        elif told is not None and told.is_end:
-            self.invalidations.confirm(told.number, told.tags, position)
+        if entry is not None and entry.kind is LogEntryKind.REPLY:
+            self._hear(entry)
+        elif entry is not None and entry.origin != self.invalidations.origin:
+            self._count(entry, position)
+            if entry.kind is LogEntryKind.PURGE:
+                self.purges.put_nowait(entry)
+        elif entry is not None and entry.is_end:
+            self.invalidations.confirm(entry.number, entry.tags, position)
         self.invalidations.read_to(position)
 
     def _turn(self, *, is_behind: bool) -> None:

@@ -12,8 +12,12 @@ import msgspec
 
 from proxy.domain.tags import TAG_BYTES
 from proxy.grants.invalidation import ChangeId
+from proxy.grants.marks import Confirmed
 
 MAX_TAGS_EACH = 4096
+MAX_CONFIRMED = 256
+"""So many places are confirmed by one change at most."""
+MAX_ABOUT = MAX_CONFIRMED * 2 * TAG_BYTES
 
 
 class LogFailed(Exception):
@@ -54,8 +58,8 @@ class ChangeLog(Protocol):
         """How often to look without being told."""
 
 
-class News(IntEnum):
-    """What an entry says."""
+class LogEntryKind(IntEnum):
+    """What an entry tells."""
 
     BEGIN = 0
     """A change begins."""
@@ -67,23 +71,33 @@ class News(IntEnum):
     """A process has done so."""
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """One entry."""
+class LogEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What one process tells all others about a change."""
 
-    news: News
+    kind: LogEntryKind
     origin: bytes
     number: int
     """Of the change; in a reply, of the purge."""
     tags: tuple[bytes, ...] = ()
     about: bytes = b""
-    """In a reply, the process that asked for the purge."""
+    """In a reply, the process that asked for the purge. In an end, places and pictures that were confirmed, as pairs of
+    tags; a process of an older version does not read them, and ends all."""
     ended: tuple[int, int] = (0, 0)
     """In a reply, how many answers and pictures were dropped."""
 
     @property
     def is_end(self) -> bool:
-        """Whether what was granted before counts no more."""
-        return self.news in (News.END, News.PURGE)
+        """Whether it ends the grants that have one of its tags and were given before."""
+        return self.kind in (LogEntryKind.END, LogEntryKind.PURGE)
+
+    @property
+    def confirmed(self) -> Confirmed:
+        """Give the places whose grants stay if they name these pictures; nothing for what no gateway writes."""
+        is_sound = (
+            self.kind is LogEntryKind.END and not len(self.about) % (2 * TAG_BYTES) and len(self.about) <= MAX_ABOUT
+        )
+        tags = [self.about[at : at + TAG_BYTES] for at in range(0, len(self.about), TAG_BYTES)] if is_sound else []
+        return frozenset(zip(tags[::2], tags[1::2], strict=True))
 
     @property
     def change(self) -> ChangeId:
@@ -91,19 +105,19 @@ class Told(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
         return self.origin, self.number
 
 
-_decoder = msgspec.msgpack.Decoder(Told)
+_decoder = msgspec.msgpack.Decoder(LogEntry)
 
 
-def encode(told: Told) -> bytes:
+def encode(entry: LogEntry) -> bytes:
     """Write an entry."""
-    return msgspec.msgpack.encode(told)
+    return msgspec.msgpack.encode(entry)
 
 
-def decode(raw: bytes) -> Told | None:
+def decode(raw: bytes) -> LogEntry | None:
     """Read an entry; None for what no gateway writes."""
     try:
-        told = _decoder.decode(raw)
+        entry = _decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    is_sound = len(told.tags) <= MAX_TAGS_EACH and all(len(tag) == TAG_BYTES for tag in told.tags)
-    return told if is_sound else None
+    is_sound = len(entry.tags) <= MAX_TAGS_EACH and all(len(tag) == TAG_BYTES for tag in entry.tags)
+    return entry if is_sound else None

@@ -1,4 +1,4 @@
-"""A grant as the steps behind authorise get it."""
+"""A live grant and its source: what authorise hands to the next steps."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Granted:
 
 
 class Authorised(NamedTuple):
-    """A grant, and the least question that brought it: what it is kept under."""
+    """A grant, with the visitor and the request that it is kept under: without what Cloudreve does not require."""
 
     visitor: Visitor
     request: ThumbRequest

@@ -18,31 +18,19 @@ from __future__ import annotations
 import math
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, TypeAlias
 
 from proxy.domain.grant_stamp import GrantStamp
 from proxy.domain.session import SessionRef
 from proxy.domain.tags import Tag
+from proxy.grants.marks import NOTHING_CONFIRMED, Confirmed, Mark
 
-MAX_TAGS = 100_000
+MAX_MARKS = 100_000
 """So many tags' last changes are remembered; when there are more, all that is older than the oldest has ended."""
 
 ChangeId: TypeAlias = tuple[bytes, int]
 """The process that has made a change, and a number of its own."""
-
-
-@dataclass(slots=True)
-class _Mark:
-    """The last change of a tag."""
-
-    count: int
-    position: int
-    unsent: set[int] = field(default_factory=set)
-    """Changes of this process that are not known to be in the log."""
-    at: float = -math.inf
-    """Unix time in seconds on Cloudreve's clock at which it was heard of."""
 
 
 class _Open(NamedTuple):
@@ -70,7 +58,7 @@ class Invalidations:
         self._lasts_s = lasts_s
         self._changed = changed
         self.session_has_ended = session_has_ended
-        self._marks: dict[Tag, _Mark] = {}
+        self._marks: dict[Tag, Mark] = {}
         self._open: dict[ChangeId, _Open] = {}
         self._open_tags: Counter[Tag] = Counter()
         self._floor_count = 0
@@ -82,25 +70,24 @@ class Invalidations:
         """What is known now; for a question that is about to be asked."""
         return self._stamp
 
-    def has_ended(self, stamp: GrantStamp, tags: Iterable[Tag]) -> bool:
+    def has_ended(self, stamp: GrantStamp, tags: Collection[Tag]) -> bool:
         """Tell whether an answer of Cloudreve's may be older than a change of what it rests on."""
         return self.ended_at(stamp, tags) is not None
 
-    def ended_at(self, stamp: GrantStamp, tags: Iterable[Tag]) -> float | None:
+    def ended_at(self, stamp: GrantStamp, tags: Collection[Tag]) -> float | None:
         """Give the time of the first such change, on Cloudreve's clock; None where there was none."""
         if not self._reaches(stamp):
             return -math.inf
         if not self._marks and not self._open_tags:  # as a rule
             return None
-        is_own, times = stamp.origin == self.origin, []
+        times: list[float] = []
+        is_own = stamp.origin == self.origin
         for tag in tags:
             if tag in self._open_tags:
                 times += [begun.at for begun in self._open.values() if tag in begun.tags]
             mark = self._marks.get(tag)
-            if mark is not None and (
-                stamp.heard < mark.count if is_own else bool(mark.unsent) or stamp.position < mark.position
-            ):
-                times.append(mark.at)
+            if mark is not None:
+                times += mark.ends(stamp, tags, is_own=is_own)
         return min(times, default=None)
 
     def begin(self, change: ChangeId, tags: Iterable[Tag], until: float) -> None:
@@ -111,19 +98,21 @@ class Invalidations:
         self._open[change] = _Open(tuple(set(tags)), until, begun.at if begun else self._now())
         self._changed()
 
-    def end(self, change: ChangeId, tags: Iterable[Tag], position: int = 0) -> None:
+    def end(
+        self, change: ChangeId, tags: Iterable[Tag], position: int = 0, confirmed: Confirmed = NOTHING_CONFIRMED
+    ) -> None:
         """Record that a change was made: grants with one of these tags that were asked for before it count for nothing.
 
-        `position` is its place in the log that all processes read; 0 for one of this process that is not there yet.
+        Those stay that have both tags of a pair in `confirmed` (`marks.py`). `position` is its place in the log
+        that all processes read; 0 for one of this process that is not there yet.
         """
         self.close(change)
         count = self._stamp.heard + 1
         self._stamp = self._stamp._replace(heard=count)
         unsent = set() if position else {change[1]}
         for tag in tags:
-            before = self._marks.pop(tag, None)
-            mark = _Mark(count, position, unsent | (before.unsent if before else set()), self._now())
-            mark.position = max(position, before.position if before else 0)
+            mark = self._marks.pop(tag, None) or Mark()
+            mark.change(confirmed).take(count, position, unsent, self._now())
             self._marks[tag] = mark
         self._bound()
         self._changed()
@@ -132,9 +121,8 @@ class Invalidations:
         """Take note of the place that a change of this process has in the log."""
         for tag in tags:
             mark = self._marks.get(tag)
-            if mark is not None:
-                mark.unsent.discard(number)
-                mark.position = max(mark.position, position)
+            for change in mark.changes if mark is not None else ():
+                change.confirm(number, position)
 
     def read_to(self, position: int) -> None:
         """Take note of how far the log has been read."""
@@ -187,10 +175,10 @@ class Invalidations:
         long_ago = self._now() - self._lasts_s
         while self._marks:
             tag = next(iter(self._marks))
-            mark = self._marks[tag]
-            if mark.at >= long_ago:
-                if len(self._marks) <= MAX_TAGS:
+            changes = self._marks[tag].changes
+            if any(change.at >= long_ago for change in changes):
+                if len(self._marks) <= MAX_MARKS:
                     return
-                self._floor_count = max(self._floor_count, mark.count)
-                self._floor_position = max(self._floor_position, mark.position)
+                self._floor_count = max(self._floor_count, *(change.count for change in changes))
+                self._floor_position = max(self._floor_position, *(change.position for change in changes))
             del self._marks[tag]

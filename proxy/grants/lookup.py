@@ -1,4 +1,4 @@
-"""The second step: Cloudreve's leave for this identity to see this File URI."""
+"""The second step: Cloudreve's permission for this identity to see this File URI."""
 
 from __future__ import annotations
 
@@ -84,10 +84,6 @@ class Grants:
     async def forget(self, visitor: Visitor, request: ThumbRequest) -> None:
         """Drop a grant that upstream no longer honours."""
         await self._tiers.delete(grant_key(visitor.identity, request.uri))
-
-    def remaining_s(self, grant: Grant) -> float:
-        """Tell how many seconds are left of a grant; not positive when it is over."""
-        return self._terms.remaining_s(grant)
 
     async def _place(self, visitor: Visitor, request: ThumbRequest) -> tuple[Tag, ...]:
         """Give the tags of a File URI as this visitor means it."""

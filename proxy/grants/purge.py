@@ -23,7 +23,7 @@ from proxy.domain.tags import (
     user_tag,
 )
 from proxy.grants.change_feed import ChangeFeed
-from proxy.grants.change_log import Told
+from proxy.grants.change_log import LogEntry
 
 MAX_URI_BYTES = 4096
 CHUNK = 500
@@ -98,12 +98,12 @@ class Purger:
     async def follow(self) -> None:
         """Go on for ever."""
         while True:
-            told = await self._feed.purges.get()
-            self._feed.reply(told, await self._ended(told))
+            purge = await self._feed.purges.get()
+            self._feed.reply(purge, await self._ended(purge))
 
-    async def _ended(self, told: Told) -> tuple[int, int]:
-        shown = self._drop(told.tags)
-        if EVERYTHING in told.tags:
+    async def _ended(self, purge: LogEntry) -> tuple[int, int]:
+        shown = self._drop(purge.tags)
+        if EVERYTHING in purge.tags:
             await self._tiers.clear()
             return len(shown), len({*filter(None, shown)})
         keys = [*{key for each in filter(None, shown) for key in _of_picture(each)}]

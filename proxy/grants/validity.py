@@ -22,6 +22,7 @@ class Decision(Generic[E]):
 
     identity: Identity
     grant: E
+    """The yes, or a refusal."""
     valid_until: float = math.inf
     """Unix time in seconds on Cloudreve's clock: the end of the grant, or of knowing that the visitor is `identity`."""
     tags: tuple[Tag, ...] = ()

@@ -60,7 +60,7 @@ def read_claims(token: str) -> Claims | None:
         return None
     try:
         payload = msgspec.json.decode(decoded(parts[2]), type=_Payload)
-    except (ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     scopes = tuple(sorted(set(payload.scopes)))
     return Claims(payload.sub, payload.exp, payload.nbf, payload.token_type, payload.client_id, scopes)
@@ -74,7 +74,7 @@ def is_acceptable(token: str, now: float) -> bool:
     try:
         algorithm = msgspec.json.decode(decoded(parts[1]), type=_Header).alg
         expires = msgspec.json.decode(decoded(parts[2]), type=_Shape).exp
-    except (ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
     return algorithm == "HS256" and now - DATE_PRECISION_S < expires
 
@@ -113,7 +113,7 @@ def _is_signed(token: str, secret_key: bytes) -> bool:
     try:
         algorithm = msgspec.json.decode(decoded(parts[1]), type=_Header).alg
         given = decoded(parts[3])
-    except (ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
     expected = hmac.digest(secret_key, f"{parts[1]}.{parts[2]}".encode(), hashlib.sha256)
     return algorithm == "HS256" and hmac.compare_digest(expected, given)

@@ -15,11 +15,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
@@ -32,6 +32,8 @@ from proxy.domain.tags import UNKNOWN
 from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.share_owners import ShareOwners
 from proxy.live_events.burst import QUEUE, Burst
+from proxy.live_events.confirmation import Bearer, Confirmation
+from proxy.live_events.recent_grants import RecentGrants
 from proxy.live_events.share_terms import ShareTerms
 from proxy.live_events.watched_folder import WatchedFolder
 from proxy.redis.lease import LeaseHolder
@@ -56,9 +58,6 @@ _TAKEN = "taken"
 _log = structlog.get_logger("proxy.live_events")
 
 
-Bearer: TypeAlias = Callable[[], Awaitable[str]]
-
-
 class State(StrEnum):
     """How a subscription is."""
 
@@ -79,6 +78,8 @@ class Ears:
     feed: ChangeFeed
     owners: ShareOwners
     share_terms: ShareTerms
+    recent: RecentGrants
+    confirmation: Confirmation
     lasts_s: float
     """How long a grant may last."""
     came: Callable[[WatchedFolder, Iterable[FileEvent] | None], None]
@@ -92,7 +93,9 @@ class Count:
     events: int = 0
     breaks: int = 0
     gaps: int = 0
-    """How often all grants of a folder were ended, since something may have been missed."""
+    """How often anything in a folder may have changed, since something may have been missed."""
+    confirmed: int = 0
+    """How often Cloudreve has named the same picture after an event or a gap."""
 
 
 @dataclass
@@ -164,7 +167,7 @@ class Subscription:
             bearer = await self.bearer()
             stream = await stack.enter_async_context(self.ears.streams.listen(folder.uri, bearer, client_id))
             if not (is_kept and stream.is_resumed) and (self.is_named or self._was_promised):
-                self._miss()
+                await self._tell([], owner, has_gap=True)
                 if self._was_live:
                     self.ears.came(folder, None)
             self._was_live = True
@@ -179,10 +182,9 @@ class Subscription:
         burst = Burst()
         while (events := await stream.next()) is not None:
             is_long = burst.is_long(len(events), time.monotonic())
-            if is_long:
-                self._miss()
-            self._tell(events, owner)
             self.ears.came(self.folder, None if is_long else events)
+            await self._tell(events, owner, has_gap=is_long)
+            burst.last_at = time.monotonic()  # what has come meanwhile may have waited together with these
 
     async def _leave(self, stream: EventStream, owner: str, client_id: str) -> None:
         """Leave so that another can go on; where that does not succeed, it begins anew."""
@@ -191,20 +193,22 @@ class Subscription:
                 last = await stream.leave()
                 if last is None or len(last) >= QUEUE:
                     return
-                self._tell(last, owner)
+                if last:
+                    self.count.events += len(last)
+                    self.ears.feed.tell(self.folder.event_tags(last, owner))
                 await self.ears.feed.spread()
                 if not self.ears.feed.waiting:
                     await self.ears.notes.set(self._note, client_id, self.ears.lasts_s)
 
-    def _tell(self, events: list[FileEvent], owner: str) -> None:
-        self.count.events += len(events)
-        if events:
-            self.ears.feed.tell(self.folder.event_tags(events, owner))
-
-    def _miss(self) -> None:
-        """End all grants of the folder: nobody knows what has changed."""
-        self.count.gaps += 1
-        self.ears.feed.tell(self.folder.tags())
+    async def _tell(self, events: list[FileEvent], owner: str, *, has_gap: bool) -> None:
+        """Tell of events; with a gap, also that anything in the folder may have changed."""
+        try:
+            self.count.confirmed += await self.ears.confirmation.tell(
+                self.folder, events, owner, self.bearer, has_gap=has_gap
+            )
+        finally:
+            self.count.events += len(events)
+            self.count.gaps += has_gap
 
     def _failed(self, error: ProxyError) -> float:
         reason = f"{error.title}{f' (code {error.code})' if error.code else ''}"

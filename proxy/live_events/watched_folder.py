@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from proxy.domain.file_uri import FileUri, child, without_password
+from proxy.domain.file_uri import FileUri, child, share_root, without_password
 from proxy.domain.tags import (
     UNKNOWN,
     Tag,
     name_of,
     named_in_shares_tag,
     path_tag,
+    place_tags,
     share_of,
 )
 from proxy.grants.changing_requests import Kind, tags_of_files
@@ -45,6 +46,12 @@ class WatchedFolder:
         for name in filter(None, path.split("/")):
             uri = child(uri, name)
         return uri
+
+    def seen(self, uri: FileUri) -> FileUri | None:
+        """Return a file as this folder's user sees it; None for one that is not in the folder."""
+        if path_tag(self.uri, self.subject) not in place_tags(uri, self.subject):
+            return None
+        return FileUri("/".join([share_root(self.uri).text, *uri.text.split("/")[3:]]), self.uri.filesystem)
 
     def tags(self) -> tuple[Tag, ...]:
         """Give the tags of a change of anything in it."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import structlog
 from cachetools import TTLCache
 
-from proxy.live_events.subscription import Bearer, Count, Ears, State, Subscription
+from proxy.live_events.confirmation import Bearer
+from proxy.live_events.subscription import Count, Ears, State, Subscription
 from proxy.live_events.watched_folder import WatchedFolder
 
 STEP_S = 0.25
@@ -46,7 +47,7 @@ class Watcher:
     def __init__(self, wanted: Callable[[int], Iterable[Wanted]], ears: Ears, max_subscriptions: int) -> None:
         """`wanted` gives the folders that are worth it, so many at most, the most wanted first."""
         self._wanted = wanted
-        self._ears = ears
+        self.ears = ears
         self._max_subscriptions = max_subscriptions
         self._watched: dict[str, _Watched] = {}
         self._cold: TTLCache[str, bool] = TTLCache(10 * max_subscriptions, COLD_S)
@@ -100,7 +101,7 @@ class Watcher:
             await asyncio.wait(self._leaving, timeout=LEAVE_S)
 
     def _begun(self, wanted: Wanted) -> _Watched:
-        subscription = Subscription(wanted.folder, wanted.bearer, self._ears, self.count, is_named=bool(wanted.told_as))
+        subscription = Subscription(wanted.folder, wanted.bearer, self.ears, self.count, is_named=bool(wanted.told_as))
         task = asyncio.get_running_loop().create_task(subscription.follow())
         task.add_done_callback(_tell_of_failure)
         return _Watched(subscription, task, wanted.told_as)

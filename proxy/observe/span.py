@@ -84,9 +84,9 @@ class Listener(Protocol):
 class Observer:
     """Makes spans."""
 
-    def __init__(self, *listeners: Listener, carried: Callable[[], dict[str, str]] = dict) -> None:
+    def __init__(self, *listeners: Listener, trace_fields: Callable[[], dict[str, str]] = dict) -> None:
         self._listeners = listeners
-        self.carried = carried
+        self.trace_fields = trace_fields
         """Gives the header fields by which a call to Cloudreve takes the current trace along (W3C Trace Context)."""
 
     def span(self, name: str, kind: Kind = Kind.STEP, **fields: Field) -> Span:

@@ -54,7 +54,7 @@ class Traces:
         made.end()
         context.detach(token)
 
-    def carried(self) -> dict[str, str]:
+    def trace_fields(self) -> dict[str, str]:
         """Give the header field that names the current span."""
         fields: dict[str, str] = {}
         self._propagator.inject(fields)

@@ -22,8 +22,8 @@ PARTLY_CODE = 40081
 """Some of several files could not be changed: `aggregated_error` has them (docs/cloudreve.md, Changes)."""
 
 
-class Answered(msgspec.Struct):
-    """Cloudreve's JSON."""
+class ChangeAnswer(msgspec.Struct):
+    """What Cloudreve answers to a request that changes files."""
 
     code: int | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")
@@ -65,9 +65,9 @@ async def buffered(answer: UpstreamAnswer) -> tuple[bytes, UpstreamAnswer]:
     return b"".join(held), replace(answer, chunks=chunks())
 
 
-def read_answer(body: bytes) -> Answered:
-    """Read Cloudreve's JSON; it has no code where it is none."""
+def read_change_answer(body: bytes) -> ChangeAnswer:
+    """Read Cloudreve's answer; without a code where it is no JSON of this shape."""
     try:
-        return msgspec.json.decode(body, type=Answered)
+        return msgspec.json.decode(body, type=ChangeAnswer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Answered()
+        return ChangeAnswer()

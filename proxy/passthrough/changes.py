@@ -36,7 +36,7 @@ from proxy.grants.share_owners import ShareOwners
 from proxy.http.request_origin import RequestOrigin
 from proxy.http.thumb_request import bearer
 from proxy.identity.identify import Identifier
-from proxy.passthrough.change_bodies import PARTLY_CODE, Answered, buffered, read_answer, read_body
+from proxy.passthrough.change_bodies import PARTLY_CODE, ChangeAnswer, buffered, read_body, read_change_answer
 from proxy.passthrough.client import UpstreamAnswer
 from proxy.passthrough.named_files import NamedFiles, is_own
 
@@ -122,12 +122,13 @@ class Changes:
             return answer  # a proxy's in front of Cloudreve, which may still be at work
         if kind.kind is Kind.UPLOAD or (change.begun is None and kind.kind is not Kind.DAV):
             body, answer = await buffered(answer)
-            answered = read_answer(body)
+            answered = read_change_answer(body)
             is_made = answered.code == 0 or (answered.code == PARTLY_CODE and self._is_made(kind, change, answered))
             if kind.kind is Kind.UPLOAD and is_made:
                 await self._remember(answered, change.tags)
         else:
             is_made = change.begun is not None or answer.status < HTTPStatus.BAD_REQUEST
+            is_made |= answer.status == HTTPStatus.LOCKED  # what COPY answers though it has made a copy
         if change.begun is not None:
             self._feed.end(change.begun, change.tags)
         elif is_made:
@@ -136,7 +137,7 @@ class Changes:
         await self._feed.spread()
         return answer
 
-    def _is_made(self, kind: Changing, change: _Change, answered: Answered) -> bool:
+    def _is_made(self, kind: Changing, change: _Change, answered: ChangeAnswer) -> bool:
         """Tell whether Cloudreve has changed some of the files; leave out the tags of the others."""
         if change.named.are_many:
             self._tell_of_loss((EVERYTHING,))
@@ -204,7 +205,7 @@ class Changes:
         kept = (self._tiers.get_nowait(grant_key(identity, uri)) for uri in uris)
         return tuple(picture_tag(grant.picture) for grant in kept if isinstance(grant, Grant))
 
-    async def _remember(self, answered: Answered, tags: tuple[Tag, ...]) -> None:
+    async def _remember(self, answered: ChangeAnswer, tags: tuple[Tag, ...]) -> None:
         with suppress(msgspec.MsgspecError):
             session = msgspec.json.decode(answered.data, type=_Session).session_id
             await self._shared_values.set(upload_key(session), b"".join(tags).hex(), UPLOAD_S)

@@ -11,10 +11,10 @@ from proxy.domain.picture_info import Look
 from proxy.domain.variant import Fit, Variant
 from proxy.pictures.thumb_hash import average, thumb_hash
 
-DECODERS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "BMP")
-"""Formats that are decoded; anything else stays as it is."""
-_SAME_FORMAT = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WEBP", "AVIF": "AVIF", "GIF": "PNG", "BMP": "PNG"}
-"""What a picture is encoded as where the visitor accepts no other format than the original's."""
+DECODED = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WEBP", "AVIF": "AVIF", "GIF": "PNG", "BMP": "PNG"}
+"""Formats that are decoded, by Pillow's names, each with the one that is encoded where the visitor names none.
+
+A picture in any other format stays as it is."""
 _JPEG_QUALITY = 85
 HASHED_SIDE = 48
 """A ThumbHash is made of so many pixels at most on each side: it keeps seven waves of them."""
@@ -46,7 +46,7 @@ def encode(body: bytes, variant: Variant, quality: Quality, max_pixels: int) -> 
     with _opened(body, max_pixels) as image:
         if getattr(image, "is_animated", False):
             raise NotEncodable("animated")
-        kind = variant.format.upper() if variant.format is not None else _SAME_FORMAT[image.format or "PNG"]
+        kind = variant.format.upper() if variant.format is not None else DECODED[image.format or "PNG"]
         _draft(image, variant)
         upright = ImageOps.exif_transpose(image)
         return _saved(_resized(_in_srgb(upright), variant), kind, quality)
@@ -68,7 +68,7 @@ def look(body: bytes, max_pixels: int) -> Look:
 
 
 def _opened(body: bytes, max_pixels: int) -> Image.Image:
-    image = Image.open(BytesIO(body), formats=DECODERS)
+    image = Image.open(BytesIO(body), formats=tuple(DECODED))
     if image.width * image.height > max_pixels:
         raise NotEncodable("too many pixels")
     return image

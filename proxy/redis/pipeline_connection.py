@@ -14,11 +14,14 @@ from redis.exceptions import TimeoutError as NoReply
 
 from proxy.redis.redis_private import NOT_YET, reader_for, taken_over
 
+BUFFER_BYTES = 128 * 1024
+"""So much is received at a time."""
+
 Reply: TypeAlias = Any
 """Whatever Redis replies; an exception of redis-py for an error."""
 
 
-class PipelineConnection(asyncio.Protocol):
+class PipelineConnection(asyncio.BufferedProtocol):
     """Takes over what redis-py has connected.
 
     A reply that nobody has asked for ends the connection: the next would be given to another than its own request.
@@ -30,6 +33,7 @@ class PipelineConnection(asyncio.Protocol):
         """Done when the connection is gone."""
         self._timeout_s = timeout_s
         self._reader = reader_for(connection)
+        self._buffer = bytearray(BUFFER_BYTES)
         self._missing = 0
         self._replies: list[Reply] = []
         self._exchanged: asyncio.Future[list[Reply]] | None = None
@@ -56,9 +60,13 @@ class PipelineConnection(asyncio.Protocol):
         """Close it; the exchange under way has failed."""
         self._fail(NoConnection("Closed."))
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - as asyncio calls it
+        """Give the place where replies come in: what is made anew for each piece would be copied once more."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take replies in."""
-        self._reader.feed(data)
+        self._reader.feed(self._buffer, 0, nbytes)  # type: ignore[arg-type]  # any buffer will do
         try:
             while (reply := self._reader.gets()) is not NOT_YET:
                 self._take(reply)

@@ -17,14 +17,19 @@ from redis.exceptions import InvalidResponse
 NOT_YET = object()
 """The reader gives this where a reply has not come as a whole."""
 
+MAX_IDLE_BYTES = 1024 * 1024
+"""So much of what a reader has used it keeps for the next reply."""
+
 
 def reader_for(connection: AbstractConnection) -> hiredis.Reader:
     """Make a reader of replies; an error among them is an exception of redis-py's."""
     parse_error = cast("Any", connection)._parser.parse_error
-    return hiredis.Reader(protocolError=InvalidResponse, replyError=parse_error, notEnoughData=NOT_YET)
+    reader = hiredis.Reader(protocolError=InvalidResponse, replyError=parse_error, notEnoughData=NOT_YET)
+    reader.setmaxbuf(MAX_IDLE_BYTES)
+    return reader
 
 
-def taken_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> tuple[asyncio.Transport, Any]:
+def taken_over(connection: AbstractConnection, protocol: asyncio.BufferedProtocol) -> tuple[asyncio.Transport, Any]:
     """Give what the connection receives to a protocol from now on; give the transport, and the protocol of before.
 
     That one has to be told when the connection is lost: redis-py waits for it on closing.

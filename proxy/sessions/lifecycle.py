@@ -12,7 +12,7 @@ import structlog
 from proxy.cache.shared_values import SharedValues
 from proxy.coalesce.messages import Left, Whole
 from proxy.coalesce.singleflight import Singleflight
-from proxy.coalesce.work_sharing import Loader, Outcome, WorkSharing
+from proxy.coalesce.work_sharing import Handover, Loader, WorkSharing
 from proxy.domain.errors import Busy, ProxyError
 from proxy.domain.keys import renewal_key
 from proxy.domain.seal import Purpose, Sealer
@@ -171,7 +171,7 @@ class Sessions:
             told = left.value.decode("ascii", "replace") if isinstance(left, Whole) else None
             return self._taken(session, key, told or await self._shared_values.get(key))
 
-        return await self._sharing.share(Loader(key, read, lambda: self._load(session, key), _outcome))
+        return await self._sharing.share(Loader(key, read, lambda: self._load(session, key), _handover))
 
     def _taken(self, session: Session, key: str, text: str | None) -> str | None:
         """Take over the outcome of another replica, if our keys open it."""
@@ -210,5 +210,5 @@ class Sessions:
             _log.warning("cloudreve not told of the sign-out", error=type(error).__name__)
 
 
-def _outcome(text: str) -> Outcome:
-    return Outcome(Whole(text.encode()))
+def _handover(text: str) -> Handover:
+    return Handover(Whole(text.encode()))

@@ -24,7 +24,7 @@ from proxy.identity.claims import read_claims
 from proxy.identity.identify import Identifier
 from proxy.sessions.cookies import NO_COOKIE, SessionCookies
 from proxy.sessions.lifecycle import Sessions
-from proxy.sessions.session import may_change, opens_window
+from proxy.sessions.session import is_navigation, may_change
 from proxy.settings import Settings
 from proxy.upstream.token_answers import Tokens
 
@@ -84,7 +84,7 @@ class SessionApi:
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         """Name the visitor; with pass-through, a navigation gets Cloudreve's own page at this path instead."""
-        if self._page is not None and opens_window(request.headers):
+        if self._page is not None and is_navigation(request.headers):
             return await self._page(request)
         return await self._handler(self._show)(request)
 

@@ -141,8 +141,8 @@ def may_change(headers: Mapping[str, str], own_origin: str, others: Collection[s
     return origin is None or origin == own_origin
 
 
-def opens_window(headers: Mapping[str, str]) -> bool:
-    """Tell whether a request is a navigation, and so wants a page."""
+def is_navigation(headers: Mapping[str, str]) -> bool:
+    """Tell whether a browser asks in order to show a page, by `Sec-Fetch-Mode` or, without it, by `Accept`."""
     mode = headers.get("Sec-Fetch-Mode")
     return mode == "navigate" if mode is not None else "text/html" in headers.get("Accept", "")
 

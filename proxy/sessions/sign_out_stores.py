@@ -95,7 +95,7 @@ class FileStore:
         self._seen: tuple[bytes, os.stat_result] | None = None
 
     async def get(self, known: bytes) -> bytes | None:
-        """Give the value, read only when the file is another."""
+        """Give the value; the file is read again only after it was replaced."""
         return await asyncio.to_thread(self._get, known)
 
     async def set(self, known: bytes, value: bytes) -> bool:

@@ -14,6 +14,7 @@ MAX_SIZES = 20
 """So many widths and heights may be accepted: each pair of them is a variant of its own."""
 MAX_SIDE = 10_000
 _MIB = 1024 * 1024
+_FORMATS = " and ".join(f'"{each}"' for each in Format)
 
 
 Quality: TypeAlias = Annotated[int, NUMBER, Field(ge=1, le=100, description="a whole number from 1 to 100")]
@@ -33,5 +34,5 @@ Formats: TypeAlias = Annotated[
     tuple[Format, ...],
     BeforeValidator(texts),
     AfterValidator(each_once),
-    Field(description='a list of "webp" and "avif", the preferred one first, or an empty list'),
+    Field(description=f"a list of {_FORMATS}, the preferred one first, or an empty list"),
 ]

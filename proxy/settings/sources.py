@@ -207,11 +207,11 @@ class _Sources:
         try:
             settings = Settings.model_validate(tables)
         except ValidationError as error:
-            self.problems += [bad_value(details, self.given) for details in error.errors() if self._counts(details)]
+            self.problems += [bad_value(details, self.given) for details in error.errors() if self._is_certain(details)]
         if self.unreadable or self.problems:
             raise ConfigError(self.unreadable + self.problems)
         return settings
 
-    def _counts(self, details: ErrorDetails) -> bool:
-        """Say whether a finding is one: what is missing may stand in the source that could not be read."""
+    def _is_certain(self, details: ErrorDetails) -> bool:
+        """Tell whether a problem is certain: a missing setting may be in a source that could not be read."""
         return not (self.unreadable and details["type"] == "missing")

@@ -41,29 +41,43 @@ class _Listener:
             self.queue.put_nowait(event)
 
     def come_back(self) -> None:
-        """Hand over what was kept."""
+        """Be online again, and publish the events that were kept meanwhile."""
         self.is_online, kept, self.kept = True, self.kept, []
         for event in kept:
             self.publish(event)
 
 
 class Events:
-    """Who listens to which folder. Unlike Cloudreve's, events are told at once, and none are merged."""
+    """Who listens to which folder. Unlike Cloudreve's, events are told at once or by `tell`, and none are merged."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         site.library.tell = self.publish
+        self.is_waiting = False
+        """Events wait for `tell`, as Cloudreve's wait for a quiet of 5 s."""
+        self._waiting: list[tuple[str, Account, str, str]] = []
         self._listeners: dict[Topic, dict[str, _Listener]] = {}
         self._streams: set[asyncio.Transport] = set()
 
     def publish(self, kind: str, owner: Account, path: str, to: str = "") -> None:
         """Tell what has become of a file or folder to those who listen to a folder above it."""
+        if self.is_waiting:
+            self._waiting.append((kind, owner, path, to))
+            return
         for (subject, folder), clients in self._listeners.items():
             prefix = folder.rstrip("/") + "/"
             if subject == owner.id and path.startswith(prefix):
                 event = {"type": kind, "file_id": "f", "from": _below(folder, path), "to": to and _below(folder, to)}
                 for listener in clients.values():
                     listener.publish(event)
+
+    def tell(self) -> int:
+        """Tell what waits; return how many events that were."""
+        waiting, self._waiting, self.is_waiting = self._waiting, [], False
+        for event in waiting:
+            self.publish(*event)
+        self.is_waiting = True
+        return len(waiting)
 
     def online(self) -> list[str]:
         """Give the folders that are listened to, one for each listener."""

@@ -84,6 +84,7 @@ class StandIn(Site):
             web.post(_CALLBACK, counted(self, "upload", uploads.end)),
             web.put("/dav/{path:.+}", counted(self, "upload", uploads.dav)),
             web.delete("/dav/{path:.+}", counted(self, "upload", uploads.dav)),
+            web.route("COPY", "/dav/{path:.+}", counted(self, "upload", uploads.dav)),
             web.delete("/api/v4/file", counted(self, "upload", uploads.delete)),
             web.patch("/api/v4/file/metadata", counted(self, "upload", uploads.mark)),
             web.get("/api/v4/session/oauth/userinfo", counted(self, "whoami", sessions.whoami), allow_head=False),

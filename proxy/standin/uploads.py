@@ -74,7 +74,7 @@ class Uploads:
         return success(None)
 
     async def dav(self, request: web.Request, call: Call) -> web.Response:
-        """Answer `PUT` and `DELETE` by WebDAV; the account's name is the user's, and its root the user's files."""
+        """Answer `PUT`, `DELETE` and `COPY` by WebDAV; the account's name is the user's, its root the user's files."""
         name = b64decode(request.headers.get("Authorization", "").partition(" ")[2]).decode().partition(":")[0]
         account = next((each for each in self._site.library.accounts if each.name == name), None)
         if account is None:
@@ -84,6 +84,9 @@ class Uploads:
             await request.read()
             self._site.library.put(account, path, picture=True)
             return web.Response(status=HTTPStatus.CREATED)
+        if request.method == "COPY":
+            self._site.library.put(account, request.headers["Destination"].partition("/dav")[2])
+            return web.Response(status=HTTPStatus.LOCKED)  # though it is made (docs/cloudreve.md, Changes)
         self._site.library.remove(self._site.library.files[account.id, path])
         return web.Response(status=HTTPStatus.NO_CONTENT)
 

@@ -1,1 +1,1 @@
-"""The two calls to the outside: Cloudreve's API and the image behind a signed URL."""
+"""Calls to the outside: Cloudreve's API, its live events, and the image behind a signed URL."""

@@ -1,4 +1,4 @@
-"""Asks Cloudreve's API: resolve and whoami."""
+"""Asks Cloudreve's API: resolve, whoami, a share's owner and terms, a folder's listing, ping."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class Cloudreve:
         attach it to another user's file, or keep the file locked for a day (docs/cloudreve.md, Generating). The
         caller's flight outlives its visitors for this reason.
 
-        Everything that is sent is in the grant's key or constant. `X-Cr-Context-Hint` is not sent: with it Cloudreve
-        answers from a folder tree of up to five minutes ago (docs/cloudreve.md, Context hint), so that a file moved out
-        of a published folder would be granted to everybody.
+        Everything that is sent is in the grant's key, constant, or names the trace. `X-Cr-Context-Hint` is not sent:
+        with it Cloudreve answers from a folder tree of up to five minutes ago (docs/cloudreve.md, Context hint), so
+        that a file moved out of a published folder would be granted to everybody.
         """
         target = URL(f"{self._base}/api/v4/file/thumb?uri={quote(uri.text, safe='')}", encoded=True)
         headers = _headers(credentials)
@@ -181,7 +181,7 @@ class Cloudreve:
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=self._settings.connect_timeout_s)
         headers = {
             **headers,
-            **self._observer.carried(),
+            **self._observer.trace_fields(),
             "Accept-Encoding": "identity",  # a front end may know others, nobody here undoes them
         }
         asked_at = self._clock.ours()

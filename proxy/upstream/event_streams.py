@@ -37,6 +37,11 @@ class FileEvent(msgspec.Struct, frozen=True):
     to: str = ""
     """Where it is after a rename or a move."""
 
+    @property
+    def is_content(self) -> bool:
+        """Whether a file has a new content, or a new thumbnail: it is where it was."""
+        return self.type in ("create", "modify") and bool(self.path) and self.to in ("", self.path)
+
 
 class EventStream:
     """What is heard of one folder."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from proxy.background_tasks import BackgroundTasks
 from proxy.cache.shared_values import SharedValues
 from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.file_uri import FileUri, parse
@@ -13,9 +14,11 @@ from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.share_owners import ShareOwners
 from proxy.identity.accounts import Account, Accounts
 from proxy.live_events.arrivals import Arrivals
+from proxy.live_events.confirmation import Bearer, Confirmation
 from proxy.live_events.interest import MY, Interest, Place
+from proxy.live_events.recent_grants import RecentGrants
 from proxy.live_events.share_terms import ShareTerms
-from proxy.live_events.subscription import Bearer, Ears, State
+from proxy.live_events.subscription import Ears, State
 from proxy.live_events.watched_folder import WatchedFolder
 from proxy.live_events.watcher import Wanted, Watcher
 from proxy.settings import MAX_FOLDER_BYTES, PublishSettings, Settings
@@ -80,12 +83,6 @@ def _account_bearer(accounts: Accounts, number: int) -> Bearer:
     return bearer
 
 
-async def _event_streams(parts: Parts, cloudreve: Cloudreve) -> EventStreams:
-    """Make the way to Cloudreve's live events. A connection is one stream's alone: it ends by half-closing it."""
-    session = await parts.session(force_close=True)
-    return EventStreams(session, parts.observer, parts.settings.cloudreve, cloudreve.breaker)
-
-
 def arrivals_of(settings: Settings) -> Arrivals:
     """Make what waits to be warmed."""
     return Arrivals([parse(entry.prefix, MAX_FOLDER_BYTES) for entry in settings.publish if entry.warm])
@@ -103,8 +100,12 @@ async def ears_of(
     """Make what all subscriptions share. A connection is one stream's alone: it ends by half-closing it."""
     session = await parts.session(force_close=True)
     streams = EventStreams(session, parts.observer, parts.settings.cloudreve, cloudreve.breaker)
+    calls = BackgroundTasks()
+    parts.stack.push_async_callback(lambda: calls.aclose(parts.leaving.left_s))
     terms, lasts_s = ShareTerms(cloudreve, feed), parts.settings.grants.max_ttl_s
-    return Ears(streams, sharing, shared_values, feed, owners, terms, lasts_s, arrivals.note)
+    recent = RecentGrants(shared_values, lasts_s, owners.known)
+    confirmation = Confirmation(cloudreve, recent, feed, calls)
+    return Ears(streams, sharing, shared_values, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note)
 
 
 async def watcher_of(parts: Parts, ears: Ears, accounts: Accounts, oauth: OAuth) -> tuple[Watcher, Interest]:
@@ -120,6 +121,7 @@ async def watcher_of(parts: Parts, ears: Ears, accounts: Accounts, oauth: OAuth)
     metrics.watch_total("watch_events", "Live events heard", lambda: count.events)
     metrics.watch_total("watch_breaks", "Streams of live events that have broken", lambda: count.breaks)
     metrics.watch_total("watch_gaps", "Times that all grants of a folder were ended", lambda: count.gaps)
+    metrics.watch_total("watch_confirmed", "Pictures that were the same afterwards", lambda: count.confirmed)
     parts.health.heed(watcher.troubles)
     return watcher, interest
 
@@ -139,5 +141,6 @@ async def _account(parts: Parts, oauth: OAuth) -> Accounts | None:
 async def watch(parts: Parts, watcher: Watcher) -> None:
     """Listen until the end."""
     if parts.settings.watch.max_subscriptions:
+        await parts.background(watcher.ears.recent.follow())
         parts.stack.push_async_callback(watcher.aclose)
         await parts.background(watcher.follow())

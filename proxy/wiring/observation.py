@@ -39,7 +39,7 @@ def observer(settings: Settings, metrics: Metrics, stack: AsyncExitStack) -> Obs
         listeners.append(traces)
     if settings.log.level == "debug":
         listeners.append(SpanLog())
-    return Observer(*listeners, carried=traces.carried) if traces is not None else Observer(*listeners)
+    return Observer(*listeners, trace_fields=traces.trace_fields) if traces is not None else Observer(*listeners)
 
 
 def _traces(settings: TraceSettings, stack: AsyncExitStack) -> Traces | None:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from proxy.gateway import Steps
 from proxy.grants.authorise import Authoriser
+from proxy.grants.found_grant import Authorised
 from proxy.grants.lookup import Grants
 from proxy.identity.identify import Identifier
-from proxy.live_events.interest import Interest
 from proxy.pictures.infos import Infos
 from proxy.pictures.respond import Answers
 
 
 def steps_of(
-    identifier: Identifier, authoriser: Authoriser, grants: Grants, answers: Answers, infos: Infos, interest: Interest
+    identifier: Identifier,
+    authoriser: Authoriser,
+    grants: Grants,
+    answers: Answers,
+    infos: Infos,
+    heed: tuple[Callable[[Authorised], None], ...],
 ) -> Steps:
-    """Name what of the rooms the gateway calls."""
+    """Name what of the rooms the gateway calls; all of `heed` hear what is granted."""
     return Steps(
         identify=identifier.identify,
         authorise=authoriser.authorise,
-        heed=interest.note,
+        heed=lambda authorised: [hear(authorised) for hear in heed],
         forget=grants.forget,
         note=grants.note,
-        remaining_s=grants.remaining_s,
+        remaining_s=answers.remaining_s,
         show=answers.give,
         describe=infos.give,
         refuse=answers.refused,

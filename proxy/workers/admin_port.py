@@ -43,7 +43,7 @@ class AdminPort:
         return app
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        """Say yes when all do, and otherwise name those that do not."""
+        """Answer 200 when all workers are ready, otherwise 503 with the number of each that is not."""
         reports = await self._roll()
         missing = [number for number, report in reports.items() if report is None or not report.is_ready]
         if missing:

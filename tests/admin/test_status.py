@@ -1,9 +1,8 @@
-"""What the status page is told."""
+"""The data of the status page."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -13,7 +12,10 @@ from proxy.observe.failures import Failure
 from proxy.settings import Settings
 from proxy.standin.faults import json_body
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, GatewayClient, gateway_of, in_share
+from tests.harness.fixtures import cloudreve, gateway, launcher
+from tests.harness.gateways import ONE, GatewayClient, in_share
+
+__all__ = ["cloudreve", "gateway", "launcher"]
 
 SECRET = "a secret that nobody is to read, long enough"
 SETTINGS = Settings.model_validate(
@@ -25,20 +27,6 @@ SETTINGS = Settings.model_validate(
         "publish": [{"prefix": "cloudreve://my/press", "email": "a@example.org", "secret": SECRET}],
     }
 )
-
-
-@pytest.fixture
-async def cloudreve() -> AsyncIterator[StandIn]:
-    """Run a stand-in."""
-    async with StandIn(size=(40, 30)) as standin:
-        yield standin
-
-
-@pytest.fixture
-async def gateway(cloudreve: StandIn) -> AsyncIterator[GatewayClient]:
-    """Run a gateway."""
-    async with gateway_of(cloudreve.own_url) as gateway:
-        yield gateway
 
 
 def failure(at: float) -> Failure:

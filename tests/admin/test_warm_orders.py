@@ -85,7 +85,7 @@ async def test_why_a_folder_could_not_be_listed_is_told(gateway: GatewayClient) 
 
 
 @pytest.mark.parametrize("body", [{}, {"uri": "x"}, {"uri": "cloudreve://s@share", "more": 1}, []])
-async def test_what_is_no_order_is_refused(gateway: GatewayClient, body: object) -> None:
+async def test_a_body_that_is_no_order_is_refused(gateway: GatewayClient, body: object) -> None:
     """With the reason."""
     assert (await gateway.send("POST", f"{gateway.admin}/warm", JSON, json.dumps(body).encode())).status == 400
 

@@ -1,4 +1,4 @@
-"""What shows aiohttp's faults: its own server and client, and a server that says what it is told to."""
+"""Fixtures that show aiohttp's faults: its own server and client, and a server of given bytes."""
 
 from __future__ import annotations
 

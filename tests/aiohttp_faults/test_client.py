@@ -55,7 +55,7 @@ async def test_bytes_of_field_values_are_left_out(stage: Stage) -> None:
     assert b"X-Note: caf\r\n" in heads[0]
 
 
-async def test_what_a_server_said_unasked_is_the_answer_to_the_next_request(stage: Stage) -> None:
+async def test_an_unsolicited_response_answers_the_next_request(stage: Stage) -> None:
     """RFC 9112 §9.2: it is the answer to none. Servers say 408 so before they close a connection."""
     is_answered, has_said = asyncio.Event(), asyncio.Event()
 

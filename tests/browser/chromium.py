@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ FLAGS = (
     "--lang=en-US",
     "--remote-debugging-port=0",
 )
+_LAUNCHER = str(Path(__file__).with_name("without_netlink.py"))
 _ADDRESS = "DevTools listening on "
 _KEEPER = '"$@" & exec 2>/dev/null; read -r _; kill $!; wait'
 """Ends the program when its standard input does, so that it does not outlive tests that are killed."""
@@ -44,7 +46,15 @@ class Chromium:
     """The program, with a folder of its own for all that it writes."""
 
     def __init__(self, folder: Path, *flags: str) -> None:
-        self._arguments = [PROGRAM, *FLAGS, f"--user-data-dir={folder}", *flags, "about:blank"]
+        self._arguments = [
+            sys.executable,
+            _LAUNCHER,
+            PROGRAM,
+            *FLAGS,
+            f"--user-data-dir={folder}",
+            *flags,
+            "about:blank",
+        ]
         self._process: subprocess.Popen[str] | None = None
         self._drain: Thread | None = None
         self.address = ""

@@ -1,4 +1,4 @@
-"""What the tests in a browser share: one Chromium, fresh profiles of it, and sites to visit."""
+"""Fixtures of tests in a browser: one Chromium, fresh profiles of it, and sites to visit."""
 
 from __future__ import annotations
 

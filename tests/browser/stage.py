@@ -13,9 +13,9 @@ from aiohttp import web
 
 from proxy.upstream.clock import Clock
 from proxy.wiring.process import Running, running
-from tests.browser.front_server import FrontServer
 from tests.harness.gateways import settings_for
 from tests.harness.places import thumb
+from tests.harness.relay import Relay
 
 THUMBS = "thumbs.site.test"
 WWW = "www.site.test"
@@ -50,7 +50,7 @@ class Scene:
     origin: str
     pages: Pages
     gateway: Running
-    front_server: FrontServer
+    relay: Relay
 
     def count(self, name: str, **labels: str) -> float:
         """Read one of the gateway's counters; what was never counted is 0."""
@@ -66,7 +66,7 @@ class Stage:
 
     async def pages(self, host: str) -> Pages:
         """Open a site of static pages."""
-        front_server, origin = await self._front_server(host)
+        relay, origin = await self._relay(host)
         pages = Pages(origin)
         app = web.Application()
         app.add_routes(pages.routes())
@@ -74,7 +74,7 @@ class Stage:
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        front_server.leads_to = runner.addresses[0][1]
+        relay.upstream_port = runner.addresses[0][1]
         return pages
 
     async def gateway(
@@ -85,17 +85,17 @@ class Stage:
         **sections: Any,  # noqa: ANN401
     ) -> Scene:
         """Open a gateway before the Cloudreve at this address; `sections` are settings."""
-        front_server, origin = await self._front_server(host)
+        relay, origin = await self._relay(host)
         pages = Pages(origin)
         sections["server"] = {"public_origin": origin, **sections.get("server", {})}
         settings = settings_for(cloudreve, **sections)
         gateway = await self._stack.enter_async_context(running(settings, clock, pages.routes()))
-        front_server.leads_to = gateway.port
-        return Scene(origin, pages, gateway, front_server)
+        relay.upstream_port = gateway.port
+        return Scene(origin, pages, gateway, relay)
 
-    async def _front_server(self, host: str) -> tuple[FrontServer, str]:
-        front_server = await self._stack.enter_async_context(FrontServer(self._tls))
-        return front_server, f"{'https' if self._tls else 'http'}://{host}:{front_server.port}"
+    async def _relay(self, host: str) -> tuple[Relay, str]:
+        relay = await self._stack.enter_async_context(Relay(tls=self._tls))
+        return relay, f"{'https' if self._tls else 'http'}://{host}:{relay.port}"
 
 
 def images(origin: str, uris: Iterable[str], attributes: str = "") -> str:

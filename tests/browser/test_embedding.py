@@ -66,6 +66,7 @@ async def test_an_error_is_shown_as_the_fallback(
     for pages in (scene.pages, elsewhere):
         page.traffic.forget()
         await page.go(pages.write("album", text))
+        await page.traffic.pictures_ended()
         assert [image.status for image in page.traffic.images] == [401, 404, 200]
         assert await page.shown() == [FALLBACK_WIDTH, FALLBACK_WIDTH, 40]
 
@@ -73,7 +74,7 @@ async def test_an_error_is_shown_as_the_fallback(
 async def test_a_sealed_url_of_a_private_picture_shows_on_listed_sites_only(
     either_stage: Stage, cloudreve: StandIn, visitor: Profile
 ) -> None:
-    """Whoever copies one gets no further with it on a page of their own."""
+    """A copy of one shows nothing on a page of another site."""
     elsewhere = await either_stage.pages(ELSEWHERE)
     widths = []
     for embed in ({}, {"private_origins": [elsewhere.origin]}):
@@ -105,4 +106,5 @@ async def test_a_page_at_another_port_of_the_host_shows_private_pictures(
     assert await page.js(f"fetch({where}, {json.dumps(begin)}).then(answer => answer.status)") == 200
     await page.go(f"{pages.origin}/pages/album")
     assert await page.shown() == [40]
+    await page.traffic.pictures_ended()
     assert [image.status for image in page.traffic.images] == [200]

@@ -49,7 +49,7 @@ async def agree(page: Page, scene: Scene, landing: str) -> None:
         await page.click("#allow")
 
 
-async def test_who_agrees_sees_private_pictures_for_as_long_as_the_session_lasts(
+async def test_after_consent_private_pictures_show_for_as_long_as_the_session_lasts(
     scene: Scene, cloudreve: StandIn, hours: Hours, visitor: Profile
 ) -> None:
     """When the access token has run out, all pictures of a page together cost one refresh."""
@@ -63,9 +63,9 @@ async def test_who_agrees_sees_private_pictures_for_as_long_as_the_session_lasts
     landed, first = await page.js("location.href"), await page.shown()
     hours.pass_by(cloudreve.access_life_s + 1)
     cloudreve.fail("refresh", Hang(until := asyncio.Event()), times=1)
-    scene.front_server.forget()
+    scene.relay.forget()
     look = asyncio.create_task(page.go(album))
-    await scene.front_server.heard(b"GET /thumb?", CONNECTIONS)
+    await scene.relay.heard(b"GET /thumb?", CONNECTIONS)
     until.set()
     await look
     second, refreshed = await page.shown(), cloudreve.calls.count("refresh")
@@ -116,7 +116,7 @@ async def test_a_replica_with_cold_caches_honours_the_renewed_cookie(
     assert cloudreve.calls.count("refresh") == 1
 
 
-async def test_who_signs_out_is_asked_again(scene: Scene, cloudreve: StandIn, visitor: Profile) -> None:
+async def test_after_a_sign_out_consent_is_asked_for_again(scene: Scene, cloudreve: StandIn, visitor: Profile) -> None:
     """The pictures are gone, and Cloudreve has heard of it."""
     album = scene.pages.write("album", images(scene.origin, ["cloudreve://my/album/one.png"]))
     page = await visitor.page()

@@ -14,7 +14,7 @@ _TEXT = "document.querySelector('{}').textContent.includes({!r})"
 
 
 async def test_a_folder_is_warmed_and_purged_by_buttons(cloudreve: StandIn, visitor: Profile) -> None:
-    """What is wrong with an order is told beside it; after warming a picture is at hand, after a purge no more."""
+    """A mistake in an order is told beside it; after warming a picture is at hand, after a purge no more."""
     async with gateway_of(cloudreve.own_url) as gateway:
         page = await visitor.page()
         await page.go(f"{gateway.admin}/")

@@ -88,6 +88,7 @@ async def visit(stock: StockPage, count: int) -> tuple[int, int, int]:
     stock.page.traffic.forget()
     await stock.page.reload()
     seen = await stock.thumbnails(count)
+    await stock.page.traffic.pictures_ended()
     return seen, len(stock.page.traffic.of(API)), pictures(stock.page)
 
 
@@ -96,7 +97,7 @@ def pictures(page: Page) -> int:
     return sum("/thumb/s/" in image.url for image in page.traffic.downloads)
 
 
-async def test_what_is_uploaded_is_seen_and_not_transferred_again(
+async def test_an_uploaded_picture_shows_and_is_not_transferred_again(
     stage: Stage, real: Place, folder: str, calendar: Calendar, visitor: Profile, tmp_path: Path
 ) -> None:
     """Sign in, upload, look, reload; on the next day Cloudreve is asked for leave anew, but not for pictures."""
@@ -155,7 +156,7 @@ async def asking(stage: Stage, real: Place, calendar: Calendar) -> AsyncIterator
     await command(real.target, "DELETE", f"/admin/oauthClient/{registered['id']}")
 
 
-async def test_who_agrees_on_the_consent_page_sees_private_pictures(
+async def test_after_consent_the_stock_page_shows_private_pictures(
     asking: Scene, real: Place, calendar: Calendar, visitor: Profile
 ) -> None:
     """And goes on seeing them when the access token has run out, for one refresh; the second time nobody is asked."""

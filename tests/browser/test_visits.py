@@ -41,6 +41,7 @@ async def look(page: Page, url: str) -> tuple[int, int]:
     await page.go(url)
     await page.until(_SHOWN)
     assert await page.js("document.images.length") == PICTURES
+    await page.traffic.pictures_ended()
     return len(page.traffic.of(API)), len(page.traffic.downloads)
 
 

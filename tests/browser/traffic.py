@@ -1,7 +1,8 @@
-"""What a page has asked for, and what of it came over the network."""
+"""A page's requests, and their bytes that came over the network."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +14,14 @@ class Exchange:
     method: str
     url: str
     kind: str
-    """What it was for: Document, Image, Fetch, XHR ..."""
+    """Its purpose: Document, Image, Fetch, XHR ..."""
     status: int = 0
     is_cached: bool = False
     """Answered by the browser alone, or by its service worker."""
     received_bytes: int = 0
-    """What came over the network, head included."""
+    """The bytes that came over the network, head included."""
     failure: str = ""
+    is_over: bool = False
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     """The answer's, names in lower case."""
 
@@ -30,6 +32,7 @@ class Traffic:
     def __init__(self) -> None:
         self._exchanges: dict[str, Exchange] = {}
         self._redirected: list[Exchange] = []
+        self._ended = asyncio.Event()
 
     @property
     def all(self) -> list[Exchange]:
@@ -50,6 +53,12 @@ class Traffic:
         """List the pictures that came over the network."""
         return [image for image in self.images if not image.is_cached]
 
+    async def pictures_ended(self) -> None:
+        """Wait until all is known of the pictures that the page has asked for: a page may be loaded before that."""
+        while not all(image.is_over for image in self.images):
+            self._ended.clear()
+            await self._ended.wait()
+
     def forget(self) -> None:
         """Begin anew."""
         self._exchanges.clear()
@@ -62,6 +71,8 @@ class Traffic:
             self._begin(name, said)
         elif (exchange := self._exchanges.get(name)) is not None:
             _note(exchange, event, said)
+            if exchange.is_over:
+                self._ended.set()
 
     def _begin(self, name: str, said: dict[str, Any]) -> None:
         request = said["request"]
@@ -82,6 +93,8 @@ def _note(exchange: Exchange, event: str, said: dict[str, Any]) -> None:
         exchange.headers = {key.lower(): value for key, value in response["headers"].items()}
         exchange.is_cached |= response.get("fromDiskCache", False) or response.get("fromServiceWorker", False)
     elif event == "Network.loadingFinished":
+        exchange.is_over = True
         exchange.received_bytes = 0 if exchange.is_cached else int(said["encodedDataLength"])
     elif event == "Network.loadingFailed":
+        exchange.is_over = True
         exchange.failure = said.get("blockedReason") or said["errorText"]

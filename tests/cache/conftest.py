@@ -1,4 +1,4 @@
-"""What the tests of the tiers share."""
+"""Fixtures of the tiers' tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from proxy.cache.disk_tier import DiskTier
-from proxy.cache.redis_tier import RedisTier
+from proxy.cache.redis_tier import PLAIN, RedisTier
+from proxy.domain.value_seal import ValueSeal
 from proxy.redis.failures import RedisFailure
 from proxy.settings import RedisSettings, Settings
 
@@ -65,10 +66,10 @@ async def make_tier() -> AsyncIterator[MakeTier]:
     """Give a function that builds a Redis tier from a URL and settings, closed at the end."""
     made: list[Watched] = []
 
-    def make(url: str, site: str = SITE, **settings: float | str) -> Watched:
+    def make(url: str, site: str = SITE, seal: ValueSeal = PLAIN, **settings: float | str) -> Watched:
         troubles: list[RedisFailure] = []
         given = RedisSettings.model_validate({"url": SecretStr(url), **settings})
-        made.append(Watched(RedisTier.from_settings(given, site, troubles.append), troubles))
+        made.append(Watched(RedisTier.from_settings(given, site, troubles.append, seal=seal), troubles))
         return made[-1]
 
     yield make

@@ -126,7 +126,7 @@ async def test_reads_of_one_tick_are_one_write_to_each_server(make_tier: MakeTie
         assert server.info("clients")["connected_clients"] < 30
 
 
-async def test_what_is_forgotten_is_gone_and_clearing_reaches_all(make_tier: MakeTier, sharded: Sharded) -> None:
+async def test_a_deleted_entry_is_gone_and_clearing_reaches_all_servers(make_tier: MakeTier, sharded: Sharded) -> None:
     """On every server, and nobody else's keys."""
     tier = make_tier(sharded.url, timeout_s=10.0).tier
     await fill(tier)

@@ -61,7 +61,7 @@ async def test_entries_outlive_a_restart(open_disk: OpenDisk) -> None:
     assert told == []
 
 
-async def test_what_waits_is_written_before_the_end(open_disk: OpenDisk) -> None:
+async def test_pending_writes_are_written_before_the_tier_closes(open_disk: OpenDisk) -> None:
     """Though nobody has waited for it."""
     tier = open_disk()
     tier.set_nowait("g:1", GRANT, 60.0)
@@ -76,7 +76,7 @@ async def test_a_clock_that_moves_ends_entries_after_a_restart_too(open_disk: Op
     assert await (await reopened(tier, open_disk, now=clock)).get("g:1") is None
 
 
-async def test_what_is_kept_or_forgotten_counts_before_it_is_written(open_disk: OpenDisk) -> None:
+async def test_a_change_counts_in_this_process_before_it_is_written(open_disk: OpenDisk) -> None:
     """In this process; the last change of several wins."""
     tier = open_disk()
     tier.set_nowait("g:1", GRANT, 60.0)
@@ -129,6 +129,15 @@ async def test_tiers_find_on_disk_what_memory_has_lost(open_disk: OpenDisk) -> N
     assert await Tiers(MemoryTier(MIB), [disk]).get("p:7", (Picture,), minute) is None
 
 
+async def test_an_entry_that_is_read_from_disk_keeps_its_end_there(open_disk: OpenDisk, clock: Clock) -> None:
+    """It comes to memory for as long as its reader says, and is not written again."""
+    disk = open_disk(now=clock)
+    await disk.set("p:7", picture(7), ttl=60.0)
+    assert await Tiers(MemoryTier(MIB, clock), [disk]).get("p:7", (Picture,), lambda _: 5.0) is not None
+    clock.now += 6.0
+    assert await disk.get("p:7") == picture(7)
+
+
 async def test_a_picture_under_another_s_name_on_disk_is_none(open_disk: OpenDisk) -> None:
     """Whoever has confused two."""
     disk = open_disk()
@@ -174,7 +183,7 @@ async def test_pictures_of_every_size_fill_it_without_an_error(open_disk: OpenDi
     assert sum([await tier.get(f"p:{number}") is not None for number in range(600)]) > 20
 
 
-async def test_what_is_too_large_drops_its_predecessor(open_disk: OpenDisk) -> None:
+async def test_an_entry_that_is_too_large_deletes_its_predecessor(open_disk: OpenDisk) -> None:
     """An old one is no substitute."""
     tier = open_disk(max_bytes=16 * MIB)
     await tier.set("p:7", picture(7), ttl=60.0)
@@ -194,7 +203,7 @@ async def test_a_shorter_entry_in_the_place_of_a_longer_one_is_no_damage(open_di
     assert told == []
 
 
-async def test_texts_stay_whatever_has_to_go(open_disk: OpenDisk, clock: Clock) -> None:
+async def test_texts_stay_when_pictures_are_evicted(open_disk: OpenDisk, clock: Clock) -> None:
     """They say since when grants count no more; half of the room is theirs here."""
     tier, text = open_disk(max_bytes=16 * MIB, now=clock), "1795000000.5" * 700
     await asyncio.gather(*(tier.set_text(f"c:{number}", text, 1e7) for number in range(500)))
@@ -377,7 +386,7 @@ async def test_other_files_of_the_directory_may_hold_anything(open_disk: OpenDis
 
 
 async def test_a_full_disk_is_a_miss(open_disk: OpenDisk, tmp_path: Path) -> None:
-    """What was kept before stays or goes; nothing old comes back, and later writes work again."""
+    """Entries from before stay or go; nothing old comes back, and later writes work again."""
     tier = open_disk(max_bytes=64 * MIB)
     await tier.multi_set([(f"g:{number}", GRANT) for number in range(50)], ttl=600.0)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -399,7 +408,7 @@ async def test_a_full_disk_is_a_miss(open_disk: OpenDisk, tmp_path: Path) -> Non
 
 
 async def test_a_disk_that_cannot_forget_is_given_up(open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was to be forgotten does not come back, here or after a restart."""
+    """A deleted entry does not come back, here or after a restart."""
     tier = open_disk()
     await tier.set("g:1", GRANT, ttl=600.0)
 

@@ -74,7 +74,7 @@ async def test_without_a_shared_tier_there_is_nothing_to_commit() -> None:
     assert Room(Tiers(MemoryTier(MIB))).loader().write(NEWER).commit is None
 
 
-async def test_what_another_process_has_left_is_taken_with_its_message(
+async def test_an_entry_of_another_process_is_accepted_with_its_message(
     make_tier: MakeTier, redis_server: RedisServer
 ) -> None:
     """From the message, from the value under the lease, or from the tier; and only if it is wanted."""

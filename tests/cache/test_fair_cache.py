@@ -1,4 +1,4 @@
-"""What a full cache gives up: nothing of others for a client that holds more than its share."""
+"""Eviction from a full cache: nothing of others for a client that holds more than its share."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_flood_replaces_its_own_entries() -> None:
 
 
 def test_a_newcomer_gets_its_share_of_a_full_cache() -> None:
-    """What the others used least recently makes room."""
+    """The entry that the others used least recently makes room."""
     cache = cache_of(100)
     for number in range(1000):
         cache.put(f"greedy {number}", 1, "greedy")
@@ -50,7 +50,7 @@ def test_a_newcomer_gets_its_share_of_a_full_cache() -> None:
     assert counts["modest"] >= 50
 
 
-def test_what_nobody_uses_any_more_makes_room_for_anybody() -> None:
+def test_unused_entries_make_room_for_any_client() -> None:
     """One busy visitor does not have to live beside what another left behind."""
     clock = Clock()
     cache = cache_of(100, clock)
@@ -73,7 +73,7 @@ def test_sizes_count_and_not_numbers() -> None:
     assert all(cache.get(f"small {number}") for number in range(30))
 
 
-def test_what_is_too_large_or_over_is_not_kept_and_what_it_was_to_replace_is_gone() -> None:
+def test_an_entry_that_is_too_large_or_over_is_not_stored_and_its_predecessor_is_gone() -> None:
     """Nothing else is given up for it."""
     cache = cache_of(100)
     cache.put("other", 50, "a")

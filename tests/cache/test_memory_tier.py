@@ -85,7 +85,7 @@ def test_keeping_the_same_keys_again_and_again_takes_no_more(clock: Clock) -> No
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    """Whoever is looked at stays."""
+    """An entry that is read stays."""
     tier = MemoryTier(100_000)
     for n in range(4):
         tier.set_nowait(f"k:{n}", picture(n), 60.0)
@@ -94,7 +94,7 @@ def test_the_least_recently_used_goes_first() -> None:
     assert [n for n in range(5) if tier.get_nowait(f"k:{n}")] == [0, 2, 3, 4]
 
 
-def test_what_has_run_out_makes_room_before_anything_live(clock: Clock) -> None:
+def test_expired_entries_are_evicted_before_live_ones(clock: Clock) -> None:
     """Although it was used last."""
     tier = MemoryTier(100_000, timer=clock)
     for n in range(4):
@@ -170,7 +170,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_whatever_is_done_the_bound_holds_and_only_what_was_kept_is_found(
+def test_after_any_operations_the_bound_holds_and_only_stored_entries_are_found(
     work: list[tuple[str, int, int, float]],
 ) -> None:
     """Keep, look up, let time pass, forget, in any order: an entry is found unchanged and alive, or not at all."""

@@ -352,7 +352,7 @@ async def test_closing_while_redis_hangs_takes_no_longer_than_a_time_out(
 
 
 @pytest.mark.parametrize("fault", [RedisServer.stop, RedisServer.kill, RedisServer.freeze])
-async def test_under_load_no_call_fails_whatever_becomes_of_redis(
+async def test_under_load_no_call_fails_when_redis_does(
     make_tier: MakeTier, start_redis: StartRedis, fault: Break
 ) -> None:
     """Thirty visitors go on asking while it goes and comes back, twice."""

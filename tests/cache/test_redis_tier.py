@@ -13,6 +13,7 @@ from proxy.domain.codec import VERSION
 from proxy.domain.errors import Unreachable
 from proxy.domain.grant import Grant
 from proxy.domain.picture import Picture
+from proxy.domain.value_seal import ValueSeal
 from proxy.redis.circuit_breaker import State
 from proxy.redis.client import SPARE_CONNECTIONS
 from proxy.redis.failures import RedisFailure
@@ -58,13 +59,29 @@ async def test_two_sites_on_one_redis_share_nothing(make_tier: MakeTier, redis_s
 
 
 async def test_clearing_leaves_other_people_s_keys(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """The Redis may be shared with Cloudreve itself."""
+    """The Redis may be shared with Cloudreve itself; what replicas share besides entries stays too."""
     redis_server.command("SET", "cloudreve_session", "precious")
     redis_server.command("SET", f"mine:v{VERSION}", "precious")
     tier = make_tier(redis_server.url, namespace="mine").tier
+    redis_server.command("SET", tier.build_key("c:1"), "precious")
     await tier.set("g:1", GRANT, 60.0)
     assert await tier.clear() is True
-    assert keys(redis_server) == [b"cloudreve_session", f"mine:v{VERSION}".encode()]
+    ours = [f"mine:v{VERSION}".encode(), tier.build_key("c:1").encode()]
+    assert keys(redis_server) == [b"cloudreve_session", *ours]
+
+
+async def test_an_entry_that_is_stored_is_sealed(make_tier: MakeTier, redis_server: RedisServer) -> None:
+    """Under a name it opens for those who have the key; nobody else reads it, or finds it under another name."""
+    seal = ValueSeal(["a key that is long enough for tests"])
+    tier, plain = make_tier(redis_server.url, seal=seal).tier, make_tier(redis_server.url).tier
+    await tier.set("g:1", GRANT, 60.0)
+    assert await tier.get("g:1") == GRANT
+    assert await plain.get("g:1") is None
+    value = redis_server.command("GET", tier.build_key("g:1"))
+    assert isinstance(value, bytes)
+    assert GRANT.url.encode() not in value
+    redis_server.command("SET", tier.build_key("g:2"), value)
+    assert await tier.get("g:2") is None
 
 
 async def test_a_namespace_to_clear_is_no_pattern(make_tier: MakeTier, redis_server: RedisServer) -> None:
@@ -162,7 +179,7 @@ async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redi
     assert watched.troubles == [RedisFailure.REFUSED]
 
 
-async def test_another_database(make_tier: MakeTier, redis_server: RedisServer) -> None:
+async def test_the_url_selects_the_database(make_tier: MakeTier, redis_server: RedisServer) -> None:
     """By the path of the URL, or by the query of a socket's."""
     tier = make_tier(redis_server.url.removesuffix("/0") + "/5").tier
     await tier.set("g:1", GRANT, 60.0)

@@ -17,7 +17,7 @@ def pair(make_tier: MakeTier, redis_server: RedisServer, clock: Clock) -> tuple[
     return SharedValues(tiers[0], clock), SharedValues(tiers[1], clock)
 
 
-async def test_what_one_writes_the_other_reads(
+async def test_a_value_of_one_process_is_read_by_another(
     pair: tuple[SharedValues, SharedValues], redis_server: RedisServer
 ) -> None:
     """For as long as it counts, and no longer."""
@@ -30,7 +30,7 @@ async def test_what_one_writes_the_other_reads(
     assert 59_000 < int(str(redis_server.command("PTTL", key))) <= 60_000
 
 
-async def test_what_nobody_has_written_is_not_there(pair: tuple[SharedValues, SharedValues]) -> None:
+async def test_an_unwritten_value_is_a_miss(pair: tuple[SharedValues, SharedValues]) -> None:
     """Neither here nor there."""
     assert [await each.get("s:a") for each in pair] == [None, None]
 
@@ -55,7 +55,7 @@ async def test_a_note_without_time_is_not_written(
     assert _keys(redis_server) == []
 
 
-async def test_what_is_remembered_here_is_nobody_else_s(pair: tuple[SharedValues, SharedValues]) -> None:
+async def test_a_local_value_is_unknown_to_other_processes(pair: tuple[SharedValues, SharedValues]) -> None:
     """It came from there."""
     first, second = pair
     first.set_nowait("s:a", "a-text", 60)

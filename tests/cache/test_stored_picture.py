@@ -50,7 +50,7 @@ def place_of(found: StoredPicture) -> Place:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("keys", [(), ("0123456789abcdef" * 4,)])
-async def test_what_was_read_before_is_read_again_at_once(
+async def test_a_picture_that_was_read_is_read_again_without_waiting(
     open_disk: OpenDisk, clock: Clock, size: int, keys: tuple[str, ...]
 ) -> None:
     """Whatever its size, and sealed or not."""
@@ -93,7 +93,7 @@ async def test_the_kernel_is_asked_not_to_wait(
 
 
 @pytest.mark.parametrize("how", ["forgotten", "replaced", "cleared", "given up"])
-async def test_what_is_gone_for_this_process_is_gone_at_once(open_disk: OpenDisk, clock: Clock, how: str) -> None:
+async def test_a_picture_deleted_by_this_process_is_gone_at_once(open_disk: OpenDisk, clock: Clock, how: str) -> None:
     """Before it is written, as in memory."""
     tier = open_disk(now=clock)
     found = await stored(tier)

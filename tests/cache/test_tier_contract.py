@@ -1,4 +1,4 @@
-"""What holds for every tier alike, asked through the interface they have in common."""
+"""The contract of every tier, asked through the interface they have in common."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_an_unknown_key_is_a_miss(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=repr)
-async def test_what_is_kept_is_found(subject: Subject, entry: Entry) -> None:
+async def test_a_stored_entry_is_found(subject: Subject, entry: Entry) -> None:
     """Each kind of entry comes back as it was, as often as it is asked for."""
     assert await subject.tier.set("k:1", entry, ttl=60.0) is True
     assert await subject.tier.get("k:1") == entry
@@ -209,7 +209,7 @@ async def test_many_at_once_do_not_mix(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize(("call", "words"), [("add", ("g:1", GRANT)), ("increment", ("g:1",))])
-async def test_what_makes_no_sense_for_entries_is_not_there(
+async def test_verbs_that_make_no_sense_for_entries_are_not_implemented(
     subject: Subject, call: str, words: tuple[object, ...]
 ) -> None:
     """Entries are no numbers, and nobody needs a lock from here."""

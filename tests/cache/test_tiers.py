@@ -48,14 +48,14 @@ def there(shared: Watched, clock: Clock) -> Tiers:
     return Tiers(MemoryTier(MIB, timer=clock), shared=shared.tier)
 
 
-async def test_what_is_kept_is_found_in_memory(here: Tiers) -> None:
+async def test_a_stored_entry_is_found_in_memory(here: Tiers) -> None:
     """Without asking Redis."""
     await here.set("g:1", GRANT, 60.0)
     assert here.get_nowait("g:1") is GRANT
     assert await here.get("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
 
 
-async def test_what_another_replica_kept_is_found_in_redis_once(here: Tiers, there: Tiers) -> None:
+async def test_an_entry_of_another_replica_is_read_from_redis_once(here: Tiers, there: Tiers) -> None:
     """From then on it is in memory."""
     await there.set("p:ab12", PICTURE, 60.0)
     assert here.get_nowait("p:ab12") is None
@@ -87,7 +87,7 @@ async def test_an_entry_of_another_kind_is_a_miss(here: Tiers, there: Tiers) -> 
     assert await here.get("g:1", (Grant, Refusal), minute) == (REFUSAL, Source.REDIS)
 
 
-async def test_what_is_forgotten_is_gone_from_both(here: Tiers, there: Tiers) -> None:
+async def test_a_deleted_entry_is_gone_from_both_tiers(here: Tiers, there: Tiers) -> None:
     """From the memory of this replica and from Redis."""
     await here.set("g:1", GRANT, 60.0)
     await here.delete("g:1")
@@ -116,7 +116,7 @@ async def test_with_redis_away_memory_serves_alone(make_tier: MakeTier) -> None:
 
 
 async def test_keeping_reaches_memory_before_anything_is_awaited(here: Tiers) -> None:
-    """Whoever looks while Redis is being written to finds it."""
+    """A reader finds it while Redis is being written to."""
     write = asyncio.create_task(here.set("g:1", GRANT, 60.0))
     await asyncio.sleep(0)
     assert here.get_nowait("g:1") is GRANT
@@ -231,7 +231,7 @@ async def test_looking_past_memory_finds_what_another_replica_has_renewed(here: 
     assert await here.get_shared("g:2", minute) is None
 
 
-async def test_what_another_replica_has_left_needs_no_look(here: Tiers, shared: Watched) -> None:
+async def test_an_entry_left_by_another_replica_costs_no_read(here: Tiers, shared: Watched) -> None:
     """It is what Redis would have given."""
     await shared.tier.set("g:1", GRANT, 60.0)
     assert await here.get_shared("g:1", minute, NEWER) == NEWER
@@ -239,7 +239,7 @@ async def test_what_another_replica_has_left_needs_no_look(here: Tiers, shared: 
     assert await Tiers(MemoryTier(MIB)).get_shared("g:1", minute, NEWER) == NEWER
 
 
-async def test_what_only_redis_can_tell_the_end_of_is_not_kept_in_memory(here: Tiers) -> None:
+async def test_an_entry_whose_end_only_redis_knows_is_not_stored_in_memory(here: Tiers) -> None:
     """Refusals."""
     assert await here.get_shared("g:1", lambda _: 0.0, REFUSAL) == REFUSAL
     assert here.get_nowait("g:1") is None

@@ -17,7 +17,7 @@ from proxy.domain.value_seal import ValueSeal
 from proxy.redis import leases as lease_module
 from proxy.redis import pubsub as news_module
 from proxy.redis.lease import LeaseHolder
-from proxy.redis.leases import Leases
+from proxy.redis.leases import NOT_STORED, Leases
 from proxy.redis.pubsub import PubSubChannel
 from proxy.settings import RedisSettings
 from tests.conftest import StartRedis
@@ -177,7 +177,7 @@ async def test_the_leader_waits_for_nothing(redis_server: RedisServer) -> None:
         relay.let_go()
 
 
-async def test_what_was_done_before_the_lead_was_taken_is_not_done_again(
+async def test_work_done_before_the_lease_was_taken_is_not_repeated(
     replicas: list[Replica], redis_server: RedisServer
 ) -> None:
     """Between looking and leading another may have landed."""
@@ -294,7 +294,7 @@ async def test_while_nothing_is_heard_it_is_looked_for(redis_server: RedisServer
         assert deaf.loads == 0
 
 
-async def test_who_comes_the_moment_it_lands_does_not_do_it_again(replicas: list[Replica]) -> None:
+async def test_a_request_at_the_very_end_of_a_load_does_not_repeat_it(replicas: list[Replica]) -> None:
     """However the steps fall: many rounds in which others come while the leader ends."""
     leader, *others = replicas
     for number in range(60):
@@ -320,7 +320,7 @@ async def until_idle(one: Replica) -> None:
 
 @pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze])
 async def test_while_redis_is_away_each_does_its_own(start_redis: StartRedis, fault: object) -> None:
-    """Who begins then, and who has been waiting."""
+    """Processes that begin then, and those that have been waiting."""
     server = start_redis()
     assert callable(fault)
     async with replica(server.url, timeout_s=0.2) as leader, replica(server.url, timeout_s=0.2) as other:
@@ -339,7 +339,7 @@ async def test_while_redis_is_away_each_does_its_own(start_redis: StartRedis, fa
         assert (await first)[0] == "outcome"
 
 
-async def test_what_redis_has_no_room_for_each_brings_for_itself(start_redis: StartRedis) -> None:
+async def test_every_replica_loads_an_entry_that_redis_will_not_store(start_redis: StartRedis) -> None:
     """At once, and not one after the other."""
     server = start_redis(**{"maxmemory": "0", "maxmemory-policy": "noeviction"})
     async with AsyncExitStack() as stack:
@@ -495,6 +495,26 @@ async def test_alone_there_is_nobody_to_share_with() -> None:
 def test_looking_often_enough_is_part_of_the_promise() -> None:
     """A takeover within three seconds, at the latest."""
     assert lease_module.LEASE_S + news_module.POLL_S < 3.0
+
+
+async def test_an_outcome_that_redis_did_not_store_is_loaded_at_once_by_those_who_hear_so(
+    redis_server: RedisServer,
+) -> None:
+    """Whoever leads meanwhile; each commits what it has loaded."""
+    async with replica(redis_server.url) as one:
+        leases = Leases(one.tier.connections, one.pubsub, "thumb-proxy")
+        one.cluster = DistributedSingleflight(leases, one.pubsub, one.tier.build_key, one.tier.seal, 3600.0)
+        await until(lambda: one.pubsub.is_heard)
+        name = one.tier.build_key(KEY)
+        redis_server.command("SET", f"thumb-proxy:lease:{{{name}}}", "somebody", "PX", 2000)
+        task = one.share()
+        await waits(redis_server)
+        redis_server.command("PUBLISH", one.pubsub.channel, name.encode() + b" " + NOT_STORED)
+        while not task.done():
+            redis_server.command("SET", f"thumb-proxy:lease:{{{name}}}", "somebody else", "PX", 2000)
+            await asyncio.sleep(0)
+        assert (await task)[0] == "outcome"
+        await until(lambda: redis_server.command("GET", name) == b"outcome")
 
 
 @pytest.mark.parametrize("noise", [b"", b"+junk", b"-"])

@@ -83,7 +83,7 @@ class QueuedJobs:
 
 
 async def test_no_more_than_the_slots_work_at_once() -> None:
-    """Who comes later begins when another has ended."""
+    """A later one begins when another has ended."""
     queued = QueuedJobs(slots=2)
     for name in "abcd":
         queued.want(GREEDY, name)
@@ -127,7 +127,7 @@ async def test_work_of_one_that_never_ends_leaves_a_slot_to_others() -> None:
     await queued.close()
 
 
-async def test_what_another_wants_too_begins_in_the_slot_kept_free() -> None:
+async def test_a_job_that_a_second_client_wants_begins_in_the_reserved_slot() -> None:
     """The greedy client was not allowed to take it."""
     queued = QueuedJobs(slots=8)
     for number in range(20):
@@ -247,7 +247,7 @@ async def test_work_that_is_ended_from_outside_as_well_is_cancelled() -> None:
     await queued.close()
 
 
-async def test_what_another_wants_too_has_its_turn_as_for_them() -> None:
+async def test_a_job_that_a_second_client_wants_has_that_client_s_turn() -> None:
     """A gallery that a crawler walks through is no slower for a visitor: their picture is not behind all others."""
     queued = QueuedJobs(slots=1)
     for number in range(1000):

@@ -112,8 +112,8 @@ async def test_one_loads_and_all_have_the_outcome(processes: list[Process]) -> N
     assert [one.loads for one in processes] == [1, 0, 0]
 
 
-async def test_what_was_kept_between_a_look_and_the_lead_is_not_loaded_again(processes: list[Process]) -> None:
-    """Whoever leads looks on disk once more."""
+async def test_an_entry_stored_between_the_read_and_the_lock_is_not_loaded_again(processes: list[Process]) -> None:
+    """The leader looks on disk once more."""
     processes[0].disk.set_nowait(KEY, GRANT, 60.0)
     assert await processes[1].share() == GRANT.url
     assert processes[1].loads == 0
@@ -156,7 +156,9 @@ async def test_an_outcome_that_is_not_kept_is_told_to_those_who_waited(processes
     assert late.loads == 1
 
 
-async def test_who_has_only_heard_tells_nobody(processes: list[Process], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_has_only_heard_tells_nobody(
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else what was seen once would be handed on for as long as others come, however old it is by then."""
     told: list[Message | None] = []
     set_text_nowait = DiskTier.set_text_nowait
@@ -263,7 +265,7 @@ async def test_locks_of_other_sites_are_others(tmp_path: Path) -> None:
     other.close()
 
 
-async def test_one_process_leads_in_what_takes_long_until_it_leaves(processes: list[Process]) -> None:
+async def test_one_process_leads_in_a_long_load_until_it_leaves(processes: list[Process]) -> None:
     """Others are told at once that it is not they."""
     first, second = processes[0].shared, processes[1].shared
     async with first.lead("w:1") as one, second.lead("w:1") as other, second.lead("w:2") as elsewhere:

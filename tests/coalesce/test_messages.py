@@ -1,4 +1,4 @@
-"""What processes tell each other of work that is done."""
+"""Messages by which processes tell each other of work that is done."""
 
 from __future__ import annotations
 

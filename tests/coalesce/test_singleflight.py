@@ -130,14 +130,14 @@ async def test_at_the_bound_one_more_is_busy_and_joining_stays_free(singleflight
 
 
 async def test_a_load_that_cannot_even_begin_leaves_no_flight(singleflight: Singleflight[str]) -> None:
-    """Whoever asks hears it; the next one may try."""
+    """Each caller hears it; the next one may try."""
     with pytest.raises(ZeroDivisionError):
         singleflight.join("a", lambda: 1 / 0)  # type: ignore[arg-type, return-value]
     assert len(singleflight) == 0
 
 
 @pytest.mark.parametrize("failing", [False, True])
-async def test_who_joins_in_the_very_step_in_which_the_load_ends_gets_its_outcome(
+async def test_a_join_in_the_last_step_of_a_load_gets_its_outcome(
     singleflight: Singleflight[str], failing: bool
 ) -> None:
     """Forced: the load's last step itself joins; right after that step there is nothing left to join."""

@@ -101,7 +101,7 @@ async def test_an_answer_arrives_though_its_reader_goes_on_sending(scripted: Scr
 
 
 async def test_a_large_answer_arrives_whole_though_more_is_sent_behind_its_request(scripted: ScriptedSetup) -> None:
-    """What the kernel has not sent yet is lost with a reset."""
+    """Bytes that the kernel has not sent yet are lost with a reset."""
     body = b"x" * 3_000_000
     async with scripted.line() as line:
         await line.say(LAST.replace(b"/healthz", b"/a") + GOOD)
@@ -159,7 +159,7 @@ async def test_a_body_that_breaks_http_ends_its_request(scripted: ScriptedSetup)
             await call.body()
 
 
-async def test_what_follows_a_request_is_held_within_bounds(scripted: ScriptedSetup) -> None:
+async def test_pipelined_bytes_are_buffered_within_bounds(scripted: ScriptedSetup) -> None:
     """While it is answered, the sender of megabytes of requests has to wait; then all of them are answered."""
     count, large = 1_500, GOOD[:-2] + b"X: %b\r\n\r\n" % (b"x" * 10_000)
     async with scripted.line() as line:

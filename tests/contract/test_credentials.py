@@ -1,4 +1,4 @@
-"""What Cloudreve makes of good, bad and misplaced credentials."""
+"""Cloudreve's answers to good, bad and misplaced credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens while a thumbnail is generated, before and after."""
+"""Answers while a thumbnail is generated, before and after."""
 
 from __future__ import annotations
 

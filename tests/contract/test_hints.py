@@ -1,4 +1,4 @@
-"""What a context hint unlocks: it restores a share that was entered with it, its password unasked."""
+"""A context hint restores a share that was entered with it, its password unasked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_a_hint_restores_what_it_was_first_used_for(cloudreve: Client) -> 
 
 
 async def test_a_hint_first_used_in_vain_restores_nothing(cloudreve: Client) -> None:
-    """What the first use brought is remembered, not what later ones did."""
+    """The first use is remembered, and later ones are not."""
     share, hint = cloudreve.target.private_share, str(uuid4())
     bare = f"cloudreve://{share}@share/one.png"
 
@@ -36,7 +36,7 @@ async def test_a_hint_first_used_in_vain_restores_nothing(cloudreve: Client) -> 
 
 
 @pytest.mark.parametrize("hint", ["garbage", "00000000-0000-0000-0000-000000000000"])
-async def test_what_is_no_hint_restores_nothing(cloudreve: Client, hint: str) -> None:
+async def test_a_false_hint_restores_nothing(cloudreve: Client, hint: str) -> None:
     """Neither garbage nor the nil UUID is remembered."""
     share = cloudreve.target.private_share
 

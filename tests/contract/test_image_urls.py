@@ -1,4 +1,4 @@
-"""What an image URL brings: signatures, conditions, ranges, methods."""
+"""Image URLs: signatures, conditions, ranges, methods."""
 
 from __future__ import annotations
 

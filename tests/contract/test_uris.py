@@ -160,7 +160,7 @@ async def test_raw_and_encoded_names_are_equal(cloudreve: Client) -> None:
 
 @pytest.mark.parametrize(("uri", "code"), REFUSED)
 async def test_a_user_is_refused(cloudreve: Client, uri: str, code: int) -> None:
-    """What alice cannot have is refused with this code."""
+    """A picture that alice cannot have is refused with this code."""
     reply = await cloudreve.resolve(_filled(cloudreve, uri), cloudreve.target.alice)
 
     assert (reply.status, reply.code) == (200, code)
@@ -168,7 +168,7 @@ async def test_a_user_is_refused(cloudreve: Client, uri: str, code: int) -> None
 
 @pytest.mark.parametrize(("uri", "code"), ANONYMOUS)
 async def test_an_anonymous_visitor_is_answered(cloudreve: Client, uri: str, code: int) -> None:
-    """What anybody may see, and what not."""
+    """Pictures for anybody, and others."""
     reply = await cloudreve.resolve(_filled(cloudreve, uri))
 
     assert (reply.status, reply.code) == (200, code)

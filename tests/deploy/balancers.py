@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
+from tests.deploy.patience import LONGEST_S, does
 from tests.harness.redis_server import free_port
 from tests.plugins.programs import found
 
 FILES = Path(__file__).parents[2] / "deploy" / "load-balancers"
 SHIPPED_PORTS = (8080, 8081, 8082)
-START_S = 60.0
-POLL_S = 0.02
 
 _APACHE_MODULES = (
     "mpm_event", "authz_core", "watchdog", "slotmem_shm", "lbmethod_byrequests", "headers", "proxy", "proxy_http",
@@ -39,6 +38,8 @@ class Kind:
     """From the path of the file and the port."""
     wrap: Callable[[str, Path], str] = lambda text, _: text
     """Adds what belongs into the program's main configuration."""
+    drain_s: float = 0.0
+    """How long a gateway has to drain before it stops, where the program cannot ask another gateway again."""
 
 
 def _caddy(text: str, _: Path) -> str:
@@ -59,7 +60,8 @@ def _apache(text: str, folder: Path) -> str:
 
 def _squid(text: str, folder: Path) -> str:
     logs = f"access_log stdio:{folder}/access.log\ncache_log {folder}/cache.log\ncache_store_log none\n"
-    return f"{text}\npid_filename {folder}/pid\ncoredump_dir {folder}\nvisible_hostname localhost\n{logs}"
+    leaves = "visible_hostname localhost\nshutdown_lifetime 0 seconds\n"
+    return f"{text}\npid_filename {folder}/pid\ncoredump_dir {folder}\n{leaves}{logs}"
 
 
 KINDS: Mapping[str, Kind] = {
@@ -89,6 +91,14 @@ KINDS: Mapping[str, Kind] = {
         "squid", "squid.conf", "http_port 80 ", "http_port 127.0.0.1:{port} ",
         lambda path, _: ["-N", "-f", str(path)], _squid,
     ),
+    "traefik": Kind(
+        "traefik", "traefik.yaml", "", "",
+        lambda path, port: [
+            f"--entryPoints.web.address=127.0.0.1:{port}", f"--providers.file.filename={path}", "--log.level=ERROR",
+            "--global.checkNewVersion=false",
+        ],
+        drain_s=3.0,
+    ),
 }  # fmt: skip
 
 
@@ -101,25 +111,31 @@ class Balancer:
         self._folder = folder
         self._path = folder / kind.file
         self._path.write_text(kind.wrap(_placed(kind, self.port, gateways), folder))
-        self._kind = kind
+        self.kind = kind
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Balancer:
-        """Start it, and wait until it listens."""
-        command = [found(self._kind.program) or self._kind.program, *self._kind.command(self._path, self.port)]
+        """Start it, and wait until a gateway answers by way of it."""
+        command = [found(self.kind.program) or self.kind.program, *self.kind.command(self._path, self.port)]
         self._folder.chmod(0o777)  # squid and varnishd give up root's rights
         environment = os.environ | {"HOME": str(self._folder), "XDG_DATA_HOME": str(self._folder)}
         said = self._folder / "said"
         with said.open("wb") as out:
             self._process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)  # noqa: S603 - our own files
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return self
-            time.sleep(POLL_S)
+        if does(self._process, self._is_through):
+            return self
         self.stop()
-        raise AssertionError(f"{self._kind.program} did not start: {said.read_text(errors='replace')}")
+        raise AssertionError(f"{self.kind.program} did not start: {said.read_text(errors='replace')}")
+
+    def _is_through(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONGEST_S)
+        try:
+            connection.request("GET", "/readyz", headers={"Host": f"127.0.0.1:{self.port}"})
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def stop(self) -> None:
         """End it."""

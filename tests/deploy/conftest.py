@@ -1,19 +1,41 @@
-"""What the tests of the deployment share: an nginx with the project's site, and what stands behind it."""
+"""Fixtures of the deployment's tests: an nginx with the project's site, and the servers behind it."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import aiohttp
 import pytest
 
 from tests.deploy.backend import Backend
+from tests.deploy.fresh_root import bootstrap
+from tests.deploy.images import Images
 from tests.deploy.nginx import Nginx
 from tests.deploy.visitor import Visitor
 
 StartNginx = Callable[[Sequence[int], int], Nginx]
+
+
+@pytest.fixture(scope="session")
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a Debian in an archive: the new machine of some tests, the base of images of others (one xdist group)."""
+    return bootstrap(tmp_path_factory.mktemp("debian") / "debian.tar")
+
+
+@pytest.fixture(scope="session")
+def images(debian: Path) -> Iterator[Images]:
+    """Build the gateway's image, on a base made of that Debian."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        made = Images(Path(folder))
+        try:
+            made.add_base(debian)
+            made.build_gateway()
+            yield made
+        finally:
+            made.close()
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "/opt/thumb-proxy"
-PACKAGES = ("ca-certificates", "iproute2", "nginx-light", "openssl", "python3-venv", "redis-server", "systemd")
+PACKAGES = ("ca-certificates", "curl", "iproute2", "nginx-light", "openssl", "python3-venv", "redis-server", "systemd")
 LONGEST_S = 280.0
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _NSPAWN = ("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "--directory")
@@ -18,7 +19,7 @@ _UNIT = """\
 FailureAction=poweroff
 [Service]
 Type=oneshot
-TimeoutStartSec=150
+TimeoutStartSec=250
 ExecStart=/bin/sh -c '/bin/sh -eux /script >/told 2>&1; echo $? >/status; systemctl poweroff --no-block'
 [Install]
 WantedBy=multi-user.target
@@ -27,17 +28,23 @@ _PIP = ("PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", 
 """How this machine reaches an index of packages; a new one of its own would have its own way."""
 
 
+def bootstrap(archive: Path) -> Path:
+    """Write a Debian with the packages that the documents ask for into an archive (tar)."""
+    packages, patient = f"--include={','.join(PACKAGES)}", '--aptopt=Acquire::Retries "5"'
+    run(["mmdebstrap", "--quiet", "--variant=minbase", patient, packages, "bookworm", str(archive)])
+    return archive
+
+
 class FreshRoot:
     """The directory, and commands that run in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def make(self) -> FreshRoot:
-        """Install the packages that the documents ask for, and let pip of this machine work there."""
-        packages = f"--include={','.join(PACKAGES)}"
-        patient = '--aptopt=Acquire::Retries "5"'
-        _run(["mmdebstrap", "--quiet", "--variant=minbase", patient, packages, "bookworm", str(self.folder)])
+    def make(self, debian: Path) -> FreshRoot:
+        """Unpack a Debian, and let pip of this machine work there."""
+        self.folder.mkdir()
+        run(["tar", "--extract", "--preserve-permissions", f"--file={debian}", f"--directory={self.folder}"])
         for path in (_CERTIFICATES, Path("/etc/resolv.conf"), Path("/etc/hosts")):
             shutil.copyfile(path, self.folder / path.relative_to("/"))
         return self
@@ -53,25 +60,27 @@ class FreshRoot:
                 shutil.copy(ROOT / name, target / name, follow_symlinks=False)
 
     def run(self, *command: str, fails: bool = False) -> str:
-        """Run a command as root of that machine, on which nothing else runs; give what it prints."""
+        """Run a command as root of that machine, on which nothing else runs; give its output."""
         environment = {"LC_ALL": "C.UTF-8"} | {name: os.environ[name] for name in _PIP if name in os.environ}
         given = [f"--setenv={name}={value}" for name, value in environment.items()]
-        return _run([*_NSPAWN, str(self.folder), *given, *command], fails=fails)
+        return run([*_NSPAWN, str(self.folder), *given, *command], fails=fails)
 
     def boot(self, script: str) -> str:
-        """Start that machine, on a network of its own, run a script that has to end well, and give what it prints."""
+        """Start that machine, on a network of its own, run a script that has to end well, and give its output."""
         (self.folder / "script").write_text(f"cd {PROJECT}\n{script}")
         (self.folder / "etc/systemd/system/script.service").write_text(_UNIT)
         self.run("systemctl", "enable", "--quiet", "script.service")
-        _run([*_NSPAWN, str(self.folder), "--boot", "--private-network"])
+        run([*_NSPAWN, str(self.folder), "--boot", "--private-network"])
         told = (self.folder / "told").read_text()
         assert (self.folder / "status").read_text() == "0\n", told
         return told
 
 
-def _run(command: list[str], *, fails: bool = False) -> str:
+def run(command: Sequence[str], *, fails: bool | None = False, environment: Mapping[str, str] | None = None) -> str:
+    """Run a command, which has to succeed or to fail (None: either), and give its output."""
     done = subprocess.run(  # noqa: S603 - our own commands
         command,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -79,5 +88,5 @@ def _run(command: list[str], *, fails: bool = False) -> str:
         check=False,
         timeout=LONGEST_S,
     )
-    assert (done.returncode != 0) == fails, done.stdout
+    assert fails in (None, done.returncode != 0), f"{command}: {done.stdout}"
     return done.stdout

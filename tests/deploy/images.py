@@ -8,12 +8,11 @@ import sys
 from ast import literal_eval
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.deploy.fresh_root import ROOT, run
+
 BASE = "docker.io/library/python:3.13-slim"
 """The name by which the Dockerfile asks for its base; here it is Debian's Python."""
-PACKAGES = "ca-certificates,python3-venv"
 GATEWAY = "localhost/thumb-proxy:latest"
-LONGEST_S = 280.0
 _ENGINE = """\
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -53,15 +52,9 @@ class Images:
         self.podman("rm", "--all", "--force", "--time=0", "--volumes")
         self.run("umount", "--recursive", "--quiet", str(self.folder / "storage" / "overlay"), may_fail=True)
 
-    def add_base(self) -> None:
-        """Make the base of the image of a Debian with Python."""
-        debian = self.folder / "debian.tar"
-        patient = '--aptopt=Acquire::Retries "5"'
-        self.run(
-            "mmdebstrap", "--quiet", "--variant=minbase", patient, f"--include={PACKAGES}", "bookworm", str(debian)
-        )
+    def add_base(self, debian: Path) -> None:
+        """Make the base of the images of a Debian in an archive."""
         self.podman("import", "--quiet", str(debian), "localhost/debian:latest")
-        debian.unlink()
         self.build(BASE, "FROM localhost/debian\nRUN ln -s /usr/bin/python3 /usr/local/bin/python\n")
 
     def build(self, name: str, containerfile: str) -> None:
@@ -77,23 +70,12 @@ class Images:
         self.run("buildah", "bud", *_BUILDING, *mounts, f"--file={file}", f"--tag={GATEWAY}", str(ROOT))
 
     def podman(self, *arguments: str, may_fail: bool = False) -> str:
-        """Run podman, and give what it prints."""
+        """Run podman, and give its output."""
         return self.run("podman", *arguments, may_fail=may_fail)
 
-    def run(self, *command: str, may_fail: bool = False) -> str:
-        """Run a program that works with this store, and give what it prints."""
-        done = subprocess.run(  # noqa: S603 - our own commands
-            command,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=LONGEST_S,
-        )
-        assert may_fail or done.returncode == 0, f"{command}: {done.stdout}"
-        return done.stdout
+    def run(self, *command: str, may_fail: bool = False, **variables: str) -> str:
+        """Run a program that works with this store, and give its output."""
+        return run(command, fails=None if may_fail else False, environment=self.environment | variables)
 
 
 def _pip_of_this_machine(folder: Path) -> list[str]:

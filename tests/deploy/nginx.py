@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.deploy.patience import listens
 from tests.harness.redis_server import free_port
 
 SITE = Path(__file__).parents[2] / "deploy" / "nginx"
 START_S = 60.0
-POLL_S = 0.01
 
 _MAIN = """
 daemon off;
@@ -49,12 +47,12 @@ class Nginx:
 
     @property
     def access_log(self) -> str:
-        """What it has told of requests."""
+        """Its access log."""
         return (self.folder / "log" / "access.log").read_text()
 
     @property
     def error_log(self) -> str:
-        """What else it has told."""
+        """Its error log."""
         return (self.folder / "log" / "error.log").read_text()
 
     @property
@@ -74,12 +72,8 @@ class Nginx:
         """Start it, and wait until it listens."""
         self._write()
         self._process = subprocess.Popen(self._command())  # noqa: S603 - our own files
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return self
-            time.sleep(POLL_S)
+        if listens(self._process, self.port):
+            return self
         raise AssertionError(f"nginx did not start: {self.error_log}")
 
     def stop(self) -> None:

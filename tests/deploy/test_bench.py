@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.benchmarks.nginx import most_files
+
 ROOT = Path(__file__).parent.parent.parent
 ROWS = [
     "memory hit, 2 kB",
@@ -54,3 +56,9 @@ def test_the_bench_runs() -> None:
     assert run.returncode == 0, run.stderr
     titles = [line.split("|")[1].strip() for line in run.stdout.splitlines() if line.startswith("|")]
     assert not [row for row in ROWS if not any(title.startswith(row) for title in titles)]
+
+
+@pytest.mark.parametrize(("limit", "files"), [(1024, 256), (8192, 5120), (20_000, 16_928), (1_048_576, 20_000)])
+def test_nginx_has_descriptors_left_for_connections(limit: int, files: int) -> None:
+    """Else it answers 500 to some, and the others wait for half a second."""
+    assert most_files(limit) == files < limit

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = {
     f"proxy/shipped/{name}" for name in ("default.toml", "thumb-proxy@.service", "thumb-proxy.conf", "upstreams.conf")
 }
-"""What `init` and `install` need beside the code."""
+"""Files that `init` and `install` need beside the code."""
 
 
 def output(*command: str | Path) -> str:

@@ -32,14 +32,14 @@ def test_few_galleries_are_asked_for_often() -> None:
     assert 20 < visits[0] / visits[99] < 150
 
 
-def test_who_stays_asks_again_after_an_hour() -> None:
+def test_a_visitor_who_stays_asks_again_after_an_hour() -> None:
     """A quarter of the pages, in the order of time."""
     visits = list(Traffic(pictures=4_000, visitors=2_000).stream(1, Random(1)))  # noqa: S311 - the same every time
     assert [visit.at_s for visit in visits] == sorted(visit.at_s for visit in visits)
     assert 0.2 < sum(visit.is_return for visit in visits) / sum(not visit.is_return for visit in visits) < 0.3
 
 
-def test_what_was_used_last_is_kept_until_it_ends() -> None:
+def test_recently_used_entries_stay_until_their_end() -> None:
     """And what has ended takes no place."""
     lru = Lru(30.0)
     for number in range(3):
@@ -70,7 +70,7 @@ def test_a_page_is_found_where_it_was_left() -> None:
 
 
 def test_costs_add_up() -> None:
-    """What was measured comes out again, and what was not is put together of it."""
+    """Measured numbers come out again, and the others are put together of them."""
     assert FIGURES.cost(Where("answer", "memory")) == FIGURES.memory_memory
     assert FIGURES.cost(Where("memory", "memory")) == FIGURES.memory_first
     assert FIGURES.cost(Where("redis", "redis")) == FIGURES.redis_redis
@@ -103,7 +103,7 @@ def test_a_sample_has_the_hit_rates_of_the_whole() -> None:
         (Limits(replica_bytes_per_s=1.0), "network of gateways"),
     ],
 )
-def test_what_is_scarcest_breaks_first(limits: Limits, first: str) -> None:
+def test_the_scarcest_resource_breaks_first(limits: Limits, first: str) -> None:
     """And the plan says what answers it."""
     traffic, site = Traffic(pictures=40_000, visitors=1_000), Site(replicas=2, memory_bytes=50e6)
     plan = Plan(traffic, site, simulated(traffic, site, FIGURES), FIGURES, limits)

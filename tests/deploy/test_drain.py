@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,22 +13,11 @@ from pydantic import ValidationError
 from proxy.standin.standin import StandIn
 from tests.deploy.patience import until
 from tests.deploy.process import GatewayProcess
-from tests.harness.gateways import GatewayClient, gateway_of, in_share, settings_for
+from tests.harness.fixtures import cloudreve, gateway, launcher
+from tests.harness.gateways import GatewayClient, in_share, settings_for
 from tests.harness.places import thumb
 
-
-@pytest.fixture
-async def cloudreve() -> AsyncIterator[StandIn]:
-    """Run a stand-in Cloudreve with small pictures."""
-    async with StandIn(size=(40, 30)) as standin:
-        yield standin
-
-
-@pytest.fixture
-async def gateway(cloudreve: StandIn) -> AsyncIterator[GatewayClient]:
-    """Run a gateway."""
-    async with gateway_of(cloudreve.own_url) as opened:
-        yield opened
+__all__ = ["cloudreve", "gateway", "launcher"]
 
 
 async def test_a_gateway_that_drains_says_so_and_still_answers(gateway: GatewayClient, cloudreve: StandIn) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,12 +15,17 @@ pytestmark = [
     pytest.mark.needs("systemd-nspawn"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a machine in a directory"),
     pytest.mark.timeout(2 * LONGEST_S),
-    pytest.mark.xdist_group("fresh_root"),
 ]
 
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text()
 SECTION = DEPLOYMENT.partition("## On one machine, without containers")[2].partition("\n## ")[0]
 LINES = "".join(re.findall(r"```sh\n(.*?)```", SECTION, re.DOTALL))
+COMMANDS = (ROOT / "docs" / "operation.md").read_text().partition("## Commands")[2]
+COMMANDS = COMMANDS.partition("```sh\n")[2].partition("```")[0]
+ASKING = (
+    (ROOT / "README.md").read_text().partition("Then ask the doctor")[2].partition("```sh\n")[2].partition("```")[0]
+)
 CLOUDREVE = """\
 import asyncio, pathlib
 from proxy.standin.standin import StandIn
@@ -35,13 +41,13 @@ asyncio.run(main())
 VISITOR = """\
 import http.client, pathlib, ssl, sys, time
 HEADERS = {"Host": "cloud.example.com", "Accept": "image/webp"}
-host, scheme = (*sys.argv[1:], "127.0.0.1", "http")[:2]
+host, scheme, name = (*sys.argv[1:], *("127.0.0.1", "http", "one.png")[len(sys.argv) - 1 :])
 trusting = ssl.create_default_context(cafile="/etc/ssl/site.pem") if scheme == "https" else None
 if trusting:
     connection = http.client.HTTPSConnection(host, context=trusting)
 else:
     connection = http.client.HTTPConnection(host)
-target = f"/thumb?uri=cloudreve://{pathlib.Path('/share').read_text()}@share/one.png"
+target = f"/thumb?uri=cloudreve://{pathlib.Path('/share').read_text()}@share/{name}"
 for _ in range(100):  # a reload of nginx is done some time after the command
     connection.request("GET", target, headers=HEADERS)
     answer = connection.getresponse()
@@ -56,6 +62,13 @@ if trusting:
     print("answer", connection.getresponse().read())
 """
 SCRIPT = """\
+serves() {
+  systemd-run --quiet --unit="$1" "$PWD/deploy/run"
+  timeout 60 sh -c 'until curl --silent --fail --output /answer http://127.0.0.1:8080/; do sleep 0.1; done'
+  systemctl stop "$1"
+  sed "s/^/$1: /" /answer
+}
+serves demo
 systemd-run --quiet --unit=cloudreve .venv/bin/python /cloudreve.py
 timeout 30 sh -c 'until [ -e /share ]; do sleep 0.1; done'
 @LINES@
@@ -82,6 +95,8 @@ n
 
 """
 """To the questions of `init`, in their order: an empty line takes the default."""
+PICTURE = re.compile("200 image/(?:webp|png) thumb-proxy; fwd=miss")
+"""Shown for the first time: as it is where a busy machine encodes too late."""
 
 
 WHOLE_SITE = """\
@@ -99,16 +114,27 @@ systemctl enable --now redis-server
 systemd-run --quiet --unit=cloudreve .venv/bin/python /cloudreve.py
 rm --force /share
 timeout 30 sh -c 'until [ -e /share ]; do sleep 0.1; done'
-deploy/run init --no-input --force --cloudreve-url http://127.0.0.1:5212 --public-origin https://cloud.example.com \\
-  --whole-site --redis-url redis://127.0.0.1:6379/0
-deploy/run install --name cloud.example.com --certificate /etc/ssl/site.pem --key /etc/ssl/site.key
-ip netns exec elsewhere .venv/bin/python /visitor.py cloud.example.com https
+set_up() {
+  picture=$1
+  shift
+  deploy/run init --no-input --force --cloudreve-url http://127.0.0.1:5212 \\
+    --public-origin https://cloud.example.com "$@"
+  deploy/run install --name cloud.example.com --certificate /etc/ssl/site.pem --key /etc/ssl/site.key
+  ip netns exec elsewhere .venv/bin/python /visitor.py cloud.example.com https "$picture"
+}
+set_up one.png --thumbnails-only --redis-url redis://127.0.0.1:6379/0
+set_up two.png --whole-site
+set_up three.png --whole-site --redis-url redis://127.0.0.1:6379/0
 ip netns exec elsewhere .venv/bin/python /visitor.py cloud.example.com http
 redis-cli dbsize | sed 's/^/keys: /'
-SSL_CERT_FILE=/etc/ssl/site.pem deploy/run check --uri https://cloud.example.com/s/$(cat /share)
+export SSL_CERT_FILE=/etc/ssl/site.pem
+@ASKING@
+.venv/bin/python -c "print('saved', open('picture.png', 'rb').read(8))"
+(
+@COMMANDS@)
 deploy/run install --remove
 """
-"""In front of the whole site, https, a Redis, and a visitor on another machine."""
+"""Thumbnails alone and the whole site, with a Redis and without, by https, for a visitor on another machine."""
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +146,14 @@ def told(machine: FreshRoot) -> str:
 @pytest.fixture(scope="module")
 def whole_site(machine: FreshRoot, told: str) -> str:
     """Set the same machine up once more, and otherwise; give what was printed."""
-    return machine.boot(WHOLE_SITE)
+    asking = ASKING.replace("SHARE", "$(cat /share)").replace("picture.jpg", "one.png")
+    return machine.boot(WHOLE_SITE.replace("@ASKING@", asking).replace("@COMMANDS@", COMMANDS))
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> FreshRoot:
+def machine(tmp_path_factory: pytest.TempPathFactory, debian: Path) -> FreshRoot:
     """Make a Debian with the packages, the project, a stand-in for Cloudreve and a visitor."""
-    root = FreshRoot(tmp_path_factory.mktemp("fresh") / "root").make()
+    root = FreshRoot(tmp_path_factory.mktemp("fresh") / "root").make(debian)
     root.put_project()
     (root.folder / "cloudreve.py").write_text(CLOUDREVE)
     (root.folder / "visitor.py").write_text(VISITOR)
@@ -150,8 +177,8 @@ def test_systemd_takes_the_unit_and_starts_it(told: str) -> None:
 
 
 def test_a_visitor_sees_a_picture(told: str) -> None:
-    """Through nginx, encoded by a gateway that has asked Cloudreve."""
-    assert re.search(r"^answer 200 image/webp thumb-proxy; fwd=miss", told, re.MULTILINE), told
+    """Through nginx, from a gateway that has asked Cloudreve."""
+    assert re.search(rf"^answer {PICTURE.pattern}", told, re.MULTILINE), told
 
 
 def test_a_reload_is_taken(told: str) -> None:
@@ -166,18 +193,35 @@ def test_secrets_are_the_services_alone(told: str) -> None:
     assert re.findall("^mode (.*)$", told, re.MULTILINE) == ["600 thumb-proxy /etc/thumb-proxy/secrets/seal__keys"]
 
 
-def test_the_whole_site_is_served_by_https_to_another_machine(whole_site: str) -> None:
+def test_the_demo_and_a_site_without_installation_are_served(told: str) -> None:
+    """By `deploy/run` alone, before `init` and after it."""
+    assert re.search("^demo: .*<html", told, re.MULTILINE | re.IGNORECASE), told
+    assert re.search("^site: .*thumb-proxy", told, re.MULTILINE)
+
+
+def test_every_kind_of_site_is_served_by_https_to_another_machine(whole_site: str) -> None:
     """Pictures and Cloudreve's own answers; http leads to https, and Redis keeps what was shown."""
-    assert re.findall("^answer (.*)$", whole_site, re.MULTILINE)[1] == 'b\'{"code":0,"data":"4.14.0","msg":""}\''
-    assert re.search(r"^answer 200 image/webp thumb-proxy; fwd=miss", whole_site, re.MULTILINE), whole_site
-    assert re.search(r"^answer 301 text/html None", whole_site, re.MULTILINE)
+    answers = re.findall("^answer (.*)$", whole_site, re.MULTILINE)
+    assert answers[1:6:2] == ['b\'{"code":0,"data":"4.14.0","msg":""}\''] * 3, whole_site
+    assert all(PICTURE.match(answer) for answer in answers[:6:2]), answers
+    assert answers[6:] == ["301 text/html None"]
     assert re.search(r"^keys: [1-9]", whole_site, re.MULTILINE)
 
 
 def test_the_doctor_finds_that_whole_site_well(whole_site: str) -> None:
     """With the certificate trusted; that Redis has no limit is advice."""
-    assert "All is well" in whole_site, whole_site
+    assert whole_site.count("All is well") == 2, whole_site
     assert "cloud.example.com leads to the gateway" in re.sub(r"\s+", " ", whole_site)
+
+
+def test_the_readmes_picture_is_saved(whole_site: str) -> None:
+    """By the line with curl."""
+    assert f"saved {PNG_MAGIC!r}" in whole_site
+
+
+def test_commands_speak_to_the_service(whole_site: str) -> None:
+    """By the lines of the document: all is purged at both instances."""
+    assert re.search(r"^processes: [12]$", whole_site, re.MULTILINE), whole_site
 
 
 def test_removing_leaves_nothing(told: str) -> None:
@@ -192,4 +236,4 @@ def _without_installation(lines: str) -> str:
     assert set(packages) <= set(PACKAGES)
     kept = "\n".join(line for line in lines.splitlines() if not line.startswith("apt-get"))
     assert kept.count("deploy/run init\n") == 1
-    return kept.replace("deploy/run init\n", f"deploy/run init <<'ANSWERS'\n{ANSWERS}ANSWERS\n")
+    return kept.replace("deploy/run init\n", f"deploy/run init <<'ANSWERS'\n{ANSWERS}ANSWERS\nserves site\n")

@@ -1,4 +1,4 @@
-"""What `deploy/gallery` does at length with photographs, on a small scale with pictures that are made."""
+"""`deploy/gallery` on a small scale, with made pictures in the place of photographs."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def test_nothing_in_it_is_root_or_writes_elsewhere(tmp_path: Path) -> None:
         ({"ingress": {"enabled": True}}, "ingress.host"),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+def test_wrong_values_are_reported(tmp_path: Path, change: dict[str, Any], told: str) -> None:
     """Before anything is installed."""
     done = helm(tmp_path, "template", LEAST | change)
     assert done.returncode != 0

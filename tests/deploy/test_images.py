@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import aiohttp
 import pytest
@@ -16,7 +15,8 @@ from yarl import URL
 
 from proxy import __version__
 from proxy.standin.standin import StandIn
-from tests.deploy.images import GATEWAY, LONGEST_S, Images
+from tests.deploy.fresh_root import LONGEST_S
+from tests.deploy.images import GATEWAY, Images
 from tests.deploy.patience import until
 from tests.harness.gateways import in_share
 from tests.harness.places import thumb
@@ -29,24 +29,10 @@ pytestmark = [
     pytest.mark.needs("runc"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a root of another machine"),
     pytest.mark.timeout(2 * LONGEST_S),
-    pytest.mark.xdist_group("images"),
 ]
 
 HARDENED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 """As the compose file and the chart have it."""
-
-
-@pytest.fixture(scope="module")
-def images() -> Iterator[Images]:
-    """Build the image, on a base made here."""
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        made = Images(Path(folder))
-        try:
-            made.add_base()
-            made.build_gateway()
-            yield made
-        finally:
-            made.close()
 
 
 @pytest.fixture
@@ -92,6 +78,9 @@ async def running(images: Images, cloudreve: StandIn) -> AsyncIterator[Container
         "SERVER__HOST": "127.0.0.1",
         "SERVER__PORT": str(port),
         "SERVER__DRAIN_S": "0",
+        "SERVER__DEADLINE_S": "60",
+        "PICTURES__ENCODE_WAIT_S": "60",
+        "PICTURES__ENCODE_TIMEOUT_S": "60",
         "ADMIN__PORT": str(free_port()),
     }
     given = [f"--env=THUMB_PROXY_{name}={value}" for name, value in settings.items()]

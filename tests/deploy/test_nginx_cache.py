@@ -1,4 +1,4 @@
-"""What nginx keeps: pictures that a gateway calls public, and provably nothing else."""
+"""nginx keeps pictures that a gateway calls public, and provably nothing else."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_a_public_picture_reaches_the_gateways_once(
         "",
     ],
 )
-async def test_what_is_not_public_is_not_kept(
+async def test_a_private_answer_is_not_cached(
     nginx: Nginx, gateways: list[Backend], visitor: Visitor, caching: str
 ) -> None:
     """Whatever else a gateway says of caching, and whatever other fields would have nginx keep it."""
@@ -112,7 +112,7 @@ async def test_nothing_but_success_is_kept(
 
 
 @pytest.mark.parametrize("field", [{"Set-Cookie": "thumb_session=x"}, {"Vary": "*"}])
-async def test_what_is_for_one_visitor_is_not_kept(
+async def test_an_answer_for_one_visitor_is_not_cached(
     nginx: Nginx, gateways: list[Backend], visitor: Visitor, field: dict[str, str]
 ) -> None:
     """A cookie in an answer, or one that varies by everything."""
@@ -181,7 +181,7 @@ async def test_validators_and_methods_of_the_public_are_answered_by_nginx(
     assert reached(gateways) == 1
 
 
-async def test_what_is_kept_says_how_old_it_is(gateways: list[Backend], visitor: Visitor) -> None:
+async def test_a_cached_answer_says_its_age(gateways: list[Backend], visitor: Visitor) -> None:
     """By the date of the gateway's answer: max-age counts from there (RFC 9111 §4.2.3), not from today's visit."""
     every(gateways, {**PUBLIC, "Date": "Mon, 23 Nov 2026 12:00:00 GMT"})
     for _ in range(2):
@@ -212,7 +212,7 @@ SAFARI = "image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*
 async def test_formats_are_kept_apart_and_spellings_of_accept_are_not(
     gateways: list[Backend], visitor: Visitor
 ) -> None:
-    """What one browser can show another may not; three browsers that name the same formats share one copy."""
+    """One browser can show a format that another cannot; three that name the same formats share one copy."""
     every(gateways, {**PUBLIC, "Vary": "Authorization, X-Cr-Purchase-Ticket, Accept"})
     for accept in (CHROMIUM, FIREFOX, SAFARI):
         await visitor.get(headers={"Accept": accept})

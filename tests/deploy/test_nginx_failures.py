@@ -1,4 +1,4 @@
-"""What visitors see of gateways that fail: as little as possible."""
+"""Visitors see as little as possible of gateways that fail."""
 
 from __future__ import annotations
 

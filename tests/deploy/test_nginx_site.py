@@ -1,4 +1,4 @@
-"""What nginx hands on: thumbnails to the gateways, everything else to Cloudreve, and what it tells of it."""
+"""nginx hands on thumbnails to the gateways and everything else to Cloudreve, and logs both."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LIES = {
         ("GET", "/session/callback?code=1", PAGE["Accept"]),
     ],
 )
-async def test_what_gateways_answer_goes_to_them(
+async def test_the_gateways_own_paths_go_to_them(
     nginx: Nginx, cloudreve: Backend, gateways: list[Backend], visitor: Visitor, method: str, target: str, accept: str
 ) -> None:
     """With its method and target as they are."""
@@ -207,7 +207,7 @@ async def test_the_log_tells_no_file_uri(nginx: Nginx, gateways: list[Backend], 
 
 
 async def test_heads_may_be_as_large_as_gateways_take_them(visitor: Visitor) -> None:
-    """What is larger ends at nginx."""
+    """A larger body ends at nginx."""
     assert (await visitor.get("/thumb?uri=" + "x" * 16_000)).status == 200
     assert (await visitor.get("/thumb?uri=" + "x" * 17_000)).status == 414
     with_large = {"X-Large": "x" * 17_000}

@@ -162,7 +162,7 @@ async def test_all_workers_serve_and_one_port_tells_of_all(gateway: GatewayProce
     assert await gateway.ask("/healthz") == (200, "alive\n")
 
 
-async def test_what_one_worker_seals_every_other_opens(gateway: GatewayProcess, cloudreve: StandIn) -> None:
+async def test_a_url_sealed_by_one_worker_opens_at_every_other(gateway: GatewayProcess, cloudreve: StandIn) -> None:
     """Though no key is configured: the parent has made one for all."""
     _, told = await get(gateway, f"/api/v4/file{thumb(in_share(cloudreve))}")
     sealed = URL(json.loads(told)["data"]["url"]).raw_path
@@ -199,7 +199,7 @@ async def test_a_hanging_worker_is_not_ready(gateway: GatewayProcess) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-async def test_what_is_under_way_is_finished(
+async def test_requests_under_way_are_finished(
     own_gateway: GatewayProcess, cloudreve: StandIn, how: signal.Signals
 ) -> None:
     """Asked to leave, all workers answer whom they have let in, take nobody else, and are gone with their parent."""
@@ -241,7 +241,7 @@ async def test_a_second_gateway_does_not_get_the_port(gateway: GatewayProcess, t
 
 
 async def test_workers_that_cannot_begin_end_the_command() -> None:
-    """What is wrong for the first is wrong for all: restarting them for ever would only hide it."""
+    """A mistake for the first is one for all: restarting them for ever would only hide it."""
     settings = settings_for("http://127.0.0.1:1", server={"workers": 2})
     broken = settings.cloudreve.model_copy(update={"url": "no address"})  # as no configuration can be
     with pytest.raises(ExceptionGroup) as failure:

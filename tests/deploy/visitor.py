@@ -1,4 +1,4 @@
-"""Whoever asks nginx for something."""
+"""A visitor of the site that nginx serves."""
 
 from __future__ import annotations
 

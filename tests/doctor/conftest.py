@@ -1,4 +1,4 @@
-"""What the tests of the doctor share: a stand-in site, and what one examination of it finds."""
+"""Fixtures of the doctor's tests: a stand-in site, and the findings of one examination of it."""
 
 from __future__ import annotations
 

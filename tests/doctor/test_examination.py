@@ -86,7 +86,7 @@ async def test_a_site_that_is_away_is_told_once_and_redis_is_looked_at_all_the_s
         (Hang, "no answer within 0.2 s"),
     ],
 )
-async def test_what_answers_in_place_of_cloudreve_is_told(
+async def test_another_server_in_place_of_cloudreve_is_reported(
     fault: Callable[[], Fault], told: str, cloudreve: StandIn
 ) -> None:
     """In words that lead to the mistake."""
@@ -193,7 +193,7 @@ async def test_a_grant_too_short_to_be_kept_is_advice(cloudreve: StandIn, uri: s
         (lambda: says(code=40005), "no longer honoured"),
     ],
 )
-async def test_what_comes_in_place_of_a_picture_is_told(
+async def test_an_answer_in_place_of_a_picture_is_reported(
     fault: Callable[[], Fault], told: str, cloudreve: StandIn, uri: str
 ) -> None:
     """The origin is all right, the bytes are not."""

@@ -27,7 +27,7 @@ def test_a_line_to_paste_is_never_broken() -> None:
     assert LONG in text.splitlines()
 
 
-def test_what_looks_like_markup_is_shown_as_it_is() -> None:
+def test_text_that_looks_like_markup_is_shown_unchanged() -> None:
     """Square brackets are no colours here."""
     assert "[red]x[/red]" in shown(Finding(Verdict.OK, "s", "[red]x[/red]"))
 

@@ -1,4 +1,4 @@
-"""What the check says of formats: those that can be made, what they save, and what does not work here."""
+"""The check of formats: those that can be made, the bytes that they save, and those that do not work here."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ async def test_an_unknown_client_is_a_problem(with_account: bool, cloudreve: Sta
         ({"sign_in": {"scopes": "openid Files.Write"}}, "sign_in.scopes"),
     ],
 )
-async def test_what_does_not_fit_is_named(
+async def test_settings_that_do_not_fit_are_named(
     tables: dict[str, dict[str, str]], told: str, cloudreve: StandIn, found: Examine
 ) -> None:
     """The secret, the redirect URI, the permissions."""

@@ -46,6 +46,6 @@ async def test_the_site_url_is_compared(
     )
 
 
-async def test_what_names_no_share_tells_no_site_url(found: Examine) -> None:
+async def test_a_text_without_a_share_tells_no_site_url(found: Examine) -> None:
     """Only a share has a link."""
     assert await found("site URL", "cloudreve://my/album/one.png") == []

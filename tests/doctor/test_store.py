@@ -85,7 +85,7 @@ async def test_a_wrong_password_is_told_without_showing_it(start_redis: StartRed
         ("password=right&db=99", "no database of the number"),
     ],
 )
-async def test_what_a_redis_refuses_over_a_unix_socket_is_told(
+async def test_a_refusal_of_redis_over_a_unix_socket_is_reported(
     options: str, told: str, start_redis: StartRedis
 ) -> None:
     """There redis-py wraps the refusal."""
@@ -100,7 +100,7 @@ async def test_a_database_that_is_not_there_is_told(redis_server: RedisServer) -
     assert "no database of the number" in await problem(f"redis://127.0.0.1:{redis_server.port}/99")
 
 
-async def test_what_is_no_redis_is_told() -> None:
+async def test_a_server_that_is_no_redis_is_reported() -> None:
     """A web server at the port, TLS where there is none."""
     async with StandIn() as web:
         assert "is no Redis; is the port" in await problem(web.own_url.replace("http://", "redis://"))

@@ -55,7 +55,7 @@ PICTURE = Picture("ab12", "image/png", 'W/"\udcff"', bytes(range(256)) * 4)
 @example(PICTURE)
 @example(NO_VARIANT)
 @example(INFO)
-def test_what_goes_in_comes_out(entry: Entry) -> None:
+def test_an_entry_comes_back_as_it_was(entry: Entry) -> None:
     """Every field of every kind, exactly."""
     assert decode(encode(entry)) == entry
 

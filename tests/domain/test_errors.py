@@ -122,7 +122,7 @@ def test_every_code_of_the_contract_has_its_true_status(code: int, status: int) 
 
 
 def test_one_refusal_leaves_nothing_behind_in_the_next() -> None:
-    """What an error knows is its own, not its class's."""
+    """An error's values are its own, not its class's."""
     Refused(Refusal(RefusalKind.FORBIDDEN, 403, "id"))
     assert (ProxyError.status, ProxyError.code, ProxyError.correlation_id) == (500, None, "")
     assert (Refused.status, Refused.category, Refused.correlation_id) == (500, "refused", "")

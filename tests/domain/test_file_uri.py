@@ -131,7 +131,7 @@ def test_odd_uris_become_what_cloudreve_reads_in_them(text: str, expected: str) 
         ("cloudreve://AEUa:pw@share?password=x", "cloudreve://AEUa:pw@share"),
     ],
 )
-def test_what_cloudreve_ignores_is_left_out(text: str, expected: str) -> None:
+def test_parts_that_cloudreve_ignores_are_left_out(text: str, expected: str) -> None:
     """A password counts in shares alone, an id nowhere where the files are the asking user's."""
     assert canonical(text) == expected
 
@@ -202,7 +202,7 @@ def test_different_files_stay_different(one: str, other: str) -> None:
         ("cloudreve://my/\ud800", "not valid Unicode"),
     ],
 )
-def test_what_cloudreve_would_not_understand_is_refused(text: str, reason: str) -> None:
+def test_a_uri_that_cloudreve_would_not_understand_is_refused(text: str, reason: str) -> None:
     """With a message that says what is wrong."""
     with pytest.raises(BadRequest, match=reason):
         parse(text, MAX_BYTES)
@@ -258,7 +258,7 @@ def test_a_message_never_repeats_the_text(text: str) -> None:
 
 @dataclass(frozen=True)
 class File:
-    """What a File URI says, free of spelling."""
+    """The meaning of a File URI, free of spelling."""
 
     filesystem: str
     owner: bytes = b""

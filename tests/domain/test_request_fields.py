@@ -33,7 +33,7 @@ def test_a_preflight_names_private_fields_first() -> None:
 
 
 @pytest.mark.parametrize("field", REQUEST_FIELDS, ids=lambda field: field.name)
-def test_what_can_change_an_answer_is_in_the_key(field: RequestField) -> None:
-    """What Cloudreve is told, and what `Vary` names."""
+def test_fields_that_can_change_an_answer_are_in_the_key(field: RequestField) -> None:
+    """The fields that Cloudreve is told, and those that `Vary` names."""
     can_change = field.is_sent_upstream or field.vary is not Vary.NONE
     assert not can_change or field.in_key in (InKey.VALUE, InKey.OUTCOME)

@@ -148,7 +148,7 @@ def test_the_detail_names_the_slower_tier_or_what_was_still_at_hand(handling: Ha
     assert parsed(cache_status(handling, 0))[1].get("detail") == detail
 
 
-def test_what_an_anonymous_visitor_may_see_is_public_and_embeddable() -> None:
+def test_pictures_for_anonymous_visitors_are_public_and_embeddable() -> None:
     """Anyone may store it and any page may show it, until the grant is over."""
     fields = dict(picture_fields(ANONYMOUS, ETAG, 12.9, HIT))
     assert fields["Cache-Control"] == "public, max-age=12"
@@ -166,7 +166,7 @@ def test_what_an_anonymous_visitor_may_see_is_public_and_embeddable() -> None:
         holding(ANONYMOUS, ((TICKET, "paid"),)),
     ],
 )
-def test_what_anybody_else_may_see_is_private(identity: Identity) -> None:
+def test_pictures_for_other_identities_are_private(identity: Identity) -> None:
     """A ticket alone makes a visitor somebody: no shared cache may hand out what was paid for."""
     fields = dict(picture_fields(identity, ETAG, 12.9, HIT))
     assert fields["Cache-Control"] == "private, max-age=12"
@@ -256,7 +256,7 @@ def test_a_problem_leaves_out_what_it_does_not_know() -> None:
 
 
 def test_the_cause_of_an_error_is_not_told() -> None:
-    """What a library said may hold a signed URL."""
+    """A library's message may hold a signed URL."""
     error = TooSlow("Upstream did not answer in time.")
     error.__cause__ = OSError("https://cloud.example.com/x?sign=SECRET")
     assert "SECRET" not in problem(error).decode() + repr(problem_fields(error))

@@ -19,7 +19,7 @@ purposes = st.sampled_from(Purpose)
 @given(purposes, st.binary(max_size=300))
 @example(Purpose.URL, b"")
 @example(Purpose.URL, b"x" * MAX_PAYLOAD_BYTES)
-def test_what_is_sealed_comes_back(purpose: Purpose, payload: bytes) -> None:
+def test_a_sealed_text_opens(purpose: Purpose, payload: bytes) -> None:
     """Byte for byte, whatever its length."""
     assert SEALER.open(purpose, SEALER.seal(purpose, payload)) == payload
 
@@ -89,7 +89,7 @@ def test_another_spelling_of_a_text_does_not_open(text: str) -> None:
 
 
 @given(purposes, purposes)
-def test_what_is_sealed_for_one_purpose_opens_for_no_other(sealed: Purpose, opened: Purpose) -> None:
+def test_a_text_sealed_for_one_purpose_opens_for_no_other(sealed: Purpose, opened: Purpose) -> None:
     """A URL that somebody was given is no session."""
     text = SEALER.seal(sealed, b"payload")
     if sealed is not opened:

@@ -156,7 +156,7 @@ def test_everything_else_is_no_picture(body: bytes) -> None:
 
 
 def test_a_brand_beyond_the_box_does_not_count() -> None:
-    """What follows the brands may look like one."""
+    """The bytes behind the brands may look like one."""
     assert media_type(box(b"ftyp", b"isom" + bytes(4)) + b"avifavif") is None
 
 

@@ -157,7 +157,7 @@ def test_only_global_unicast_ipv6_is_public(address: str) -> None:
         "%eth0",
     ],
 )
-def test_what_is_no_address_is_not_public(text: str) -> None:
+def test_a_text_that_is_no_address_is_not_public(text: str) -> None:
     """In doubt there is no connection."""
     assert not is_public_address(text)
 
@@ -403,7 +403,7 @@ NASTY = [
 
 
 @pytest.mark.parametrize("url", NASTY)
-def test_what_two_parsers_could_read_differently_is_refused(url: str) -> None:
+def test_urls_that_two_parsers_could_read_differently_are_refused(url: str) -> None:
     """The client that connects must not see another host than the guard did."""
     with pytest.raises(UpstreamError):
         ORIGINS.target(url)
@@ -460,7 +460,7 @@ urls = st.lists(st.one_of(pieces, hosts), max_size=8).map("".join)
 )
 @example("http://127.0.0.1#@cloud.example.com/")
 @example("http://[::1]:80/")
-def test_whatever_is_accepted_has_one_host_for_every_parser(url: str) -> None:
+def test_every_accepted_url_has_one_host_for_all_parsers(url: str) -> None:
     """The standard library and yarl, which aiohttp connects with, see the host that was judged."""
     try:
         target = ORIGINS.target(url)

@@ -13,7 +13,7 @@ SEAL = ValueSeal([OLD])
 
 
 @given(st.text(max_size=60), st.binary(max_size=500))
-def test_what_is_sealed_opens_under_its_name(name: str, value: bytes) -> None:
+def test_a_sealed_value_opens_under_its_name(name: str, value: bytes) -> None:
     """And twice sealed it looks different."""
     sealed = SEAL.seal(name, value)
     assert SEAL.open(name, sealed) == value
@@ -22,7 +22,7 @@ def test_what_is_sealed_opens_under_its_name(name: str, value: bytes) -> None:
 
 
 @given(st.data())
-def test_what_is_changed_anywhere_does_not_open(drawn: st.DataObject) -> None:
+def test_a_value_with_any_changed_byte_does_not_open(drawn: st.DataObject) -> None:
     """One bit is enough; so is a byte more or less."""
     sealed = bytearray(SEAL.seal("a", b"a value"))
     sealed[drawn.draw(st.integers(0, len(sealed) - 1))] ^= 1 << drawn.draw(st.integers(0, 7))

@@ -195,7 +195,7 @@ async def test_nobody_else_gets_a_hot_picture(cloudreve: StandIn, gateway: Gatew
             assert (await caller.ask(hot)).status == 200
 
 
-async def test_what_a_proxy_says_counts_only_from_where_it_is_trusted(
+async def test_forwarded_fields_count_from_trusted_proxies_only(
     cloudreve: StandIn, launcher: GatewayLauncher, at_once: AtOnce
 ) -> None:
     """The same bytes are another request when they come from elsewhere."""
@@ -311,7 +311,7 @@ async def test_a_picture_that_was_driven_out_is_neither_kept_nor_missed(
 async def test_an_answer_with_a_cookie_is_for_once_only(
     cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, at_once: AtOnce
 ) -> None:
-    """Who comes with an old session is given the renewed one each time, never by the hit path."""
+    """A visitor with an old session is given the renewed one each time, never by the hit path."""
     client: dict[str, object] = {"client_id": cloudreve.client.id, "client_secret": cloudreve.client.secret}
     here = cloudreve.client.redirect_uri.removesuffix("/session/callback")
     gateway = await launcher.open(server={"public_origin": here}, sign_in=client)
@@ -344,7 +344,7 @@ async def test_visitors_who_are_to_go_elsewhere_are_told_so(
 # What it is shared with.
 
 
-async def test_what_redis_still_holds_is_shown_under_the_known_answer(
+async def test_a_picture_in_redis_is_shown_by_the_remembered_answer(
     cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer, at_once: AtOnce
 ) -> None:
     """Without another look at the request, and without Cloudreve."""
@@ -412,7 +412,7 @@ def browser(number: int) -> list[str]:
     ]
 
 
-async def test_what_is_remembered_is_bounded(cloudreve: StandIn, launcher: GatewayLauncher, at_once: AtOnce) -> None:
+async def test_remembered_answers_are_bounded(cloudreve: StandIn, launcher: GatewayLauncher, at_once: AtOnce) -> None:
     """The oldest goes first."""
     gateway = await launcher.open(memory={"max_answers_bytes": 30_000})
     asked = [request(in_share(cloudreve), f'If-None-Match: "{number}"') for number in range(30)]
@@ -424,7 +424,9 @@ async def test_what_is_remembered_is_bounded(cloudreve: StandIn, launcher: Gatew
         assert [(await at_once.during(caller, raw))[1] for raw in (asked[-1], asked[0])] == [True, False]
 
 
-async def test_what_is_remembered_takes_what_is_said(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
+async def test_the_estimated_size_of_a_remembered_answer_is_its_size(
+    cloudreve: StandIn, launcher: GatewayLauncher
+) -> None:
     """Within a fifth, so that the bound means something."""
     gateway = await launcher.open(memory={"max_answers_bytes": 10_000_000})
     async with calling(gateway) as caller:

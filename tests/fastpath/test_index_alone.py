@@ -30,7 +30,7 @@ from proxy.domain.value_seal import ValueSeal
 from proxy.fastpath.entry import FinishedAnswer, HeadAndBody
 from proxy.fastpath.index import FastPath
 from proxy.fastpath.key import Key, Keys, PendingRequest
-from proxy.fastpath.redis_hits import Read
+from proxy.fastpath.redis_hits import TOGETHER, Read
 from proxy.grants.found_grant import FoundGrant
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.validity import Decision
@@ -63,8 +63,11 @@ class Shelf:
     def __init__(self) -> None:
         self.seal = ValueSeal()
         self.entry: Picture | None = None
+        self.reply: asyncio.Task[None] | None = None
+        self.failure: Exception | None = None
+        """The event when it is asked."""
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
-        """What happens before it answers."""
+        """The event before it answers."""
 
     async def get(self, _key: str) -> Picture | None:
         """Give it."""
@@ -86,7 +89,14 @@ class Shelf:
         return None if self.entry is None else self.seal.seal(self.build_key(picture_key("ab12")), encode(self.entry))
 
     def read_soon(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
-        """Give the value at once."""
+        """Give the value at once, or when something has happened."""
+        if self.failure is not None:
+            raise self.failure
+        self.reply = asyncio.ensure_future(self._reply(keys, receive))
+
+    async def _reply(self, keys: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
+        if self.meanwhile is not None:
+            await self.meanwhile()
         receive([self.value for _ in keys])
 
     async def delete(self, _key: str) -> None:
@@ -152,10 +162,7 @@ class Stage:
         known = self.hits.known(self.key(RAW))
         if known is None or not self.hits.redis_hits.ask(known, lambda *reply: heard.set_result(reply)):
             return None
-        reply = await heard
-        if self.shelf.meanwhile is not None:
-            await self.shelf.meanwhile()
-        return self.hits.redis_hits.answer(known, *reply)
+        return self.hits.redis_hits.answer(known, *await heard)
 
 
 @pytest.fixture
@@ -196,7 +203,7 @@ async def test_it_ends_within_a_second_in_which_it_was_given(stage: Stage) -> No
     assert stage.ask() is None
 
 
-async def test_what_stands_is_given(stage: Stage) -> None:
+async def test_a_valid_answer_is_given(stage: Stage) -> None:
     """Both kinds."""
     await stage.answered(answer(stage.picture))
     wire = stage.ask()
@@ -209,7 +216,7 @@ async def test_what_stands_is_given(stage: Stage) -> None:
     ("grant", "picture"),
     [(Source.UPSTREAM, Source.MEMORY), (Source.STALE, Source.MEMORY), (Source.MEMORY, Source.UPSTREAM)],
 )
-async def test_what_came_from_elsewhere_is_not_remembered(stage: Stage, grant: Source, picture: Source) -> None:
+async def test_an_answer_that_no_tier_gave_is_not_remembered(stage: Stage, grant: Source, picture: Source) -> None:
     """Nothing watches over a grant that no tier has given, and a bridge over an outage is to be looked at each time."""
     given = replace(answer(stage.picture), handling=Handling(grant, picture))
     await stage.answered(given)
@@ -275,7 +282,7 @@ async def test_304_ends_at_once_too(stage: Stage, end: End) -> None:
     assert stage.ask() is None
 
 
-async def test_what_is_elsewhere_is_given_a_little_later(stage: Stage) -> None:
+async def test_an_answer_whose_picture_is_in_redis_is_given_a_little_later(stage: Stage) -> None:
     """Under a head that says so."""
     await shelved(stage)
     wire = await stage.recall()
@@ -286,7 +293,7 @@ async def test_what_is_elsewhere_is_given_a_little_later(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
-async def test_what_is_elsewhere_ends_likewise(stage: Stage, end: End) -> None:
+async def test_an_answer_whose_picture_is_in_redis_ends_likewise(stage: Stage, end: End) -> None:
     """However long it lies there yet."""
     await shelved(stage)
     await end(stage)
@@ -294,14 +301,14 @@ async def test_what_is_elsewhere_ends_likewise(stage: Stage, end: End) -> None:
 
 
 @pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
-async def test_what_ends_while_it_is_looked_for_is_not_given(stage: Stage, end: End) -> None:
+async def test_an_answer_that_ends_during_its_lookup_is_not_given(stage: Stage, end: End) -> None:
     """Redis may take its time."""
     await shelved(stage)
     stage.shelf.meanwhile = lambda: end(stage)
     assert await stage.recall() is None
 
 
-async def test_what_was_read_from_redis_before_is_read_with_others(stage: Stage) -> None:
+async def test_an_entry_read_from_redis_before_is_read_with_others(stage: Stage) -> None:
     """The same answer, and counted as such."""
     await shelved(stage)
     first = await stage.recall()
@@ -312,7 +319,7 @@ async def test_what_was_read_from_redis_before_is_read_with_others(stage: Stage)
     assert (sum(tally.others), tally.sent_bytes) == (2, 2 * len(BODY))
 
 
-async def test_what_redis_seals_is_read_with_others_too(stage: Stage) -> None:
+async def test_a_sealed_entry_of_redis_is_read_with_others_too(stage: Stage) -> None:
     """And what was sealed for another name is not given."""
     stage.shelf.seal = ValueSeal(["k" * 32])
     await known_in_redis(stage)
@@ -325,7 +332,7 @@ async def test_what_redis_seals_is_read_with_others_too(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
-async def test_what_is_read_with_others_ends_likewise(stage: Stage, end: End) -> None:
+async def test_an_entry_that_is_read_with_others_ends_likewise(stage: Stage, end: End) -> None:
     """Before it is asked for, and while Redis takes its time."""
     await known_in_redis(stage)
     await end(stage)
@@ -333,7 +340,7 @@ async def test_what_is_read_with_others_ends_likewise(stage: Stage, end: End) ->
 
 
 @pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
-async def test_what_ends_while_it_is_read_with_others_is_not_given(stage: Stage, end: End) -> None:
+async def test_an_entry_that_ends_while_it_is_read_with_others_is_not_given(stage: Stage, end: End) -> None:
     """Redis may take its time."""
     await known_in_redis(stage)
     stage.shelf.meanwhile = lambda: end(stage)
@@ -351,7 +358,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
-async def test_what_was_not_shown_before_is_not_given_with_others(stage: Stage, other: Picture | None) -> None:
+async def test_an_entry_that_was_not_shown_before_is_not_given_with_others(stage: Stage, other: Picture | None) -> None:
     """The long way looks at it, and at all that comes after it."""
     await known_in_redis(stage)
     stage.shelf.entry = other
@@ -370,7 +377,7 @@ async def test_a_value_that_was_cut_or_goes_on_is_not_given(stage: Stage, monkey
         monkeypatch.undo()
 
 
-async def test_what_memory_has_again_is_not_asked_of_redis(stage: Stage) -> None:
+async def test_an_entry_that_memory_has_again_is_not_asked_of_redis(stage: Stage) -> None:
     """Somebody else's request has brought it back."""
     await known_in_redis(stage)
     stage.memory.set_nowait(picture_key("ab12"), picture(), 1000.0)
@@ -379,7 +386,7 @@ async def test_what_memory_has_again_is_not_asked_of_redis(stage: Stage) -> None
     assert stage.ask() is not None
 
 
-async def test_what_comes_again_from_redis_comes_to_memory(stage: Stage) -> None:
+async def test_an_entry_that_comes_again_from_redis_comes_to_memory(stage: Stage) -> None:
     """When memory has not been filled anew since it was read the last time."""
     await known_in_redis(stage)
     for _ in range(2):
@@ -389,7 +396,7 @@ async def test_what_comes_again_from_redis_comes_to_memory(stage: Stage) -> None
     assert stage.ask() is not None
 
 
-async def test_what_is_forgotten_while_it_is_read_from_redis_does_not_come_to_memory(stage: Stage) -> None:
+async def test_an_entry_deleted_while_redis_is_read_does_not_come_to_memory(stage: Stage) -> None:
     """The answer rests on a grant that came with the request."""
     await known_in_redis(stage)
     assert await stage.read() is not None
@@ -399,7 +406,7 @@ async def test_what_is_forgotten_while_it_is_read_from_redis_does_not_come_to_me
     assert picture_key("ab12") not in stage.memory
 
 
-async def test_one_who_fails_takes_nobody_along(stage: Stage) -> None:
+async def test_a_request_that_fails_fails_alone(stage: Stage) -> None:
     """Others of the same tick have their values."""
     await known_in_redis(stage)
     heard, errors = asyncio.get_running_loop().create_future(), list[object]()
@@ -414,6 +421,20 @@ async def test_one_who_fails_takes_nobody_along(stage: Stage) -> None:
     assert (await heard, errors) == (stage.shelf.value, [failure])
 
 
+async def test_nobody_waits_when_redis_cannot_be_asked(stage: Stage) -> None:
+    """Each goes the long way; the loop hears of the error."""
+    await known_in_redis(stage)
+    heard, errors = asyncio.Queue[bytes | None](), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
+    known, failure = known_of(stage), RuntimeError("a library's surprise")
+    stage.shelf.failure = failure
+    for _ in range(TOGETHER + 1):
+        assert stage.hits.redis_hits.ask(known, lambda value, _: heard.put_nowait(value))
+    async with asyncio.timeout(5):
+        assert [await heard.get() for _ in range(TOGETHER + 1)] == [None] * (TOGETHER + 1)
+    assert errors == [failure] * 2, "one for each command"
+
+
 async def test_other_bytes_from_elsewhere_are_not_given(stage: Stage) -> None:
     """The head is that of others."""
     await shelved(stage)
@@ -421,7 +442,7 @@ async def test_other_bytes_from_elsewhere_are_not_given(stage: Stage) -> None:
     assert await stage.recall() is None
 
 
-async def test_what_is_asked_for_again_comes_back_to_memory(stage: Stage) -> None:
+async def test_a_picture_asked_for_again_returns_to_memory(stage: Stage) -> None:
     """At the second time, from when on it is given at once."""
     await shelved(stage)
     for _ in range(2):
@@ -430,7 +451,7 @@ async def test_what_is_asked_for_again_comes_back_to_memory(stage: Stage) -> Non
     assert stage.ask() is not None
 
 
-async def test_a_picture_comes_back_whoever_asks_for_it(stage: Stage) -> None:
+async def test_a_picture_comes_back_to_memory_by_any_visitor(stage: Stage) -> None:
     """Two visitors are two times."""
     theirs = RAW.replace(b"Host: x", b"Host: x\r\nIf-None-Match: 2")
     await stage.answered(answer(stage.picture), raw=theirs)
@@ -441,7 +462,7 @@ async def test_a_picture_comes_back_whoever_asks_for_it(stage: Stage) -> None:
     assert stage.memory.get_nowait(picture_key("ab12")) is not None
 
 
-async def test_what_was_looked_for_does_not_end_what_was_found_since(stage: Stage) -> None:
+async def test_an_older_lookup_does_not_end_a_newer_answer(stage: Stage) -> None:
     """Somebody else has brought the same answer meanwhile."""
     await shelved(stage)
     stage.shelf.meanwhile = lambda: stage.answered(answer(picture()))
@@ -450,7 +471,7 @@ async def test_what_was_looked_for_does_not_end_what_was_found_since(stage: Stag
     assert await stage.recall() is not None
 
 
-async def test_what_is_asked_for_seldom_drives_nothing_out(stage: Stage) -> None:
+async def test_a_picture_asked_for_seldom_evicts_nothing(stage: Stage) -> None:
     """When memory has been filled anew since the last time, the next time counts as the first."""
     await shelved(stage)
     for number in range(3):
@@ -522,7 +543,7 @@ async def test_an_answer_under_way_when_somebody_signs_out_or_changes_files_is_n
     assert stage.ask() is None
 
 
-async def test_what_others_change_ends_nothing(stage: Stage) -> None:
+async def test_changes_of_other_files_end_nothing(stage: Stage) -> None:
     """Else one who uploads would slow everybody down."""
     await stage.answered(answer(stage.picture))
     stage.invalidations.end((stage.invalidations.origin, 1), (share_tag("another"),))
@@ -540,7 +561,7 @@ async def test_the_bytes_are_the_tier_s_alone(stage: Stage) -> None:
     assert stage.ask() is None
 
 
-async def test_what_is_hot_is_driven_out_last(stage: Stage) -> None:
+async def test_hot_pictures_are_evicted_last(stage: Stage) -> None:
     """A hit each second is use, even if it asks no tier every time."""
     await stage.answered(answer(stage.picture))
     for number in range(100):

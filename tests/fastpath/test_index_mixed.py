@@ -39,7 +39,7 @@ class Ask:
 
     connection: int
     questions: tuple[tuple[int, int, int], ...]
-    """Who asks for what, and with which field that means nothing."""
+    """The visitor, the picture, and a field that means nothing."""
     cut: int
 
 
@@ -152,9 +152,11 @@ def sections(request: pytest.FixtureRequest, redis_server: RedisServer) -> dict[
 def test_everybody_gets_what_the_long_way_would_give_them(
     factory: Callable[[], asyncio.AbstractEventLoop],
     sections: dict[str, object],
+    redis_server: RedisServer,
     steps: list[list[Ask | Wait | Replace]],
 ) -> None:
     """Identities, pictures, connections, pieces and time in any order."""
+    redis_server.command("FLUSHALL")  # a stand-in that has an earlier one's port is the same site
 
     async def play() -> None:
         async with visited_gateways(**sections) as (visitors, _):

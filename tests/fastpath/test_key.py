@@ -119,7 +119,7 @@ LONG_WAY = {
 
 
 @pytest.mark.parametrize("lines", LONG_WAY.values(), ids=LONG_WAY.keys())
-def test_what_is_unusual_has_no_key(lines: list[str]) -> None:
+def test_an_unusual_request_has_no_key(lines: list[str]) -> None:
     """It goes the long way."""
     assert key(*lines) is None
 
@@ -168,7 +168,7 @@ def test_credentials_do_not_count_at_sealed_urls() -> None:
     assert key("If-None-Match: a", target=SEALED) != key(target=SEALED)
 
 
-def test_what_strangers_say_of_their_way_does_not_count() -> None:
+def test_forwarded_fields_of_strangers_do_not_count() -> None:
     """Only a trusted proxy is believed."""
     assert key("X-Forwarded-Proto: https", is_trusted=False) == key(is_trusted=False)
 

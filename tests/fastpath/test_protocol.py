@@ -169,7 +169,7 @@ async def test_a_head_may_come_byte_by_byte(cloudreve: StandIn, caller: Caller, 
         assert (await caller.read()).body == body(cloudreve)
 
 
-async def test_what_is_known_is_no_part_of_another_head(
+async def test_a_known_request_inside_another_head_is_not_answered(
     cloudreve: StandIn, caller: Caller, hot: bytes, at_once: list[bytes]
 ) -> None:
     """A head that has begun goes on, whatever its next piece looks like alone."""
@@ -179,7 +179,7 @@ async def test_what_is_known_is_no_part_of_another_head(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_what_is_known_is_no_body(
+async def test_a_known_request_inside_a_body_is_not_answered(
     cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes], method: str
 ) -> None:
     """What a body consists of is no request, in whatever pieces it comes."""
@@ -192,7 +192,7 @@ async def test_what_is_known_is_no_body(
     assert len(at_once) == 1, "the last"
 
 
-async def test_what_is_known_is_no_chunk(
+async def test_a_known_request_inside_a_chunk_is_not_answered(
     cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes]
 ) -> None:
     """Nor a trailer."""
@@ -236,7 +236,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS.keys())
-async def test_what_servers_read_differently_is_never_remembered(
+async def test_heads_that_servers_read_differently_are_never_remembered(
     cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes], broken: bytes
 ) -> None:
     """Neither alone nor together with a request."""
@@ -259,7 +259,7 @@ ONCE = {
 
 
 @pytest.mark.parametrize(("lines", "options"), ONCE.values(), ids=ONCE.keys())
-async def test_what_changes_the_connection_goes_the_long_way(
+async def test_a_request_that_changes_the_connection_goes_the_long_way(
     cloudreve: StandIn, gateway: GatewayClient, at_once: list[bytes], lines: list[str], options: dict[str, str]
 ) -> None:
     """And is answered as ever."""
@@ -327,7 +327,7 @@ async def test_names_of_fields_are_read_in_any_case(
 
 
 @pytest.mark.parametrize("max_bytes", [10_000_000, 100_000], ids=["from memory", "from Redis"])
-async def test_who_does_not_read_is_not_written_to_for_ever(
+async def test_a_client_that_does_not_read_is_not_written_to_without_bound(
     cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer, max_bytes: int
 ) -> None:
     """What they asked for beyond a buffer waits until they read; then all of it comes, in order."""

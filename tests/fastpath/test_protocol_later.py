@@ -36,7 +36,7 @@ SOMEWHERE = Meaning(Said(0, Circumstances(None, None, None, "http://x", "", None
 
 @dataclass
 class Known:
-    """What is known of the one request."""
+    """The state of the one request."""
 
     key: Key
     shown: bool = True
@@ -69,7 +69,7 @@ class Together(RedisHits):
 
     def _receive(self, receive: Receive, reply: HeadAndBody | Exception | None) -> None:
         self._reply = reply
-        receive(b"", Read(0.0, 0))
+        receive(b"", Read(0.0, 0, 0.0, b""))
 
     def answer(self, known: FinishedAnswer, value: bytes | None, read: Read) -> HeadAndBody | None:  # noqa: ARG002
         """Count it."""
@@ -206,7 +206,7 @@ async def caller(scripted: ScriptedServer) -> AsyncIterator[Caller]:
         yield opened
 
 
-async def test_what_redis_has_is_answered_without_being_read(scripted: ScriptedServer, caller: Caller) -> None:
+async def test_a_request_whose_answer_is_in_redis_is_not_read(scripted: ScriptedServer, caller: Caller) -> None:
     """Again and again on one connection, and between requests that are."""
     scripted.fast_path.replies.put_nowait(FOUND)
     assert (await caller.read()).body == b"found"
@@ -240,7 +240,7 @@ async def test_a_request_right_behind_an_answer_is_not_read_either(
     assert scripted.read == ["/other"]
 
 
-async def test_what_redis_has_not_is_read(scripted: ScriptedServer, caller: Caller) -> None:
+async def test_a_request_whose_answer_is_not_in_redis_is_read(scripted: ScriptedServer, caller: Caller) -> None:
     """Once."""
     scripted.fast_path.replies.put_nowait(None)
     assert (await caller.read()).body == b"/known"
@@ -260,7 +260,7 @@ async def test_an_error_while_it_is_looked_for_is_the_gateways_alone(scripted: S
 
 
 @pytest.mark.parametrize("reply", [FOUND, None], ids=["found", "not found"])
-async def test_what_comes_meanwhile_is_answered_behind(
+async def test_a_request_that_comes_meanwhile_is_answered_after_it(
     scripted: ScriptedServer, caller: Caller, reply: HeadAndBody | None
 ) -> None:
     """Each once; Redis' reply comes too late to be of use, and disturbs nobody."""
@@ -336,7 +336,7 @@ async def test_nothing_follows_an_answer_after_which_the_connection_ends(
     assert scripted.fast_path.given == 0
 
 
-async def test_who_waits_for_redis_has_sent_a_head(scripted: ScriptedServer, caller: Caller) -> None:
+async def test_a_client_that_waits_for_redis_has_sent_a_head(scripted: ScriptedServer, caller: Caller) -> None:
     """So that neither the time for a head nor that for idling runs on, on a connection's first request either."""
     [connection] = scripted.connections
     assert connection.is_used

@@ -1,4 +1,4 @@
-"""What is remembered of header lines: what is used stays, within a bound."""
+"""Recent header lines: those in use stay, within a bound."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def lines(number: int) -> bytes:
     return b"%0*d" % (LINE_BYTES, number)
 
 
-def test_what_is_used_is_remembered_however_many_come_once() -> None:
+def test_used_lines_stay_however_many_come_once() -> None:
     """Those that come once are forgotten."""
     recent: RecentLines[int] = RecentLines(MAX_BYTES)
     recent.set(lines(0), 0)

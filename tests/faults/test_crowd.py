@@ -50,7 +50,7 @@ async def used(gateway: GatewayClient, stack: AsyncExitStack, uri: str) -> Calle
     return caller
 
 
-async def test_who_has_been_idle_for_longest_makes_room(
+async def test_the_connection_idle_for_longest_makes_room(
     cloudreve: StandIn, small: GatewayClient, stack: AsyncExitStack
 ) -> None:
     """One leaves for one who comes; the others notice nothing."""
@@ -65,7 +65,7 @@ async def test_who_has_been_idle_for_longest_makes_room(
     assert small.count("connections") == MOST
 
 
-async def test_who_never_asked_for_anything_goes_first(
+async def test_a_connection_without_a_request_goes_first(
     cloudreve: StandIn, small: GatewayClient, stack: AsyncExitStack
 ) -> None:
     """However long others have been idle."""
@@ -163,7 +163,7 @@ def connection() -> tuple[Connection, Mock]:
     return made, transport
 
 
-async def test_who_reads_slowly_is_waited_for() -> None:
+async def test_a_slow_reader_is_waited_for() -> None:
     """Only a stretch of time in which nothing at all is read counts, however little lies ready in the end."""
     made, transport = connection()
     lies_ready = transport.get_write_buffer_size
@@ -178,7 +178,7 @@ async def test_who_reads_slowly_is_waited_for() -> None:
 
 
 async def test_a_connection_that_cannot_close_is_known() -> None:
-    """What is not read keeps it open, though aiohttp has turned away from it."""
+    """Unread bytes keep it open, though aiohttp has turned away from it."""
     made, transport = connection()
     made.force_close()
     transport.get_write_buffer_size.return_value = 900

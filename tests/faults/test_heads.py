@@ -65,7 +65,7 @@ async def test_a_second_head_is_waited_for_no_longer_than_the_first(cloudreve: S
         await trickle(caller, b"GET /thumb")
 
 
-async def test_whoever_says_nothing_at_all_is_not_waited_for(quick: GatewayClient) -> None:
+async def test_a_silent_connection_is_closed(quick: GatewayClient) -> None:
     """There is no need to come before there is something to ask."""
     async with calling(quick) as caller:
         assert await caller.rest() == b""
@@ -83,7 +83,7 @@ async def test_between_two_requests_there_is_time(cloudreve: StandIn, quick: Gat
 
 
 async def test_an_answer_may_take_longer_than_a_head(cloudreve: StandIn, quick: GatewayClient) -> None:
-    """Who has asked waits for the deadline of the request."""
+    """A visitor who has asked waits for the deadline of the request."""
     cloudreve.generator.gate = gate = asyncio.Event()
     async with calling(quick) as caller:
         caller.writer.write(request(in_share(cloudreve)))
@@ -128,7 +128,7 @@ async def test_a_head_may_be_twice_as_long_as_a_line(caller: Caller, cut: Callab
     assert await caller.rest() == b""
 
 
-async def test_what_was_asked_before_a_head_that_is_too_large_is_answered(cloudreve: StandIn, caller: Caller) -> None:
+async def test_requests_before_a_head_that_is_too_large_are_answered(cloudreve: StandIn, caller: Caller) -> None:
     """In its turn; what comes after it is not."""
     hot = request(in_share(cloudreve))
     caller.writer.write(hot + hot + large(LIMIT + 2000) + hot)

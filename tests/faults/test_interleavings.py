@@ -46,7 +46,7 @@ def view(body: bytes, asked: float, replica: int = 1) -> View:
         (view(b"other", 12.0), [], math.inf, True),
     ],
 )
-def test_what_was_shown_is_judged_by_when_it_ended(
+def test_an_answer_is_judged_by_the_time_at_which_it_ended(
     shown: View, pauses: list[Pause], seconds: float | None, is_wrong: bool
 ) -> None:
     """And by whom, and whether Redis was there to tell others."""

@@ -181,7 +181,7 @@ async def test_giving_a_url_fetches_nothing_and_says_where_the_grant_was(
     assert gateway.count("requests_total", outcome="granted") == 2
 
 
-async def test_what_thumb_has_found_the_api_knows(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_a_grant_found_by_thumb_serves_the_api(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """One grant for both ways to ask, and one picture."""
     shown = await gateway.ask(ONE, cloudreve.token())
     again = await gateway.send("GET", await given(gateway, ONE, cloudreve.token()))
@@ -192,7 +192,7 @@ async def test_what_thumb_has_found_the_api_knows(cloudreve: StandIn, gateway: G
 @pytest.mark.parametrize(
     ("fault", "status"), [(Reset(), 503), (json_body("<html>no</html>"), 502)], ids=["resetting", "garbage"]
 )
-async def test_what_cloudreve_did_not_say_has_its_true_status(
+async def test_errors_of_the_gateway_have_their_true_status(
     cloudreve: StandIn, gateway: GatewayClient, fault: Fault, status: int
 ) -> None:
     """In its shape all the same, and never with code 0."""

@@ -77,7 +77,7 @@ async def test_the_page_is_given_a_new_url(cloudreve: StandIn, gateway: GatewayC
     assert before[0] == before[1] != after
 
 
-async def test_what_was_being_asked_for_meanwhile_is_asked_for_again(
+async def test_a_load_under_way_during_a_change_is_repeated(
     cloudreve: StandIn, gateway: GatewayClient, launcher: GatewayLauncher
 ) -> None:
     """Cloudreve may have answered before the change, and been heard after it."""
@@ -92,7 +92,7 @@ async def test_what_was_being_asked_for_meanwhile_is_asked_for_again(
     assert cloudreve.calls.count("resolve") == 2
 
 
-async def test_who_asks_after_the_change_gets_no_answer_of_before(
+async def test_a_request_after_the_change_gets_no_answer_of_before(
     cloudreve: StandIn, gateway: GatewayClient, launcher: GatewayLauncher
 ) -> None:
     """Those who come together then share the next flight."""
@@ -112,7 +112,7 @@ async def test_who_asks_after_the_change_gets_no_answer_of_before(
 async def test_in_an_outage_a_change_is_the_end_of_what_was_granted_before(
     cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
-    """What has been deleted is not shown as if it still counted."""
+    """A deleted entry is not shown as if it still counted."""
     await gateway.ask(ONE, cloudreve.token())
     await delete(gateway, cloudreve.token())
     await cloudreve.stop()
@@ -133,7 +133,7 @@ async def test_an_outage_is_bridged_behind_a_change(cloudreve: StandIn, launcher
     assert (await gateway.ask(ONE, token)).status == 503
 
 
-async def test_what_is_deleted_is_gone(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_a_deleted_file_is_gone(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """For its owner, who has deleted it here."""
     shown = await gateway.ask(ONE, cloudreve.token())
     await delete(gateway, cloudreve.token())
@@ -143,7 +143,7 @@ async def test_what_is_deleted_is_gone(cloudreve: StandIn, gateway: GatewayClien
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/api/v4/file/url"), ("GET", "/api/v4/file?uri=x"), ("PUT", "/api/v4/user/setting")]
 )
-async def test_what_changes_no_file_costs_nothing(
+async def test_a_request_that_changes_no_file_costs_nothing(
     cloudreve: StandIn, gateway: GatewayClient, method: str, path: str
 ) -> None:
     """Else a page would fetch all its pictures again for every file that somebody opens."""
@@ -170,7 +170,7 @@ async def test_it_is_nobody_else_s_change(cloudreve: StandIn, gateway: GatewayCl
 
 
 async def test_visitors_of_a_share_see_a_new_version_at_once(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """What they were granted names the old picture."""
+    """Their grants name the old picture."""
     before = [await gateway.ask(in_share(cloudreve)) for _ in range(3)]
     await upload(gateway, cloudreve.token())
     after = [await gateway.ask(in_share(cloudreve)) for _ in range(3)]
@@ -297,6 +297,16 @@ async def test_by_webdav_what_is_refused_changes_nothing(cloudreve: StandIn, gat
     assert (await gateway.ask(ONE, cloudreve.token())).is_hit
 
 
+async def test_a_copy_by_webdav_that_cloudreve_calls_locked_is_a_change(
+    cloudreve: StandIn, gateway: GatewayClient
+) -> None:
+    """It has made the copy all the same."""
+    before = await gateway.ask(ONE, cloudreve.token())
+    headers = {"Authorization": "Basic YWxpY2U6eA==", "Destination": f"{gateway.base}/dav/album/one.png"}
+    assert (await gateway.send("COPY", "/dav/other/one.png", headers)).status == 423
+    assert (await gateway.ask(ONE, cloudreve.token())).etag != before.etag
+
+
 @pytest.mark.parametrize(("method", "is_hit"), [("DELETE", False), ("POST", False), ("GET", True)])
 async def test_a_share_that_is_edited_or_deleted_is_asked_for_again(
     cloudreve: StandIn, gateway: GatewayClient, method: str, is_hit: bool
@@ -340,7 +350,7 @@ async def test_while_a_change_is_under_way_nothing_that_is_kept_is_shown(
     await asyncio.gather(changing, return_exceptions=True)
 
 
-async def test_what_others_own_ends_when_cloudreve_has_agreed(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_grants_of_others_files_end_when_cloudreve_has_agreed(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """A request that names files of somebody else's, and is refused, costs them nothing."""
     token = cloudreve.token()
     await gateway.ask(ONE, token)
@@ -402,7 +412,7 @@ async def test_a_change_that_a_proxy_has_given_up_may_still_be_made(cloudreve: S
 
 
 @pytest.mark.parametrize("name", ["100%.png", "Foo%20Bar.png", "#1.png"])
-async def test_a_new_version_is_seen_whatever_the_file_is_called(
+async def test_a_new_version_is_seen_under_any_name_of_the_file(
     cloudreve: StandIn, gateway: GatewayClient, name: str
 ) -> None:
     """By its owner and by the visitors of a share, whether it came by the API or by WebDAV."""

@@ -84,7 +84,7 @@ async def test_a_resolve_that_fails_is_told_and_not_stored(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-async def test_whose_a_token_is_cannot_be_told_and_so_nobody_is_anonymous(
+async def test_while_whoami_fails_no_token_counts_as_anonymous(
     cloudreve: StandIn, gateway: GatewayClient, case: Case
 ) -> None:
     """Not even a public share is shown: whoever brings a token is somebody, or is told why not; nothing is resolved."""

@@ -9,14 +9,14 @@ from itertools import cycle
 
 import aiohttp
 import pytest
-from aiohttp import web
 from yarl import URL
 
 from proxy.redis import pubsub
-from proxy.standin.faults import Drip, Exchange, Fault, Hang, json_body
+from proxy.standin.faults import Drip, Hang, json_body
 from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
 from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Reply, in_share, kept, statuses, until
+from tests.harness.held_fault import Held
 from tests.harness.program import Program, serving
 from tests.harness.redis_server import RedisServer
 
@@ -25,19 +25,6 @@ REQUESTS = 150
 """At one picture, spread over the replicas."""
 HEARD_S, POLL_S = 1.0, 5.0
 """Those who are told have it long before they would look for it themselves."""
-
-
-class Held(Fault):
-    """Another fault, when `until` is set."""
-
-    def __init__(self, fault: Fault) -> None:
-        self.until = asyncio.Event()
-        self._fault = fault
-
-    async def play(self, exchange: Exchange) -> web.StreamResponse:
-        """Wait, and then play it."""
-        await self.until.wait()
-        return await self._fault.play(exchange)
 
 
 @pytest.fixture
@@ -111,7 +98,7 @@ async def test_a_fresh_gallery_costs_one_call_per_picture_and_cluster(
     assert cloudreve.calls.count("fetch") == len(uris)
 
 
-async def test_those_who_wait_have_it_soon_after_the_leader(
+async def test_waiting_replicas_have_the_picture_soon_after_the_leader(
     cloudreve: StandIn, gateways: list[GatewayClient], redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The grant, the picture and the way to the visitor included."""
@@ -181,7 +168,7 @@ async def test_one_that_leads_and_is_refused_its_token_leads_nobody_astray(
     assert statuses(replies) == [200] * REPLICAS + [401] * REPLICAS
 
 
-async def test_while_redis_is_away_each_replica_does_its_own(
+async def test_without_redis_each_replica_loads_once(
     cloudreve: StandIn, launcher: GatewayLauncher, start_redis: StartRedis
 ) -> None:
     """Once each, and nobody waits for anybody."""
@@ -195,7 +182,7 @@ async def test_while_redis_is_away_each_replica_does_its_own(
     assert 1 <= cloudreve.calls.count("fetch") <= REPLICAS
 
 
-async def test_redis_going_away_under_those_who_wait_lets_them_do_their_own(
+async def test_without_redis_waiting_replicas_load_for_themselves(
     cloudreve: StandIn, launcher: GatewayLauncher, start_redis: StartRedis
 ) -> None:
     """They do not wait for a leader that they can no longer hear."""

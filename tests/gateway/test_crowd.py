@@ -72,7 +72,7 @@ async def test_nor_does_it_where_both_want_the_same_picture(
 
 
 async def test_hits_are_served_meanwhile(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """What is at hand needs no turn."""
+    """A picture at hand needs no turn."""
     known = await gateway.ask(in_share(cloudreve), **MODEST)
     cloudreve.generator.gate = asyncio.Event()
     _, uris = cloudreve.library.gallery(WISHES)

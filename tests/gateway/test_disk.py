@@ -32,7 +32,7 @@ async def test_a_restart_costs_no_call_until_grants_end(cloudreve: StandIn, hour
 
 
 async def test_a_change_outlives_a_restart(cloudreve: StandIn, tmp_path: Path) -> None:
-    """What was granted before it counts no more."""
+    """Grants from before it count no more."""
     sections: dict[str, Any] = {"server": SITE, "disk": {"path": str(tmp_path / "cache")}}
     async with gateway_of(cloudreve.own_url, **sections) as gateway:
         before = await gateway.ask(ONE, cloudreve.token())
@@ -111,9 +111,7 @@ async def test_a_reader_of_the_disk_gets_nothing_that_opens_a_picture(cloudreve:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_whatever_happens_to_the_files_the_right_pictures_are_shown(
-    cloudreve: StandIn, tmp_path: Path, seed: int
-) -> None:
+async def test_with_damaged_files_the_right_pictures_are_shown(cloudreve: StandIn, tmp_path: Path, seed: int) -> None:
     """To all of them at once: cut, emptied, or with bytes of chance in them."""
     folder, chance = tmp_path / "cache", Random(seed)  # noqa: S311 - any damage will do
     _, before = await used(cloudreve, folder, keys=[SECRET])

@@ -74,7 +74,7 @@ async def test_a_picture_under_way_is_sent_to_its_end(cloudreve: StandIn) -> Non
     assert len(body) == int(response.headers["Content-Length"])
 
 
-async def test_what_takes_too_long_is_cut_off(cloudreve: StandIn) -> None:
+async def test_a_request_that_takes_too_long_is_cut_off(cloudreve: StandIn) -> None:
     """A visitor whose picture does not come is told so by a broken connection; Cloudreve is left, last of all."""
     cloudreve.fail("resolve", Hang(), times=1)
     async with opened(cloudreve, server={"shutdown_s": 0.1}) as (gateway, stack):

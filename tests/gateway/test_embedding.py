@@ -42,7 +42,7 @@ async def test_a_listed_site_may_show_private_pictures(launcher: GatewayLauncher
     assert varied == f"Authorization, X-Cr-Purchase-Ticket, Cookie, Accept, {VARY}"
 
 
-async def test_a_script_may_ask_beforehand(launcher: GatewayLauncher) -> None:
+async def test_a_preflight_allows_the_token_to_scripts_of_listed_sites_only(launcher: GatewayLauncher) -> None:
     """A preflight opens the way for listed sites only; others may read what everybody may, without a token."""
     gateway = await launcher.open(embed={"private_origins": [BLOG]})
     asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
@@ -68,7 +68,7 @@ async def test_a_fallback_is_shown_with_the_true_status(launcher: GatewayLaunche
 async def test_equal_requests_of_other_sites_are_equal_on_the_hit_path(
     gateway: GatewayClient, cloudreve: StandIn
 ) -> None:
-    """What was refused stays refused when the picture is at hand, and the other way round."""
+    """A refusal stays one when the picture is at hand, and the other way round."""
     token = cloudreve.token()
     replies = [await gateway.ask(ONE, token, **headers) for headers in ({}, FOREIGN, {}, FOREIGN, {}, FOREIGN)]
     assert statuses(replies) == [200, 403] * 3

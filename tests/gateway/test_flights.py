@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import web
 
-from proxy.standin.faults import Exchange, Fault, Hang, Says, json_body
+from proxy.standin.faults import Hang, Says, json_body
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import ONE, TWO, GatewayClient, GatewayLauncher, Reply, in_share, statuses, until
+from tests.harness.held_fault import Held
 from tests.harness.redis_server import RedisServer
 
 MANY = 50
@@ -33,19 +33,6 @@ def gate(cloudreve: StandIn) -> asyncio.Event:
     """Hold back every thumbnail until this is set."""
     cloudreve.generator.gate = asyncio.Event()
     return cloudreve.generator.gate
-
-
-class Held(Fault):
-    """Another fault, once `until` is set."""
-
-    def __init__(self, fault: Fault) -> None:
-        self.until = asyncio.Event()
-        self._fault = fault
-
-    async def play(self, exchange: Exchange) -> web.StreamResponse:
-        """Wait, then spoil."""
-        await self.until.wait()
-        return await self._fault.play(exchange)
 
 
 async def leave(tasks: list[asyncio.Task[Reply]]) -> None:
@@ -95,7 +82,7 @@ async def test_many_together_ask_once_whose_a_token_is(cloudreve: StandIn, gatew
     assert cloudreve.calls.count("whoami") == 1
 
 
-async def test_the_one_who_started_it_may_leave(
+async def test_the_visitor_who_started_a_download_may_leave(
     cloudreve: StandIn, gateway: GatewayClient, gate: asyncio.Event
 ) -> None:
     """The others get the picture from the flight that it began; Cloudreve sees nobody leave."""
@@ -162,7 +149,7 @@ async def test_a_rejected_grant_is_replaced_once_for_all_who_had_it(
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 2)
 
 
-async def test_what_is_too_much_is_refused_at_once_and_hits_go_on(
+async def test_loads_beyond_the_bound_are_refused_at_once_and_hits_go_on(
     cloudreve: StandIn, launcher: GatewayLauncher
 ) -> None:
     """503 with Retry-After for one more cold picture; who wants one that is under way may still wait for it."""

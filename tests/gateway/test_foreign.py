@@ -9,7 +9,7 @@ import pytest
 from proxy.standin.faults import json_body, redirect
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
-from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Hours, in_share
+from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Hours, in_share, until
 from tests.harness.redis_server import RedisServer
 
 LISTED: dict[str, object] = {"image_hosts": ["127.0.0.1"]}
@@ -59,7 +59,7 @@ async def test_no_credential_leaves_for_the_image_host(storage: StandIn, listed:
 async def test_a_renewed_grant_costs_one_conditional_request(
     storage: StandIn, listed: GatewayClient, hours: Hours
 ) -> None:
-    """What may have changed meanwhile is asked about; 304 lets the bytes be used again, and once is enough."""
+    """A picture that may have changed is asked about; 304 lets its bytes be used again, and once is enough."""
     first = await listed.ask(in_share(storage))
     hours.pass_by(3600)
     second = await listed.ask(in_share(storage))
@@ -127,7 +127,7 @@ async def test_a_weak_validator_serves_as_well(storage: StandIn, listed: Gateway
     assert listed.count("upstream_calls_total", verb="fetch", outcome="revalidated") == 1
 
 
-async def test_what_one_gateway_fetched_from_a_listed_host_the_other_hits(
+async def test_a_picture_one_gateway_fetched_from_a_listed_host_is_a_hit_at_the_other(
     storage: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
     """The grant in Redis says which version was seen under it, so that nothing need be checked again."""
@@ -136,6 +136,17 @@ async def test_what_one_gateway_fetched_from_a_listed_host_the_other_hits(
     assert filled.body == hit.body
     assert filled.etag == hit.etag
     assert storage.calls.count("fetch") == 1
+
+
+async def test_a_foreign_picture_of_another_gateway_is_checked_under_a_new_grant(
+    storage: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
+) -> None:
+    """The bytes in Redis may be older than the grant."""
+    first, second = [await launcher.open(cloudreve=LISTED, redis={"url": redis_server.url}) for _ in range(2)]
+    await first.ask(in_share(storage))
+    await until(lambda: bool(redis_server.command("KEYS", "*:p:*")))
+    storage.library.repaint(storage.library.file("/album/one.png"), paint(99, 40, 30))
+    assert (await second.ask(in_share(storage), storage.token())).body == paint(99, 40, 30)
 
 
 @pytest.mark.parametrize("origin", ["", "http://localhost:{port}", "http://[::1]:{port}", "http://0.0.0.0:{port}"])

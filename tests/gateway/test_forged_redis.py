@@ -143,7 +143,7 @@ def others(own: bytes, held: dict[str, bytes]) -> list[bytes]:
     return list({kind_of(key): value for key, value in held.items() if value != own}.values())
 
 
-async def test_whatever_stands_under_any_key_is_a_miss_unless_it_was_sealed_for_it(sealed: Scene) -> None:
+async def test_any_value_under_any_key_is_a_miss_unless_it_was_sealed_for_it(sealed: Scene) -> None:
     """Junk, what is true of other keys, and what is nearly right: nobody is shown anything else, and nothing fails."""
     true, held = await sealed.shown(), sealed.held()
     assert [status for status, _ in true] == [200] * 4

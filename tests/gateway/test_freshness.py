@@ -71,7 +71,7 @@ async def test_a_grant_that_is_no_longer_honoured_is_asked_for_once_more(
     assert cloudreve.calls.count("resolve") == 2
 
 
-async def test_what_one_could_not_be_shown_is_asked_for_once_more_by_another(
+async def test_a_picture_that_failed_for_one_visitor_is_asked_for_again_for_another(
     cloudreve: StandIn, launcher: GatewayLauncher
 ) -> None:
     """Another's grant is older than the one that was not honoured, and the file may have been replaced since."""

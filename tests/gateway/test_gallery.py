@@ -75,7 +75,7 @@ async def test_three_identities_get_every_picture_and_never_collide(site: Place,
 
 
 async def test_a_second_visit_asks_cloudreve_nothing(site: Place, site_gateway: GatewayClient) -> None:
-    """What the first visit brought is at hand for the same five, and their browsers hear 304."""
+    """The pictures of the first visit are at hand for the same five, and their browsers hear 304."""
     uris, viewers = await site.gallery(PICTURES), three_identities(site.target)
     await shown(site_gateway, uris, viewers)
     before = resolves(site_gateway), fetches(site_gateway)

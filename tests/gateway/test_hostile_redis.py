@@ -15,7 +15,7 @@ from proxy.domain.entry import Entry
 from proxy.domain.grant import Grant
 from proxy.domain.picture import Picture
 from proxy.domain.tags import EVERYTHING
-from proxy.grants.change_log import News, Told, encode
+from proxy.grants.change_log import LogEntry, LogEntryKind, encode
 from proxy.standin.standin import StandIn
 from tests.gateway.test_changes import delete
 from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, in_share, kept, until
@@ -144,7 +144,7 @@ async def test_a_lease_that_is_none_of_ours_is_not_waited_for(
 
 def told(tag: bytes) -> bytes:
     """Make an entry of the log of changes."""
-    return encode(Told(News.END, origin=b"stranger", number=1, tags=(tag,)))
+    return encode(LogEntry(LogEntryKind.END, origin=b"stranger", number=1, tags=(tag,)))
 
 
 @pytest.mark.parametrize(

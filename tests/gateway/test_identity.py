@@ -1,4 +1,4 @@
-"""Who asks decides what is shown: nobody gets what was granted to somebody else, by whatever way it was cached."""
+"""The visitor decides which picture is shown: nobody gets another's, by whatever way it was cached."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_a_share_for_members_only_stays_so(cloudreve: StandIn, gateway: Ga
         assert (await gateway.ask(in_share(cloudreve))).status == 401
 
 
-async def test_cloudreve_is_asked_in_the_name_of_the_one_who_asks(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_cloudreve_is_asked_in_the_name_of_the_visitor(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Each resolve carries the credentials of its visitor alone; context hint, cookie and address stay here."""
     bob = cloudreve.token("bob")
     hint = "11111111-2222-4333-8444-555555555555"
@@ -199,7 +199,7 @@ SCHEMES = ["", "Basic YWxpY2U6cHc=", 'Digest username="alice"', "Negotiate YII="
 
 
 @pytest.mark.parametrize("field", SCHEMES)
-async def test_what_a_proxy_in_front_asks_for_is_not_looked_at(
+async def test_basic_credentials_for_a_proxy_in_front_are_ignored(
     cloudreve: StandIn, launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
     """With nginx' `auth_basic` browsers send it with every request; it goes neither to Cloudreve nor to storage."""

@@ -1,4 +1,4 @@
-"""What Cloudreve ignores in a request is in no key and goes nowhere: it costs neither a grant nor a resolve."""
+"""Fields that Cloudreve ignores in a request are in no key and go nowhere: they cost neither a grant nor a resolve."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_password_and_ticket_count_where_cloudreve_asks_for_them(
     assert shown.headers["Cache-Control"].startswith("private, ")
 
 
-async def test_what_a_share_requires_is_learnt_once(
+async def test_the_requirements_of_a_share_are_learnt_once(
     cloudreve: StandIn, gateway: GatewayClient, protected: Share
 ) -> None:
     """The first picture costs a resolve for each requirement, every other one a single resolve."""

@@ -1,4 +1,4 @@
-"""What comes from an image URL and is no whole picture: the right status in time, nothing stored, nothing announced."""
+"""Answers of an image URL that are no whole picture: the right status in time, nothing stored, nothing announced."""
 
 from __future__ import annotations
 
@@ -139,9 +139,7 @@ async def test_a_false_type_does_not_matter(cloudreve: StandIn, shared_front: Ga
     assert (reply.status, reply.headers["Content-Type"], reply.body) == (200, "image/jpeg", jpeg)
 
 
-async def test_what_upstream_says_beside_the_picture_stays_there(
-    cloudreve: StandIn, shared_front: GatewayClient
-) -> None:
+async def test_header_fields_of_storage_are_not_passed_on(cloudreve: StandIn, shared_front: GatewayClient) -> None:
     """Cookies, caching and policies of an image host are not the gateway's."""
     said = {"Set-Cookie": "a=b", "Cache-Control": "public", "Refresh": "0;url=http://other.example/", "X-Other": "x"}
     cloudreve.fail("fetch", Says(WHOLE, PNG, headers={**said, "Content-Disposition": "attachment"}), times=1)

@@ -105,7 +105,7 @@ async def test_a_hundred_uris_are_accepted_and_no_more(cloudreve: StandIn, gatew
     assert [each["status"] for each in pictures_of(await ask(gateway, *["cloudreve://my/a"] * 100))] == [401] * 100
 
 
-async def test_nobody_is_told_of_what_is_not_granted(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_nobody_is_told_of_a_picture_that_is_not_granted(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Although all is at hand for another; a token that is none is refused as a whole."""
     [told] = pictures_of(await ask(gateway, ONE, token=cloudreve.token()))
     assert told["status"] == 200
@@ -118,7 +118,7 @@ async def test_nobody_is_told_of_what_is_not_granted(cloudreve: StandIn, gateway
 async def test_a_grant_that_has_ended_tells_nothing(
     cloudreve: StandIn, launcher: GatewayLauncher, gateway: GatewayClient
 ) -> None:
-    """What is known of the picture does not outlive the permission to see it."""
+    """Knowledge of the picture does not outlive the permission to see it."""
     token = cloudreve.token(life_s=10**6)
     assert pictures_of(await ask(gateway, ONE, token=token))[0]["status"] == 200
     cloudreve.library.remove(cloudreve.library.file("/album/one.png"))
@@ -126,7 +126,9 @@ async def test_a_grant_that_has_ended_tells_nothing(
     assert pictures_of(await ask(gateway, ONE, token=token))[0]["status"] == 404
 
 
-async def test_what_is_not_known_is_found_out_in_the_background(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
+async def test_unknown_information_is_found_out_in_the_background(
+    cloudreve: StandIn, launcher: GatewayLauncher
+) -> None:
     """It is pending, with a hint when to ask again; nobody keeps that answer, and what goes on is not begun twice."""
     gateway = await launcher.open(pictures={"info_wait_s": 0.01})
     cloudreve.generator.seconds = 0.1
@@ -140,7 +142,7 @@ async def test_what_is_not_known_is_found_out_in_the_background(cloudreve: Stand
     assert cloudreve.calls.count("fetch") == 2
 
 
-async def test_what_is_known_needs_neither_bytes_nor_a_decoder(
+async def test_known_information_needs_neither_bytes_nor_a_decoder(
     cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another replica finds it in Redis; the picture was decoded once."""
@@ -239,7 +241,7 @@ async def replace(gateway: GatewayClient, cloudreve: StandIn, _: dict[str, str])
 
 
 @pytest.mark.parametrize("change", [sign_out, replace])
-async def test_what_was_found_out_before_a_change_is_not_told_behind_it(
+async def test_information_from_before_a_change_is_not_told_after_it(
     cloudreve: StandIn,
     launcher: GatewayLauncher,
     change: Callable[[GatewayClient, StandIn, dict[str, str]], Awaitable[None]],

@@ -1,4 +1,4 @@
-"""Who asks for what, and what each one is told; the same table holds for the stand-in and for a real Cloudreve."""
+"""Every visitor with every picture, and the answer to each; one table for the stand-in and for a real Cloudreve."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Row:
     """alice, bob, garbage or expired; empty for anonymous."""
     codes: frozenset[int] = frozenset()
     sharing: str = "private"
-    """What the answer says to caches on its way, when it is a picture."""
+    """The `Cache-Control` of the answer, when it is a picture."""
     headers: dict[str, str] = field(default_factory=dict)
 
 

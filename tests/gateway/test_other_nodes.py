@@ -48,7 +48,7 @@ async def test_a_new_name_of_a_file_is_no_new_picture(node: StandIn, gateway: Ga
     assert len(unsigned) == 2
 
 
-async def test_what_has_changed_is_shown_though_its_etag_has_not(
+async def test_a_changed_picture_is_shown_though_its_etag_stayed(
     node: StandIn, gateway: GatewayClient, hours: Hours
 ) -> None:
     """The node is not asked whether it has: it would say no."""

@@ -68,7 +68,7 @@ async def opened(launcher: GatewayLauncher, *entries: dict[str, object]) -> Gate
     return await launcher.open(publish=list(entries))
 
 
-async def test_everybody_sees_what_is_published(launcher: GatewayLauncher, cloudreve: StandIn) -> None:
+async def test_published_pictures_are_shown_to_everybody(launcher: GatewayLauncher, cloudreve: StandIn) -> None:
     """Without any credential, and for shared caches too, where the owner's id is named."""
     prefix = f"cloudreve://{cloudreve.library.alice.id}@my/album"
     gateway = await opened(launcher, entry(prefix=prefix))
@@ -118,7 +118,7 @@ async def test_a_visitor_with_a_name_keeps_it(launcher: GatewayLauncher, cloudre
     assert statuses(replies) == [404, 401]
 
 
-async def test_what_the_account_sees_is_not_kept_for_others(launcher: GatewayLauncher, cloudreve: StandIn) -> None:
+async def test_pictures_the_account_sees_are_not_kept_for_others(launcher: GatewayLauncher, cloudreve: StandIn) -> None:
     """The account's grants are its own: bob, who comes by token, gets nothing of them."""
     gateway = await opened(launcher, entry())
     await gateway.ask(ONE)

@@ -134,7 +134,7 @@ async def test_purging_all_leaves_sessions_alone(
         [],
     ],
 )
-async def test_what_is_no_order_is_refused(gateway: GatewayClient, body: object) -> None:
+async def test_anything_but_an_order_is_refused(gateway: GatewayClient, body: object) -> None:
     """It says what is accepted; a relative URI means another file for each user."""
     reply = await gateway.send("POST", f"{gateway.admin}/purge", JSON, json.dumps(body).encode())
     assert reply.status == 400

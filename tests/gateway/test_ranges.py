@@ -79,7 +79,7 @@ async def test_if_range_compares_strongly(gateway: GatewayClient, target: str) -
 
 
 async def test_if_none_match_comes_first(gateway: GatewayClient, target: str) -> None:
-    """Who has the picture needs no part of it (RFC 9110 §13.2.2)."""
+    """A visitor who has the picture needs no part of it (RFC 9110 §13.2.2)."""
     whole = await gateway.send("GET", target)
     reply = await gateway.send("GET", target, {"Range": "bytes=0-9", "If-None-Match": whole.etag})
     assert (reply.status, reply.body) == (304, b"")

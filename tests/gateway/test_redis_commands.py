@@ -60,7 +60,7 @@ async def test_commands_within_scripts_are_counted_too(
     assert {name: ours[name] for name in ("eval", "mget", "set", "del")} == {"eval": 4, "mget": 3, "set": 5, "del": 2}
 
 
-async def test_what_another_replica_has_is_two_commands(
+async def test_a_hit_of_another_replica_costs_two_commands(
     cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
     """The grant, and the picture."""

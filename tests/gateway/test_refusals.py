@@ -115,7 +115,7 @@ async def test_a_refusal_of_one_is_not_anothers(cloudreve: StandIn, gateway: Gat
     assert (await gateway.ask(ONE)).status == 401
 
 
-async def test_what_a_correlation_id_may_hold_is_bounded(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_correlation_ids_are_bounded(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Nothing but letters, digits and hyphens gets through to bodies and logs."""
     cloudreve.fail("resolve", json_body('{"code":40016,"correlation_id":"<script>\\nX-Evil: 1"}'))
     assert "correlation_id" not in (await gateway.ask(in_share(cloudreve))).problem

@@ -94,7 +94,7 @@ async def test_a_renewal_that_is_refused_ends_the_showing(
 async def test_two_gateways_renew_a_grant_once(
     cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer
 ) -> None:
-    """Whoever comes first does it, and the other finds it in Redis when its own copy has ended."""
+    """The first one does it, and the other finds it in Redis when its own copy has ended."""
     cloudreve.url_life_s = 100
     gateways = [
         await launcher.open(grants=RENEWING, redis={"url": redis_server.url, "timeout_s": 5.0}) for _ in range(2)
@@ -115,7 +115,7 @@ async def test_two_gateways_renew_a_grant_once(
 async def test_an_outage_is_bridged_for_the_same_identity_alone(
     cloudreve: StandIn, bridging: GatewayClient, hours: Hours
 ) -> None:
-    """Who was granted it sees it, marked as stale and not to be kept; nobody else does."""
+    """A visitor who was granted it sees it, marked as stale and not to be kept; nobody else does."""
     token = cloudreve.token(life_s=7200)
     fresh = await bridging.ask(ONE, token)
     hours.pass_by(200)
@@ -167,7 +167,7 @@ async def test_a_refusal_that_is_kept_for_no_time_is_no_outage_either(
 
 
 @pytest.mark.parametrize("denied_s", [2.0, 0.0])
-async def test_what_one_replica_is_refused_none_bridges_any_more(
+async def test_a_refusal_at_one_replica_ends_the_bridge_at_all(
     cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer, denied_s: float
 ) -> None:
     """Both have told the visitor so, whichever of them had asked, and though both had the grant in memory."""
@@ -188,7 +188,7 @@ async def test_what_one_replica_is_refused_none_bridges_any_more(
 
 
 @pytest.mark.parametrize("code", [-1, 50001])
-async def test_what_cloudreve_may_say_otherwise_in_a_moment_ends_no_grant(
+async def test_a_refusal_that_may_change_in_a_moment_ends_no_grant(
     cloudreve: StandIn, renewing: GatewayClient, hours: Hours, code: int
 ) -> None:
     """Its database was away, say, when the grant was to be renewed."""

@@ -31,7 +31,7 @@ def value(redis_server: RedisServer, key: str) -> bytes:
     return found
 
 
-async def test_what_one_filled_the_other_hits(
+async def test_an_entry_loaded_by_one_replica_is_a_hit_at_the_other(
     cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], redis_server: RedisServer
 ) -> None:
     """The second gateway asks Cloudreve nothing, says where the hit came from, and next time has it at hand."""
@@ -59,7 +59,7 @@ async def test_a_validator_of_one_is_good_at_the_other(
     assert second.count("lookups_total", entry="picture", source="redis") == 0
 
 
-async def test_what_one_filled_for_alice_nobody_else_hits_at_the_other(
+async def test_an_entry_loaded_for_alice_is_a_miss_for_others_at_the_other_replica(
     cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], redis_server: RedisServer
 ) -> None:
     """Another identity gets its own grant, or its own refusal; of hers only the bytes are reused."""

@@ -26,7 +26,7 @@ RELAYED = "relayed"
 
 
 class Storage:
-    """What Cloudreve does with a storage policy: it stores each thumbnail once it is made, and writes its URL."""
+    """Cloudreve with a storage policy: it stores each thumbnail once it is made, and writes its URL."""
 
     def __init__(self, server: S3Server) -> None:
         self.server = server

@@ -156,7 +156,7 @@ async def test_keys_are_rotated_without_losing_a_url(cloudreve: StandIn, launche
     check_no_picture(await follow(gone, old), 403)
 
 
-async def test_what_was_sealed_for_something_else_shows_nothing(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
+async def test_a_text_sealed_for_another_purpose_shows_nothing(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
     """A cookie's text, or another version's."""
     gateway = await launcher.open(seal=KEYS)
     sealer = Sealer([KEY])
@@ -224,7 +224,7 @@ async def test_a_url_reveals_nothing(cloudreve: StandIn, gateway: GatewayClient)
 
 
 async def test_no_log_line_shows_a_url(cloudreve: StandIn, gateway: GatewayClient, log_entries: list[Any]) -> None:
-    """Whoever has it sees the picture, so that the line names the route alone, however the request ends."""
+    """Its owner sees the picture, so that the line names the route alone, however the request ends."""
     url = await given(gateway, ONE, cloudreve.token())
     for path in (url, url, url + "A", url + "?" + without_query(url)):
         await follow(gateway, path)

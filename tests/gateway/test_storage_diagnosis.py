@@ -19,7 +19,7 @@ from tests.harness.redis_server import free_port
 from tests.harness.relay import Relay
 
 SECRETS = ("X-Amz", "Signature=", "/bucket/")
-"""What stands in signed URLs of the stand-in's storage."""
+"""Parts of signed URLs of the stand-in's storage."""
 
 
 class Denies(Fault):
@@ -143,7 +143,7 @@ async def test_storages_status_and_code_are_told(
     assert advice in told
 
 
-async def test_what_is_remembered_of_a_storage_says_as_much(
+async def test_a_remembered_storage_failure_says_as_much(
     cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any]
 ) -> None:
     """Each warning names the storage, also of a request for which it was not asked."""

@@ -28,7 +28,7 @@ LATE = 3
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What storage does, and what a visitor is told for whom nothing is at hand."""
+    """A behaviour of storage, and the answer to a visitor for whom nothing is at hand."""
 
     status: int
     """0 for a transfer that is broken off, or 502."""

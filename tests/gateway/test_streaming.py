@@ -49,9 +49,7 @@ async def test_the_first_bytes_arrive_before_the_last_exist(cloudreve: StandIn, 
     assert (again.is_hit, again.body) == (True, body)
 
 
-async def test_whoever_comes_while_it_arrives_gets_it_from_the_start(
-    cloudreve: StandIn, gateway: GatewayClient
-) -> None:
+async def test_a_request_during_a_download_gets_it_from_the_start(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """One fetch, whose beginning the late comer reads at once and whose end all readers get together."""
     drip = Drip()
     cloudreve.fail("fetch", drip, times=1)
@@ -145,7 +143,7 @@ async def test_a_visitor_who_has_an_arriving_picture_already_does_not_wait_for_i
         await arriving.read()
 
 
-async def test_one_who_does_not_read_holds_nobody_up(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_a_visitor_who_does_not_read_holds_nobody_up(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """A stalled visitor keeps its own connection busy and nothing else; one who leaves disturbs nobody."""
     cloudreve.library.put(cloudreve.library.alice, "/album/big.png", thumbnail=BIG)
     uri = in_share(cloudreve, "big.png")
@@ -158,7 +156,7 @@ async def test_one_who_does_not_read_holds_nobody_up(cloudreve: StandIn, gateway
     assert cloudreve.calls.count("fetch") == 1
 
 
-async def test_one_who_leaves_in_the_middle_is_no_error(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_a_visitor_who_leaves_in_the_middle_is_no_error(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """The download goes on to its end for whoever comes next; the log stays quiet."""
     cloudreve.library.put(cloudreve.library.alice, "/album/big.png", thumbnail=BIG)
     drip = Drip()

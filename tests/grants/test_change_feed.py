@@ -16,7 +16,7 @@ from proxy.cache.redis_tier import RedisTier
 from proxy.domain.tags import EVERYTHING, user_tag
 from proxy.grants import change_feed, file_log, redis_log
 from proxy.grants.change_feed import ABANDONED_S, OPEN_S, RENEW_S, ChangeFeed
-from proxy.grants.change_log import ChangeLog, LogFailed
+from proxy.grants.change_log import ChangeLog, LogEntry, LogEntryKind, LogFailed
 from proxy.grants.file_log import FileLog
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.redis_log import RedisLog
@@ -79,7 +79,7 @@ async def two(make: Make, one: Replica) -> Replica:
     return await make()
 
 
-async def test_what_one_tells_the_other_hears(one: Replica, two: Replica) -> None:
+async def test_a_change_of_one_replica_reaches_the_other(one: Replica, two: Replica) -> None:
     """What either asks for afterwards counts for both."""
     before = [one.known.stamp, two.known.stamp]
     one.feed.tell(ALICE)
@@ -92,7 +92,7 @@ async def test_what_one_tells_the_other_hears(one: Replica, two: Replica) -> Non
         assert not replica.known.has_ended(before[0], BOB)
 
 
-async def test_who_comes_later_hears_of_all_before(one: Replica, make: Make) -> None:
+async def test_a_replica_that_starts_later_reads_all_changes_before(one: Replica, make: Make) -> None:
     """As after a restart with a disk full of grants."""
     before = one.known.stamp
     one.feed.tell(ALICE)
@@ -223,7 +223,7 @@ async def test_a_redis_that_was_emptied_ends_all_from_before(start_redis: StartR
 
 @pytest.mark.parametrize("damage", [b"", b"\x00" * 100, b"rubbish"], ids=["cut", "zeros", "scrambled"])
 async def test_a_damaged_file_ends_all_from_before(tmp_path: Path, damage: bytes) -> None:
-    """What came behind the damage may have been a change."""
+    """The entry behind the damage may have been a change."""
     path = tmp_path / "changes"
     one, two = Replica(FileLog(path)), Replica(FileLog(path))
     for replica in (one, two):
@@ -362,7 +362,7 @@ async def test_a_log_that_has_lost_its_end_goes_on(lost: LostLog) -> None:
     assert not any(replica.has_ended(each.known.stamp) for replica in (one, two) for each in (one, two))
 
 
-async def test_what_was_granted_before_a_log_lost_its_end_has_ended_for_everybody(lost: LostLog) -> None:
+async def test_grants_from_before_a_log_lost_its_end_have_ended_for_everybody(lost: LostLog) -> None:
     """A later change may stand at a lower place than a grant from before, for a process that was not there."""
     one, two = await lost.replica(), await lost.replica()
     one.feed.tell(BOB)
@@ -413,3 +413,16 @@ async def test_a_purge_whose_author_leaves_leaves_nothing_behind(one: Replica, t
     await one.feed.step()
     one.feed.reply(purge, (1, 2))
     assert one.feed._replies == {}  # noqa: SLF001 - what is left behind
+
+
+async def test_what_was_confirmed_since_a_change_counts_everywhere(one: Replica, two: Replica) -> None:
+    """A process that cannot read what was confirmed ends all."""
+    place, picture, others = user_tag("place"), user_tag("picture"), user_tag("others")
+    stamps = [(replica, replica.known.stamp) for replica in (one, two)]
+    one.feed.tell(ALICE, frozenset({(place, picture)}))
+    await one.feed.step()
+    await two.feed.step()
+    for replica, stamp in stamps:
+        assert not replica.known.has_ended(stamp, (*ALICE, place, picture))
+        assert replica.known.has_ended(stamp, (*ALICE, place, others))
+    assert LogEntry(LogEntryKind.END, b"12345678", 1, ALICE, b"?" * 17).confirmed == frozenset()

@@ -54,7 +54,7 @@ from proxy.grants.purge import Purge, purge_tags
         ("PATCH", "/api/v4/admin/settings", Changing(Kind.ADMIN)),
     ],
 )
-def test_what_changes_files(method: str, path: str, found: Changing) -> None:
+def test_requests_that_change_files_have_tags(method: str, path: str, found: Changing) -> None:
     """As Cloudreve's page, its apps and WebDAV clients change them."""
     assert changing(method, path) == found
 
@@ -82,8 +82,8 @@ def test_what_changes_files(method: str, path: str, found: Changing) -> None:
         ("OPTIONS", "*"),
     ],
 )
-def test_what_does_not(method: str, path: str) -> None:
-    """What pages send whenever somebody looks at a file is among it."""
+def test_requests_that_change_nothing_have_none(method: str, path: str) -> None:
+    """Requests that pages send whenever somebody looks at a file are among them."""
     assert changing(method, path) is None
 
 
@@ -116,7 +116,7 @@ def test_a_file_s_new_bytes_end_that_file_for_all() -> None:
     assert not ends(tags, "cloudreve://BEUa@share/one.png", "", "bob")
 
 
-def test_what_may_be_a_folder_ends_what_is_below_and_the_owner_s_shares() -> None:
+def test_a_change_of_a_possible_folder_ends_grants_below_it_and_of_the_owner_s_shares() -> None:
     """A share may lie anywhere below it."""
     tags = of_body(Kind.FILES, {"uris": ["cloudreve://my/album"]})
     assert ends(tags, "cloudreve://my/album/deep/one.png")
@@ -140,7 +140,7 @@ def test_the_place_to_which_something_is_moved_ends_too(body: dict[str, object],
     assert ends(tags, target)
 
 
-def test_what_is_restored_may_lie_anywhere() -> None:
+def test_a_restored_file_may_lie_anywhere() -> None:
     """The request names its place in the trash only."""
     assert ends(of_body(Kind.FILES, {"uris": ["cloudreve://trash/one.png"]}), "cloudreve://my/album/one.png")
 
@@ -154,7 +154,7 @@ def test_a_change_by_way_of_a_share_ends_all_of_its_owner_s() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"uris": 1}', b'{"uris": ["http://x"]}', b"\xff"])
-def test_what_names_no_file_may_be_any_of_the_user_s(body: bytes) -> None:
+def test_a_request_that_names_no_file_may_change_any_of_the_user_s(body: bytes) -> None:
     """In shares too."""
     tags = tags_of_files(named_uris("", body)[0], Kind.CONTENT, "alice", OWNERS.get)
     assert tags == tags_of_user("alice")
@@ -172,7 +172,7 @@ def test_a_share_ends_for_its_visitors_alone() -> None:
 
 
 @pytest.mark.parametrize("uri", ["cloudreve://shared_with_me/one.png", "cloudreve://kQtV@shared_with_me"])
-def test_what_is_shared_with_a_user_ends_with_any_change_of_any_owner_s(uri: str) -> None:
+def test_files_shared_with_a_user_end_with_any_change_of_any_owner(uri: str) -> None:
     """Whose it is, its URI does not say; nor, by id, what it is called."""
     changes = {
         "new bytes": of_body(Kind.CONTENT, {"uri": "cloudreve://my/album/one.png"}),

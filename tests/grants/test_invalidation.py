@@ -1,4 +1,4 @@
-"""What a change ends: told here, told elsewhere, begun and not ended, missed."""
+"""Grants that a change ends: told here, told elsewhere, begun and not ended, missed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from proxy.domain.session import SessionRef
 from proxy.domain.tags import EVERYTHING, picture_tag, share_tag, user_tag
 from proxy.grants import invalidation
 from proxy.grants.invalidation import Invalidations
+from proxy.grants.marks import MAX_CONFIRMING, Confirmed
 from proxy.grants.validity import Decision, is_valid
 
 ALICE, BOB = user_tag("alice"), user_tag("bob")
@@ -39,7 +40,7 @@ def elsewhere(position: int, log: str = "log") -> GrantStamp:
     return GrantStamp(OTHER, 3, log, position)
 
 
-def test_what_was_asked_for_before_a_change_has_ended(known: Invalidations) -> None:
+def test_a_grant_from_before_a_change_has_ended(known: Invalidations) -> None:
     """What is asked for afterwards counts; so does what rests on something else."""
     before = known.stamp
     known.end(own(known), [ALICE])
@@ -58,6 +59,44 @@ def test_a_change_that_is_not_in_the_log_ends_all_that_others_asked_for(known: I
     known.read_to(13)
     assert known.has_ended(elsewhere(11), TAGS)
     assert not known.has_ended(elsewhere(12), TAGS)
+
+
+def test_a_change_leaves_alone_what_was_confirmed_since(known: Invalidations) -> None:
+    """A grant of that place that names that picture; of this process and of others. All other grants end."""
+    before, place, other = known.stamp, share_tag("one"), share_tag("two")
+    old, new = picture_tag("old"), picture_tag("new")
+    known.end(own(known), [ALICE], confirmed=frozenset({(place, new)}))
+    for stamp in (before, elsewhere(10)):
+        assert not known.has_ended(stamp, [ALICE, place, new])
+        assert known.has_ended(stamp, [ALICE, place, old])
+        assert known.has_ended(stamp, [ALICE, other, new])
+        assert known.has_ended(stamp, TAGS)
+    known.confirm(1, [ALICE], 12)
+    known.read_to(13)
+    assert known.has_ended(elsewhere(11), [ALICE, place, old])
+    assert not known.has_ended(elsewhere(12), [ALICE, place, old])
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["before", "after"])
+def test_what_was_confirmed_for_one_change_says_nothing_about_another(known: Invalidations, *, is_first: bool) -> None:
+    """In whichever order they are told: one without confirmation, and one of another file with the same tag."""
+    before, place, picture = known.stamp, share_tag("one"), picture_tag("one")
+    confirmed = frozenset({(place, picture)})
+    others: list[Confirmed] = [frozenset(), frozenset({(share_tag("two"), picture_tag("two"))})]
+    for another in others:
+        for each in (confirmed, another) if is_first else (another, confirmed):
+            known.end(own(known), [ALICE], confirmed=each)
+        assert known.has_ended(before, [ALICE, place, picture])
+
+
+def test_more_confirmed_changes_than_are_told_apart_end_all(known: Invalidations) -> None:
+    """Of one tag."""
+    places = [(share_tag(f"{number}"), picture_tag("p")) for number in range(MAX_CONFIRMING + 1)]
+    for number, pair in enumerate(places[:-1]):
+        known.end(own(known, number), [ALICE], confirmed=frozenset({pair}))
+    before = known.stamp
+    known.end(own(known, 99), [ALICE], confirmed=frozenset(places[-1:]))
+    assert known.has_ended(before, [ALICE, *places[-1]])
 
 
 def test_of_two_changes_the_later_counts(known: Invalidations) -> None:
@@ -103,7 +142,7 @@ def test_a_change_that_nobody_ends_is_due_at_its_time(known: Invalidations) -> N
 
 
 @pytest.mark.parametrize("stamp", [UNSTAMPED, elsewhere(4), elsewhere(11), elsewhere(10, "another log")])
-def test_what_the_log_cannot_tell_about_does_not_count(known: Invalidations, stamp: GrantStamp) -> None:
+def test_grants_from_before_the_log_begins_do_not_count(known: Invalidations, stamp: GrantStamp) -> None:
     """It is older than the log, from another log, or says that it knows what has not come yet."""
     assert known.has_ended(stamp, TAGS)
 
@@ -114,7 +153,7 @@ def test_a_stamp_of_ours_from_the_future_is_a_forgery(known: Invalidations) -> N
 
 
 def test_until_the_log_has_been_read_only_what_this_process_asked_for_counts() -> None:
-    """What others left may have ended."""
+    """Grants of others may have ended."""
     known = Invalidations(lambda: 1000.0, log="log")
     assert known.has_ended(elsewhere(0), TAGS)
     assert not known.has_ended(known.stamp, TAGS)
@@ -142,7 +181,7 @@ def test_too_many_changes_end_what_is_older_than_the_oldest_that_is_known(
     known: Invalidations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Forgetting a change must not bring back what it has ended."""
-    monkeypatch.setattr(invalidation, "MAX_TAGS", 10)
+    monkeypatch.setattr(invalidation, "MAX_MARKS", 10)
     before = known.stamp
     for number in range(20):
         known.end((OTHER, number), [picture_tag(str(number))], 11 + number)
@@ -151,7 +190,7 @@ def test_too_many_changes_end_what_is_older_than_the_oldest_that_is_known(
     assert not known.has_ended(known.stamp, [picture_tag("0")])
 
 
-def test_what_changed_longer_ago_than_any_grant_lasts_is_forgotten() -> None:
+def test_changes_older_than_any_grant_are_dropped() -> None:
     """And costs nothing else."""
     now = [1000.0]
     known = Invalidations(lambda: now[0], lasts_s=100.0)
@@ -162,7 +201,7 @@ def test_what_changed_longer_ago_than_any_grant_lasts_is_forgotten() -> None:
     assert not known.has_ended(stamp, TAGS)
 
 
-def test_everybody_who_relies_on_it_is_told_to_look_again() -> None:
+def test_each_change_calls_changed() -> None:
     """Whatever has happened."""
     calls: list[int] = []
     known = Invalidations(lambda: 1000.0, log="log", changed=lambda: calls.append(1))

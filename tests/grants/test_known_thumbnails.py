@@ -31,7 +31,7 @@ def granted(url: str) -> Grant:
     ],
 )
 def test_another_picture_is_news_and_another_name_or_signature_is_none(first: str, second: str, is_news: bool) -> None:
-    """What is told is the tag of the old picture; each file has its own."""
+    """The result is the tag of the old picture; each file has its own."""
     told: list[tuple[Tag, ...]] = []
     known = KnownThumbnails(told.append)
     for file in ("one", "other"):

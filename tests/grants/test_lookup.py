@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -19,27 +18,13 @@ from proxy.standin.standin import StandIn
 from tests.harness.steps import Steps, steps
 
 
-@pytest.fixture
-async def site() -> AsyncIterator[StandIn]:
-    """Run a stand-in."""
-    async with StandIn(size=(40, 30)) as standin:
-        yield standin
-
-
-@pytest.fixture
-async def taken(site: StandIn) -> AsyncIterator[Steps]:
-    """Build the steps."""
-    async with AsyncExitStack() as stack:
-        yield await steps(site, stack)
-
-
 async def test_a_grant_is_resolved_once_and_then_found(taken: Steps) -> None:
     """The very same one, until it ends."""
     first = await taken.grants.find(taken.visitor(), taken.request())
     second = await taken.grants.find(taken.visitor(), taken.request())
     assert (first.source, second.source) == (Source.UPSTREAM, Source.MEMORY)
     assert first.grant is second.grant
-    taken.hours.pass_by(taken.grants.remaining_s(first.grant) + 0.1)
+    taken.hours.pass_by(first.grant.fresh_until - taken.clock.now() + 0.1)
     assert (await taken.grants.find(taken.visitor(), taken.request())).source is Source.UPSTREAM
 
 
@@ -72,7 +57,7 @@ async def test_a_refusal_is_found_like_a_grant(taken: Steps) -> None:
     assert taken.site.calls.count("resolve") == 1
 
 
-async def test_what_was_noted_of_a_grant_is_found_with_it_and_ends_with_it(taken: Steps) -> None:
+async def test_a_version_noted_for_a_grant_is_found_with_it_and_ends_with_it(taken: Steps) -> None:
     """A note prolongs nothing."""
     visitor, request = taken.visitor(), taken.request()
     found = await taken.grants.find(visitor, request)

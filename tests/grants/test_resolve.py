@@ -162,7 +162,7 @@ async def test_a_failure_opens_the_way_for_the_next(resolver: Resolver, cloudrev
     assert outcomes[1] == GRANT
 
 
-async def test_who_leaves_while_waiting_for_a_turn_keeps_nobody(resolver: Resolver, cloudreve: FakeCloudreve) -> None:
+async def test_a_visitor_who_leaves_the_queue_blocks_nobody(resolver: Resolver, cloudreve: FakeCloudreve) -> None:
     """Nor do those who leave while they have it."""
     cloudreve.open.clear()
     tasks = [asyncio.create_task(resolved(resolver, who, SHARED)) for who in (ALICE, BOB, NOBODY)]
@@ -192,7 +192,7 @@ async def test_until_the_deadline(cloudreve: FakeCloudreve, pauses: list[float])
     assert len(cloudreve.calls) == 1
 
 
-async def test_who_pauses_leaves_the_slot_to_others(cloudreve: FakeCloudreve) -> None:
+async def test_a_resolve_that_pauses_leaves_its_slot_to_others(cloudreve: FakeCloudreve) -> None:
     """Waiting for somebody else's work is no work."""
     pausing, enough = asyncio.Event(), asyncio.Event()
 

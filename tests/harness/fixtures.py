@@ -1,4 +1,4 @@
-"""What the tests of the whole gateway share: a stand-in Cloudreve, and gateways in front of it."""
+"""Fixtures for tests of the whole gateway: a stand-in Cloudreve, and gateways in front of it."""
 
 from __future__ import annotations
 

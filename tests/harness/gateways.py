@@ -25,7 +25,7 @@ PNG = "image/png"
 ONE = "cloudreve://my/album/one.png"
 TWO = "cloudreve://my/album/two.png"
 CUT_OFF = (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)
-"""What a client meets when an answer is broken off."""
+"""A client's errors when an answer is broken off."""
 
 
 @dataclass(frozen=True, slots=True)

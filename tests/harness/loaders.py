@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from proxy.coalesce.messages import DONE, Left, Stored, Whole
-from proxy.coalesce.work_sharing import Loader, Outcome
+from proxy.coalesce.work_sharing import Handover, Loader
 from proxy.domain.shared_write import Commit, SharedWrite
 
 
@@ -33,8 +33,8 @@ def text_loader(
     async def read(left: Left | None) -> str | None:
         return await find(text_in(left))
 
-    def write(text: str) -> Outcome:
+    def write(text: str) -> Handover:
         commit = committed(text, kept_s) if kept_s is not None else None
-        return Outcome(Whole(text.encode()) if tells else DONE, commit)
+        return Handover(Whole(text.encode()) if tells else DONE, commit)
 
     return Loader(key, read, load, write)

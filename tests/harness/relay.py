@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server, whose replies a test may hold back, cut off or let go."""
+"""A TCP relay in front of a server: a test may hold back replies, cut connections, and wait for requests."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from tests.harness.stream_server import abort, ended, stream_server
 
 
 class Relay:
-    """Passes bytes both ways between loopback clients, with TLS or without, and a loopback port."""
+    """Passes bytes both ways between loopback clients, with TLS or without, and a loopback port.
 
-    def __init__(self, upstream_port: int, tls: ssl.SSLContext | None = None) -> None:
-        self._upstream_port = upstream_port
+    The port may be named after the relay has opened, so that a server can be told its address before it starts.
+    """
+
+    def __init__(self, upstream_port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        self.upstream_port = upstream_port
         self._tls = tls
         self._is_shut = False
         self._open = asyncio.Event()
@@ -23,6 +26,8 @@ class Relay:
         self._held = asyncio.Event()
         self._stack = AsyncExitStack()
         self._writers: list[asyncio.StreamWriter] = []
+        self._heard: list[bytes] = []
+        self._has_heard = asyncio.Condition()
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -62,6 +67,15 @@ class Relay:
         """Wait until a reply is being held."""
         await self._held.wait()
 
+    async def heard(self, text: bytes, times: int) -> None:
+        """Wait until so many of the pieces that clients have sent had this text."""
+        async with self._has_heard:
+            await self._has_heard.wait_for(lambda: sum(text in piece for piece in self._heard) >= times)
+
+    def forget(self) -> None:
+        """Begin to listen anew."""
+        self._heard.clear()
+
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Accompany one connection to its end."""
         if self._is_shut:
@@ -69,7 +83,7 @@ class Relay:
             return
         self._writers.append(writer)
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         except OSError:
             abort(writer.transport)
             return
@@ -84,6 +98,9 @@ class Relay:
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()
+                async with self._has_heard:
+                    self._heard.append(data)
+                    self._has_heard.notify_all()
             writer.close()
 
     async def _pass_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+
+import pytest
 
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.deadline import Countdown
@@ -85,3 +88,17 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
     grants = await parts.grants(cloudreve, tiers, sharing, feed, owners)
     pictures = await parts.pictures(images, tiers, sharing)
     return Steps(site, hours, clock, metrics, tiers, identifier, grants, pictures)
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[StandIn]:
+    """Run a stand-in."""
+    async with StandIn(size=(40, 30)) as standin:
+        yield standin
+
+
+@pytest.fixture
+async def taken(site: StandIn) -> AsyncIterator[Steps]:
+    """Build the steps."""
+    async with AsyncExitStack() as stack:
+        yield await steps(site, stack)

@@ -130,7 +130,7 @@ def test_a_bad_token_is_told_as_cloudreve_tells_it_where_nobody_may_look_without
         (UpstreamError("Garbage."), 502, 502),
     ],
 )
-def test_what_cloudreve_did_not_say_has_its_true_status(error: ProxyError, status: int, code: int) -> None:
+def test_errors_of_the_gateway_have_their_true_status(error: ProxyError, status: int, code: int) -> None:
     """A client that looks at the status tries again, and one that looks at `code` sees no success; no dialog opens."""
     reply = no(error, for_anybody=True)
     assert (reply.status, body(reply)["code"]) == (status, code)

@@ -1,4 +1,4 @@
-"""What is around the routes: health, metrics, the line per request, and answers to what is no request at all."""
+"""The surroundings of the routes: health, metrics, the line per request, and answers to bytes that are no request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_metrics_are_for_operators_alone(gateway: GatewayClient) -> None:
     """They are not on the visitors' port, nor are pictures on the operators'."""
     assert (await gateway.send("GET", "/metrics")).status == 404
     shown = await gateway.send("GET", f"{gateway.admin}/metrics")
-    assert shown.headers["Content-Type"] == "text/plain; version=1.0.0; charset=utf-8"
+    assert shown.headers["Content-Type"].startswith("text/plain; version=")
     assert b"thumb_proxy_requests_total" in shown.body
     assert (await gateway.send("GET", f"{gateway.admin}/thumb?uri={ONE}")).status == 404
 
@@ -84,7 +84,7 @@ async def test_each_request_has_one_line_that_holds_nothing_of_it(
 
 
 @pytest.mark.parametrize("path", ["/thumb/", "/thumbs", "/THUMB", "//thumb", "/thumb/s/", "/%74humb/x", "/../thumb/"])
-async def test_what_is_not_there_is_told_as_a_problem(gateway: GatewayClient, path: str) -> None:
+async def test_a_path_that_does_not_exist_is_a_problem(gateway: GatewayClient, path: str) -> None:
     """404, and nothing of the path in it."""
     reply = await gateway.send("GET", path)
     assert reply.status in (403, 404)
@@ -117,7 +117,7 @@ async def test_what_is_not_there_is_told_as_a_problem(gateway: GatewayClient, pa
         (b"GET /none HTTP/1.1\r\nHost: x\r\nExpect: secret\r\nConnection: close\r\n\r\n", 417),
     ],
 )
-async def test_what_breaks_http_is_told_so_and_not_quoted(
+async def test_a_malformed_request_is_told_so_and_not_quoted(
     gateway: GatewayClient, said: bytes, status: int, port: str
 ) -> None:
     """As a problem with the true status, and the connection ends; a page of the library would repeat what was sent."""

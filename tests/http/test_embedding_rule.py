@@ -1,4 +1,4 @@
-"""Who may show a picture on a page, and who may read it in a script."""
+"""Which sites may show a picture on a page, and which may read it in a script."""
 
 from __future__ import annotations
 

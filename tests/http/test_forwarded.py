@@ -84,7 +84,7 @@ def test_a_trusted_proxy_is_believed(lines: list[tuple[str, str]], client: str, 
     ],
 )
 def test_the_visitor_is_the_farthest_address_that_is_more_than_a_claim(told: list[str], client: str) -> None:
-    """What stands before an address that is not trusted was sent by it, and may be anything."""
+    """The part before an address that is not trusted was sent by it, and may be anything."""
     assert seen(NGINX, *((FOR, line) for line in told)).client == client
 
 
@@ -180,7 +180,7 @@ def test_a_peer_without_an_address_is_not_trusted(peer: str) -> None:
     assert seen(peer, (PROTO, "https"), (HOST, "a.example")) == ForwardedFor(peer)
 
 
-def test_what_visitors_send_fills_no_memory() -> None:
+def test_forwarded_fields_of_visitors_fill_no_memory() -> None:
     """Addresses are remembered, and a header line is as long as its sender likes."""
     proxies = Proxies(["127.0.0.0/8"])
     tracemalloc.start()
@@ -207,7 +207,7 @@ lines_of = st.lists(st.tuples(st.sampled_from([FOR, PROTO, HOST, STANDARD, "Host
 
 
 @given(st.sampled_from([NGINX, STRANGER]), lines_of)
-def test_whatever_is_sent_no_origin_holds_more_than_scheme_and_host(peer: str, lines: list[tuple[str, str]]) -> None:
+def test_no_origin_holds_more_than_scheme_and_host(peer: str, lines: list[tuple[str, str]]) -> None:
     """Nothing that could end the host of a URL, or a header line."""
     found = seen(peer, *lines)
     assert found.origin is None or not set(found.origin.partition("://")[2]) & set("/\\@?#% \r\n\t\"'<>")

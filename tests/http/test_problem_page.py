@@ -41,7 +41,7 @@ CHINESE, ENGLISH = Language.CHINESE, Language.ENGLISH
     ],
 )
 def test_a_page_is_for_browsers_that_name_html(accept: list[str], is_preferred: bool) -> None:
-    """Who takes anything, as scripts and curl do, gets problem+json."""
+    """A client that takes anything, as scripts and curl do, gets problem+json."""
     assert prefers_page(accept) is is_preferred
 
 
@@ -89,7 +89,7 @@ def test_a_page_is_in_the_language_that_the_browser_prefers(accept_language: lis
         (SignInFailed("x"), "sign-in did not succeed", "登录没有成功", None),
     ],
 )
-def test_what_people_meet_has_words_of_its_own_and_a_way_on(
+def test_problems_that_people_meet_have_their_own_text_and_a_link(
     error: ProxyError, heading: str, chinese: str, href: str | None
 ) -> None:
     """In both languages; the Chinese page has the English detail as well, for whoever asks an administrator."""

@@ -122,7 +122,7 @@ async def test_errors_alone_are_told_where_the_settings_say_so(
     assert [line["outcome"] for line in requests(log_entries)] == ["bad_request"]
 
 
-async def test_what_a_visitor_does_wrong_is_no_warning(
+async def test_a_visitor_s_mistake_is_no_warning(
     cloudreve: StandIn, gateway: GatewayClient, log_entries: Lines
 ) -> None:
     """It has its line, with Cloudreve's code."""

@@ -18,7 +18,7 @@ async def scripted() -> AsyncIterator[ScriptedSetup]:
 
 HOST = b"Host: cloud.example.com\r\n"
 NEXT = b"GET /admin HTTP/1.1\r\nHost: cloud.example.com\r\nConnection: close\r\n\r\n"
-"""What an attacker would like to be taken for a request of its own."""
+"""Bytes that an attacker would like to be taken for a request of its own."""
 
 
 def post(*lines: bytes, body: bytes = b"", version: bytes = b"1.1") -> bytes:
@@ -111,7 +111,7 @@ async def test_a_target_that_can_be_read_in_two_ways_is_refused(scripted: Script
     ("line", "status"),
     [(b"CONNECT elsewhere:80", 405), (b"OPTIONS *", 404), (b"get /a", 400), (b"PRI *", 400), (b"FOO /a", 400)],
 )
-async def test_what_is_no_request_for_a_resource_of_ours_ends_here(
+async def test_requests_for_no_resource_of_ours_are_not_passed_on(
     scripted: ScriptedSetup, line: bytes, status: int
 ) -> None:
     """A gateway is no proxy to elsewhere."""

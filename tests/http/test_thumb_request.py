@@ -1,4 +1,4 @@
-"""What a visitor may bring, and what is wrong with the rest."""
+"""Requests that a visitor may bring, and the mistakes in others."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_bare_question_is_anonymous() -> None:
 
 
 def test_the_file_uri_is_made_canonical() -> None:
-    """What is asked is what the cache is keyed on."""
+    """The question is the cache's key."""
     assert asked("CLOUDREVE://MY//x/../a.jpg#top").uri == asked(URI).uri
 
 
@@ -158,7 +158,7 @@ fields = st.lists(st.text(st.characters(exclude_categories=()), max_size=30), ma
 
 
 @given(fields, fields, fields, fields)
-def test_whatever_is_brought_is_a_question_or_one_of_two_errors(
+def test_any_input_is_a_request_or_one_of_two_errors(
     uris: list[str], authorization: list[str], ticket: list[str], if_none_match: list[str]
 ) -> None:
     """And what comes through as a credential can be sent on in a header."""

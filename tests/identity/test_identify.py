@@ -6,8 +6,6 @@ import asyncio
 import json
 import math
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
 import pytest
 
@@ -17,22 +15,7 @@ from proxy.domain.identity import ANONYMOUS, IdentityKind
 from proxy.domain.request_fields import TICKET
 from proxy.identity.whoami import REFUSED_TOKENS
 from proxy.standin.faults import Hang, json_body
-from proxy.standin.standin import StandIn
-from tests.harness.steps import Steps, steps
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[StandIn]:
-    """Run a stand-in."""
-    async with StandIn(size=(40, 30)) as standin:
-        yield standin
-
-
-@pytest.fixture
-async def taken(site: StandIn) -> AsyncIterator[Steps]:
-    """Build the steps."""
-    async with AsyncExitStack() as stack:
-        yield await steps(site, stack)
+from tests.harness.steps import Steps
 
 
 def token_of(claims: dict[str, object], algorithm: str = "HS256") -> str:
@@ -41,7 +24,7 @@ def token_of(claims: dict[str, object], algorithm: str = "HS256") -> str:
     return ".".join([*(urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts), "c2lnbmF0dXJl"])
 
 
-async def test_who_brings_nothing_is_nobody_for_ever(taken: Steps) -> None:
+async def test_a_visitor_without_credentials_stays_anonymous(taken: Steps) -> None:
     """And costs no call."""
     visitor = await taken.identifier.identify(Credentials())
     assert (visitor.identity, visitor.sure_until) == (ANONYMOUS, math.inf)

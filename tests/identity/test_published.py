@@ -1,4 +1,4 @@
-"""What lies below a published folder, and what does not."""
+"""Which files lie below a published folder."""
 
 from __future__ import annotations
 

@@ -116,9 +116,10 @@ async def test_a_passed_answer_that_breaks_off_is_reset(version: str) -> None:
     until = asyncio.Event()
 
     async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhalf \r\n")
-        await until.wait()
+        head = await reader.readuntil(b"\r\n\r\n")
+        if head.startswith(b"GET / "):  # and not the gateway's own first question, which would wait for the rest
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhalf \r\n")
+            await until.wait()
         writer.transport.abort()
 
     async with (

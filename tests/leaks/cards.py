@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 16, 12
 
 @dataclass(slots=True)
 class Card:
-    """What some bytes are: those of a file, and until when they were the ones behind it."""
+    """Some bytes: of which file, and until when."""
 
     file: File
     until: float = math.inf

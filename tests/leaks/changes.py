@@ -1,4 +1,4 @@
-"""What owners, administrators and operators change while visitors look on."""
+"""Changes by owners, administrators and operators while visitors look on."""
 
 from __future__ import annotations
 

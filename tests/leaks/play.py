@@ -1,4 +1,4 @@
-"""What visitors, owners and operators do; every answer is judged as soon as it is there."""
+"""Acts of visitors, owners and operators; every answer is judged as soon as it is there."""
 
 from __future__ import annotations
 

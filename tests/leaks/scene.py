@@ -70,7 +70,7 @@ class Cloudreve(StandIn):
 
 
 class Terms(NamedTuple):
-    """What is the same during one play."""
+    """The constants of one play."""
 
     checks_here: bool = False
     """Whether the gateways check tokens by the site's own key."""

@@ -1,4 +1,4 @@
-"""What no log and no metric may tell."""
+"""Secrets, which no log and no metric may tell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What visitors do with sessions: sign in, one way or the other, ask whose they are, sign out."""
+"""Acts of visitors with sessions: sign in, one way or the other, ask whose they are, sign out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.leaks.visitors import ALIVE_S, API, BELIEF_S, OWN, SCOPES, Ask, Sessi
 from tests.leaks.witness import SLACK_S, Who
 
 OUR_PAGES = ("", "same-origin", "none")
-"""What the browser says of pages that may begin and end sessions."""
+"""`Sec-Fetch-Site` of pages that may begin and end sessions."""
 
 
 async def begin(play: Play, token: Token, replica: Replica, site: str) -> None:

@@ -62,7 +62,7 @@ def test_a_lossy_copy_tells_the_same_version(kind: str, quality: int) -> None:
         number_of(copy.getvalue()[:-9])
 
 
-def test_what_is_moved_is_granted_where_it_is() -> None:
+def test_a_moved_file_is_granted_at_its_new_place() -> None:
     """Before, after, and both while the change lasts."""
     truth = Truth("press", "/press")
     truth.put("press", "/press/d/a.png", 7, 1.0).done(2.0)

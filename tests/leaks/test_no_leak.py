@@ -72,7 +72,7 @@ outcomes = (
     *("link 0", "public", "sealed 200", "sealed 410"),
     *("image/png", "image/webp", "image/avif", "info 200", "info 401"),
 )
-"""What has to have been seen, lest the test be about nothing."""
+"""Outcomes that have to have been seen, lest the test be about nothing."""
 
 
 class Leaks(RuleBasedStateMachine):

@@ -41,7 +41,7 @@ class Court:
         self._cards = cards
         self._seen = seen
         self.shown: dict[str, bytes] = {}
-        """What was shown under a validator."""
+        """The bytes that were shown under a validator."""
 
     def judge(self, reply: Reply, method: str, covers: Sequence[Leave], now: float) -> None:
         """Fail where this is a picture, and none of the leaves allows just this one to whoever gets it."""

@@ -1,4 +1,4 @@
-"""Who asks, with what, and whom a gateway may take them for."""
+"""Visitors, their credentials, and the identity that a gateway may give them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALIVE_S = 2.0
 """How long another replica may take to notice that a session has ended."""
 SCOPES = ("Files.Read", "offline_access", "openid")
 OWN = "cloudreve://my/secret/b.png"
-"""What is nobody's but its owner's."""
+"""Files that are nobody's but their owner's."""
 
 
 @dataclass(slots=True)
@@ -92,12 +92,12 @@ class Ask:
     hint: str = ""
     etag: str = ""
     site: str = ""
-    """What the browser says of the asking page, if there is a browser."""
+    """`Sec-Fetch-Site` of the asking page, if there is a browser."""
     method: str = "GET"
     route: str = THUMB
     accept: str = ""
     size: str = ""
-    """What is added to the query."""
+    """An addition to the query."""
 
     @property
     def is_api(self) -> bool:

@@ -1,4 +1,4 @@
-"""What hypothesis makes up: wishes, which become requests when it is known what there is to ask with."""
+"""Wishes that Hypothesis makes up; they become requests when tokens and shares are known."""
 
 from __future__ import annotations
 

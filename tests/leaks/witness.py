@@ -1,4 +1,4 @@
-"""What Cloudreve has really granted, to whom and when: seen at the stand-in itself, whatever a gateway makes of it."""
+"""The grants of Cloudreve, to whom and when: seen at the stand-in itself, whatever a gateway makes of them."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_users_and_shares_are_worth_it_by_how_often_they_are_asked_for() -> None
     assert scene.hottest(2) == ["cloudreve://hot@share", "aLiC"]
 
 
-def test_what_was_hot_long_ago_is_less_so() -> None:
+def test_interest_of_long_ago_counts_less() -> None:
     """Than what is asked for now."""
     scene = Scene()
     for _ in range(10):

@@ -1,4 +1,4 @@
-"""What the owner of a published folder changes directly at Cloudreve."""
+"""Changes of the owner of a published folder, made directly at Cloudreve."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_a_deleted_picture_is_gone(cloudreve: StandIn, gateway: GatewayCli
     assert ((await gateway.ask(ONE)).status, (await gateway.ask(TWO)).is_hit) == (404, True)
 
 
-async def test_what_happens_to_a_folder_above_counts(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_changes_of_a_folder_above_count(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Those who listen to the folder itself are not told."""
     await shown(gateway)
     resolves = cloudreve.calls.count("resolve")
@@ -85,7 +85,7 @@ async def test_what_happens_to_a_folder_above_counts(cloudreve: StandIn, gateway
     assert cloudreve.calls.count("resolve") == resolves + 1
 
 
-async def test_what_was_missed_in_a_break_counts(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_changes_missed_in_a_break_count(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Nobody knows what it was, so that all grants of the folder end."""
     before, gaps = await shown(gateway), gateway.count("watch_gaps_total")
     cloudreve.events.break_off()
@@ -207,7 +207,7 @@ async def test_no_token_and_no_client_id_is_told_to_anybody(
     assert not [secret for secret in secrets if secret in told]
 
 
-async def test_what_comes_into_a_folder_that_is_kept_warm_is_warmed(
+async def test_a_new_file_of_a_folder_that_is_kept_warm_is_warmed(
     cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any]
 ) -> None:
     """A file, and a folder with all that is in it."""

@@ -1,4 +1,4 @@
-"""What is changed directly at Cloudreve in users' own files, and in shares, while somebody looks at them."""
+"""Changes made directly at Cloudreve in users' own files, and in shares, while somebody looks at them."""
 
 from __future__ import annotations
 

@@ -61,14 +61,14 @@ def test_a_change_of_an_owners_file_reaches_the_visitors_of_the_owners_shares() 
     assert not ends(OWN, EVENTS["modify"], "cloudreve://kY7x@share/a%20b%25.png", "", BOB)
 
 
-def test_what_may_have_been_missed_ends_the_grants_of_the_whole_folder() -> None:
+def test_events_that_may_have_been_missed_end_the_grants_of_the_whole_folder() -> None:
     """And of none outside."""
     assert not {*OWN.tags()}.isdisjoint(place_tags(parse("cloudreve://my/album/x/y.png", 4096), ALICE))
     assert {*OWN.tags()}.isdisjoint(place_tags(parse("cloudreve://my/x/y.png", 4096), ALICE))
     assert not {*SHARED.tags()}.isdisjoint(place_tags(parse("cloudreve://kY7x@share/y.png", 4096), "", ALICE))
 
 
-def test_one_folder_has_one_name_whatever_password_opens_it() -> None:
+def test_one_folder_has_one_name_under_any_password() -> None:
     """By its name processes agree on who listens."""
     assert SHARED.name == WatchedFolder(parse("cloudreve://kY7x@share", 4096), BOB).name
     assert "secret" not in SHARED.name + repr(SHARED)

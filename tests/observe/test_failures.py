@@ -14,7 +14,7 @@ AWAY = Kind("unreachable", "No connection.", None, "run it")
 
 
 class Timetable:
-    """What is due later; a test lets it be due."""
+    """Work that is due later; a test lets it be due."""
 
     def __init__(self) -> None:
         self.due: list[tuple[float, Callable[[], None]]] = []
@@ -80,7 +80,7 @@ def test_failures_of_different_kinds_do_not_hide_each_other(lines: list[Any], ti
     assert len(lines) == len(kinds)
 
 
-def test_what_has_not_been_told_is_told_at_the_end(lines: list[Any], time: Timetable) -> None:
+def test_pending_summaries_are_written_at_the_end(lines: list[Any], time: Timetable) -> None:
     """Nothing is due after that."""
     failures = Failures(time.later)
     for _ in range(3):

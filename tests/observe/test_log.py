@@ -146,7 +146,7 @@ def test_an_error_of_ours_is_told_with_its_category(logged: Log) -> None:
     assert (described["type"], described["category"]) == ("proxy.domain.errors.Unreachable", "unreachable")
 
 
-def test_a_group_and_its_members_are_told(logged: Log) -> None:
+def test_an_exception_group_is_logged_with_its_first_members(logged: Log) -> None:
     """Up to a bound: a group may be large."""
     logged.configure()
     structlog.get_logger().error("went wrong", exc_info=ExceptionGroup(SECRET, [failure() for _ in range(20)]))
@@ -166,7 +166,7 @@ def test_messages_of_libraries_are_withheld(logged: Log) -> None:
 
 
 @pytest.mark.parametrize("written", ["json", "console"])
-def test_nothing_secret_appears_whatever_goes_wrong(written: str, logged: Log) -> None:
+def test_no_secret_is_logged_by_any_failure(written: str, logged: Log) -> None:
     """Every way out of a process that Python has."""
     logged.configure(format=written, level="debug")
     structlog.get_logger().error("x", exc_info=failure())

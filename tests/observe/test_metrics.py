@@ -35,7 +35,7 @@ def test_a_request_counts_once_with_its_time_and_its_bytes() -> None:
     assert value(metrics, "sent_bytes_total") == 20_000
 
 
-def test_what_is_tallied_counts_as_if_it_had_been_counted_at_once() -> None:
+def test_tallied_hits_count_like_counted_ones() -> None:
     """With its time where it took any; each request once, however often somebody looks."""
     at_once, tallied = Metrics(), Metrics()
     tally = tallied.tally("hit", Source.MEMORY, Source.REDIS)
@@ -92,7 +92,7 @@ def test_a_call_that_fails_counts_under_its_category_and_the_failure_goes_on(
 
 
 def test_a_call_that_fails_after_its_outcome_was_told_counts_as_failed() -> None:
-    """What comes last is what happened."""
+    """The last one counts."""
     metrics = Metrics()
     recording = Observer(metrics).span("fetch", Kind.CALL)
     recording.__enter__().outcome = "picture"

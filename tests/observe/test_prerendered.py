@@ -54,7 +54,7 @@ def test_it_is_what_the_log_would_write(lines: list[str], form: str, ms: float) 
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_what_took_no_time_is_told_alike(lines: list[str], form: str) -> None:
+def test_a_request_that_took_no_time_is_logged_alike(lines: list[str], form: str) -> None:
     """Several times in a millisecond, and in the next one."""
     configured(format=form)
     structlog.get_logger("proxy.http").info("request", **FIELDS, ms=0.0)
@@ -119,7 +119,7 @@ def test_nothing_is_said_below_the_level(lines: list[str]) -> None:
     assert lines == []
 
 
-def test_without_our_log_it_is_told_to_whoever_listens() -> None:
+def test_without_our_log_it_is_told_to_other_handlers() -> None:
     """As tests do."""
     with capture_logs() as entries:
         prerendered_line("proxy.http", "request", **FIELDS).after(1.234)

@@ -1,4 +1,4 @@
-"""What a proxy refuses, takes off and puts on."""
+"""Fields that a proxy refuses, takes off and puts on."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_targets_that_have_one_meaning_pass(target: str) -> None:
     ],
 )
 def test_other_forms_of_a_target_are_refused(target: str) -> None:
-    """Whoever reads a host, a fragment or an end of line into it reads another request."""
+    """A reader who finds a host, a fragment or an end of line in it reads another request."""
     assert refused(head(target=target)) == "bad_request"
 
 
@@ -183,7 +183,7 @@ def test_other_proxies_on_the_way_are_no_loop() -> None:
     check(head(("Via", "1.1 nginx, 1.1 my-thumb-proxy, 1.1")))
 
 
-def test_what_belongs_to_the_message_goes_on_as_it_came() -> None:
+def test_end_to_end_fields_are_passed_on_unchanged() -> None:
     """Names, values, order and repetition; a field without a value too."""
     fields = [
         ("Depth", "1"),
@@ -210,7 +210,7 @@ def test_what_belongs_to_the_message_goes_on_as_it_came() -> None:
         "HTTP2-Settings",
     ],
 )
-def test_what_belongs_to_one_hop_stays_there(name: str) -> None:
+def test_hop_by_hop_fields_are_not_passed_on(name: str) -> None:
     """RFC 9110 §7.6.1."""
     assert name not in sent(head((name, "x")))
     assert name.replace("-", "_") not in sent(head((name.replace("-", "_"), "x")))
@@ -237,7 +237,7 @@ def test_connection_cannot_take_away_what_both_sides_need() -> None:
 
 
 @pytest.mark.parametrize("name", ["Content_Length", "Host_", "hOST"])
-def test_what_looks_like_a_length_or_a_host_is_not_passed(name: str) -> None:
+def test_misspelled_length_and_host_fields_are_not_passed_on(name: str) -> None:
     """Some servers take an underscore for a hyphen."""
     got = sent(head((name, "7")))
     assert got.get(name) == (["7"] if name == "Host_" else None)
@@ -284,7 +284,7 @@ def test_a_visitor_who_comes_straight_is_named() -> None:
     ],
 )
 def test_a_visitor_behind_trusted_proxies_comes_first(told: list[str], chain: list[str]) -> None:
-    """What a visitor has put before its own address is cut off: Cloudreve believes the first."""
+    """Addresses that a visitor has put before its own are cut off: Cloudreve believes the first."""
     asked = head(*(("X-Forwarded-For", line) for line in told))
     assert sent(asked, ForwardedFor(VISITOR))["X-Forwarded-For"] == [", ".join(chain)]
     assert sent(asked, ForwardedFor(VISITOR))["X-Real-IP"] == [VISITOR]
@@ -351,7 +351,7 @@ def test_the_gateways_own_cookies_stay_here(cookies: str, passed: list[str] | No
         ("miracles", "1.1", True, ["miracles"], False),
     ],
 )
-def test_who_expects_leave_to_send_a_body_gets_it_from_cloudreve(
+def test_an_expected_100_continue_comes_from_cloudreve(
     expected: str, version: str, has_body: bool, passed: list[str] | None, is_waiting: bool
 ) -> None:
     """Without a body there is nothing to wait for; what else is expected is not ours to judge (RFC 9110 §10.1.1)."""
@@ -436,7 +436,7 @@ VALUES = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_
 
 
 @given(fields=st.lists(st.tuples(NAMES, VALUES), max_size=8), has_body=st.booleans())
-def test_whatever_is_asked_what_goes_on_is_one_message(fields: list[tuple[str, str]], has_body: bool) -> None:
+def test_any_request_is_passed_on_as_one_message(fields: list[tuple[str, str]], has_body: bool) -> None:
     """One host, one chain that ends with our peer, at most one way to tell the end of the body, our signature last."""
     asked = head(*fields, has_body=has_body)
     try:

@@ -30,7 +30,7 @@ TORN = frozenset({"tears"})
 
 @dataclass(frozen=True)
 class Asked:
-    """What a visitor sends."""
+    """The bytes of a visitor."""
 
     method: str = "GET"
     size: int = 0
@@ -49,7 +49,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Said:
-    """What Cloudreve answers."""
+    """The answer of Cloudreve."""
 
     status: int = 200
     size: int = 2

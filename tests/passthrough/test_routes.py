@@ -1,4 +1,4 @@
-"""What the gateway does not serve itself: to Cloudreve and back, message by message."""
+"""Requests that the gateway does not serve itself: to Cloudreve and back, message by message."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ async def test_an_upload_knows_no_limit_of_ours(scripted: ScriptedSetup) -> None
 @pytest.mark.parametrize(
     "path", ["/thumb?uri=x", "/%74humb?uri=x", "/api/v4/file/thumb", "/session", "/healthz", "/readyz"]
 )
-async def test_what_the_gateway_serves_is_not_passed(scripted: ScriptedSetup, path: str) -> None:
+async def test_the_gateway_s_own_paths_are_not_passed_on(scripted: ScriptedSetup, path: str) -> None:
     """However it is spelled."""
     assert b"Via:" not in await scripted.refusal(request(path))
 
@@ -226,9 +226,7 @@ async def test_what_the_gateway_serves_is_not_passed(scripted: ScriptedSetup, pa
         ("GET", "/session/authorize"),
     ],
 )
-async def test_what_it_does_not_serve_is_passed_even_beside_its_own(
-    scripted: ScriptedSetup, method: str, path: str
-) -> None:
+async def test_paths_beside_the_gateway_s_own_are_passed_on(scripted: ScriptedSetup, method: str, path: str) -> None:
     """Cloudreve answers what is Cloudreve's, a 404 included."""
     call, _ = await scripted.ask(request(path, method=method))
     assert call.line == f"{method} {path} HTTP/1.1"
@@ -275,7 +273,7 @@ async def test_the_gateways_own_cookies_stay_with_it(scripted: ScriptedSetup) ->
     assert b"secret" not in call.head
 
 
-async def test_who_waits_for_leave_to_send_a_body_gets_it_from_cloudreve(scripted: ScriptedSetup) -> None:
+async def test_a_client_waiting_for_100_continue_gets_it_from_cloudreve(scripted: ScriptedSetup) -> None:
     """And not before."""
     asked = request("/dav/a", "Content-Length: 3", "Expect: 100-continue", method="PUT")
     async with scripted.line() as line:
@@ -290,7 +288,7 @@ async def test_who_waits_for_leave_to_send_a_body_gets_it_from_cloudreve(scripte
         assert (await line.hear_all()).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-async def test_who_gets_no_leave_is_told_why_and_sends_nothing(scripted: ScriptedSetup) -> None:
+async def test_without_100_continue_the_client_gets_the_reason_and_sends_nothing(scripted: ScriptedSetup) -> None:
     """A wrong password costs no gigabyte."""
     asked = request("/dav/a", "Content-Length: 3", "Expect: 100-continue", method="PUT")
     async with scripted.line() as line:
@@ -351,7 +349,7 @@ async def test_a_reason_that_nobody_can_print_is_left_out(scripted: ScriptedSetu
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "MOVE"])
-async def test_what_changes_something_goes_once(scripted: ScriptedSetup, method: str) -> None:
+async def test_a_request_that_changes_something_is_sent_once(scripted: ScriptedSetup, method: str) -> None:
     """Cloudreve may have done it before its connection broke: who asked decides about a second time."""
     async with scripted.line() as line:
         await line.say(request("/a", method=method))
@@ -361,7 +359,7 @@ async def test_what_changes_something_goes_once(scripted: ScriptedSetup, method:
     assert scripted.cloudreve.is_silent
 
 
-async def test_what_only_reads_is_asked_again_when_a_kept_connection_has_ended(scripted: ScriptedSetup) -> None:
+async def test_a_read_is_repeated_when_a_kept_connection_has_ended(scripted: ScriptedSetup) -> None:
     """A visitor sees nothing of it."""
     first, _ = await scripted.ask(request("/a"))
     async with scripted.line() as line:
@@ -376,7 +374,7 @@ async def test_what_only_reads_is_asked_again_when_a_kept_connection_has_ended(s
 
 
 @pytest.mark.parametrize("target", ["/", "/thumb?uri=cloudreve://x@my/"])
-async def test_what_cloudreve_says_unasked_answers_nothing(scripted: ScriptedSetup, target: str) -> None:
+async def test_an_unsolicited_response_of_cloudreve_answers_nothing(scripted: ScriptedSetup, target: str) -> None:
     """Some servers say 408 on a connection that is kept; the next request on it may be anybody's (RFC 9112 §9.2)."""
     async with scripted.line() as line:
         await line.say(request(target + "a"))
@@ -390,7 +388,7 @@ async def test_what_cloudreve_says_unasked_answers_nothing(scripted: ScriptedSet
     assert b"Request Timeout" not in answer
 
 
-async def test_what_changes_something_has_a_connection_of_its_own(scripted: ScriptedSetup) -> None:
+async def test_a_request_that_changes_something_has_its_own_connection(scripted: ScriptedSetup) -> None:
     """One that is kept could end at the moment at which it is used."""
     first, _ = await scripted.ask(request("/a"))
     second, _ = await scripted.ask(request("/a", method="POST"))

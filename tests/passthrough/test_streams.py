@@ -41,7 +41,7 @@ async def standstill(scripted: ScriptedSetup, line: RawConnection) -> int:
 
 
 async def test_an_answer_begins_before_it_ends(scripted: ScriptedSetup) -> None:
-    """What has come is sent on at once."""
+    """Bytes are sent on as soon as they have come."""
     async with scripted.line() as line:
         await line.say(request("/film"))
         call = await scripted.cloudreve.call()
@@ -126,7 +126,7 @@ async def test_no_permission_to_go_on_comes_within_an_answer(
         assert await line.hear_bytes(len(second)) == second
 
 
-async def test_who_reads_slowly_slows_cloudreve_down(scripted: ScriptedSetup) -> None:
+async def test_a_slow_reader_slows_cloudreve_down(scripted: ScriptedSetup) -> None:
     """Nothing is piled up here: a film costs as much memory as its buffers."""
     async with scripted.line() as line:
         await line.say(request("/film"))

@@ -39,7 +39,7 @@ async def connect(scripted: ScriptedSetup, line: RawConnection) -> tuple[Call, b
 
 
 async def test_a_websocket_is_agreed_on_by_both(scripted: ScriptedSetup) -> None:
-    """What each says of it reaches the other."""
+    """Each side's words of it reach the other."""
     async with scripted.line() as line:
         call, answer = await connect(scripted, line)
     assert (call.fields["Connection"], call.fields["Upgrade"]) == (["Upgrade"], ["websocket"])
@@ -62,7 +62,7 @@ async def test_bytes_go_both_ways_as_they_are(scripted: ScriptedSetup) -> None:
             assert await line.hear_bytes(18) == b"GET / HTTP/1.1\r\n\r\n"
 
 
-async def test_what_was_said_too_early_is_not_lost(scripted: ScriptedSetup) -> None:
+async def test_bytes_sent_before_the_upgrade_are_not_lost(scripted: ScriptedSetup) -> None:
     """By either side, in one piece with its head."""
     async with scripted.line() as line:
         await line.say(ASKING + b"early")
@@ -83,7 +83,7 @@ async def test_much_goes_through_both_ways_at_once(scripted: ScriptedSetup) -> N
 
 
 async def test_much_that_nobody_takes_is_not_held_here(scripted: ScriptedSetup) -> None:
-    """Who says it has to wait."""
+    """The side that says it has to wait."""
     async with scripted.line() as line:
         call, _ = await connect(scripted, line)
         line.writer.write(MUCH * 4)

@@ -56,7 +56,7 @@ async def test_variants_are_encoded_by_one_process() -> None:
 
 
 async def test_a_picture_is_looked_at_by_the_same_process() -> None:
-    """What is no picture fails, and the process stays."""
+    """Bytes that are no picture fail, and the process stays."""
     async with running() as encoders:
         found = await encoders.look(BODY, "client", "a")
         assert (found.width, found.height, found.is_sound) == (400, 300, True)
@@ -66,7 +66,7 @@ async def test_a_picture_is_looked_at_by_the_same_process() -> None:
         assert len(encoders.pids) == 1
 
 
-async def test_what_cannot_be_encoded_is_told_apart_from_a_crash() -> None:
+async def test_a_picture_that_cannot_be_encoded_differs_from_a_crash() -> None:
     """The process stays for the next picture."""
     async with running() as encoders:
         for body in (b"", b"no picture", BODY[:500], b"\x89PNG\r\n\x1a\n" + bytes(100)):

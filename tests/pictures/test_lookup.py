@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -21,20 +20,6 @@ from tests.harness.gateways import until
 from tests.harness.steps import Steps, steps
 
 CLIENT = "192.0.2.1"
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[StandIn]:
-    """Run a stand-in."""
-    async with StandIn(size=(40, 30)) as standin:
-        yield standin
-
-
-@pytest.fixture
-async def taken(site: StandIn) -> AsyncIterator[Steps]:
-    """Build the steps."""
-    async with AsyncExitStack() as stack:
-        yield await steps(site, stack)
 
 
 async def granted(taken: Steps, name: str = "one.png") -> Grant:
@@ -61,7 +46,7 @@ async def test_a_picture_is_fetched_once_and_then_found(taken: Steps) -> None:
     assert second.picture.id == grant.picture
 
 
-async def test_who_comes_while_it_arrives_reads_the_same_download(taken: Steps) -> None:
+async def test_a_visitor_during_a_download_reads_the_same_one(taken: Steps) -> None:
     """And is told that somebody else had started it."""
     grant = await granted(taken)
     drip = Drip()

@@ -174,7 +174,7 @@ def test_the_smallest_of_a_kind_is_proven(kind: str, data: bytes) -> None:
         *((kind, b"") for kind in ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp", "image/avif")),
     ],
 )
-def test_what_only_looks_complete_is_refused(kind: str, data: bytes) -> None:
+def test_a_picture_that_only_looks_complete_is_refused(kind: str, data: bytes) -> None:
     """Ends without pixels, lengths that lead outside."""
     assert not is_whole(kind, data)
 

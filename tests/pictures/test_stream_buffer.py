@@ -114,7 +114,7 @@ async def test_a_picture_that_was_never_announced_is_shown_whole(body: bytes) ->
 
 
 async def test_bytes_that_have_been_fed_are_not_given_twice_at_the_end() -> None:
-    """What finishes is the whole picture; of an announced one the readers have it already."""
+    """The end brings the whole picture; of an announced one the readers have it already."""
     download = StreamBuffer()
     download.begin(HEAD)
     download.feed(picture().body)
@@ -164,7 +164,7 @@ async def test_a_reader_who_leaves_disturbs_nobody() -> None:
     assert staying.got == picture().body
 
 
-async def test_what_happens_between_two_waits_is_not_missed() -> None:
+async def test_bytes_between_two_waits_are_not_missed() -> None:
     """Several changes in one step: the reader wakes once and finds them all."""
     download = StreamBuffer()
     reader = Reader(download)
@@ -194,7 +194,7 @@ feeding = st.lists(st.binary(max_size=5) | st.just("reader") | st.just("slow rea
 
 @settings(max_examples=60)
 @given(feeding, st.booleans())
-def test_whoever_comes_whenever_gets_the_same_bytes_and_the_same_end(events: list[bytes | str], well: bool) -> None:
+def test_every_reader_gets_the_same_bytes_and_the_same_end(events: list[bytes | str], well: bool) -> None:
     """Whatever the chunks are, and in every order of feeding and coming."""
     asyncio.run(replay(events, well))
 

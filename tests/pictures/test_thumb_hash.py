@@ -19,7 +19,7 @@ REFERENCE = [
     ((20, 48, True), "HwiCCgIHIKdcShX9Z/yEeDJnFoMndHA="),
     ((16, 16, True), "XgiCDQIXagiBtaMrWN5Y70D9YncFd5SLig=="),
 ]
-"""What the npm package thumbhash 0.1.1 gives for these pixels."""
+"""The output of the npm package thumbhash 0.1.1 for these pixels."""
 
 
 def pixels(width: int, height: int, *, has_alpha: bool) -> list[Rgba]:

@@ -89,7 +89,7 @@ async def test_one_at_a_time_holds_it(mine: Leases, theirs: Leases, redis_server
     assert await held(theirs) is LeaseHolder.MINE
 
 
-async def test_what_stands_under_the_key_comes_with_the_lease(mine: Leases, redis_server: RedisServer) -> None:
+async def test_the_value_under_the_key_comes_with_the_lease(mine: Leases, redis_server: RedisServer) -> None:
     """It may have been put there since one looked."""
     async with mine.attempt(KEY) as lease:
         assert lease.found == b""
@@ -178,7 +178,7 @@ async def test_a_write_that_cannot_be_made_is_work_that_has_failed(mine: Leases,
 
 
 @pytest.mark.parametrize("ttl_s", [0.0, -5.0, 0.0004])
-async def test_what_is_not_to_be_kept_is_told_alone(
+async def test_an_outcome_without_a_time_to_live_is_told_and_not_stored(
     mine: Leases, theirs: Leases, redis_server: RedisServer, ttl_s: float
 ) -> None:
     """Refusals that may be another in a moment."""
@@ -189,7 +189,9 @@ async def test_what_is_not_to_be_kept_is_told_alone(
     assert redis_server.command("EXISTS", KEY) == 0
 
 
-async def test_what_redis_has_no_room_for_is_told_as_such(make_tier: MakeTier, start_redis: StartRedis) -> None:
+async def test_an_outcome_that_redis_will_not_store_is_told_as_such(
+    make_tier: MakeTier, start_redis: StartRedis
+) -> None:
     """Whom the message does not serve must not look for it."""
     server = start_redis(**{"maxmemory": "0", "maxmemory-policy": "noeviction"})
     mine, theirs = (leases_of(make_tier(server.url, timeout_s=10.0)) for _ in range(2))
@@ -247,7 +249,7 @@ async def test_a_lease_that_was_lost_is_not_renewed_let_go_or_spoken_for(
     assert messages == []
 
 
-async def test_who_is_late_but_has_no_successor_speaks(mine: Leases, redis_server: RedisServer) -> None:
+async def test_a_late_holder_without_a_successor_commits(mine: Leases, redis_server: RedisServer) -> None:
     """Those who waited are about to look for themselves; what is known serves them."""
     async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
         redis_server.command("DEL", LEASE)
@@ -256,7 +258,7 @@ async def test_who_is_late_but_has_no_successor_speaks(mine: Leases, redis_serve
     assert redis_server.command("GET", KEY) == b"an entry"
 
 
-async def test_who_is_late_replaces_nothing_that_a_successor_has_left(
+async def test_a_late_leader_replaces_nothing_that_its_successor_has_left(
     mine: Leases, theirs: Leases, redis_server: RedisServer
 ) -> None:
     """The successor has come and gone: its entry is the newer one, and nobody hears of the older."""
@@ -276,7 +278,7 @@ async def test_a_holder_that_dies_is_outlived_by_its_lease_for_less_than_three_s
 ) -> None:
     """It says nothing any more: neither renewal nor release."""
     async with Relay(redis_server.port) as relay:
-        watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=0.05, pause_s=60.0)
+        watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=1.0, pause_s=60.0)
         async with leases_of(watched).attempt(KEY) as lease:
             assert lease.held is LeaseHolder.MINE
             relay.cut()
@@ -390,13 +392,17 @@ async def test_closing_lets_go(make_tier: MakeTier, redis_server: RedisServer) -
     assert redis_server.command("EXISTS", LEASE) == 0
 
 
-async def test_an_entry_is_left_without_a_lease_too(mine: Leases, redis_server: RedisServer) -> None:
-    """By who worked alone."""
-    mine.commit(KEY, committed("an entry"))
-    mine.commit(f"{KEY}2", committed("not worth keeping", 0.0))
+async def test_a_value_is_committed_without_a_lease_too(make_tier: MakeTier, redis_server: RedisServer) -> None:
+    """By a process that worked alone. One that lasts no time is not sent to Redis, which would refuse it."""
+    watched = make_tier(redis_server.url, timeout_s=10.0)
+    leases = leases_of(watched)
+    leases.commit(f"{KEY}2", committed("not worth keeping", 0.0))
+    leases.commit(KEY, committed("an entry"))
     await there(redis_server, KEY)
     assert redis_server.command("GET", KEY) == b"an entry"
     assert redis_server.command("EXISTS", f"{KEY}2") == 0
+    await leases.left_s(KEY)  # goes the same way as the commits, after them
+    assert watched.troubles == []
 
 
 def test_a_lease_has_nothing_to_say_at_first() -> None:
@@ -610,9 +616,7 @@ async def test_a_full_redis_is_read_all_the_same(make_tier: MakeTier, start_redi
             assert await claim.read() == entry
 
 
-async def test_what_a_stranger_puts_in_the_place_of_a_lease_is_replaced(
-    mine: Leases, redis_server: RedisServer
-) -> None:
+async def test_a_stranger_s_value_in_place_of_a_lease_is_replaced(mine: Leases, redis_server: RedisServer) -> None:
     """A list is nobody's lease."""
     redis_server.command("LPUSH", LEASE, "x")
     async with mine.attempt(KEY) as lease:

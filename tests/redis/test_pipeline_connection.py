@@ -123,7 +123,9 @@ async def test_a_reply_that_nobody_asked_for_ends_the_connection(extra: bytes) -
         ((), True, NoConnection),
     ],
 )
-async def test_what_breaks_off_is_an_error(pieces: tuple[bytes, ...], ends: bool, error: type[Exception]) -> None:
+async def test_a_connection_that_breaks_off_is_an_error(
+    pieces: tuple[bytes, ...], ends: bool, error: type[Exception]
+) -> None:
     """For all that was asked together: who got what cannot be told."""
     async with talking() as (pipeline, peer):
         exchanged = pipeline.exchange([("A",), ("B",)])
@@ -177,9 +179,7 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_what_is_asked_one_after_the_other_takes_one_connection(
-    pool: PipelinePool, redis_server: RedisServer
-) -> None:
+async def test_commands_one_after_the_other_take_one_connection(pool: PipelinePool, redis_server: RedisServer) -> None:
     """And what is asked at once takes as many."""
     for _ in range(5):
         assert await pool.exchange([("PING",)]) == [b"PONG"]

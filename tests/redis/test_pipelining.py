@@ -94,7 +94,7 @@ async def some_steps() -> None:
         await asyncio.sleep(0)
 
 
-async def test_what_is_asked_in_one_tick_goes_together(way: Way) -> None:
+async def test_commands_of_one_tick_go_together(way: Way) -> None:
     """And what is asked in the next goes by itself, while there is a lane."""
     first = way.ask("a", "b", "c")
     await some_steps()
@@ -165,7 +165,7 @@ async def test_a_process_that_stood_still_looks_again_before_it_gives_up(impatie
     await impatient.bring_all()
 
 
-async def test_who_leaves_is_not_asked_for_and_takes_nobody_along(way: Way) -> None:
+async def test_a_caller_who_leaves_costs_no_command_and_no_other_caller(way: Way) -> None:
     """Neither before the batch is sent nor after."""
     items = way.ask("a", "b", "c")
     waits = [asyncio.create_task(item.outcome()) for item in items]
@@ -190,7 +190,7 @@ async def test_a_batch_that_nobody_wants_any_more_is_not_sent(way: Way) -> None:
     assert (way.sent, way.late) == ([], [])
 
 
-async def test_what_nobody_waits_for_goes_with_the_next_that_somebody_does(
+async def test_a_command_without_a_reader_goes_with_the_next_that_has_one(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write for itself would cost more than all the rest about it."""

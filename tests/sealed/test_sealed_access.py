@@ -1,4 +1,4 @@
-"""What a sealed URL is made of, where the whole gateway is not needed to tell."""
+"""The content of a sealed URL, where the whole gateway is not needed to tell."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_signed_url_that_makes_no_usable_url_is_an_upstream_error(sealed: Seal
 
 
 @pytest.mark.parametrize("late_s", [0.0, 1.0, 100_000.0])
-async def test_what_is_over_opens_nothing(sealed: SealedAccess, late_s: float) -> None:
+async def test_an_expired_grant_opens_nothing(sealed: SealedAccess, late_s: float) -> None:
     """To the second: the margin is for using what one was given, and then it is over."""
     text = sealed.seal(granted(fresh_until=NOW - 10.0 - late_s))
     with pytest.raises(Expired):
@@ -72,7 +72,7 @@ async def test_what_is_over_opens_nothing(sealed: SealedAccess, late_s: float) -
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x80", b"rubbish", b"\x91\x01"])
-async def test_what_is_sealed_but_no_grant_opens_nothing(sealed: SealedAccess, payload: bytes) -> None:
+async def test_a_sealed_text_that_is_no_grant_opens_nothing(sealed: SealedAccess, payload: bytes) -> None:
     """As another version of the gateway may have written it."""
     with pytest.raises(BadSeal):
         await sealed.answer(SEALER.seal(Purpose.URL, payload), PictureRequest())

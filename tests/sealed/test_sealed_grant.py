@@ -1,4 +1,4 @@
-"""What a sealed URL carries comes out as it went in, and for its own site only."""
+"""The content of a sealed URL comes out as it went in, and for its own site only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ grants = st.builds(Grant, texts, st.floats(allow_nan=False), names, st.booleans(
 
 
 @given(identities, grants)
-def test_what_goes_in_comes_out(identity: Identity, grant: Grant) -> None:
+def test_a_sealed_grant_comes_back_as_it_was(identity: Identity, grant: Grant) -> None:
     """Who, where, and the grant."""
     sealed = sealed_grant(identity, URI, replace(grant, stamp=GrantStamp(b"o", 1, "log", 2)), (EVERYTHING, SHARES))
     assert decode(encode(sealed, SITE), SITE) == sealed
@@ -67,7 +67,7 @@ def test_it_is_bound_to_identity_uri_url_and_expiry(other: SealedGrant) -> None:
     assert encode(other, SITE) != encode(SEALED, SITE)
 
 
-def test_what_a_replica_learns_about_a_grant_does_not_change_it() -> None:
+def test_a_version_learnt_about_a_grant_does_not_change_its_text() -> None:
     """The URL stays the same while the grant lives, whatever is noted beside it."""
     assert sealed_grant(ALICE, URI, replace(GRANT, version='"v1"', granted_at=1794996400.0)) == SEALED
 
@@ -78,7 +78,7 @@ def test_another_site_does_not_read_it() -> None:
 
 
 @given(st.binary(max_size=100))
-def test_what_was_not_written_here_is_nothing(raw: bytes) -> None:
+def test_any_other_text_is_no_grant(raw: bytes) -> None:
     """Whatever it is, it raises nothing."""
     assert decode(raw, SITE) is None
 

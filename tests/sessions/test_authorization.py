@@ -175,7 +175,7 @@ def test_an_attempt_is_kept_by_its_browser_for_a_while() -> None:
 @pytest.mark.parametrize(
     "text", [None, "", "garbage", SEALER.seal(Purpose.STATE, b"x"), SEALER.seal(Purpose.SESSION, b"x")]
 )
-def test_what_is_no_attempt_of_ours_is_none(text: str | None) -> None:
+def test_any_other_text_is_no_attempt(text: str | None) -> None:
     """A session's cookie neither."""
     assert open_attempt(SEALER, text, SITE, NOW) is None
 

@@ -32,7 +32,7 @@ def one(number: float) -> EndedOfUser:
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=60), st.randoms())
-def test_in_whatever_order_sign_outs_are_merged_they_come_to_the_same(numbers: list[int], chance: object) -> None:
+def test_the_order_in_which_sign_outs_are_merged_changes_nothing(numbers: list[int], chance: object) -> None:
     """And all of them are included, few or many."""
     ended = [one(number) for number in numbers]
     forwards = reduce(EndedOfUser.merged, ended, NOBODY)
@@ -79,7 +79,7 @@ def test_other_users_are_never_pushed_out() -> None:
 KEPT = StoredSignOuts({"u": one(1).merged(one(2))}, "generation", is_settled=True)
 
 
-def test_what_is_written_is_read() -> None:
+def test_sign_outs_are_read_as_they_were_written() -> None:
     """And equal contents have the same tag."""
     assert decode(encode(KEPT)) == KEPT
     assert encode(KEPT) == encode(KEPT) != encode(KEPT._replace(is_settled=False))

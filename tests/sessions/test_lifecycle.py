@@ -209,7 +209,7 @@ async def test_a_session_without_a_refresh_token_ends_with_its_token(
 async def test_a_very_old_cookie_is_renewed_from_its_own_refresh_token(
     cloudreve: StandIn, replica: SessionReplica
 ) -> None:
-    """What it had been renewed to has run out meanwhile and is forgotten; Cloudreve's refresh tokens serve again."""
+    """Its renewed session has run out meanwhile and is forgotten; Cloudreve's refresh tokens serve again."""
     cookie = replica.begin()
     for _ in range(3):
         cloudreve.clock_offset_s += LATE_S
@@ -270,7 +270,7 @@ async def test_a_renewed_session_ends_with_the_one_it_came_from(cloudreve: Stand
     assert await replica.sessions.enter(renewed.value) is None
 
 
-async def test_ending_what_is_no_session_tells_nobody(cloudreve: StandIn, replica: SessionReplica) -> None:
+async def test_the_end_of_a_value_that_is_no_session_tells_nobody(cloudreve: StandIn, replica: SessionReplica) -> None:
     """Anybody may send anything."""
     assert not await replica.end("garbage")
     assert cloudreve.calls.all == []
@@ -284,7 +284,7 @@ async def test_a_session_ends_here_though_cloudreve_cannot_be_told(cloudreve: St
     assert await replica.sessions.enter(cookie) is None
 
 
-async def test_who_signs_out_may_leave_at_once(cloudreve: StandIn, replica: SessionReplica) -> None:
+async def test_a_visitor_who_signs_out_may_leave_at_once(cloudreve: StandIn, replica: SessionReplica) -> None:
     """As browsers do that go on to another page: the session has ended here at once, and Cloudreve hears of it."""
     cookie, another = replica.begin(), replica.begin()
     assert await replica.enter(cookie)  # and so it is believed for a while
@@ -300,7 +300,7 @@ async def test_who_signs_out_may_leave_at_once(cloudreve: StandIn, replica: Sess
 async def test_a_session_that_ends_while_the_stores_are_asked_has_ended(
     replica: SessionReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a store says was true when it was asked."""
+    """A store's answer was true when it was asked."""
     cookie, asked, answered = replica.begin(), asyncio.Event(), asyncio.Event()
 
     async def sure_until() -> float:

@@ -63,7 +63,7 @@ async def begin(browser: Browser, landing: str = "/") -> dict[str, str]:
     return dict(parse_qsl(urlsplit(reply.headers["Location"]).query))
 
 
-async def test_who_agrees_lands_where_they_wanted_and_sees_private_pictures(site: Place) -> None:
+async def test_consent_leads_back_to_the_wanted_page_and_private_pictures(site: Place) -> None:
     """The same on a real Cloudreve: one code for one pair of tokens, kept in one cookie until the session's end."""
     async with front_at(site) as gateway:
         browser = Browser(gateway)
@@ -224,7 +224,7 @@ async def test_somebody_else_s_code_signs_nobody_in(
     assert cloudreve.calls.count("exchange") == 0
 
 
-async def test_a_code_is_bound_to_who_asked_for_it(
+async def test_a_code_is_bound_to_the_browser_that_asked_for_it(
     cloudreve: StandIn, gateway: GatewayClient, browser: Browser
 ) -> None:
     """A stolen code under the thief's own state is refused by Cloudreve: the verifier is another."""
@@ -257,7 +257,7 @@ async def test_a_sign_in_takes_a_quarter_of_an_hour_at_most(cloudreve: StandIn, 
     assert cloudreve.calls.count("exchange") == 0
 
 
-async def test_who_does_not_agree_is_told_so(browser: Browser) -> None:
+async def test_a_visitor_who_refuses_consent_is_told_so(browser: Browser) -> None:
     """And whatever else stands in the answer is not repeated."""
     state = (await begin(browser))["state"]
     reply = await browser.send(
@@ -368,9 +368,7 @@ async def test_a_renewed_session_comes_with_a_304_too(cloudreve: StandIn, browse
     assert (reply.status, [morsel.key for morsel in set_by(reply)]) == (304, [COOKIE])
 
 
-async def test_who_asks_who_they_are_gets_the_renewed_session_too(
-    cloudreve: StandIn, browser: Browser, hours: Hours
-) -> None:
+async def test_a_session_request_renews_the_cookie_too(cloudreve: StandIn, browser: Browser, hours: Hours) -> None:
     """And is told the end of the session, not of the token."""
     await browser.agree(cloudreve.own_url, cloudreve.token())
     before = (await browser.send("GET", "/session")).body
@@ -388,7 +386,9 @@ async def test_signing_out_ends_the_session_at_cloudreve_too(cloudreve: StandIn,
     assert cloudreve.calls.count("revoke", code=0) == 1
 
 
-async def test_signing_out_holds_for_who_leaves_before_the_answer(cloudreve: StandIn, browser: Browser) -> None:
+async def test_a_sign_out_holds_for_a_visitor_who_leaves_before_the_answer(
+    cloudreve: StandIn, browser: Browser
+) -> None:
     """As browsers do that go on to another page; nothing that had been shown often is shown once more."""
     await browser.agree(cloudreve.own_url, cloudreve.token())
     assert [(await browser.see(ONE)).status for _ in range(4)] == [200] * 4

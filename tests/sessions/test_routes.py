@@ -114,14 +114,14 @@ async def test_a_token_that_is_none_sets_no_cookie(cloudreve: StandIn, browser: 
     assert set_by(reply) == []
 
 
-async def test_who_is_nobody_is_told_so(browser: Browser) -> None:
+async def test_an_anonymous_visitor_is_told_so(browser: Browser) -> None:
     """401, which nobody keeps."""
     reply = await browser.send("GET", "/session")
     assert reply.problem["title"] == "Unauthorized"
     assert set_by(reply) == []
 
 
-async def test_a_bearer_token_says_who_one_is_too(cloudreve: StandIn, browser: Browser) -> None:
+async def test_a_bearer_token_names_the_user_too(cloudreve: StandIn, browser: Browser) -> None:
     """With its scopes, where it has some; it goes before a cookie."""
     await browser.sign_in(cloudreve.token("alice"))
     who = person(await browser.send("GET", "/session", cloudreve.token("bob", client="c", scopes=("openid",))))
@@ -168,7 +168,7 @@ async def test_a_bad_cookie_is_dropped_and_the_visitor_is_anonymous(
 async def test_a_cookie_outlives_trouble_with_cloudreve(
     cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours
 ) -> None:
-    """What cannot be found out is 503, not 401, and costs nobody their session."""
+    """A failed question is 503, not 401, and costs nobody their session."""
     browser = Browser(await launcher.open())
     await browser.sign_in(cloudreve.token())
     hours.pass_by(301)
@@ -181,7 +181,7 @@ async def test_a_cookie_outlives_trouble_with_cloudreve(
 
 
 async def test_a_cookie_and_its_token_are_one_identity(cloudreve: StandIn, browser: Browser) -> None:
-    """What was granted to the one is granted to the other."""
+    """A grant to the one is a grant to the other."""
     token = cloudreve.token()
     await browser.sign_in(token)
     await browser.see(ONE)
@@ -189,7 +189,7 @@ async def test_a_cookie_and_its_token_are_one_identity(cloudreve: StandIn, brows
     assert cloudreve.calls.count("resolve") == 1
 
 
-async def test_what_a_cookie_has_shown_is_asked_for_again_and_not_sent_again(
+async def test_a_picture_shown_by_cookie_is_revalidated_and_not_sent_again(
     cloudreve: StandIn, browser: Browser
 ) -> None:
     """So that nothing is seen after the end of a session; by token a browser may keep it for `grants.browser_s`."""
@@ -279,7 +279,7 @@ async def test_a_token_too_long_for_a_cookie_is_refused_with_the_reason(cloudrev
 
 
 async def test_signing_out_without_a_session_is_no_error(browser: Browser) -> None:
-    """Whoever wants to be signed out is."""
+    """A visitor who wants to be signed out is."""
     reply = await browser.send("DELETE", "/session")
     assert reply.status == 204
     assert [morsel["max-age"] for morsel in set_by(reply)] == ["0"]
@@ -331,10 +331,10 @@ async def test_a_slow_cloudreve_is_waited_for_until_the_deadline(cloudreve: Stan
     assert (await browser.send("POST", "/session", cloudreve.token())).status == 504
 
 
-async def test_what_redis_holds_of_a_renewed_session_is_no_cookie(
+async def test_the_renewed_session_in_redis_is_no_cookie(
     cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours, redis_server: RedisServer
 ) -> None:
-    """Whoever reads it there cannot be the visitor."""
+    """A reader there cannot be the visitor."""
     client = {"client_id": cloudreve.client.id, "client_secret": cloudreve.client.secret}
     gateway = await launcher.open(
         server={"public_origin": "http://127.0.0.1:8080"},

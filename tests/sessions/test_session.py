@@ -108,7 +108,7 @@ def test_a_session_opens_for_its_own_site_and_in_its_own_time_only() -> None:
         Sealer(["o" * 32]).seal(Purpose.SESSION, b"anything"),
     ],
 )
-def test_what_is_no_session_of_ours_is_none(text: str) -> None:
+def test_any_other_text_is_no_session(text: str) -> None:
     """Not an error: browsers send cookies by themselves."""
     assert open_session(SEALER, text, SITE, NOW) is None
 

@@ -74,7 +74,7 @@ def told(config: Path) -> str:
         (SITE + '[sign_in]\nclient_id = "app"', ["needed together", "sign_in.client_secret is not set"]),
     ],
 )
-def test_a_mistake_in_the_file(text: str, words: list[str], config: Path) -> None:
+def test_a_mistake_in_the_file_is_named_without_its_secrets(text: str, words: list[str], config: Path) -> None:
     """It is told in the words of the file, and what looks like a secret is not repeated."""
     config.write_text(text, encoding="utf-8")
     problem = told(config)

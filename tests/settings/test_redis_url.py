@@ -1,4 +1,4 @@
-"""What a Redis URL says: one server, Sentinels, or a cluster."""
+"""Redis URLs: of one server, of Sentinels, of a cluster."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_each_kind_is_read(url: str, place: RedisPlace) -> None:
         ("redis+sentinel://one/thumbs?db=1", "takes sentinel_password, sentinel_username"),
     ],
 )
-def test_what_cannot_be_meant_is_named(url: str, reason: str) -> None:
+def test_options_that_cannot_be_meant_are_named(url: str, reason: str) -> None:
     """In words for the person who wrote it."""
     with pytest.raises(ValueError, match=reason):
         read_redis_url(url)

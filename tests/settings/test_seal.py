@@ -70,7 +70,7 @@ def test_trusted_proxies_are_addresses_and_networks(written: object, kept: tuple
     ("written", "reason"),
     [("nginx", "is no network"), ("10.0.0.1/8", "bits are set"), ("10.0.0.0/33", "is no network"), ("*", "no network")],
 )
-def test_what_is_no_network_is_refused_with_a_reason(
+def test_a_text_that_is_no_network_is_refused_with_a_reason(
     monkeypatch: pytest.MonkeyPatch, written: str, reason: str
 ) -> None:
     """Names could not be compared with addresses, and everybody is not to be trusted by accident."""

@@ -187,7 +187,7 @@ def test_settings_that_clash_are_told_with_their_values_and_sources(
         ("[server.tls]\ncert = 1", "server.tls"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told(text: str, told: str, config: Path) -> None:
+def test_errors_of_a_file_are_reported(text: str, told: str, config: Path) -> None:
     """In the file's own terms."""
     config.write_text(f'cloudreve.url = "{URL}"\n{text}', encoding="utf-8")
     (problem,) = problems(config)
@@ -237,7 +237,9 @@ def test_no_secret_is_shown(config: Path, secrets: Path, monkeypatch: pytest.Mon
     "name",
     ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8080_TCP", "PORT_8080_TCP_ADDR"],
 )
-def test_what_kubernetes_sets_is_no_mistake(name: str, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_kubernetes_sets_are_no_mistake(
+    name: str, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Beside a service called thumb-proxy, every container has these."""
     monkeypatch.setenv(f"THUMB_PROXY_{name}", "tcp://10.0.0.1:8080")
     assert load(config).server.port == 1

@@ -56,7 +56,7 @@ def plain(text: str) -> str:
 
 
 async def test_a_person_is_asked_and_each_answer_is_tried_at_once(cloudreve: StandIn, config: Path) -> None:
-    """What cannot be used is asked again; secrets go into files of their own."""
+    """An answer that cannot be used is asked again; secrets go into files of their own."""
     answers = "\n".join(
         (
             f"http://127.0.0.1:{free_port()}",
@@ -138,7 +138,7 @@ async def test_the_link_of_a_share_is_tried_at_the_end(cloudreve: StandIn, confi
         (("--publish", "cloudreve://my/album", "--publish-email", "alice@example.org"), "is empty"),
     ],
 )
-async def test_what_cannot_be_used_is_written_nowhere(
+async def test_a_configuration_that_cannot_be_used_is_not_written(
     flags: tuple[str, ...], told: str, cloudreve: StandIn, config: Path
 ) -> None:
     """With the reason, where nobody can be asked."""

@@ -48,7 +48,7 @@ def test_a_uri_is_taken_apart(uri: str, address: Address) -> None:
         "cloudreve://m%zz/a",
     ],
 )
-def test_what_go_does_not_read_is_no_address(uri: str) -> None:
+def test_addresses_that_go_does_not_read_are_none(uri: str) -> None:
     """Each for a rule of its own."""
     with pytest.raises(gourl.NotAnAddress):
         gourl.read(uri)

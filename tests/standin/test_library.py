@@ -1,4 +1,4 @@
-"""What the stand-in keeps."""
+"""The library of the stand-in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_gallery_is_a_public_share_of_fresh_pictures() -> None:
     assert all(library.file(f"{share.path}/{number}.png").thumbnail is None for number in range(3))
 
 
-def test_thumbnails_can_be_of_any_bytes() -> None:
+def test_a_thumbnail_can_be_given_as_bytes() -> None:
     """For measuring with bodies of a certain size."""
     library = Library(0.0)
     file = library.put(library.alice, "/measured.png", thumbnail=b"x" * 2000)

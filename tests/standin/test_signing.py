@@ -43,7 +43,7 @@ def _forged(head: object, claims: object) -> str:
         _forged({"alg": "HS256"}, {"sub": "x"}),
     ],
 )
-def test_what_is_not_signed_is_no_token(text: str) -> None:
+def test_an_unsigned_text_is_no_token(text: str) -> None:
     """Neither garbage nor a token that waives its signature."""
     assert signing.verify(text, "key", NOW) is None
 

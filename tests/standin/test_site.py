@@ -145,7 +145,7 @@ async def test_an_expired_token_is_nobody_s(cloudreve: StandIn, client: Client) 
 
 
 async def test_calls_are_counted_by_verb_outcome_identity_and_target(cloudreve: StandIn, client: Client) -> None:
-    """What a call was worth is written down, and what it carried."""
+    """A call's worth and its credentials are written down."""
     reply = await _one(client)
     await client.resolve(ONE, "garbage")
     await client.fetch(reply.url)

@@ -116,7 +116,7 @@ def test_a_code_of_the_contract_that_was_not_recorded_has_its_kind(code: int, ki
     "surroundings",
     [{}, {"data": None}, {"data": [1]}, {"data": "text"}, {"msg": None}, {"msg": {"a": 1}}, {"error": 7}, {"new": {}}],
 )
-def test_whatever_surrounds_the_code_of_a_refusal_does_not_matter(surroundings: dict[str, Any]) -> None:
+def test_any_members_beside_the_code_of_a_refusal_are_ignored(surroundings: dict[str, Any]) -> None:
     """`data` of an error may be any JSON, and its message is for people."""
     answer = read_thumb(json.dumps({"code": 40016, **surroundings}).encode())
     assert answer == Refusal(RefusalKind.NOT_FOUND, 40016)
@@ -204,7 +204,7 @@ NO_ANSWERS = [
 
 
 @pytest.mark.parametrize("body", NO_ANSWERS, ids=lambda body: repr(body[:48]))
-def test_what_is_not_of_the_contract_s_shape_is_an_upstream_error(body: bytes) -> None:
+def test_an_answer_of_another_shape_is_an_upstream_error(body: bytes) -> None:
     """A front end's error page, half an answer, another program: 502, and no guess."""
     with pytest.raises(UpstreamError):
         read_thumb(body)

@@ -107,7 +107,7 @@ async def test_credentials_are_sent_as_they_came_and_to_the_api_alone(site: Stan
     assert "authorization" not in ping
 
 
-async def test_who_brings_no_credentials_sends_none(site: StandIn, cloudreve: Cloudreve) -> None:
+async def test_a_visitor_without_credentials_sends_none(site: StandIn, cloudreve: Cloudreve) -> None:
     """Cloudreve would take a made-up token for none, so that nobody else would notice."""
     await cloudreve.resolve(shared(site), NOBODY)
     assert not {"authorization", "x-cr-purchase-ticket"} & site.calls.of("resolve")[0].headers.keys()

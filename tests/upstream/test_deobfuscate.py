@@ -49,7 +49,7 @@ def test_the_encoder_of_these_tests_makes_the_vectors(vector: dict[str, Any]) ->
 @example(URL, 1_795_438_287, 0)
 @example("", 1_795_438_000, -1000)
 @example("|", 1_799_999_999, 1000)
-def test_whatever_was_obfuscated_is_found_again(url: str, now: int, skew: int) -> None:
+def test_any_obfuscated_text_is_found_again(url: str, now: int, skew: int) -> None:
     """Signed in this span of 1000 seconds, the one before or the one after."""
     assert deobfuscate(obfuscate(url, now + skew), now) == url
 

@@ -167,7 +167,7 @@ async def test_redirects_are_followed_a_few_times_and_no_more() -> None:
     assert [head.split(b" ")[1] for head in counted] == [b"/%d" % number for number in range(MAX_REDIRECTS + 1)]
 
 
-async def test_the_sites_own_host_is_reached_whatever_its_address() -> None:
+async def test_the_sites_own_host_is_reached_at_any_address() -> None:
     """It is the configuration's, not the image URL's."""
     async with serving(PROPER) as host, way_out(base=f"http://cloudreve.lan:{host.port}") as images:
         assert await fetched(images, f"http://cloudreve.lan:{host.port}/x") == b"abc"
@@ -215,7 +215,7 @@ ENDS: dict[str, tuple[Answer, type[ProxyError]]] = {
 
 
 @pytest.mark.parametrize(("answer", "error"), ENDS.values(), ids=ENDS)
-async def test_what_is_no_image_answer_is_an_error(answer: Answer, error: type[ProxyError]) -> None:
+async def test_any_other_answer_than_an_image_is_an_error(answer: Answer, error: type[ProxyError]) -> None:
     """Each of its own kind; only a rejection says that another grant may help."""
     async with serving(answer) as host, way_out("storage.lan") as images:
         with pytest.raises(ProxyError) as caught:

@@ -17,7 +17,7 @@ HEARD = [("subscribed", "<nil>"), ("event", '{"from":"/日.png"}'), ("keep-alive
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_events_are_the_same_in_whatever_pieces_they_come(size: int, end: str) -> None:
+def test_events_are_the_same_in_any_pieces(size: int, end: str) -> None:
     """Also cut within a character."""
     parser, raw = EventParser(), STREAM.replace("\n", end).encode()
     pieces = [raw[at : at + size] for at in range(0, len(raw), size)]

@@ -92,7 +92,7 @@ async def test_the_same_command_again_costs_nothing_for_what_is_kept(site: Site)
     assert site.loads() in ((0, 0), (1, 0)), "what has no thumbnail may be asked for again"
 
 
-async def test_what_fails_is_told_with_its_reason(site: Site) -> None:
+async def test_failed_files_are_reported_with_their_reason(site: Site) -> None:
     """By the exit code too; the rest is kept."""
     site.cloudreve.fail("fetch", faults.error_page(403))
     code, told = await site.warm()
@@ -127,7 +127,7 @@ async def test_an_account_of_the_configuration_lends_its_eyes(site: Site) -> Non
         ("https://example.com", None, {}, "does not start with cloudreve://"),
     ],
 )
-async def test_what_cannot_be_done_is_said_beforehand(
+async def test_impossible_options_are_reported_beforehand(
     site: Site, uri: str, account: str | None, sections: dict[str, object], reason: str
 ) -> None:
     """Nothing is asked of Cloudreve then."""

@@ -54,7 +54,7 @@ async def test_ports_are_closed_behind_it() -> None:
 
 
 async def test_an_address_that_is_taken_is_an_error_and_leaves_nothing_open() -> None:
-    """What had been built by then is closed again."""
+    """The parts that had been built by then are closed again."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = settings_for(NOWHERE, server={"port": taken.getsockname()[1]})
         with pytest.raises(OSError, match="address already in use"):

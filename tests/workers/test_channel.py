@@ -1,4 +1,4 @@
-"""What a worker and its parent say to one another."""
+"""Messages between a worker and its parent."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_a_worker_reports_as_often_as_it_is_asked(ends: tuple[Channel, soc
     await ended(answering)
 
 
-async def test_who_asks_together_is_answered_in_order(ends: tuple[Channel, socket.socket]) -> None:
+async def test_requests_sent_together_are_answered_in_order(ends: tuple[Channel, socket.socket]) -> None:
     """And one who has given up does not get in the way of the others."""
     channel, theirs = ends
     numbers = iter("abc")

@@ -36,7 +36,7 @@ def connect(port: int) -> int:
 
 
 def test_nobody_is_let_in_before_a_worker_listens(opened: ListenSocket) -> None:
-    """Who cannot be answered is told at once, and goes to another gateway."""
+    """A visitor who cannot be answered is told at once, and goes to another gateway."""
     with ExitStack() as stack:
         [mine] = [stack.enter_context(each) for each in opened.sockets()]
         assert connect(opened.port) == errno.ECONNREFUSED
