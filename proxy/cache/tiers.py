@@ -188,11 +188,10 @@ class Tiers:
         return partial(self._shared.write, key, entry, ttl_s) if self._shared is not None else None
 
     async def delete(self, key: str) -> None:
-        """Delete an entry: for this process at once, from all tiers by the end."""
+        """Delete an entry: for this machine at once, from all tiers by the end, the farthest first."""
         self.delete_local(key)
-        for tier in self._farther:
+        for tier in reversed(self._farther):
             await tier.delete(key)
-        if self._farther:
             self._delete_from_memory(key)  # a read may have had it from there before it was gone
 
     def delete_local(self, key: str) -> None:
@@ -206,7 +205,7 @@ class Tiers:
         self._deletions += 1
         for tier in reversed(self._farther):
             await tier.clear()
-        self._deletions += 1  # a read may have had it from there before it was gone
+            self._deletions += 1  # a read may have had an entry from there before it was gone
         await self._memory.clear()
 
     def _delete_from_memory(self, key: str) -> None:

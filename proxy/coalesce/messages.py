@@ -55,5 +55,5 @@ def decode(data: bytes) -> Message | None:
     """Read a message; None for anything else."""
     try:
         return _decoder.decode(data) if data else DONE
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

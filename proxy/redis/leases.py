@@ -201,10 +201,15 @@ class Leases:
         self._let_go(key, token, Lease(LeaseHolder.MINE))
 
     def _let_go(self, key: str, token: str, lease: Lease) -> None:
-        name, status = self._name(key), b"" if lease.message is None else STORED
-        written = lease.commit() if lease.commit is not None else SharedWrite()
-        told = self._pubsub.channel, status, lease.message or b""
-        self._connections.send(name, LET_GO, name, key, token, *told, *written)
+        """Have the outcome stored and told; where `commit` fails, let go as after work that has failed."""
+        name, message, written = self._name(key), None, SharedWrite()
+        try:
+            written = lease.commit() if lease.commit is not None else written
+            message = lease.message
+        finally:
+            status = b"" if message is None else STORED
+            told = self._pubsub.channel, status, message or b""
+            self._connections.send(name, LET_GO, name, key, token, *told, *written)
 
     def _name(self, key: str) -> str:
         """Name the lease beside an entry: by the part in braces a cluster keeps both on one server."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -13,7 +14,7 @@ from proxy.domain.grant import Grant
 from proxy.domain.picture import Picture
 from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.domain.source import Source
-from tests.cache.conftest import Clock, MakeTier, Watched
+from tests.cache.conftest import Clock, MakeTier, OpenDisk, Watched
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
 
@@ -143,6 +144,81 @@ async def test_a_slow_read_does_not_bring_back_what_is_over(
         await changing
         assert tiers.get_nowait("g:1") == (None if meanwhile == "forgotten" else NEWER)
         await slow.aclose()
+
+
+class Gate:
+    """Stands in the way of a step until the test opens it."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    async def pass_through(self) -> None:
+        """Tell that the step has come so far, and wait."""
+        self.reached.set()
+        await self.opened.wait()
+
+    def before(self, step: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        """Let a step wait before it does anything."""
+
+        async def held(*given: object, **more: object) -> object:
+            await self.pass_through()
+            return await step(*given, **more)
+
+        return held
+
+    def behind(self, step: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        """Let a step wait before it tells its outcome."""
+
+        async def held(*given: object, **more: object) -> object:
+            outcome = await step(*given, **more)
+            await self.pass_through()
+            return outcome
+
+        return held
+
+
+@pytest.mark.parametrize("verb", ["delete", "clear"])
+async def test_a_read_while_an_entry_is_being_deleted_brings_it_back_to_no_tier(
+    open_disk: OpenDisk, shared: Watched, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """It finds the entry in Redis, which has not heard yet, and stores it in memory and on disk."""
+    disk, gate = open_disk(), Gate()
+    tiers = Tiers(MemoryTier(MIB), [disk], shared.tier)
+    await tiers.set("g:1", GRANT, 60.0)
+    monkeypatch.setattr(shared.tier, verb, gate.before(getattr(shared.tier, verb)))
+    deleting = asyncio.create_task(tiers.delete("g:1") if verb == "delete" else tiers.clear())
+    await gate.reached.wait()
+    assert await tiers.get("g:1", (Grant,), minute) is not None
+    gate.opened.set()
+    await deleting
+    assert await tiers.get("g:1", (Grant,), minute) is None
+    assert await disk.get("g:1") is None
+
+
+@pytest.mark.parametrize("verb", ["delete", "clear"])
+async def test_a_read_that_ends_when_redis_has_deleted_and_the_disk_is_about_to_brings_nothing_back(
+    open_disk: OpenDisk, shared: Watched, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """Its reply was on its way meanwhile."""
+    disk, reading, redis, written = open_disk(), Gate(), Gate(), Gate()
+    tiers = Tiers(MemoryTier(MIB), [disk], shared.tier)
+    await shared.tier.set("g:1", GRANT, 60.0)
+    monkeypatch.setattr(shared.tier, "get", reading.behind(shared.tier.get))
+    monkeypatch.setattr(shared.tier, verb, redis.before(getattr(shared.tier, verb)))
+    monkeypatch.setattr(disk, verb, written.behind(getattr(disk, verb)))
+    deleting = asyncio.create_task(tiers.delete("g:1") if verb == "delete" else tiers.clear())
+    await redis.reached.wait()
+    looking = asyncio.create_task(tiers.get("g:1", (Grant,), minute))
+    await reading.reached.wait()
+    redis.opened.set()
+    await written.reached.wait()
+    reading.opened.set()
+    assert await looking == (GRANT, Source.REDIS)
+    written.opened.set()
+    await deleting
+    assert tiers.get_nowait("g:1") is None
+    assert await disk.get("g:1") is None
 
 
 async def test_looking_past_memory_finds_what_another_replica_has_renewed(here: Tiers, there: Tiers) -> None:

@@ -20,7 +20,19 @@ def test_versions_that_differ_are_told_apart() -> None:
     assert len({encode(message) for message in (seen('"1"'), seen('W/"1"'), Whole(b'"1"'), DONE)}) == 4
 
 
-@pytest.mark.parametrize("data", [b"\xff", b"seen", b"\x92\xa4seen", b"\x92\xa5other\xc4\x00", b"\x92\xa4seen\x01"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff",
+        b"seen",
+        b"\x92\xa4seen",
+        b"\x92\xa5other\xc4\x00",
+        b"\x92\xa4seen\x01",
+        b"\x92\xa5\xff\xff\xff\xff\xff\xc4\x00",
+        b"\x93\xa4seen\xc4\x00" + 10_000 * b"\x91" + b"\xc0",
+    ],
+    ids=lambda data: repr(data[:20]),
+)
 def test_anything_else_is_no_message(data: bytes) -> None:
-    """Another version of the gateway may have written it."""
+    """Another version of the gateway may have written it, or a stranger: a name that is no text, lists without end."""
     assert decode(data) is None

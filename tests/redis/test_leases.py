@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.coalesce.distributed_singleflight import GRACE_S
+from proxy.domain.shared_write import SharedWrite
 from proxy.redis import leases as module
 from proxy.redis.failures import RedisFailure
 from proxy.redis.lease import Lease, LeaseHolder
@@ -158,6 +159,22 @@ async def test_work_that_failed_leaves_nothing_and_lets_the_next_begin(
         await gone(redis_server)
         assert await held(theirs) is LeaseHolder.MINE
     assert messages == [KEY.encode() + b" "]
+
+
+async def test_a_write_that_cannot_be_made_is_work_that_has_failed(mine: Leases, redis_server: RedisServer) -> None:
+    """The next may begin at once, and those who wait are told of nothing."""
+
+    def commit() -> SharedWrite:
+        raise ValueError("no bytes")
+
+    async def work() -> None:
+        async with mine.attempt(KEY) as lease:
+            lease.message, lease.commit = b"told", commit
+
+    with pytest.raises(ValueError, match="no bytes"):
+        await work()
+    assert await held(mine) is LeaseHolder.MINE
+    assert redis_server.command("EXISTS", KEY) == 0
 
 
 @pytest.mark.parametrize("ttl_s", [0.0, -5.0, 0.0004])
