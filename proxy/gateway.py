@@ -48,7 +48,7 @@ class Steps:
     """`grants/authorise.py`: gives a live grant from a tier or from Cloudreve, or raises Refused. Whether
     one from a tier still counts is decided by `grants/validity.py`."""
     heed: Callable[[Authorised], object]
-    """`live_events/interest.py`, `recent_grants.py`: take note of what is granted, so that its changes are heard."""
+    """`live_events/interest.py`, `recent_grants.py`: take note of granted files, so that their changes are heard."""
     forget: Callable[[Visitor, ThumbRequest], Awaitable[None]]
     """`grants/lookup.py`: drops a grant that upstream no longer honours."""
     note: Callable[[Visitor, ThumbRequest, Grant, str], Awaitable[None]]

@@ -75,7 +75,7 @@ class Trial:
 
 
 async def compare(url: str, seconds: float) -> dict[str, Counter[str]]:
-    """Let clients leave Cloudreve itself, then a gateway; give what was counted at each."""
+    """Let clients leave Cloudreve itself, then a gateway; give the counts of each."""
     told = {}
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
         with TemporaryDirectory(prefix="thumb-proxy-left-") as folder:

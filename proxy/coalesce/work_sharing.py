@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Handover(NamedTuple):
-    """What the process that has done the work leaves to the others."""
+    """The message and the value that the process which has done the work leaves to the others."""
 
     message: Message
     commit: Commit | None = None
@@ -28,11 +28,11 @@ class Loader(Generic[T]):
 
     key: str
     read: Callable[[Left | None], Awaitable[T | None]]
-    """Gives the outcome that another process has left, or that is stored; None where it is not what is wanted."""
+    """Gives the outcome that another process has left, or that is stored; None where it is not wanted."""
     load: Callable[[], Awaitable[T]]
     """Does the work, and stores its outcome for this machine."""
     write: Callable[[T], Handover]
-    """Makes what is left to the others of an outcome: what they are told, and what is stored for them."""
+    """Makes the message about an outcome, and its stored form."""
 
 
 class Claim(Protocol):

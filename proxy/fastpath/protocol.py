@@ -148,7 +148,7 @@ class FastPathProtocol(Connection):
             self._end_wait(raw, self._hits.give if recalled is not None else None, recalled)
 
     def _end_wait(self, raw: bytes, wire_of: Callable[..., HeadAndBody | None] | None, *found: object) -> None:
-        """Answer a request with what was found, or have aiohttp answer it, unless that has been given it meanwhile."""
+        """Answer a request with the picture that was found, or have aiohttp answer it, if it is still waited for."""
         if self._awaited is not raw:
             return
         transport, wire = self.transport, None

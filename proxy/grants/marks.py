@@ -65,7 +65,7 @@ class Mark:
         return self.confirming.setdefault(confirmed, Change())
 
     def ends(self, stamp: GrantStamp, tags: Collection[Tag], *, is_own: bool) -> Iterator[float]:
-        """Give the times of the changes that end what was asked for then, and rests on these tags."""
+        """Give the times of the changes that end a grant which was asked for then, and rests on these tags."""
         if self.all.is_after(stamp, is_own=is_own):
             yield self.all.at
         for confirmed, change in self.confirming.items():

@@ -1,1 +1,1 @@
-"""What is changed directly at Cloudreve: its live events end the grants concerned."""
+"""Changes made directly at Cloudreve: its live events end the grants concerned."""

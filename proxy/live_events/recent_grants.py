@@ -22,7 +22,7 @@ from proxy.grants.change_log import MAX_CONFIRMED
 from proxy.grants.found_grant import Authorised
 
 WRITE_S = 0.5
-"""How often what is new is written. Cloudreve tells of a new thumbnail 5 s later at the earliest."""
+"""How often new files are written. Cloudreve tells of a new thumbnail 5 s later at the earliest."""
 MAX_PLACES = 128
 """Of so many users and shares files are waiting to be written: those of 64 folders, and of their owners' shares."""
 MAX_URI_BYTES = 2048
@@ -42,7 +42,7 @@ class RecentGrants:
         self._lasts_s = lasts_s
         self._owner_of_share = owner_of_share
         self._new: LRUCache[Tag, dict[str, None]] = LRUCache(MAX_PLACES)
-        """What is not known to be in the shared text."""
+        """Files that are not known to be in the shared text."""
 
     def note(self, authorised: Authorised) -> None:
         """Take note of what Cloudreve has just granted: its own pictures, which never change under their name."""
@@ -69,13 +69,13 @@ class RecentGrants:
         return [uri for text in dict.fromkeys(texts) if (uri := _parsed(text)) is not None][-MAX_CONFIRMED:]
 
     async def follow(self) -> None:
-        """Write what is new, for ever."""
+        """Write new files, for ever."""
         while True:
             await asyncio.sleep(WRITE_S)
             await self.write()
 
     async def write(self) -> None:
-        """Add what is new to the shared texts; it is new until it has been read there."""
+        """Add new files to the shared texts; a file is new until it has been read there."""
         for place, new in list(self._new.items()):
             shared = await self._shared(place)
             missing = [text for text in new if text not in shared]

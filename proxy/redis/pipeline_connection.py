@@ -61,7 +61,7 @@ class PipelineConnection(asyncio.BufferedProtocol):
         self._fail(NoConnection("Closed."))
 
     def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - as asyncio calls it
-        """Give the place where replies come in: what is made anew for each piece would be copied once more."""
+        """Give the place where replies come in: a buffer of its own for each piece would be copied once more."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:

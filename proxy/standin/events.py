@@ -72,7 +72,7 @@ class Events:
                     listener.publish(event)
 
     def tell(self) -> int:
-        """Tell what waits; return how many events that were."""
+        """Send the events that wait; return how many there were."""
         waiting, self._waiting, self.is_waiting = self._waiting, [], False
         for event in waiting:
             self.publish(*event)

@@ -21,7 +21,7 @@ def steps_of(
     infos: Infos,
     heed: tuple[Callable[[Authorised], None], ...],
 ) -> Steps:
-    """Name what of the rooms the gateway calls; all of `heed` hear what is granted."""
+    """Name the functions of the rooms that the gateway calls; all of `heed` hear of each granted request."""
     return Steps(
         identify=identifier.identify,
         authorise=authoriser.authorise,

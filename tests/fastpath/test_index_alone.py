@@ -100,7 +100,7 @@ class Shelf:
         receive([self.value for _ in keys])
 
     async def delete(self, _key: str) -> None:
-        """Delete nothing: what is asked for here is the picture."""
+        """Delete nothing: only the picture is asked for here."""
 
 
 @dataclass
