@@ -47,38 +47,32 @@ class SteadyRelay:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_cloudreve, to_cloudreve = await asyncio.open_connection(*self._target)
-        asked = _Asked()
-        answers = asyncio.create_task(_pass_answers(from_cloudreve, writer, asked))
+        answered = asyncio.Event()
+        answered.set()
+        answers = asyncio.create_task(_pass_answers(from_cloudreve, writer, answered))
         with suppress(ConnectionError):
             while chunk := await reader.read(_CHUNK):
                 if chunk.startswith(RESOLVE):
-                    asked.answered.clear()
+                    answered.clear()
                 to_cloudreve.write(chunk)
                 await to_cloudreve.drain()
-        if not asked.answered.is_set():
+        if not answered.is_set():
             self.left += not self.is_killed
             with suppress(TimeoutError):
-                await asyncio.wait_for(asked.answered.wait(), PATIENCE_S)
+                await asyncio.wait_for(answered.wait(), PATIENCE_S)
         for each in (to_cloudreve, writer):
             each.close()
         await answers
 
 
-class _Asked:
-    """Whether the last resolve on a connection has been answered."""
-
-    def __init__(self) -> None:
-        self.answered = asyncio.Event()
-        self.answered.set()
-
-
-async def _pass_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: _Asked) -> None:
+async def _pass_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answered: asyncio.Event) -> None:
+    """Pass answers on, and read them to the end where the gateway is gone; set `answered` at each piece."""
     with suppress(ConnectionError):
         while chunk := await reader.read(_CHUNK):
-            asked.answered.set()
+            answered.set()
             if not writer.is_closing():
                 writer.write(chunk)
                 with suppress(ConnectionError):
                     await writer.drain()
-    asked.answered.set()
+    answered.set()
     writer.close()

@@ -103,8 +103,8 @@ class Tiers:
 
     def read_soon(self, names: Sequence[str], receive: Callable[[Sequence[bytes | None]], None]) -> None:
         """Have values of the shared tier read by one command, and hand them over; None for nothing, or trouble."""
-        if self._shared is not None:
-            self._shared.read_soon(names, receive)
+        assert self._shared is not None  # noqa: S101 - a picture was read there
+        self._shared.read_soon(names, receive)
 
     def _reads(self, key: str, claim: Claim | None) -> Iterator[tuple[Source, Awaitable[Entry | None]]]:
         for tier in self._local:

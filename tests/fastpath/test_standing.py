@@ -44,7 +44,6 @@ class Scene:
 def scene(valid_for_s: float = 1000.0, *, are_changes_told: bool = True) -> Scene:
     """Make one whose answer has just been found to stand."""
     memory = MemoryTier(100_000, lambda: NOW)
-    memory.set_nowait(GRANT_KEY, GRANT, 1000.0)
     changed: Callable[[], None] = memory.touch if are_changes_told else lambda: None
     invalidations = Invalidations(lambda: NOW, changed=changed)
     decision = Decision(ANONYMOUS, replace(GRANT, stamp=invalidations.stamp), NOW + valid_for_s, TAGS)
