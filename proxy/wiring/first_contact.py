@@ -6,7 +6,11 @@ import structlog
 
 from proxy.cache.redis_tier import RedisTier
 from proxy.domain.errors import ProxyError
+from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
+
+CLOCKS_DIFFER_S = 60.0
+"""More than machines drift whose clocks are synchronised."""
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -19,10 +23,13 @@ async def try_out(redis: RedisTier) -> None:
         _log.warning("Redis does not answer yet", reason=error.detail)
 
 
-async def greet(cloudreve: Cloudreve) -> None:
+async def greet(cloudreve: Cloudreve, clock: Clock) -> None:
     """Learn Cloudreve's clock before the first visitor comes; without it the gateway starts all the same."""
     try:
         await cloudreve.ping()
     except ProxyError as error:
         reason = {"category": error.category, "reason": error.detail, "advice": error.advice}
         _log.warning("Cloudreve does not answer yet", **reason)
+    if abs(clock.skew_s) > CLOCKS_DIFFER_S:
+        advice = "synchronise the clocks of both machines (NTP); until then the gateway goes by Cloudreve's"
+        _log.warning("Cloudreve's clock differs from this machine's", ahead_s=round(clock.skew_s), advice=advice)

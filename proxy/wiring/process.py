@@ -174,10 +174,12 @@ class _Composer:
         cloudreve = Cloudreve(
             trusted, self.parts.clock, origins, self.parts.observer, settings.cloudreve, settings.grants
         )
-        await greet(cloudreve)
+        await greet(cloudreve, self.parts.clock)
         await self.parts.background(cloudreve.breaker.watch())
         breaker, about = cloudreve.breaker, "1 while Cloudreve answers, 0 in an outage"
         self.parts.metrics.watch("cloudreve_up", about, lambda: float(not breaker.is_open))
+        about = "Seconds by which Cloudreve's clock is ahead of this machine's"
+        self.parts.metrics.watch("cloudreve_clock_ahead_seconds", about, lambda: self.parts.clock.skew_s)
         tiers, sharing, shared_values, change_log, redis = await stores(self.parts)
         sign_outs = await self.parts.sign_outs(tiers, redis)
         feed = await change_feed(self.parts, tiers, change_log, sign_outs)

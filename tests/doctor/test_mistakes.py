@@ -136,11 +136,15 @@ async def test_closed_port(cloudreve: StandIn, told: list[Any]) -> None:
     assert "connection refused" in about(await examine(settings_for(url), None), "cloudreve").text
 
 
-async def test_clock_off_by_an_hour(cloudreve: StandIn) -> None:
+async def test_clock_off_by_an_hour(cloudreve: StandIn, told: list[Any]) -> None:
     """Pictures come: the gateway goes by Cloudreve's clock."""
     cloudreve.clock_offset_s = -3600.0
     async with gateway_of(cloudreve.own_url) as gateway:
         assert await failed(gateway, cloudreve) == 200
+        assert -3602 < gateway.count("cloudreve_clock_ahead_seconds") < -3598
+    line = warned(told, "Cloudreve's clock differs from this machine's")
+    assert -3602 < line["ahead_s"] < -3598
+    assert "NTP" in line["advice"]
     text = about(await examine(settings_for(cloudreve.own_url), None), "clock").text
     assert "s behind ours" in text
     assert "NTP" in text
