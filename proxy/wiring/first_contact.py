@@ -6,6 +6,8 @@ import structlog
 
 from proxy.cache.redis_tier import RedisTier
 from proxy.domain.errors import ProxyError
+from proxy.observe.metrics import Metrics
+from proxy.upstream.breaker import UpstreamBreaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
 
@@ -33,3 +35,11 @@ async def greet(cloudreve: Cloudreve, clock: Clock) -> None:
     if abs(clock.skew_s) > CLOCKS_DIFFER_S:
         advice = "synchronise the clocks of both machines (NTP); until then the gateway goes by Cloudreve's"
         _log.warning("Cloudreve's clock differs from this machine's", ahead_s=round(clock.skew_s), advice=advice)
+
+
+def watch_cloudreve(breaker: UpstreamBreaker, clock: Clock, metrics: Metrics) -> None:
+    """Show whether Cloudreve answers, and how far its clock is ahead."""
+    about = "1 while Cloudreve answers, 0 in an outage"
+    metrics.watch("cloudreve_up", about, lambda: float(not breaker.is_open))
+    about = "Seconds by which Cloudreve's clock is ahead of this machine's"
+    metrics.watch("cloudreve_clock_ahead_seconds", about, lambda: clock.skew_s)

@@ -60,7 +60,7 @@ from proxy.warm.kit import Kit
 from proxy.warm.warmer import Warmer
 from proxy.wiring.changes import change_feed, drop_purged, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
-from proxy.wiring.first_contact import greet
+from proxy.wiring.first_contact import greet, watch_cloudreve
 from proxy.wiring.infos import info_search, infos
 from proxy.wiring.live_events import arrivals_of, ears_of, watch, watcher_of
 from proxy.wiring.observation import failures, observer, request_log, status_routes
@@ -176,10 +176,7 @@ class _Composer:
         )
         await greet(cloudreve, self.parts.clock)
         await self.parts.background(cloudreve.breaker.watch())
-        breaker, about = cloudreve.breaker, "1 while Cloudreve answers, 0 in an outage"
-        self.parts.metrics.watch("cloudreve_up", about, lambda: float(not breaker.is_open))
-        about = "Seconds by which Cloudreve's clock is ahead of this machine's"
-        self.parts.metrics.watch("cloudreve_clock_ahead_seconds", about, lambda: self.parts.clock.skew_s)
+        watch_cloudreve(cloudreve.breaker, self.parts.clock, self.parts.metrics)
         tiers, sharing, shared_values, change_log, redis = await stores(self.parts)
         sign_outs = await self.parts.sign_outs(tiers, redis)
         feed = await change_feed(self.parts, tiers, change_log, sign_outs)
