@@ -70,7 +70,7 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
     origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
     trusted = await parts.session()
     cloudreve = Cloudreve(trusted, clock, origins, Observer(metrics), settings.cloudreve, settings.grants)
-    await greet(cloudreve)
+    await greet(cloudreve, clock)
     tiers, sharing, shared_values, log, redis = await stores(parts)
     images = Images(trusted, await parts.session(socket_factory=public_socket), origins, settings.cloudreve)
     oauth = OAuth(cloudreve, Observer(metrics), settings.sign_in)
