@@ -18,7 +18,7 @@ from tests.deploy.balancers import FILES, KINDS, Balancer
 from tests.deploy.patience import until
 from tests.deploy.visitor import Visitor
 from tests.harness.gateways import ONE, GatewayClient, gateway_of, in_share
-from tests.harness.places import thumb
+from tests.harness.sites import thumb
 
 SEAL: dict[str, object] = {"keys": ["k" * 32]}
 UPLOAD_BYTES = 3_000_000
