@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 from proxy.background_tasks import BackgroundTasks
@@ -14,6 +15,7 @@ from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.share_owners import ShareOwners
 from proxy.identity.accounts import Account, Accounts
 from proxy.live_events.arrivals import Arrivals
+from proxy.live_events.client_ids import ClientIds
 from proxy.live_events.confirmation import Bearer, Confirmation
 from proxy.live_events.interest import MY, Interest, Root
 from proxy.live_events.recent_grants import RecentGrants
@@ -63,10 +65,11 @@ class WantedRoots:
         """Give the hottest."""
         watcher = self.account.subject(0) if self.account is not None else ""
         for root in self.interest.roots(most):
+            put_off = partial(self.interest.put_off, root)
             if root.subject:
-                yield Wanted(WatchedFolder(root.uri, root.subject), _bearer_of(root))
+                yield Wanted(WatchedFolder(root.uri, root.subject), _bearer_of(root), put_off=put_off)
             elif self.account is not None and watcher:
-                yield Wanted(WatchedFolder(root.uri, watcher), _account_bearer(self.account, 0))
+                yield Wanted(WatchedFolder(root.uri, watcher), _account_bearer(self.account, 0), put_off=put_off)
 
 
 def _bearer_of(root: Root) -> Bearer:
@@ -104,14 +107,15 @@ async def ears_of(
     parts.stack.push_async_callback(lambda: calls.aclose(parts.leaving.remaining_s))
     terms, lasts_s = ShareTerms(cloudreve, feed), parts.settings.grants.max_ttl_s
     recent = RecentGrants(shared_values, lasts_s, owners.known)
-    confirmation = Confirmation(cloudreve, recent, feed, calls)
-    return Ears(streams, sharing, shared_values, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note)
+    confirmation, client_ids = Confirmation(cloudreve, recent, feed, calls), ClientIds(shared_values, lasts_s)
+    return Ears(streams, sharing, client_ids, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note)
 
 
 async def watcher_of(parts: Parts, ears: Ears, accounts: Accounts, oauth: OAuth) -> tuple[Watcher, Interest]:
     """Make what listens to the folders that are worth it, and what hears which are."""
     settings, metrics = parts.settings, parts.metrics
-    interest = Interest(parts.clock.timer, ears.lasts_s, ears.feed.invalidations.session_has_ended)
+    has_ended = ears.feed.invalidations.session_has_ended
+    interest = Interest(parts.clock.timer, ears.lasts_s, has_ended, hears_shares=settings.watch.has_account)
     published, roots = PublishedFolders(settings.publish, accounts), WantedRoots(interest, await _account(parts, oauth))
     watcher = Watcher(lambda most: chain(published(), roots(most)), ears, settings.watch.max_subscriptions)
     count = watcher.count
