@@ -106,7 +106,7 @@ async def ears_of(
     calls = BackgroundTasks()
     parts.stack.push_async_callback(lambda: calls.aclose(parts.leaving.remaining_s))
     terms, lasts_s = ShareTerms(cloudreve, feed), parts.settings.grants.max_ttl_s
-    recent = RecentGrants(shared_values, lasts_s, owners.known)
+    recent = RecentGrants(shared_values, lasts_s, owners.known, hears_shares=parts.settings.watch.has_account)
     confirmation, client_ids = Confirmation(cloudreve, recent, feed, calls), ClientIds(shared_values, lasts_s)
     return Ears(streams, sharing, client_ids, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note)
 
