@@ -19,7 +19,7 @@ from tests.deploy.balancers import FILES, KINDS, Balancer
 from tests.deploy.patience import until
 from tests.deploy.visitor import Visitor
 from tests.harness.gateways import ONE, GatewayClient, gateway_of, in_share
-from tests.harness.places import thumb
+from tests.harness.sites import thumb
 from tests.harness.stream_server import abort, stream_server
 
 SEAL: dict[str, object] = {"keys": ["k" * 32]}
