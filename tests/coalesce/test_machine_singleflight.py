@@ -156,6 +156,31 @@ async def test_an_outcome_that_is_not_kept_is_told_to_those_who_waited(processes
     assert late.loads == 1
 
 
+async def test_a_process_that_began_to_wait_after_the_work_had_ended_hears_nothing_of_it(
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The picture that was just seen then may have been replaced before it came."""
+    for one in processes:
+        one.is_kept = False
+    second, late = processes[1:]
+    has_heard, may_go_on, find = asyncio.Event(), asyncio.Event(), second.find
+
+    async def slowly(told: str) -> str | None:
+        has_heard.set()
+        await may_go_on.wait()
+        return await find(told)
+
+    monkeypatch.setattr(second, "find", slowly)
+    leading, waiting = await led(processes[:2])
+    await has_heard.wait()
+    coming = late.share()
+    await second.is_awaited()
+    may_go_on.set()
+    late.gate.set()
+    assert set(await asyncio.gather(leading, *waiting, coming)) == {GRANT.url}
+    assert [one.loads for one in processes] == [1, 0, 1]
+
+
 async def test_a_process_that_has_only_heard_tells_nobody(
     processes: list[Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +189,7 @@ async def test_a_process_that_has_only_heard_tells_nobody(
     set_text_nowait = DiskTier.set_text_nowait
 
     def seen(self: DiskTier, key: str, text: str, ttl_s: float) -> asyncio.Future[None]:
-        told.append(decode(text.encode("latin-1")))
+        told.append(decode(text.partition(" ")[2].encode("latin-1")))
         return set_text_nowait(self, key, text, ttl_s)
 
     monkeypatch.setattr(DiskTier, "set_text_nowait", seen)

@@ -405,6 +405,14 @@ async def test_a_value_is_committed_without_a_lease_too(make_tier: MakeTier, red
     assert watched.troubles == []
 
 
+async def test_a_value_without_a_lease_replaces_none_that_stands(mine: Leases, redis_server: RedisServer) -> None:
+    """Forced: another replica loads later, and stores its value first."""
+    redis_server.command("SET", KEY, "a newer entry")
+    mine.commit(KEY, committed("an older entry"))
+    await mine.remaining_s(KEY)  # as above
+    assert redis_server.command("GET", KEY) == b"a newer entry"
+
+
 def test_a_lease_has_nothing_to_say_at_first() -> None:
     """Work that ends without a word has failed."""
     assert Lease(LeaseHolder.MINE) == Lease(LeaseHolder.MINE, b"", None, None)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
 import aiohttp
 import pytest
 
 from proxy.cache.shared_values import SharedValues
 from proxy.coalesce.local_singleflight import LocalSingleflight
+from proxy.coalesce.messages import Stored
 from proxy.coalesce.singleflight import Singleflight
+from proxy.coalesce.work_sharing import Loader, WorkSharing
 from proxy.domain.errors import Unreachable, UpstreamError
 from proxy.domain.keys import renewal_key
 from proxy.domain.seal import Sealer
 from proxy.domain.ssrf import Origins
 from proxy.observe.span import Observer
-from proxy.sessions.lifecycle import LiveSession, Sessions
+from proxy.sessions.lifecycle import OVER, LiveSession, Sessions
 from proxy.sessions.sign_outs import SignOuts
 from proxy.settings import CloudreveSettings, GrantSettings, SignInSettings
 from proxy.standin.faults import Hang, Reset, json_body
@@ -31,10 +34,13 @@ EARLY_S = 3550.0
 """Into the hour of an access token: renewed, but still good."""
 LATE_S = 3601.0
 SHARE = 20
+T = TypeVar("T")
 
 
 class SessionReplica:
     """One replica's sessions in front of a stand-in, whose clock is the only one there is."""
+
+    sharing: WorkSharing = LocalSingleflight()
 
     def __init__(self, cloudreve: StandIn, outside: aiohttp.ClientSession, key: str = "k" * 32) -> None:
         self._cloudreve = cloudreve
@@ -50,7 +56,7 @@ class SessionReplica:
             oauth,
             self.shared_values,
             self.sign_outs,
-            LocalSingleflight(),
+            self.sharing,
             self.clock,
             self.singleflight,
             "the-site",
@@ -121,6 +127,32 @@ async def test_many_who_come_too_late_cause_one_refresh(cloudreve: StandIn, repl
     assert (len(entered), len(renewed)) == (SHARE, 1)
     assert {each.session.access for each in entered} != {(await replica.enter(renewed.pop())).session.access, ""}
     assert cloudreve.calls.count("refresh") == 1
+
+
+class FindsStored(LocalSingleflight):
+    """Leads, and finds that another has stored the outcome meanwhile."""
+
+    async def share(self, loader: Loader[T], turn: str | None = None) -> T:  # noqa: ARG002 - none is needed
+        """Give what was stored."""
+        found = await loader.read(Stored(b"as it is stored"))
+        assert found is not None
+        return found
+
+
+async def test_what_was_stored_before_the_lead_was_taken_needs_no_second_read(
+    cloudreve: StandIn, outside: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step that takes the lead brings it."""
+    monkeypatch.setattr(SessionReplica, "sharing", FindsStored())
+    replica = SessionReplica(cloudreve, outside)
+    held = {b"as it is stored": OVER}
+    monkeypatch.setattr(replica.shared_values, "opened", lambda _, value: held[value])
+    monkeypatch.setattr(replica.shared_values, "get", None)
+    cookie = replica.begin()
+    cloudreve.clock_offset_s += LATE_S
+    assert await replica.sessions.enter(cookie) is None
+    assert cloudreve.calls.count("refresh") == 0
+    await replica.singleflight.aclose()
 
 
 async def test_an_old_cookie_keeps_working_after_the_renewal(cloudreve: StandIn, replica: SessionReplica) -> None:

@@ -163,6 +163,18 @@ def test_a_mistake_in_the_environment(
     assert all(word in problem for word in words), problem
 
 
+@pytest.mark.parametrize("value", ["1", "0"])
+def test_a_variable_that_would_turn_purges_off_is_refused(
+    config: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """Aiocache would delete nothing, and tell nobody."""
+    monkeypatch.setenv("AIOCACHE_DISABLE", value)
+    if value == "1":
+        assert "AIOCACHE_DISABLE = 1 is not accepted" in told(config)
+    else:
+        assert load(config)
+
+
 def test_a_secret_file_with_one_underscore(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would pass for somebody else's file, and the setting for one that was never made."""
     (tmp_path / "redis_url").write_text("redis://:S3CRET@cache", encoding="utf-8")
