@@ -15,7 +15,7 @@ def steps_of(core: Core, timer: Callable[[], float], heed: tuple[Callable[[Autho
     return Steps(
         identify=core.identifier.identify,
         authorise=Authoriser(core.grants, timer).authorise,
-        heed=lambda authorised: [hear(authorised) for hear in heed],
+        heed=heed,
         forget=core.grants.forget,
         note=core.grants.note,
         remaining_s=core.responder.remaining_s,

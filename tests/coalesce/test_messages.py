@@ -11,7 +11,6 @@ from proxy.coalesce.messages import DONE, Message, Whole, decode, encode, seen
     "message", [DONE, Whole(b""), Whole(bytes(range(256))), seen(""), seen('W/"1"'), seen('"\udcff"')], ids=repr
 )
 def test_a_message_comes_back_as_it_was(message: Message) -> None:
-    """Versions may hold any bytes of a header field."""
     assert decode(encode(message)) == message
 
 

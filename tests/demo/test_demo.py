@@ -50,7 +50,6 @@ class Starter:
 
 
 async def test_a_gateway_is_told_where_cloudreve_and_redis_are() -> None:
-    """And listens where it was asked to."""
     start = Starter()
     async with demo.opened(demo.Addresses(), start, pictures=3) as running:
         gateway = await start.started.get()

@@ -40,11 +40,9 @@ def test_it_is_the_hash_of_the_reference(shape: tuple[int, int, bool], expected:
 @pytest.mark.parametrize("has_alpha", [False, True])
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (48, 1), (1, 48), (48, 48), (48, 32)])
 def test_it_is_never_longer_than_its_bound(width: int, height: int, has_alpha: bool) -> None:
-    """Whatever the shape."""
     assert 5 < len(thumb_hash(width, height, pixels(width, height, has_alpha=has_alpha))) <= THUMB_HASH_BYTES
 
 
 def test_transparent_pixels_have_no_part_in_the_average() -> None:
-    """Nothing but transparent pixels is black."""
     assert average([(255, 0, 0, 255), (0, 255, 0, 0)]) == (1.0, 0.0, 0.0)
     assert average([(255, 255, 255, 0)]) == (0.0, 0.0, 0.0)

@@ -90,13 +90,6 @@ def _refresh_token(cloudreve: StandIn, account: Account) -> str:
 
 
 @pytest.fixture
-async def cloudreve() -> AsyncIterator[StandIn]:
-    """Run a stand-in with small pictures."""
-    async with StandIn(size=(40, 30)) as standin:
-        yield standin
-
-
-@pytest.fixture
 async def outside() -> AsyncIterator[aiohttp.ClientSession]:
     """Open a way out."""
     async with aiohttp.ClientSession() as session:
@@ -112,7 +105,6 @@ async def replica(cloudreve: StandIn, outside: aiohttp.ClientSession) -> AsyncIt
 
 
 async def test_a_session_is_entered_without_a_call(cloudreve: StandIn, replica: SessionReplica) -> None:
-    """While its token is good all is in the cookie."""
     entered = await replica.enter(replica.begin())
     assert entered.renewed is None
     assert cloudreve.calls.all == []
@@ -142,7 +134,6 @@ class FindsStored(LocalSingleflight):
 async def test_what_was_stored_before_the_lead_was_taken_needs_no_second_read(
     cloudreve: StandIn, outside: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The step that takes the lead brings it."""
     monkeypatch.setattr(SessionReplica, "sharing", FindsStored())
     replica = SessionReplica(cloudreve, outside)
     held = {b"as it is stored": OVER}
@@ -252,7 +243,6 @@ async def test_a_very_old_cookie_is_renewed_from_its_own_refresh_token(
 
 
 async def test_an_old_cookie_is_led_on_to_the_newest_session(cloudreve: StandIn, replica: SessionReplica) -> None:
-    """Where its successor is due itself."""
     cookie = replica.begin()
     cloudreve.clock_offset_s += LATE_S
     second = await replica.enter(cookie)
@@ -268,7 +258,6 @@ async def test_an_old_cookie_is_led_on_to_the_newest_session(cloudreve: StandIn,
 
 
 async def test_a_visitor_who_leaves_takes_no_renewal_along(cloudreve: StandIn, replica: SessionReplica) -> None:
-    """It goes on for those who stay."""
     cookie = replica.begin()
     cloudreve.clock_offset_s += LATE_S
     hang = Hang()
@@ -303,13 +292,11 @@ async def test_a_renewed_session_ends_with_the_one_it_came_from(cloudreve: Stand
 
 
 async def test_the_end_of_a_value_that_is_no_session_tells_nobody(cloudreve: StandIn, replica: SessionReplica) -> None:
-    """Anybody may send anything."""
     assert not await replica.end("garbage")
     assert cloudreve.calls.all == []
 
 
 async def test_a_session_ends_here_though_cloudreve_cannot_be_told(cloudreve: StandIn, replica: SessionReplica) -> None:
-    """As well as can be."""
     cookie = replica.begin()
     cloudreve.fail("revoke", Reset())
     assert await replica.end(cookie)
@@ -332,7 +319,6 @@ async def test_a_visitor_who_signs_out_may_leave_at_once(cloudreve: StandIn, rep
 async def test_a_session_that_ends_while_the_stores_are_asked_has_ended(
     replica: SessionReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store's answer was true when it was asked."""
     cookie, asked, answered = replica.begin(), asyncio.Event(), asyncio.Event()
 
     async def sure_until() -> float:

@@ -44,7 +44,6 @@ async def test_without_a_private_name_of_aiohttp_its_own_server_answers(monkeypa
 
 
 async def test_ports_are_closed_behind_it() -> None:
-    """Both can be listened on again at once."""
     async with running(settings_for(NOWHERE)) as gateway:
         ports = gateway.port, gateway.admin_port
     assert len(set(ports)) == 2
