@@ -40,7 +40,7 @@ MADE_AGAIN = 2
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What the gateway calls, with the module that does it."""
+    """The functions that the gateway calls, with the module of each."""
 
     identify: Callable[[Credentials, FileUri | None, Client], Awaitable[Visitor]]
     """`identity/identify.py`: names the visitor, or raises InvalidToken."""

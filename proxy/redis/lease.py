@@ -10,7 +10,7 @@ from proxy.domain.shared_write import Commit
 
 
 class LeaseHolder(Enum):
-    """Who holds a lease after an attempt to take it."""
+    """The holder of a lease after an attempt to take it."""
 
     MINE = auto()
     OTHERS = auto()

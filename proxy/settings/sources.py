@@ -123,7 +123,7 @@ def _without_mark(value: object) -> object:
 
 @dataclass(slots=True)
 class _Sources:
-    """What the sources have said so far; a later one overrides an earlier one, key by key."""
+    """The values of the sources so far; a later one overrides an earlier one, key by key."""
 
     given: dict[str, Given] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)

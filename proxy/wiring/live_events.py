@@ -52,7 +52,7 @@ class PublishedFolders:
 
 @dataclass(frozen=True, slots=True)
 class WantedRoots:
-    """What visitors ask for: the files of those who are signed in, and with an account for it, shares."""
+    """Folders that visitors ask for: the files of those who are signed in, and with an account for it, shares."""
 
     interest: Interest
     account: Accounts | None
@@ -88,7 +88,7 @@ def arrivals_of(settings: Settings) -> Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """What listens, and what hears which files are asked for, so that their changes are listened to."""
+    """The watcher of folders, and the functions that tell it which files are asked for."""
 
     watcher: Watcher
     heed: tuple[Callable[[Authorised], None], ...]

@@ -37,7 +37,7 @@ _log = structlog.get_logger("proxy.wiring.process")
 
 @dataclass(frozen=True, slots=True)
 class RequestReaders:
-    """What several routes read in a request: who sends it, with which cookie, from which page, for which format."""
+    """Readers of the parts of a request that several routes look at: address, cookie, asking page, format."""
 
     request_origin: RequestOrigin
     cookies: SessionCookies

@@ -98,7 +98,9 @@ async def test_a_body_that_is_no_order_is_refused(gateway: GatewayClient, body: 
         ({"Authorization": "Bearer secret-secret"}, 400),
     ],
 )
-async def test_it_is_guarded_as_purges_are(launcher: GatewayLauncher, headers: dict[str, str], status: int) -> None:
+async def test_warm_orders_are_guarded_as_purges_are(
+    launcher: GatewayLauncher, headers: dict[str, str], status: int
+) -> None:
     has_token = "Authorization" in headers
     gateway = await launcher.open(admin={"token": "secret-secret"} if has_token else {})
     assert (await order(gateway, headers, uri="x")).status == status

@@ -145,7 +145,9 @@ async def test_sites_do_not_share_entries(open_disk: OpenDisk) -> None:
     assert await other.get("g:1") is None
 
 
-async def test_it_stays_within_its_bound_and_what_was_used_lately_stays(open_disk: OpenDisk, clock: Clock) -> None:
+async def test_the_disk_tier_stays_within_its_bound_and_keeps_what_was_used_lately(
+    open_disk: OpenDisk, clock: Clock
+) -> None:
     """Four times as many pictures as there is room for; one of them is asked for all along."""
     tier = open_disk(max_bytes=16 * MIB, now=clock)
     await tier.set("p:0", picture(0), ttl=1e6)

@@ -195,7 +195,7 @@ async def test_ping_measures_or_says_what_is_wrong(make_tier: MakeTier, redis_se
         assert "127.0.0.1" not in caught.value.detail
 
 
-async def test_it_connects_only_when_used(make_tier: MakeTier) -> None:
+async def test_the_tier_connects_only_when_used(make_tier: MakeTier) -> None:
     tier = make_tier("redis://127.0.0.1:1").tier
     await tier.aclose()
     assert tier.state is State.UP

@@ -118,7 +118,9 @@ async def test_a_file_that_another_process_has_given_up_is_not_read_at_once_eith
     assert not tier.is_up
 
 
-async def test_it_ends_with_its_time_and_is_looked_up_anew_now_and_then(open_disk: OpenDisk, clock: Clock) -> None:
+async def test_a_stored_picture_ends_with_its_time_and_is_looked_up_anew_now_and_then(
+    open_disk: OpenDisk, clock: Clock
+) -> None:
     """So that its use is noted: what is used stays."""
     found = await stored(open_disk(now=clock))
     assert found.read(NOW + 299.0) is not None

@@ -252,7 +252,7 @@ async def test_a_job_that_a_second_client_wants_has_that_client_s_turn() -> None
     await queued.close()
 
 
-async def test_it_may_be_wanted_before_it_queues_up() -> None:
+async def test_a_job_may_be_wanted_before_it_queues_up() -> None:
     queued = QueuedJobs(slots=1)
     for number in range(100):
         queued.want(GREEDY, f"{number}")

@@ -11,7 +11,7 @@ from proxy.demo import redis_server as module
 from proxy.demo.redis_server import redis_server
 
 
-async def test_it_answers_on_its_own_socket_and_is_gone_afterwards() -> None:
+async def test_the_redis_of_the_demo_answers_on_its_own_socket_and_is_gone_afterwards() -> None:
     async with redis_server() as url:
         assert url is not None
         socket = Path(url.removeprefix("unix://"))

@@ -135,6 +135,6 @@ def test_wrong_values_are_reported(tmp_path: Path, change: dict[str, Any], told:
     assert told in done.stderr
 
 
-def test_it_is_of_the_same_version() -> None:
+def test_the_chart_has_the_version_of_the_package() -> None:
     about = YAML(typ="safe").load((CHART / "Chart.yaml").read_text())
     assert (about["version"], about["appVersion"]) == (proxy.__version__, proxy.__version__)

@@ -149,7 +149,7 @@ def test_a_picture_is_known_by_its_first_bytes(kind: str, body: bytes) -> None:
         bytes(200),
     ],
 )
-def test_everything_else_is_no_picture(body: bytes) -> None:
+def test_bytes_of_no_known_type_are_no_picture(body: bytes) -> None:
     """Scripts, documents, films, errors, and what is too short to tell."""
     assert media_type(body[:SNIFF_BYTES]) is None
 

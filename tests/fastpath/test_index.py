@@ -82,7 +82,7 @@ def shown(cloudreve: StandIn, path: str) -> bytes:
 # What it gives.
 
 
-async def test_it_gives_what_the_long_way_gives(cloudreve: StandIn, caller: Caller, at_once: AtOnce) -> None:
+async def test_the_fast_path_gives_what_the_long_way_gives(cloudreve: StandIn, caller: Caller, at_once: AtOnce) -> None:
     """The same fields, the same bytes; the first answers teach it."""
     raw = request(in_share(cloudreve))
     long = [await caller.ask(raw) for _ in range(2)]
@@ -94,7 +94,9 @@ async def test_it_gives_what_the_long_way_gives(cloudreve: StandIn, caller: Call
     assert short.head.split(b"\r\n")[0] == long[-1].head.split(b"\r\n")[0]
 
 
-async def test_it_gives_304_as_the_long_way_does(cloudreve: StandIn, caller: Caller, at_once: AtOnce) -> None:
+async def test_the_fast_path_gives_304_as_the_long_way_does(
+    cloudreve: StandIn, caller: Caller, at_once: AtOnce
+) -> None:
     etag = (await caller.ask(request(in_share(cloudreve)))).value("ETag")
     raw = request(in_share(cloudreve), f"If-None-Match: {etag}")
     long = await caller.ask(raw)
@@ -210,7 +212,9 @@ async def test_forwarded_fields_count_from_trusted_proxies_only(
 # How long it gives it.
 
 
-async def test_it_ends_with_the_grant(cloudreve: StandIn, hours: Hours, caller: Caller, at_once: AtOnce) -> None:
+async def test_a_remembered_answer_ends_with_the_grant(
+    cloudreve: StandIn, hours: Hours, caller: Caller, at_once: AtOnce
+) -> None:
     raw = request(ONE, bearer(cloudreve.token(life_s=90_000)))
     await heat(caller, at_once, raw)
     cloudreve.library.remove(cloudreve.library.file("/album/one.png"))
@@ -219,7 +223,9 @@ async def test_it_ends_with_the_grant(cloudreve: StandIn, hours: Hours, caller: 
     assert (answer.status, is_at_once) == (404, False)
 
 
-async def test_it_ends_when_the_token_does(cloudreve: StandIn, hours: Hours, caller: Caller, at_once: AtOnce) -> None:
+async def test_a_remembered_answer_ends_with_the_token(
+    cloudreve: StandIn, hours: Hours, caller: Caller, at_once: AtOnce
+) -> None:
     raw = request(ONE, bearer(cloudreve.token(life_s=100)))
     await heat(caller, at_once, raw)
     hours.pass_by(101)
@@ -241,7 +247,7 @@ async def test_a_token_is_looked_at_again_in_time(
     assert (answer.status, is_at_once) == (401, False)
 
 
-async def test_it_ends_with_the_session(
+async def test_a_remembered_answer_ends_with_the_session(
     cloudreve: StandIn, gateway: GatewayClient, caller: Caller, at_once: AtOnce
 ) -> None:
     browser = Browser(gateway)

@@ -192,7 +192,7 @@ def answer(shown: Picture | None = None, grant: Grant = GRANT) -> Answer:
     return Answer(ANONYMOUS, '"1"', 9.0, handling, Shown(shown.head, shown) if shown else None, found)
 
 
-async def test_it_ends_within_a_second_in_which_it_was_given(stage: Stage) -> None:
+async def test_an_answer_ends_within_a_second_in_which_it_was_given(stage: Stage) -> None:
     """The head is written anew each second, and is true no longer than the grant."""
     grant = replace(GRANT, fresh_until=NOW + 0.5)
     stage.memory.set_nowait(KEY, grant, 1000.0)
@@ -262,7 +262,7 @@ ENDS = [forgotten, replaced, refused, repainted, expired, signed_out, changed]
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_it_ends_at_once(stage: Stage, end: End) -> None:
+async def test_a_dropped_answer_ends_at_once(stage: Stage, end: End) -> None:
     await stage.answered(answer(stage.picture))
     assert stage.ask() is not None
     await end(stage)

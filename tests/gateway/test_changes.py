@@ -152,7 +152,7 @@ async def test_a_request_that_changes_no_file_costs_nothing(
     assert (await gateway.ask(ONE, cloudreve.token())).is_hit
 
 
-async def test_it_is_nobody_else_s_change(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_a_change_ends_nobody_else_s_grants(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Neither another user's, nor one of another file, nor one that somebody without a good token could make."""
     forged = cloudreve.token("alice", life_s=-5)
     uris = {"alice": ONE, "bob": "cloudreve://my/bob.png"}

@@ -53,7 +53,7 @@ async def test_another_s_single_wish_waits_for_a_few_resolves(
     assert set(await asyncio.gather(*crowd)) == {200, 503}
 
 
-async def test_nor_does_it_where_both_want_the_same_picture(
+async def test_a_picture_that_both_want_waits_for_a_few_resolves(
     cloudreve: StandIn, gateway: GatewayClient, crowd: list[asyncio.Task[int]]
 ) -> None:
     """It is near the end of the greedy one's queue when the modest one joins in."""

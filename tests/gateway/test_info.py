@@ -56,7 +56,7 @@ def pictures_of(reply: Reply) -> list[dict[str, Any]]:
     return found
 
 
-async def test_it_tells_what_the_picture_will_be(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_information_is_that_of_the_picture(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Size, type, ETag and length are those of the answer of /thumb; the picture is fetched once."""
     uri = in_share(cloudreve)
     [told] = pictures_of(await ask(gateway, uri))
@@ -72,7 +72,7 @@ async def test_it_tells_what_the_picture_will_be(cloudreve: StandIn, gateway: Ga
 @pytest.mark.parametrize(
     ("more", "size"), [("", (400, 300)), ("&w=100", (100, 75)), ("&w=90&h=90&fit=cover", (100, 100))]
 )
-async def test_it_tells_of_the_variant_that_is_asked_for(
+async def test_information_is_that_of_the_variant(
     cloudreve: StandIn, gateway: GatewayClient, more: str, size: tuple[int, int]
 ) -> None:
     """By `Accept` and size, as /thumb does."""
@@ -193,7 +193,7 @@ async def test_private_and_public_are_kept_as_pictures_are(cloudreve: StandIn, g
         assert private.headers["Cache-Control"].startswith("private, max-age=")
 
 
-async def test_it_has_a_validator_of_its_own(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_information_has_a_validator_of_its_own(cloudreve: StandIn, gateway: GatewayClient) -> None:
     uris = (in_share(cloudreve), in_share(cloudreve, "two.png"))
     reply = await ask(gateway, *uris)
     again = await ask(gateway, *uris, If_None_Match=reply.etag)

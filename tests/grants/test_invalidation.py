@@ -108,7 +108,7 @@ def test_more_confirmed_changes_than_are_told_apart_end_all(known: Invalidations
     assert known.has_ended(before, [ALICE, *places[-1]])
 
 
-def test_of_two_changes_the_later_counts(known: Invalidations) -> None:
+def test_of_two_changes_of_one_tag_the_later_ends_grants(known: Invalidations) -> None:
     """Also when the earlier is the one that had to wait for the log."""
     known.end(own(known, 1), [ALICE])
     known.end((OTHER, 7), [ALICE], 11)

@@ -49,7 +49,7 @@ def test_every_spelling_of_what_lies_below_is_published(text: str) -> None:
         "cloudreve://shared_with_me/album/one.png",
     ],
 )
-def test_nothing_else_is(text: str) -> None:
+def test_nothing_beside_the_folder_is_published(text: str) -> None:
     """Not the folder itself, not its neighbours, not the same path elsewhere."""
     assert account_for(uri(text), [FOLDER]) is None
 

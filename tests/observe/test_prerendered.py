@@ -43,7 +43,7 @@ def plain(line: str) -> str:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("ms", [0.0, 0.25, 12.5, 1234567.75])
-def test_it_is_what_the_log_would_write(lines: list[str], form: str, ms: float) -> None:
+def test_a_prerendered_line_is_what_the_log_would_write(lines: list[str], form: str, ms: float) -> None:
     """In both forms, field by field, the worker's number included."""
     configured(format=form)
     structlog.get_logger("proxy.http").info("request", **FIELDS, ms=ms)
@@ -115,7 +115,7 @@ def test_nothing_is_said_below_the_level(lines: list[str]) -> None:
     assert lines == []
 
 
-def test_without_our_log_it_is_told_to_other_handlers() -> None:
+def test_without_our_log_a_line_goes_to_other_handlers() -> None:
     with capture_logs() as entries:
         prerendered_line("proxy.http", "request", **FIELDS).after(1.234)
     assert entries == [{"event": "request", "log_level": "info", **FIELDS, "ms": 1.23}]

@@ -12,7 +12,7 @@ from proxy.observe.timestamp import Timestamp
 
 
 @given(st.lists(st.floats(0, 4e9), min_size=1))
-def test_it_is_the_time_in_iso_8601(times: list[float]) -> None:
+def test_a_timestamp_is_in_iso_8601(times: list[float]) -> None:
     """In whatever order times are asked for, cut to milliseconds."""
     waiting = iter(times)
     stamp = Timestamp(lambda: next(waiting))

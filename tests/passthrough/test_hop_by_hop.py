@@ -141,7 +141,7 @@ def test_a_body_whose_end_is_certain_passes(fields: list[tuple[str, str]]) -> No
     "hosts",
     [[], ["a", "b"], ["a", "a"], [""], ["a b"], ["a/b"], ["user@a"], ["a:b"], ["a:80:80"], ["日"], ["[::1"], ["a,b"]],
 )
-def test_a_request_is_for_one_host(hosts: list[str]) -> None:
+def test_a_request_without_exactly_one_valid_host_is_refused(hosts: list[str]) -> None:
     """Cloudreve takes its site URL by it, and puts it into links and mails."""
     assert refused(head(*(("Host", name) for name in hosts), host=False)) == "bad_request"
 

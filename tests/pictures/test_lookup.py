@@ -90,7 +90,7 @@ async def test_a_picture_may_weigh_so_much_and_no_more(site: StandIn, size: int,
         assert (taken.tiers.get_nowait(picture_key(grant.picture)) is not None) == arrives
 
 
-async def test_so_many_are_fetched_at_a_time(site: StandIn) -> None:
+async def test_no_more_pictures_than_the_limit_are_fetched_at_a_time(site: StandIn) -> None:
     async with AsyncExitStack() as stack:
         taken = await steps(site, stack, cloudreve={"max_fetches": 2})
         hang = Hang()

@@ -14,7 +14,7 @@ def breaker(clock: Clock) -> RedisBreaker:
     return RedisBreaker(5.0, clock)
 
 
-def test_it_is_open_at_first_and_has_nothing_to_probe(breaker: RedisBreaker) -> None:
+def test_a_new_breaker_lets_commands_through_and_has_nothing_to_probe(breaker: RedisBreaker) -> None:
     assert breaker.state is State.UP
     assert not breaker.claim_probe()
 

@@ -88,7 +88,7 @@ def test_a_unix_socket() -> None:
     assert (made.path, made.db, made.username, made.password) == ("/run/redis.sock", 2, "u", "p&")
 
 
-def test_it_is_quick_to_give_up() -> None:
+def test_a_server_that_is_away_is_given_up_quickly() -> None:
     """One try, with the time that the settings give; no greeting costs a round trip."""
     made = connection("redis://127.0.0.1")
     assert made.socket_timeout == made.socket_connect_timeout == 0.5 * PATIENCE

@@ -199,7 +199,7 @@ async def test_an_outcome_that_redis_will_not_store_is_told_as_such(
     assert server.command("EXISTS", LEASE, KEY) == 0, "it was let go all the same"
 
 
-async def test_it_is_renewed_while_the_work_goes_on(
+async def test_a_lease_is_renewed_while_the_work_goes_on(
     mine: Leases, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Far beyond its own time, though others have marked it."""

@@ -195,7 +195,7 @@ async def test_a_command_without_a_reader_goes_with_the_next_that_has_one(
     await way.bring_all()
 
 
-async def test_it_does_not_wait_for_long(way: Way) -> None:
+async def test_a_command_without_a_reader_does_not_wait_for_long(way: Way) -> None:
     way.batches.add(Command(("SET", "a")), is_urgent=False)
     way.batches.add(Command(("SET", "b")), is_urgent=False)
     while not way.sent:  # noqa: ASYNC110 - a timer sends it

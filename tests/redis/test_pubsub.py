@@ -90,7 +90,9 @@ async def test_without_a_subscription_one_looks_more_often(make_tier: MakeTier, 
 
 
 @pytest.mark.parametrize("fault", [RedisServer.stop, RedisServer.kill])
-async def test_a_restart_is_heard_through(make_tier: MakeTier, start_redis: StartRedis, fault: object) -> None:
+async def test_messages_are_heard_again_after_a_restart(
+    make_tier: MakeTier, start_redis: StartRedis, fault: object
+) -> None:
     server = start_redis()
     assert callable(fault)
     async with listening(make_tier(server.url, timeout_s=0.2)) as heard:
@@ -152,7 +154,7 @@ async def test_a_user_who_may_not_subscribe_does_not_keep_trying_all_the_time(
 
 
 @pytest.mark.parametrize("steps", range(0, 40, 3))
-async def test_it_can_be_ended_at_any_step(make_tier: MakeTier, redis_server: RedisServer, steps: int) -> None:
+async def test_listening_can_be_ended_at_any_step(make_tier: MakeTier, redis_server: RedisServer, steps: int) -> None:
     """A cancellation that comes together with a reply is swallowed on the way, by `wait_for` of Python 3.11."""
     async with listening(make_tier(redis_server.url, timeout_s=5.0)):
         for _ in range(steps):

@@ -60,7 +60,7 @@ def test_the_file_uri_is_not_in_it() -> None:
         sealed_grant(ALICE, URI, replace(GRANT, own=False)),
     ],
 )
-def test_it_is_bound_to_identity_uri_url_and_expiry(other: SealedGrant) -> None:
+def test_a_sealed_grant_is_bound_to_identity_uri_url_and_expiry(other: SealedGrant) -> None:
     assert other != SEALED
     assert encode(other, SITE) != encode(SEALED, SITE)
 

@@ -112,7 +112,7 @@ def test_without_a_wish_it_is_the_front_page() -> None:
         "/" + "a" * MAX_LANDING_CHARS,
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
+def test_a_landing_on_another_site_is_refused(text: str) -> None:
     """Whatever a browser, or a server on the way that decodes once more, might make of it."""
     with pytest.raises(BadRequest, match="next"):
         landing([text], "/session")

@@ -90,7 +90,7 @@ def test_sign_outs_are_read_as_they_were_written() -> None:
     ],
     ids=["nothing", "garbage", "cut", "longer", "changed"],
 )
-def test_anything_else_is_none(raw: bytes) -> None:
+def test_a_text_of_another_shape_is_no_list_of_sign_outs(raw: bytes) -> None:
     assert decode(raw) is None
 
 

@@ -174,7 +174,7 @@ def test_a_host_to_listen_on_is_a_name_or_an_address(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "http://localhost", "localhost:8080", "[::1]", "a b", "*"])
-def test_anything_else_is_no_host_to_listen_on(host: str) -> None:
+def test_a_text_that_is_no_address_is_no_host_to_listen_on(host: str) -> None:
     """The message is better here than that of a failing bind."""
     with pytest.raises(ValidationError):
         ServerSettings(host=host)

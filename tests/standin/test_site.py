@@ -173,7 +173,7 @@ async def test_calls_under_way_and_their_peak_are_counted(cloudreve: StandIn, cl
     assert (cloudreve.calls.under_way("resolve"), cloudreve.calls.peak("resolve")) == (0, 3)
 
 
-async def test_it_can_be_stopped_and_started_again(cloudreve: StandIn, client: Client) -> None:
+async def test_the_stand_in_can_be_stopped_and_started_again(cloudreve: StandIn, client: Client) -> None:
     where, one = cloudreve.own_url, await _one(client)
     await cloudreve.stop()
     await cloudreve.start()
