@@ -33,7 +33,6 @@ def _free_admin_port(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*arguments: str) -> Result:
-    """Run a command in this process."""
     return CliRunner().invoke(cli._cli, arguments)  # noqa: SLF001 - what main() runs
 
 

@@ -45,7 +45,6 @@ NAMED_IN_CODE = re.compile(r"metrics\.watch(?:_total)?\(\s*\"(\w+)\"")
 
 
 def section(path: Path, title: str) -> str:
-    """Give the text under a heading."""
     return path.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 

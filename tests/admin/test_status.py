@@ -30,7 +30,6 @@ SETTINGS = Settings.model_validate(
 
 
 def failure(at: float) -> Failure:
-    """Make one."""
     return Failure(at, 1, "upstream", "It broke.", None, "", "", None, None, None, None, None, None)
 
 

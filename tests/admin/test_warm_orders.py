@@ -24,12 +24,10 @@ LONGEST_S = 20.0
 
 
 async def order(gateway: GatewayClient, headers: dict[str, str] | None = None, /, **body: object) -> Reply:
-    """Give an order."""
     return await gateway.send("POST", f"{gateway.admin}/warm", JSON | (headers or {}), json.dumps(body).encode())
 
 
 async def state(gateway: GatewayClient) -> dict[str, Any] | None:
-    """Read what the status page is told."""
     told: dict[str, Any] | None = json.loads((await gateway.send("GET", f"{gateway.admin}/status")).body)["warming"]
     return told
 

@@ -38,7 +38,6 @@ def chromium(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 async def devtools(chromium: Chromium) -> AsyncIterator[DevTools]:
-    """Connect to it."""
     async with connected(chromium) as connection:
         yield connection
 
@@ -52,7 +51,6 @@ async def visitor(devtools: DevTools) -> AsyncIterator[Profile]:
 
 @pytest.fixture
 async def other(devtools: DevTools) -> AsyncIterator[Profile]:
-    """Open another one."""
     async with profile(devtools) as opened:
         yield opened
 

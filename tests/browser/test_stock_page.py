@@ -54,13 +54,11 @@ class Calendar:
 
 @pytest.fixture
 def calendar() -> Calendar:
-    """Give the time, to be moved on."""
     return Calendar()
 
 
 @pytest.fixture
 async def real() -> AsyncIterator[Site]:
-    """Reach the real Cloudreve."""
     async with site_of("real") as found:
         yield found
 

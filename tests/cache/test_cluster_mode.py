@@ -28,7 +28,6 @@ QUICK = {"timeout_s": TIMEOUT_S, "pause_s": 0.1}
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sharded]:
-    """Run one cluster for all tests here."""
     cluster = Sharded(tmp_path_factory.mktemp("sharded"))
     try:
         yield cluster.start()
@@ -44,7 +43,6 @@ def sharded(running: Sharded) -> Sharded:
 
 
 async def fill(tier: RedisTier) -> None:
-    """Keep pictures on all servers."""
     await tier.ping()
     assert all(await asyncio.gather(*(tier.set(f"p:{n}", picture(n), 600.0) for n in range(COUNT))))
 

@@ -41,12 +41,10 @@ def picture(number: int, size: int = 15_000) -> Picture:
 
 
 def minute(_: Entry) -> float:
-    """Give every entry a minute."""
     return 60.0
 
 
 async def reopened(tier: DiskTier, open_disk: OpenDisk, **settings: Any) -> DiskTier:  # noqa: ANN401 - of any kind
-    """Close a tier and open its file anew."""
     await tier.aclose()
     return open_disk(**settings)
 
@@ -287,7 +285,6 @@ async def test_a_file_of_another_version_is_begun_anew(open_disk: OpenDisk, monk
 
 
 def open_descriptors() -> int:
-    """Count what this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 

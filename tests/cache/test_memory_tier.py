@@ -27,7 +27,6 @@ def picture(n: int, size: int = 20_000) -> Picture:
 
 
 def grant(n: int) -> Grant:
-    """Make a grant as Cloudreve gives it."""
     sign = "LbPjHdVtXcVUBCsHxfLzDqVlOJiEw6iYyvAG6SLgKqE=:1795000000"
     url = f"https://cloud.example.com/api/v4/file/content/PLXh/0/sunset{n}.jpg?sign={sign}"
     return Grant(url, 1795000000.5 + n, f"{n:040x}", own=True)

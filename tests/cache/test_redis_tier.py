@@ -30,7 +30,6 @@ GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=Tr
 
 
 def keys(server: RedisServer) -> list[bytes]:
-    """List every key of the server."""
     found = server.command("KEYS", "*")
     assert isinstance(found, list)
     return sorted(found)

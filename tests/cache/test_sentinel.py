@@ -46,7 +46,6 @@ def is_whole(sentinel: RedisServer) -> bool:
 
 
 async def hits(tier: RedisTier) -> None:
-    """Wait until a write is read back."""
     while not (await tier.set("p:9", picture(9), 60.0) and await tier.get("p:9") == picture(9)):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 

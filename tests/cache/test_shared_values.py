@@ -12,7 +12,6 @@ from tests.harness.redis_server import RedisServer
 
 @pytest.fixture
 def pair(make_tier: MakeTier, redis_server: RedisServer, clock: Clock) -> tuple[SharedValues, SharedValues]:
-    """Give the notes of two replicas."""
     tiers = [make_tier(redis_server.url, timeout_s=10.0).tier for _ in range(2)]
     return SharedValues(tiers[0], clock), SharedValues(tiers[1], clock)
 

@@ -36,13 +36,11 @@ async def stored(tier: DiskTier, kept: Picture | None = None) -> StoredPicture:
 
 
 def shown(found: StoredPicture) -> bytes | None:
-    """Read it."""
     body = found.read(NOW)
     return bytes(body) if body is not None else None
 
 
 def extent_of(found: StoredPicture) -> Extent:
-    """Tell where it lies."""
     extent = found._extent  # noqa: SLF001 - what a test damages
     assert isinstance(extent, Extent)
     return extent

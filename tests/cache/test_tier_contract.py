@@ -42,7 +42,6 @@ class Subject:
 
 @pytest.fixture(params=["memory", "disk", "redis", "redis over a unix socket"])
 def subject(request: pytest.FixtureRequest, clock: Clock) -> Subject:
-    """Give each kind of tier in turn."""
     if request.param == "memory":
         return memory_subject(clock)
     if request.param == "disk":

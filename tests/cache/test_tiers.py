@@ -26,7 +26,6 @@ MIB = 1024 * 1024
 
 
 def minute(_: Entry) -> float:
-    """Give every entry a minute."""
     return 60.0
 
 
@@ -38,13 +37,11 @@ def shared(make_tier: MakeTier, redis_server: RedisServer) -> Watched:
 
 @pytest.fixture
 def here(shared: Watched, clock: Clock) -> Tiers:
-    """Give the tiers of one replica."""
     return Tiers(MemoryTier(MIB, timer=clock), shared=shared.tier)
 
 
 @pytest.fixture
 def there(shared: Watched, clock: Clock) -> Tiers:
-    """Give the tiers of another replica."""
     return Tiers(MemoryTier(MIB, timer=clock), shared=shared.tier)
 
 

@@ -76,7 +76,6 @@ class Replica:
 
 @asynccontextmanager
 async def replica(url: str, **settings: float) -> AsyncIterator[Replica]:
-    """Run one."""
     tier = RedisTier.from_settings(
         RedisSettings.model_validate({"url": SecretStr(url), "timeout_s": 5.0, **settings}), "http://cloudreve:5212"
     )
@@ -92,7 +91,6 @@ async def replica(url: str, **settings: float) -> AsyncIterator[Replica]:
 
 @pytest.fixture
 async def replicas(redis_server: RedisServer) -> AsyncIterator[list[Replica]]:
-    """Run three that hear one another."""
     async with AsyncExitStack() as stack:
         made = [await stack.enter_async_context(replica(redis_server.url)) for _ in range(3)]
         await until(lambda: all(one.pubsub.is_heard for one in made))
@@ -123,7 +121,6 @@ async def key_of(server: RedisServer) -> str:
 
 
 def loads(replicas: list[Replica]) -> list[int]:
-    """Count the work, replica by replica."""
     return [one.loads for one in replicas]
 
 
@@ -187,7 +184,6 @@ async def test_work_done_before_the_lease_was_taken_is_not_repeated(
 
 @pytest.fixture
 def lasting_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no lease run out."""
     monkeypatch.setattr(lease_module, "_LEASE_MS", 60_000)
 
 
@@ -307,7 +303,6 @@ async def test_a_request_at_the_very_end_of_a_load_does_not_repeat_it(replicas: 
 
 
 async def until_idle(one: Replica) -> None:
-    """Wait until no lease is held."""
     name = one.tier.build_key(KEY)
     while await one.tier.connections.ask(0, name, "EXISTS", f"thumb-proxy:lease:{{{name}}}"):  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.001)

@@ -326,7 +326,6 @@ def test_in_every_order_of_events_slots_are_neither_lost_nor_exceeded(
 
 
 async def replay(events: list[tuple[str, int]], slots: int) -> None:
-    """Play the events."""
     queued = QueuedJobs(slots, bound=8)
     acts: dict[str, Callable[[str, int], object]] = {
         "want": lambda _, number: queued.want(f"client {number % 4}", f"wish {len(queued.tasks)}"),

@@ -78,7 +78,6 @@ class Process:
 
 @pytest.fixture
 async def disk(tmp_path: Path) -> AsyncIterator[DiskTier]:
-    """Open a disk tier."""
     given = {"cloudreve": {"url": "http://cloudreve:5212"}, "disk": {"path": str(tmp_path / "cache")}}
     tier = DiskTier.from_settings(Settings.model_validate(given), lambda: 1e9)
     yield tier
@@ -87,7 +86,6 @@ async def disk(tmp_path: Path) -> AsyncIterator[DiskTier]:
 
 @pytest.fixture
 async def processes(disk: DiskTier, tmp_path: Path) -> AsyncIterator[list[Process]]:
-    """Give three."""
     made = [Process(tmp_path / "work", disk) for _ in range(3)]
     yield made
     for one in made:

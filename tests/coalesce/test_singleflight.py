@@ -40,7 +40,6 @@ class Load:
 
 @pytest.fixture
 async def singleflight() -> AsyncIterator[Singleflight[str]]:
-    """Give room for two, and close it."""
     singleflight = Singleflight[str](2)
     yield singleflight
     await singleflight.aclose()

@@ -25,13 +25,11 @@ def freed() -> list[None]:
 
 
 async def become_slow() -> None:
-    """Let time pass."""
     for _ in range(3):
         await asyncio.sleep(0)
 
 
 def begin(kept: Slots, times: int, client: str = ONE, group: str = "a") -> list[Work]:
-    """Begin as much as may be begun."""
     return [kept.begin(client, group) for _ in range(times) if kept.may_begin(client, group)]
 
 

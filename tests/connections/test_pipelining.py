@@ -30,7 +30,6 @@ BROKEN = {
 
 
 def statuses(answers: bytes) -> list[int]:
-    """Give the statuses of answers."""
     return [int(status) for status in re.findall(rb"HTTP/1.1 (\d{3}) ", answers)]
 
 
@@ -112,7 +111,6 @@ async def test_a_large_answer_arrives_whole_though_more_is_sent_behind_its_reque
 
 
 async def flood(line: RawConnection, first: bytes) -> None:
-    """Send without an end."""
     await line.say(first)
     while True:
         await line.say(b"x" * 65_536)

@@ -30,7 +30,6 @@ def output(*command: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build both."""
     folder = tmp_path_factory.mktemp("dist")
     output(ROOT / "deploy" / "build", folder)
     return folder

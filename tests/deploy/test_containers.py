@@ -34,7 +34,6 @@ def compose() -> dict[str, Any]:
 
 
 def service(name: str) -> dict[str, Any]:
-    """Read one service."""
     found: dict[str, Any] = compose()["services"][name]
     return found
 
@@ -52,7 +51,6 @@ def run(program: str, *arguments: str) -> None:
 
 
 def seconds(text: str) -> float:
-    """Read a time as compose writes it."""
     assert text.endswith("s")
     return float(text.removesuffix("s"))
 

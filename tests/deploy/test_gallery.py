@@ -34,7 +34,6 @@ async def gateway_of(url: str, folder: Path, **settings: str) -> AsyncIterator[G
 
 @pytest.fixture
 async def cloudreve() -> AsyncIterator[StandIn]:
-    """Run a stand-in."""
     async with StandIn() as standin:
         yield standin
 

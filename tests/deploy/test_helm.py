@@ -37,7 +37,6 @@ FULL: dict[str, Any] = {
 
 
 def helm(folder: Path, verb: str, values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Run helm on the chart."""
     file = folder / "values.json"
     file.write_text(json.dumps(values))
     names = ["thumbs"] if verb == "template" else ["--strict"]
@@ -55,7 +54,6 @@ def rendered(folder: Path, values: dict[str, Any]) -> dict[tuple[str, str], Any]
 
 
 def container(objects: dict[tuple[str, str], Any]) -> Any:  # noqa: ANN401 - YAML
-    """Give the gateway's container."""
     return objects["Deployment", "thumbs-thumb-proxy"]["spec"]["template"]["spec"]["containers"][0]
 
 

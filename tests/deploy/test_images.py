@@ -37,7 +37,6 @@ HARDENED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-
 
 @pytest.fixture
 async def cloudreve() -> AsyncIterator[StandIn]:
-    """Run a stand-in Cloudreve."""
     async with StandIn() as standin:
         yield standin
 

@@ -103,7 +103,6 @@ async def balanced(kind: str, gateways: Sequence[int]) -> AsyncIterator[Balancer
 
 @pytest.fixture
 async def visitor(balancer: Balancer) -> AsyncIterator[Visitor]:
-    """Give a visitor of the site."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False) as session:
         yield Visitor(session, balancer.base)
 

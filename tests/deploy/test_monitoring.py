@@ -32,7 +32,6 @@ ENDED_WELL = {"hit", "miss", "not_modified", "pass", "info"}
 
 
 def rules() -> list[dict[str, Any]]:
-    """Read the rules."""
     found: list[dict[str, Any]] = YAML(typ="safe").load((FOLDER / "alerts.yaml").read_text())["groups"][0]["rules"]
     return found
 

@@ -35,12 +35,10 @@ ODD_CREDENTIALS = [
 
 
 def reached(gateways: list[Backend]) -> int:
-    """Count what came through nginx."""
     return sum(len(gateway.requests) for gateway in gateways)
 
 
 def every(gateways: list[Backend], headers: dict[str, str], status: int = 200) -> None:
-    """Let all gateways answer alike."""
     for gateway in gateways:
         gateway.status, gateway.headers = status, headers
 

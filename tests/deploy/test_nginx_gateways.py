@@ -79,7 +79,6 @@ async def replicas(site: StandIn) -> AsyncIterator[Replicas]:
 
 @pytest.fixture
 def nginx(start_nginx: StartNginx, replicas: Replicas, site: StandIn) -> Nginx:
-    """Run nginx in front of all."""
     return start_nginx([gateway.running.port for gateway in replicas.gateways], int(site.own_url.rpartition(":")[2]))
 
 

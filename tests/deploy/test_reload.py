@@ -39,7 +39,6 @@ async def cloudreve() -> AsyncIterator[StandIn]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Name the configuration file."""
     return tmp_path / "config.toml"
 
 

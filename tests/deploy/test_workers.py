@@ -40,7 +40,6 @@ async def cloudreve() -> AsyncIterator[StandIn]:
 
 @asynccontextmanager
 async def running(folder: Path, cloudreve: StandIn, **settings: str) -> AsyncIterator[GatewayProcess]:
-    """Run a gateway with two workers."""
     process = GatewayProcess(folder, cloudreve.own_url, SERVER__WORKERS="2", **settings)
     try:
         yield await process.start()
@@ -69,7 +68,6 @@ async def get(gateway: GatewayProcess, target: str) -> tuple[int, bytes]:
 
 
 async def session_of(gateway: GatewayProcess, token: str) -> str:
-    """Begin a session; give its cookie."""
     headers = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession() as session, session.post(gateway.base + "/session", headers=headers) as response:
         assert response.status == 200

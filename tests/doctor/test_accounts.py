@@ -16,7 +16,6 @@ ONE = f"{ALBUM}/one.png"
 
 
 def entry(**values: object) -> dict[str, object]:
-    """Write one [[publish]]."""
     return {"prefix": ALBUM, "email": "alice@example.org", "secret": PASSWORD} | values
 
 

@@ -20,12 +20,10 @@ OK, ADVICE, PROBLEM = Verdict.OK, Verdict.ADVICE, Verdict.PROBLEM
 
 @pytest.fixture
 def uri(cloudreve: StandIn) -> str:
-    """Name a picture that anybody may see."""
     return f"cloudreve://{cloudreve.library.share.id}@share/one.png"
 
 
 def says(**answer: object) -> Says:
-    """Make Cloudreve say something else."""
     return Says(json.dumps(answer).encode(), "application/json")
 
 
@@ -35,7 +33,6 @@ def site(cloudreve: StandIn, **settings: object) -> CloudreveSettings:
 
 
 def about(subject: str, findings: list[Finding]) -> list[Finding]:
-    """Give the findings on one subject."""
     return [finding for finding in findings if finding.subject == subject]
 
 

@@ -13,7 +13,6 @@ LONG = "public_origins = [" + ", ".join(f'"https://cloud-{number}.example.com"' 
 
 
 def shown(*findings: Finding) -> str:
-    """Print findings on a narrow terminal."""
     console = Console(file=StringIO(), width=60)
     show(findings, console)
     file = console.file

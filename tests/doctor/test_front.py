@@ -20,14 +20,12 @@ Answer = Callable[[web.Request], Awaitable[web.Response]]
 
 
 async def examined(settings: Settings, uri: str | None = None) -> list[Finding]:
-    """Examine what is in front."""
     async with aiohttp.ClientSession() as session:
         return await examine_front(settings, session, uri)
 
 
 @pytest.fixture
 def uri(cloudreve: StandIn) -> str:
-    """Name a picture that anybody may see."""
     return f"cloudreve://{cloudreve.library.share.id}@share/one.png"
 
 
@@ -47,7 +45,6 @@ async def proxied(answer: Answer) -> AsyncIterator[str]:
 
 
 async def said_by(answer: Answer, uri: str, **server: object) -> list[Finding]:
-    """Examine a site that answers so."""
     async with proxied(answer) as address:
         public = {"public_origins": [address]}
         return await examined(settings_for("http://127.0.0.1:1", cloudreve=public, server=server), uri)

@@ -13,7 +13,6 @@ SERVER = {"public_origin": "http://127.0.0.1:8080"}
 
 
 def client(cloudreve: StandIn, **values: str) -> dict[str, str]:
-    """Write the table [sign_in]."""
     return {"client_id": cloudreve.client.id, "client_secret": cloudreve.client.secret} | values
 
 

@@ -19,7 +19,6 @@ NOWHERE = CloudreveSettings(url="http://127.0.0.1:9")
 
 
 async def examined(url: str) -> list[Finding]:
-    """Examine the Redis behind a URL."""
     return await examine_redis(RedisSettings.model_validate({"url": url}))
 
 

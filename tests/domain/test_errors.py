@@ -27,7 +27,6 @@ from proxy.upstream.answers import read_thumb
 
 
 def classes(top: type[ProxyError] = ProxyError) -> Iterator[type[ProxyError]]:
-    """Give every error of the tree."""
     yield top
     for below in top.__subclasses__():
         yield from classes(below)

@@ -19,7 +19,6 @@ PRIVATE = "cloudreve://AEUa:pw123@share/one.jpg"
 
 
 def canonical(text: str) -> str:
-    """Return the canonical text."""
     return parse(text, MAX_BYTES).text
 
 

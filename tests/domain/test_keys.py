@@ -42,7 +42,6 @@ def own(entity: str = "PLXh", name: str = "1_DR4AUwYX_sunset.jpg._thumb", query:
 
 
 def foreign_id(url: str) -> str:
-    """Name a picture on another host."""
     name = picture_of(url, internal=False)
     assert not name.own
     return name.id

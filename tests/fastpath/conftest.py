@@ -16,6 +16,5 @@ __all__ = ["log_entries", "pytest_asyncio_loop_factories"]
 
 @pytest.fixture
 async def caller(gateway: GatewayClient) -> AsyncIterator[Caller]:
-    """Open a connection."""
     async with calling(gateway) as opened:
         yield opened

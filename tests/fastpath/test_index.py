@@ -38,7 +38,6 @@ class AtOnce:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> AtOnce:
-    """Watch the hit path."""
     watch, answer = AtOnce(), FastPath.answer
 
     def watched(self: FastPath, known: FinishedAnswer) -> HeadAndBody | None:
@@ -68,7 +67,6 @@ def hang(cloudreve: StandIn) -> list[bytes]:
 
 
 def many(token: str) -> list[bytes]:
-    """Write a request for each of them."""
     return [request(f"cloudreve://my/many/{number}.png", bearer(token)) for number in range(MANY)]
 
 

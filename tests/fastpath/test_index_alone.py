@@ -51,7 +51,6 @@ BODY = b"\x89PNG one"
 
 
 def picture(version: str = '"1"', body: bytes = BODY) -> Picture:
-    """Make one."""
     return Picture("ab12", "image/png", version, body)
 
 
@@ -223,17 +222,14 @@ async def test_an_answer_that_no_tier_gave_is_not_remembered(stage: Stage, grant
 
 
 async def forgotten(stage: Stage) -> None:
-    """Find the grant void."""
     await stage.tiers.delete(KEY)
 
 
 async def replaced(stage: Stage) -> None:
-    """Bring another grant."""
     stage.memory.set_nowait(KEY, replace(GRANT, url="http://x/2"), 1000.0)
 
 
 async def refused(stage: Stage) -> None:
-    """Let Cloudreve say no meanwhile."""
     stage.memory.set_nowait(KEY, Refusal(RefusalKind.FORBIDDEN, 403), 2.0)
 
 
@@ -243,17 +239,14 @@ async def repainted(stage: Stage) -> None:
 
 
 async def expired(stage: Stage) -> None:
-    """Let the grant run out."""
     stage.now[0] += 1000
 
 
 async def signed_out(stage: Stage) -> None:
-    """Let somebody end their session."""
     stage.hits.forget()
 
 
 async def changed(stage: Stage) -> None:
-    """Let somebody change the file."""
     stage.invalidations.end((stage.invalidations.origin, 1), TAGS[:1])
 
 
@@ -490,13 +483,11 @@ async def known_in_redis(stage: Stage) -> None:
 
 
 def refill(stage: Stage) -> None:
-    """Fill memory with other pictures."""
     for number in range(MORE_THAN_FIT):
         stage.memory.set_nowait(f"p:another {number}", picture(), 1000.0)
 
 
 def known_of(stage: Stage) -> FinishedAnswer:
-    """Give what is known of the request."""
     known = stage.hits.known(stage.key(RAW))
     assert known is not None
     return known

@@ -18,7 +18,6 @@ LONG = "x" * MAX_HEAD_BYTES
 
 @lru_cache
 def keys_of(sections: str) -> Keys:
-    """Build one for these settings."""
     settings = Settings.model_validate_json(sections)
     gateway = RequestOrigin(settings.server)
     return Keys(gateway, SessionCookies("thumb_session", gateway), settings)

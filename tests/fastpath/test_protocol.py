@@ -51,12 +51,10 @@ async def hot(cloudreve: StandIn, gateway: GatewayClient) -> bytes:
 
 
 def target(raw: bytes) -> bytes:
-    """Read the target of a request."""
     return raw.split(b" ", 2)[1]
 
 
 def body(cloudreve: StandIn, name: str = "one") -> bytes:
-    """Give the bytes of a thumbnail."""
     thumbnail = cloudreve.library.file(f"/album/{name}.png").thumbnail
     assert thumbnail is not None
     return thumbnail.read()

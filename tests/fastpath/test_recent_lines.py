@@ -9,7 +9,6 @@ LINE_BYTES = 750
 
 
 def lines(number: int) -> bytes:
-    """Make the lines of a browser."""
     return b"%0*d" % (LINE_BYTES, number)
 
 

@@ -68,7 +68,6 @@ def replaced(at: Scene) -> None:
 
 
 def changed(at: Scene) -> None:
-    """Change the share."""
     at.invalidations.end((b"one", 1), TAGS)
 
 

@@ -37,7 +37,6 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 async def callers(gateway: GatewayClient, stack: AsyncExitStack, address: str, count: int) -> list[Caller]:
-    """Open connections from an address."""
     return [await stack.enter_async_context(calling(gateway, address)) for _ in range(count)]
 
 
@@ -93,7 +92,6 @@ class Peer(Connection):
 
 
 def full(limit: int, addresses: Iterable[str], *, is_idle: bool = False) -> tuple[ConnectionLimits, list[Peer]]:
-    """Let connections in."""
     crowd, peers = (
         ConnectionLimits(limit, ServerSettings(), Metrics()),
         [Peer(each, is_idle=is_idle) for each in addresses],

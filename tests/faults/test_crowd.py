@@ -44,7 +44,6 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 async def used(gateway: GatewayClient, stack: AsyncExitStack, uri: str) -> Caller:
-    """Open a connection and use it once."""
     caller = await stack.enter_async_context(calling(gateway))
     assert (await caller.ask(request(uri))).status == 200
     return caller
@@ -150,8 +149,6 @@ async def test_a_large_picture_is_not_copied_for_anybody(
 
 
 def connection() -> tuple[Connection, Mock]:
-    """Make a connection to nobody."""
-
     async def never(_: web.BaseRequest) -> web.StreamResponse:
         raise AssertionError
 

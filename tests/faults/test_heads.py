@@ -33,7 +33,6 @@ async def quick(launcher: GatewayLauncher) -> GatewayClient:
 
 @pytest.fixture
 async def caller(gateway: GatewayClient) -> AsyncIterator[Caller]:
-    """Open a connection."""
     async with calling(gateway) as opened:
         yield opened
 

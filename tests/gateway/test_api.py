@@ -35,7 +35,6 @@ def said(reply: Reply) -> dict[str, Any]:
 
 
 async def asked(gateway: GatewayClient, uri: str, token: str | None = None, **headers: str) -> Reply:
-    """Ask as a client of Cloudreve does."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return await gateway.send("GET", api(uri), named | ({"Authorization": f"Bearer {token}"} if token else {}))
 

@@ -27,7 +27,6 @@ class Case:
 
 
 def linked(url: str, expires: str = LATER) -> Fault:
-    """Answer properly in form."""
     return json_body(LINK.format(url=url, expires=expires))
 
 

@@ -29,7 +29,6 @@ HEARD_S, POLL_S = 1.0, 5.0
 
 @pytest.fixture
 async def gateways(launcher: GatewayLauncher, redis_server: RedisServer) -> list[GatewayClient]:
-    """Run three gateways on one Redis."""
     redis = {"url": redis_server.url, "timeout_s": 5.0}
     return [await launcher.open(redis=redis) for _ in range(REPLICAS)]
 

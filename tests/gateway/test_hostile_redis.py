@@ -115,7 +115,6 @@ async def test_a_lease_that_is_none_of_ours_is_not_waited_for(
 
 
 def told(tag: bytes) -> bytes:
-    """Make an entry of the log of changes."""
     return encode(LogEntry(LogEntryKind.END, origin=b"stranger", number=1, tags=(tag,)))
 
 

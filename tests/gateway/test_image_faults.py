@@ -75,7 +75,6 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def shared_front(launcher: GatewayLauncher, redis_server: RedisServer) -> GatewayClient:
-    """Run a gateway with both tiers."""
     return await launcher.open(redis={"url": redis_server.url})
 
 

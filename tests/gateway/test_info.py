@@ -42,7 +42,6 @@ def path_of(uris: Sequence[str], more: str = "") -> str:
 
 
 async def ask(gateway: GatewayClient, *uris: str, token: str | None = None, more: str = "", **headers: str) -> Reply:
-    """Ask about some pictures."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return await gateway.send(
         "GET", path_of(uris, more), named | ({"Authorization": f"Bearer {token}"} if token else {})
@@ -50,7 +49,6 @@ async def ask(gateway: GatewayClient, *uris: str, token: str | None = None, more
 
 
 def pictures_of(reply: Reply) -> list[dict[str, Any]]:
-    """Read an answer."""
     assert (reply.status, reply.headers["Content-Type"]) == (200, "application/json")
     found: list[dict[str, Any]] = json.loads(reply.body)["pictures"]
     return found
@@ -224,7 +222,6 @@ async def test_a_session_is_an_identity_and_its_answers_are_asked_for_again(
 
 
 async def sign_out(gateway: GatewayClient, cloudreve: StandIn, headers: dict[str, str]) -> None:
-    """End the session."""
     assert (await gateway.send("DELETE", "/session", headers)).status == 204
 
 

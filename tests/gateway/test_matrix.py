@@ -93,7 +93,6 @@ def told(row: Row, target: Target) -> tuple[str, dict[str, str]]:
 
 
 def bearer(target: Target) -> dict[str, str]:
-    """Make alice's header."""
     return {"Authorization": f"Bearer {target.alice}"}
 
 
@@ -108,7 +107,6 @@ def check_picture(reply: Reply, sharing: str) -> None:
 
 
 def check_safe(reply: Reply) -> None:
-    """Expect what every answer comes with."""
     is_public = reply.headers["Cache-Control"].startswith("public")
     varied = VARY_PUBLIC if is_public else VARY
     what = f"{varied}, Accept" if reply.status < 400 else f"{VARY}, Accept, Origin"

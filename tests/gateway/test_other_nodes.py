@@ -16,7 +16,6 @@ FAILED = json_body('{"code":-1}')
 
 @pytest.fixture(params=["thumb", "content"])
 def node(request: pytest.FixtureRequest, cloudreve: StandIn) -> StandIn:
-    """Let another node keep the pictures."""
     cloudreve.node = request.param
     return cloudreve
 

@@ -59,12 +59,10 @@ ESCAPES = [
 
 
 def entry(**more: object) -> dict[str, object]:
-    """Publish alice's album."""
     return {"prefix": "cloudreve://my/album", "email": "alice@example.org", "secret": PASSWORD, **more}
 
 
 async def opened(launcher: GatewayLauncher, *entries: dict[str, object]) -> GatewayClient:
-    """Run a gateway that publishes."""
     return await launcher.open(publish=list(entries))
 
 

@@ -17,7 +17,6 @@ JSON = {"Content-Type": "application/json"}
 
 
 async def order(gateway: GatewayClient, headers: dict[str, str] | None = None, /, **body: object) -> Reply:
-    """Give an order on the admin port."""
     return await gateway.send(
         "POST", f"{gateway.admin}/purge", JSON if headers is None else headers, json.dumps(body).encode()
     )
@@ -44,7 +43,6 @@ async def shown(gateway: GatewayClient, cloudreve: StandIn) -> list[bool]:
 
 @pytest.fixture
 def alice(cloudreve: StandIn) -> str:
-    """Give alice's id."""
     return cloudreve.library.alice.id
 
 

@@ -31,7 +31,6 @@ async def settled(redis_server: RedisServer, pictures: int) -> None:
 
 
 def apart_from_the_test_s(names: list[str]) -> list[str]:
-    """Leave out what the test itself asks."""
     return [name for name in names if name not in ("KEYS", "GET", "PING", "INFO")]
 
 

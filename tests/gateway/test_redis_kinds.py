@@ -30,7 +30,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 @pytest.fixture
 def sharded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sharded]:
-    """Run a cluster."""
     made = Sharded(tmp_path_factory.mktemp("sharded"))
     try:
         yield made.start()

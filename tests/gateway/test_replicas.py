@@ -11,7 +11,6 @@ from tests.harness.redis_server import RedisServer
 
 @pytest.fixture
 async def pair(launcher: GatewayLauncher, redis_server: RedisServer) -> tuple[GatewayClient, GatewayClient]:
-    """Run two gateways on one Redis."""
     redis: dict[str, object] = {"url": redis_server.url, "timeout_s": 5.0}
     return await launcher.open(redis=redis), await launcher.open(redis=redis)
 
@@ -22,7 +21,6 @@ async def arrived(redis_server: RedisServer, pictures: int = 1) -> None:
 
 
 def value(redis_server: RedisServer, key: str) -> bytes:
-    """Read what Redis keeps under a key."""
     found = redis_server.command("GET", key)
     assert isinstance(found, bytes)
     return found

@@ -71,13 +71,11 @@ class Relays(Fault):
 
 
 def key_of(entity: str) -> str:
-    """Name the object of a thumbnail."""
     return f"{entity}_日落 one.png._thumb"
 
 
 @pytest.fixture(params=["presigned", "public", RELAYED])
 def policy(request: pytest.FixtureRequest) -> str:
-    """Give one policy after the other."""
     return str(request.param)
 
 
@@ -112,7 +110,6 @@ async def gateway(launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def opened(launcher: GatewayLauncher) -> GatewayClient:
-    """Run another gateway."""
     return await launcher.open(
         cloudreve={"image_hosts": ["127.0.0.1"]},
         grants={"max_ttl_s": LIFE_S, "margin_s": 0.0},

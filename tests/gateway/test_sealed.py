@@ -20,7 +20,6 @@ MARGIN_S = 10.0
 
 
 def without_query(url: str) -> str:
-    """Give the sealed part."""
     return url.removeprefix("/thumb/s/")
 
 

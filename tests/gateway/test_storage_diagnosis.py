@@ -36,7 +36,6 @@ class Denies(Fault):
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for no storage that is late."""
     monkeypatch.setattr("proxy.gateway.STORED_AFTER_S", (0.0,))
 
 
@@ -50,7 +49,6 @@ async def secure(cloudreve: StandIn, tmp_path: Path) -> AsyncIterator[Path]:
 
 
 def storage(cloudreve: StandIn) -> str:
-    """Name the storage's host."""
     return (cloudreve.foreign_origin or cloudreve.foreign_url).partition("//")[2]
 
 

@@ -68,13 +68,11 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path, start_redis: Star
 
 @pytest.fixture
 async def one(make: Make) -> Replica:
-    """Make a replica."""
     return await make()
 
 
 @pytest.fixture
 async def two(make: Make, one: Replica) -> Replica:
-    """Make another."""
     assert one.log.is_available()
     return await make()
 
@@ -332,7 +330,6 @@ class LostLog:
 
 @pytest.fixture(params=["file", "redis"])
 async def lost(request: pytest.FixtureRequest, tmp_path: Path, start_redis: StartRedis) -> AsyncIterator[LostLog]:
-    """Give a log that can be lost."""
     log = LostLog(tmp_path / "changes", start_redis() if request.param == "redis" else None)
     yield log
     await log.aclose()

@@ -31,7 +31,6 @@ def known() -> Invalidations:
 
 
 def own(known: Invalidations, number: int = 1) -> tuple[bytes, int]:
-    """Name a change of this process."""
     return known.origin, number
 
 

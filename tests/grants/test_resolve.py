@@ -33,7 +33,6 @@ MINE = ThumbRequest(FileUri("cloudreve://my/one.png", "my"), client="192.0.2.1")
 
 
 def visitor(subject: str) -> Visitor:
-    """Give a user with a token."""
     return Visitor(Identity(IdentityKind.USER, subject), Credentials(f"token of {subject}"), math.inf)
 
 
@@ -93,7 +92,6 @@ def resolver(cloudreve: FakeCloudreve, pauses: list[float]) -> Resolver:
 
 
 async def resolved(resolver: Resolver, who: Visitor, request: ThumbRequest) -> Resolution:
-    """Resolve as a flight does."""
     with resolver.admitted(who, request):
         return await resolver.resolve(who, request)
 

@@ -26,14 +26,12 @@ from proxy.upstream.answers import Link, read_thumb
 
 
 def field(fields: Fields, name: str) -> str | None:
-    """Give the one value of a field."""
     values = [value for key, value in fields if key == name]
     assert len(values) <= 1
     return values[0] if values else None
 
 
 def body(reply: ApiAnswer) -> dict[str, Any]:
-    """Parse what is sent."""
     parsed: dict[str, Any] = json.loads(reply.body)
     return parsed
 

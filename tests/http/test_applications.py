@@ -16,7 +16,6 @@ from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, in_share
 
 @pytest.fixture
 async def gateway(launcher: GatewayLauncher) -> GatewayClient:
-    """Run a gateway."""
     return await launcher.open()
 
 

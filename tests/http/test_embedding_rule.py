@@ -15,7 +15,6 @@ LISTED = Embedding((BLOG,), (BLOG,))
 
 
 def asked(**headers: str) -> CIMultiDict[str]:
-    """Make the fields of a request."""
     return CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
 
 

@@ -71,7 +71,6 @@ def heads(pieces: list[bytes]) -> list[bytes]:
 
 
 def byte_by_byte(data: bytes) -> list[bytes]:
-    """Cut between all bytes."""
     return [data[place : place + 1] for place in range(len(data))]
 
 

@@ -18,17 +18,14 @@ Lines = list[dict[str, Any]]
 
 @pytest.fixture
 async def gateway(launcher: GatewayLauncher) -> GatewayClient:
-    """Run a gateway."""
     return await launcher.open()
 
 
 def requests(log_entries: Lines) -> Lines:
-    """Give the lines of requests."""
     return [line for line in log_entries if line["event"] == "request"]
 
 
 def warnings(log_entries: Lines) -> Lines:
-    """Give the warnings of requests."""
     return [line for line in log_entries if line["event"] == "request failed"]
 
 

@@ -13,7 +13,6 @@ from tests.harness.gateways import ONE, PNG, GatewayClient, GatewayLauncher, in_
 
 @pytest.fixture
 async def gateway(launcher: GatewayLauncher) -> GatewayClient:
-    """Run a gateway."""
     return await launcher.open()
 
 

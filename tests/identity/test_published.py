@@ -11,7 +11,6 @@ MAX_BYTES = 4096
 
 
 def uri(text: str) -> FileUri:
-    """Read a URI as a visitor's is read."""
     return parse(text, MAX_BYTES)
 
 

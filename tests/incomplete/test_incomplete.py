@@ -59,7 +59,6 @@ def status(got: bytes) -> int:
 
 
 def thumb(uri: str) -> str:
-    """Give the target of a picture."""
     return f"/thumb?uri={quote(uri, safe='')}"
 
 

@@ -37,7 +37,6 @@ def _at_once(cloudreve: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def listening(cloudreve: StandIn, gateway: GatewayClient, *folders: str) -> None:
-    """Wait until folders are listened to."""
     await until(lambda: (sorted(cloudreve.events.online()), gateway.count("watch_live")) == ([*folders], len(folders)))
 
 

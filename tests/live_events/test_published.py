@@ -23,7 +23,6 @@ SECRET = "0123456789abcdef" * 4
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for nothing before coming back."""
     monkeypatch.setattr(subscription, "PAUSES_S", (0.0,))
     monkeypatch.setattr(subscription, "HAND_OVER_S", 0.0)
     monkeypatch.setattr(subscription, "POLL_S", 0.05)

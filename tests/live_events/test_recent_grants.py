@@ -26,7 +26,6 @@ ALICE = files_tag("aLiC")
 
 
 def granted(uri: str, source: Source = Source.UPSTREAM, *, own: bool = True) -> Authorised:
-    """Give what the gateway hears of."""
     identity = Identity(IdentityKind.USER, "aLiC")
     visitor = Visitor(identity, Credentials("a"), math.inf)
     request = ThumbRequest(parse(uri, 4096), visitor.credentials, client=BACKGROUND)
@@ -42,12 +41,10 @@ def recent_grants(notes: SharedValues) -> RecentGrants:
 
 @pytest.fixture
 def notes() -> SharedValues:
-    """Give what processes share."""
     return SharedValues(None, lambda: 0.0)
 
 
 async def known(recent: RecentGrants) -> list[str]:
-    """List alice's files."""
     return [uri.text.rpartition("/")[2] for uri in await recent.files(ALICE)]
 
 

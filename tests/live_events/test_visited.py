@@ -16,7 +16,6 @@ WATCHED: dict[str, Any] = {"watch": {"max_subscriptions": 8, "email": "bob@examp
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for nothing before coming back."""
     monkeypatch.setattr(subscription, "PAUSES_S", (0.0,))
     monkeypatch.setattr(share_terms, "ASK_S", 0.05)
 

@@ -38,14 +38,12 @@ class Timetable:
 
 @pytest.fixture
 def lines() -> Iterator[list[Any]]:
-    """Give what is logged."""
     with capture_logs() as entries:
         yield entries
 
 
 @pytest.fixture
 def time() -> Timetable:
-    """Give what is due later."""
     return Timetable()
 
 

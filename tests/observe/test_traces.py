@@ -45,7 +45,6 @@ class Receiver:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """Run a receiver."""
     made = Receiver()
     async with made.server:
         made.endpoint = str(made.server.make_url("/v1/traces"))

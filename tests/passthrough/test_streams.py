@@ -18,7 +18,6 @@ Told = Callable[[bytes], Awaitable[None]]
 
 
 async def pour(line: RawConnection) -> None:
-    """Write much, as fast as it is taken."""
     for _ in range(MUCH // len(BLOCK)):
         line.writer.write(BLOCK)
         await line.writer.drain()

@@ -17,7 +17,6 @@ SECRET = b"Home address 47N 8E"
 
 
 def encoded(body: bytes, variant: Variant) -> Image.Image:
-    """Encode and read back."""
     return opened(encode(body, variant, Quality(), MAX_PIXELS))
 
 

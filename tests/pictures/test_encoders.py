@@ -30,7 +30,6 @@ BODY = saved(photograph(), "PNG")
 
 @asynccontextmanager
 async def running(program: Sequence[str] = PROGRAM, **settings: object) -> AsyncIterator[Encoders]:
-    """Give encoders with these settings."""
     encoders = Encoders(FairQueue(1, 10), PictureSettings.model_validate(settings), Observer(), program)
     try:
         yield encoders

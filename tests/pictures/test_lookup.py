@@ -23,7 +23,6 @@ CLIENT = "192.0.2.1"
 
 
 async def granted(taken: Steps, name: str = "one.png") -> Grant:
-    """Get a grant."""
     return (await taken.grants.find(taken.visitor(), taken.request(name))).grant
 
 

@@ -22,7 +22,6 @@ wholes = pytest.mark.parametrize("name", sorted(pictures()))
 
 
 def is_whole(kind: str, data: bytes, max_pixels: int = MANY) -> bool:
-    """Tell whether it is proven."""
     try:
         prove(kind, data, max_pixels)
     except UpstreamError:
@@ -105,12 +104,10 @@ def test_a_png_of_very_many_pixels_is_refused_by_its_header_alone() -> None:
 
 
 def segment(marker: int, data: bytes) -> bytes:
-    """Build one segment of a JPEG."""
     return b"\xff" + bytes([marker]) + pack(">H", len(data) + 2) + data
 
 
 def box(kind: bytes, data: bytes) -> bytes:
-    """Build one box of an ISO-BMFF file."""
     return pack(">I", len(data) + 8) + kind + data
 
 

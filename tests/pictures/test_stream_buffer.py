@@ -19,7 +19,6 @@ HEAD = PictureHead("image/png", '"v1"', 13)
 
 
 def picture(body: bytes = b"".join(CHUNKS)) -> Picture:
-    """Make what a complete download is."""
     return Picture("ab12", "image/png", '"v1"', body)
 
 

@@ -23,7 +23,6 @@ REFERENCE = [
 
 
 def pixels(width: int, height: int, *, has_alpha: bool) -> list[Rgba]:
-    """Make an image by a formula."""
     places = [(x, y) for y in range(height) for x in range(width)]
     colours = [((x * 37 + y * 11) % 256, (x * 5 + y * 53) % 256, (x * y * 7) % 256) for x, y in places]
     alphas = [(x * 13 + y * y) % 256 if has_alpha else 255 for x, y in places]

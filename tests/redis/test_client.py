@@ -21,7 +21,6 @@ SETTINGS = RedisSettings(timeout_s=0.5, max_connections=7)
 
 
 def client(url: str) -> Redis:
-    """Build a client from a URL."""
     return connect(address_of(SecretStr(url)), SETTINGS)
 
 

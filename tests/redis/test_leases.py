@@ -29,19 +29,16 @@ SOON_MS = 1000
 
 
 def leases_of(watched: Watched) -> Leases:
-    """Give the leases of one replica."""
     return Leases(watched.tier.connections, PubSubChannel(watched.tier.connections, "thumb-proxy"), "thumb-proxy")
 
 
 @pytest.fixture
 def mine(make_tier: MakeTier, redis_server: RedisServer) -> Leases:
-    """Give the leases of a replica."""
     return leases_of(make_tier(redis_server.url, timeout_s=10.0))
 
 
 @pytest.fixture
 def theirs(make_tier: MakeTier, redis_server: RedisServer) -> Leases:
-    """Give the leases of another."""
     return leases_of(make_tier(redis_server.url, timeout_s=10.0))
 
 
@@ -52,13 +49,11 @@ async def held(leases: Leases) -> LeaseHolder:
 
 
 async def gone(server: RedisServer, key: str = LEASE) -> None:
-    """Wait until a key is not there."""
     while server.command("EXISTS", key):  # noqa: ASYNC110 - Redis tells nobody
         await asyncio.sleep(0.001)
 
 
 async def there(server: RedisServer, key: str = LEASE) -> None:
-    """Wait until a key is there."""
     while not server.command("EXISTS", key):  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.001)
 

@@ -24,7 +24,6 @@ from tests.harness.redis_server import RedisServer
 
 
 def client_of(url: str) -> Redis:
-    """Make a client as the gateway does."""
     settings = RedisSettings.model_validate({"url": url})
     assert settings.url is not None
     return connect(address_of(settings.url), settings)
@@ -32,7 +31,6 @@ def client_of(url: str) -> Redis:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[AbstractConnection]:
-    """Have redis-py connect."""
     client = client_of(url)
     yield await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
     await client.aclose()
@@ -158,7 +156,6 @@ async def test_closing_fails_what_is_under_way() -> None:
 
 @pytest.fixture
 async def pool(redis_server: RedisServer) -> AsyncIterator[PipelinePool]:
-    """Make connections to a Redis."""
     client, tasks = client_of(redis_server.url), BackgroundTasks()
     made = PipelinePool(client.connection_pool, 10.0, tasks)
     yield made

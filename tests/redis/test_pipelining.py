@@ -85,7 +85,6 @@ async def way() -> Way:
 
 @pytest.fixture
 async def impatient() -> Way:
-    """Give one whose users are not."""
     return Way(TIMEOUT_S)
 
 

@@ -37,7 +37,6 @@ async def listening(watched: Watched) -> AsyncIterator[PubSubChannel]:
 
 @pytest.fixture
 async def pubsub(make_tier: MakeTier, redis_server: RedisServer) -> AsyncIterator[PubSubChannel]:
-    """Give news that are heard."""
     async with listening(make_tier(redis_server.url, timeout_s=5.0)) as heard:
         await until(lambda: heard.is_heard)
         yield heard

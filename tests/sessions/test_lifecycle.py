@@ -91,14 +91,12 @@ def _refresh_token(cloudreve: StandIn, account: Account) -> str:
 
 @pytest.fixture
 async def outside() -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a way out."""
     async with aiohttp.ClientSession() as session:
         yield session
 
 
 @pytest.fixture
 async def replica(cloudreve: StandIn, outside: aiohttp.ClientSession) -> AsyncIterator[SessionReplica]:
-    """Set up one replica."""
     made = SessionReplica(cloudreve, outside)
     yield made
     await made.singleflight.aclose()

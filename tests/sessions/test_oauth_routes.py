@@ -37,13 +37,11 @@ def sections(**more: Mapping[str, object]) -> dict[str, Any]:
 
 @pytest.fixture
 async def gateway(launcher: GatewayLauncher) -> GatewayClient:
-    """Run one."""
     return await launcher.open(**sections())
 
 
 @pytest.fixture
 def browser(gateway: GatewayClient) -> Browser:
-    """Open a browser."""
     return Browser(gateway)
 
 

@@ -29,12 +29,10 @@ async def gateway(launcher: GatewayLauncher) -> GatewayClient:
 
 @pytest.fixture
 def browser(gateway: GatewayClient) -> Browser:
-    """Open a browser."""
     return Browser(gateway)
 
 
 def person(reply: Reply) -> dict[str, Any]:
-    """Read who one is."""
     assert (reply.status, reply.headers["Content-Type"]) == (200, "application/json")
     found: dict[str, Any] = json.loads(reply.body)
     return found

@@ -36,7 +36,6 @@ TEXTS = st.text(string.ascii_letters + string.digits + "._-", max_size=400)
 
 
 def token(kind: str = "access", life_s: float = 3600) -> str:
-    """Sign one that begins now."""
     return signing.issue(signing.Token(kind, "xntj", NOW, NOW + life_s), "a secret of the site's own")
 
 

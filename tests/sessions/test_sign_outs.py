@@ -32,12 +32,10 @@ RedisFailure: TypeAlias = Callable[[RedisServer], object]
 
 
 def shared(url: str, timeout_s: float = 0.25) -> dict[str, Any]:
-    """Give the settings of replicas."""
     return {"redis": {"url": url, "timeout_s": timeout_s, "pause_s": 0.2}, "seal": SEAL}
 
 
 async def signed_in(gateway: GatewayClient, cloudreve: StandIn, name: str = "alice") -> Browser:
-    """Sign in, and see a private picture."""
     browser = Browser(gateway)
     await browser.sign_in(cloudreve.token(name))
     return browser
@@ -59,7 +57,6 @@ async def becomes(status: int, ask: Callable[[], Awaitable[Any]], limit_s: float
 
 
 def full(server: RedisServer) -> None:
-    """Let it take nothing more."""
     server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
     server.command("CONFIG", "SET", "maxmemory", "1")
 

@@ -21,7 +21,6 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the directory of secret files."""
     directory = tmp_path / "secrets"
     directory.mkdir()
     monkeypatch.setenv("THUMB_PROXY_SECRETS_DIR", str(directory))

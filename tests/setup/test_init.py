@@ -30,28 +30,23 @@ async def cloudreve() -> AsyncIterator[StandIn]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Name the file to be written."""
     return tmp_path / "config" / "local.toml"
 
 
 def read(path: Path) -> str:
-    """Read a file, which takes no time."""
     return path.read_text(encoding="utf-8")
 
 
 def spoil(path: Path) -> None:
-    """Put something else into a file."""
     path.write_text("mine", encoding="utf-8")
 
 
 async def init(config: Path, *flags: str, answers: str | None = None) -> Result:
-    """Run the command beside the stand-in."""
     command = ["init", "--config", str(config), *flags, *(() if answers is not None else ("--no-input",))]
     return await asyncio.to_thread(CliRunner().invoke, cli._cli, command, answers)  # noqa: SLF001 - what main() runs
 
 
 def plain(text: str) -> str:
-    """Take the line breaks out."""
     return re.sub(r"\s+", " ", text)
 
 

@@ -49,13 +49,11 @@ def machine(tmp_path: Path) -> Path:
 
 
 def install(machine: Path, config: Path, *flags: str) -> Result:
-    """Run the command."""
     command = ["install", "--config", str(config), "--root", str(machine), "--ports", "8080,9000", *flags]
     return CliRunner().invoke(cli._cli, command)  # noqa: SLF001 - what main() runs
 
 
 def files(machine: Path) -> list[str]:
-    """List the files of a machine."""
     return sorted(str(path.relative_to(machine)) for path in machine.rglob("*") if path.is_file())
 
 

@@ -21,7 +21,6 @@ ONE = "cloudreve://my/album/one.png"
 
 @pytest.fixture
 async def url(client: Client) -> str:
-    """Give an image URL."""
     return (await client.resolve(ONE, client.target.alice)).url
 
 

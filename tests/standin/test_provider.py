@@ -11,7 +11,6 @@ from tests.harness.cloudreve_targets import Client
 
 @pytest.fixture
 async def url(cloudreve: StandIn, client: Client) -> str:
-    """Give a presigned URL."""
     cloudreve.foreign = True
     return (await client.resolve("cloudreve://my/album/one.png", client.target.alice)).url
 

@@ -48,7 +48,6 @@ def recorded(verb: str) -> list[str]:
 
 
 def body_of(name: str) -> bytes:
-    """Give the recorded JSON as bytes."""
     return json.dumps(EXCHANGES[name]["json"]).encode()
 
 

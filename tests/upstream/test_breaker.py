@@ -42,7 +42,6 @@ class Cloudreve:
 
 @pytest.fixture
 def cloudreve() -> Cloudreve:
-    """Give a Cloudreve that answers."""
     return Cloudreve()
 
 
@@ -54,7 +53,6 @@ def breaker(cloudreve: Cloudreve) -> UpstreamBreaker:
 
 @pytest.fixture
 async def watched(breaker: UpstreamBreaker) -> AsyncIterator[UpstreamBreaker]:
-    """Give it while it watches."""
     watching = asyncio.create_task(breaker.watch())
     yield breaker
     assert not watching.done()
@@ -63,7 +61,6 @@ async def watched(breaker: UpstreamBreaker) -> AsyncIterator[UpstreamBreaker]:
 
 
 def fail(breaker: UpstreamBreaker, error: ProxyError, times: int = 1) -> None:
-    """Make calls that end like this."""
     for _ in range(times):
         with pytest.raises(type(error)), breaker.call():
             raise error

@@ -32,7 +32,6 @@ ONE = parse("cloudreve://my/album/one.png", 4096)
 
 @pytest.fixture
 async def site() -> AsyncIterator[StandIn]:
-    """Run a stand-in."""
     async with StandIn(size=(40, 30)) as standin:
         yield standin
 
@@ -45,14 +44,12 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def cloudreve(site: StandIn, clock: Clock) -> AsyncIterator[Cloudreve]:
-    """Make the calls."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         settings = CloudreveSettings.model_validate({"url": site.own_url})
         yield Cloudreve(session, clock, Origins(site.own_url), Observer(), settings, GrantSettings())
 
 
 def shared(site: StandIn, name: str = "one.png") -> FileUri:
-    """Name a picture of the public album."""
     return parse(f"cloudreve://{site.library.share.id}@share/{name}", 4096)
 
 

@@ -45,7 +45,6 @@ def test_a_host_without_a_readable_date_has_our_clock(date: str | None) -> None:
 
 
 def pause(pauses: HostPauses, host: str, seconds: float) -> None:
-    """Let a host ask to be left alone."""
     with suppress(StorageBusy), pauses.request(host):
         raise StorageBusy(seconds)
 

@@ -57,7 +57,6 @@ class Names(AbstractResolver):
 
 @asynccontextmanager
 async def serving(answer: Answer) -> AsyncIterator[Host]:
-    """Run a host on loopback."""
     host = Host(answer)
     async with stream_server(host.accept) as host.port:
         yield host
@@ -80,13 +79,11 @@ async def way_out(
 
 
 def said(status: str, *fields: str, body: bytes = b"") -> Answer:
-    """Make an answer."""
     head = "\r\n".join([f"HTTP/1.1 {status}", *fields, "", ""]).encode()
     return lambda _: head + body
 
 
 async def fetched(images: Images, url: str, etag: str = "") -> bytes | None:
-    """Fetch to the end; None for 304."""
     async with images.fetch(url, etag) as arrival:
         if arrival is None:
             return None

@@ -61,7 +61,6 @@ class Site:
 
 @pytest.fixture
 def site(cloudreve: StandIn, tmp_path: Path) -> Site:
-    """Give a site to be warmed."""
     return Site(cloudreve, tmp_path)
 
 

@@ -37,7 +37,6 @@ def another_redis(_: Path, redis_server: RedisServer) -> tuple[Sections, Section
 
 
 def another_seal(_: Path, redis_server: RedisServer) -> tuple[Sections, Sections]:
-    """Put a new key before the old one."""
     redis = {"url": redis_server.url, "timeout_s": 5.0}
     return {"redis": redis, "seal": {"keys": [ONE_KEY]}}, {"redis": redis, "seal": {"keys": [OTHER_KEY, ONE_KEY]}}
 

@@ -27,7 +27,6 @@ async def ends() -> AsyncIterator[tuple[Channel, socket.socket]]:
 
 
 async def no_orders(_: WarmOrder) -> WarmReply:
-    """Take no order."""
     raise AssertionError
 
 

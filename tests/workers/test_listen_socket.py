@@ -24,7 +24,6 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool
 
 @pytest.fixture
 def opened(way: bool) -> Iterator[ListenSocket]:
-    """Hold a free port."""
     with closing(ListenSocket(HOST, 0)) as found:
         yield found
 

@@ -10,7 +10,6 @@ from proxy.workers.merged_metrics import merged
 
 
 def worker(hits: int, memory: float) -> bytes:
-    """Make the exposition of a worker."""
     metrics = Metrics()
     metrics.watch("memory_bytes", "Bytes", lambda: memory)
     metrics.found("grant", Source.MEMORY)
