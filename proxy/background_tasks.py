@@ -25,8 +25,8 @@ class BackgroundTasks:
     async def aclose(self, patience_s: float) -> None:
         """Let them end for so many seconds, those included that they begin meanwhile; then end them."""
         until = asyncio.get_running_loop().time() + patience_s
-        while self._tasks and (left_s := until - asyncio.get_running_loop().time()) > 0:
-            await asyncio.wait(self._tasks, timeout=left_s)
+        while self._tasks and (remaining_s := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._tasks, timeout=remaining_s)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

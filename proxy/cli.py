@@ -123,13 +123,13 @@ def demo(
 ) -> None:
     """Show the gateway at work on a page of pictures, with a stand-in for Cloudreve; needs no configuration."""
     refuse_misnamed_variables()
-    from proxy.demo.demo import Places, run_demo  # noqa: PLC0415
+    from proxy.demo.demo import Addresses, run_demo  # noqa: PLC0415
     from proxy.settings import LogSettings  # noqa: PLC0415
     from proxy.wiring.process import running  # noqa: PLC0415 - see the module's docstring
 
     quiet = LogSettings(level="error", format="console")
-    places = Places(host, port, admin_port)
-    _run(lambda: run_demo(places, lambda settings, routes: running(settings, routes=routes)), quiet)
+    addresses = Addresses(host, port, admin_port)
+    _run(lambda: run_demo(addresses, lambda settings, routes: running(settings, routes=routes)), quiet)
 
 
 @_cli.command()

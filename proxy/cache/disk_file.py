@@ -14,7 +14,7 @@ import lmdb
 import structlog
 from lmdb.verify import VerifyError, verify
 
-from proxy.cache.disk_places import RULER, RULER_BYTES, Places
+from proxy.cache.disk_extents import RULER, RULER_BYTES, Extents
 from proxy.coalesce.file_lock import lock_within, locked_now
 from proxy.settings.files import own_folder
 
@@ -43,11 +43,11 @@ class OpenFile(NamedTuple):
     env: lmdb.Environment
     entries: lmdb._Database
     uses: lmdb._Database
-    places: Places
+    extents: Extents
 
     def close(self) -> None:
         """Close everything."""
-        self.places.close()
+        self.extents.close()
         self.env.close()
         os.close(self.lock)
 
@@ -167,9 +167,9 @@ def _stamp(env: lmdb.Environment) -> None:
         txn.put(RULER, os.urandom(RULER_BYTES))
 
 
-def _places(path: Path, env: lmdb.Environment) -> Places:
+def _extents(path: Path, env: lmdb.Environment) -> Extents:
     with env.begin(db=env.open_db(b"about"), buffers=True) as txn:
-        return Places(path, txn.get(RULER))
+        return Extents(path, txn.get(RULER))
 
 
 def _opened(path: Path, max_bytes: int, lock: int) -> OpenFile:
@@ -178,7 +178,7 @@ def _opened(path: Path, max_bytes: int, lock: int) -> OpenFile:
         _check_version(env)
         env.reader_check()
         entries, uses, inode = env.open_db(b"entries"), env.open_db(b"uses"), path.stat().st_ino
-        return OpenFile(path, inode, lock, env, entries, uses, _places(path, env))
+        return OpenFile(path, inode, lock, env, entries, uses, _extents(path, env))
     except BaseException:
         env.close()
         raise

@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeAlias
 import lmdb
 import structlog
 
+from proxy.cache.disk_extents import Extent
 from proxy.cache.disk_file import OpenFile
-from proxy.cache.disk_places import Place
 from proxy.cache.disk_room import PAGE_BYTES, PINNED, USE, Room
 
 LARGEST_SHARE = 16
@@ -59,7 +59,7 @@ class StoredRecord(NamedTuple):
     value: bytes
     is_due: bool
     """Whether it should be noted that it was used."""
-    place: Place | None = None
+    extent: Extent | None = None
 
 
 class DiskStore:
@@ -73,7 +73,7 @@ class DiskStore:
         self.is_up = True
         """Whether the file is used."""
         self._looked_at = -math.inf
-        self._read_place = file.places.read
+        self._read_extent = file.extents.read
 
     @property
     def size_bytes(self) -> int:
@@ -93,7 +93,7 @@ class DiskStore:
                 if mapped is None:
                     return None
                 value = bytes(mapped)
-                place = self._file.places.find(mapped, value)
+                extent = self._file.extents.find(mapped, value)
                 use = bytes(txn.get(key, db=self._file.uses) or b"")
         except (lmdb.Error, OSError) as error:
             self.abandon(str(error))
@@ -102,7 +102,7 @@ class DiskStore:
             return None
         used = USE.unpack(use)[1]
         is_due = used != PINNED and self._now() - used > TOUCH_S
-        return StoredRecord(value, is_due, None if is_due else place)
+        return StoredRecord(value, is_due, None if is_due else extent)
 
     def write(self, changes: Mapping[bytes, Change]) -> None:
         """Make changes; what finds no room drops its predecessor. The file is given up where even that fails."""
@@ -114,15 +114,15 @@ class DiskStore:
         except (lmdb.Error, OSError) as error:
             self.abandon(str(error))
 
-    def read_at_once(self, place: Place, now: float) -> memoryview | None:
-        """Read what lies at a place, without waiting; None where that cannot be, or the file is not used any more.
+    def read_at_once(self, extent: Extent, now: float) -> memoryview | None:
+        """Read what lies at an extent, without waiting; None where that cannot be, or the file is not used any more.
 
         That another process has given it up is noticed after `LOOK_S` at most.
         """
         if not self._looked_at <= now < self._looked_at + LOOK_S:
             self._looked_at = now
             self._is_current()
-        return self._read_place(place) if self.is_up else None
+        return self._read_extent(extent) if self.is_up else None
 
     def abandon(self, reason: str) -> None:
         """Use the file no more, and let no other process, now or later, find in it what should have been deleted."""
@@ -180,7 +180,7 @@ class DiskStore:
             yield part
 
     def _write(self, part: Mapping[bytes, Change]) -> None:
-        """Commit a part. While another reads, what was replaced since keeps its place: a full map may soon be none."""
+        """Commit a part. While another reads, what was replaced since keeps its pages: a full map may soon be none."""
         for attempt, pause_s in enumerate(_PAUSES_S):
             try:
                 self._commit(part, _FULL if attempt < _SCATTERED else _HALF)

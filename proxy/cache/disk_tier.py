@@ -165,9 +165,9 @@ class DiskTier(BaseCache):
         record = self._records.read(name, held.value, now) if held is not None else None
         if held is None or record is None:
             return _Read(None)
-        if held.place is None or not isinstance(record.value, Picture):
+        if held.extent is None or not isinstance(record.value, Picture):
             return _Read(record.value, held.is_due)
-        stored = StoredPicture(self._store, record, record.value, held.place, now + TOUCH_S)
+        stored = StoredPicture(self._store, record, record.value, held.extent, now + TOUCH_S)
         return _Read(record.value, held.is_due, stored)
 
     async def _certainly(self, written: asyncio.Future[None]) -> None:

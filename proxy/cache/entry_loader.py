@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.messages import DONE, Left, Message, Stored, Whole
+from proxy.coalesce.messages import DONE, Message, Received, Stored, Whole
 from proxy.coalesce.work_sharing import Handover, Loader
 from proxy.domain.client import Client
 from proxy.domain.codec import decode
@@ -27,7 +27,7 @@ class WantedEntry(Generic[E]):
 
     key: str
     client: Client
-    accept: Callable[[Entry, Left | None], Awaitable[E | None]]
+    accept: Callable[[Entry, Received | None], Awaitable[E | None]]
     """Gives an entry that was left by another process, if it is the one that is wanted."""
     make: Callable[[], Awaitable[E]]
     promoted_s: Callable[[Entry], float]
@@ -41,12 +41,12 @@ def entry_loader(tiers: Tiers, wanted: WantedEntry[E]) -> Loader[E]:
     """Make the loader of an entry."""
     key, client = wanted.key, wanted.client
 
-    async def read(left: Left | None) -> E | None:
-        entry = _entry_in(tiers, key, left)
-        if entry is None and isinstance(left, Stored):
+    async def read(received: Received | None) -> E | None:
+        entry = _entry_in(tiers, key, received)
+        if entry is None and isinstance(received, Stored):
             return None
         entry = await tiers.get_shared(key, wanted.promoted_s, entry, client)
-        return await wanted.accept(entry, left) if entry is not None else None
+        return await wanted.accept(entry, received) if entry is not None else None
 
     async def load() -> E:
         entry = await wanted.make()
@@ -59,9 +59,9 @@ def entry_loader(tiers: Tiers, wanted: WantedEntry[E]) -> Loader[E]:
     return Loader(key, read, load, write)
 
 
-def _entry_in(tiers: Tiers, key: str, left: Left | None) -> Entry | None:
+def _entry_in(tiers: Tiers, key: str, received: Received | None) -> Entry | None:
     """Give the entry that another process has left together with its message."""
-    match left:
+    match received:
         case Stored(value):
             return tiers.opened(key, value)
         case Whole(value=value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptography.exceptions import InvalidTag
 
-from proxy.cache.disk_places import Place
+from proxy.cache.disk_extents import Extent
 from proxy.cache.disk_record import Record
 from proxy.cache.disk_seal import NONCE_END
 from proxy.cache.disk_store import DiskStore
@@ -14,17 +14,28 @@ from proxy.domain.picture import Picture, PictureHead
 class StoredPicture:
     """Knows where a picture lies, its nonce, and where its bytes begin: decrypted, they need not be parsed.
 
-    Another record in its place has another nonce or another name, and does not open.
+    Another record at that offset has another nonce or another name, and does not open.
     """
 
-    __slots__ = ("__weakref__", "_begin", "_decrypt", "_name", "_nonce", "_place", "_read", "_until", "head", "is_over")
+    __slots__ = (
+        "__weakref__",
+        "_begin",
+        "_decrypt",
+        "_extent",
+        "_name",
+        "_nonce",
+        "_read",
+        "_until",
+        "head",
+        "is_over",
+    )
 
-    def __init__(self, store: DiskStore, record: Record, picture: Picture, place: Place, until: float) -> None:
+    def __init__(self, store: DiskStore, record: Record, picture: Picture, extent: Extent, until: float) -> None:
         self._read = store.read_at_once
         self._name = record.name
         self._decrypt = record.cipher.decrypt
         self._nonce = record.nonce
-        self._place = Place(place.offset + NONCE_END, place.length - NONCE_END)
+        self._extent = Extent(extent.offset + NONCE_END, extent.length - NONCE_END)
         self._begin = len(record.plain) - len(picture.body)
         self._until = min(until, record.expires)
         self.head: PictureHead = picture.head
@@ -35,7 +46,7 @@ class StoredPicture:
         """Give the bytes of the picture; None where the disk would have to be waited for, or they are not there."""
         if self.is_over or now >= self._until:
             return None
-        sealed = self._read(self._place, now)
+        sealed = self._read(self._extent, now)
         if sealed is None:
             return None
         try:

@@ -134,14 +134,14 @@ class Tiers:
         return None
 
     async def get_shared(
-        self, key: str, ttl_of: Callable[[Entry], float], left: Entry | None = None, client: Client = ""
+        self, key: str, ttl_of: Callable[[Entry], float], received: Entry | None = None, client: Client = ""
     ) -> Entry | None:
         """Look past memory: give what another replica has left, or what a tier holds, and store it in nearer ones too.
 
         The farthest tier first: another process that has loaded it has stored it there.
         """
         deletions, before = self._deletions, self._memory.get_nowait(key)
-        entry, source = left, self.farthest
+        entry, source = received, self.farthest
         for tier in reversed(self._farther):
             if entry is None:
                 entry, source = await tier.get(key), tier.source

@@ -40,7 +40,7 @@ class Countdown:
         self._ends = asyncio.get_running_loop().time() + self._seconds
 
     @property
-    def left_s(self) -> float:
+    def remaining_s(self) -> float:
         """Tell how many are left."""
         if self._ends is None:
             return self._seconds

@@ -138,11 +138,11 @@ class DistributedSingleflight:
             await asyncio.wait({message}, timeout=wait_s)
             if message.done():
                 return message.result()
-            left_s = min(await self._leases.left_s(name), until - _now())
-            if left_s <= 0:
+            remaining_s = min(await self._leases.remaining_s(name), until - _now())
+            if remaining_s <= 0:
                 await asyncio.wait({message}, timeout=GRACE_S)
                 return message.result() if message.done() else b""
-            wait_s = min(self._pubsub.poll_s, left_s)
+            wait_s = min(self._pubsub.poll_s, remaining_s)
 
 
 def _now() -> float:

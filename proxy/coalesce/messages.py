@@ -32,7 +32,7 @@ class Stored(NamedTuple):
     value: bytes
 
 
-Left: TypeAlias = Message | Stored
+Received: TypeAlias = Message | Stored
 """What another process has left."""
 
 DONE = Done()

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from proxy.coalesce.messages import Left, Message
+from proxy.coalesce.messages import Message, Received
 from proxy.domain.shared_write import Commit
 from proxy.redis.lease import LeaseHolder
 
@@ -27,7 +27,7 @@ class Loader(Generic[T]):
     """One piece of work, as each process does it."""
 
     key: str
-    read: Callable[[Left | None], Awaitable[T | None]]
+    read: Callable[[Received | None], Awaitable[T | None]]
     """Gives the outcome that another process has left, or that is stored; None where it is not wanted."""
     load: Callable[[], Awaitable[T]]
     """Does the work, and stores its outcome for this machine."""

@@ -49,7 +49,7 @@ class Demo:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Addresses:
     """Where the demo is to be seen; port 0 is any free one."""
 
     host: str = "127.0.0.1"
@@ -57,26 +57,26 @@ class Places:
     admin_port: int = 0
 
 
-async def run_demo(places: Places, serve_gateway: ServeGateway) -> None:
+async def run_demo(addresses: Addresses, serve_gateway: ServeGateway) -> None:
     """Run until SIGTERM or SIGINT, and say where to look."""
     stopped = stopped_by({Signals.SIGTERM: 0.0, Signals.SIGINT: 0.0})
-    async with opened(places, serve_gateway) as demo:
+    async with opened(addresses, serve_gateway) as demo:
         _tell(demo)
         await stopped
 
 
 @asynccontextmanager
 async def opened(
-    places: Places, serve_gateway: ServeGateway, *, pictures: int = PICTURES, generation_s: float = GENERATION_S
+    addresses: Addresses, serve_gateway: ServeGateway, *, pictures: int = PICTURES, generation_s: float = GENERATION_S
 ) -> AsyncIterator[Demo]:
     """Start everything, and close it again in the opposite order."""
     async with StandIn(workers=WORKERS) as cloudreve, redis_server() as redis:
         cloudreve.generator.seconds = generation_s
         exhibition = Exhibition(cloudreve, cloudreve.own_url, with_redis=redis is not None, pictures=pictures)
-        settings = _settings(places, cloudreve, redis)
+        settings = _settings(addresses, cloudreve, redis)
         async with serve_gateway(settings, exhibition.routes()) as gateway:
             everywhere = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
-            shown = "127.0.0.1" if places.host in everywhere else places.host
+            shown = "127.0.0.1" if addresses.host in everywhere else addresses.host
             address = f"http://{shown}:{gateway.port}/"
             # The page compares: its script asks Cloudreve itself too.
             cloudreve.cors_origins = tuple(
@@ -85,11 +85,11 @@ async def opened(
             yield Demo(address, f"http://127.0.0.1:{gateway.admin_port}/metrics", cloudreve, redis)
 
 
-def _settings(places: Places, cloudreve: StandIn, redis: str | None) -> Settings:
+def _settings(addresses: Addresses, cloudreve: StandIn, redis: str | None) -> Settings:
     return Settings.model_validate(
         {
-            "server": {"host": places.host, "port": places.port, "shutdown_s": 2.0},
-            "admin": {"host": "127.0.0.1", "port": places.admin_port},
+            "server": {"host": addresses.host, "port": addresses.port, "shutdown_s": 2.0},
+            "admin": {"host": "127.0.0.1", "port": addresses.admin_port},
             "cloudreve": {"url": cloudreve.own_url},
             "redis": {"url": redis} if redis else {},
             "pictures": {"formats": ["webp", "avif"]},

@@ -69,9 +69,11 @@ async def _folder(name: str, entry: PublishSettings, api: CloudreveApi, token: s
 def _end(name: str, entry: PublishSettings) -> list[Finding]:
     """Tell of a refresh token that ends soon: the gateway renews it while it runs, but not in the configuration."""
     claims = None if entry.email else read_claims(entry.secret_text)
-    if claims is None or (left_s := claims.expires - time.time()) > SOON_S:
+    if claims is None or (remaining_s := claims.expires - time.time()) > SOON_S:
         return []
-    text = f"The refresh token of {name} ends in {max(left_s, 0) / DAY_S:.1f} days; after that no restart takes it."
+    text = (
+        f"The refresh token of {name} ends in {max(remaining_s, 0) / DAY_S:.1f} days; after that no restart takes it."
+    )
     return [Finding(Verdict.ADVICE, SUBJECT, text)]
 
 

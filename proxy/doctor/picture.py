@@ -135,8 +135,8 @@ def _granted(grant: Grant, seconds: tuple[float, float], account: int | None, st
     first_s, again_s = seconds
     name = f" to {_account(account)}" if account is not None else ""
     text = f"Cloudreve grants it{name} in {first_s * 1000:.0f} ms"
-    left_s = grant.fresh_until - steps.clock.now()
-    if left_s <= 0:
+    remaining_s = grant.remaining_s(steps.clock.now())
+    if remaining_s <= 0:
         advice = "raise the lifetime of its URLs there, or lower grants.margin_s."
         return Finding(Verdict.ADVICE, "resolve", f"{text}, but too short to be kept: {advice}")
     if again_s > SLOW_S:
@@ -145,7 +145,7 @@ def _granted(grant: Grant, seconds: tuple[float, float], account: int | None, st
     if first_s > SLOW_GENERATION_S:
         advice = "generating it was slow. Look at Cloudreve's generators and the machine's load."
         return Finding(Verdict.ADVICE, "resolve", f"{text}: {advice}")
-    return Finding(Verdict.OK, "resolve", f"{text}; the grant can be kept for {left_s:.0f} s.")
+    return Finding(Verdict.OK, "resolve", f"{text}; the grant can be kept for {remaining_s:.0f} s.")
 
 
 def _place(grant: Grant, steps: ThumbnailSteps, *, is_fetched: bool) -> Finding:

@@ -17,8 +17,8 @@ from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 
 from proxy.doctor.finding import Finding, Verdict
-from proxy.redis.client import PATIENCE, connect, place_of
-from proxy.settings.redis_url import RedisKind, RedisPlace
+from proxy.redis.client import PATIENCE, address_of, connect
+from proxy.settings.redis_url import RedisAddress, RedisKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ async def examine_redis(settings: RedisSettings, workers: int = 1) -> list[Findi
     """Connect to Redis, when one is configured, and try what the gateway will do with it."""
     if settings.url is None:
         return [_absent(workers)]
-    client = _client(place_of(settings.url), settings)
+    client = _client(address_of(settings.url), settings)
     try:
         return [
             await _latency(client, settings),
@@ -60,13 +60,13 @@ def _absent(workers: int) -> Finding:
     return Finding(Verdict.ADVICE, "redis", text)
 
 
-def _client(place: RedisPlace, settings: RedisSettings) -> Client:
+def _client(address: RedisAddress, settings: RedisSettings) -> Client:
     """Make a client as the gateway has it, with a longer timeout; for a cluster, redis-py's own."""
-    if place.kind is not RedisKind.CLUSTER:
-        return connect(place, settings.model_copy(update={"timeout_s": PATIENCE_S / PATIENCE}))
+    if address.kind is not RedisKind.CLUSTER:
+        return connect(address, settings.model_copy(update={"timeout_s": PATIENCE_S / PATIENCE}))
     return RedisCluster.from_url(
-        place.url,
-        startup_nodes=[ClusterNode(host, port) for host, port in place.hosts],
+        address.url,
+        startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
         socket_timeout=PATIENCE_S,
         socket_connect_timeout=PATIENCE_S,
         retry=Retry(NoBackoff(), 0),

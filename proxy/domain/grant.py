@@ -27,6 +27,10 @@ class Grant:
     """When Cloudreve was asked for it, on the clock of `fresh_until`."""
     stamp: GrantStamp = UNSTAMPED
 
+    def remaining_s(self, now: float) -> float:
+        """Tell how many seconds are left of it; not positive when it is over."""
+        return self.fresh_until - now
+
 
 Resolution: TypeAlias = Grant | Refusal | Generating
 """The outcomes of a resolve."""

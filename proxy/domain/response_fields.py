@@ -61,9 +61,9 @@ class Handling:
         return Source.UPSTREAM not in (self.grant, self.picture)
 
 
-def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, handling: Handling) -> Fields:
-    """Make the fields of 200 and 304 alike; `fresh_for_s` is what is left of the grant."""
-    kept_s = min(fresh_for_s, handling.browser_s)
+def picture_fields(identity: Identity, etag: str | None, remaining_s: float, handling: Handling) -> Fields:
+    """Make the fields of 200 and 304 alike; `remaining_s` is what is left of the grant."""
+    kept_s = min(remaining_s, handling.browser_s)
     max_age_s = max(int(min(kept_s, INTERIM_S) if handling.is_interim else kept_s), 0)
     is_public = identity.is_public and not handling.asks_again
     keeping = "no-cache" if handling.asks_again else f"max-age={max_age_s}"
@@ -71,7 +71,7 @@ def picture_fields(identity: Identity, etag: str | None, fresh_for_s: float, han
     is_fixed = handling.grant is Source.SEALED and not handling.is_interim
     fields: Fields = (
         *_storing(caching, VARY_PUBLIC if is_public else VARY, is_fixed=is_fixed),
-        ("Cache-Status", cache_status(handling, int(fresh_for_s))),
+        ("Cache-Status", cache_status(handling, int(remaining_s))),
         # A page of another site may show what an anonymous visitor may see, and nothing else.
         ("Cross-Origin-Resource-Policy", "cross-origin" if identity.is_public else "same-site"),
         *SAFETY,

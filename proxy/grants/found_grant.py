@@ -39,7 +39,7 @@ class Granted:
     identity: Identity
     uri: FileUri
     found: FoundGrant
-    fresh_for_s: float
+    remaining_s: float
 
 
 class Authorised(NamedTuple):

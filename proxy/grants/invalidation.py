@@ -103,7 +103,7 @@ class Invalidations:
     ) -> None:
         """Record that a change was made: grants with one of these tags that were asked for before it count for nothing.
 
-        Those stay that have both tags of a pair in `confirmed` (`marks.py`). `position` is its place in the log
+        Those stay that have both tags of a pair in `confirmed` (`marks.py`). `position` is where it stands in the log
         that all processes read; 0 for one of this process that is not there yet.
         """
         self.close(change)

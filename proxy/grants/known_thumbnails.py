@@ -17,7 +17,7 @@ class _Named(NamedTuple):
     """A picture, and the hash of its URL without the query."""
 
     picture: Tag
-    place: int
+    object_hash: int
 
 
 class KnownThumbnails:
@@ -39,5 +39,5 @@ class KnownThumbnails:
         """Take note of what Cloudreve has just granted."""
         before, named = self._named.get(file), _Named(picture_tag(grant.picture), hash(grant.url.partition("?")[0]))
         self._named[file] = named
-        if before is not None and before.picture != named.picture and before.place != named.place:
+        if before is not None and before.picture != named.picture and before.object_hash != named.object_hash:
             self._tell((before.picture,))

@@ -8,7 +8,7 @@ from functools import partial
 
 from proxy.cache.entry_loader import WantedEntry, entry_loader
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.messages import Left, Message, Whole
+from proxy.coalesce.messages import Message, Received, Whole
 from proxy.coalesce.singleflight import Singleflight
 from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.client import Client, client_of
@@ -149,7 +149,7 @@ class Grants:
     async def _load(self, key: str, visitor: Visitor, request: ThumbRequest, after: float) -> Grant | Refusal:
         """Have one replica resolve; a grant counts as done when it lasts longer than `after`."""
 
-        async def accept(entry: Entry, _: Left | None) -> Grant | Refusal | None:
+        async def accept(entry: Entry, _: Received | None) -> Grant | Refusal | None:
             if not isinstance(entry, (Grant, Refusal)) or not self._terms.is_plausible(entry):
                 return None
             if not self._counts(entry, visitor, await self._place(visitor, request)):

@@ -83,7 +83,7 @@ def purge_tags(purge: Purge) -> tuple[Tag, ...]:
 async def purged(feed: ChangeFeed, purge: Purge) -> Purged:
     """Purge in all processes, and say what has been ended; raise BadRequest for what cannot be purged."""
     replies = await feed.purge(purge_tags(purge))
-    answers, pictures = (sum(reply.ended[place] for reply in replies) for place in (0, 1))
+    answers, pictures = (sum(reply.ended[column] for reply in replies) for column in (0, 1))
     return Purged(len(replies), answers, pictures, int(feed.waiting > 0))
 
 

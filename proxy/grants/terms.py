@@ -50,7 +50,7 @@ class Terms:
     def remaining_s(self, entry: Grant | Refusal) -> float:
         """Tell how many seconds are left of a grant, not positive when it is over; or how long a refusal is kept."""
         if isinstance(entry, Grant):
-            return entry.fresh_until - self._clock.now()
+            return entry.remaining_s(self._clock.now())
         return refusal_ttl_s(entry, not_found_s=self._times.not_found_s, denied_s=self._times.denied_s)
 
     def kept_s(self, entry: Grant | Refusal) -> float:

@@ -77,10 +77,10 @@ def _response(reply: ApiAnswer) -> web.Response:
 def _answer_of(granted: Granted, client: Client) -> Answer:
     """Say what the answer rests on, for the fast path; no picture is shown."""
     handling, client = Handling(granted.found.source, None), client_of(granted.identity, client)
-    return Answer(granted.identity, None, granted.fresh_for_s, handling, None, granted.found, client)
+    return Answer(granted.identity, None, granted.remaining_s, handling, None, granted.found, client)
 
 
 def _cache_status(granted: Granted) -> str:
     """Say where the grant came from, which is all there was to find."""
     source = granted.found.source
-    return cache_status(Handling(source, source, granted.found.collapsed), int(granted.fresh_for_s))
+    return cache_status(Handling(source, source, granted.found.collapsed), int(granted.remaining_s))

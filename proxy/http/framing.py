@@ -101,92 +101,92 @@ def _is_broken(part: bytes) -> bool:
 class LengthBody:
     """A body whose length the head has told."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_remaining",)
 
     def __init__(self, length: int) -> None:
-        self._left = length
+        self._remaining = length
 
     @property
     def is_complete(self) -> bool:
         """Tell whether all of it has come."""
-        return not self._left
+        return not self._remaining
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
         """Cut off what belongs to the body; give it and the rest."""
-        piece = data[: self._left]
-        self._left -= len(piece)
+        piece = data[: self._remaining]
+        self._remaining -= len(piece)
         return piece, data[len(piece) :]
 
 
 class ChunkedBody:
     """A body in chunks (RFC 9112 §7.1), which are given on without extensions and trailers."""
 
-    __slots__ = ("_left", "_step", "_trailer_bytes", "is_complete")
+    __slots__ = ("_remaining", "_step", "_trailer_bytes", "is_complete")
 
     def __init__(self) -> None:
-        self._left = 0
+        self._remaining = 0
         self._step = self._size
         self._trailer_bytes = 0
         self.is_complete = False
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
         """Cut off what belongs to the body; give it and the rest. Raises BadRequest where it breaks HTTP."""
-        pieces, place = [], 0
-        while place < len(data) and not self.is_complete:
-            piece, after = self._step(data, place)
-            if after == place:
+        pieces, offset = [], 0
+        while offset < len(data) and not self.is_complete:
+            piece, after = self._step(data, offset)
+            if after == offset:
                 break
             pieces.append(piece)
-            place = after
-        return b"".join(pieces), data[place:]
+            offset = after
+        return b"".join(pieces), data[offset:]
 
-    def _size(self, data: bytes, place: int) -> tuple[bytes, int]:
-        line, after = _chunk_line(data, place)
-        if after == place:
-            return b"", place
+    def _size(self, data: bytes, offset: int) -> tuple[bytes, int]:
+        line, after = _chunk_line(data, offset)
+        if after == offset:
+            return b"", offset
         size = _CHUNK.fullmatch(line)
         if size is None:
             raise BadRequest("A chunk has no size.")
-        self._left = int(size[1], 16)
-        self._step = self._data if self._left else self._trailer
-        return (b"%x\r\n" % self._left if self._left else b""), after
+        self._remaining = int(size[1], 16)
+        self._step = self._data if self._remaining else self._trailer
+        return (b"%x\r\n" % self._remaining if self._remaining else b""), after
 
-    def _data(self, data: bytes, place: int) -> tuple[bytes, int]:
-        piece = data[place : place + self._left]
-        self._left -= len(piece)
-        if not self._left:
+    def _data(self, data: bytes, offset: int) -> tuple[bytes, int]:
+        piece = data[offset : offset + self._remaining]
+        self._remaining -= len(piece)
+        if not self._remaining:
             self._step = self._end_of_chunk
-        return piece, place + len(piece)
+        return piece, offset + len(piece)
 
-    def _end_of_chunk(self, data: bytes, place: int) -> tuple[bytes, int]:
-        end = data[place : place + 2]
+    def _end_of_chunk(self, data: bytes, offset: int) -> tuple[bytes, int]:
+        end = data[offset : offset + 2]
         if end == b"\r":
-            return b"", place
+            return b"", offset
         if end != b"\r\n":
             raise BadRequest("A chunk is longer than its size.")
         self._step = self._size
-        return end, place + 2
+        return end, offset + 2
 
-    def _trailer(self, data: bytes, place: int) -> tuple[bytes, int]:
-        line, after = _chunk_line(data, place)
-        self._trailer_bytes += after - place
+    def _trailer(self, data: bytes, offset: int) -> tuple[bytes, int]:
+        line, after = _chunk_line(data, offset)
+        self._trailer_bytes += after - offset
         if (line and not _TRAILER.fullmatch(line)) or self._trailer_bytes > TRAILER_BYTES:
             raise BadRequest("The trailers break HTTP, or are too large.")
-        self.is_complete = not line and after > place
+        self.is_complete = not line and after > offset
         return (b"0\r\n\r\n" if self.is_complete else b""), after
 
 
 Body = LengthBody | ChunkedBody
 
 
-def _chunk_line(data: bytes, place: int) -> tuple[bytes, int]:
+def _chunk_line(data: bytes, offset: int) -> tuple[bytes, int]:
     """Read one line; give it and the place behind it, which is the same place while the line is not complete."""
-    end = data.find(b"\n", place, place + CHUNK_LINE_BYTES)
-    if end < 0 and len(data) - place < CHUNK_LINE_BYTES:
-        return b"", place
-    if end < 1 or data[end - 1 : end] != b"\r" or end == place:
+    end = data.find(b"\n", offset, offset + CHUNK_LINE_BYTES)
+    if end < 0 and len(data) - offset < CHUNK_LINE_BYTES:
+        return b"", offset
+    if end < 1 or data[end - 1 : end] != b"\r" or end == offset:
         raise BadRequest("A line of a chunk is too long, or does not end with CR LF.")
-    return data[place : end - 1], end + 1
+    return data[offset : end - 1], end + 1
 
 
 def _request_line(line: bytes) -> re.Match[bytes]:
@@ -220,12 +220,12 @@ def _in_one_form(raw: bytes) -> bytes:
 
 def _values(raw: bytes, lowered: bytes, name: bytes) -> list[bytes]:
     """Give the values of a field, by its name between line feed and colon; a regular expression takes longer."""
-    found, place = [], lowered.find(name)
-    while place >= 0:
-        begin = place + len(name)
+    found, offset = [], lowered.find(name)
+    while offset >= 0:
+        begin = offset + len(name)
         end = raw.find(b"\r\n", begin)
         found.append(raw[begin:end])
-        place = lowered.find(name, end)
+        offset = lowered.find(name, end)
     return found
 
 

@@ -77,7 +77,7 @@ def fields(known: Sequence[Known], etag: str) -> Fields:
     if identity is None or len(shown) < len(known):
         again: Fields = (("Retry-After", str(PENDING_S)),) if any(map(is_pending, known)) else ()
         return (("Cache-Control", "no-store"), ("Vary", VARY), *SAFETY, *again)
-    return picture_fields(identity, etag, min(each.fresh_for_s for each in shown), _handling(shown))
+    return picture_fields(identity, etag, min(each.remaining_s for each in shown), _handling(shown))
 
 
 def _handling(shown: Sequence[InfoAnswer]) -> Handling:

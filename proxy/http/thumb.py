@@ -89,7 +89,7 @@ async def write(
 
 async def _respond(request: web.Request, answer: Answer, embed: Embed, negotiation: Negotiation) -> web.StreamResponse:
     embedding = embed.fields(request, answer.identity)
-    told = picture_fields(answer.identity, answer.etag, answer.fresh_for_s, answer.handling)
+    told = picture_fields(answer.identity, answer.etag, answer.remaining_s, answer.handling)
     fields = CIMultiDict(joined(told, negotiation.fields, embedding))
     if answer.shown is None:
         outcome = Outcome("not_modified", answer=answer)

@@ -21,7 +21,7 @@ from proxy.domain.file_uri import FileUri
 from proxy.domain.grant import Grant
 from proxy.domain.tags import Tag, name_of, path_tag, picture_tag, shares_tag
 from proxy.grants.change_feed import ChangeFeed
-from proxy.live_events.recent_grants import RecentGrants, place_of
+from proxy.live_events.recent_grants import RecentGrants, root_of
 from proxy.live_events.watched_folder import WatchedFolder
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.event_streams import FileEvent
@@ -104,8 +104,8 @@ class Confirmation:
 
         They are those at `uris`, or all in the folder; and those in shares of its user, of the same names or all.
         """
-        place, until = place_of(folder.uri, folder.subject), asyncio.get_running_loop().time() + CONFIRM_S
-        recent = await self._recent.files(place) if place is not None else []
+        root, until = root_of(folder.uri, folder.subject), asyncio.get_running_loop().time() + CONFIRM_S
+        recent = await self._recent.files(root) if root is not None else []
         in_folder = {path_tag(uri, folder.subject): uri for each in recent if (uri := folder.seen(each)) is not None}
         files = None if uris is None else {path_tag(uri, folder.subject) for uri in uris}
         calls = [

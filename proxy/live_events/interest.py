@@ -16,13 +16,13 @@ from proxy.domain.tags import Tag, files_tag, owner_of, share_of, share_tag
 from proxy.grants.found_grant import Authorised
 
 HALF_S = 600.0
-"""After so long without a request a place is half as hot."""
+"""After so long without a request a root is half as hot."""
 ACTIVE_S = 600.0
 """After so long without a request a user counts as gone."""
-MAX_PLACES = 10_000
-"""So many places are remembered."""
+MAX_ROOTS = 10_000
+"""So many roots are remembered."""
 SOLE_SHARE = 4
-"""Of the places that are worth it, one client alone may have one in so many while others want some."""
+"""Of the roots that are worth it, one client alone may have one in so many while others want some."""
 _SEVERAL = 2
 
 MY = FileUri("cloudreve://my", "my")
@@ -30,7 +30,7 @@ MY = FileUri("cloudreve://my", "my")
 
 
 @dataclass(slots=True)
-class Place:
+class Root:
     """All files of a user, or a share."""
 
     uri: FileUri = field(repr=False)
@@ -66,7 +66,7 @@ class Interest:
         self._lasts_s = lasts_s
         """How long a grant may last: when a share was not asked for during that, none is left."""
         self._has_ended = has_ended
-        self._places: LRUCache[Tag, Place] = LRUCache(MAX_PLACES)
+        self._roots: LRUCache[Tag, Root] = LRUCache(MAX_ROOTS)
 
     def note(self, authorised: Authorised) -> None:
         """Take note of a request that was granted."""
@@ -75,49 +75,49 @@ class Interest:
         if request.client == BACKGROUND or identity.kind is IdentityKind.ACCOUNT:
             return
         if share:
-            place = self._place(share_tag(share), share_root(request.uri))
+            root = self._root(share_tag(share), share_root(request.uri))
         elif identity.kind is IdentityKind.USER and owner_of(request.uri, identity.subject) == identity.subject:
-            place = self._place(files_tag(identity.subject), MY)
-            place.subject, place.session = identity.subject, visitor.session
-            place.bearer = visitor.credentials.bearer or ""
+            root = self._root(files_tag(identity.subject), MY)
+            root.subject, root.session = identity.subject, visitor.session
+            root.bearer = visitor.credentials.bearer or ""
         else:
             return
-        if len(place.clients) < _SEVERAL:
-            place.clients.add(request.client)
-        place.touch(self._timer())
+        if len(root.clients) < _SEVERAL:
+            root.clients.add(request.client)
+        root.touch(self._timer())
 
     def touch(self, tags: Collection[Tag]) -> None:
         """Take note of an answer that has been given again, by the tags that it rests on."""
         now = self._timer()
         for tag in tags:
-            place = self._places.get(tag)
-            if place is not None:
-                place.touch(now)
+            root = self._roots.get(tag)
+            if root is not None:
+                root.touch(now)
 
-    def places(self, most: int) -> list[Place]:
-        """Give the hottest places that are still asked for, `most` at most."""
+    def roots(self, most: int) -> list[Root]:
+        """Give the hottest roots that are still asked for, `most` at most."""
         now = self._timer()
-        found = sorted(self._live(now), key=lambda place: -place.heat_at(now))
+        found = sorted(self._live(now), key=lambda root: -root.heat_at(now))
         sole: Counter[Client] = Counter()
-        first: list[Place] = []
-        later: list[Place] = []
-        for place in found:
-            client = next(iter(place.clients)) if len(place.clients) == 1 else None
+        first: list[Root] = []
+        later: list[Root] = []
+        for root in found:
+            client = next(iter(root.clients)) if len(root.clients) == 1 else None
             if client is not None:
                 sole[client] += 1
             is_fair = client is None or sole[client] <= max(most // SOLE_SHARE, 1)
-            (first if is_fair else later).append(place)
+            (first if is_fair else later).append(root)
         return [*first, *later][:most]
 
-    def _live(self, now: float) -> Iterator[Place]:
-        for place in list(self._places.values()):
-            is_over = place.session is not None and self._has_ended(place.session)
-            if not is_over and now - place.asked_at < (ACTIVE_S if place.subject else self._lasts_s):
-                yield place
+    def _live(self, now: float) -> Iterator[Root]:
+        for root in list(self._roots.values()):
+            is_over = root.session is not None and self._has_ended(root.session)
+            if not is_over and now - root.asked_at < (ACTIVE_S if root.subject else self._lasts_s):
+                yield root
 
-    def _place(self, tag: Tag, uri: FileUri) -> Place:
-        place: Place | None = self._places.get(tag)
-        if place is None:
-            place = self._places[tag] = Place(uri)
-        place.uri = uri
-        return place
+    def _root(self, tag: Tag, uri: FileUri) -> Root:
+        root: Root | None = self._roots.get(tag)
+        if root is None:
+            root = self._roots[tag] = Root(uri)
+        root.uri = uri
+        return root

@@ -23,13 +23,13 @@ from proxy.grants.found_grant import Authorised
 
 WRITE_S = 0.5
 """How often new files are written. Cloudreve tells of a new thumbnail 5 s later at the earliest."""
-MAX_PLACES = 128
+MAX_ROOTS = 128
 """Of so many users and shares files are waiting to be written: those of 64 folders, and of their owners' shares."""
 MAX_URI_BYTES = 2048
 
 
-def place_of(uri: FileUri, subject: str) -> Tag | None:
-    """Name the user or share that a file is of, as `subject` means it; None where the URI does not say."""
+def root_of(uri: FileUri, subject: str) -> Tag | None:
+    """Name the share, or the user, whose file it is, as `subject` means it; None where the URI does not say."""
     share, owner = share_of(uri), owner_of(uri, subject)
     return share_tag(share) if share else files_tag(owner) if owner else None
 
@@ -41,7 +41,7 @@ class RecentGrants:
         self._notes = notes
         self._lasts_s = lasts_s
         self._owner_of_share = owner_of_share
-        self._new: LRUCache[Tag, dict[str, None]] = LRUCache(MAX_PLACES)
+        self._new: LRUCache[Tag, dict[str, None]] = LRUCache(MAX_ROOTS)
         """Files that are not known to be in the shared text."""
 
     def note(self, authorised: Authorised) -> None:
@@ -49,23 +49,23 @@ class RecentGrants:
         visitor, request, found = authorised
         if found.source is not Source.UPSTREAM or found.collapsed or not found.grant.own:
             return
-        place, text = place_of(request.uri, visitor.identity.subject), without_password(request.uri).text
-        if place is None or len(text) > MAX_URI_BYTES:
+        root, text = root_of(request.uri, visitor.identity.subject), without_password(request.uri).text
+        if root is None or len(text) > MAX_URI_BYTES:
             return
-        self._add(place, text)
+        self._add(root, text)
         owner = self._owner_of_share(share_of(request.uri))
         if owner is not None and owner != UNKNOWN:
             self._add(shares_tag(owner), text)
 
-    def _add(self, place: Tag, text: str) -> None:
-        new = self._new.setdefault(place, {})
+    def _add(self, root: Tag, text: str) -> None:
+        new = self._new.setdefault(root, {})
         new[text] = None
         if len(new) > MAX_CONFIRMED:
             del new[next(iter(new))]
 
-    async def files(self, place: Tag) -> list[FileUri]:
+    async def files(self, root: Tag) -> list[FileUri]:
         """Give the last files of a user or share, the last ones last."""
-        texts = [*await self._shared(place), *self._new.get(place, ())]
+        texts = [*await self._shared(root), *self._new.get(root, ())]
         return [uri for text in dict.fromkeys(texts) if (uri := _parsed(text)) is not None][-MAX_CONFIRMED:]
 
     async def follow(self) -> None:
@@ -76,24 +76,24 @@ class RecentGrants:
 
     async def write(self) -> None:
         """Add new files to the shared texts; a file is new until it has been read there."""
-        for place, new in list(self._new.items()):
-            shared = await self._shared(place)
+        for root, new in list(self._new.items()):
+            shared = await self._shared(root)
             missing = [text for text in new if text not in shared]
             for text in new.keys() - missing:
                 del new[text]
             if missing:
                 text = "\n".join([*shared, *missing][-MAX_CONFIRMED:])
-                await self._notes.set(_key(place), text, self._lasts_s)
+                await self._notes.set(_key(root), text, self._lasts_s)
             elif not new:
-                self._new.pop(place, None)
+                self._new.pop(root, None)
 
-    async def _shared(self, place: Tag) -> Iterable[str]:
-        text = await self._notes.get_most_shared(_key(place))
+    async def _shared(self, root: Tag) -> Iterable[str]:
+        text = await self._notes.get_most_shared(_key(root))
         return dict.fromkeys(text.split("\n")[-MAX_CONFIRMED:]) if text else {}
 
 
-def _key(place: Tag) -> str:
-    return watch_key(f"granted {place.hex()}")
+def _key(root: Tag) -> str:
+    return watch_key(f"granted {root.hex()}")
 
 
 def _parsed(text: str) -> FileUri | None:

@@ -148,12 +148,12 @@ class Subscription:
 
     async def _taken(self) -> tuple[str, bool]:
         """Take up the client id that was left, or make a new one; tell which."""
-        left = await self.ears.notes.get_most_shared(self._note)
-        self._was_promised = left is not None
+        noted = await self.ears.notes.get_most_shared(self._note)
+        self._was_promised = noted is not None
         await self.ears.notes.set(self._note, _TAKEN, self.ears.lasts_s)
         with suppress(ValueError):
-            if left is not None and left != _TAKEN:
-                return str(UUID(left)), True
+            if noted is not None and noted != _TAKEN:
+                return str(UUID(noted)), True
         return str(uuid4()), False
 
     async def _listen(self, client_id: str, *, is_kept: bool) -> None:

@@ -36,7 +36,7 @@ class Answer:
 
     identity: Identity
     etag: str | None
-    fresh_for_s: float
+    remaining_s: float
     handling: Handling
     shown: Shown | None
     found: FoundGrant
@@ -61,7 +61,7 @@ class InfoAnswer:
 
     identity: Identity
     info: PictureInfo
-    fresh_for_s: float
+    remaining_s: float
     handling: Handling
     found: FoundGrant
     """What the answer rests on."""

@@ -7,7 +7,7 @@ from functools import partial
 
 from proxy.cache.entry_loader import WantedEntry, entry_loader
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.messages import Left
+from proxy.coalesce.messages import Received
 from proxy.coalesce.singleflight import Singleflight
 from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.client import Client
@@ -24,7 +24,7 @@ from proxy.domain.thumb_request import PictureRequest
 from proxy.grants.found_grant import FoundGrant
 from proxy.pictures.answer import Answer, InfoAnswer, Note
 from proxy.pictures.encoders import EncodeFailed, Encoders
-from proxy.pictures.respond import Answers
+from proxy.pictures.respond import Responder
 from proxy.pictures.variants import RETRY_S
 from proxy.settings import PictureSettings
 
@@ -34,14 +34,14 @@ class Infos:
 
     def __init__(
         self,
-        answers: Answers,
+        responder: Responder,
         tiers: Tiers,
         encoders: Encoders,
         singleflight: Singleflight[PictureInfo],
         sharing: WorkSharing,
         settings: PictureSettings,
     ) -> None:
-        self._answers = answers
+        self._responder = responder
         self._tiers = tiers
         self._encoders = encoders
         self._singleflight = singleflight
@@ -49,16 +49,16 @@ class Infos:
         self._ttl_max_s = settings.ttl_s
 
     async def give(self, identity: Identity, found: FoundGrant, request: PictureRequest, note: Note) -> InfoAnswer:
-        """Tell what is known; raise what `Answers.give` raises, and Busy while the variant is being encoded."""
+        """Tell what is known; raise what `Responder.give` raises, and Busy while the variant is being encoded."""
         kept = await self._kept(found.grant, request)
         if kept is not None:
             handling = Handling(found.source, kept[1], found.collapsed)
-            return InfoAnswer(identity, kept[0], self._answers.remaining_s(found.grant), handling, found)
-        answer = await self._answers.give(identity, found, replace(request, if_none_match=None), note)
+            return InfoAnswer(identity, kept[0], self._responder.remaining_s(found.grant), handling, found)
+        answer = await self._responder.give(identity, found, replace(request, if_none_match=None), note)
         if answer.handling.is_interim and answer.handling.picture is not Source.STALE:
             raise Busy("This picture is being encoded.")
         info = await self._made(found.grant, request, answer)
-        return InfoAnswer(identity, info, answer.fresh_for_s, answer.handling, answer.found)
+        return InfoAnswer(identity, info, answer.remaining_s, answer.handling, answer.found)
 
     async def _kept(self, grant: Grant, request: PictureRequest) -> tuple[PictureInfo, Source] | None:
         """Give what a tier holds of the very version that the grant names."""
@@ -83,7 +83,7 @@ class Infos:
         return await made
 
     async def _load(self, shown: PictureInfo, picture: Picture, client: Client) -> PictureInfo:
-        async def accept(entry: Entry, _: Left | None) -> PictureInfo | None:
+        async def accept(entry: Entry, _: Received | None) -> PictureInfo | None:
             return entry if isinstance(entry, PictureInfo) and replace(entry, look=None) == shown else None
 
         key, make = picture_key(shown.id), partial(self._looked, shown, picture, client)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from proxy.cache.entry_loader import WantedEntry, entry_loader
 from proxy.cache.tiers import Tiers
 from proxy.coalesce.fair_queue import FairQueue
-from proxy.coalesce.messages import Left, Message, seen
+from proxy.coalesce.messages import Message, Received, seen
 from proxy.coalesce.singleflight import Singleflight
 from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.client import Client
@@ -118,10 +118,10 @@ class Pictures:
     async def _bring(self, grant: Grant, stale: Picture | None, download: StreamBuffer, client: Client) -> None:
         """Carry one download to its end, good or bad."""
 
-        async def accept(entry: Entry, left: Left | None) -> Picture | None:
+        async def accept(entry: Entry, received: Received | None) -> Picture | None:
             if not isinstance(entry, Picture) or not self._fits(entry):
                 return None
-            if not _is_seen(grant, entry) and left != seen(entry.version):
+            if not _is_seen(grant, entry) and received != seen(entry.version):
                 return None
             download.source = self._tiers.farthest
             self._revalidation.note(entry)

@@ -52,7 +52,7 @@ class _Found(NamedTuple):
     is_interim: bool = False
 
 
-class Answers:
+class Responder:
     """Finds the picture that a grant names, in the variant that was asked for, unless the visitor has it already."""
 
     def __init__(self, pictures: Pictures, variants: Variants, clock: Clock) -> None:
@@ -134,8 +134,8 @@ class Answers:
         return noted
 
     def remaining_s(self, grant: Grant) -> float:
-        """Tell how many seconds are left of a grant; not positive when it is over."""
-        return grant.fresh_until - self._clock.now()
+        """Tell how many seconds are left of a grant, by Cloudreve's clock."""
+        return grant.remaining_s(self._clock.now())
 
 
 async def _note_version(

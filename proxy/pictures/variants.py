@@ -10,7 +10,7 @@ import structlog
 
 from proxy.cache.entry_loader import WantedEntry, entry_loader
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.messages import Left
+from proxy.coalesce.messages import Received
 from proxy.coalesce.singleflight import Singleflight
 from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.client import Client
@@ -86,7 +86,7 @@ class Variants:
             return None
 
     async def _load(self, original: Picture, variant: Variant, client: Client) -> Picture | NoVariant:
-        async def accept(entry: Entry, _: Left | None) -> Picture | NoVariant | None:
+        async def accept(entry: Entry, _: Received | None) -> Picture | NoVariant | None:
             if not isinstance(entry, (Picture, NoVariant)) or not self._fits(entry):
                 return None
             return entry if entry.version == original.version else None

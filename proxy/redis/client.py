@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from proxy.settings import RedisSettings
-from proxy.settings.redis_url import ACCEPTED, RedisKind, RedisPlace, read_redis_url
+from proxy.settings.redis_url import ACCEPTED, RedisAddress, RedisKind, read_redis_url
 
 SPARE_CONNECTIONS = 3
 """Beside those for commands: for pub/sub, for a probe, and for callers of the client itself."""
@@ -51,7 +51,7 @@ class _MasterPool(SentinelConnectionPool):
             await self.sentinel_manager.aclose()
 
 
-def place_of(url: SecretStr) -> RedisPlace:
+def address_of(url: SecretStr) -> RedisAddress:
     """Read the URL; raise ValueError, with nothing of it in the message, for one that cannot be used."""
     try:
         return read_redis_url(url.get_secret_value())
@@ -59,41 +59,41 @@ def place_of(url: SecretStr) -> RedisPlace:
         raise ValueError(f"redis.url cannot be used: {error}; accepted is {ACCEPTED}") from None
 
 
-def connect(place: RedisPlace, settings: RedisSettings) -> Redis:
+def connect(address: RedisAddress, settings: RedisSettings) -> Redis:
     """Build a client, which connects when first used; raise ValueError for options that redis-py cannot use.
 
-    Of a cluster it is a client of the one server that `place.url` names.
+    Of a cluster it is a client of the one server that `address.url` names.
     """
     try:
-        pool = _master_pool(place, settings) if place.kind is RedisKind.SENTINEL else _pool(place, settings)
+        pool = _master_pool(address, settings) if address.kind is RedisKind.SENTINEL else _pool(address, settings)
         pool.make_connection()  # type: ignore[no-untyped-call]  # connects nothing, but reads the options
     except (ValueError, TypeError, RedisError):  # their messages may quote the URL
         raise ValueError(f"redis.url has an option that cannot be used; accepted is {ACCEPTED}") from None
     return Redis.from_pool(pool)
 
 
-def connect_to(host: str, port: int, place: RedisPlace, settings: RedisSettings) -> Redis:
+def connect_to(host: str, port: int, address: RedisAddress, settings: RedisSettings) -> Redis:
     """Build a client of one server of a cluster."""
-    return Redis.from_pool(_pool(place, settings, host=host, port=port))
+    return Redis.from_pool(_pool(address, settings, host=host, port=port))
 
 
-def _pool(place: RedisPlace, settings: RedisSettings, **where: Any) -> BlockingConnectionPool:  # noqa: ANN401 - theirs
-    options: dict[str, Any] = {**parse_url(place.url), **_common(settings), **where}
+def _pool(address: RedisAddress, settings: RedisSettings, **where: Any) -> BlockingConnectionPool:  # noqa: ANN401 - theirs
+    options: dict[str, Any] = {**parse_url(address.url), **_common(settings), **where}
     return BlockingConnectionPool(
         max_connections=max_batches(settings) + SPARE_CONNECTIONS, timeout=settings.timeout_s, **options
     )
 
 
-def _master_pool(place: RedisPlace, settings: RedisSettings) -> _MasterPool:
-    options: dict[str, Any] = {**parse_url(place.url), **_common(settings)}
+def _master_pool(address: RedisAddress, settings: RedisSettings) -> _MasterPool:
+    options: dict[str, Any] = {**parse_url(address.url), **_common(settings)}
     options["ssl"] = options.pop("connection_class", None) is SSLConnection
     tls = {name: value for name, value in options.items() if name.startswith("ssl")}
-    credentials = {"username": place.sentinel_username, "password": place.sentinel_password}
+    credentials = {"username": address.sentinel_username, "password": address.sentinel_password}
     sentinel_options = {**_common(settings), **tls, **credentials}
-    sentinel = _Sentinels(place.hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
+    sentinel = _Sentinels(address.hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
     del options["host"], options["port"]
     options["max_connections"] = max_batches(settings) + SPARE_CONNECTIONS
-    return _MasterPool(place.service, sentinel, **options)  # type: ignore[no-untyped-call]
+    return _MasterPool(address.service, sentinel, **options)  # type: ignore[no-untyped-call]
 
 
 def _common(settings: RedisSettings) -> dict[str, Any]:

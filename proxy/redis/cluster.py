@@ -22,7 +22,7 @@ from proxy.redis.connection import RedisConnection
 from proxy.redis.failures import RedisFailure, redis_failure_of
 from proxy.redis.pipelining import Word
 from proxy.settings import RedisSettings
-from proxy.settings.redis_url import RedisPlace
+from proxy.settings.redis_url import RedisAddress
 
 _log = structlog.get_logger("proxy.cache.redis_tier")
 _T = TypeVar("_T")
@@ -44,12 +44,12 @@ class ClusterClient:
 
     def __init__(
         self,
-        place: RedisPlace,
+        address: RedisAddress,
         settings: RedisSettings,
         timer: Callable[[], float],
         observe: Callable[[RedisFailure], None],
     ) -> None:
-        self._place = place
+        self._address = address
         self._settings = settings
         self._timer = timer
         self._observe = observe
@@ -161,8 +161,8 @@ class ClusterClient:
         """Draw the map as the first server tells it that answers."""
         up = [address for address, connection in self._connections.items() if connection.state is State.UP]
         trouble: Exception = NoConnection("No server of the cluster answers.")
-        for host, port in dict.fromkeys([*up, *self._others, *self._place.hosts]):
-            client = connect_to(host, port, self._place, self._settings)
+        for host, port in dict.fromkeys([*up, *self._others, *self._address.hosts]):
+            client = connect_to(host, port, self._address, self._settings)
             try:
                 told = await client.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
                 slots = parse_cluster_slots(told, current_host=host)
@@ -190,5 +190,5 @@ class ClusterClient:
         _log.info("redis cluster mapped", servers=len(self._connections))
 
     def _connection_to(self, host: str, port: int) -> RedisConnection:
-        client = connect_to(host, port, self._place, self._settings)
+        client = connect_to(host, port, self._address, self._settings)
         return RedisConnection(client, self._settings, self._timer, self._meet, is_shard=True)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from pydantic import SecretStr
 
-from proxy.redis.client import connect, place_of
+from proxy.redis.client import address_of, connect
 from proxy.redis.cluster import ClusterClient
 from proxy.redis.connection import RedisConnection
 from proxy.redis.failures import RedisFailure
@@ -24,8 +24,8 @@ def connections_to(
 
     `observe` is told of every trouble, once each time.
     """
-    place = place_of(url)
-    client = connect(place, settings)  # of a cluster too, to see whether its options can be used
-    if place.kind is RedisKind.CLUSTER:
-        return ClusterClient(place, settings, timer, observe)
+    address = address_of(url)
+    client = connect(address, settings)  # of a cluster too, to see whether its options can be used
+    if address.kind is RedisKind.CLUSTER:
+        return ClusterClient(address, settings, timer, observe)
     return RedisConnection(client, settings, timer, observe)

@@ -36,8 +36,8 @@ TAKE = Script(
 local function take(lease, key, token, ms)
   local reply = redis.pcall('set', lease, token, 'nx', 'px', ms)
   if not reply then
-    local holder, left = redis.pcall('get', lease), redis.pcall('pttl', lease)
-    if type(holder) == 'string' and left >= 0 and left <= tonumber(ms) then
+    local holder, ttl = redis.pcall('get', lease), redis.pcall('pttl', lease)
+    if type(holder) == 'string' and ttl >= 0 and ttl <= tonumber(ms) then
       if string.sub(holder, -1) ~= '!' then redis.pcall('append', lease, '!') end
       return {0, ''}
     end

@@ -109,11 +109,11 @@ class Leases:
         if ttl_ms > 0:
             self._connections.send(key, "SET", key, value, "PX", ttl_ms)
 
-    async def left_s(self, key: str) -> float:
+    async def remaining_s(self, key: str) -> float:
         """Tell for how long somebody holds the lease at least; 0 when nobody does, or while Redis is in trouble."""
         name = self._name(key)
-        left_ms = await self._connections.ask(0, name, "PTTL", name)
-        return max(left_ms, 0) / 1000
+        remaining_ms = await self._connections.ask(0, name, "PTTL", name)
+        return max(remaining_ms, 0) / 1000
 
     async def _claimed(self, key: str, turn: str | None) -> bytes | None:
         """Look, or wait for the look that is under way here; while this process leads already, it reads alone.

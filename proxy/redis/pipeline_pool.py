@@ -58,8 +58,8 @@ class PipelinePool:
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + patience_s
-        while self._under_way and (left_s := until - loop.time()) > 0:
-            await asyncio.wait(self._under_way, timeout=left_s)
+        while self._under_way and (remaining_s := until - loop.time()) > 0:
+            await asyncio.wait(self._under_way, timeout=remaining_s)
             await asyncio.sleep(0)
         self._is_closed = True
         lost = [pipeline.lost for pipeline in self._pipelines]

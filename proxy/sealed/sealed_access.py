@@ -18,7 +18,7 @@ from proxy.grants.found_grant import FoundGrant, Granted
 from proxy.grants.validity import Decision, is_valid
 from proxy.observe.metrics import Metrics
 from proxy.pictures.answer import Answer
-from proxy.pictures.respond import Answers
+from proxy.pictures.respond import Responder
 from proxy.sealed.sealed_grant import SealedGrant, decode, encode, sealed_grant
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
@@ -31,7 +31,7 @@ class SealedAccess:
         self,
         sealer: Sealer,
         tiers: Tiers,
-        answers: Answers,
+        responder: Responder,
         feed: ChangeFeed,
         clock: Clock,
         metrics: Metrics,
@@ -39,7 +39,7 @@ class SealedAccess:
     ) -> None:
         self._sealer = sealer
         self._tiers = tiers
-        self._answers = answers
+        self._responder = responder
         self._feed = feed
         self._clock = clock
         self._metrics = metrics
@@ -65,7 +65,7 @@ class SealedAccess:
             found = FoundGrant(decision, Source.SEALED, collapsed=False)
             self._metrics.found("grant", found.source)
             try:
-                return await self._answers.give(sealed.identity, found, request, self._note)
+                return await self._responder.give(sealed.identity, found, request, self._note)
             except GrantRejected as error:
                 await self._forget(sealed)
                 raise Expired("The file has changed since this URL was given out.") from error
@@ -83,7 +83,7 @@ class SealedAccess:
 
     def _remaining_s(self, grant: Grant) -> float:
         """Tell how long a URL that was given out still opens: the margin is there for using it."""
-        return grant.fresh_until + self._margin_s - self._clock.now()
+        return grant.remaining_s(self._clock.now()) + self._margin_s
 
     async def _as_seen(self, grant: Grant) -> Grant:
         """Give the grant with the version of a foreign picture that was last seen under it, if it is known."""

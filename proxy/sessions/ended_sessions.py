@@ -54,16 +54,16 @@ class EndedOfUser(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
         older = known[:-MAX_SESSIONS]
         before = max(self.before, other.before, *(session.started for session in older))
         covered = [session.ends for session in known if session.started <= before]
-        left = tuple(session for session in known if session.started > before)
-        return EndedOfUser(left, before, max(self.ends, other.ends, *covered))
+        remaining = tuple(session for session in known if session.started > before)
+        return EndedOfUser(remaining, before, max(self.ends, other.ends, *covered))
 
     def pruned(self, now: float) -> EndedOfUser:
         """Leave out what no cookie can be good for any more."""
-        left = tuple(session for session in self.sessions if now < session.ends + SLACK_S)
-        if len(left) == len(self.sessions) and (self.before == _NEVER or now < self.ends + SLACK_S):
+        remaining = tuple(session for session in self.sessions if now < session.ends + SLACK_S)
+        if len(remaining) == len(self.sessions) and (self.before == _NEVER or now < self.ends + SLACK_S):
             return self
         before = self.before if now < self.ends + SLACK_S else _NEVER
-        return EndedOfUser(left, before, self.ends if before != _NEVER else 0.0)
+        return EndedOfUser(remaining, before, self.ends if before != _NEVER else 0.0)
 
 
 Users: TypeAlias = Mapping[str, EndedOfUser]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.messages import Left, Whole
+from proxy.coalesce.messages import Received, Whole
 from proxy.coalesce.singleflight import Singleflight
 from proxy.coalesce.work_sharing import Handover, Loader, WorkSharing
 from proxy.domain.errors import Busy, ProxyError
@@ -167,8 +167,8 @@ class Sessions:
     async def _renew(self, session: Session, key: str) -> str:
         """Renew once over all replicas; the others find the outcome in the message or in the notes."""
 
-        async def read(left: Left | None) -> str | None:
-            told = left.value.decode("ascii", "replace") if isinstance(left, Whole) else None
+        async def read(received: Received | None) -> str | None:
+            told = received.value.decode("ascii", "replace") if isinstance(received, Whole) else None
             return self._taken(session, key, told or await self._shared_values.get(key))
 
         return await self._sharing.share(Loader(key, read, lambda: self._load(session, key), _handover))

@@ -133,7 +133,7 @@ class SignOuts:
                     await self._stepped.wait_for(lambda: self._is_sure() or self._has_failed())
             if not self._is_sure():
                 raise SessionUnknown("Whether this session has ended cannot be found out at the moment.")
-        return self._clock.now() + self._left_s()
+        return self._clock.now() + self._remaining_s()
 
     async def follow(self) -> None:
         """Keep copy and stores alike, from the first cookie on."""
@@ -143,13 +143,13 @@ class SignOuts:
                 group.create_task(self._follow(copy, wanted))
 
     def _is_sure(self) -> bool:
-        return self._left_s() > 0
+        return self._remaining_s() > 0
 
     def _has_failed(self) -> bool:
         """Tell whether a store did not answer: nobody waits for it then."""
         return any(copy.has_failed for copy in self._copies)
 
-    def _left_s(self) -> float:
+    def _remaining_s(self) -> float:
         read_at = min((copy.read_at for copy in self._copies), default=float("inf"))
         return read_at + BELIEF_S - self._clock.timer()
 

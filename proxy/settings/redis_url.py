@@ -67,7 +67,7 @@ _SCHEMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class RedisPlace:
+class RedisAddress:
     """Where Redis is."""
 
     kind: RedisKind
@@ -81,7 +81,7 @@ class RedisPlace:
     sentinel_password: str | None = field(default=None, repr=False)
 
 
-def read_redis_url(text: str) -> RedisPlace:
+def read_redis_url(text: str) -> RedisAddress:
     """Read a URL; raise ValueError, which says what is wrong with it, for what nothing could be done with."""
     parts = _split(text)
     scheme = _SCHEMES.get(parts.scheme)
@@ -89,7 +89,7 @@ def read_redis_url(text: str) -> RedisPlace:
         raise ValueError(f"it does not start with {', '.join(f'{name}://' for name in _SCHEMES)}")
     options = _options(parts, scheme.options)
     if scheme.plain == "unix":
-        return RedisPlace(scheme.kind, _socket(text, parts, options), ())
+        return RedisAddress(scheme.kind, _socket(text, parts, options), ())
     hosts = _hosts(parts, scheme)
     service, path = _way(parts.path, scheme.kind)
     _check_database(path or options.get("db", ""))
@@ -98,7 +98,7 @@ def read_redis_url(text: str) -> RedisPlace:
     user, at, _ = parts.netloc.rpartition("@")
     name = f"[{host}]" if ":" in host else host
     url = f"{scheme.plain}://{user}{at}{name}:{port}/{path}" + (f"?{query}" if query else "")
-    return RedisPlace(
+    return RedisAddress(
         scheme.kind, url, hosts, service, options.get("sentinel_username"), options.get("sentinel_password")
     )
 

@@ -30,9 +30,9 @@ def _unshuffle(text: str, key: int) -> str:
     digits = [int(digit) for digit in reversed(str(abs(key)))]
     characters = list(text)
     steps = [(number, digit) for number, digit in islice(cycle(enumerate(digits)), len(text))]
-    for place in reversed(range(len(text))):
-        number, digit = steps[place]
-        distance = place + digit * number if place % 2 else 2 * number * digit - place
-        other = abs(distance) % (place + 1)
-        characters[place], characters[other] = characters[other], characters[place]
+    for index in reversed(range(len(text))):
+        number, digit = steps[index]
+        distance = index + digit * number if index % 2 else 2 * number * digit - index
+        other = abs(distance) % (index + 1)
+        characters[index], characters[other] = characters[other], characters[index]
     return "".join(characters)

@@ -74,9 +74,9 @@ class HostPauses:
         self._pauses[host] = _Pause(asyncio.get_running_loop().time() + seconds)
 
     def _check(self, pause: _Pause) -> None:
-        left_s = pause.until - asyncio.get_running_loop().time()
-        if left_s > 0 or pause.is_probed:
-            raise StorageBusy(max(left_s, DEFAULT_PAUSE_S))
+        remaining_s = pause.until - asyncio.get_running_loop().time()
+        if remaining_s > 0 or pause.is_probed:
+            raise StorageBusy(max(remaining_s, DEFAULT_PAUSE_S))
 
 
 def retry_after_s(value: str | None, now: float) -> float:

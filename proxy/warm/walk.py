@@ -17,13 +17,13 @@ async def walk(
     cloudreve: Cloudreve, folder: FileUri, credentials: CredentialsOf, *, is_recursive: bool
 ) -> AsyncIterator[list[FileUri]]:
     """Give a folder's files, then those of the folders in it; raise Refused where one may not be listed."""
-    left = deque([folder])
-    while left:
-        at, token, hint = left.popleft(), "", ""
+    pending = deque([folder])
+    while pending:
+        at, token, hint = pending.popleft(), "", ""
         while True:
             page = await cloudreve.list(at, await credentials(), token, hint)
             if is_recursive:
-                left.extend(child(at, entry.name) for entry in page.entries if entry.is_folder)
+                pending.extend(child(at, entry.name) for entry in page.entries if entry.is_folder)
             yield [child(at, entry.name) for entry in page.entries if entry.has_thumbnail and not entry.is_folder]
             if not page.next_token or page.next_token == token:
                 break

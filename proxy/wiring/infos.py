@@ -14,14 +14,14 @@ from proxy.http.info_search import InfoSearch
 from proxy.pictures.answer import InfoAnswer
 from proxy.pictures.encoders import Encoders
 from proxy.pictures.infos import Infos
-from proxy.pictures.respond import Answers
+from proxy.pictures.respond import Responder
 from proxy.wiring.parts import Parts
 
 
-async def infos(parts: Parts, answers: Answers, tiers: Tiers, encoders: Encoders, sharing: WorkSharing) -> Infos:
+async def infos(parts: Parts, responder: Responder, tiers: Tiers, encoders: Encoders, sharing: WorkSharing) -> Infos:
     """Make what looks up what is known of pictures."""
     singleflight = await parts.singleflight(Singleflight[PictureInfo](parts.settings.cloudreve.max_waiting))
-    return Infos(answers, tiers, encoders, singleflight, sharing, parts.settings.pictures)
+    return Infos(responder, tiers, encoders, singleflight, sharing, parts.settings.pictures)
 
 
 async def info_search(parts: Parts, gateway: Gateway, feed: ChangeFeed) -> InfoSearch:

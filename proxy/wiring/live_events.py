@@ -15,7 +15,7 @@ from proxy.grants.share_owners import ShareOwners
 from proxy.identity.accounts import Account, Accounts
 from proxy.live_events.arrivals import Arrivals
 from proxy.live_events.confirmation import Bearer, Confirmation
-from proxy.live_events.interest import MY, Interest, Place
+from proxy.live_events.interest import MY, Interest, Root
 from proxy.live_events.recent_grants import RecentGrants
 from proxy.live_events.share_terms import ShareTerms
 from proxy.live_events.subscription import Ears, State
@@ -53,7 +53,7 @@ class PublishedFolders:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class WantedRoots:
     """What visitors ask for: the files of those who are signed in, and with an account for it, shares."""
 
     interest: Interest
@@ -62,16 +62,16 @@ class Places:
     def __call__(self, most: int) -> Iterator[Wanted]:
         """Give the hottest."""
         watcher = self.account.subject(0) if self.account is not None else ""
-        for place in self.interest.places(most):
-            if place.subject:
-                yield Wanted(WatchedFolder(place.uri, place.subject), _bearer_of(place))
+        for root in self.interest.roots(most):
+            if root.subject:
+                yield Wanted(WatchedFolder(root.uri, root.subject), _bearer_of(root))
             elif self.account is not None and watcher:
-                yield Wanted(WatchedFolder(place.uri, watcher), _account_bearer(self.account, 0))
+                yield Wanted(WatchedFolder(root.uri, watcher), _account_bearer(self.account, 0))
 
 
-def _bearer_of(place: Place) -> Bearer:
+def _bearer_of(root: Root) -> Bearer:
     async def bearer() -> str:
-        return place.bearer
+        return root.bearer
 
     return bearer
 
@@ -101,7 +101,7 @@ async def ears_of(
     session = await parts.session(force_close=True)
     streams = EventStreams(session, parts.observer, parts.settings.cloudreve, cloudreve.breaker)
     calls = BackgroundTasks()
-    parts.stack.push_async_callback(lambda: calls.aclose(parts.leaving.left_s))
+    parts.stack.push_async_callback(lambda: calls.aclose(parts.leaving.remaining_s))
     terms, lasts_s = ShareTerms(cloudreve, feed), parts.settings.grants.max_ttl_s
     recent = RecentGrants(shared_values, lasts_s, owners.known)
     confirmation = Confirmation(cloudreve, recent, feed, calls)
@@ -112,8 +112,8 @@ async def watcher_of(parts: Parts, ears: Ears, accounts: Accounts, oauth: OAuth)
     """Make what listens to the folders that are worth it, and what hears which are."""
     settings, metrics = parts.settings, parts.metrics
     interest = Interest(parts.clock.timer, ears.lasts_s, ears.feed.invalidations.session_has_ended)
-    published, places = PublishedFolders(settings.publish, accounts), Places(interest, await _account(parts, oauth))
-    watcher = Watcher(lambda most: chain(published(), places(most)), ears, settings.watch.max_subscriptions)
+    published, roots = PublishedFolders(settings.publish, accounts), WantedRoots(interest, await _account(parts, oauth))
+    watcher = Watcher(lambda most: chain(published(), roots(most)), ears, settings.watch.max_subscriptions)
     count = watcher.count
     metrics.watch("watch_folders", "Folders whose changes at Cloudreve are to be heard", lambda: watcher.folders)
     metrics.watch("watch_live", "Of these, those that are heard here", lambda: watcher.number(State.LIVE))

@@ -196,7 +196,7 @@ class Parts:
         """Register a singleflight to be closed at the end, and return it."""
 
         async def close() -> None:
-            await singleflight.aclose(patience.left_s if patience is not None else 0.0)
+            await singleflight.aclose(patience.remaining_s if patience is not None else 0.0)
 
         self.stack.push_async_callback(close)
         return singleflight

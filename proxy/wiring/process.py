@@ -44,7 +44,7 @@ from proxy.observe.metrics import Metrics
 from proxy.passthrough.changes import Changes
 from proxy.passthrough.client import UpstreamClient, passage
 from proxy.passthrough.routes import Passthrough
-from proxy.pictures.respond import Answers
+from proxy.pictures.respond import Responder
 from proxy.sealed.sealed_access import SealedAccess
 from proxy.sessions.cookies import SessionCookies
 from proxy.sessions.oauth_routes import SignIn
@@ -184,17 +184,17 @@ class _Composer:
         grants = await self.parts.grants(cloudreve, tiers, sharing, feed, owners)
         pictures = await self.parts.pictures(images, tiers, sharing)
         encoders = self.parts.encoders()
-        answers = Answers(pictures, await self.parts.variants(tiers, encoders, sharing), self.parts.clock)
-        known = await infos(self.parts, answers, tiers, encoders, sharing)
+        responder = Responder(pictures, await self.parts.variants(tiers, encoders, sharing), self.parts.clock)
+        known = await infos(self.parts, responder, tiers, encoders, sharing)
         sealer, oauth = sealer_of(settings), OAuth(cloudreve, self.parts.observer, settings.sign_in)
         sessions = await self.parts.sessions(sealer, oauth, shared_values, sign_outs, sharing)
         identifier = await self.parts.identifier(cloudreve, sessions, accounts := await self.parts.accounts(oauth))
         ears = await ears_of(self.parts, cloudreve, sharing, shared_values, feed, owners, self.arrivals)
         watcher, interest = await watcher_of(self.parts, ears, accounts, oauth)
         heed = (interest.note, ears.recent.note) if settings.watch.max_subscriptions else ()
-        steps = steps_of(identifier, Authoriser(grants, self.parts.clock.timer), grants, answers, known, heed)
+        steps = steps_of(identifier, Authoriser(grants, self.parts.clock.timer), grants, responder, known, heed)
         gateway = Gateway(steps, self.parts.observer, Bounds(settings.server.deadline_s, settings.grants.browser_s))
-        sealed = SealedAccess(sealer, tiers, answers, feed, self.parts.clock, self.parts.metrics, settings)
+        sealed = SealedAccess(sealer, tiers, responder, feed, self.parts.clock, self.parts.metrics, settings)
         request_origin, negotiation = RequestOrigin(settings.server), Negotiation(settings.pictures)
         cookies = SessionCookies(settings.session.cookie, request_origin)
         keys = Keys(request_origin, cookies, settings)

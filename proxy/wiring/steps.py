@@ -10,14 +10,14 @@ from proxy.grants.found_grant import Authorised
 from proxy.grants.lookup import Grants
 from proxy.identity.identify import Identifier
 from proxy.pictures.infos import Infos
-from proxy.pictures.respond import Answers
+from proxy.pictures.respond import Responder
 
 
 def steps_of(
     identifier: Identifier,
     authoriser: Authoriser,
     grants: Grants,
-    answers: Answers,
+    responder: Responder,
     infos: Infos,
     heed: tuple[Callable[[Authorised], None], ...],
 ) -> Steps:
@@ -28,8 +28,8 @@ def steps_of(
         heed=lambda authorised: [hear(authorised) for hear in heed],
         forget=grants.forget,
         note=grants.note,
-        remaining_s=answers.remaining_s,
-        show=answers.give,
+        remaining_s=responder.remaining_s,
+        show=responder.give,
         describe=infos.give,
-        refuse=answers.refused,
+        refuse=responder.refused,
     )

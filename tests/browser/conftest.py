@@ -17,7 +17,7 @@ from tests.browser.page import Profile, profile
 from tests.browser.stage import Stage
 from tests.browser.stock_page import is_served
 from tests.harness.cloudreve_targets import targets
-from tests.harness.places import Place, place
+from tests.harness.sites import Site, site_of
 
 collect_ignore = [] if is_served(os.environ.get("CLOUDREVE_URL")) else ["test_stock_page.py"]
 
@@ -67,9 +67,9 @@ async def cloudreve() -> AsyncIterator[StandIn]:
 
 
 @pytest.fixture(params=targets())
-async def site(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+async def site(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
     """Give the stand-in, and a real Cloudreve when the environment names one."""
-    async with place(request.param) as found:
+    async with site_of(request.param) as found:
         yield found
 
 

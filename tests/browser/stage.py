@@ -14,8 +14,8 @@ from aiohttp import web
 from proxy.upstream.clock import Clock
 from proxy.wiring.process import Running, running
 from tests.harness.gateways import settings_for
-from tests.harness.places import thumb
 from tests.harness.relay import Relay
+from tests.harness.sites import thumb
 
 THUMBS = "thumbs.site.test"
 WWW = "www.site.test"

@@ -13,7 +13,7 @@ from proxy.standin.standin import StandIn
 from tests.browser.page import Profile
 from tests.browser.stage import ELSEWHERE, Stage, images
 from tests.harness.gateways import ONE, in_share
-from tests.harness.places import Place
+from tests.harness.sites import Site
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -33,7 +33,7 @@ def fallback(tmp_path: Path) -> dict[str, str]:
     return {"fallback": str(file)}
 
 
-async def test_a_published_folder_is_seen_on_any_site(either_stage: Stage, site: Place, visitor: Profile) -> None:
+async def test_a_published_folder_is_seen_on_any_site(either_stage: Stage, site: Site, visitor: Profile) -> None:
     """By nobody in particular; scripts that ask by CORS may read the pixels too. Beside it nothing is seen."""
     album = {"prefix": "cloudreve://my/album", "email": "alice@example.org", "secret": PASSWORD}
     scene = await either_stage.gateway(site.target.base, publish=[album])

@@ -12,7 +12,7 @@ from proxy.standin.standin import StandIn
 from tests.browser.page import Page, Profile
 from tests.browser.stage import ELSEWHERE, WWW, Scene, Stage, images
 from tests.harness.gateways import ONE, TWO, in_share
-from tests.harness.places import Place
+from tests.harness.sites import Site
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -36,7 +36,7 @@ async def is_shown(visitor: Profile, url: str) -> list[bool]:
 
 
 async def test_private_pictures_show_between_sign_in_and_sign_out(
-    either_stage: Stage, site: Place, visitor: Profile
+    either_stage: Stage, site: Site, visitor: Profile
 ) -> None:
     """On a static page, which gets the cookie by script and has nothing to do with it afterwards; nowhere else."""
     scene = await either_stage.gateway(site.target.base)

@@ -22,7 +22,7 @@ from tests.browser.stage import Scene, Stage, images
 from tests.browser.stock_page import API, StockPage
 from tests.harness.cloudreve_targets import Client, Target
 from tests.harness.gateways import ONE, TWO
-from tests.harness.places import Place, place
+from tests.harness.sites import Site, site_of
 
 pytestmark = [pytest.mark.needs("chromium")]
 
@@ -59,9 +59,9 @@ def calendar() -> Calendar:
 
 
 @pytest.fixture
-async def real() -> AsyncIterator[Place]:
+async def real() -> AsyncIterator[Site]:
     """Reach the real Cloudreve."""
-    async with place("real") as found:
+    async with site_of("real") as found:
         yield found
 
 
@@ -75,7 +75,7 @@ async def command(target: Target, method: str, path: str, value: object = None) 
 
 
 @pytest.fixture
-async def folder(real: Place) -> AsyncIterator[str]:
+async def folder(real: Site) -> AsyncIterator[str]:
     """Make an empty folder, and delete it with all that has come into it."""
     uri = f"cloudreve://my/{uuid4().hex}"
     await command(real.target, "POST", "/file/create", {"uri": uri, "type": "folder"})
@@ -98,7 +98,7 @@ def pictures(page: Page) -> int:
 
 
 async def test_an_uploaded_picture_shows_and_is_not_transferred_again(
-    stage: Stage, real: Place, folder: str, calendar: Calendar, visitor: Profile, tmp_path: Path
+    stage: Stage, real: Site, folder: str, calendar: Calendar, visitor: Profile, tmp_path: Path
 ) -> None:
     """Sign in, upload, look, reload; on the next day Cloudreve is asked for leave anew, but not for pictures."""
     count = 12
@@ -121,7 +121,7 @@ async def test_an_uploaded_picture_shows_and_is_not_transferred_again(
 
 
 async def test_two_visitors_of_a_fresh_share_see_all_of_it(
-    stage: Stage, real: Place, visitor: Profile, other: Profile
+    stage: Stage, real: Site, visitor: Profile, other: Profile
 ) -> None:
     """Thirty pictures each, and no dialog."""
     uris = await real.gallery(30)
@@ -138,7 +138,7 @@ async def test_two_visitors_of_a_fresh_share_see_all_of_it(
 
 
 @pytest.fixture
-async def asking(stage: Stage, real: Place, calendar: Calendar) -> AsyncIterator[Scene]:
+async def asking(stage: Stage, real: Site, calendar: Calendar) -> AsyncIterator[Scene]:
     """Open a gateway as a client of its own, which nobody has agreed to yet."""
     sign_in = {"client_id": str(uuid4()), "client_secret": uuid4().hex}
     scene = await stage.gateway(real.target.base, calendar.clock(), sign_in=sign_in)
@@ -157,7 +157,7 @@ async def asking(stage: Stage, real: Place, calendar: Calendar) -> AsyncIterator
 
 
 async def test_after_consent_the_stock_page_shows_private_pictures(
-    asking: Scene, real: Place, calendar: Calendar, visitor: Profile
+    asking: Scene, real: Site, calendar: Calendar, visitor: Profile
 ) -> None:
     """And goes on seeing them when the access token has run out, for one refresh; the second time nobody is asked."""
     album = asking.pages.write("album", images(asking.origin, [ONE, TWO]))

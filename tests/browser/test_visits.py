@@ -13,7 +13,7 @@ from proxy.upstream.clock import Clock
 from tests.browser.page import Page, Profile
 from tests.browser.stage import Scene, Stage
 from tests.harness.gateways import Hours
-from tests.harness.places import Place, StandInPlace
+from tests.harness.sites import Site, StandInSite
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -45,7 +45,7 @@ async def look(page: Page, url: str) -> tuple[int, int]:
     return len(page.traffic.of(API)), len(page.traffic.downloads)
 
 
-async def test_a_second_visit_transfers_no_picture(stage: Stage, site: Place, visitor: Profile) -> None:
+async def test_a_second_visit_transfers_no_picture(stage: Stage, site: Site, visitor: Profile) -> None:
     """The URLs are the same, so that the browser does not even ask."""
     uris = await site.gallery(PICTURES)
     scene = await stage.gateway(site.target.base)
@@ -69,11 +69,11 @@ async def test_on_the_next_day_cloudreve_sends_no_picture(stage: Stage, cloudrev
 
 
 async def test_two_visitors_of_a_fresh_gallery_see_all_of_it(
-    stage: Stage, site: Place, visitor: Profile, other: Profile
+    stage: Stage, site: Site, visitor: Profile, other: Profile
 ) -> None:
     """Together; without the gateway each loses about half to the other's lock conflicts."""
     uris = await site.gallery(PICTURES)
-    if isinstance(site, StandInPlace):
+    if isinstance(site, StandInSite):
         site.cloudreve.generator.seconds = 0.05
     scene = await stage.gateway(site.target.base)
     url = gallery(scene, uris)

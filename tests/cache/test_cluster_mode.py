@@ -243,8 +243,8 @@ async def test_leases_and_news_work_across_servers(make_tier: MakeTier, sharded:
     opened = asyncio.Event()
 
     async def bring(cluster: DistributedSingleflight, key: str) -> str:
-        async def find(left: str) -> str | None:
-            return left or None
+        async def find(received: str) -> str | None:
+            return received or None
 
         async def load() -> str:
             loads.append(key)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from proxy.cache.entry_loader import WantedEntry, entry_loader
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.tiers import Tiers
-from proxy.coalesce.messages import DONE, Left, Stored, Whole
+from proxy.coalesce.messages import DONE, Received, Stored, Whole
 from proxy.coalesce.work_sharing import Loader
 from proxy.domain.codec import encode
 from proxy.domain.entry import Entry
@@ -26,15 +26,15 @@ class Room:
 
     tiers: Tiers
     takes: Grant | None = None
-    offered: list[tuple[Entry, Left | None]] = field(default_factory=list)
+    offered: list[tuple[Entry, Received | None]] = field(default_factory=list)
 
     def loader(self, *, kept_s: float = 60.0) -> Loader[Grant]:
         """Give the loader."""
         wanted = WantedEntry(KEY, "", self._accept, self._make, lambda _: 60.0, lambda _: kept_s)
         return entry_loader(self.tiers, wanted)
 
-    async def _accept(self, entry: Entry, left: Left | None) -> Grant | None:
-        self.offered.append((entry, left))
+    async def _accept(self, entry: Entry, received: Received | None) -> Grant | None:
+        self.offered.append((entry, received))
         return entry if isinstance(entry, Grant) and self.takes in (None, entry) else None
 
     async def _make(self) -> Grant:

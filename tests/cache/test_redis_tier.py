@@ -98,9 +98,9 @@ async def test_the_time_to_live_is_kept_to_the_millisecond(
 ) -> None:
     """Rounded down: never longer than the grant."""
     await make_tier(redis_server.url).tier.set("g:1", GRANT, ttl_s)
-    left_ms = redis_server.command("PTTL", keys(redis_server)[0])
-    assert isinstance(left_ms, int)
-    assert at_most_ms - 500 < left_ms <= at_most_ms or math.isinf(ttl_s)
+    remaining_ms = redis_server.command("PTTL", keys(redis_server)[0])
+    assert isinstance(remaining_ms, int)
+    assert at_most_ms - 500 < remaining_ms <= at_most_ms or math.isinf(ttl_s)
 
 
 async def test_less_than_a_millisecond_is_not_worth_keeping(make_tier: MakeTier, redis_server: RedisServer) -> None:
@@ -120,9 +120,9 @@ async def test_every_key_has_a_time_to_live(make_tier: MakeTier, redis_server: R
     await tier.expire("g:4", 1e9)
     assert len(keys(redis_server)) == 4
     for key in keys(redis_server):
-        left_ms = redis_server.command("PTTL", key)
-        assert isinstance(left_ms, int)
-        assert left_ms > 0
+        remaining_ms = redis_server.command("PTTL", key)
+        assert isinstance(remaining_ms, int)
+        assert remaining_ms > 0
 
 
 @pytest.mark.parametrize("raw", [b"", b"garbage", b"\x80\x04N.", b"\x94\xa9refusal/9\xa9not_found\x01\xa0"])
@@ -169,7 +169,7 @@ async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redi
                 await asyncio.sleep(0.001)
             async with leases.attempt("thumb-proxy:g:1") as other:
                 assert (lease.held, other.held) == (LeaseHolder.MINE, LeaseHolder.OTHERS)
-            assert await leases.left_s("thumb-proxy:g:1") > 0
+            assert await leases.remaining_s("thumb-proxy:g:1") > 0
             lease.message, lease.commit = b"told", committed("kept")
         assert await message == STORED + b"told"
     listening.cancel()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.cache import disk_store
-from proxy.cache.disk_places import Place
+from proxy.cache.disk_extents import Extent
 from proxy.cache.disk_seal import NONCE_END
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.stored_picture import StoredPicture
@@ -41,11 +41,11 @@ def shown(found: StoredPicture) -> bytes | None:
     return bytes(body) if body is not None else None
 
 
-def place_of(found: StoredPicture) -> Place:
+def extent_of(found: StoredPicture) -> Extent:
     """Tell where it lies."""
-    place = found._place  # noqa: SLF001 - what a test damages
-    assert isinstance(place, Place)
-    return place
+    extent = found._extent  # noqa: SLF001 - what a test damages
+    assert isinstance(extent, Extent)
+    return extent
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -133,8 +133,8 @@ async def test_damaged_bytes_do_not_open(open_disk: OpenDisk, clock: Clock, wher
     """Wherever the damage is; nor do they later."""
     tier = open_disk(now=clock)
     found = await stored(tier)
-    place = place_of(found)
-    offset = place.offset + where % place.length
+    extent = extent_of(found)
+    offset = extent.offset + where % extent.length
     with (tier._store._file.path).open("r+b") as file:  # noqa: SLF001
         file.seek(offset)
         [byte] = file.read(1)
@@ -149,9 +149,9 @@ async def test_another_record_in_its_place_does_not_open(open_disk: OpenDisk, cl
     tier = open_disk(now=clock)
     found, other = await stored(tier), await stored(tier, picture(8))
     with (tier._store._file.path).open("r+b") as file:  # noqa: SLF001
-        file.seek(place_of(other).offset)
-        record = file.read(place_of(other).length)
-        file.seek(place_of(found).offset)
+        file.seek(extent_of(other).offset)
+        record = file.read(extent_of(other).length)
+        file.seek(extent_of(found).offset)
         file.write(record)
     assert found.read(NOW) is None
     assert shown(other) == picture(8).body
@@ -162,9 +162,9 @@ async def test_another_version_in_its_place_is_not_shown(open_disk: OpenDisk, cl
     tier = open_disk(now=clock)
     found = await stored(tier)
     newer = tier._records.record(KEY, picture(version='"v2"'), NOW + 600.0).value  # noqa: SLF001
-    assert len(newer) == NONCE_END + place_of(found).length
+    assert len(newer) == NONCE_END + extent_of(found).length
     with (tier._store._file.path).open("r+b") as file:  # noqa: SLF001
-        file.seek(place_of(found).offset - NONCE_END)
+        file.seek(extent_of(found).offset - NONCE_END)
         file.write(newer)
     assert found.read(NOW) is None
 
@@ -173,7 +173,7 @@ async def test_without_a_ruler_in_the_mapping_nothing_is_read_at_once(
     open_disk: OpenDisk, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where the system knows no reads that do not wait: threads read then."""
-    monkeypatch.setattr("proxy.cache.disk_places._NOWAIT", 0)
+    monkeypatch.setattr("proxy.cache.disk_extents._NOWAIT", 0)
     tier = open_disk(now=clock)
     await tier.set(KEY, picture(), ttl=600.0)
     assert await tier.get(KEY) == picture()

@@ -76,9 +76,9 @@ def redis_subject(tier: RedisTier, server: RedisServer) -> Subject:
 
     async def run_out(key: str) -> None:
         place = tier.build_key(key)
-        left_ms = server.command("PTTL", place)
-        assert isinstance(left_ms, int)
-        assert 50_000 < left_ms <= 60_000
+        remaining_ms = server.command("PTTL", place)
+        assert isinstance(remaining_ms, int)
+        assert 50_000 < remaining_ms <= 60_000
         server.command("PEXPIRE", place, 1)
         while server.command("EXISTS", place):  # noqa: ASYNC110 - Redis tells nobody
             await asyncio.sleep(0.001)

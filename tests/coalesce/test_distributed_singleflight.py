@@ -49,10 +49,10 @@ class Replica:
         self.began = asyncio.Event()
         self.ended_at = 0.0
 
-    async def find(self, left: str) -> str | None:
+    async def find(self, received: str) -> str | None:
         """Take what was left, or look in Redis."""
-        self.looks.append(left)
-        return left or (await self.tier.connections.read(self.tier.build_key(KEY)) or b"").decode() or None
+        self.looks.append(received)
+        return received or (await self.tier.connections.read(self.tier.build_key(KEY)) or b"").decode() or None
 
     async def load(self) -> str:
         """Do the work when the test allows it."""
@@ -417,8 +417,8 @@ async def test_a_turn_goes_with_the_lead(replicas: list[Replica], redis_server: 
     leader, other, _ = replicas
     turns = Turns()
 
-    async def find(left: str) -> str | None:
-        return left or None
+    async def find(received: str) -> str | None:
+        return received or None
 
     async def load() -> str:
         await turns.take(leader, "a", opens=False)

@@ -52,7 +52,7 @@ class Starter:
 async def test_a_gateway_is_told_where_cloudreve_and_redis_are() -> None:
     """And listens where it was asked to."""
     start = Starter()
-    async with demo.opened(demo.Places(), start, pictures=3) as running:
+    async with demo.opened(demo.Addresses(), start, pictures=3) as running:
         gateway = await start.started.get()
 
         assert gateway.settings.cloudreve.url == running.cloudreve.own_url
@@ -65,7 +65,7 @@ async def test_a_gateway_is_told_where_cloudreve_and_redis_are() -> None:
 async def test_the_page_shows_a_gallery_and_hangs_another_on_request() -> None:
     """Pictures anybody may see, none of them generated, a token for the second visitor, and counts from nothing."""
     async with (
-        demo.opened(demo.Places(), Starter(), pictures=3, generation_s=0) as running,
+        demo.opened(demo.Addresses(), Starter(), pictures=3, generation_s=0) as running,
         aiohttp.ClientSession(running.address) as session,
     ):
         first = await (await session.get("/demo/state")).json()
@@ -86,7 +86,7 @@ async def test_the_page_shows_a_gallery_and_hangs_another_on_request() -> None:
 async def test_the_page_needs_nothing_from_elsewhere() -> None:
     """No script, style, font or picture of another host, and a policy that says so."""
     async with (
-        demo.opened(demo.Places(), Starter(), pictures=1) as running,
+        demo.opened(demo.Addresses(), Starter(), pictures=1) as running,
         aiohttp.ClientSession(running.address) as session,
     ):
         response = await session.get("/")
@@ -100,7 +100,7 @@ async def test_the_page_needs_nothing_from_elsewhere() -> None:
 async def test_the_page_may_compare_with_cloudreve_alone() -> None:
     """Its policy and Cloudreve both let its script ask there."""
     async with (
-        demo.opened(demo.Places(), Starter(), pictures=1, generation_s=0) as running,
+        demo.opened(demo.Addresses(), Starter(), pictures=1, generation_s=0) as running,
         aiohttp.ClientSession(running.address) as session,
     ):
         state = await (await session.get("/demo/state")).json()
@@ -122,7 +122,7 @@ async def test_the_page_may_compare_with_cloudreve_alone() -> None:
 async def test_it_runs_until_it_is_told_to_stop(capsys: pytest.CaptureFixture[str]) -> None:
     """The address is printed, and SIGTERM ends everything in good order."""
     start = Starter()
-    task = asyncio.create_task(demo.run_demo(demo.Places(), start))
+    task = asyncio.create_task(demo.run_demo(demo.Addresses(), start))
     gateway = await start.started.get()
     os.kill(os.getpid(), signal.SIGTERM)
     await task

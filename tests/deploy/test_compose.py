@@ -19,8 +19,8 @@ from yarl import URL
 from tests.deploy.fresh_root import LONGEST_S, ROOT
 from tests.deploy.images import GATEWAY, Images
 from tests.deploy.patience import until
-from tests.harness.places import thumb
 from tests.harness.redis_server import free_port
+from tests.harness.sites import thumb
 
 pytestmark = [
     *(pytest.mark.needs(program) for program in ("mmdebstrap", "buildah", "podman", "runc", "iptables")),

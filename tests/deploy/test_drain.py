@@ -15,7 +15,7 @@ from tests.deploy.patience import until
 from tests.deploy.process import GatewayProcess
 from tests.harness.fixtures import cloudreve, gateway, launcher
 from tests.harness.gateways import GatewayClient, in_share, settings_for
-from tests.harness.places import thumb
+from tests.harness.sites import thumb
 
 __all__ = ["cloudreve", "gateway", "launcher"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +19,8 @@ from tests.deploy.balancers import FILES, KINDS, Balancer
 from tests.deploy.patience import until
 from tests.deploy.visitor import Visitor
 from tests.harness.gateways import ONE, GatewayClient, gateway_of, in_share
-from tests.harness.places import thumb
+from tests.harness.sites import thumb
+from tests.harness.stream_server import abort, stream_server
 
 SEAL: dict[str, object] = {"keys": ["k" * 32]}
 UPLOAD_BYTES = 3_000_000
@@ -83,8 +85,15 @@ BALANCERS = (
 @pytest.fixture(params=BALANCERS)
 async def balancer(request: pytest.FixtureRequest, replicas: Replicas) -> AsyncIterator[Balancer]:
     """Run each load balancer in front of them."""
+    async with balanced(request.param, [gateway.running.port for gateway in replicas.gateways]) as made:
+        yield made
+
+
+@asynccontextmanager
+async def balanced(kind: str, gateways: Sequence[int]) -> AsyncIterator[Balancer]:
+    """Run one load balancer in front of gateways, given by their ports."""
     with TemporaryDirectory() as folder:  # not below pytest's, where only the owner may read
-        made = Balancer(KINDS[request.param], Path(folder), [gateway.running.port for gateway in replicas.gateways])
+        made = Balancer(KINDS[kind], Path(folder), gateways)
         await asyncio.to_thread(made.start)
         try:
             yield made
@@ -172,6 +181,31 @@ async def test_a_gateway_that_leaves_costs_no_request(
         await until(_more_than(answers, len(answers) + 300))
         has_ended.set()
     assert set(answers) == {200}
+
+
+@pytest.mark.needs("envoy")
+async def test_envoy_asks_another_gateway_whichever_file_is_asked_for() -> None:
+    """Where two of three leave, five places in a row on its ring are theirs for one file in eight."""
+    statuses: Counter[int] = Counter()
+    async with AsyncExitStack() as stack:
+        ports = [await stack.enter_async_context(stream_server(talk)) for talk in (_ok, _breaks, _breaks)]
+        base = (await stack.enter_async_context(balanced("envoy", ports))).base
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        for number in range(200):
+            statuses[(await Visitor(session, base).get(f"/thumb?uri={number}")).status] += 1
+    assert statuses == {200: 200}
+
+
+async def _ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while await reader.readuntil(b"\r\n\r\n"):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+async def _breaks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Seem well, and break off each request."""
+    while (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /readyz "):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    abort(writer.transport)
 
 
 def _more_than(answers: list[int], count: int) -> Callable[[], Awaitable[bool]]:

@@ -21,8 +21,8 @@ from proxy.domain.refusal import RefusalKind
 from proxy.standin.standin import StandIn
 from tests.deploy.patience import until
 from tests.harness.gateways import GatewayClient, gateway_of, in_share
-from tests.harness.places import thumb
 from tests.harness.redis_server import RedisServer, free_port
+from tests.harness.sites import thumb
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "monitoring"
 OPERATION = (Path(__file__).parents[2] / "docs" / "operation.md").read_text()

@@ -16,7 +16,7 @@ from tests.deploy.conftest import StartNginx
 from tests.deploy.nginx import Nginx
 from tests.deploy.visitor import Got, Visitor
 from tests.harness.gateways import ONE, GatewayClient, gateway_of, in_share
-from tests.harness.places import expired, thumb
+from tests.harness.sites import expired, thumb
 
 pytestmark = pytest.mark.needs("nginx")
 

@@ -16,7 +16,7 @@ from proxy.standin.standin import StandIn
 from tests.deploy.nginx import Nginx
 from tests.deploy.visitor import Got, Visitor
 from tests.harness.gateways import gateway_of, in_share
-from tests.harness.places import thumb
+from tests.harness.sites import thumb
 from tests.harness.stream_server import stream_server
 
 pytestmark = pytest.mark.needs("nginx")

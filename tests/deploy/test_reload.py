@@ -22,7 +22,7 @@ from proxy.workers.supervisor import Supervisor
 from tests.deploy.patience import until
 from tests.deploy.process import GatewayProcess
 from tests.harness.gateways import in_share, settings_for
-from tests.harness.places import thumb
+from tests.harness.sites import thumb
 
 VISITORS = 4
 PAUSE_S = 0.02

@@ -22,7 +22,7 @@ from tests.deploy.nginx import Nginx
 from tests.deploy.process import GatewayProcess
 from tests.deploy.visitor import Visitor
 from tests.harness.gateways import in_share
-from tests.harness.places import thumb
+from tests.harness.sites import thumb
 
 pytestmark = [pytest.mark.needs("nginx")]
 

@@ -23,7 +23,7 @@ from proxy.workers.worker_pool import WorkersFailed
 from tests.deploy.patience import until
 from tests.deploy.process import GatewayProcess
 from tests.harness.gateways import ONE, in_share, settings_for
-from tests.harness.places import thumb
+from tests.harness.sites import thumb
 
 SOON_S = 2.0
 """After 204 a copy of the cookie counts at no worker any more."""

@@ -175,14 +175,14 @@ def test_pictures_for_other_identities_are_private(identity: Identity) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fresh_for_s", "max_age_s", "ttl_s"),
+    ("remaining_s", "max_age_s", "ttl_s"),
     [(-70.5, 0, -70), (-0.5, 0, 0), (0.0, 0, 0), (0.999, 0, 0), (3600.0, 3600, 3600)],
 )
 def test_no_cache_is_promised_more_than_what_is_left_of_the_grant(
-    fresh_for_s: float, max_age_s: int, ttl_s: int
+    remaining_s: float, max_age_s: int, ttl_s: int
 ) -> None:
     """Rounded down; nothing is left of one that has run out, and `ttl` says since when (RFC 9211 §2.4)."""
-    fields = dict(picture_fields(ALICE, None, fresh_for_s, HIT))
+    fields = dict(picture_fields(ALICE, None, remaining_s, HIT))
     assert fields["Cache-Control"] == f"private, max-age={max_age_s}"
     assert parsed(fields["Cache-Status"])[1]["ttl"] == ttl_s
     assert "ETag" not in fields, "what has no validator yet names none"

@@ -63,9 +63,9 @@ async def test_a_visitor_who_does_not_read_is_not_waited_for_twice(cloudreve: St
 async def test_a_countdown_runs_from_when_it_is_begun() -> None:
     """And ends with nothing."""
     countdown = Countdown(60.0)
-    assert countdown.left_s == 60.0
+    assert countdown.remaining_s == 60.0
     countdown.begin()
-    assert 59 < countdown.left_s <= 60.0
+    assert 59 < countdown.remaining_s <= 60.0
     over = Countdown(0.0)
     over.begin()
-    assert over.left_s == 0.0
+    assert over.remaining_s == 0.0

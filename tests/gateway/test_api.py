@@ -17,7 +17,7 @@ from proxy.standin.standin import StandIn
 from proxy.standin.thumbs import FETCH_PATH
 from tests.harness.cloudreve_targets import Client
 from tests.harness.gateways import ONE, PNG, GatewayClient, GatewayLauncher, Reply, in_share
-from tests.harness.places import Place, expired
+from tests.harness.sites import Site, expired
 
 KEY = "0123456789abcdef" * 2
 VOLATILE = {"correlation_id"}
@@ -73,7 +73,7 @@ ROWS = (
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-async def test_a_refusal_is_what_cloudreve_says(site: Place, site_gateway: GatewayClient, row: Row) -> None:
+async def test_a_refusal_is_what_cloudreve_says(site: Site, site_gateway: GatewayClient, row: Row) -> None:
     """Status 200, code and message; the correlation id is there, and names the call in Cloudreve's log."""
     target = site.target
     names = {name: getattr(target, name) for name in ("alice_id", "private_share")}
@@ -92,7 +92,7 @@ async def test_a_refusal_is_what_cloudreve_says(site: Place, site_gateway: Gatew
     assert reply.headers["Cache-Control"] == direct.headers["Cache-Control"] == "private, no-cache"
 
 
-async def test_a_picture_is_given_as_a_url_that_needs_nothing_else(site: Place, site_gateway: GatewayClient) -> None:
+async def test_a_picture_is_given_as_a_url_that_needs_nothing_else(site: Site, site_gateway: GatewayClient) -> None:
     """The shape is Cloudreve's; the URL shows the very picture, to whoever has it; its end is a little earlier."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         client = Client(site.target, session)
@@ -109,7 +109,7 @@ async def test_a_picture_is_given_as_a_url_that_needs_nothing_else(site: Place, 
     assert (shown.status, shown.headers["Content-Type"], shown.body) == (200, PNG, picture.body)
 
 
-async def test_two_viewers_of_a_fresh_share_get_every_picture(site: Place, site_gateway: GatewayClient) -> None:
+async def test_two_viewers_of_a_fresh_share_get_every_picture(site: Site, site_gateway: GatewayClient) -> None:
     """Nobody meets a lock conflict, and both are given the same URLs: 30 calls to Cloudreve, not 60."""
     uris = await site.gallery(30)
     free = asyncio.Semaphore(12)
@@ -128,7 +128,7 @@ async def test_two_viewers_of_a_fresh_share_get_every_picture(site: Place, site_
 
 
 @pytest.mark.parametrize("token", ["garbage", "expired"])
-async def test_a_bad_token_is_not_taken_for_none(site: Place, site_gateway: GatewayClient, token: str) -> None:
+async def test_a_bad_token_is_not_taken_for_none(site: Site, site_gateway: GatewayClient, token: str) -> None:
     """Cloudreve would grant this to anybody. The status is true: its page shows an icon and signs nobody out."""
     bad = {"garbage": "garbage", "expired": expired(site.target.alice)}[token]
     reply = await asked(site_gateway, f"cloudreve://{site.target.share}@share/one.png", bad)
@@ -159,8 +159,8 @@ async def test_an_end_is_always_named(cloudreve: StandIn, gateway: GatewayClient
     """A client that is told none would keep the URL for ever."""
     cloudreve.null_expires = True
     reply = await asked(gateway, in_share(cloudreve))
-    left_s = datetime.fromisoformat(said(reply)["data"]["expires"]).timestamp() - cloudreve.now()
-    assert 50 < left_s <= 61
+    remaining_s = datetime.fromisoformat(said(reply)["data"]["expires"]).timestamp() - cloudreve.now()
+    assert 50 < remaining_s <= 61
 
 
 async def test_success_without_a_url_is_no_thumbnail(cloudreve: StandIn, gateway: GatewayClient) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from proxy.standin.standin import StandIn
 from tests.harness.cloudreve_targets import Target
 from tests.harness.gateways import PNG, GatewayClient, GatewayLauncher, Reply
-from tests.harness.places import Place
+from tests.harness.sites import Site
 
 PICTURES = 40
 CONNECTIONS = 6
@@ -53,7 +53,7 @@ def fetches(gateway: GatewayClient) -> float:
 
 
 async def test_five_viewers_of_one_identity_get_every_picture_for_one_resolve_and_fetch_each(
-    site: Place, site_gateway: GatewayClient
+    site: Site, site_gateway: GatewayClient
 ) -> None:
     """200 of 200 arrive, by 40 resolves and 40 fetches; whoever came second waited or hit."""
     replies = await shown(site_gateway, await site.gallery(PICTURES), [{}] * 5)
@@ -65,7 +65,7 @@ async def test_five_viewers_of_one_identity_get_every_picture_for_one_resolve_an
     assert site_gateway.count("collapsed_total", flight="grant") == waited
 
 
-async def test_three_identities_get_every_picture_and_never_collide(site: Place, site_gateway: GatewayClient) -> None:
+async def test_three_identities_get_every_picture_and_never_collide(site: Site, site_gateway: GatewayClient) -> None:
     """200 of 200 arrive by one resolve per identity and picture; none of them met another at the same picture."""
     replies = await shown(site_gateway, await site.gallery(PICTURES), three_identities(site.target))
     assert len(replies) == 200
@@ -74,7 +74,7 @@ async def test_three_identities_get_every_picture_and_never_collide(site: Place,
     assert site_gateway.count("upstream_calls_total", verb="whoami", outcome="identity") == 2
 
 
-async def test_a_second_visit_asks_cloudreve_nothing(site: Place, site_gateway: GatewayClient) -> None:
+async def test_a_second_visit_asks_cloudreve_nothing(site: Site, site_gateway: GatewayClient) -> None:
     """The pictures of the first visit are at hand for the same five, and their browsers hear 304."""
     uris, viewers = await site.gallery(PICTURES), three_identities(site.target)
     await shown(site_gateway, uris, viewers)

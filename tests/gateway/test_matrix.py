@@ -9,7 +9,7 @@ import pytest
 from proxy.domain.response_fields import VARY, VARY_PUBLIC
 from tests.harness.cloudreve_targets import Target
 from tests.harness.gateways import PNG, GatewayClient, Reply
-from tests.harness.places import Place, expired, thumb
+from tests.harness.sites import Site, expired, thumb
 
 ONE = "cloudreve://my/album/one.png"
 HINT = "11111111-2222-4333-8444-555555555555"
@@ -119,7 +119,7 @@ def check_safe(reply: Reply) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
-async def test_each_visitor_is_told_the_truth(site: Place, site_gateway: GatewayClient, row: Row) -> None:
+async def test_each_visitor_is_told_the_truth(site: Site, site_gateway: GatewayClient, row: Row) -> None:
     """The status is true, the picture comes with honest headers, and a refusal with Cloudreve's code."""
     path, headers = told(row, site.target)
     reply = await site_gateway.send("GET", path, headers)
@@ -141,14 +141,14 @@ async def test_each_visitor_is_told_the_truth(site: Place, site_gateway: Gateway
 
 
 @pytest.mark.parametrize(("query", "told"), [("", "there are 0"), ("?uri=a&uri=b", "there are 2"), ("?URI=a", "are 0")])
-async def test_one_uri_has_to_be_named(site: Place, site_gateway: GatewayClient, query: str, told: str) -> None:
+async def test_one_uri_has_to_be_named(site: Site, site_gateway: GatewayClient, query: str, told: str) -> None:
     """None and two are told apart from a wrong one."""
     reply = await site_gateway.send("GET", f"/thumb{query}", bearer(site.target))
     assert reply.status == 400
     assert told in reply.problem["detail"]
 
 
-async def test_spellings_of_one_uri_share_one_cache_entry(site: Place, site_gateway: GatewayClient) -> None:
+async def test_spellings_of_one_uri_share_one_cache_entry(site: Site, site_gateway: GatewayClient) -> None:
     """After the first of them all others hit, with the same validator."""
     first = await site_gateway.send("GET", thumb(ONE), bearer(site.target))
     for spelling in SPELLINGS:
@@ -157,7 +157,7 @@ async def test_spellings_of_one_uri_share_one_cache_entry(site: Place, site_gate
 
 
 async def test_a_validator_spares_its_owner_the_bytes_and_helps_nobody_else(
-    site: Place, site_gateway: GatewayClient
+    site: Site, site_gateway: GatewayClient
 ) -> None:
     """Strong, weak, in a list or `*`: 304 with the headers of 200; bob, who has no such file, still hears 404."""
     first = await site_gateway.send("GET", thumb(ONE), bearer(site.target))
@@ -170,7 +170,7 @@ async def test_a_validator_spares_its_owner_the_bytes_and_helps_nobody_else(
         assert (await site_gateway.send("GET", thumb(ONE), stranger)).status == 404
 
 
-async def test_a_hint_never_widens_a_shares_grant(site: Place, site_gateway: GatewayClient) -> None:
+async def test_a_hint_never_widens_a_shares_grant(site: Site, site_gateway: GatewayClient) -> None:
     """Cloudreve re-opens a share for a hint it has seen with the password; through the gateway nothing is opened."""
     private = site.target.private_share
     hint = {"X-Cr-Context-Hint": HINT}
@@ -181,7 +181,7 @@ async def test_a_hint_never_widens_a_shares_grant(site: Place, site_gateway: Gat
         assert (reply.status, reply.problem["code"]) == (403, 40069)
 
 
-async def test_a_hint_of_one_user_opens_nothing_to_another(site: Place, site_gateway: GatewayClient) -> None:
+async def test_a_hint_of_one_user_opens_nothing_to_another(site: Site, site_gateway: GatewayClient) -> None:
     """With one's own files it is passed on, and Cloudreve keeps what it remembers of it per user."""
     uri = thumb(f"cloudreve://{site.target.alice_id}@my/album/one.png")
     hint = {"X-Cr-Context-Hint": "22222222-2222-4333-8444-555555555555"}
@@ -191,7 +191,7 @@ async def test_a_hint_of_one_user_opens_nothing_to_another(site: Place, site_gat
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-async def test_other_methods_are_not_allowed(site: Place, site_gateway: GatewayClient, method: str) -> None:
+async def test_other_methods_are_not_allowed(site: Site, site_gateway: GatewayClient, method: str) -> None:
     """405 names those that are."""
     reply = await site_gateway.send(method, thumb(ONE), bearer(site.target))
     assert reply.status == 405

@@ -15,8 +15,8 @@ from proxy.standin.faults import Says, json_body, redirect
 from proxy.standin.standin import StandIn
 from tests.conftest import StartRedis
 from tests.harness.gateways import CUT_OFF
-from tests.harness.places import thumb
 from tests.harness.program import Program, serving
+from tests.harness.sites import thumb
 
 PASSWORD = "open-sesame-4711"
 TICKET = "ticket-4712"

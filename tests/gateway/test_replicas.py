@@ -7,9 +7,9 @@ import pytest
 
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Hours, in_share, kept, until
-from tests.harness.places import thumb
 from tests.harness.program import serving
 from tests.harness.redis_server import RedisServer
+from tests.harness.sites import thumb
 
 
 @pytest.fixture

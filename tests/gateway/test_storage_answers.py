@@ -23,7 +23,7 @@ from tests.harness.gateways import CUT_OFF, GatewayClient, GatewayLauncher, Hour
 PNG = "image/png"
 
 
-class Answers(Fault):
+class Replies(Fault):
     """The proper picture, with a status and fields of the test's choice."""
 
     def __init__(self, status: int = 200, **fields: str) -> None:
@@ -53,7 +53,7 @@ async def test_a_busy_storage_is_left_alone_for_the_time_it_names(
     cloudreve: StandIn, gateway: GatewayClient, status: int
 ) -> None:
     """Ten requests make one fetch; each visitor is told when to come again."""
-    cloudreve.fail("fetch", Answers(status, Retry_After="37"))
+    cloudreve.fail("fetch", Replies(status, Retry_After="37"))
     replies = [await gateway.ask(in_share(cloudreve)) for _ in range(10)]
     assert statuses(replies) == [503] * 10
     assert all(20 <= int(reply.headers["Retry-After"]) <= 37 for reply in replies)
@@ -81,7 +81,7 @@ async def test_a_compressed_bomb_is_stopped(cloudreve: StandIn, launcher: Gatewa
 
 async def test_a_long_head_is_read(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Pass-through reads as much."""
-    cloudreve.fail("fetch", Answers(X_Policy="x" * 11_000))
+    cloudreve.fail("fetch", Replies(X_Policy="x" * 11_000))
     assert (await gateway.ask(in_share(cloudreve))).status == 200
 
 
@@ -158,7 +158,7 @@ async def test_one_busy_storage_behind_cloudreve_is_no_busy_cloudreve(
     cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
     """Cloudreve passes on what one of its storages says of one picture."""
-    cloudreve.fail("fetch", Answers(503, Retry_After="37"), times=1)
+    cloudreve.fail("fetch", Replies(503, Retry_After="37"), times=1)
     assert (await gateway.ask(in_share(cloudreve))).status == 503
     assert (await gateway.ask(in_share(cloudreve, "two.png"))).status == 200
     assert (await gateway.ask(in_share(cloudreve))).status == 503
@@ -196,7 +196,7 @@ class Never(Hang):
 
 @pytest.mark.parametrize(
     "fault",
-    [faults.Reset(), Answers(503, Retry_After="37"), Answers(500), Answers(429), Never()],
+    [faults.Reset(), Replies(503, Retry_After="37"), Replies(500), Replies(429), Never()],
     ids=["reset", "503", "500", "429", "hang"],
 )
 async def test_bytes_at_hand_are_shown_while_their_storage_is_away(
@@ -269,10 +269,10 @@ async def test_an_error_of_storage_is_asked_about_once_more(
     cloudreve: StandIn, gateway: GatewayClient, status: int
 ) -> None:
     """Most are gone a moment later; one that stays is 503 with a time to come again."""
-    cloudreve.fail("fetch", Answers(status), times=1)
+    cloudreve.fail("fetch", Replies(status), times=1)
     assert (await gateway.ask(in_share(cloudreve))).status == 200
     assert cloudreve.calls.count("fetch") == 2
-    cloudreve.fail("fetch", Answers(status))
+    cloudreve.fail("fetch", Replies(status))
     reply = await gateway.ask(in_share(cloudreve, "two.png"))
     assert (reply.status, reply.headers["Retry-After"]) == (503, "2")
     assert cloudreve.calls.count("fetch") == 4

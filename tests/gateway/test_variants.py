@@ -13,8 +13,8 @@ from proxy.pictures import variants
 from proxy.pictures.encoders import Encoders
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Reply, in_share, statuses
-from tests.harness.places import thumb
 from tests.harness.redis_server import RedisServer
+from tests.harness.sites import thumb
 from tests.pictures.photographs import opened
 
 CHROMIUM = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"

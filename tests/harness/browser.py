@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import aiohttp
 
 from tests.harness.gateways import GatewayClient, Reply
-from tests.harness.places import thumb
+from tests.harness.sites import thumb
 
 COOKIE = "thumb_session"
 ATTEMPT = "thumb_session_sign_in_"

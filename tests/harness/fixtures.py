@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from proxy.standin.standin import StandIn
 from tests.harness.cloudreve_targets import targets
 from tests.harness.gateways import GatewayClient, GatewayLauncher, Hours, gateway_of
-from tests.harness.places import Place, place
+from tests.harness.sites import Site, site_of
 
 
 @pytest.fixture(autouse=True)
@@ -51,14 +51,14 @@ async def gateway(launcher: GatewayLauncher) -> GatewayClient:
 
 
 @pytest.fixture(params=targets())
-async def site(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+async def site(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
     """Give the stand-in, and a real Cloudreve when the environment names one."""
-    async with place(request.param) as found:
+    async with site_of(request.param) as found:
         yield found
 
 
 @pytest.fixture
-async def site_gateway(site: Place) -> AsyncIterator[GatewayClient]:
+async def site_gateway(site: Site) -> AsyncIterator[GatewayClient]:
     """Run a fresh gateway before it."""
     async with gateway_of(site.target.base) as opened:
         yield opened

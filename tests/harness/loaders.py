@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from proxy.coalesce.messages import DONE, Left, Stored, Whole
+from proxy.coalesce.messages import DONE, Received, Stored, Whole
 from proxy.coalesce.work_sharing import Handover, Loader
 from proxy.domain.shared_write import Commit, SharedWrite
 
 
-def text_in(left: Left | None) -> str:
+def text_in(received: Received | None) -> str:
     """Give the text that another process has left; nothing for a message without one."""
-    return left.value.decode() if isinstance(left, (Stored, Whole)) else ""
+    return received.value.decode() if isinstance(received, (Stored, Whole)) else ""
 
 
 def committed(text: str, ttl_s: float = 60.0) -> Commit:
@@ -30,8 +30,8 @@ def text_loader(
 ) -> Loader[str]:
     """Make the loader of a text, which `find` is given, or nothing; with `kept_s` it stands in Redis for so long."""
 
-    async def read(left: Left | None) -> str | None:
-        return await find(text_in(left))
+    async def read(received: Received | None) -> str | None:
+        return await find(text_in(received))
 
     def write(text: str) -> Handover:
         commit = committed(text, kept_s) if kept_s is not None else None

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.gateways import GatewayClient
-from tests.harness.places import thumb
+from tests.harness.sites import thumb
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)\r\n")
 

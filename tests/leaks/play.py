@@ -79,8 +79,8 @@ class Play:
         known = len(self.given)
         await self.look([ask], self.scene.replicas[0])
         for given in self.given[known:]:
-            for left_s in (0.0, given.until + MARGIN_S + SLACK_S + 1.0 - self.scene.now):
-                self.scene.hours.pass_by(max(left_s, 0.0))
+            for remaining_s in (0.0, given.until + MARGIN_S + SLACK_S + 1.0 - self.scene.now):
+                self.scene.hours.pass_by(max(remaining_s, 0.0))
                 for replica in self.scene.replicas:
                     await self.follow(given, replica, ANONYMOUS)
 

@@ -49,7 +49,7 @@ from tests.leaks.scene import LANES, PATHS, Replica, Scene, Terms, encoded_here
 from tests.leaks.secrecy import check_nothing_told, listening
 from tests.leaks.sessions import agree, begin, come_and_go
 from tests.leaks.visitors import API, OWN, Ask, Token
-from tests.leaks.wishes import HINTS, SITES, Place, Wish, places, plain_places, wishes
+from tests.leaks.wishes import HINTS, SITES, Site, Wish, places, plain_places, wishes
 
 PLAYS = int(os.environ.get("LEAKS_PLAYS", "20"))
 ACTS = int(os.environ.get("LEAKS_ACTS", "40"))
@@ -96,7 +96,7 @@ class Leaks(RuleBasedStateMachine):
         self._do(self._play.scene.__aenter__())
         self._play.hand_out()
         self.throng()
-        self.outlive(Wish(Place(None, "cloudreve://my{path}", PATHS[1], "", ""), "alice"))
+        self.outlive(Wish(Site(None, "cloudreve://my{path}", PATHS[1], "", ""), "alice"))
         for name in ("alice", ""):
             self.come_and_go(name, who=0, turn=0)
         self.change_file(PATHS[1], who=0, what="repaint")
@@ -131,7 +131,7 @@ class Leaks(RuleBasedStateMachine):
         self._do(self.play.look([wish.ask(self.play) for wish in drawn], self._replica(turn), cut=cut))
 
     @rule(place=places | plain_places, drawn=st.lists(wishes, min_size=2, max_size=6), is_cold=st.booleans())
-    def crowd(self, place: Place, drawn: list[Wish], is_cold: bool) -> None:
+    def crowd(self, place: Site, drawn: list[Wish], is_cold: bool) -> None:
         """Let several ask for one thing at once, which nobody has seen lately."""
         if is_cold:
             self.play.scene.hours.pass_by(LATER_S)
@@ -145,12 +145,12 @@ class Leaks(RuleBasedStateMachine):
         self._do(self.play.crowd(asks))
 
     @rule(place=places, turn=turns, hint=st.sampled_from(("", HINTS[0])))
-    def everybody(self, place: Place, turn: int, hint: str) -> None:
+    def everybody(self, place: Site, turn: int, hint: str) -> None:
         """Let everybody ask for one thing, one after the other."""
         self._do(self.play.everybody(place.uri(self.play), self._replica(turn), hint))
 
     @rule(wish=wishes, place=plain_places, name=st.sampled_from(("", *GOOD)), others=st.lists(wishes, max_size=3))
-    def pass_on(self, wish: Wish, place: Place, name: str, others: list[Wish]) -> None:
+    def pass_on(self, wish: Wish, place: Site, name: str, others: list[Wish]) -> None:
         """Ask for a sealed URL and pass it on."""
         ask = replace(wish, place=place, credential=name, route=API).ask(self.play)
         self._do(self.play.pass_on(ask, [other.ask(self.play) for other in others]))
@@ -207,7 +207,7 @@ class Leaks(RuleBasedStateMachine):
         self._do(self.play.again())
 
     @rule(name=st.sampled_from(GOOD), life_s=st.sampled_from((30.0, 400.0, 30_000.0)), place=places, turn=turns)
-    def issue(self, name: str, life_s: float, place: Place, turn: int) -> None:
+    def issue(self, name: str, life_s: float, place: Site, turn: int) -> None:
         """Give somebody another token, with which they look around."""
         self.play.hand_out([name], life_s)
         token = self.play.tokens[name][-1]

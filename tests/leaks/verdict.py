@@ -122,8 +122,8 @@ class Court:
             assert varied >= {"authorization", "x-cr-purchase-ticket"}
             assert is_public(reply) or "cookie" in varied
         if age := _MAX_AGE.search(caching):
-            left_s = max(leave.until for leave in covers) - now
-            assert int(age[1]) <= max(left_s, 0) + SLACK_S, "others may keep it for longer than it is granted"
+            remaining_s = max(leave.until for leave in covers) - now
+            assert int(age[1]) <= max(remaining_s, 0) + SLACK_S, "others may keep it for longer than it is granted"
 
 
 def check_validator(reply: Reply, if_none_match: str) -> None:

@@ -18,7 +18,7 @@ _SPELLINGS = ("", "", "", "scheme", "slashes", "dots", "escape", "fragment", "qu
 
 
 @dataclass(frozen=True)
-class Place:
+class Site:
     """A File URI in the making."""
 
     share: int | None
@@ -41,7 +41,7 @@ class Place:
 class Wish:
     """A request in the making; numbers choose among what there is, whatever that is."""
 
-    place: Place
+    place: Site
     credential: str
     """A name, a session, or neither."""
     age: int = 0
@@ -55,7 +55,7 @@ class Wish:
     accept: str = ""
     size: str = ""
 
-    def ask(self, play: Play, place: Place | None = None) -> Ask:
+    def ask(self, play: Play, place: Site | None = None) -> Ask:
         """Make the request."""
         ask = Ask((place or self.place).uri(play), ticket=self.ticket, hint=self.hint, site=self.site)
         ask = replace(ask, route=self.route, accept=self.accept, size="" if self.route == API else self.size)
@@ -73,7 +73,7 @@ class Wish:
 
 
 places = st.builds(
-    Place,
+    Site,
     share=st.one_of(st.none(), st.integers(0, 4)),
     own=st.sampled_from(_MY),
     path=st.sampled_from(PATHS),
@@ -81,7 +81,7 @@ places = st.builds(
     spelling=st.sampled_from(_SPELLINGS),
 )
 plain_places = st.builds(
-    Place,
+    Site,
     share=st.sampled_from((None, None, 0)),
     own=st.just(_MY[0]),
     path=st.sampled_from(PATHS),

@@ -42,7 +42,7 @@ class Scene:
 
     def hottest(self, most: int = 100) -> list[str]:
         """List the places that are worth it, users by id."""
-        return [place.subject or place.uri.text for place in self.interest.places(most)]
+        return [root.subject or root.uri.text for root in self.interest.roots(most)]
 
 
 def share(name: str) -> str:
@@ -107,7 +107,7 @@ def test_a_sign_out_ends_it_at_once() -> None:
     scene.ended.add(SESSION)
     assert scene.hottest() == []
     scene.ask("cloudreve://my/one.png", "aLiC", bearer="new")
-    assert [place.bearer for place in scene.interest.places(1)] == ["new"]
+    assert [root.bearer for root in scene.interest.roots(1)] == ["new"]
 
 
 def test_only_a_users_own_files_are_listened_to_in_that_users_name() -> None:
@@ -138,5 +138,5 @@ def test_the_password_that_has_opened_a_share_is_kept_from_sight() -> None:
     """It is needed to listen."""
     scene = Scene()
     scene.ask("cloudreve://kY7x:secret@share/in/one.png")
-    [place] = scene.interest.places(1)
-    assert (place.uri.text, "secret" in repr(place)) == ("cloudreve://kY7x:secret@share", False)
+    [root] = scene.interest.roots(1)
+    assert (root.uri.text, "secret" in repr(root)) == ("cloudreve://kY7x:secret@share", False)

@@ -20,7 +20,7 @@ from proxy.domain.visitor import Visitor
 from proxy.grants.change_log import MAX_CONFIRMED
 from proxy.grants.found_grant import Authorised, FoundGrant
 from proxy.grants.validity import Decision
-from proxy.live_events.recent_grants import RecentGrants, place_of
+from proxy.live_events.recent_grants import RecentGrants, root_of
 
 ALICE = files_tag("aLiC")
 
@@ -97,7 +97,7 @@ async def test_a_password_is_not_written(notes: SharedValues) -> None:
         "cloudreve://kY7x:secret@share/one.png",
     )
     recent.note(granted(uri))
-    place = place_of(parse(uri, 4096), "")
-    assert place is not None
-    for each in (place, shares_tag("aLiC")):
+    root = root_of(parse(uri, 4096), "")
+    assert root is not None
+    for each in (root, shares_tag("aLiC")):
         assert [found.text for found in await recent.files(each)] == ["cloudreve://kY7x@share/one.png"]

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from proxy.passthrough import upload
 from proxy.standin.painting import paint
 from tests.harness import scripted_cloudreve
-from tests.harness.places import thumb
 from tests.harness.raw_client import Answer
 from tests.harness.scripted_cloudreve import Call, RawConnection, ScriptedCloudreve, passing
+from tests.harness.sites import thumb
 
 PLAYS = int(os.environ.get("PASSING_PLAYS", "250"))
 """More of them, and others each time, when the environment says so."""

@@ -14,7 +14,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError as NoConnection
 
 from proxy.cache.redis_tier import RedisTier
-from proxy.redis.client import PATIENCE, SPARE_CONNECTIONS, connect, connect_to, max_batches, place_of
+from proxy.redis.client import PATIENCE, SPARE_CONNECTIONS, address_of, connect, connect_to, max_batches
 from proxy.settings import RedisSettings
 
 SETTINGS = RedisSettings(timeout_s=0.5, max_connections=7)
@@ -22,7 +22,7 @@ SETTINGS = RedisSettings(timeout_s=0.5, max_connections=7)
 
 def client(url: str) -> Redis:
     """Build a client from a URL."""
-    return connect(place_of(SecretStr(url)), SETTINGS)
+    return connect(address_of(SecretStr(url)), SETTINGS)
 
 
 def connection(url: str) -> Connection | UnixDomainSocketConnection:
@@ -78,8 +78,8 @@ def test_sentinels_are_asked_as_carefully_as_the_server(scheme: str) -> None:
 
 def test_each_server_of_a_cluster_is_reached_with_what_the_url_says() -> None:
     """User, password and TLS are alike for all."""
-    place = place_of(SecretStr("rediss+cluster://u:p@one,two?ssl_ca_certs=/etc/ca.pem"))
-    made = connect_to("10.0.0.7", 7001, place, SETTINGS).connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    address = address_of(SecretStr("rediss+cluster://u:p@one,two?ssl_ca_certs=/etc/ca.pem"))
+    made = connect_to("10.0.0.7", 7001, address, SETTINGS).connection_pool.make_connection()  # type: ignore[no-untyped-call]
     assert isinstance(made, SSLConnection)
     assert (made.host, made.port, made.username, made.password) == ("10.0.0.7", 7001, "u", "p")
     assert made.ca_certs == "/etc/ca.pem"
@@ -166,9 +166,9 @@ def test_nothing_that_is_printed_shows_the_password() -> None:
     tier = RedisTier.from_settings(RedisSettings(url=url), "http://cloudreve:5212")
     made = connection(url.get_secret_value())
     assert "hunter2" not in f"{made_client!r} {made_client.connection_pool!r} {made!r} {tier!r} {vars(tier)!r}"
-    assert "hunter2" not in repr(place_of(url))
+    assert "hunter2" not in repr(address_of(url))
     sentinels = "redis+sentinel://user:hunter2@localhost/thumbs?sentinel_password=hunter2"
-    assert "hunter2" not in f"{place_of(SecretStr(sentinels))!r} {client(sentinels).connection_pool!r}"
+    assert "hunter2" not in f"{address_of(SecretStr(sentinels))!r} {client(sentinels).connection_pool!r}"
 
 
 class Asked:

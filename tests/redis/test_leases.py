@@ -83,9 +83,9 @@ async def test_one_at_a_time_holds_it(mine: Leases, theirs: Leases, redis_server
         assert lease.held is LeaseHolder.MINE
         assert await held(theirs) is LeaseHolder.OTHERS
         assert await held(mine) is LeaseHolder.OTHERS
-        assert 0 < await theirs.left_s(KEY) <= module.LEASE_S
+        assert 0 < await theirs.remaining_s(KEY) <= module.LEASE_S
     await gone(redis_server)
-    assert await theirs.left_s(KEY) == 0
+    assert await theirs.remaining_s(KEY) == 0
     assert await held(theirs) is LeaseHolder.MINE
 
 
@@ -127,9 +127,9 @@ async def test_the_outcome_stands_there_before_anybody_hears(
         lease.message, lease.commit = b"told", committed("an entry")
     assert messages == [KEY.encode() + b" " + STORED + b"told"]
     assert redis_server.command("GET", KEY) == b"an entry"
-    left_ms = redis_server.command("PTTL", KEY)
-    assert isinstance(left_ms, int)
-    assert 50_000 < left_ms <= 60_000
+    remaining_ms = redis_server.command("PTTL", KEY)
+    assert isinstance(remaining_ms, int)
+    assert 50_000 < remaining_ms <= 60_000
     assert redis_server.command("EXISTS", LEASE) == 0
 
 
@@ -243,7 +243,7 @@ async def test_a_lease_that_was_lost_is_not_renewed_let_go_or_spoken_for(
             token = redis_server.command("GET", LEASE)
             succeeded.set()
             await late
-            await mine.left_s(KEY)  # goes the same way as the release, after it
+            await mine.remaining_s(KEY)  # goes the same way as the release, after it
             assert redis_server.command("GET", LEASE) == token
     assert redis_server.command("EXISTS", KEY) == 0
     assert messages == []
@@ -268,7 +268,7 @@ async def test_a_late_leader_replaces_nothing_that_its_successor_has_left(
             successor.message, successor.commit = b"told", committed("a newer entry")
         await gone(redis_server)
         late.message, late.commit = b"told", committed("an older entry")
-    await mine.left_s(KEY)  # goes the same way as the release, after it
+    await mine.remaining_s(KEY)  # goes the same way as the release, after it
     assert messages == []
     assert redis_server.command("GET", KEY) == b"a newer entry"
 
@@ -282,7 +282,7 @@ async def test_a_holder_that_dies_is_outlived_by_its_lease_for_less_than_three_s
         async with leases_of(watched).attempt(KEY) as lease:
             assert lease.held is LeaseHolder.MINE
             relay.cut()
-            assert 0 < await theirs.left_s(KEY) <= module.LEASE_S
+            assert 0 < await theirs.remaining_s(KEY) <= module.LEASE_S
             assert module.LEASE_S + POLL_S + GRACE_S < 3.0, "until somebody looks"
             redis_server.command("PEXPIRE", LEASE, 1)
             await gone(redis_server)
@@ -345,7 +345,7 @@ async def test_while_redis_is_away_nobody_can_say(make_tier: MakeTier, start_red
     fault(server)
     async with leases.attempt(KEY) as lease:
         assert (lease.held, lease.found) == (LeaseHolder.UNKNOWN, b"")
-    assert await leases.left_s(KEY) == 0
+    assert await leases.remaining_s(KEY) == 0
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ async def test_a_value_is_committed_without_a_lease_too(make_tier: MakeTier, red
     await there(redis_server, KEY)
     assert redis_server.command("GET", KEY) == b"an entry"
     assert redis_server.command("EXISTS", f"{KEY}2") == 0
-    await leases.left_s(KEY)  # goes the same way as the commits, after them
+    await leases.remaining_s(KEY)  # goes the same way as the commits, after them
     assert watched.troubles == []
 
 
@@ -415,7 +415,7 @@ async def test_a_prefetched_lease_is_taken_in_one_go_with_the_rest(
 ) -> None:
     """The attempt that follows asks nothing more."""
     mine.prefetch(KEY)
-    assert await mine.left_s("other") == 0
+    assert await mine.remaining_s("other") == 0
     assert redis_server.command("EXISTS", LEASE) == 1
     redis_server.command("CONFIG", "RESETSTAT")
     async with mine.attempt(KEY) as lease:
@@ -432,10 +432,10 @@ async def test_a_lease_that_was_prefetched_in_vain_is_given_back(
     for has_come in (True, False):
         mine.prefetch(KEY)
         if has_come:
-            await mine.left_s("other")
+            await mine.remaining_s("other")
         mine.discard(KEY)
         mine.discard(KEY)
-        await mine.left_s("other")
+        await mine.remaining_s("other")
         await gone(redis_server)
         assert await held(theirs) is LeaseHolder.MINE
         await gone(redis_server)
@@ -447,7 +447,7 @@ async def test_a_lease_that_was_another_s_when_prefetched_may_be_free_by_now(
     """It is looked at again."""
     async with theirs.attempt(KEY):
         mine.prefetch(KEY)
-        await mine.left_s("other")
+        await mine.remaining_s("other")
     await gone(redis_server)
     assert await held(mine) is LeaseHolder.MINE
 
@@ -460,7 +460,7 @@ async def test_a_lease_that_was_prefetched_long_ago_counts_for_nothing(
         patch.setattr(module, "RENEW_S", -1.0)
         mine = leases_of(make_tier(redis_server.url, timeout_s=10.0))
     mine.prefetch(KEY)
-    await mine.left_s("other")
+    await mine.remaining_s("other")
     redis_server.command("DEL", LEASE)
     async with theirs.attempt(KEY):
         assert await held(mine) is LeaseHolder.OTHERS
@@ -496,8 +496,8 @@ async def test_a_claim_leads_where_nothing_stands_and_has_the_turn(
         async with mine.attempt(KEY) as lease, mine.attempt(TURN) as turn:
             assert (lease.held, turn.held) == (LeaseHolder.MINE, LeaseHolder.MINE)
             lease.message, lease.commit = b"told", committed("an entry")
-            assert await theirs.left_s(KEY) > 0
-            assert await theirs.left_s(TURN) > 0
+            assert await theirs.remaining_s(KEY) > 0
+            assert await theirs.remaining_s(TURN) > 0
     await there(redis_server, KEY)
     counted = calls(redis_server)
     assert (counted["eval"], counted["mget"], counted["set"], counted["del"]) == (2, 2, 3, 1)
@@ -512,7 +512,7 @@ async def test_a_claim_that_nobody_takes_up_is_given_back(
         await claim.read()
     await gone(redis_server)
     assert await held(theirs) is LeaseHolder.MINE
-    assert await theirs.left_s(TURN) == 0
+    assert await theirs.remaining_s(TURN) == 0
 
 
 async def test_claims_at_once_share_one_look(mine: Leases, redis_server: RedisServer) -> None:
@@ -546,7 +546,7 @@ async def test_a_claim_on_what_another_leads_leaves_it_alone(
             assert await claim.read() is None
             assert redis_server.command("EXISTS", f"thumb-proxy:lease:{{{TURN}}}") == 0
             assert await held(mine) is LeaseHolder.OTHERS
-        assert await theirs.left_s(KEY) > 0
+        assert await theirs.remaining_s(KEY) > 0
 
 
 @pytest.mark.parametrize("steps", range(12))
@@ -566,7 +566,7 @@ async def test_a_claim_cancelled_at_any_step_leaves_no_lease_behind(
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait({task})
-    await mine.left_s("other")
+    await mine.remaining_s("other")
     while redis_server.command("KEYS", "thumb-proxy:lease:*"):  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.001)
     assert await held(theirs) is LeaseHolder.MINE

@@ -15,7 +15,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 from redis.exceptions import TimeoutError as NoReply
 
 from proxy.background_tasks import BackgroundTasks
-from proxy.redis.client import connect, place_of
+from proxy.redis.client import address_of, connect
 from proxy.redis.pipeline_connection import PipelineConnection
 from proxy.redis.pipeline_pool import PipelinePool
 from proxy.settings import RedisSettings
@@ -26,7 +26,7 @@ def client_of(url: str) -> Redis:
     """Make a client as the gateway does."""
     settings = RedisSettings.model_validate({"url": url})
     assert settings.url is not None
-    return connect(place_of(settings.url), settings)
+    return connect(address_of(settings.url), settings)
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from proxy.grants.found_grant import FoundGrant, Granted
 from proxy.grants.invalidation import Invalidations
 from proxy.grants.validity import Decision
 from proxy.observe.metrics import Metrics
-from proxy.pictures.respond import Answers
+from proxy.pictures.respond import Responder
 from proxy.sealed.sealed_access import SealedAccess
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
@@ -28,7 +28,7 @@ SEALER = Sealer(["0123456789abcdef" * 2])
 SETTINGS = Settings.model_validate({"cloudreve": {"url": "http://127.0.0.1:5212"}, "grants": {"margin_s": 10.0}})
 
 
-class NoAnswers(Answers):
+class NoAnswers(Responder):
     """Where no picture is to be looked for."""
 
     def __init__(self) -> None:

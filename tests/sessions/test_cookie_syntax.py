@@ -46,10 +46,10 @@ def test_on_plain_http_there_is_no_prefix() -> None:
     assert line == "thumb_session=abc; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
 
 
-@pytest.mark.parametrize("left_s", [0, 0.5, -10])
-def test_without_time_a_cookie_is_taken_away(left_s: float) -> None:
+@pytest.mark.parametrize("remaining_s", [0, 0.5, -10])
+def test_without_time_a_cookie_is_taken_away(remaining_s: float) -> None:
     """`Max-Age=0`."""
-    assert "; Max-Age=0;" in set_cookie("thumb_session", "", left_s, is_secure=False, same_site=SameSite.STRICT)
+    assert "; Max-Age=0;" in set_cookie("thumb_session", "", remaining_s, is_secure=False, same_site=SameSite.STRICT)
 
 
 def test_on_https_the_name_says_that_this_host_has_set_the_cookie() -> None:

@@ -23,8 +23,8 @@ from proxy.standin.standin import StandIn
 from tests.harness.browser import ATTEMPT, COOKIE, Browser, consent, set_by
 from tests.harness.cloudreve_targets import REDIRECT_URI
 from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Hours, gateway_of
-from tests.harness.places import Place
 from tests.harness.redis_server import RedisServer
+from tests.harness.sites import Site
 
 HERE = REDIRECT_URI.removesuffix("/session/callback")
 STAND_IN = {"client_id": "stand-in-client", "client_secret": "stand-in-client-secret"}
@@ -48,7 +48,7 @@ def browser(gateway: GatewayClient) -> Browser:
 
 
 @asynccontextmanager
-async def front_at(site: Place) -> AsyncIterator[GatewayClient]:
+async def front_at(site: Site) -> AsyncIterator[GatewayClient]:
     """Run a gateway in front of either Cloudreve, as the client that is registered there."""
     is_real = "CLOUDREVE_URL" in os.environ and site.target.base == os.environ["CLOUDREVE_URL"].rstrip("/")
     real = {"client_id": os.environ.get("OAUTH_CLIENT"), "client_secret": os.environ.get("OAUTH_SECRET")}
@@ -63,7 +63,7 @@ async def begin(browser: Browser, landing: str = "/") -> dict[str, str]:
     return dict(parse_qsl(urlsplit(reply.headers["Location"]).query))
 
 
-async def test_consent_leads_back_to_the_wanted_page_and_private_pictures(site: Place) -> None:
+async def test_consent_leads_back_to_the_wanted_page_and_private_pictures(site: Site) -> None:
     """The same on a real Cloudreve: one code for one pair of tokens, kept in one cookie until the session's end."""
     async with front_at(site) as gateway:
         browser = Browser(gateway)

@@ -13,8 +13,8 @@ from proxy.standin.faults import Hang, Reset
 from proxy.standin.standin import StandIn
 from tests.harness.browser import COOKIE, Browser, set_by
 from tests.harness.gateways import ONE, PNG, GatewayClient, GatewayLauncher, Hours, Reply, gateway_of, in_share, kept
-from tests.harness.places import Place, expired
 from tests.harness.redis_server import RedisServer
+from tests.harness.sites import Site, expired
 
 HERE = "https://thumbs.example.com"
 APP = "https://app.example.com"
@@ -40,7 +40,7 @@ def person(reply: Reply) -> dict[str, Any]:
     return found
 
 
-async def test_a_page_of_the_site_shows_private_pictures_between_sign_in_and_sign_out(site: Place) -> None:
+async def test_a_page_of_the_site_shows_private_pictures_between_sign_in_and_sign_out(site: Site) -> None:
     """Blank without the cookie, shown with it, blank after; the same on a real Cloudreve."""
     target = site.target
     async with gateway_of(target.base) as gateway:

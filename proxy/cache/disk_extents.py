@@ -2,7 +2,7 @@
 
 LMDB has the file mapped; a value of its is read in a thread, where it may wait for the disk. Where the value lies in
 the mapping says where it lies in the file. From there it is read with RWF_NOWAIT (preadv2(2)): the kernel gives what it
-has in memory and says so where it would have to wait. A place may be out of date: another process has dropped or
+has in memory and says so where it would have to wait. An extent may be out of date: another process has dropped or
 replaced the record since, and the bytes are another's, or half of one and half of another. They do not open then, as
 each record is sealed for its own key. As long as nothing has been written over them they are the record of before,
 which counts as it would in the memory tier: what is forgotten here is forgotten there.
@@ -26,7 +26,7 @@ _SIMPLE = 0
 _NOWAIT = getattr(os, "RWF_NOWAIT", 0)
 
 
-class Place(NamedTuple):
+class Extent(NamedTuple):
     """A part of the file."""
 
     offset: int
@@ -56,8 +56,8 @@ def _address(view: memoryview | bytes) -> int:
         ctypes.pythonapi.PyBuffer_Release(ctypes.byref(buffer))
 
 
-class Places:
-    """Finds and reads places of one file, which stays open."""
+class Extents:
+    """Finds and reads extents of one file, which stays open."""
 
     def __init__(self, path: Path, ruler: memoryview | bytes | None) -> None:
         """Open the file. `ruler` is the value of `RULER` in the mapping; without it nothing is found."""
@@ -69,20 +69,20 @@ class Places:
             os.close(self._file)
             raise
 
-    def find(self, mapped: memoryview | bytes, value: bytes) -> Place | None:
+    def find(self, mapped: memoryview | bytes, value: bytes) -> Extent | None:
         """Tell where a value in the mapping lies; None where that is not certain. May wait for the disk."""
         if self._base is None:
             return None
-        place = Place(_address(mapped) - self._base, len(value))
-        is_there = place.offset >= 0 and os.pread(self._file, place.length, place.offset) == value
-        return place if is_there else None
+        extent = Extent(_address(mapped) - self._base, len(value))
+        is_there = extent.offset >= 0 and os.pread(self._file, extent.length, extent.offset) == value
+        return extent if is_there else None
 
-    def read(self, place: Place) -> memoryview | None:
-        """Read what lies at a place; None where the disk would have to be waited for.
+    def read(self, extent: Extent) -> memoryview | None:
+        """Read what lies at an extent; None where the disk would have to be waited for.
 
         For one thread, and good until it reads again.
         """
-        offset, wanted = place
+        offset, wanted = extent
         if wanted > len(self._scratch):
             self._scratch = memoryview(bytearray(wanted))
         part = self._scratch[:wanted]

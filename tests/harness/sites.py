@@ -20,7 +20,7 @@ from proxy.standin.standin import StandIn
 from tests.harness.cloudreve_targets import Client, StandInTarget, Target, opened
 
 
-class Place(Protocol):
+class Site(Protocol):
     """A Cloudreve, and a way to put a fresh gallery into it."""
 
     target: Target
@@ -29,7 +29,7 @@ class Place(Protocol):
         """Make a public album without thumbnails; give the pictures' File URIs in its share."""
 
 
-class StandInPlace:
+class StandInSite:
     """The stand-in."""
 
     def __init__(self, cloudreve: StandIn) -> None:
@@ -41,7 +41,7 @@ class StandInPlace:
         return self.cloudreve.library.gallery(pictures)[1]
 
 
-class RealPlace:
+class RealSite:
     """A real Cloudreve, which gets the pictures by upload."""
 
     def __init__(self, target: Target, session: aiohttp.ClientSession) -> None:
@@ -73,14 +73,14 @@ class RealPlace:
 
 
 @asynccontextmanager
-async def place(name: str) -> AsyncIterator[Place]:
+async def site_of(name: str) -> AsyncIterator[Site]:
     """Start the stand-in, or reach the real one and clean up behind."""
     if name == "stand-in":
         async with StandIn(size=(40, 30)) as cloudreve:
-            yield StandInPlace(cloudreve)
+            yield StandInSite(cloudreve)
         return
     async with opened(name) as target, aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        real = RealPlace(target, session)
+        real = RealSite(target, session)
         yield real
         await real.tidy()
 
