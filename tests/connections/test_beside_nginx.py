@@ -409,7 +409,6 @@ def test_answers_are_those_of_nginx(loop: Callable[[], asyncio.AbstractEventLoop
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
 def test_every_kind_of_broken_request_is_told_from_nginx_as_listed(tmp_path: Path) -> None:
-    """Alone, behind a good request, and before another."""
 
     async def each() -> None:
         async with beside(tmp_path) as where:

@@ -125,7 +125,6 @@ async def test_not_everything_can_be_agreed_to(cloudreve: Client, changed: dict[
 
 
 async def test_only_a_user_who_is_signed_in_can_consent(cloudreve: Client) -> None:
-    """401 in the usual shape."""
     assert (await consent(cloudreve)).code == 401
 
 
@@ -160,7 +159,6 @@ async def test_one_end_ends_every_refresh_token_of_a_sign_in(cloudreve: Client) 
 
 @pytest.mark.parametrize("token", ["garbage", "an access token"])
 async def test_any_other_text_than_a_refresh_token_renews_nothing(cloudreve: Client, token: str) -> None:
-    """40020, as for one that has been ended."""
     reply = await refresh(cloudreve, cloudreve.target.alice if token == "an access token" else token)
 
     assert (reply.code, reply.json["msg"]) == (40020, "Failed to issue token pair")

@@ -157,7 +157,6 @@ async def test_no_request_is_lost(tmp_path: Path, processes: list[GatewayProcess
 async def test_a_roll_stops_at_the_first_that_does_not_come_back(
     tmp_path: Path, processes: list[GatewayProcess], load: Load
 ) -> None:
-    """The others are left as they are, and serve."""
     before = [process.pid for process in processes]
     processes[0].misconfigure()
     async with units(tmp_path, processes) as environment, load.running():

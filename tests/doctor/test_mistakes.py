@@ -80,7 +80,6 @@ async def test_wrong_redis_password(cloudreve: StandIn, told: list[Any], start_r
 
 
 async def test_expired_refresh_token(cloudreve: StandIn, told: list[Any]) -> None:
-    """Its folder shows nothing; /readyz says so too."""
     token = cloudreve.issue(cloudreve.library.alice, "refresh", -60, root="root")
     publish = [entry(email=None, secret=token)]
     async with gateway_of(cloudreve.own_url, publish=publish) as gateway:

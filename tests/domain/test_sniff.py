@@ -111,7 +111,6 @@ wholes = pytest.mark.parametrize(("kind", "body"), WHOLE.values(), ids=WHOLE.key
 
 @wholes
 def test_a_picture_is_known_by_its_first_bytes(kind: str, body: bytes) -> None:
-    """However much follows."""
     assert media_type(body[:SNIFF_BYTES]) == kind
     assert media_type((body + bytes(SNIFF_BYTES))[:SNIFF_BYTES]) == kind
 
@@ -150,13 +149,12 @@ def test_a_picture_is_known_by_its_first_bytes(kind: str, body: bytes) -> None:
         bytes(200),
     ],
 )
-def test_everything_else_is_no_picture(body: bytes) -> None:
+def test_bytes_of_no_known_type_are_no_picture(body: bytes) -> None:
     """Scripts, documents, films, errors, and what is too short to tell."""
     assert media_type(body[:SNIFF_BYTES]) is None
 
 
 def test_a_brand_beyond_the_box_does_not_count() -> None:
-    """The bytes behind the brands may look like one."""
     assert media_type(box(b"ftyp", b"isom" + bytes(4)) + b"avifavif") is None
 
 

@@ -292,7 +292,6 @@ def test_the_fast_path_has_answers_too(runner: asyncio.Runner, ways: Ways, monke
 
 
 def test_one_setting_switches_the_fast_path_off(runner: asyncio.Runner, ways: Ways) -> None:
-    """Nothing is remembered there."""
     raw = request(ways.uris[0])
     runner.run(ways.compare(raw, 0, "127.0.0.1"))
     assert [gateway.running.hits.size_bytes > 0 for gateway in ways.gateways] == [True, True, False]

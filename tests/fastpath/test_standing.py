@@ -82,7 +82,6 @@ def test_an_answer_ends_at_once_with_what_it_rests_on(event: Callable[[Scene], N
 
 
 def test_an_answer_ends_with_its_grant() -> None:
-    """Also where that is before the next look."""
     at = scene(valid_for_s=STANDS_S / 3)
     assert at.stands_at(STANDS_S / 3 - 0.1)
     assert not at.stands_at(STANDS_S / 3)

@@ -119,7 +119,6 @@ async def test_the_largest_client_loses_its_idle_connections_before_its_oldest()
 
 
 async def test_an_ipv6_network_is_one_client() -> None:
-    """Whose addresses cost nothing."""
     crowd, peers = full(16, [f"2001:db8::{number}" for number in range(16)])
     assert let_in(crowd, "2001:db8:0:1::1")
     assert [number for number, peer in enumerate(peers) if peer.is_cut_off] == [0, 1]

@@ -158,7 +158,6 @@ async def test_any_value_under_any_key_is_a_miss_unless_it_was_sealed_for_it(sea
 
 
 async def test_without_keys_junk_is_a_miss(plain: Scene) -> None:
-    """Under every key at once."""
     true, held = await plain.shown(), plain.held()
     for value in junk():
         for key in held:

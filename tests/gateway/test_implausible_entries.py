@@ -52,7 +52,6 @@ async def opened(launcher: GatewayLauncher, redis_server: RedisServer) -> Gatewa
 async def test_an_endless_grant_bridges_no_outage(
     cloudreve: StandIn, launcher: GatewayLauncher, gateway: GatewayClient, redis_server: RedisServer
 ) -> None:
-    """It is no grant of before either."""
     await gateway.ask(in_share(cloudreve))
     key, grant = await left(redis_server, "g:")
     assert isinstance(grant, Grant)

@@ -142,7 +142,6 @@ async def test_each_visitor_is_told_the_truth(site: Site, site_gateway: GatewayC
 
 @pytest.mark.parametrize(("query", "told"), [("", "there are 0"), ("?uri=a&uri=b", "there are 2"), ("?URI=a", "are 0")])
 async def test_one_uri_has_to_be_named(site: Site, site_gateway: GatewayClient, query: str, told: str) -> None:
-    """None and two are told apart from a wrong one."""
     reply = await site_gateway.send("GET", f"/thumb{query}", bearer(site.target))
     assert reply.status == 400
     assert told in reply.problem["detail"]
@@ -192,7 +191,6 @@ async def test_a_hint_of_one_user_opens_nothing_to_another(site: Site, site_gate
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_other_methods_are_not_allowed(site: Site, site_gateway: GatewayClient, method: str) -> None:
-    """405 names those that are."""
     reply = await site_gateway.send(method, thumb(ONE), bearer(site.target))
     assert reply.status == 405
     assert {"GET", "HEAD"} <= set(reply.headers["Allow"].split(", "))

@@ -200,7 +200,6 @@ async def test_nothing_is_known(
 
 
 async def test_a_grant_is_live(cloudreve: StandIn, storage: Storage, gateway: GatewayClient) -> None:
-    """Storage is not asked at all."""
     first = await gateway.ask(in_share(cloudreve))
     storage.spoil()
     second = await gateway.ask(in_share(cloudreve))

@@ -55,7 +55,6 @@ def test_a_link_has_url_and_expiry(expires: float, written: str) -> None:
 
 
 def test_a_link_reads_like_one_of_cloudreves() -> None:
-    """A gateway in front of a gateway understands it."""
     assert read_thumb(link("https://a.example/thumb/s/x", 1795438287.5).body) == Link(
         "https://a.example/thumb/s/x", 1795438287.5, obfuscated=False
     )

@@ -66,7 +66,6 @@ async def test_what_one_process_was_granted_another_knows(notes: SharedValues) -
 
 
 async def test_what_another_has_written_over_is_written_again(notes: SharedValues) -> None:
-    """Both had read the same text before."""
     one = recent_grants(notes)
     one.note(granted("cloudreve://my/one.png"))
     await one.write()
@@ -91,7 +90,6 @@ async def test_only_so_many_are_known_the_last_ones(notes: SharedValues) -> None
 
 
 async def test_a_password_is_not_written(notes: SharedValues) -> None:
-    """The folder that is listened to has its own."""
     recent, uri = (
         recent_grants(notes),
         "cloudreve://kY7x:secret@share/one.png",

@@ -153,7 +153,6 @@ async def test_a_redis_that_was_emptied_is_told_again(
 async def test_a_sign_out_outlives_a_restart_in_a_file(
     cloudreve: StandIn, launcher: GatewayLauncher, tmp_path: Path
 ) -> None:
-    """Where there is no Redis."""
     sections: dict[str, Any] = {"seal": SEAL, "session": {"state_path": str(tmp_path / "sign-outs")}}
     first = await launcher.open(**sections)
     browser = await signed_in(first, cloudreve)
@@ -243,7 +242,6 @@ async def test_many_sign_outs_of_one_user_take_no_more_room_in_redis(
 
 
 def test_sign_outs_of_others_push_no_sign_out_of_memory() -> None:
-    """20,500 of another user's."""
     sign_outs, clock = SignOuts((), Clock()), Clock()
     now = clock.now()
     alice = SessionRef("alice", "hers", now)

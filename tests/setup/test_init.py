@@ -118,7 +118,6 @@ async def test_flags_answer_without_a_person(cloudreve: StandIn, config: Path, s
 
 
 async def test_the_link_of_a_share_is_tried_at_the_end(cloudreve: StandIn, config: Path) -> None:
-    """With the configuration that was written."""
     link = f"{PUBLIC}/s/{cloudreve.library.share.id}"
     result = await init(config, "--cloudreve-url", cloudreve.own_url, "--public-origin", PUBLIC, "--uri", link)
     assert "image/png" in result.output
@@ -141,7 +140,6 @@ async def test_the_link_of_a_share_is_tried_at_the_end(cloudreve: StandIn, confi
 async def test_a_configuration_that_cannot_be_used_is_not_written(
     flags: tuple[str, ...], told: str, cloudreve: StandIn, config: Path
 ) -> None:
-    """With the reason, where nobody can be asked."""
     given = flags if "--cloudreve-url" in flags else ("--cloudreve-url", cloudreve.own_url, *flags)
     result = await init(config, *given)
     assert result.exit_code == 1

@@ -51,7 +51,6 @@ def pause(pauses: HostPauses, host: str, seconds: float) -> None:
 
 
 async def test_a_paused_host_is_asked_for_nothing_and_others_go_on() -> None:
-    """The refusal tells how long it will be."""
     pauses = HostPauses()
     pause(pauses, "one", 37.0)
     with pytest.raises(StorageBusy) as refusal, pauses.request("one"):
@@ -97,7 +96,6 @@ async def test_a_probe_without_an_answer_pauses_the_host_again(monkeypatch: pyte
 
 
 async def test_a_host_that_answers_its_probe_is_asked_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes as many failures as before to pause it."""
     pauses = HostPauses()
     monkeypatch.setattr(host_pauses, "FAILED_PAUSE_S", 0.0)
     for _ in range(FAILURES):

@@ -80,7 +80,6 @@ async def test_configurations_with_one_log_share_it(launcher: GatewayLauncher, t
 
 
 async def test_a_log_is_open_until_the_last_purge_in_it_has_ended(launcher: GatewayLauncher, tmp_path: Path) -> None:
-    """Though the workers that read it leave meanwhile."""
     logs = ChangeLogs()
     sections: Sections = {"disk": {"path": str(tmp_path)}}
     gateway = await launcher.open(**sections)

@@ -44,5 +44,4 @@ def test_each_family_is_told_once() -> None:
 
 
 def test_nobody_has_nothing_to_tell() -> None:
-    """While all workers are away."""
     assert merged({}) == b""
