@@ -33,7 +33,6 @@ async def test_the_site_url_is_compared(
     cloudreve: StandIn,
     found: Examine,
 ) -> None:
-    """Each mistake has its way out."""
     cloudreve.site_url = site_url
     uri = f"cloudreve://{cloudreve.library.share.id}@share/one.png"
     [finding] = await found("site URL", uri, cloudreve={"public_origins": public_origins}, server=server)
@@ -47,5 +46,4 @@ async def test_the_site_url_is_compared(
 
 
 async def test_a_text_without_a_share_tells_no_site_url(found: Examine) -> None:
-    """Only a share has a link."""
     assert await found("site URL", "cloudreve://my/album/one.png") == []
