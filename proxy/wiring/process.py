@@ -60,10 +60,10 @@ from proxy.warm.kit import Kit
 from proxy.warm.warmer import Warmer
 from proxy.wiring.changes import change_feed, drop_purged, share_owners
 from proxy.wiring.disk import with_sign_outs_kept
-from proxy.wiring.first_contact import greet, watch_cloudreve
+from proxy.wiring.first_contact import meet
 from proxy.wiring.infos import info_search, infos
 from proxy.wiring.live_events import arrivals_of, ears_of, watch, watcher_of
-from proxy.wiring.observation import failures, observer, request_log, status_routes
+from proxy.wiring.observation import failures, observer, request_log, sign_in_routes, status_routes
 from proxy.wiring.of_settings import fallback_of, sealer_of
 from proxy.wiring.parts import Parts
 from proxy.wiring.servers import Servers
@@ -114,6 +114,7 @@ async def running(
         composer = _composer(settings, clock or Clock(), stack, leaving)
         parts, metrics, health = composer.parts, composer.parts.metrics, composer.parts.health
         metrics.build(__version__, commit())
+        metrics.watch("troubles", "Troubles that /readyz names", lambda: float(len(health.troubles())))
         metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
         site, hits, purge, warming, watcher = await composer.site(routes)
         jobs = WarmJobs(warming.kit, warming.at_a_time)
@@ -174,9 +175,7 @@ class _Composer:
         cloudreve = Cloudreve(
             trusted, self.parts.clock, origins, self.parts.observer, settings.cloudreve, settings.grants
         )
-        await greet(cloudreve, self.parts.clock)
-        await self.parts.background(cloudreve.breaker.watch())
-        watch_cloudreve(cloudreve.breaker, self.parts.clock, self.parts.metrics)
+        await meet(cloudreve, self.parts)
         tiers, sharing, shared_values, change_log, redis = await stores(self.parts)
         sign_outs = await self.parts.sign_outs(tiers, redis)
         feed = await change_feed(self.parts, tiers, change_log, sign_outs)
@@ -196,6 +195,7 @@ class _Composer:
         gateway = Gateway(steps, self.parts.observer, Bounds(settings.server.deadline_s, settings.grants.browser_s))
         sealed = SealedAccess(sealer, tiers, responder, feed, self.parts.clock, self.parts.metrics, settings)
         request_origin, negotiation = RequestOrigin(settings.server), Negotiation(settings.pictures)
+        self.parts.health.heed(request_origin.troubles)
         cookies = SessionCookies(settings.session.cookie, request_origin)
         keys = Keys(request_origin, cookies, settings)
         clock, metrics = self.parts.clock, self.parts.metrics
@@ -214,11 +214,12 @@ class _Composer:
             rule.private_origins, request_origin, site_cors.fields if site_cors else None, handle
         )
         search, max_uri_bytes = await info_search(self.parts, gateway, feed), settings.server.max_uri_bytes
+        sign_in = SignIn(sessions, identifier, oauth, sealer, clock, cookies, request_origin, settings)
         routes = [
             *Thumbs(gateway, cookies, request_origin, embed, negotiation, self.parts.observer, max_uri_bytes).routes(),
             *ThumbInfo(search, cookies, request_origin, embed, negotiation, max_uri_bytes).routes(),
             *SessionApi(sessions, identifier, cookies, request_origin, settings, handle).routes(),
-            *SignIn(sessions, identifier, oauth, sealer, self.parts.clock, cookies, request_origin, settings).routes(),
+            *sign_in_routes(sign_in, self.parts.health, metrics),
             *SealedUrls(sealed, request_origin, embed, cross_origin, negotiation, self.parts.observer).routes(),
             *ThumbApi(gateway, sealed, request_origin, cross_origin, negotiation, max_uri_bytes).routes(),
             *more,
