@@ -1,6 +1,6 @@
 // Shows /status, which is asked for again every few seconds. Every text goes into the page as text.
 const STEP_MS = 3000;
-const GOOD = new Set(["hit", "miss", "not_modified", "pass", "info"]);
+const GOOD = new Set(["hit", "miss", "not_modified", "pass", "info", "granted", "session", "sign_in", "purge", "warm"]);
 const at = (id) => document.getElementById(id);
 const number = (value) => Math.round(value).toLocaleString("en");
 

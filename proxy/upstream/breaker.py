@@ -69,7 +69,7 @@ class UpstreamBreaker:
 
     def troubles(self) -> list[str]:
         """Tell of an outage."""
-        return [f"Cloudreve does not answer: {self._reason}"] if self.is_open else []
+        return [f"cloudreve.url does not answer: {self._reason}"] if self.is_open else []
 
     async def watch(self) -> None:
         """Ping whenever there is reason to, for ever."""

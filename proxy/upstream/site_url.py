@@ -15,7 +15,7 @@ from proxy.settings import Settings
 
 LOOK_S = 300.0
 """How long a corrected site URL is still told as wrong, at most."""
-_ADVICE = "Enter it in Cloudreve's settings (Basic): links, sign-in and image URLs begin with it."
+_ADVICE = "Enter the latter in Cloudreve's settings (Basic): links, sign-in and image URLs begin with it."
 
 _log = structlog.get_logger("proxy.upstream.site_url")
 

@@ -89,7 +89,7 @@ async def test_wrong_redis_password(cloudreve: StandIn, told: list[Any], start_r
     async with gateway_of(cloudreve.own_url, redis=redis) as gateway:
         assert await failed(gateway, cloudreve) == 200
         assert gateway.count("redis_up") == 0
-        assert await troubles(gateway) == "Redis is not used: Redis does not accept the user or the password."
+        assert await troubles(gateway) == "redis.url is not used: Redis does not accept the user or the password."
     assert "does not accept the user or the password" in warned(told, "Redis does not answer yet")["reason"]
     finding = about(await examine(settings_for(cloudreve.own_url, redis=redis), None), "redis")
     assert "does not accept the user name or password" in finding.text
@@ -103,7 +103,8 @@ async def test_expired_refresh_token(cloudreve: StandIn, told: list[Any]) -> Non
         assert (await gateway.ask("cloudreve://my/album/one.png")).status == 503
         assert gateway.count("accounts_failing") == 1
         assert "publish 1 fails" in (await gateway.send("GET", "/readyz")).body.decode()
-        assert "publish 1 fails" in await troubles(gateway)
+        reason = "Cloudreve does not accept the refresh token (correct the secret of this account's [[publish]])"
+        assert await troubles(gateway) == f"publish 1 fails: {reason}"
     line = warned(told, "account failed")
     assert (line["account"], line["reason"]) == (1, "Cloudreve does not accept the refresh token")
     finding = about(await examine(settings_for(cloudreve.own_url, publish=publish), None), "account")
@@ -173,7 +174,7 @@ async def test_closed_port(cloudreve: StandIn, told: list[Any]) -> None:
         assert await failed(gateway, cloudreve) == 503
         assert gateway.count("requests_total", outcome="unreachable") == 1
         await until(partial(is_down, gateway))
-        assert await troubles(gateway) == "Cloudreve does not answer: The connection to upstream failed."
+        assert await troubles(gateway) == "cloudreve.url does not answer: The connection to upstream failed."
     assert "The connection to upstream failed." in warned(told, "Cloudreve does not answer yet")["reason"]
     assert warned(told, "request failed")["category"] == "unreachable"
     assert "connection refused" in about(await examine(settings_for(url), None), "cloudreve").text
