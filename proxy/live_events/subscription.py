@@ -70,7 +70,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ears:
-    """What all subscriptions of a process share."""
+    """The objects that all subscriptions of a process share."""
 
     streams: EventStreams
     sharing: WorkSharing
@@ -88,7 +88,7 @@ class Ears:
 
 @dataclass
 class Count:
-    """What subscriptions have met."""
+    """Counts of what subscriptions have met."""
 
     events: int = 0
     breaks: int = 0

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import structlog
 from cachetools import TTLCache
 
+from proxy.background_tasks import failure_logger
 from proxy.live_events.confirmation import Bearer
 from proxy.live_events.subscription import Count, Ears, State, Subscription
 from proxy.live_events.watched_folder import WatchedFolder
@@ -19,8 +19,6 @@ COLD_S = 600.0
 """How long a folder that nobody has named is not tried again after Cloudreve has said no."""
 LEAVE_S = 3.0
 """How long all subscriptions together may take to end."""
-
-_log = structlog.get_logger("proxy.live_events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +101,10 @@ class Watcher:
     def _begun(self, wanted: Wanted) -> _Watched:
         subscription = Subscription(wanted.folder, wanted.bearer, self.ears, self.count, is_named=bool(wanted.told_as))
         task = asyncio.get_running_loop().create_task(subscription.follow())
-        task.add_done_callback(_tell_of_failure)
+        task.add_done_callback(failure_logger("a subscription has ended"))
         return _Watched(subscription, task, wanted.told_as)
 
     def _leave(self, watched: _Watched) -> None:
         watched.task.cancel()
         self._leaving.add(watched.task)
         watched.task.add_done_callback(self._leaving.discard)
-
-
-def _tell_of_failure(task: asyncio.Task[None]) -> None:
-    """Say at once that a subscription has ended by an error: nobody waits for it."""
-    if not task.cancelled() and task.exception() is not None:
-        _log.error("a subscription has ended", exc_info=task.exception())

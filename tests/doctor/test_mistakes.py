@@ -27,7 +27,6 @@ from tests.harness.redis_server import free_port
 
 @pytest.fixture(autouse=True)
 def told() -> Iterator[list[Any]]:
-    """Give what was logged."""
     with capture_logs() as lines:
         yield lines
 
@@ -38,7 +37,6 @@ def about(findings: Iterable[Finding], subject: str) -> Finding:
 
 
 def warned(told: list[Any], event: str) -> dict[str, Any]:
-    """Give the first warning of an event."""
     found: dict[str, Any] = next(
         line for line in told if line["event"] == event and line["log_level"] in ("warning", "error")
     )
@@ -96,7 +94,6 @@ async def test_wrong_redis_password(cloudreve: StandIn, told: list[Any], start_r
 
 
 async def test_expired_refresh_token(cloudreve: StandIn, told: list[Any]) -> None:
-    """Its folder shows nothing; /readyz says so too."""
     token = cloudreve.issue(cloudreve.library.alice, "refresh", -60, root="root")
     publish = [entry(email=None, secret=token)]
     async with gateway_of(cloudreve.own_url, publish=publish) as gateway:

@@ -38,7 +38,6 @@ async def test_the_site_url_is_compared(
     cloudreve: StandIn,
     found: Examine,
 ) -> None:
-    """Each mistake has its way out."""
     cloudreve.site_url = site_url
     uri = f"cloudreve://{cloudreve.library.share.id}@share/one.png"
     [finding] = await found("site URL", uri, cloudreve={"public_origins": public_origins}, server=server)

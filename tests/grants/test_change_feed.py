@@ -68,19 +68,16 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path, start_redis: Star
 
 @pytest.fixture
 async def one(make: Make) -> Replica:
-    """Make a replica."""
     return await make()
 
 
 @pytest.fixture
 async def two(make: Make, one: Replica) -> Replica:
-    """Make another."""
     assert one.log.is_available()
     return await make()
 
 
 async def test_a_change_of_one_replica_reaches_the_other(one: Replica, two: Replica) -> None:
-    """What either asks for afterwards counts for both."""
     before = [one.known.stamp, two.known.stamp]
     one.feed.tell(ALICE)
     await one.feed.spread()
@@ -93,7 +90,6 @@ async def test_a_change_of_one_replica_reaches_the_other(one: Replica, two: Repl
 
 
 async def test_a_replica_that_starts_later_reads_all_changes_before(one: Replica, make: Make) -> None:
-    """As after a restart with a disk full of grants."""
     before = one.known.stamp
     one.feed.tell(ALICE)
     await one.feed.spread()
@@ -131,7 +127,6 @@ async def test_a_change_that_takes_long_stays_open(one: Replica, two: Replica) -
 
 
 async def test_a_change_whose_answer_never_came_stays_open_a_while(one: Replica) -> None:
-    """Cloudreve may still be at work."""
     one.feed.abandon(one.feed.begin(ALICE))
     one.time += ABANDONED_S - 0.1
     await _tend(one)
@@ -156,7 +151,6 @@ async def test_too_much_that_waits_is_told_as_one_change_of_everything(
 
 
 async def test_a_log_longer_than_a_page_is_read_to_its_end(one: Replica, two: Replica) -> None:
-    """In one step."""
     for number in range(redis_log.PAGE + 10):
         one.feed.tell((user_tag(str(number)),))
     await one.feed.step()
@@ -264,7 +258,6 @@ async def test_a_file_that_grows_too_long_loses_its_older_half(tmp_path: Path, m
 
 
 async def test_a_file_that_cannot_be_written_keeps_changes_waiting(tmp_path: Path) -> None:
-    """They are told when it can be."""
     folder = tmp_path / "folder"
     one = Replica(FileLog(folder / "changes"))
     one.feed.tell(ALICE)
@@ -277,7 +270,6 @@ async def test_a_file_that_cannot_be_written_keeps_changes_waiting(tmp_path: Pat
 
 
 async def test_a_change_of_very_many_tags_is_one_of_everything(make: Make) -> None:
-    """Every process hears of it, and goes on hearing."""
     here, there = await make(), await make()
     stamp = there.known.stamp
     here.feed.tell(tuple(user_tag(f"user {number}") for number in range(20_000)))
@@ -338,7 +330,6 @@ class LostLog:
 
 @pytest.fixture(params=["file", "redis"])
 async def lost(request: pytest.FixtureRequest, tmp_path: Path, start_redis: StartRedis) -> AsyncIterator[LostLog]:
-    """Give a log that can be lost."""
     log = LostLog(tmp_path / "changes", start_redis() if request.param == "redis" else None)
     yield log
     await log.aclose()
@@ -401,7 +392,6 @@ async def test_a_file_that_another_process_has_locked_is_not_waited_for(
 
 
 async def test_a_purge_whose_author_leaves_leaves_nothing_behind(one: Replica, two: Replica) -> None:
-    """Replies that come afterwards are nobody's."""
     purging = asyncio.create_task(one.feed.purge(ALICE))
     purge = await one.feed.purges.get()
     purging.cancel()

@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
+import pytest
+
 from tests.harness.gateways import GatewayClient, gateway_of
 from tests.harness.stream_server import ended, stream_server
 
@@ -219,3 +221,10 @@ async def passing(**server: object) -> AsyncIterator[ScriptedSetup]:
         gateway_of(cloudreve.url, server={"passthrough": True, **server}) as gateway,
     ):
         yield ScriptedSetup(cloudreve, gateway)
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedSetup]:
+    """Run a gateway that passes everything on."""
+    async with passing() as opened:
+        yield opened

@@ -64,7 +64,6 @@ def test_users_and_shares_are_worth_it_by_how_often_they_are_asked_for() -> None
 
 
 def test_interest_of_long_ago_counts_less() -> None:
-    """Than what is asked for now."""
     scene = Scene()
     for _ in range(10):
         scene.now += 1.0
@@ -75,7 +74,6 @@ def test_interest_of_long_ago_counts_less() -> None:
 
 
 def test_answers_that_are_given_again_count() -> None:
-    """They are known by their tags alone."""
     scene = Scene()
     scene.ask(share("often"))
     scene.ask(share("twice"))
@@ -100,7 +98,6 @@ def test_a_user_who_is_gone_is_not_listened_to() -> None:
 
 
 def test_a_sign_out_ends_it_at_once() -> None:
-    """Until the user is there again."""
     scene = Scene()
     scene.ask("cloudreve://my/one.png", "aLiC", session=SESSION)
     assert scene.hottest() == ["aLiC"]
@@ -135,7 +132,6 @@ def test_one_client_alone_does_not_take_the_places_of_others() -> None:
 
 
 def test_the_password_that_has_opened_a_share_is_kept_from_sight() -> None:
-    """It is needed to listen."""
     scene = Scene()
     scene.ask("cloudreve://kY7x:secret@share/in/one.png")
     [root] = scene.interest.roots(1)
