@@ -81,6 +81,11 @@ class DiskTier(BaseCache):
         return self._store.is_up
 
     @property
+    def trouble(self) -> str:
+        """Say why the disk is used no more."""
+        return self._store.trouble
+
+    @property
     def size_bytes(self) -> int:
         """How many bytes the entries take."""
         return self._store.size_bytes

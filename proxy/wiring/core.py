@@ -19,7 +19,7 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
 from proxy.wiring.changes import change_feed, share_owners
-from proxy.wiring.first_contact import greet, watch_cloudreve
+from proxy.wiring.first_contact import meet
 from proxy.wiring.infos import infos
 from proxy.wiring.of_settings import sealer_of
 from proxy.wiring.parts import Parts
@@ -73,7 +73,5 @@ async def _upstream(parts: Parts) -> tuple[Cloudreve, Images]:
     trusted = await parts.session()
     images = Images(trusted, await parts.session(socket_factory=public_socket), origins, settings)
     cloudreve = Cloudreve(trusted, parts.clock, origins, parts.observer, settings, parts.settings.grants)
-    await greet(cloudreve, parts.clock)
-    await parts.background(cloudreve.breaker.watch())
-    watch_cloudreve(cloudreve.breaker, parts.clock, parts.metrics)
+    await meet(cloudreve, parts)
     return cloudreve, images

@@ -90,6 +90,7 @@ async def running(
         composer = _composer(settings, clock or Clock(), stack, leaving)
         parts, metrics, health = composer.parts, composer.parts.metrics, composer.parts.health
         metrics.build(__version__, commit())
+        metrics.watch("troubles", "Troubles that /readyz names", lambda: float(len(health.troubles())))
         metrics.watch("tasks", "Tasks of the event loop", lambda: float(len(asyncio.all_tasks())))
         site = await composer.site(routes)
         jobs = WarmJobs(site.warming.kit, site.warming.at_a_time)

@@ -30,6 +30,7 @@ from proxy.sessions.routes import SessionApi
 from proxy.settings import Settings
 from proxy.wiring.core import Core
 from proxy.wiring.infos import info_search
+from proxy.wiring.observation import sign_in_routes
 from proxy.wiring.parts import Parts
 
 _log = structlog.get_logger("proxy.wiring.process")
@@ -94,11 +95,13 @@ async def routes_of(
     cross_origin = CrossOrigin(readers.rule.private_origins, origin, site_fields, handle)
     search = await info_search(parts, gateway, core.feed)
     sessions, identifier = core.sessions, core.identifier
+    sign_in = SignIn(sessions, identifier, core.oauth, core.sealer, parts.clock, cookies, origin, settings)
+    parts.health.heed(origin.troubles)
     return [
         *Thumbs(gateway, cookies, origin, embed, negotiation, observer, most).routes(),
         *ThumbInfo(search, cookies, origin, embed, negotiation, most).routes(),
         *SessionApi(sessions, identifier, cookies, origin, settings, handle).routes(),
-        *SignIn(sessions, identifier, core.oauth, core.sealer, parts.clock, cookies, origin, settings).routes(),
+        *sign_in_routes(sign_in, parts.health, parts.metrics),
         *SealedUrls(sealed, origin, embed, cross_origin, negotiation, observer).routes(),
         *ThumbApi(gateway, sealed, origin, cross_origin, negotiation, most).routes(),
         *more,

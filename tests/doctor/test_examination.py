@@ -62,7 +62,14 @@ async def test_all_is_well(cloudreve: StandIn, uri: str, start_redis: Callable[.
 async def test_without_a_uri_the_way_of_a_picture_is_not_tried(cloudreve: StandIn) -> None:
     """This is advice: nothing is known to be wrong."""
     findings = await examine(Settings(cloudreve=site(cloudreve)), None)
-    assert verdicts(findings) == [("cloudreve", OK), ("latency", OK), ("clock", OK), ("picture", ADVICE), ("redis", OK)]
+    assert verdicts(findings) == [
+        ("cloudreve", OK),
+        ("latency", OK),
+        ("clock", OK),
+        ("site URL", OK),
+        ("picture", ADVICE),
+        ("redis", OK),
+    ]
 
 
 async def test_a_site_that_is_away_is_told_once_and_redis_is_looked_at_all_the_same(uri: str) -> None:
