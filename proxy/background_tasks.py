@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+import structlog
+
 _T = TypeVar("_T")
+
+_log = structlog.get_logger("proxy.background_tasks")
+
+
+def failure_logger(event: str) -> Callable[[asyncio.Task[None]], None]:
+    """Make the callback of a task that nobody waits for: an error that ends it is logged at once."""
+
+    def tell(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            _log.error(event, exc_info=task.exception())
+
+    return tell
 
 
 class BackgroundTasks:

@@ -40,14 +40,14 @@ MADE_AGAIN = 2
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What the gateway calls, with the module that does it."""
+    """The functions that the gateway calls, with the module of each."""
 
     identify: Callable[[Credentials, FileUri | None, Client], Awaitable[Visitor]]
     """`identity/identify.py`: names the visitor, or raises InvalidToken."""
     authorise: Callable[[Visitor, ThumbRequest], Awaitable[Authorised]]
     """`grants/authorise.py`: gives a live grant from a tier or from Cloudreve, or raises Refused. Whether
     one from a tier still counts is decided by `grants/validity.py`."""
-    heed: Callable[[Authorised], object]
+    heed: tuple[Callable[[Authorised], None], ...]
     """`live_events/interest.py`, `recent_grants.py`: take note of granted files, so that their changes are heard."""
     forget: Callable[[Visitor, ThumbRequest], Awaitable[None]]
     """`grants/lookup.py`: drops a grant that upstream no longer honours."""
@@ -120,7 +120,8 @@ class Gateway:
         with self._observer.span("authorise") as span:
             authorised = await self._steps.authorise(visitor, request)
             span.note(source=authorised.found.source.value, collapsed=authorised.found.collapsed)
-            self._steps.heed(authorised)
+            for heed in self._steps.heed:
+                heed(authorised)
             return authorised
 
     async def _give_granted(self, visitor: Visitor, request: ThumbRequest, give: Give[A], ends: float) -> A:

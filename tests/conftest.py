@@ -1,4 +1,4 @@
-"""Fixtures of several rooms: an environment without settings, and a real Redis server."""
+"""Fixtures of several rooms: an environment without settings, a real Redis, stand-ins of Cloudreve, and gateways."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.harness.fixtures import cloudreve, gateway, hours, launcher, site, site_gateway
 from tests.harness.redis_server import RedisServer
+from tests.harness.scripted_cloudreve import scripted
+
+__all__ = ["cloudreve", "gateway", "hours", "launcher", "scripted", "site", "site_gateway"]
 
 StartRedis = Callable[..., RedisServer]
 

@@ -33,7 +33,6 @@ def _free_admin_port(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*arguments: str) -> Result:
-    """Run a command in this process."""
     return CliRunner().invoke(cli._cli, arguments)  # noqa: SLF001 - what main() runs
 
 
@@ -43,7 +42,6 @@ def plain(text: str) -> str:
 
 
 def test_help_names_the_commands_and_the_exit_codes() -> None:
-    """Also without any argument."""
     text = plain(run("--help").output)
     assert all(word in text for word in ("serve", "demo", "check", "THUMB_PROXY_SECTION__KEY", "Exit codes"))
     assert plain(run().output) == text
@@ -51,21 +49,18 @@ def test_help_names_the_commands_and_the_exit_codes() -> None:
 
 @pytest.mark.parametrize("command", ["serve", "demo", "check", "settings"])
 def test_every_command_explains_its_flags(command: str) -> None:
-    """Each has at least a line of its own."""
     result = run(command, "--help")
     assert result.exit_code == 0
     assert "--help" in result.output
 
 
 def test_help_comes_at_once() -> None:
-    """Nothing that serving needs is imported for it."""
     heavy = "{'aiohttp', 'pydantic', 'redis', 'structlog', 'uvloop', 'prometheus_client'}"
     code = f"import sys, proxy.cli; sys.exit(bool({heavy} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - our own code
 
 
 def test_the_version_is_shown() -> None:
-    """With the name before it, as most programs do."""
     shown = run("--version").output
     assert re.fullmatch(rf"thumb-proxy {re.escape(__version__)}( \([0-9a-f]{{12}}\))?\n", shown)
 
@@ -97,7 +92,6 @@ def test_a_configuration_that_cannot_be_used_exits_with_2(command: str, monkeypa
 
 
 def test_a_bad_flag_is_named_as_it_was_written() -> None:
-    """Not as a key of the file."""
     result = run("serve", "--cloudreve-url", "cloud.example.com")
     assert result.exit_code == cli.BAD_CONFIGURATION
     assert "(flag --cloudreve-url)" in result.stderr
@@ -110,7 +104,6 @@ def test_a_bad_flag_is_named_as_it_was_written() -> None:
 def test_check_exits_with_0_only_when_there_is_no_problem(
     verdicts: tuple[Verdict, ...], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The findings are printed in either case."""
 
     async def examine(settings: Settings, uri: str | None) -> list[Finding]:
         assert settings.cloudreve.url == "http://127.0.0.1:1"
@@ -171,7 +164,6 @@ async def test_the_demo_says_where_it_is_and_shows_a_page() -> None:
 
 
 def test_serve_on_a_taken_port_ends_with_one_line() -> None:
-    """It names the address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         result = serve("--host", "127.0.0.1", "--port", port)
@@ -192,7 +184,6 @@ def test_serve_on_a_host_that_is_not_ours_names_the_setting() -> None:
 
 
 def test_serve_with_several_workers_names_the_address_that_is_taken() -> None:
-    """The parent takes it for all of them."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         result = serve("--host", "127.0.0.1", "--port", port, THUMB_PROXY_SERVER__WORKERS="2")

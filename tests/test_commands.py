@@ -64,18 +64,15 @@ def beginning(command: str) -> str | None:
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_of_the_documents_is_run_or_has_a_reason(command: str) -> None:
-    """A new line needs a test."""
     assert beginning(command) is not None
 
 
 def test_no_command_is_listed_that_no_document_has() -> None:
-    """Neither as run nor as not run."""
     assert {beginning(command) for command in commands()} == {*RUN_BY, *NOT_RUN}
 
 
 @pytest.mark.parametrize("test", sorted(set(RUN_BY.values())))
 def test_every_test_that_is_named_is_there(test: str) -> None:
-    """In its file."""
     path, _, name = test.partition("::")
     assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
 

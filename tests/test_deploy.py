@@ -22,7 +22,6 @@ def pins(path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("path", PINS, ids=lambda path: path.name)
 def test_every_requirement_is_pinned_and_hashed_and_no_place_is_named(path: Path) -> None:
-    """Where to install from is the machine's business."""
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"://|--(?:extra-)?index-url|--find-links|--trusted-host|/(?:home|root|tmp)\b", text)
     requirements = re.split(r"\n(?=[a-z0-9])", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE))
@@ -42,11 +41,9 @@ def test_every_dependency_is_pinned_for_its_purpose() -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_can_be_run(script: Path) -> None:
-    """The documents call them by their names alone."""
     assert script.stat().st_mode & 0o111
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, DEPLOY / "venv.sh"], ids=lambda path: path.name)
 def test_scripts_are_valid(script: Path) -> None:
-    """As far as bash can tell without running them."""
     subprocess.run(["bash", "-n", script], check=True)  # noqa: S603, S607 - our own scripts

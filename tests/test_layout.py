@@ -115,7 +115,6 @@ def test_imports_point_down_only() -> None:
 
 
 def test_the_architecture_lists_rooms_from_top_to_bottom() -> None:
-    """As imports go."""
     text = (PROXY.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
     told = re.findall(r"^\| `proxy/(\w+)(?:/|\.py)` \|", text, re.MULTILINE)
     floors = [next(floor for floor, names in enumerate(FLOORS) if name in names) for name in told]
@@ -140,7 +139,6 @@ def test_libraries_are_known_in_their_rooms_only() -> None:
 
 
 def test_pure_modules_know_no_input_or_output() -> None:
-    """And no clock."""
     pure = [path for path in MODULES if room(path) == "domain" or named(path) in PURE]
     assert {named(path): known for path in pure if (known := libraries(path) & IMPURE)} == {}
 

@@ -45,7 +45,6 @@ NAMED_IN_CODE = re.compile(r"metrics\.watch(?:_total)?\(\s*\"(\w+)\"")
 
 
 def section(path: Path, title: str) -> str:
-    """Give the text under a heading."""
     return path.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
@@ -66,7 +65,6 @@ def test_the_readme_is_short() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    """To a file, and to a heading of it."""
     assert [(name, target) for name, target in LINKS if not leads_somewhere(name, target)] == []
 
 
@@ -78,7 +76,6 @@ def leads_somewhere(name: str, target: str) -> bool:
 
 
 def test_every_setting_has_a_row_in_the_order_of_the_code() -> None:
-    """And no row is about a setting that does not exist."""
     assert first_cells(SETTINGS, "Every key") == [*KEYS, *LISTS]
 
 
@@ -109,7 +106,6 @@ def test_every_metric_has_a_row() -> None:
 
 
 def test_every_status_is_explained() -> None:
-    """Of the errors that there are, by whatever class."""
     named = {**vars(errors), **vars(protocol_errors)}
     kinds = [kind for kind in named.values() if isinstance(kind, type) and issubclass(kind, errors.ProxyError)]
     statuses = {kind.status for kind in kinds} | {errors.REFUSALS[kind][0] for kind in RefusalKind}
@@ -123,13 +119,11 @@ def test_every_status_is_explained() -> None:
 
 
 def test_the_changelog_has_the_version() -> None:
-    """Below what has not been released."""
     versions = re.findall(r"^## \[(.+)\]", TEXTS["CHANGELOG.md"], re.MULTILINE)
     assert versions[:2] == ["Unreleased", __version__]
 
 
 def test_every_room_is_in_the_architecture() -> None:
-    """In one sentence; and no room that is gone."""
     told = re.findall(r"^\| `proxy/([\w.]+)/?` \|", TEXTS["docs/architecture.md"], re.MULTILINE)
     rooms = {
         path.name for path in (ROOT / "proxy").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
@@ -138,20 +132,17 @@ def test_every_room_is_in_the_architecture() -> None:
 
 
 def test_every_name_of_a_real_cloudreve_is_explained() -> None:
-    """Those that the contract tests read."""
     cells = re.findall(r"^\| (`[A-Z_`, ]+`) \|", TEXTS["CONTRIBUTING.md"], re.MULTILINE)
     named = set(re.findall(r"[A-Z_]+", " ".join(cells)))
     assert named == {"CLOUDREVE_URL", "OAUTH_CLIENT", "OAUTH_SECRET", *NAMES}
 
 
 def test_every_fact_that_is_cited_has_its_heading() -> None:
-    """In the document about Cloudreve's behaviour."""
     headings = re.findall(r"^## (.+)$", TEXTS["docs/cloudreve.md"], re.MULTILINE)
     assert [(name, heading) for name, heading in CITATIONS if heading not in headings] == []
 
 
 def test_every_code_that_is_read_is_explained() -> None:
-    """Of Cloudreve's answers."""
     read = set(re.findall(r"\b\d{3,5}\b(?=: RefusalKind|, \d{5}|\})", ANSWERS.read_text(encoding="utf-8")))
     table = " ".join(re.findall(r"^\| ([-\d, ]+) \|", section(CLOUDREVE, "Codes"), re.MULTILINE))
     assert len(read) > 20
@@ -174,14 +165,12 @@ def test_every_file_that_is_named_is_there() -> None:
 
 @pytest.mark.parametrize(("command", "rest"), sorted(set(COMMAND.findall(EVERYTHING))))
 def test_every_command_and_flag_that_is_named_is_known(command: str, rest: str) -> None:
-    """By the program itself."""
     shown = CliRunner().invoke(cli._cli, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})  # noqa: SLF001
     assert shown.exit_code == 0
     assert set(re.findall(r"--[a-z-]+", rest)) <= set(re.findall(r"--[a-z-]+", shown.output))
 
 
 def test_every_variable_that_is_named_counts() -> None:
-    """In the environment."""
     known = {f"THUMB_PROXY_{key.replace('.', '__').upper()}" for key in KEYS} | {
         "THUMB_PROXY_CONFIG",
         "THUMB_PROXY_SECRETS_DIR",

@@ -21,7 +21,6 @@ def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_branch_that_is_checked_out(git: Path) -> None:
-    """Loose, and packed."""
     (git / "HEAD").write_text("ref: refs/heads/main\n")
     (git / "packed-refs").write_text(f"# pack-refs\n{'f' * 40} refs/heads/other\n{COMMIT} refs/heads/main\n")
     assert version.commit() == COMMIT[:12]
@@ -32,13 +31,11 @@ def test_a_branch_that_is_checked_out(git: Path) -> None:
 
 
 def test_a_commit_that_is_checked_out(git: Path) -> None:
-    """Without a branch."""
     (git / "HEAD").write_text(f"{COMMIT}\n")
     assert version.commit() == COMMIT[:12]
 
 
 def test_a_linked_work_tree(git: Path, tmp_path: Path) -> None:
-    """Its branches are those of the repository."""
     git.rmdir()
     linked = tmp_path / "repository" / "worktrees" / "mine"
     linked.mkdir(parents=True)
@@ -50,13 +47,11 @@ def test_a_linked_work_tree(git: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_is_known_without_a_repository(git: Path) -> None:
-    """Nor in one that has no commit yet."""
     assert version.commit() == ""
     assert version.full_version() == __version__
 
 
 def test_a_built_distribution_names_its_commit(git: Path, tmp_path: Path) -> None:
-    """Whatever lies around it."""
     (git / "HEAD").write_text(f"{COMMIT}\n")
     (tmp_path / "commit.txt").write_text("built\n")
     assert version.commit() == "built"

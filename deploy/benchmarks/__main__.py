@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--soak", type=float, metavar="MINUTES", default=0.0, help="watch memory under load, only that")
     parser.add_argument("--cloudreve", metavar="URL", help="a real Cloudreve, for the two-step path on it")
     parser.add_argument("--uri", help="a File URI that anybody may see there (its share SHARE's one.png)")
+    parser.add_argument("--python", metavar="PATH", help="have another version serve: the Python that has it")
     asked = parser.parse_args()
     if unknown := set(asked.parts) - PARTS.keys():
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
@@ -61,7 +62,7 @@ async def _until_told(work: Coroutine[Any, Any, None]) -> None:
 async def _bench(asked: Namespace) -> None:
     report, console = Report(), Console(width=WIDTH)
     with TemporaryDirectory(prefix="thumb-proxy-bench-") as folder:
-        async with Stage(Path(folder), is_narrated=not asked.silent) as stage:
+        async with Stage(Path(folder), is_narrated=not asked.silent, python=asked.python) as stage:
             report.remarks.append(_circumstances(asked, stage))
             await stage.start_redis()
             parts = Parts(stage, asked)

@@ -49,10 +49,12 @@ class Server:
 class Stage:
     """Starts what is asked for; leaving ends everything. Servers run on one core, what is around them on another."""
 
-    def __init__(self, folder: Path, *, is_narrated: bool = True) -> None:
+    def __init__(self, folder: Path, *, is_narrated: bool = True, python: str | None = None) -> None:
+        """Gateways are this checkout's, or of the version that is installed beside the interpreter `python`."""
         cores = sorted(os.sched_getaffinity(0))
         self.core, self.load_core = cores[0], cores[-1]
         self.is_narrated = is_narrated
+        self._gateway = [python, "-P", "-c", SERVE] if python else [sys.executable, "-c", SERVE]
         self.token = self.cloudreve_url = self.redis_url = ""
         self._bodies_url = ""
         self.folder = folder
@@ -156,10 +158,11 @@ class Stage:
             "admin__port": str(admin_port),
             "cloudreve__url": cloudreve or self.cloudreve_url,
             "log__level": "info" if is_narrated else "warning",
+            "watch__max_subscriptions": "0",  # the stand-in tells of each thumbnail at once, Cloudreve of all later
             **settings,
         }
         env = {f"THUMB_PROXY_{name.upper()}": value for name, value in given.items()}
-        process = await self._start(f"gateway-{port}", [sys.executable, "-c", SERVE], self.core, env)
+        process = await self._start(f"gateway-{port}", self._gateway, self.core, env)
         await answers(port)
         return Server(process, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin_port}")
 

@@ -1,6 +1,6 @@
 // Shows /status, which is asked for again every few seconds. Every text goes into the page as text.
 const STEP_MS = 3000;
-const GOOD = new Set(["hit", "miss", "not_modified", "pass", "info"]);
+const GOOD = new Set(["hit", "miss", "not_modified", "pass", "info", "granted", "session", "sign_in", "purge", "warm"]);
 const at = (id) => document.getElementById(id);
 const number = (value) => Math.round(value).toLocaleString("en");
 
@@ -72,6 +72,7 @@ function figures({ rises, span_s }) {
 function outcomes({ rises }) {
   const requests = by(named(rises, "requests_total"), "outcome");
   const most = Math.max(1, ...requests.map(([, count]) => count));
+  if (!requests.length) return [row(element("td", "No request has arrived within the last hour. Where visitors ask, the reverse proxy sends /thumb elsewhere: thumb-proxy check --uri LINK.", "warn"))];
   return requests.map(([outcome, count]) => {
     const meter = element("meter");
     [meter.max, meter.value] = [most, count];
@@ -84,7 +85,6 @@ function parts({ gauges, workers }) {
   const least = (name) => (named(gauges, name).length ? Math.min(...named(gauges, name).map(([, , each]) => each)) : null);
   const state = (up) => (up === null ? element("span", "not used", "dim") : up ? element("span", "up", "good") : element("span", "down", "bad"));
   const use = (used, limit) => (value(used) === null ? "" : `${bytes(value(used))}${value(limit) ? ` of ${bytes(value(limit))}` : ""}`);
-  const ahead = Math.max(0, ...named(gauges, "cloudreve_clock_ahead_seconds").map(([, , each]) => Math.abs(each)));
   const waiting = by(named(gauges, "waiting"), "queue").filter(([, count]) => count).map(([queue, count]) => `${queue} ${number(count)}`);
   const rows = [
     row("Cloudreve", state(least("cloudreve_up")), waiting.length ? `waiting: ${waiting.join(", ")}` : "nothing waits"),
@@ -95,7 +95,6 @@ function parts({ gauges, workers }) {
     row("Connections", "", number(value("connections") ?? 0)),
   ];
   const numbers = Object.entries(workers);
-  if (ahead > 60) rows.push(row("Clock", element("span", "off", "bad"), `Cloudreve's and this machine's differ by ${duration(ahead)}`));
   if (numbers.length > 1) rows.push(row("Workers", "", element("td", numbers.map(([each, up]) => element("span", `${each} `, up ? "good" : "bad")))));
   return rows;
 }

@@ -72,6 +72,8 @@ class DiskStore:
         self._room = Room(file, now)
         self.is_up = True
         """Whether the file is used."""
+        self.trouble = ""
+        """Why it is used no more."""
         self._looked_at = -math.inf
         self._read_extent = file.extents.read
 
@@ -128,8 +130,7 @@ class DiskStore:
         """Use the file no more, and let no other process, now or later, find in it what should have been deleted."""
         if not self.is_up:
             return
-        self.is_up = False
-        _log.warning("disk tier given up until the next start", reason=reason)
+        self._give_up(reason)
         try:
             self._file.path.unlink(missing_ok=True)
         except OSError as error:
@@ -151,6 +152,10 @@ class DiskStore:
         self.is_up = False
         self._file.close()
 
+    def _give_up(self, reason: str) -> None:
+        self.is_up, self.trouble = False, reason
+        _log.warning("disk tier given up until the next start", reason=reason)
+
     def _is_current(self) -> bool:
         """Tell whether the file is used, and is still the one that others use."""
         if not self.is_up:
@@ -160,8 +165,7 @@ class DiskStore:
         except OSError:
             is_same = False
         if not is_same:
-            self.is_up = False
-            _log.warning("disk tier given up until the next start", reason="the file has been removed or replaced")
+            self._give_up("the file has been removed or replaced")
         return is_same
 
     def _parts(self, changes: Mapping[bytes, Change]) -> Iterator[dict[bytes, Change]]:

@@ -15,7 +15,6 @@ from redis.exceptions import RedisError
 
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.shared_picture import SharedPicture
-from proxy.coalesce.work_sharing import Claim
 from proxy.domain import codec
 from proxy.domain.entry import Entry
 from proxy.domain.keys import site_digest
@@ -26,6 +25,7 @@ from proxy.domain.value_seal import ValueSeal
 from proxy.redis.circuit_breaker import State
 from proxy.redis.connect import RedisConnections, connections_to
 from proxy.redis.failures import RedisFailure, redis_failure_of
+from proxy.redis.lease import Claim
 from proxy.settings import RedisSettings
 
 PLAIN = ValueSeal()
@@ -101,8 +101,7 @@ class RedisTier(RedisCache):
 
     def write(self, key: str, value: Entry, ttl: float) -> SharedWrite:
         """Give the bytes that `set` would store, and for how long."""
-        ttl_ms, name = _milliseconds(ttl), self.build_key(key)
-        return SharedWrite(self.seal.seal(name, codec.encode(value)), ttl_ms) if ttl_ms > 0 else SharedWrite()
+        return self._sealed(self.build_key(key), value, ttl)
 
     def shared(self, key: str, picture: Picture) -> SharedPicture:
         """Give a picture that was just found, to be read again by `read_soon`."""
@@ -128,6 +127,10 @@ class RedisTier(RedisCache):
             self._observe(RedisFailure.GARBAGE)
         return entry
 
+    def _sealed(self, name: str, value: Entry, ttl: float | None) -> SharedWrite:
+        ttl_ms = _milliseconds(ttl)
+        return SharedWrite(self.seal.seal(name, codec.encode(value)), ttl_ms) if ttl_ms > 0 else SharedWrite()
+
     async def _get(self, key: str, **_: object) -> Entry | None:
         return self._opened(key, await self.connections.read(key))
 
@@ -135,11 +138,10 @@ class RedisTier(RedisCache):
         return await asyncio.gather(*map(self._get, keys))
 
     async def _set(self, key: str, value: Entry, ttl: float | None, **_: object) -> bool:
-        ttl_ms = _milliseconds(ttl)
-        if ttl_ms <= 0 or not self.connections.is_available(key):
+        if not self.connections.is_available(key):
             return False
-        sealed = self.seal.seal(key, codec.encode(value))
-        return bool(await self.connections.ask(False, key, "SET", key, sealed, "PX", ttl_ms))
+        sealed, ttl_ms = self._sealed(key, value, ttl)
+        return ttl_ms > 0 and bool(await self.connections.ask(False, key, "SET", key, sealed, "PX", ttl_ms))
 
     async def _multi_set(self, pairs: Iterable[tuple[str, Entry]], ttl: float | None, **_: object) -> bool:
         return all([await self._set(key, value, ttl) for key, value in pairs])

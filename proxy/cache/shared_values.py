@@ -55,13 +55,16 @@ class SharedValues:
             return await self._in_redis(key)
         return await self._disk.get_text(key) if self._disk is not None else self.get_nowait(key)
 
+    def opened(self, key: str, value: bytes) -> str | None:
+        """Give the text in a value that stood in Redis under the key; None for anything else."""
+        opened = self._redis.seal.open(self._redis.build_key(key), value) if self._redis is not None else None
+        return opened.decode("ascii", "replace") if opened is not None else None
+
     async def _in_redis(self, key: str) -> str | None:
         if self._redis is None:
             return None
-        name = self._redis.build_key(key)
-        raw = await self._redis.connections.read(name)
-        opened = None if raw is None else self._redis.seal.open(name, raw)
-        return opened.decode("ascii", "replace") if opened is not None else None
+        value = await self._redis.connections.read(self._redis.build_key(key))
+        return self.opened(key, value) if value is not None else None
 
     async def set(self, key: str, text: str, ttl_s: float) -> None:
         """Write for `ttl_s` seconds: here at once, on disk and in Redis by the end."""

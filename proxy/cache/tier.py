@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from proxy.coalesce.work_sharing import Claim
 from proxy.domain.entry import Entry
 from proxy.domain.picture import Picture
 from proxy.domain.shared_write import SharedWrite
 from proxy.domain.source import Source
+from proxy.redis.lease import Claim
 
 
 class Tier(Protocol):

@@ -8,7 +8,6 @@ from typing import Any, TypeVar, overload
 
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.tier import LocalTier, SharedBytes, SharedTier, StoredBytes, Tier
-from proxy.coalesce.work_sharing import Claim
 from proxy.domain.client import Client
 from proxy.domain.entry import Entry
 from proxy.domain.keys import picture_key
@@ -16,6 +15,7 @@ from proxy.domain.picture import NoVariant, Picture
 from proxy.domain.picture_info import PictureInfo
 from proxy.domain.shared_write import Commit
 from proxy.domain.source import Source
+from proxy.redis.lease import Claim
 
 A = TypeVar("A", bound=Entry)
 B = TypeVar("B", bound=Entry)

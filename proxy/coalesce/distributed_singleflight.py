@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TypeVar
 
 from proxy.coalesce.messages import Message, Stored, decode, encode
 from proxy.coalesce.work_sharing import Loader
 from proxy.domain.value_seal import ValueSeal
-from proxy.redis.lease import Lease, LeaseHolder
-from proxy.redis.leases import NOT_STORED, STORED, Claim, Leases
+from proxy.redis.lease import Claim, Lease, LeaseHolder
+from proxy.redis.leases import NOT_STORED, STORED, Leases
 from proxy.redis.pubsub import PubSubChannel
 
 T = TypeVar("T")
@@ -70,14 +70,12 @@ class DistributedSingleflight:
             self._leases.commit(name, commit)
         return outcome
 
-    @contextmanager
-    def claim(self, key: str, turn: str | None = None) -> Iterator[Claim | None]:
+    def claim(self, key: str, turn: str | None = None) -> AbstractContextManager[Claim]:
         """Read the value under the key inside the block, and where Redis holds none lead in loading it.
 
         `share` in the block takes the lead over, and `turn` with it; otherwise both are given back.
         """
-        with self._leases.claim(self._name_of(key), None if turn is None else self._name_of(turn)) as claim:
-            yield claim
+        return self._leases.claim(self._name_of(key), None if turn is None else self._name_of(turn))
 
     @asynccontextmanager
     async def lead(self, key: str) -> AsyncIterator[LeaseHolder]:

@@ -5,12 +5,14 @@ The process that holds the lock loads; the others find what it has left.
 A leader holds a lock of the kernel, which ends with its process: one that waits takes over at once, without a clock.
 The entry is on disk before the lock is free. Interleaving that this prevents: the leader has stored an entry in
 its memory and on the way to the disk, another takes the lock, finds nothing on disk, and loads again. So too is what
-only a message tells, which is written where somebody waits.
+only a message tells, which is written where somebody waits. It counts for those who waited when the work ended, and for
+nobody who came later, by the clock that all processes of a machine share (CLOCK_MONOTONIC, clock_gettime(2)).
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ T = TypeVar("T")
 POLLS_S = (0.002, 0.05)
 """How long a process that waits for a lock leaves it alone, at first and at most."""
 MESSAGE_S = 2.0
-"""How long a message counts for those who waited for it."""
+"""How long a message stays on disk for those who waited for it."""
 WRITE_S = 1.0
 """How long others wait for a slow disk before they do the work too."""
 
@@ -107,12 +109,12 @@ class MachineSingleflight:
             if lead.is_mine and lead.message is None:
                 self._locks.let_go(key)
             elif lead.is_mine:
-                self._background_tasks.start(self._let_go(key, lead.message or b""))
+                self._background_tasks.start(self._let_go(key, lead.message or b"", time.monotonic_ns()))
 
     async def _taken(self, key: str) -> _Lead:
         if self._locks.take(key):
             return _Lead(is_mine=True)
-        (pause_s, longest_s), loop = POLLS_S, asyncio.get_running_loop()
+        since_ns, (pause_s, longest_s), loop = time.monotonic_ns(), POLLS_S, asyncio.get_running_loop()
         until = loop.time() + self._patience_s
         with self._locks.waiting(key):
             while not self._locks.take(key):
@@ -121,22 +123,25 @@ class MachineSingleflight:
                 await asyncio.sleep(pause_s)
                 pause_s = min(1.5 * pause_s, longest_s)
         try:
-            return _Lead(is_mine=True, heard=await self._message(key))
+            return _Lead(is_mine=True, heard=await self._message(key, since_ns))
         except BaseException:
             self._locks.let_go(key)
             raise
 
-    async def _message(self, key: str) -> bytes:
-        text = await self._disk.get_text(_message_key(key))
-        return text.encode("latin-1", "replace") if text is not None else b""
+    async def _message(self, key: str, since_ns: int) -> bytes:
+        """Give the message about work that has ended since a time."""
+        ended_ns, _, message = (await self._disk.get_text(_message_key(key)) or "").partition(" ")
+        is_for_us = ended_ns.isdecimal() and since_ns < int(ended_ns) <= time.monotonic_ns()
+        return message.encode("latin-1", "replace") if is_for_us else b""
 
-    async def _let_go(self, key: str, message: bytes) -> None:
+    async def _let_go(self, key: str, message: bytes, ended_ns: int) -> None:
         """Free the lock when all that was kept is on disk, and a message where somebody waits for one."""
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WRITE_S):
                     if message and self._locks.is_awaited(key):
-                        self._disk.set_text_nowait(_message_key(key), message.decode("latin-1"), MESSAGE_S)
+                        text = f"{ended_ns} {message.decode('latin-1')}"
+                        self._disk.set_text_nowait(_message_key(key), text, MESSAGE_S)
                     await self._disk.written()
         finally:
             self._locks.let_go(key)

@@ -33,7 +33,7 @@ class Stored(NamedTuple):
 
 
 Received: TypeAlias = Message | Stored
-"""What another process has left."""
+"""A message of another process, or the value that it has stored."""
 
 DONE = Done()
 

@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from proxy.coalesce.messages import Message, Received
 from proxy.domain.shared_write import Commit
-from proxy.redis.lease import LeaseHolder
+from proxy.redis.lease import Claim, LeaseHolder
 
 T = TypeVar("T")
 
@@ -33,13 +33,6 @@ class Loader(Generic[T]):
     """Does the work, and stores its outcome for this machine."""
     write: Callable[[T], Handover]
     """Makes the message about an outcome, and its stored form."""
-
-
-class Claim(Protocol):
-    """A read of a stored value that leads in loading it where there is none."""
-
-    async def read(self) -> bytes | None:
-        """Give the value as it is stored; None for nothing, or trouble."""
 
 
 class WorkSharing(Protocol):

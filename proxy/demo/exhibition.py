@@ -1,4 +1,4 @@
-"""What the demo shows: a gallery, the page around it, and how often Cloudreve was asked for it."""
+"""The exhibits of the demo: a gallery, the page around it, and how often Cloudreve was asked for it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from proxy.doctor.disk import examine_disk
 from proxy.doctor.finding import Finding, Verdict, has_problems
 from proxy.doctor.front import examine_front, examine_trust
 from proxy.doctor.image_hosts import examine_hosts
-from proxy.doctor.links import share_id, uri_of
+from proxy.doctor.links import uri_of
 from proxy.doctor.oauth_client import examine_oauth
 from proxy.doctor.picture import ThumbnailSteps, examine_picture
 from proxy.doctor.site import examine_site
@@ -54,6 +54,7 @@ class _Examination:
         cloudreve = Cloudreve(trusted, clock, origins, observer, site, settings.grants)
         self._settings = settings
         self._session = trusted
+        self._cloudreve = cloudreve
         self._api = CloudreveApi(trusted, site)
         self._oauth = OAuth(cloudreve, observer, settings.sign_in)
         self._steps = ThumbnailSteps(settings, clock, origins, cloudreve, Images(trusted, guarded, origins, site))
@@ -66,6 +67,7 @@ class _Examination:
         findings += await self._events([attempt for attempt in attempts if not has_problems(attempt.findings)])
         token = next(iter(tokens.values()), "")
         findings += await examine_oauth(self._settings, self._api, self._oauth, token)
+        findings += await examine_site_url(self._settings, self._cloudreve)
         return findings + await self._picture(uri, tokens)
 
     async def _events(self, attempts: list[Attempt]) -> list[Finding]:
@@ -90,8 +92,7 @@ class _Examination:
             uri = await uri_of(given, self._api)
         except ProxyError as error:
             return [Finding(Verdict.PROBLEM, "picture", error.detail or error.title)]
-        findings = await examine_site_url(share, self._settings, self._api) if (share := share_id(uri)) else []
-        findings += await examine_picture(uri, self._steps, tokens)
+        findings = await examine_picture(uri, self._steps, tokens)
         findings += await examine_hosts(uri, self._api, self._steps)
         return findings + await examine_front(self._settings, self._session, uri)
 

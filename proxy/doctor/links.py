@@ -30,13 +30,6 @@ async def uri_of(text: str, api: CloudreveApi) -> str:
     return f"cloudreve://{userinfo}@share/{quote(share.name, safe='')}"
 
 
-def share_id(uri: str) -> str:
-    """Give the id of the share that a File URI names; empty where it names none."""
-    authority = uri.partition("://")[2].partition("/")[0]
-    userinfo, _, filesystem = authority.rpartition("@")
-    return unquote(userinfo.partition(":")[0]) if filesystem.lower() == "share" else ""
-
-
 async def _first(folder: str, api: CloudreveApi) -> str:
     """Give the first picture in a folder; the folder itself where it cannot be opened, for Cloudreve to say why."""
     answer = await api.folder(folder)

@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import re
-
-from yarl import URL
-
-from proxy.doctor.cloudreve_api import CloudreveApi, Share
 from proxy.doctor.finding import Finding, Verdict
 from proxy.domain.errors import ProxyError
 from proxy.settings import Settings
+from proxy.upstream.cloudreve import Cloudreve
+from proxy.upstream.site_url import mismatch
 
 SUBJECT = "site URL"
-_ADVICE = "Enter it in Cloudreve's settings (Basic): links, sign-in and image URLs begin with it."
 
 
-async def examine_site_url(share: str, settings: Settings, api: CloudreveApi) -> list[Finding]:
-    """Learn the site URL from the link of a share, and say what does not fit it."""
+async def examine_site_url(settings: Settings, cloudreve: Cloudreve) -> list[Finding]:
+    """Learn the site URL, where Cloudreve tells it, and say what does not fit."""
     try:
-        answer = await api.share(share)
-        link = answer.read(Share).url if not answer.code else ""
-        origin = str(URL(link).origin())
-    except (ProxyError, ValueError):
+        site_url = await cloudreve.site_url()
+    except ProxyError:
         return []
-    return [_compared(origin, settings)]
+    return [_compared(site_url, settings)] if site_url else []
 
 
-def _compared(origin: str, settings: Settings) -> Finding:
-    public, wanted = settings.cloudreve.public_origins, _origin(settings.server.public_origin)
-    if settings.server.passthrough and wanted and origin != wanted:
-        text = f"Cloudreve's site URL is {origin}, but visitors come to {wanted} (server.public_origin). {_ADVICE}"
-        return Finding(Verdict.PROBLEM, SUBJECT, text)
-    if origin in public:
-        return Finding(Verdict.OK, SUBJECT, f"Cloudreve's site URL is {origin}, as the configuration says.")
-    if origin == settings.cloudreve.url:
-        if not public:
-            return Finding(Verdict.OK, SUBJECT, f"Cloudreve's site URL is {origin}, where the gateway reaches it too.")
-        text = f"Cloudreve's site URL is {origin}, but cloudreve.public_origins says {public[0]}. {_ADVICE}"
-        return Finding(Verdict.ADVICE, SUBJECT, text)
-    text = f"Cloudreve's site URL is {origin}, which cloudreve.public_origins does not name."
-    return Finding(Verdict.PROBLEM, SUBJECT, text, f"[cloudreve]\npublic_origins = {json.dumps([*public, origin])}")
-
-
-def _origin(address: str | None) -> str:
-    """Give the origin of an address that may have a path."""
-    found = re.match(r"[a-z]+://[^/]+", address or "")
-    return found[0] if found else ""
+def _compared(site_url: str, settings: Settings) -> Finding:
+    found = mismatch(site_url, settings)
+    if found is not None:
+        verdict = Verdict.PROBLEM if found.is_grave else Verdict.ADVICE
+        return Finding(verdict, SUBJECT, f"{found.reason} {found.advice}", found.remedy)
+    where = "as the configuration says" if settings.cloudreve.public_origins else "where the gateway reaches it too"
+    return Finding(Verdict.OK, SUBJECT, f"Cloudreve's site URL is {site_url}, {where}.")

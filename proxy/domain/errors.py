@@ -9,7 +9,7 @@ from proxy.domain.refusal import Generating, Refusal, RefusalKind
 RETRY_AFTER_S = 2
 """How long a client is asked to wait when trying again is likely to help."""
 RUN_CHECK = "run `thumb-proxy check`"
-"""What to do about a failure that the configuration may have caused."""
+"""Advice about a failure that the configuration may have caused."""
 CORRECT_ACCOUNT = "correct the secret of this account's [[publish]]"
 _FAILURES = frozenset({500, 502, 503, 504, 508})
 

@@ -32,7 +32,7 @@ _OWN_QUERY = frozenset({"sign", "thumb", "download"})
 
 @dataclass(frozen=True, slots=True)
 class PictureName:
-    """What a signed image URL names, however often it is signed anew."""
+    """The picture that a signed image URL names, however often it is signed anew."""
 
     id: PictureId
     own: bool

@@ -17,7 +17,7 @@ class WarmOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WarmReply(msgspec.Struct, frozen=True):
-    """What a process says to an order."""
+    """The reply of a process to an order."""
 
     problem: str = ""
     """Why it has not begun; empty when it has."""

@@ -65,7 +65,7 @@ class FinishedAnswer:
     key: Key
     """The request."""
     decision: Decision[Grant]
-    """What it rests on."""
+    """The permission that the answer rests on."""
     grant_key: str
     """Where the tiers keep the grant; empty where the request itself brings it, sealed."""
     shown: PictureHead | None

@@ -1,4 +1,4 @@
-"""What a request means: all of it that can change its answer, and nothing else."""
+"""The meaning of a request: all of it that can change its answer, and nothing else."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 V = TypeVar("V")
 
 _OBJECT_BYTES = 250
-"""What an entry takes beside its text."""
+"""The bytes that an entry takes beside its text."""
 
 
 class RecentLines(Generic[V]):

@@ -20,7 +20,7 @@ TOGETHER = 64
 
 
 class Read(NamedTuple):
-    """What holds for all that was read by one command."""
+    """The circumstances of one command's reads."""
 
     seconds: float
     """How long that took."""

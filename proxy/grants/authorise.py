@@ -25,7 +25,7 @@ KNOWN_S = 3600.0
 
 
 class Requirement(Flag):
-    """What Cloudreve looks at in some shares and ignores in all others."""
+    """The parts of a request that Cloudreve looks at in some shares and ignores in all others."""
 
     NOTHING = 0
     PASSWORD = auto()

@@ -48,7 +48,7 @@ class ChangeFeed:
         self._timer = timer
         self._number = 0
         self._unsent: dict[tuple[LogEntryKind, bytes, int], LogEntry] = {}
-        """What the log is not known to hold, in order."""
+        """Entries that the log is not known to hold, in order."""
         self._begun: dict[ChangeId, float] = {}
         """Changes of this process, and when to give word of them again."""
         self._read_to = 0

@@ -25,7 +25,7 @@ class LogFailed(Exception):
 
 
 class Page(NamedTuple):
-    """What a log holds from a position on."""
+    """The entries of a log from a position on."""
 
     entries: Sequence[tuple[int, bytes]]
     """Positions, which rise, and what was written there; the first is the one asked for, if it is there."""
@@ -59,7 +59,7 @@ class ChangeLog(Protocol):
 
 
 class LogEntryKind(IntEnum):
-    """What an entry tells."""
+    """The kinds of entries."""
 
     BEGIN = 0
     """A change begins."""
@@ -72,7 +72,7 @@ class LogEntryKind(IntEnum):
 
 
 class LogEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What one process tells all others about a change."""
+    """The message of one process to all others about a change."""
 
     kind: LogEntryKind
     origin: bytes

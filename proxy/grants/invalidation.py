@@ -43,7 +43,7 @@ class _Open(NamedTuple):
 
 
 class Invalidations:
-    """What has changed. `changed` is called whenever a grant may have ended."""
+    """The changes that are known. `changed` is called whenever a grant may have ended."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Invalidations:
 
     @property
     def stamp(self) -> GrantStamp:
-        """What is known now; for a question that is about to be asked."""
+        """The stamp of now, for a question that is about to be asked."""
         return self._stamp
 
     def has_ended(self, stamp: GrantStamp, tags: Collection[Tag]) -> bool:

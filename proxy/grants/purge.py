@@ -31,7 +31,7 @@ CHUNK = 500
 
 
 class Purge(msgspec.Struct, forbid_unknown_fields=True):
-    """What is to be purged; one of these."""
+    """The subject of a purge; one of these."""
 
     uri: str = ""
     """A file, as a File URI that means the same for every visitor."""
@@ -46,7 +46,7 @@ class Purge(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Purged(msgspec.Struct):
-    """What a purge has ended."""
+    """The numbers of answers and pictures that a purge has ended."""
 
     processes: int
     """So many have confirmed it. One that cannot be reached does it as soon as it can be."""

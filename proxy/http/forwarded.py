@@ -1,4 +1,4 @@
-"""What proxies in front of the gateway say about a visitor; believed only of those that the configuration names."""
+"""The words of proxies in front of the gateway about a visitor; believed only of those that the configuration names."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ForwardedFor:
 
 
 class _Hop(NamedTuple):
-    """What one proxy says about its client; empty texts for what it does not say."""
+    """The words of one proxy about its client; empty texts where it says nothing."""
 
     client: str
     scheme: str

@@ -1,4 +1,4 @@
-"""What the gateway says to a visit of `/` where it serves thumbnails alone."""
+"""The answer to a visit of `/` where the gateway serves thumbnails alone."""
 
 from __future__ import annotations
 

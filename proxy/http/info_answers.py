@@ -1,4 +1,4 @@
-"""What `/thumb/info` answers, in JSON: one member of `pictures` for each URI, in their order."""
+"""Answers of `/thumb/info`, in JSON: one member of `pictures` for each URI, in their order."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PENDING = (Busy, StillGenerating)
 """Errors that end by themselves."""
 
 Known: TypeAlias = InfoAnswer | ProxyError | None
-"""What is known of one URI; None while it is being found out."""
+"""The facts about one URI; None while they are being found out."""
 
 
 class _Ready(msgspec.Struct, frozen=True):

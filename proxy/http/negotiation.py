@@ -20,7 +20,7 @@ class Negotiation:
         self._formats = settings.formats
         self._sizes = settings.sizes
         self.fields: Fields = (("Vary", "Accept"),) if self._formats else ()
-        """What every answer with a picture says of it."""
+        """The header fields about it, of every answer with a picture."""
 
     def variant(self, request: web.Request) -> Variant:
         """Give the variant; raise BadRequest for a size that is not accepted."""

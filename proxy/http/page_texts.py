@@ -1,4 +1,4 @@
-"""What pages for people say, in English and in Chinese."""
+"""The texts of pages for people, in English and in Chinese."""
 
 from __future__ import annotations
 

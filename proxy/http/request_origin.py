@@ -33,16 +33,27 @@ class RequestOrigin:
         self._public_origin, self.path = _split(settings.public_origin or "")
         """The path is what a proxy in front strips; empty where it strips none."""
         self._has_warned = False
+        self._requests = self._disbelieved = 0
 
     def seen(self, request: web.Request) -> ForwardedFor:
         """Give the visitor's address, and the scheme and host it has used, as trusted proxies tell them."""
         headers, peer = request.headers, request.remote or ""
+        self._requests += 1
         if not any(name in headers for name in FORWARDED):
             return ForwardedFor(peer)
-        if not self._has_warned and not self.trusts(peer):
+        if not self.trusts(peer):
+            self._disbelieve()
+        return self._proxies.seen(peer, lambda name: headers.getall(name, ()))
+
+    def troubles(self) -> list[str]:
+        """Tell where most requests come from a proxy that is not trusted."""
+        return [f"{_UNTRUSTED}: {_ADVICE}."] if self._disbelieved * 2 > self._requests else []
+
+    def _disbelieve(self) -> None:
+        self._disbelieved += 1
+        if not self._has_warned:
             self._has_warned = True  # once: it may be a visitor's own doing
             _log.warning(_UNTRUSTED, advice=_ADVICE)
-        return self._proxies.seen(peer, lambda name: headers.getall(name, ()))
 
     def traceparent(self, request: web.Request) -> str | None:
         """Give the trace that a trusted proxy has begun (W3C Trace Context); a visitor's own is not followed."""

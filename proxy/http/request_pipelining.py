@@ -51,11 +51,11 @@ class Pipeline(PrivateConnection):
         self._heads = HeadReader(limits)
         self._head_since: float | None = None
         self._body: Body | None = None
-        """What is still to come of the body of the last request that aiohttp was given."""
+        """The part that is still to come of the body of the last request that aiohttp was given."""
         self._content: StreamReader = EMPTY_PAYLOAD
         """Where aiohttp puts that body."""
         self._held = b""
-        """What has come and aiohttp was not given yet."""
+        """Bytes that have come and that aiohttp was not given yet."""
         self._most_held = max(HELD_BYTES, limits.head_bytes)
         self.is_deaf = False
         """Whether the request under way is the last of the connection."""

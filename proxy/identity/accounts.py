@@ -42,6 +42,8 @@ class Account:
         self._due_at = 0.0
         self._ends_at = 0.0
         self._failed_until = 0.0
+        self.reason = "it has not signed in yet"
+        """Why there is no token, where there is none."""
 
     @property
     def is_up(self) -> bool:
@@ -86,7 +88,7 @@ class Account:
         except (OSError, UnicodeDecodeError):  # the secret is read anew each time, so that it can be replaced
             tokens, reason = None, "secret_file cannot be read"
         if tokens is None or not self._take(tokens):
-            self._failed_until = self._clock.now() + RETRY_S
+            self._failed_until, self.reason = self._clock.now() + RETRY_S, reason
             _log.warning(
                 "account failed", account=self.number + 1, is_up=self.is_up, reason=reason, advice=CORRECT_ACCOUNT
             )
@@ -121,6 +123,11 @@ class Accounts:
     def failing(self) -> list[int]:
         """The accounts, by their place in the configuration, that cannot show anything at the moment."""
         return [account.number for account in self._accounts if not account.is_up]
+
+    def troubles(self) -> list[str]:
+        """Tell which of them fail, and why."""
+        failing = (account for account in self._accounts if not account.is_up)
+        return [f"publish {each.number + 1} fails: {each.reason} ({CORRECT_ACCOUNT})" for each in failing]
 
     def subject(self, number: int) -> str:
         """Give the user that an account is, by id; empty before it has signed in for the first time."""

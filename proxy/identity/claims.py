@@ -26,7 +26,7 @@ take for a user's token must not be what Cloudreve silently takes for anonymous.
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says; worth nothing until verified."""
+    """The claims of a token; worth nothing until verified."""
 
     subject: str
     expires: float

@@ -29,7 +29,7 @@ BRIEF_S = 2.0
 
 
 class SignedIn(NamedTuple):
-    """What a session's cookie stands for."""
+    """The session behind a cookie."""
 
     access: str
     """Cloudreve's access token; not verified yet."""
@@ -37,7 +37,7 @@ class SignedIn(NamedTuple):
     sure_until: float
     """Unix time in seconds on Cloudreve's clock at which it has to be looked at again."""
     renewed: SessionCookie | None
-    """What is to replace the cookie, if anything."""
+    """The cookie that is to replace the visitor's, if any."""
 
 
 class CookieSessions(Protocol):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from proxy.background_tasks import BackgroundTasks
@@ -26,13 +27,29 @@ from proxy.live_events.watched_folder import WatchedFolder
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.event_streams import FileEvent
 
-CONFIRM_S = 1.5
+CONFIRM_S = 2.5
 """How long a change waits for Cloudreve's word. Its event comes 4 to 6 s after it, and all are to know within ten."""
 CALLS = 4
 """How many files are asked for at once."""
 
 Bearer: TypeAlias = Callable[[], Awaitable[str]]
 """Gives a token that is good for a call; raises ProxyError where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The pictures that Cloudreve names now, by the tags of their files."""
+
+    in_folder: dict[Tag, Tag] = field(default_factory=dict)
+    in_shares: dict[Tag, Tag] = field(default_factory=dict)
+    """Of files in shares of the folder's user."""
+
+    def copy(self) -> _Named:
+        """Keep what is known by now: a late answer counts no more."""
+        return _Named(self.in_folder.copy(), self.in_shares.copy())
+
+    def __len__(self) -> int:
+        return len(self.in_folder) + len(self.in_shares)
 
 
 class Confirmation:
@@ -55,35 +72,28 @@ class Confirmation:
         contents = [event for event in events if event.is_content]
         if others := [event for event in events if not event.is_content]:
             self._feed.tell(folder.event_tags(others, owner))
-        named, shared = dict[Tag, Tag](), dict[Tag, Tag]()
+        named = _Named()
         try:
             if contents or has_gap:
                 uris = None if has_gap else [folder.below(event.path) for event in contents]
                 with suppress(TimeoutError, ProxyError):
                     async with asyncio.timeout(CONFIRM_S):
-                        await self._ask(folder, uris, await bearer(), named, shared)
+                        await self._ask(folder, uris, await bearer(), named)
         finally:
-            named, shared = named.copy(), shared.copy()  # a late answer counts no more
+            named = named.copy()
             if has_gap:
                 itself, *shares = folder.tags()
-                self._feed.tell((itself,), frozenset(named.items()))
+                self._feed.tell((itself,), frozenset(named.in_folder.items()))
                 if shares:  # which show its files under paths of their own
-                    self._feed.tell(shares, frozenset(shared.items()))
-            self._tell_contents(folder, contents, owner, named, shared)
-        return len(named) + len(shared)
+                    self._feed.tell(shares, frozenset(named.in_shares.items()))
+            self._tell_contents(folder, contents, owner, named)
+        return len(named)
 
-    def _tell_contents(
-        self,
-        folder: WatchedFolder,
-        events: list[FileEvent],
-        owner: str,
-        named: dict[Tag, Tag],
-        shared: dict[Tag, Tag],
-    ) -> None:
+    def _tell_contents(self, folder: WatchedFolder, events: list[FileEvent], owner: str, named: _Named) -> None:
         """Tell of each file by itself which picture may stay, and of all others together."""
-        unconfirmed, in_shares = [], frozenset(shared.items())
+        unconfirmed, in_shares = [], frozenset(named.in_shares.items())
         for event in events:
-            picture = named.get(path_tag(folder.below(event.path), folder.subject))
+            picture = named.in_folder.get(path_tag(folder.below(event.path), folder.subject))
             if picture is None:
                 unconfirmed.append(event)
             else:
@@ -92,14 +102,7 @@ class Confirmation:
         if unconfirmed:
             self._feed.tell(folder.event_tags(unconfirmed, owner), in_shares)
 
-    async def _ask(
-        self,
-        folder: WatchedFolder,
-        uris: list[FileUri] | None,
-        bearer: str,
-        named: dict[Tag, Tag],
-        shared: dict[Tag, Tag],
-    ) -> None:
+    async def _ask(self, folder: WatchedFolder, uris: list[FileUri] | None, bearer: str, named: _Named) -> None:
         """Fill in which pictures Cloudreve names, by the tags of their files, of those that were granted lately.
 
         They are those at `uris`, or all in the folder; and those in shares of its user, of the same names or all.
@@ -109,14 +112,14 @@ class Confirmation:
         in_folder = {path_tag(uri, folder.subject): uri for each in recent if (uri := folder.seen(each)) is not None}
         files = None if uris is None else {path_tag(uri, folder.subject) for uri in uris}
         calls = [
-            self._calls.start(self._name(file, uri, bearer, named, until))
+            self._calls.start(self._name(file, uri, bearer, named.in_folder, until))
             for file, uri in in_folder.items()
             if files is None or file in files
         ]
         names = None if uris is None else {name_of(uri) for uri in uris}
         in_shares = await self._recent.files(shares_tag(folder.subject)) if not folder.share else []
         calls += [
-            self._calls.start(self._name(path_tag(uri, folder.subject), uri, bearer, shared, until))
+            self._calls.start(self._name(path_tag(uri, folder.subject), uri, bearer, named.in_shares, until))
             for uri in in_shares
             if names is None or name_of(uri) in names
         ]

@@ -1,4 +1,4 @@
-"""What is no event: a share is edited, ends or is deleted. It is asked for while its folder is listened to."""
+"""Changes without an event: a share is edited, ends or is deleted. They are asked for while its folder is watched."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ Later = Callable[[float, Callable[[], None]], Handle]
 
 
 class Kind(NamedTuple):
-    """What makes failures equal."""
+    """The fields in which equal failures agree."""
 
     category: str
     reason: str
@@ -45,7 +45,7 @@ class Kind(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the log tells of the one request; digests of file and visitor."""
+    """The fields of the one request in the log; digests of file and visitor."""
 
     request_id: str | None = None
     route: str | None = None

@@ -83,7 +83,7 @@ def _configure_structlog(settings: LogSettings, level: int, writer: LogWriter, w
 
 
 class LogOutput:
-    """What structlog hands its rendered lines to."""
+    """The receiver of structlog's rendered lines."""
 
     def __init__(self, name: str, writer: LogWriter, stamp: Timestamp) -> None:
         self.name = name

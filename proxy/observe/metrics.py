@@ -1,4 +1,4 @@
-"""What is counted, in a registry of its own. Labels are outcomes and verbs, never anything a visitor brought."""
+"""Metrics, in a registry of their own. Labels are outcomes and verbs, never anything a visitor brought."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ Field = str | int | float | bool | None
 
 
 class Kind(Enum):
-    """What a span measures."""
+    """The kinds of spans."""
 
     REQUEST = auto()
     """A visitor's request, from its head to the last byte of its answer."""

@@ -23,7 +23,7 @@ PARTLY_CODE = 40081
 
 
 class ChangeAnswer(msgspec.Struct):
-    """What Cloudreve answers to a request that changes files."""
+    """Cloudreve's answer to a request that changes files."""
 
     code: int | None = None
     data: msgspec.Raw = msgspec.Raw(b"null")

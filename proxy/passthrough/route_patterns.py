@@ -43,7 +43,7 @@ _END = "/"
 
 
 class _Node(dict[str, "_Node"]):
-    """What may follow in a path; `/` marks that it may end here."""
+    """The segments that may follow in a path; `/` marks that it may end here."""
 
 
 def _tree() -> _Node:

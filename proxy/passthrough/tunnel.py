@@ -16,7 +16,7 @@ MAX_HELD_BYTES = 64 * 1024
 
 
 class ReceiveBuffer:
-    """What comes over one connection. To aiohttp's protocol it is a WebSocket parser, whose two methods it has."""
+    """The bytes of one connection. To aiohttp's protocol it is a WebSocket parser, whose two methods it has."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport

@@ -1,4 +1,4 @@
-"""What a visitor gets who holds a grant."""
+"""Answers to a visitor with a grant."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Note = Callable[[Grant, str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is sent as 200: a picture, complete or arriving."""
+    """The body of a 200: a picture, complete or arriving."""
 
     head: PictureHead
     body: Picture | StreamBuffer
@@ -32,7 +32,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the visitor gets; nothing `shown` means 304, it has the picture already."""
+    """An answer with a picture; nothing `shown` means 304, the visitor has it already."""
 
     identity: Identity
     etag: str | None
@@ -40,11 +40,11 @@ class Answer:
     handling: Handling
     shown: Shown | None
     found: FoundGrant
-    """What the answer rests on."""
+    """The grant that the answer rests on."""
     client: Client = ""
     """The client that has asked."""
     renewed: SessionCookie | None = None
-    """What is to replace the visitor's cookie, if anything."""
+    """The cookie that is to replace the visitor's, if any."""
     session: SessionRef | None = None
     """The session whose cookie the visitor has shown, if any."""
 
@@ -57,16 +57,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class InfoAnswer:
-    """What the visitor may know of a picture, and how it came about."""
+    """An answer with facts about a picture, and their source."""
 
     identity: Identity
     info: PictureInfo
     remaining_s: float
     handling: Handling
     found: FoundGrant
-    """What the answer rests on."""
+    """The grant that the answer rests on."""
     renewed: SessionCookie | None = None
-    """What is to replace the visitor's cookie, if anything."""
+    """The cookie that is to replace the visitor's, if any."""
     session: SessionRef | None = None
     """The session whose cookie the visitor has shown, if any."""
 

@@ -38,7 +38,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What the process may do."""
+    """The limits of the process."""
 
     quality: Quality
     max_pixels: int

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """What is let through: every command, or none but a probe now and then."""
+    """Whether every command is let through, or none but a probe now and then."""
 
     UP = "up"
     PAUSED = "paused"

@@ -16,14 +16,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from math import inf
 
 from proxy.domain.shared_write import Commit, SharedWrite
 from proxy.redis.connect import RedisConnections
-from proxy.redis.lease import Lease, LeaseHolder
+from proxy.redis.lease import Claim, Lease, LeaseHolder
 from proxy.redis.lease_scripts import LET_GO, LOOK, RENEW, TAKE
 from proxy.redis.prefetched_leases import PrefetchedLeases
 from proxy.redis.pubsub import PubSubChannel
@@ -104,10 +104,10 @@ class Leases:
         self._prefetched.discard(key)
 
     def commit(self, key: str, commit: Commit) -> None:
-        """Store a value without a lease."""
+        """Store a value without a lease, where none stands: one that does may be newer."""
         value, ttl_ms = commit()
         if ttl_ms > 0:
-            self._connections.send(key, "SET", key, value, "PX", ttl_ms)
+            self._connections.send(key, "SET", key, value, "PX", ttl_ms, "NX")
 
     async def remaining_s(self, key: str) -> float:
         """Tell for how long somebody holds the lease at least; 0 when nobody does, or while Redis is in trouble."""
@@ -214,19 +214,6 @@ class Leases:
     def _name(self, key: str) -> str:
         """Name the lease beside an entry: by the part in braces a cluster keeps both on one server."""
         return f"{self._namespace}:lease:{{{key}}}"
-
-
-class Claim:
-    """A look at an entry which leads where there is none."""
-
-    def __init__(self, look: Callable[[], Awaitable[bytes | None]]) -> None:
-        self._look = look
-        self.is_made = False
-
-    async def read(self) -> bytes | None:
-        """Give the value under the key; None for nothing, or trouble."""
-        self.is_made = True
-        return await self._look()
 
 
 def _now() -> float:

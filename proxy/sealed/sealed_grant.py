@@ -28,7 +28,7 @@ class SealedGrant:
     """The grant's key in the tiers, which binds the File URI to the identity."""
     grant: Grant
     tags: tuple[Tag, ...] = ()
-    """What it rests on."""
+    """The tags that the grant rests on."""
 
 
 class _Written(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=VERSION):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.messages import Received, Whole
+from proxy.coalesce.messages import Received, Stored, Whole
 from proxy.coalesce.singleflight import Singleflight
 from proxy.coalesce.work_sharing import Handover, Loader, WorkSharing
 from proxy.domain.errors import Busy, ProxyError
@@ -168,8 +168,14 @@ class Sessions:
         """Renew once over all replicas; the others find the outcome in the message or in the notes."""
 
         async def read(received: Received | None) -> str | None:
-            told = received.value.decode("ascii", "replace") if isinstance(received, Whole) else None
-            return self._taken(session, key, told or await self._shared_values.get(key))
+            match received:
+                case Whole(value):
+                    text: str | None = value.decode("ascii", "replace")
+                case Stored(value):
+                    text = self._shared_values.opened(key, value)
+                case _:
+                    text = None
+            return self._taken(session, key, text or await self._shared_values.get(key))
 
         return await self._sharing.share(Loader(key, read, lambda: self._load(session, key), _handover))
 

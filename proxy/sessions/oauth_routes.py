@@ -38,6 +38,7 @@ from proxy.sessions.authorization import (
 from proxy.sessions.cookies import SessionCookies
 from proxy.sessions.lifecycle import Sessions
 from proxy.sessions.session import may_sign_in
+from proxy.sessions.sign_in_returns import SignInReturns
 from proxy.settings import Settings
 from proxy.upstream.clock import Clock
 from proxy.upstream.oauth import OAuth
@@ -85,6 +86,7 @@ class SignIn:
         self._site_origin = _site_origin(settings)
         self._redirect_uri = f"{settings.server.public_origin}{self._path}/callback"
         self._deadline_s = settings.server.deadline_s
+        self.returns = SignInReturns(self._redirect_uri)
 
     def routes(self) -> list[web.RouteDef]:
         """Make the routes; where no client is configured, both answer that."""
@@ -110,6 +112,7 @@ class SignIn:
         until = self._clock.now() + ATTEMPT_S
         attempt = Attempt(secrets.token_urlsafe(32), secrets.token_urlsafe(48), where, until)
         url = authorize_url(self._site_origin, self._client_id, self._redirect_uri, self._scopes, attempt)
+        self.returns.begun()
         response = _redirect(url)
         sealed = seal_attempt(self._sealer, attempt, self._site)
         self._cookies.put_attempt(request, response, attempt.state, SessionCookie(sealed, ATTEMPT_S))
@@ -130,6 +133,7 @@ class SignIn:
             response = _redirect(attempt.landing)
             self._cookies.put_session(request, response, cookie)
         if kept is not None and is_answer(kept, states):  # others, in other tabs, stay under way
+            self.returns.returned()
             self._cookies.drop_attempt(request, response, kept.state)
         return response
 

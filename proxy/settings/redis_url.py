@@ -47,7 +47,7 @@ class RedisKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Scheme:
-    """What a scheme stands for, and what a URL's query may set; redis-py takes an unknown option in silence."""
+    """The meaning of a scheme, and the options of a URL's query; redis-py takes an unknown option in silence."""
 
     kind: RedisKind
     plain: str

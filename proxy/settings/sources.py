@@ -34,6 +34,8 @@ SECRETS_FOLDER = "secrets"
 """The directory beside the configuration file that is read where the variable names none."""
 CACHE_VARIABLE = "CACHE_DIRECTORY"
 """Set by systemd for a unit with `CacheDirectory=` (systemd.exec(5)), by `deploy/run` and in the image."""
+DISABLING_VARIABLE = "AIOCACHE_DISABLE"
+"""With it the library aiocache, which the tiers are made of, stores and deletes nothing, and says so to nobody."""
 FLAGS = {"server.host": "--host", "server.port": "--port", "cloudreve.url": "--cloudreve-url"}
 """The keys that have a flag."""
 
@@ -121,7 +123,7 @@ def _without_mark(value: object) -> object:
 
 @dataclass(slots=True)
 class _Sources:
-    """What the sources have said so far; a later one overrides an earlier one, key by key."""
+    """The values of the sources so far; a later one overrides an earlier one, key by key."""
 
     given: dict[str, Given] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -182,6 +184,11 @@ class _Sources:
     def read_environment(self) -> None:
         self._take(EnvSettingsSource(Settings)(), lambda key: f"environment variable {_variable(key)}")
         self.problems += misnamed_variables()
+        if os.environ.get(DISABLING_VARIABLE) == "1":
+            self.problems.append(
+                f"environment variable {DISABLING_VARIABLE} = 1 is not accepted: purges would delete nothing from disk "
+                "and Redis. Take it out of the environment."
+            )
 
     def read_flags(self, overrides: Mapping[str, object]) -> None:
         given = {key: value for key, value in overrides.items() if value is not None}

@@ -29,7 +29,7 @@ _PROGRAM = "/opt/thumb-proxy/.venv/bin/thumb-proxy"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to install."""
+    """The parts of an installation."""
 
     settings: Settings
     config: Path

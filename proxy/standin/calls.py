@@ -19,6 +19,7 @@ Verb: TypeAlias = Literal[
     "upload",
     "ping",
     "share",
+    "site_url",
     "folder",
     "app",
     "events",

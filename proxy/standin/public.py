@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from uuid import UUID
 
 from aiohttp import web
@@ -12,6 +13,13 @@ from proxy.standin.calls import Call
 from proxy.standin.library import Account, Library, Share
 from proxy.standin.navigator import login_required, no_such_path
 from proxy.standin.site import Site
+
+_SHARE_PAGE = """<!DOCTYPE html>
+<html>
+<head>
+    <meta property="og:url" content="{url}">
+</head>
+</html>"""
 
 
 class Public:
@@ -36,6 +44,12 @@ class Public:
             "url": f"{self._site.public_url}/s/{share.id}",
         }
         return success(told)
+
+    async def share_page(self, request: web.Request, _call: Call) -> web.Response:
+        """Answer `GET /s/{id}`: crawlers are told the address of a share, also of one that is not there."""
+        share = request.match_info["share"]
+        page = _SHARE_PAGE.format(url=escape(f"{self._site.public_url}/s/{share}"))
+        return web.Response(text=page, content_type="text/html")
 
     async def folder(self, request: web.Request, call: Call) -> web.Response:
         """Answer `GET /api/v4/file`: what is in a folder."""

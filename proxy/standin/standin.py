@@ -95,6 +95,7 @@ class StandIn(Site):
             web.post("/api/v4/session/oauth/token", counted(self, "exchange", consent.exchange)),
             web.get("/api/v4/session/oauth/app/{client}", counted(self, "app", public.app), allow_head=False),
             web.get("/api/v4/share/info/{share}", counted(self, "share", public.share), allow_head=False),
+            web.get("/s/{share}", counted(self, "site_url", public.share_page), allow_head=False),
             web.get("/api/v4/file", counted(self, "folder", public.folder), allow_head=False),
             web.get("/api/v4/file/events", self.events.listen, allow_head=False),
             web.get("/session/authorize", counted(self, "consent", consent.page), allow_head=False),

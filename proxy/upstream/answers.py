@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
+from html import unescape
 from typing import Annotated, TypeVar
 
 import msgspec
+from yarl import URL
 
 from proxy.domain.digest import digest
 from proxy.domain.errors import Refused, UpstreamError
@@ -60,6 +62,8 @@ MAX_MESSAGE_CHARS = 200
 
 _COUNTERS = frozenset({"visited", "downloaded", "remain_downloads"})
 """Of what is told of a share, this changes with each visit."""
+
+_SHARE_URL = re.compile(rb'<meta property="og:url" content="([^"]+)">')
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
@@ -136,6 +140,15 @@ def read_share_terms(body: bytes) -> bytes:
     names = sorted(told.keys() - _COUNTERS)
     fields = (text for name in names for text in (name, bytes(told[name]).decode("utf-8", "replace")))
     return bytes.fromhex(digest(blake2b(digest_size=16, person=b"terms"), str(envelope.code), *fields))
+
+
+def read_site_url(page: bytes) -> str:
+    """Read the origin of the site URL out of the page that crawlers get for a share; empty where it is not told."""
+    found = _SHARE_URL.search(page)
+    try:
+        return str(URL(unescape(found[1].decode())).origin()) if found else ""
+    except ValueError:  # UnicodeDecodeError is one
+        return ""
 
 
 def read_data(body: bytes, shape: type[T]) -> T:

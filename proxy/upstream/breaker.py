@@ -34,6 +34,7 @@ class UpstreamBreaker:
         self._has_timed_out = False
         self._calls: dict[object, float] = {}
         self.is_open = False
+        self._reason = ""
 
     def check(self) -> None:
         """Raise Unreachable while Cloudreve is down."""
@@ -48,8 +49,8 @@ class UpstreamBreaker:
         self._calls[call] = asyncio.get_running_loop().time()
         try:
             yield
-        except Unreachable:
-            self._fail(TRIPPED_BY)
+        except Unreachable as error:
+            self._fail(TRIPPED_BY, error)
             raise
         except TooSlow:
             self._has_timed_out = True
@@ -61,6 +62,14 @@ class UpstreamBreaker:
             self._hear()
         finally:
             del self._calls[call]
+
+    def doubt(self, error: ProxyError) -> None:
+        """Take note of a ping of somebody else that was not answered."""
+        self._fail(UNHEARD_PINGS, error)
+
+    def troubles(self) -> list[str]:
+        """Tell of an outage."""
+        return [f"cloudreve.url does not answer: {self._reason}"] if self.is_open else []
 
     async def watch(self) -> None:
         """Ping whenever there is reason to, for ever."""
@@ -75,7 +84,7 @@ class UpstreamBreaker:
             await self._ping()
         except Exception as error:  # noqa: BLE001 - who watches must not end of anything, or it would stay open for ever
             _log.debug("ping failed", error=type(error).__name__)
-            self._fail(UNHEARD_PINGS)
+            self._fail(UNHEARD_PINGS, error)
         else:
             self._hear()
             if self.is_open:
@@ -90,8 +99,9 @@ class UpstreamBreaker:
         now = asyncio.get_running_loop().time()
         return self._has_timed_out or any(now - started > SUSPICIOUS_S for started in self._calls.values())
 
-    def _fail(self, enough: int) -> None:
+    def _fail(self, enough: int, error: Exception) -> None:
         self._failures += 1
+        self._reason = error.detail if isinstance(error, ProxyError) else type(error).__name__
         if self._failures >= enough and not self.is_open:
             self.is_open = True
-            _log.warning("cloudreve down", failures=self._failures)
+            _log.warning("cloudreve down", failures=self._failures, reason=self._reason)

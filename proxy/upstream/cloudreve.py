@@ -19,7 +19,15 @@ from proxy.domain.ssrf import Origins
 from proxy.domain.storage_errors import BrokenOff, Untrusted
 from proxy.observe.span import Kind, Observer
 from proxy.settings import CloudreveSettings, GrantSettings
-from proxy.upstream.answers import Link, lacks_user, read_share_owner, read_share_terms, read_thumb, read_whoami
+from proxy.upstream.answers import (
+    Link,
+    lacks_user,
+    read_share_owner,
+    read_share_terms,
+    read_site_url,
+    read_thumb,
+    read_whoami,
+)
 from proxy.upstream.breaker import UpstreamBreaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.deobfuscate import deobfuscate
@@ -123,6 +131,17 @@ class Cloudreve:
             body = await self._get(target, _headers(Credentials()), self._settings.connect_timeout_s)
             call.outcome = "terms"
             return read_share_terms(body)
+
+    async def site_url(self) -> str:
+        """Ask for the origin that links and image URLs begin with; empty where Cloudreve does not tell.
+
+        The page of a share that is not there tells it to crawlers (docs/cloudreve.md, Shares and apps).
+        """
+        with self._observer.span("site_url", Kind.CALL) as call:
+            target, timeout_s = URL(f"{self._base}/s/_"), self._settings.connect_timeout_s
+            page = await self._get(target, {"User-Agent": "Twitterbot"}, timeout_s)
+            call.outcome = "ok"
+            return read_site_url(page)
 
     async def ping(self) -> None:
         """Reach Cloudreve and learn its clock."""

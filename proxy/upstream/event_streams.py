@@ -29,7 +29,7 @@ _SUBSCRIBED, _RESUMED, _EVENT = "subscribed", "resumed", "event"
 
 
 class FileEvent(msgspec.Struct, frozen=True):
-    """What has become of a file or folder. Paths begin at the folder that is listened to, and are not encoded."""
+    """A change of a file or folder. Paths begin at the folder that is listened to, and are not encoded."""
 
     type: str = ""
     """`create`, `modify`, `rename` or `delete`."""
@@ -44,7 +44,7 @@ class FileEvent(msgspec.Struct, frozen=True):
 
 
 class EventStream:
-    """What is heard of one folder."""
+    """The stream of one folder's events."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response

@@ -1,4 +1,4 @@
-"""What it takes to warm a folder that somebody names."""
+"""The objects that `thumb-proxy warm` needs."""
 
 from __future__ import annotations
 

@@ -15,25 +15,28 @@ from proxy.coalesce.machine_singleflight import MachineSingleflight
 from proxy.coalesce.work_locks import IS_AVAILABLE, WorkLocks
 from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.keys import site_digest
+from proxy.domain.value_seal import ValueSeal
 from proxy.grants.change_log import ChangeLog
 from proxy.grants.file_log import FileLog
-from proxy.observe.metrics import Metrics
 from proxy.settings import Settings, TemporarySeal
-from proxy.upstream.clock import Clock
+from proxy.wiring.parts import Parts
 
 _log = structlog.get_logger("proxy.wiring.process")
 
 
-async def open_disk(settings: Settings, clock: Clock, metrics: Metrics, stack: AsyncExitStack) -> DiskTier | None:
+async def open_disk(parts: Parts) -> DiskTier | None:
     """Open the tier of `disk.path`, to be closed with the stack; None where there is none that can be used."""
+    settings, metrics = parts.settings, parts.metrics
     if settings.disk.path is None:
         return None
     try:
-        disk = await asyncio.to_thread(DiskTier.from_settings, settings, clock.ours)
+        disk = await asyncio.to_thread(DiskTier.from_settings, settings, parts.clock.ours)
     except Unusable as error:
         _log.warning("no disk tier", reason=str(error))
+        parts.health.heed(lambda: ["The disk tier cannot be opened: the log says why at the start."])
         return None
-    stack.push_async_callback(disk.aclose)
+    parts.stack.push_async_callback(disk.aclose)
+    parts.health.heed(lambda: [f"The disk tier is given up until the next start: {disk.trouble}."] * (not disk.is_up))
     metrics.watch("disk_bytes", "Bytes that the entries of the disk tier take", lambda: disk.size_bytes)
     metrics.watch("disk_max_bytes", "disk.max_bytes", lambda: float(settings.disk.max_bytes))
     metrics.watch("disk_up", "1 while the disk is used, 0 after trouble", lambda: float(disk.is_up))
@@ -74,7 +77,7 @@ def file_log(settings: Settings, stack: AsyncExitStack) -> ChangeLog | None:
         if settings.seal.keys and not isinstance(settings.seal, TemporarySeal):
             _log.warning("no store: sealed URLs outlive a restart, and the purges and changes that ended them do not")
         return None
-    log = FileLog(path)
+    log = FileLog(path, ValueSeal(settings.disk_keys))
     stack.callback(log.close)
     return log
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 
 from proxy.cache.redis_tier import RedisTier
@@ -10,9 +12,14 @@ from proxy.observe.metrics import Metrics
 from proxy.upstream.breaker import UpstreamBreaker
 from proxy.upstream.clock import Clock
 from proxy.upstream.cloudreve import Cloudreve
+from proxy.upstream.site_url import SiteUrlCheck
+from proxy.wiring.parts import Parts
 
 CLOCKS_DIFFER_S = 60.0
 """More than machines drift whose clocks are synchronised."""
+
+_CLOCKS_DIFFER = "Cloudreve's clock differs from this machine's"
+_CLOCK_ADVICE = "synchronise the clocks of both machines (NTP); until then the gateway goes by Cloudreve's"
 
 _log = structlog.get_logger("proxy.wiring.process")
 
@@ -25,16 +32,36 @@ async def try_out(redis: RedisTier) -> None:
         _log.warning("Redis does not answer yet", reason=error.detail)
 
 
+async def meet(cloudreve: Cloudreve, parts: Parts) -> None:
+    """Call Cloudreve before the first visitor comes; from then on show how it is."""
+    await greet(cloudreve, parts.clock)
+    site_url = SiteUrlCheck(cloudreve.site_url, parts.settings)
+    await site_url.look()
+    await parts.background(site_url.follow())
+    await parts.background(cloudreve.breaker.watch())
+    parts.health.heed(cloudreve.breaker.troubles)
+    parts.health.heed(site_url.troubles)
+    parts.health.heed(partial(clock_troubles, parts.clock))
+    watch_cloudreve(cloudreve.breaker, parts.clock, parts.metrics)
+
+
 async def greet(cloudreve: Cloudreve, clock: Clock) -> None:
-    """Learn Cloudreve's clock before the first visitor comes; without it the gateway starts all the same."""
+    """Learn Cloudreve's clock; without it the gateway starts all the same."""
     try:
         await cloudreve.ping()
     except ProxyError as error:
+        cloudreve.breaker.doubt(error)
         reason = {"category": error.category, "reason": error.detail, "advice": error.advice}
         _log.warning("Cloudreve does not answer yet", **reason)
     if abs(clock.skew_s) > CLOCKS_DIFFER_S:
-        advice = "synchronise the clocks of both machines (NTP); until then the gateway goes by Cloudreve's"
-        _log.warning("Cloudreve's clock differs from this machine's", ahead_s=round(clock.skew_s), advice=advice)
+        _log.warning(_CLOCKS_DIFFER, ahead_s=round(clock.skew_s), advice=_CLOCK_ADVICE)
+
+
+def clock_troubles(clock: Clock) -> list[str]:
+    """Tell by how much the clocks differ, where that is more than they drift."""
+    if abs(clock.skew_s) <= CLOCKS_DIFFER_S:
+        return []
+    return [f"{_CLOCKS_DIFFER} by {abs(clock.skew_s):.0f} s: {_CLOCK_ADVICE}."]
 
 
 def watch_cloudreve(breaker: UpstreamBreaker, clock: Clock, metrics: Metrics) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 from proxy.background_tasks import BackgroundTasks
-from proxy.cache.shared_values import SharedValues
-from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.file_uri import FileUri, parse
-from proxy.grants.change_feed import ChangeFeed
-from proxy.grants.share_owners import ShareOwners
+from proxy.domain.tags import Tag
+from proxy.grants.found_grant import Authorised
 from proxy.identity.accounts import Account, Accounts
 from proxy.live_events.arrivals import Arrivals
+from proxy.live_events.client_ids import ClientIds
 from proxy.live_events.confirmation import Bearer, Confirmation
 from proxy.live_events.interest import MY, Interest, Root
 from proxy.live_events.recent_grants import RecentGrants
@@ -22,9 +22,9 @@ from proxy.live_events.subscription import Ears, State
 from proxy.live_events.watched_folder import WatchedFolder
 from proxy.live_events.watcher import Wanted, Watcher
 from proxy.settings import MAX_FOLDER_BYTES, PublishSettings, Settings
-from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.event_streams import EventStreams
 from proxy.upstream.oauth import OAuth
+from proxy.wiring.core import Core
 from proxy.wiring.parts import Parts
 
 
@@ -54,7 +54,7 @@ class PublishedFolders:
 
 @dataclass(frozen=True, slots=True)
 class WantedRoots:
-    """What visitors ask for: the files of those who are signed in, and with an account for it, shares."""
+    """Folders that visitors ask for: the files of those who are signed in, and with an account for it, shares."""
 
     interest: Interest
     account: Accounts | None
@@ -63,10 +63,11 @@ class WantedRoots:
         """Give the hottest."""
         watcher = self.account.subject(0) if self.account is not None else ""
         for root in self.interest.roots(most):
+            put_off = partial(self.interest.put_off, root)
             if root.subject:
-                yield Wanted(WatchedFolder(root.uri, root.subject), _bearer_of(root))
+                yield Wanted(WatchedFolder(root.uri, root.subject), _bearer_of(root), put_off=put_off)
             elif self.account is not None and watcher:
-                yield Wanted(WatchedFolder(root.uri, watcher), _account_bearer(self.account, 0))
+                yield Wanted(WatchedFolder(root.uri, watcher), _account_bearer(self.account, 0), put_off=put_off)
 
 
 def _bearer_of(root: Root) -> Bearer:
@@ -88,33 +89,46 @@ def arrivals_of(settings: Settings) -> Arrivals:
     return Arrivals([parse(entry.prefix, MAX_FOLDER_BYTES) for entry in settings.publish if entry.warm])
 
 
-async def ears_of(
-    parts: Parts,
-    cloudreve: Cloudreve,
-    sharing: WorkSharing,
-    shared_values: SharedValues,
-    feed: ChangeFeed,
-    owners: ShareOwners,
-    arrivals: Arrivals,
-) -> Ears:
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The watcher of folders, and the functions that tell it which files are asked for."""
+
+    watcher: Watcher
+    heed: tuple[Callable[[Authorised], None], ...]
+    """Take note of a granted request; none while no subscription is allowed."""
+    touch: Callable[[Collection[Tag]], None]
+    """Take note of an answer that was given again, by its tags."""
+
+
+async def listening_of(parts: Parts, core: Core, arrivals: Arrivals) -> Listening:
+    """Make what listens to the folders that are worth it."""
+    settings, ears = parts.settings, await _ears(parts, core, arrivals)
+    has_ended, hears_shares = core.feed.invalidations.session_has_ended, settings.watch.has_account
+    interest = Interest(parts.clock.timer, ears.lasts_s, has_ended, hears_shares=hears_shares)
+    roots = WantedRoots(interest, await _account(parts, core.oauth))
+    published = PublishedFolders(settings.publish, core.accounts)
+    watcher = Watcher(lambda most: chain(published(), roots(most)), ears, settings.watch.max_subscriptions)
+    _show(parts, watcher)
+    heed = (interest.note, ears.recent.note) if settings.watch.max_subscriptions else ()
+    return Listening(watcher, heed, interest.touch)
+
+
+async def _ears(parts: Parts, core: Core, arrivals: Arrivals) -> Ears:
     """Make what all subscriptions share. A connection is one stream's alone: it ends by half-closing it."""
     session = await parts.session(force_close=True)
-    streams = EventStreams(session, parts.observer, parts.settings.cloudreve, cloudreve.breaker)
+    streams = EventStreams(session, parts.observer, parts.settings.cloudreve, core.cloudreve.breaker)
     calls = BackgroundTasks()
     parts.stack.push_async_callback(lambda: calls.aclose(parts.leaving.remaining_s))
-    terms, lasts_s = ShareTerms(cloudreve, feed), parts.settings.grants.max_ttl_s
-    recent = RecentGrants(shared_values, lasts_s, owners.known)
-    confirmation = Confirmation(cloudreve, recent, feed, calls)
-    return Ears(streams, sharing, shared_values, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note)
+    terms, lasts_s = ShareTerms(core.cloudreve, core.feed), parts.settings.grants.max_ttl_s
+    notes, sharing, feed, owners = core.stores.shared_values, core.stores.sharing, core.feed, core.owners
+    recent = RecentGrants(notes, lasts_s, owners.known, hears_shares=parts.settings.watch.has_account)
+    confirmation, client_ids = Confirmation(core.cloudreve, recent, feed, calls), ClientIds(notes, lasts_s)
+    return Ears(streams, sharing, client_ids, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note)
 
 
-async def watcher_of(parts: Parts, ears: Ears, accounts: Accounts, oauth: OAuth) -> tuple[Watcher, Interest]:
-    """Make what listens to the folders that are worth it, and what hears which are."""
-    settings, metrics = parts.settings, parts.metrics
-    interest = Interest(parts.clock.timer, ears.lasts_s, ears.feed.invalidations.session_has_ended)
-    published, roots = PublishedFolders(settings.publish, accounts), WantedRoots(interest, await _account(parts, oauth))
-    watcher = Watcher(lambda most: chain(published(), roots(most)), ears, settings.watch.max_subscriptions)
-    count = watcher.count
+def _show(parts: Parts, watcher: Watcher) -> None:
+    """Count for operators what is heard, and name the folders that are not."""
+    metrics, count = parts.metrics, watcher.count
     metrics.watch("watch_folders", "Folders whose changes at Cloudreve are to be heard", lambda: watcher.folders)
     metrics.watch("watch_live", "Of these, those that are heard here", lambda: watcher.number(State.LIVE))
     metrics.watch("watch_failing", "Of these, those that cannot be heard", lambda: watcher.number(State.FAILING))
@@ -123,7 +137,6 @@ async def watcher_of(parts: Parts, ears: Ears, accounts: Accounts, oauth: OAuth)
     metrics.watch_total("watch_gaps", "Times that all grants of a folder were ended", lambda: count.gaps)
     metrics.watch_total("watch_confirmed", "Pictures that were the same afterwards", lambda: count.confirmed)
     parts.health.heed(watcher.troubles)
-    return watcher, interest
 
 
 async def _account(parts: Parts, oauth: OAuth) -> Accounts | None:

@@ -14,6 +14,7 @@ from proxy.admin.reporter import Reporter
 from proxy.admin.routes import routes
 from proxy.admin.status import Page, page
 from proxy.domain.log_digests import digests_for
+from proxy.http.health import Health
 from proxy.http.request_log import RequestLog
 from proxy.http.request_origin import RequestOrigin
 from proxy.identity.identify import Identifier
@@ -22,6 +23,7 @@ from proxy.observe.metrics import Metrics
 from proxy.observe.span import Listener, Observer
 from proxy.observe.span_log import SpanLog
 from proxy.sessions.cookies import SessionCookies
+from proxy.sessions.oauth_routes import SignIn
 from proxy.settings import Settings
 from proxy.settings.trace_settings import TraceSettings
 
@@ -75,6 +77,15 @@ def request_log(
     keys = [key.get_secret_value() for key in settings.seal.keys]
     digests = digests_for(keys, settings.site, fallback=secrets.token_urlsafe(32))
     return RequestLog(identifier.known_user, cookies.session, request_origin, digests, failures, settings)
+
+
+def sign_in_routes(sign_in: SignIn, health: Health, metrics: Metrics) -> list[web.RouteDef]:
+    """Make the routes of signing in, and show whether sign-ins come back."""
+    returns = sign_in.returns
+    health.heed(returns.troubles)
+    metrics.watch_total("sign_ins_begun", "Sign-ins sent to Cloudreve's page", lambda: returns.begun_total)
+    metrics.watch_total("sign_ins_returned", "Sign-ins that came back", lambda: returns.returned_total)
+    return sign_in.routes()
 
 
 def status_routes(settings: Settings, reporter: Reporter) -> list[web.RouteDef]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 from proxy.cache.memory_tier import MemoryTier
@@ -13,6 +14,7 @@ from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.value_seal import ValueSeal
 from proxy.grants.change_log import ChangeLog
 from proxy.grants.redis_log import RedisLog
+from proxy.redis.failures import RedisFailure
 from proxy.redis.leases import Leases
 from proxy.redis.pubsub import PubSubChannel
 from proxy.wiring.disk import file_log, open_disk, share_work
@@ -34,7 +36,7 @@ class Stores(NamedTuple):
 async def stores(parts: Parts) -> Stores:
     """Build the tiers, and the singleflight of all replicas of one Redis, or of all processes of one disk."""
     settings, memory = parts.settings, _memory(parts)
-    disk = await open_disk(settings, parts.clock, parts.metrics, parts.stack)
+    disk = await open_disk(parts)
     local = [disk] if disk is not None else []
     if settings.redis.url is None:
         sharing = share_work(settings, disk, parts.stack)
@@ -62,9 +64,16 @@ def _memory(parts: Parts) -> MemoryTier:
 async def _redis(parts: Parts) -> RedisTier:
     settings, metrics = parts.settings, parts.metrics
     seal = ValueSeal([key.get_secret_value() for key in settings.seal.keys])
-    redis = RedisTier.from_settings(settings.redis, settings.site, metrics.redis_trouble, seal=seal)
+    last: deque[RedisFailure] = deque(maxlen=1)
+
+    def observe(failure: RedisFailure) -> None:
+        metrics.redis_trouble(failure)
+        last.append(failure)
+
+    redis = RedisTier.from_settings(settings.redis, settings.site, observe, seal=seal)
     parts.stack.push_async_callback(redis.aclose)
     metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
+    parts.health.heed(lambda: [] if redis.is_up else [f"redis.url is not used: {each.explanation}" for each in last])
     await try_out(redis)
     await parts.background(watched_usage(redis, metrics).follow())
     return redis

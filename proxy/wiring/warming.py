@@ -1,4 +1,4 @@
-"""What warms folders: at start those of the configuration, by `thumb-proxy warm` any."""
+"""Warms folders: at start those of the configuration, by `thumb-proxy warm` any."""
 
 from __future__ import annotations
 

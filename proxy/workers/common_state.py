@@ -1,4 +1,4 @@
-"""What workers of one parent have in common where the configuration names nothing: a disk tier, sign-outs, a key."""
+"""State that workers of one parent share where the configuration names nothing: a disk tier, sign-outs, a key."""
 
 from __future__ import annotations
 

@@ -9,14 +9,12 @@ MISSES: Series = ("requests_total", (("outcome", "miss"),))
 
 
 def test_at_first_all_that_was_counted_has_risen() -> None:
-    """A counter that has counted nothing is left out."""
     history = History(0.0)
     assert history.rises([(HITS, 3.0), (MISSES, 0.0)]) == {HITS: 3.0}
     assert history.span_s(7.0) == 7.0
 
 
 def test_samples_older_than_an_hour_no_longer_count() -> None:
-    """The oldest counters that are kept are an hour old."""
     history = History(0.0)
     steps = int(2 * HOUR_S / STEP_S)
     for step in range(1, steps + 1):

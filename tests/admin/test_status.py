@@ -30,12 +30,10 @@ SETTINGS = Settings.model_validate(
 
 
 def failure(at: float) -> Failure:
-    """Make one."""
     return Failure(at, 1, "upstream", "It broke.", None, "", "", None, None, None, None, None, None)
 
 
 def test_no_secret_is_shown() -> None:
-    """Only that there is one."""
     told = json.dumps(shown(SETTINGS))
     assert SECRET.rsplit(maxsplit=1)[-1] not in told
     assert shown(SETTINGS)["seal"]["keys"] == ["(set)"]
@@ -46,7 +44,6 @@ def test_no_secret_is_shown() -> None:
 
 
 def test_counters_of_workers_are_added_and_gauges_told_apart() -> None:
-    """A worker that does not answer is not ready."""
     hit = Sample("requests_total", {"outcome": "hit"}, 2.0)
     up = Sample("redis_up", {}, 1.0)
     one = Report(is_ready=True, troubles=("no token",), uptime_s=5.0, rises=(hit,), gauges=(up,))
@@ -58,7 +55,6 @@ def test_counters_of_workers_are_added_and_gauges_told_apart() -> None:
 
 
 def test_the_newest_failures_of_all_workers_come_first() -> None:
-    """And no more than fit."""
     reports = {n: Report(is_ready=True, failures=tuple(failure(at + n) for at in range(0, 100, 2))) for n in (0, 1)}
     told = page(SETTINGS, reports)
     assert [each.at for each in told.failures] == [float(99 - number) for number in range(FAILURES)]
@@ -87,7 +83,6 @@ async def test_a_gateway_tells_of_requests_and_of_failures_with_their_reason(
 
 @pytest.mark.parametrize("path", ["/", "/status", "/status.js", "/status.css"])
 async def test_the_page_may_load_nothing_from_elsewhere(gateway: GatewayClient, path: str) -> None:
-    """Nor be shown in a frame, nor be kept."""
     reply = await gateway.send("GET", gateway.admin + path)
     assert reply.status == 200
     assert reply.headers["Content-Security-Policy"].startswith("default-src 'none'")
@@ -97,12 +92,10 @@ async def test_the_page_may_load_nothing_from_elsewhere(gateway: GatewayClient, 
 
 
 async def test_visitors_do_not_see_it(gateway: GatewayClient) -> None:
-    """It is on the admin port alone."""
     assert (await gateway.send("GET", "/status")).status == 404
 
 
 def test_a_report_passes_to_the_parent_and_back() -> None:
-    """Whole."""
     report = Report(is_ready=True, rises=(Sample("a", {"b": "c"}, 1.0),), failures=(failure(3.0),))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(report), type=Report) == report
 

@@ -24,12 +24,10 @@ LONGEST_S = 20.0
 
 
 async def order(gateway: GatewayClient, headers: dict[str, str] | None = None, /, **body: object) -> Reply:
-    """Give an order."""
     return await gateway.send("POST", f"{gateway.admin}/warm", JSON | (headers or {}), json.dumps(body).encode())
 
 
 async def state(gateway: GatewayClient) -> dict[str, Any] | None:
-    """Read what the status page is told."""
     told: dict[str, Any] | None = json.loads((await gateway.send("GET", f"{gateway.admin}/status")).body)["warming"]
     return told
 
@@ -54,7 +52,6 @@ async def test_an_ordered_folder_is_at_hand_afterwards(cloudreve: StandIn, gatew
 
 
 async def test_an_account_looks_where_the_public_may_not(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
-    """By its e-mail address; another one is not known."""
     entry = {"prefix": "cloudreve://my/album", "email": "alice@example.org", "secret": PASSWORD}
     gateway = await launcher.open(publish=[entry])
     reply = await order(gateway, uri="cloudreve://my/album", account="bob@example.org")
@@ -77,7 +74,6 @@ async def test_one_folder_at_a_time(cloudreve: StandIn, gateway: GatewayClient) 
 
 
 async def test_why_a_folder_could_not_be_listed_is_told(gateway: GatewayClient) -> None:
-    """In Cloudreve's sense, without its URI."""
     assert (await order(gateway, uri="cloudreve://nosuch@share")).status == 202
     told = await over(gateway)
     assert (told["found"], told["kept"], told["problem"] != "") == (0, 0, True)
@@ -86,7 +82,6 @@ async def test_why_a_folder_could_not_be_listed_is_told(gateway: GatewayClient) 
 
 @pytest.mark.parametrize("body", [{}, {"uri": "x"}, {"uri": "cloudreve://s@share", "more": 1}, []])
 async def test_a_body_that_is_no_order_is_refused(gateway: GatewayClient, body: object) -> None:
-    """With the reason."""
     assert (await gateway.send("POST", f"{gateway.admin}/warm", JSON, json.dumps(body).encode())).status == 400
 
 
@@ -101,8 +96,9 @@ async def test_a_body_that_is_no_order_is_refused(gateway: GatewayClient, body: 
         ({"Authorization": "Bearer secret-secret"}, 400),
     ],
 )
-async def test_it_is_guarded_as_purges_are(launcher: GatewayLauncher, headers: dict[str, str], status: int) -> None:
-    """The last one is let in; its order names no folder."""
+async def test_warm_orders_are_guarded_as_purges_are(
+    launcher: GatewayLauncher, headers: dict[str, str], status: int
+) -> None:
     has_token = "Authorization" in headers
     gateway = await launcher.open(admin={"token": "secret-secret"} if has_token else {})
     assert (await order(gateway, headers, uri="x")).status == status

@@ -65,5 +65,4 @@ class Stage:
 
 @pytest.fixture
 def stage() -> Stage:
-    """Give the means to start servers."""
     return Stage()

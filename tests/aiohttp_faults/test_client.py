@@ -23,7 +23,6 @@ NEVER_S = 0.2
 
 
 async def head_of(reader: asyncio.StreamReader) -> bytes:
-    """Read a request without a body."""
     return await reader.readuntil(b"\r\n\r\n")
 
 

@@ -24,7 +24,6 @@ class Certificate:
 
 
 def certify(folder: Path) -> Certificate:
-    """Make one that signs itself."""
     path = certificates.certify(folder, "*.site.test", "certificate")
     key = x509.load_pem_x509_certificate(path.read_bytes()).public_key()
     public = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

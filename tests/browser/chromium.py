@@ -136,7 +136,6 @@ class DevTools:
 
 @asynccontextmanager
 async def connected(chromium: Chromium) -> AsyncIterator[DevTools]:
-    """Connect to a Chromium that runs."""
     async with aiohttp.ClientSession() as session, session.ws_connect(chromium.address, max_msg_size=0) as socket:
         devtools = DevTools(socket)
         reading = asyncio.create_task(devtools.read())

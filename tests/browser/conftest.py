@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
-from proxy.standin.standin import StandIn
 from tests.browser.certificate import Certificate, certify
 from tests.browser.chromium import Chromium, DevTools, connected
 from tests.browser.page import Profile, profile
 from tests.browser.stage import Stage
 from tests.browser.stock_page import is_served
-from tests.harness.cloudreve_targets import targets
-from tests.harness.sites import Site, site_of
+from tests.harness.fixtures import log_entries
+
+__all__ = ["log_entries"]
 
 collect_ignore = [] if is_served(os.environ.get("CLOUDREVE_URL")) else ["test_stock_page.py"]
 
@@ -40,7 +38,6 @@ def chromium(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 async def devtools(chromium: Chromium) -> AsyncIterator[DevTools]:
-    """Connect to it."""
     async with connected(chromium) as connection:
         yield connection
 
@@ -54,23 +51,8 @@ async def visitor(devtools: DevTools) -> AsyncIterator[Profile]:
 
 @pytest.fixture
 async def other(devtools: DevTools) -> AsyncIterator[Profile]:
-    """Open another one."""
     async with profile(devtools) as opened:
         yield opened
-
-
-@pytest.fixture
-async def cloudreve() -> AsyncIterator[StandIn]:
-    """Run a stand-in with small pictures."""
-    async with StandIn(size=(40, 30)) as standin:
-        yield standin
-
-
-@pytest.fixture(params=targets())
-async def site(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
-    """Give the stand-in, and a real Cloudreve when the environment names one."""
-    async with site_of(request.param) as found:
-        yield found
 
 
 @pytest.fixture
@@ -92,12 +74,3 @@ async def either_stage(request: pytest.FixtureRequest, certificate: Certificate)
     """Give the means to open sites, on https and on http."""
     async with AsyncExitStack() as stack:
         yield Stage(certificate.tls if request.param == "https" else None, stack)
-
-
-@pytest.fixture(autouse=True)
-def log_entries(caplog: pytest.LogCaptureFixture) -> Iterator[list[Any]]:
-    """Give what the gateways have logged; whatever a browser does to them, none of it may be an error of theirs."""
-    with capture_logs() as entries:
-        yield entries
-    assert [entry for entry in entries if entry["log_level"] in ("error", "critical")] == []
-    assert [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []

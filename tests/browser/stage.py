@@ -99,5 +99,4 @@ class Stage:
 
 
 def images(origin: str, uris: Iterable[str], attributes: str = "") -> str:
-    """Write the pictures of a page."""
     return "".join(f'<img {attributes} src="{escape(origin + thumb(uri))}">\n' for uri in uris)

@@ -24,7 +24,6 @@ CONNECTIONS = 6
 
 @pytest.fixture
 def hours(cloudreve: StandIn) -> Hours:
-    """Give the time, to be moved on."""
     return Hours(cloudreve)
 
 
@@ -143,6 +142,5 @@ async def test_another_site_cannot_begin_a_sign_in(
 
 
 async def session_cookie(visitor: Profile) -> dict[str, Any]:
-    """Find the gateway's cookie."""
     (cookie,) = await visitor.cookies()
     return cookie

@@ -54,13 +54,11 @@ class Calendar:
 
 @pytest.fixture
 def calendar() -> Calendar:
-    """Give the time, to be moved on."""
     return Calendar()
 
 
 @pytest.fixture
 async def real() -> AsyncIterator[Site]:
-    """Reach the real Cloudreve."""
     async with site_of("real") as found:
         yield found
 
@@ -123,7 +121,6 @@ async def test_an_uploaded_picture_shows_and_is_not_transferred_again(
 async def test_two_visitors_of_a_fresh_share_see_all_of_it(
     stage: Stage, real: Site, visitor: Profile, other: Profile
 ) -> None:
-    """Thirty pictures each, and no dialog."""
     uris = await real.gallery(30)
     share = urlsplit(uris[0]).username
     scene = await stage.gateway(real.target.base, **SITE)

@@ -31,7 +31,6 @@ _SHOWN = "[...document.images].every(image => image.complete && image.naturalWid
 
 
 def gallery(scene: Scene, uris: Sequence[str]) -> str:
-    """Write such a page; give its URL."""
     return scene.pages.write("gallery", f"<body>{_SCRIPT.format(uris=json.dumps(uris), api=API)}</body>")
 
 

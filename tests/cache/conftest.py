@@ -44,12 +44,10 @@ class Watched:
 
 
 async def value_of(tier: RedisTier, key: str) -> bytes | None:
-    """Have the value of a key handed over."""
     return (await values_of(tier, [key]))[0]
 
 
 async def values_of(tier: RedisTier, keys: list[str]) -> Sequence[bytes | None]:
-    """Have the values of keys handed over."""
     values: asyncio.Future[Sequence[bytes | None]] = asyncio.get_running_loop().create_future()
     tier.connections.read_soon([tier.build_key(key) for key in keys], values.set_result)
     return await values

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,7 +12,6 @@ from proxy.cache.redis_tier import RedisTier
 from proxy.coalesce.distributed_singleflight import DistributedSingleflight
 from proxy.domain.codec import encode
 from proxy.domain.errors import Unreachable
-from proxy.domain.picture import Picture
 from proxy.redis.failures import RedisFailure
 from proxy.redis.lease import LeaseHolder
 from proxy.redis.leases import Leases
@@ -22,17 +20,14 @@ from tests.cache.conftest import MakeTier, value_of, values_of
 from tests.harness.loaders import text_loader
 from tests.harness.redis_server import RedisServer, until
 from tests.harness.sharded import Sharded
+from tests.harness.tier_load import SLACK_S, TIMEOUT_S, load_on, picture
 
 COUNT = 60
-TIMEOUT_S = 0.2
-SLACK_S = 10.0
-"""For a busy machine."""
 QUICK = {"timeout_s": TIMEOUT_S, "pause_s": 0.1}
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sharded]:
-    """Run one cluster for all tests here."""
     cluster = Sharded(tmp_path_factory.mktemp("sharded"))
     try:
         yield cluster.start()
@@ -47,13 +42,7 @@ def sharded(running: Sharded) -> Sharded:
     return running
 
 
-def picture(number: int) -> Picture:
-    """Give the picture of a key."""
-    return Picture(f"{number}", "image/png", "", bytes([number]) * 20_000)
-
-
 async def fill(tier: RedisTier) -> None:
-    """Keep pictures on all servers."""
     await tier.ping()
     assert all(await asyncio.gather(*(tier.set(f"p:{n}", picture(n), 600.0) for n in range(COUNT))))
 
@@ -71,28 +60,6 @@ async def all_found(tier: RedisTier) -> None:
     while len(await found(tier)) < COUNT:
         await asyncio.gather(*(tier.set(f"p:{n}", picture(n), 600.0) for n in range(COUNT)))
         await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def load_on(tier: RedisTier) -> AsyncIterator[None]:
-    """Let visitors keep and find meanwhile; no call may fail or take long."""
-    stopped = asyncio.Event()
-
-    async def visit(number: int) -> None:
-        while not stopped.is_set():
-            started = time.monotonic()
-            await tier.set(f"p:{number}", picture(number), 600.0)
-            assert await tier.get(f"p:{number}") in (None, picture(number))
-            assert time.monotonic() - started < 2 * TIMEOUT_S + SLACK_S
-            await asyncio.sleep(0.005)
-
-    visitors = asyncio.gather(*(visit(number) for number in range(0, COUNT, 3)))
-    try:
-        yield
-        assert not visitors.done()
-    finally:
-        stopped.set()
-        await visitors
 
 
 async def test_each_key_is_kept_by_the_server_that_holds_it(make_tier: MakeTier, sharded: Sharded) -> None:
@@ -116,7 +83,6 @@ async def test_one_server_s_name_is_enough(make_tier: MakeTier, sharded: Sharded
 
 
 async def test_reads_of_one_tick_are_one_write_to_each_server(make_tier: MakeTier, sharded: Sharded) -> None:
-    """Many callers, few connections."""
     tier = make_tier(sharded.url, timeout_s=10.0).tier
     await fill(tier)
     assert await asyncio.gather(*(found(tier) for _ in range(5))) == [list(range(COUNT))] * 5
@@ -140,7 +106,6 @@ async def test_a_deleted_entry_is_gone_and_clearing_reaches_all_servers(make_tie
 
 
 async def test_without_any_server_everything_is_a_miss(make_tier: MakeTier) -> None:
-    """At once, and nothing fails."""
     watched = make_tier("redis+cluster://127.0.0.1:1,127.0.0.1:2", **QUICK)
     assert await watched.tier.get("p:1") is None
     assert await value_of(watched.tier, "p:1") is None
@@ -152,7 +117,6 @@ async def test_without_any_server_everything_is_a_miss(make_tier: MakeTier) -> N
 
 
 async def test_a_server_that_is_no_cluster_is_a_miss(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """The doctor says that Redis refuses."""
     watched = make_tier(f"redis+cluster://127.0.0.1:{redis_server.port}", **QUICK)
     assert await watched.tier.get("p:1") is None
     with pytest.raises(Unreachable, match="refuses"):
@@ -191,7 +155,7 @@ async def test_a_failover_under_load_fails_no_call_and_is_noticed(
     first = sharded.servers[0] if sharded.servers[0].info("replication")["role"] == "master" else sharded.servers[-1]
     keys = [watched.tier.build_key(f"p:{n}") for n in range(COUNT)]
     key = next(key for key in keys if sharded.holder(key) is first)
-    async with load_on(watched.tier):
+    async with load_on(watched.tier, range(0, COUNT, 3)):
         await asyncio.to_thread(fault, first)
         other = next(server for server in (sharded.servers[0], sharded.servers[-1]) if server is not first)
         await asyncio.to_thread(until, lambda: other.info("replication")["role"] == "master")
@@ -202,7 +166,6 @@ async def test_a_failover_under_load_fails_no_call_and_is_noticed(
 
 
 async def test_a_slot_that_moves_is_followed(make_tier: MakeTier, sharded: Sharded) -> None:
-    """Its keys are misses for a moment; no other key is."""
     watched = make_tier(sharded.url, timeout_s=5.0, pause_s=0.05)
     await fill(watched.tier)
     key = watched.tier.build_key("p:7")

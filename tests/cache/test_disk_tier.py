@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from structlog.testing import capture_logs
 
 from proxy.cache import disk_file, disk_tier
 from proxy.cache.disk_file import Unusable
+from proxy.cache.disk_record import Records
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.tiers import Tiers
@@ -25,7 +27,7 @@ from proxy.domain.grant import Grant
 from proxy.domain.picture import Picture
 from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.domain.source import Source
-from tests.cache.conftest import MIB, Clock, OpenDisk
+from tests.cache.conftest import MIB, SITE, Clock, OpenDisk
 
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)
 NEWER = Grant("https://cloud.example.com/x?sign=z", 1795003600.5, "ab12", own=True)
@@ -41,18 +43,15 @@ def picture(number: int, size: int = 15_000) -> Picture:
 
 
 def minute(_: Entry) -> float:
-    """Give every entry a minute."""
     return 60.0
 
 
 async def reopened(tier: DiskTier, open_disk: OpenDisk, **settings: Any) -> DiskTier:  # noqa: ANN401 - of any kind
-    """Close a tier and open its file anew."""
     await tier.aclose()
     return open_disk(**settings)
 
 
 async def test_entries_outlive_a_restart(open_disk: OpenDisk) -> None:
-    """Of every kind, without a word in the log."""
     tier = open_disk()
     await tier.multi_set([("g:1", GRANT), ("g:2", REFUSAL), ("p:7", picture(7))], ttl=60.0)
     with capture_logs() as told:
@@ -62,14 +61,12 @@ async def test_entries_outlive_a_restart(open_disk: OpenDisk) -> None:
 
 
 async def test_pending_writes_are_written_before_the_tier_closes(open_disk: OpenDisk) -> None:
-    """Though nobody has waited for it."""
     tier = open_disk()
     tier.set_nowait("g:1", GRANT, 60.0)
     assert await (await reopened(tier, open_disk)).get("g:1") == GRANT
 
 
 async def test_a_clock_that_moves_ends_entries_after_a_restart_too(open_disk: OpenDisk, clock: Clock) -> None:
-    """The end stands in the file."""
     tier = open_disk(now=clock)
     await tier.set("g:1", GRANT, ttl=60.0)
     clock.now += 61.0
@@ -77,7 +74,6 @@ async def test_a_clock_that_moves_ends_entries_after_a_restart_too(open_disk: Op
 
 
 async def test_a_change_counts_in_this_process_before_it_is_written(open_disk: OpenDisk) -> None:
-    """In this process; the last change of several wins."""
     tier = open_disk()
     tier.set_nowait("g:1", GRANT, 60.0)
     tier.set_nowait("g:1", NEWER, 60.0)
@@ -92,7 +88,6 @@ async def test_a_change_counts_in_this_process_before_it_is_written(open_disk: O
 async def test_a_read_under_way_does_not_bring_back_what_is_forgotten_meanwhile(
     open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch, how_far: str
 ) -> None:
-    """The bytes were read before, and arrive after."""
     tier = open_disk()
     await tier.set("g:1", GRANT, ttl=60.0)
     read, loop, has_read, go_on = tier._read, asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()  # noqa: SLF001
@@ -119,7 +114,6 @@ async def test_a_read_under_way_does_not_bring_back_what_is_forgotten_meanwhile(
 
 
 async def test_tiers_find_on_disk_what_memory_has_lost(open_disk: OpenDisk) -> None:
-    """And keep it in memory from then on."""
     disk = open_disk()
     await Tiers(MemoryTier(MIB), [disk]).set("p:7", picture(7), 60.0)
     tiers = Tiers(MemoryTier(MIB), [disk])
@@ -139,21 +133,21 @@ async def test_an_entry_that_is_read_from_disk_keeps_its_end_there(open_disk: Op
 
 
 async def test_a_picture_under_another_s_name_on_disk_is_none(open_disk: OpenDisk) -> None:
-    """Whoever has confused two."""
     disk = open_disk()
     await disk.set("p:8", picture(7), ttl=60.0)
     assert await Tiers(MemoryTier(MIB), [disk]).get("p:8", (Picture,), minute) is None
 
 
 async def test_sites_do_not_share_entries(open_disk: OpenDisk) -> None:
-    """Though they share a file, one after the other."""
     tier = open_disk()
     await tier.set("g:1", GRANT, ttl=60.0)
     other = await reopened(tier, open_disk, site="http://elsewhere:5212")
     assert await other.get("g:1") is None
 
 
-async def test_it_stays_within_its_bound_and_what_was_used_lately_stays(open_disk: OpenDisk, clock: Clock) -> None:
+async def test_the_disk_tier_stays_within_its_bound_and_keeps_what_was_used_lately(
+    open_disk: OpenDisk, clock: Clock
+) -> None:
     """Four times as many pictures as there is room for; one of them is asked for all along."""
     tier = open_disk(max_bytes=16 * MIB, now=clock)
     await tier.set("p:0", picture(0), ttl=1e6)
@@ -184,7 +178,6 @@ async def test_pictures_of_every_size_fill_it_without_an_error(open_disk: OpenDi
 
 
 async def test_an_entry_that_is_too_large_deletes_its_predecessor(open_disk: OpenDisk) -> None:
-    """An old one is no substitute."""
     tier = open_disk(max_bytes=16 * MIB)
     await tier.set("p:7", picture(7), ttl=60.0)
     await tier.set("p:7", picture(7, 2 * MIB), ttl=60.0)
@@ -192,7 +185,6 @@ async def test_an_entry_that_is_too_large_deletes_its_predecessor(open_disk: Ope
 
 
 async def test_a_shorter_entry_in_the_place_of_a_longer_one_is_no_damage(open_disk: OpenDisk) -> None:
-    """To the check at the next start."""
     tier = open_disk()
     for number in range(40):
         await tier.set(f"p:{number}", picture(number), ttl=60.0)
@@ -230,12 +222,25 @@ async def test_nothing_is_to_be_read_without_the_key(open_disk: OpenDisk, tmp_pa
     assert await open_disk(keys=OTHER_KEYS, folder=tmp_path / "cache").get("g:1") is None
 
 
+def test_nobody_can_tell_without_the_key_of_which_file_a_record_is() -> None:
+    """Its name is no digest that a reader of the disk could try with the File URIs that come to mind."""
+    one, other = Records(SITE, KEYS), Records(SITE, OTHER_KEYS)
+    assert set(one.names("g:1")).isdisjoint({*other.names("g:1"), *Records(SITE, ()).names("g:1"), *one.names("g:2")})
+    assert Records(SITE, OTHER_KEYS + KEYS).names("g:1") == (*other.names("g:1"), *one.names("g:1"))
+
+
 async def test_a_former_key_still_opens(open_disk: OpenDisk) -> None:
-    """Until it is taken out of the list."""
     tier = open_disk(keys=KEYS)
-    await tier.set("g:1", GRANT, ttl=60.0)
+    for number in range(3):
+        await tier.set(f"g:{number}", GRANT, ttl=60.0)
     tier = await reopened(tier, open_disk, keys=OTHER_KEYS + KEYS)
     assert await tier.get("g:1") == GRANT
+    await tier.set("g:0", replace(GRANT, picture="newer"), ttl=60.0)
+    await tier.delete("g:2")
+    tier = await reopened(tier, open_disk, keys=KEYS)
+    assert [await tier.get(f"g:{number}") for number in range(3)] == [None, GRANT, None]
+    tier = await reopened(tier, open_disk, keys=OTHER_KEYS + KEYS)
+    assert await tier.get("g:0") == replace(GRANT, picture="newer")
     assert await (await reopened(tier, open_disk, keys=OTHER_KEYS)).get("g:1") is None
 
 
@@ -249,7 +254,6 @@ async def test_files_are_the_owner_s_alone(open_disk: OpenDisk, tmp_path: Path) 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
 def test_a_directory_that_others_may_write_to_is_refused(open_disk: OpenDisk, tmp_path: Path, mode: int) -> None:
-    """By the settings at start, and by the tier."""
     folder = tmp_path / "cache"
     folder.mkdir()
     folder.chmod(mode)
@@ -261,7 +265,6 @@ def test_a_directory_that_others_may_write_to_is_refused(open_disk: OpenDisk, tm
 
 @pytest.mark.parametrize("there", ["a file", "nothing above"])
 def test_a_path_that_can_be_no_directory_is_refused(open_disk: OpenDisk, tmp_path: Path, there: str) -> None:
-    """With a reason."""
     (tmp_path / "file").write_bytes(b"")
     folder = tmp_path / "file" if there == "a file" else tmp_path / "no" / "cache"
     with pytest.raises(ValidationError, match="no directory" if there == "a file" else "not there"):
@@ -272,7 +275,6 @@ def test_a_path_that_can_be_no_directory_is_refused(open_disk: OpenDisk, tmp_pat
 async def test_a_file_that_others_may_have_written_is_begun_anew(
     open_disk: OpenDisk, tmp_path: Path, what: str
 ) -> None:
-    """What a link leads to stays as it is."""
     tier = open_disk()
     await tier.set("g:1", GRANT, ttl=60.0)
     await tier.aclose()
@@ -290,7 +292,6 @@ async def test_a_file_that_others_may_have_written_is_begun_anew(
 
 
 async def test_a_file_of_another_version_is_begun_anew(open_disk: OpenDisk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether older or newer."""
     tier = open_disk()
     await tier.set("g:1", GRANT, ttl=60.0)
     monkeypatch.setattr(disk_file, "FORMAT", b"thumb-proxy/none")
@@ -300,7 +301,6 @@ async def test_a_file_of_another_version_is_begun_anew(open_disk: OpenDisk, monk
 
 
 def open_descriptors() -> int:
-    """Count what this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -317,7 +317,6 @@ async def test_a_file_that_is_refused_leaves_nothing_open(open_disk: OpenDisk, m
 
 
 async def test_a_file_that_is_larger_than_the_bound_is_begun_anew(open_disk: OpenDisk) -> None:
-    """After the setting has been lowered."""
     tier = open_disk(max_bytes=64 * MIB)
     for number in range(60):
         await tier.set(f"p:{number}", picture(number, 400_000), ttl=60.0)
@@ -355,7 +354,6 @@ def damaged(raw: bytes, kind: str, chance: random.Random) -> bytes:
 async def test_a_damaged_file_is_a_miss_and_never_a_wrong_byte(
     open_disk: OpenDisk, tmp_path: Path, kind: str, keys: tuple[str, ...]
 ) -> None:
-    """It is read and written all over afterwards."""
     chance = random.Random(f"{kind} {keys}")  # noqa: S311
     tier = open_disk(max_bytes=16 * MIB, keys=keys)
     for number in range(120):
@@ -377,7 +375,6 @@ async def test_a_damaged_file_is_a_miss_and_never_a_wrong_byte(
 
 @pytest.mark.parametrize("what", ["the lock of LMDB", "our lock"])
 async def test_other_files_of_the_directory_may_hold_anything(open_disk: OpenDisk, tmp_path: Path, what: str) -> None:
-    """They are only there to be locked."""
     tier = open_disk()
     await tier.set("g:1", GRANT, ttl=60.0)
     await tier.aclose()

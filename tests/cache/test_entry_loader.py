@@ -70,7 +70,6 @@ async def test_an_entry_that_lasts_no_time_is_not_committed(make_tier: MakeTier,
 
 
 async def test_without_a_shared_tier_there_is_nothing_to_commit() -> None:
-    """Memory serves alone."""
     assert Room(Tiers(MemoryTier(MIB))).loader().write(NEWER).commit is None
 
 

@@ -63,7 +63,6 @@ def test_unused_entries_make_room_for_any_client() -> None:
 
 
 def test_sizes_count_and_not_numbers() -> None:
-    """A client with few large values is above its share."""
     cache = cache_of(100)
     for number in range(30):
         cache.put(f"small {number}", 1, "small")

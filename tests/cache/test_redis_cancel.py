@@ -29,14 +29,11 @@ def body(n: int) -> bytes:
 
 
 async def fill(tier: RedisTier) -> None:
-    """Keep a picture under each key."""
     for n in range(COUNT):
         await tier.set(f"p:{n}", Picture(f"{n}", "image/png", "", body(n)), TTL_S)
 
 
 def through_the_tier(tier: RedisTier) -> Find:
-    """Ask as the gateway does."""
-
     async def find(n: int) -> bytes | None:
         entry = await tier.get(f"p:{n}")
         return entry.body if isinstance(entry, Picture) else None

@@ -91,7 +91,6 @@ async def warm(make_tier: MakeTier, url: str) -> Watched:
 async def test_redis_away_is_a_miss_until_it_is_back(
     make_tier: MakeTier, start_redis: StartRedis, fault: Break, socket: str
 ) -> None:
-    """Stopped, killed or hanging."""
     server = start_redis()
     watched = await warm(make_tier, server.unix_url if socket == "unix" else server.url)
     fault(server)
@@ -192,7 +191,6 @@ async def test_a_full_redis_that_evicts_is_no_trouble(make_tier: MakeTier, start
 
 
 async def test_a_read_only_replica_drops_writes_and_serves_reads(make_tier: MakeTier, start_redis: StartRedis) -> None:
-    """Until it is made the master."""
     server = start_redis()
     watched = await warm(make_tier, server.url)
     server.command("REPLICAOF", "127.0.0.1", free_port())
@@ -266,7 +264,6 @@ async def test_no_room_for_another_client_is_a_miss(make_tier: MakeTier, start_r
 
 @pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"$-5\r\n", b"*1\r\n", b"\x00" * 5000])
 async def test_something_else_than_redis_is_a_miss(make_tier: MakeTier, greeting: bytes) -> None:
-    """A wrong port in the configuration."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -284,7 +281,6 @@ async def test_something_else_than_redis_is_a_miss(make_tier: MakeTier, greeting
 async def test_a_connection_cut_in_the_middle_of_a_reply_is_a_miss(
     make_tier: MakeTier, redis_server: RedisServer
 ) -> None:
-    """Half a picture is no picture."""
     async with Relay(redis_server.port) as relay:
         watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0, pause_s=PAUSE_S)
         await watched.tier.set("p:2", LARGE, 60.0)
@@ -303,7 +299,6 @@ async def test_a_connection_cut_in_the_middle_of_a_reply_is_a_miss(
 async def test_a_reply_that_comes_too_late_is_a_miss_and_reaches_nobody_else(
     make_tier: MakeTier, redis_server: RedisServer
 ) -> None:
-    """Slower than the time-out, over one connection."""
     async with Relay(redis_server.port) as relay:
         watched = make_tier(f"redis://127.0.0.1:{relay.port}", max_connections=1, **QUICK)
         await watched.tier.set("p:1", PICTURE, 60.0)
@@ -339,7 +334,6 @@ async def test_callers_beyond_the_connections_give_up_in_time(make_tier: MakeTie
 async def test_closing_while_redis_hangs_takes_no_longer_than_a_time_out(
     make_tier: MakeTier, start_redis: StartRedis
 ) -> None:
-    """With a large write under way."""
     server = start_redis()
     watched = await warm(make_tier, server.url)
     server.freeze()
@@ -349,33 +343,3 @@ async def test_closing_while_redis_hangs_takes_no_longer_than_a_time_out(
     await watched.tier.aclose()
     assert time.monotonic() - started < 2 * TIMEOUT_S + SLACK_S
     assert await asyncio.gather(*writes) == [False] * 3
-
-
-@pytest.mark.parametrize("fault", [RedisServer.stop, RedisServer.kill, RedisServer.freeze])
-async def test_under_load_no_call_fails_when_redis_does(
-    make_tier: MakeTier, start_redis: StartRedis, fault: Break
-) -> None:
-    """Thirty visitors go on asking while it goes and comes back, twice."""
-    server = start_redis()
-    watched = await warm(make_tier, server.url)
-    stopped = asyncio.Event()
-
-    async def visit(n: int) -> int:
-        calls = 0
-        while not stopped.is_set():
-            found = await timed(watched.tier.get(f"p:{n}"))
-            assert found in (None, Picture(f"{n}", "image/png", "", bytes([n]) * 20_000))
-            await timed(watched.tier.set(f"p:{n}", Picture(f"{n}", "image/png", "", bytes([n]) * 20_000), 60.0))
-            calls += 1
-            await asyncio.sleep(0.005)
-        return calls
-
-    visitors = [asyncio.create_task(visit(n)) for n in range(30)]
-    for _ in range(2):
-        await until_recovered(watched.tier)
-        await asyncio.to_thread(fault, server)
-        await until(lambda: is_paused(watched.tier))
-        await asyncio.to_thread(RedisServer.thaw if fault is RedisServer.freeze else RedisServer.start, server)
-    await until_recovered(watched.tier)
-    stopped.set()
-    assert min(await asyncio.gather(*visitors)) > 3

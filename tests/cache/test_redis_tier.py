@@ -30,14 +30,12 @@ GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=Tr
 
 
 def keys(server: RedisServer) -> list[bytes]:
-    """List every key of the server."""
     found = server.command("KEYS", "*")
     assert isinstance(found, list)
     return sorted(found)
 
 
 async def test_keys_name_the_namespace_the_version_and_the_site(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """And the site only as a digest."""
     await make_tier(redis_server.url, namespace="mine").tier.set("g:1", GRANT, 60.0)
     (key,) = keys(redis_server)
     assert key.startswith(f"mine:v{VERSION}:".encode())
@@ -85,7 +83,6 @@ async def test_an_entry_that_is_stored_is_sealed(make_tier: MakeTier, redis_serv
 
 
 async def test_a_namespace_to_clear_is_no_pattern(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """A star in it is a star."""
     redis_server.command("SET", "a:1", "precious")
     redis_server.command("SET", "*:1", "gone")
     assert await make_tier(redis_server.url).tier.clear(namespace="*") is True
@@ -104,7 +101,6 @@ async def test_the_time_to_live_is_kept_to_the_millisecond(
 
 
 async def test_less_than_a_millisecond_is_not_worth_keeping(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """Redis takes no life of zero."""
     watched = make_tier(redis_server.url)
     await watched.tier.set("g:1", GRANT, 0.0009)
     assert keys(redis_server) == []
@@ -112,7 +108,6 @@ async def test_less_than_a_millisecond_is_not_worth_keeping(make_tier: MakeTier,
 
 
 async def test_every_key_has_a_time_to_live(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """Whichever way it was written."""
     tier = make_tier(redis_server.url).tier
     await tier.set("g:1", GRANT, 60.0)
     await tier.set("g:2", GRANT)
@@ -127,7 +122,6 @@ async def test_every_key_has_a_time_to_live(make_tier: MakeTier, redis_server: R
 
 @pytest.mark.parametrize("raw", [b"", b"garbage", b"\x80\x04N.", b"\x94\xa9refusal/9\xa9not_found\x01\xa0"])
 async def test_garbage_under_our_key_is_a_miss(make_tier: MakeTier, redis_server: RedisServer, raw: bytes) -> None:
-    """It is told of, and the next write replaces it."""
     watched = make_tier(redis_server.url)
     tier = watched.tier
     redis_server.command("SET", tier.build_key("g:1"), raw)
@@ -138,7 +132,6 @@ async def test_garbage_under_our_key_is_a_miss(make_tier: MakeTier, redis_server
 
 
 async def test_a_key_that_holds_no_string_is_a_miss(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """Nor is it any trouble; the next write replaces it."""
     watched = make_tier(redis_server.url)
     redis_server.command("LPUSH", watched.tier.build_key("g:1"), "x")
     assert await watched.tier.get("g:1") is None
@@ -149,7 +142,6 @@ async def test_a_key_that_holds_no_string_is_a_miss(make_tier: MakeTier, redis_s
 
 
 async def test_a_user_of_the_access_control_list(make_tier: MakeTier, start_redis: StartRedis) -> None:
-    """With no more rights than the documents ask for."""
     server = start_redis()
     [rules] = re.findall(r"ACL SETUSER thumbs on >secret ([^`]*)`", DEPLOYMENT.read_text(encoding="utf-8"))
     server.command("ACL", "SETUSER", "thumbs", "on", ">p@ss/word", *rules.split())
@@ -202,8 +194,7 @@ async def test_ping_measures_or_says_what_is_wrong(make_tier: MakeTier, redis_se
         assert "127.0.0.1" not in caught.value.detail
 
 
-async def test_it_connects_only_when_used(make_tier: MakeTier) -> None:
-    """Building and closing a tier needs no Redis."""
+async def test_the_tier_connects_only_when_used(make_tier: MakeTier) -> None:
     tier = make_tier("redis://127.0.0.1:1").tier
     await tier.aclose()
     assert tier.state is State.UP

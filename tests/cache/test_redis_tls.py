@@ -18,7 +18,6 @@ GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=Tr
 
 
 async def test_a_trusted_certificate_is_taken(make_tier: MakeTier, redis_server: RedisServer, tmp_path: Path) -> None:
-    """With the authority that the URL names."""
     certificate = certify(tmp_path, "127.0.0.1")
     async with Relay(redis_server.port, tls(certificate)) as relay:
         watched = make_tier(f"rediss://127.0.0.1:{relay.port}/0?ssl_ca_certs={certificate}", timeout_s=10.0)

@@ -12,7 +12,6 @@ from tests.harness.redis_server import RedisServer
 
 @pytest.fixture
 def pair(make_tier: MakeTier, redis_server: RedisServer, clock: Clock) -> tuple[SharedValues, SharedValues]:
-    """Give the notes of two replicas."""
     tiers = [make_tier(redis_server.url, timeout_s=10.0).tier for _ in range(2)]
     return SharedValues(tiers[0], clock), SharedValues(tiers[1], clock)
 
@@ -20,7 +19,6 @@ def pair(make_tier: MakeTier, redis_server: RedisServer, clock: Clock) -> tuple[
 async def test_a_value_of_one_process_is_read_by_another(
     pair: tuple[SharedValues, SharedValues], redis_server: RedisServer
 ) -> None:
-    """For as long as it counts, and no longer."""
     first, second = pair
     await first.set("s:a", "a-text", 60)
     assert await second.get("s:a") == "a-text"
@@ -31,12 +29,10 @@ async def test_a_value_of_one_process_is_read_by_another(
 
 
 async def test_an_unwritten_value_is_a_miss(pair: tuple[SharedValues, SharedValues]) -> None:
-    """Neither here nor there."""
     assert [await each.get("s:a") for each in pair] == [None, None]
 
 
 async def test_a_note_lasts_for_its_own_time(clock: Clock) -> None:
-    """Here as in Redis."""
     shared_values = SharedValues(None, clock)
     await shared_values.set("s:a", "a-text", 60)
     clock.now += 59.9
@@ -56,7 +52,6 @@ async def test_a_note_without_time_is_not_written(
 
 
 async def test_a_local_value_is_unknown_to_other_processes(pair: tuple[SharedValues, SharedValues]) -> None:
-    """It came from there."""
     first, second = pair
     first.set_nowait("s:a", "a-text", 60)
     assert first.get_nowait("s:a") == "a-text"
@@ -64,7 +59,6 @@ async def test_a_local_value_is_unknown_to_other_processes(pair: tuple[SharedVal
 
 
 async def test_without_redis_each_has_its_own(make_tier: MakeTier, start_redis: StartRedis, clock: Clock) -> None:
-    """Trouble is a note that is not there, and no error."""
     server = start_redis()
     shared_values = SharedValues(make_tier(server.url).tier, clock)
     server.kill()

@@ -36,13 +36,11 @@ async def stored(tier: DiskTier, kept: Picture | None = None) -> StoredPicture:
 
 
 def shown(found: StoredPicture) -> bytes | None:
-    """Read it."""
     body = found.read(NOW)
     return bytes(body) if body is not None else None
 
 
 def extent_of(found: StoredPicture) -> Extent:
-    """Tell where it lies."""
     extent = found._extent  # noqa: SLF001 - what a test damages
     assert isinstance(extent, Extent)
     return extent
@@ -53,7 +51,6 @@ def extent_of(found: StoredPicture) -> Extent:
 async def test_a_picture_that_was_read_is_read_again_without_waiting(
     open_disk: OpenDisk, clock: Clock, size: int, keys: tuple[str, ...]
 ) -> None:
-    """Whatever its size, and sealed or not."""
     found = await stored(open_disk(now=clock, keys=keys), picture(size=size))
     for _ in range(3):
         assert shown(found) == picture(size=size).body
@@ -80,7 +77,6 @@ async def test_a_disk_that_would_have_to_be_waited_for_is_not(
 async def test_the_kernel_is_asked_not_to_wait(
     open_disk: OpenDisk, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By RWF_NOWAIT, each time."""
     found, preadv, asked = await stored(open_disk(now=clock)), os.preadv, []
 
     def noted(file: int, parts: object, offset: int, flags: int) -> int:
@@ -94,7 +90,6 @@ async def test_the_kernel_is_asked_not_to_wait(
 
 @pytest.mark.parametrize("how", ["forgotten", "replaced", "cleared", "given up"])
 async def test_a_picture_deleted_by_this_process_is_gone_at_once(open_disk: OpenDisk, clock: Clock, how: str) -> None:
-    """Before it is written, as in memory."""
     tier = open_disk(now=clock)
     found = await stored(tier)
     if how == "forgotten":
@@ -121,7 +116,9 @@ async def test_a_file_that_another_process_has_given_up_is_not_read_at_once_eith
     assert not tier.is_up
 
 
-async def test_it_ends_with_its_time_and_is_looked_up_anew_now_and_then(open_disk: OpenDisk, clock: Clock) -> None:
+async def test_a_stored_picture_ends_with_its_time_and_is_looked_up_anew_now_and_then(
+    open_disk: OpenDisk, clock: Clock
+) -> None:
     """So that its use is noted: what is used stays."""
     found = await stored(open_disk(now=clock))
     assert found.read(NOW + 299.0) is not None
@@ -130,7 +127,6 @@ async def test_it_ends_with_its_time_and_is_looked_up_anew_now_and_then(open_dis
 
 @pytest.mark.parametrize("where", [5, 20, 7_000, -1])
 async def test_damaged_bytes_do_not_open(open_disk: OpenDisk, clock: Clock, where: int) -> None:
-    """Wherever the damage is; nor do they later."""
     tier = open_disk(now=clock)
     found = await stored(tier)
     extent = extent_of(found)
@@ -158,10 +154,10 @@ async def test_another_record_in_its_place_does_not_open(open_disk: OpenDisk, cl
 
 
 async def test_another_version_in_its_place_is_not_shown(open_disk: OpenDisk, clock: Clock) -> None:
-    """Sealed for the same key, by another process."""
     tier = open_disk(now=clock)
     found = await stored(tier)
-    newer = tier._records.record(KEY, picture(version='"v2"'), NOW + 600.0).value  # noqa: SLF001
+    name, *_ = tier._records.names(KEY)  # noqa: SLF001
+    newer = tier._records.record(name, picture(version='"v2"'), NOW + 600.0).value  # noqa: SLF001
     assert len(newer) == NONCE_END + extent_of(found).length
     with (tier._store._file.path).open("r+b") as file:  # noqa: SLF001
         file.seek(extent_of(found).offset - NONCE_END)

@@ -42,7 +42,6 @@ class Subject:
 
 @pytest.fixture(params=["memory", "disk", "redis", "redis over a unix socket"])
 def subject(request: pytest.FixtureRequest, clock: Clock) -> Subject:
-    """Give each kind of tier in turn."""
     if request.param == "memory":
         return memory_subject(clock)
     if request.param == "disk":
@@ -87,7 +86,6 @@ def redis_subject(tier: RedisTier, server: RedisServer) -> Subject:
 
 
 async def test_an_unknown_key_is_a_miss(subject: Subject) -> None:
-    """Nothing is invented."""
     assert await subject.tier.get("g:1") is None
     assert await subject.tier.get("g:1", default=GRANT) == GRANT
     assert await subject.tier.exists("g:1") is False
@@ -106,14 +104,12 @@ async def test_a_stored_entry_is_found(subject: Subject, entry: Entry) -> None:
 
 
 async def test_a_later_entry_replaces_the_earlier(subject: Subject) -> None:
-    """Of the same kind or of another."""
     for entry in (GRANT, OTHER_GRANT, REFUSAL, GRANT):
         await subject.tier.set("g:1", entry, ttl=60.0)
         assert await subject.tier.get("g:1") == entry
 
 
 async def test_a_deleted_entry_is_gone(subject: Subject) -> None:
-    """And deleting tells whether there was one."""
     await subject.tier.set("g:1", GRANT, ttl=60.0)
     assert await subject.tier.delete("g:1") == 1
     assert await subject.tier.get("g:1") is None
@@ -121,7 +117,6 @@ async def test_a_deleted_entry_is_gone(subject: Subject) -> None:
 
 
 async def test_an_entry_ends_with_its_time_to_live(subject: Subject) -> None:
-    """Not earlier, not later."""
     await subject.tier.set("g:1", GRANT, ttl=60.0)
     assert await subject.tier.get("g:1") == GRANT
     await subject.run_out("g:1")
@@ -146,7 +141,6 @@ async def test_an_entry_without_time_to_live_is_not_kept(subject: Subject, ttl: 
 
 @pytest.mark.parametrize("ttl", [1e12, float("inf"), None])
 async def test_a_very_long_time_to_live_is_taken(subject: Subject, ttl: float | None) -> None:
-    """None means the default, never for ever."""
     await subject.tier.set("g:1", GRANT, ttl=ttl)
     assert await subject.tier.get("g:1") == GRANT
 
@@ -165,7 +159,6 @@ async def test_a_life_can_be_made_longer_or_ended(subject: Subject) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 511, 20_000, 65_536, 1_000_003, 10 * 1024 * 1024])
 async def test_a_body_comes_back_byte_for_byte(subject: Subject, size: int) -> None:
-    """Of any size up to the largest picture."""
     picture = Picture("ab12", "image/png", "", os.urandom(size))
     await subject.tier.set("p:ab12", picture, ttl=60.0)
     found = await subject.tier.get("p:ab12")
@@ -175,7 +168,6 @@ async def test_a_body_comes_back_byte_for_byte(subject: Subject, size: int) -> N
 
 @pytest.mark.parametrize("key", ["", "g:*", "g:[a-z]?\\", "ключ ключ", "a\r\nb\x00", "k" * 5000])
 async def test_a_key_may_be_any_text(subject: Subject, key: str) -> None:
-    """Nothing in it is a pattern or a command."""
     await subject.tier.set(key, GRANT, ttl=60.0)
     await subject.tier.set("g:a", REFUSAL, ttl=60.0)
     assert await subject.tier.get(key) == GRANT
@@ -184,7 +176,6 @@ async def test_a_key_may_be_any_text(subject: Subject, key: str) -> None:
 
 
 async def test_several_are_read_and_written_in_order(subject: Subject) -> None:
-    """Misses among them are None."""
     await subject.tier.multi_set([("g:1", GRANT), ("g:2", REFUSAL)], ttl=60.0)
     assert await subject.tier.multi_get(["g:2", "g:0", "g:1"]) == [REFUSAL, None, GRANT]
     assert await subject.tier.multi_get([]) == []
@@ -193,7 +184,6 @@ async def test_several_are_read_and_written_in_order(subject: Subject) -> None:
 
 
 async def test_clearing_leaves_nothing(subject: Subject) -> None:
-    """However many there are."""
     await subject.tier.multi_set([(f"g:{n}", GRANT) for n in range(1200)], ttl=60.0)
     assert await subject.tier.clear() is True
     assert await subject.tier.multi_get([f"g:{n}" for n in range(1200)]) == [None] * 1200
@@ -201,7 +191,6 @@ async def test_clearing_leaves_nothing(subject: Subject) -> None:
 
 
 async def test_many_at_once_do_not_mix(subject: Subject) -> None:
-    """Each asker gets what was kept under its own key."""
     pictures = [Picture(f"{n}", "image/png", "", os.urandom(1 + n * 37)) for n in range(200)]
     await asyncio.gather(*(subject.tier.set(f"p:{p.id}", p, ttl=60.0) for p in pictures))
     found = await asyncio.gather(*(subject.tier.get(f"p:{p.id}") for p in pictures * 3))

@@ -26,7 +26,6 @@ MIB = 1024 * 1024
 
 
 def minute(_: Entry) -> float:
-    """Give every entry a minute."""
     return 60.0
 
 
@@ -38,25 +37,21 @@ def shared(make_tier: MakeTier, redis_server: RedisServer) -> Watched:
 
 @pytest.fixture
 def here(shared: Watched, clock: Clock) -> Tiers:
-    """Give the tiers of one replica."""
     return Tiers(MemoryTier(MIB, timer=clock), shared=shared.tier)
 
 
 @pytest.fixture
 def there(shared: Watched, clock: Clock) -> Tiers:
-    """Give the tiers of another replica."""
     return Tiers(MemoryTier(MIB, timer=clock), shared=shared.tier)
 
 
 async def test_a_stored_entry_is_found_in_memory(here: Tiers) -> None:
-    """Without asking Redis."""
     await here.set("g:1", GRANT, 60.0)
     assert here.get_nowait("g:1") is GRANT
     assert await here.get("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
 
 
 async def test_an_entry_of_another_replica_is_read_from_redis_once(here: Tiers, there: Tiers) -> None:
-    """From then on it is in memory."""
     await there.set("p:ab12", PICTURE, 60.0)
     assert here.get_nowait("p:ab12") is None
     assert await here.get("p:ab12", (Picture,), minute) == (PICTURE, Source.REDIS)
@@ -64,7 +59,6 @@ async def test_an_entry_of_another_replica_is_read_from_redis_once(here: Tiers, 
 
 
 async def test_memory_keeps_it_no_longer_than_is_left_of_it(here: Tiers, there: Tiers, clock: Clock) -> None:
-    """The caller knows how long that is."""
     await there.set("g:1", GRANT, 60.0)
     assert await here.get("g:1", (Grant, Refusal), lambda _: 5.0) == (GRANT, Source.REDIS)
     clock.now += 5.0
@@ -74,7 +68,6 @@ async def test_memory_keeps_it_no_longer_than_is_left_of_it(here: Tiers, there: 
 
 
 async def test_nowhere_is_a_miss(here: Tiers) -> None:
-    """In neither tier."""
     assert await here.get("g:1", (Grant, Refusal), minute) is None
 
 
@@ -88,7 +81,6 @@ async def test_an_entry_of_another_kind_is_a_miss(here: Tiers, there: Tiers) -> 
 
 
 async def test_a_deleted_entry_is_gone_from_both_tiers(here: Tiers, there: Tiers) -> None:
-    """From the memory of this replica and from Redis."""
     await here.set("g:1", GRANT, 60.0)
     await here.delete("g:1")
     assert await here.get("g:1", (Grant, Refusal), minute) is None
@@ -106,7 +98,6 @@ async def test_without_redis_memory_serves_alone() -> None:
 
 
 async def test_with_redis_away_memory_serves_alone(make_tier: MakeTier) -> None:
-    """And nobody notices."""
     tiers = Tiers(MemoryTier(MIB), shared=make_tier("redis://127.0.0.1:1").tier)
     assert await tiers.get("g:1", (Grant, Refusal), minute) is None
     await tiers.set("g:1", GRANT, 60.0)
@@ -116,7 +107,6 @@ async def test_with_redis_away_memory_serves_alone(make_tier: MakeTier) -> None:
 
 
 async def test_keeping_reaches_memory_before_anything_is_awaited(here: Tiers) -> None:
-    """A reader finds it while Redis is being written to."""
     write = asyncio.create_task(here.set("g:1", GRANT, 60.0))
     await asyncio.sleep(0)
     assert here.get_nowait("g:1") is GRANT
@@ -200,7 +190,6 @@ async def test_a_read_while_an_entry_is_being_deleted_brings_it_back_to_no_tier(
 async def test_a_read_that_ends_when_redis_has_deleted_and_the_disk_is_about_to_brings_nothing_back(
     open_disk: OpenDisk, shared: Watched, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
-    """Its reply was on its way meanwhile."""
     disk, reading, redis, written = open_disk(), Gate(), Gate(), Gate()
     tiers = Tiers(MemoryTier(MIB), [disk], shared.tier)
     await shared.tier.set("g:1", GRANT, 60.0)
@@ -222,7 +211,6 @@ async def test_a_read_that_ends_when_redis_has_deleted_and_the_disk_is_about_to_
 
 
 async def test_looking_past_memory_finds_what_another_replica_has_renewed(here: Tiers, there: Tiers) -> None:
-    """And replaces what memory holds."""
     await here.set("g:1", GRANT, 60.0)
     await there.set("g:1", NEWER, 60.0)
     assert await here.get("g:1", (Grant, Refusal), minute) == (GRANT, Source.MEMORY)
@@ -240,7 +228,6 @@ async def test_an_entry_left_by_another_replica_costs_no_read(here: Tiers, share
 
 
 async def test_an_entry_whose_end_only_redis_knows_is_not_stored_in_memory(here: Tiers) -> None:
-    """Refusals."""
     assert await here.get_shared("g:1", lambda _: 0.0, REFUSAL) == REFUSAL
     assert here.get_nowait("g:1") is None
 
@@ -270,7 +257,6 @@ async def test_a_slow_look_past_memory_does_not_bring_back_what_is_over(
 
 
 async def test_keeping_here_reaches_nobody_else(here: Tiers, there: Tiers) -> None:
-    """Redis is told by who shares the work."""
     here.set_local("g:1", GRANT, 60.0)
     assert here.get_nowait("g:1") is GRANT
     assert await there.get("g:1", (Grant, Refusal), minute) is None

@@ -76,7 +76,6 @@ class Replica:
 
 @asynccontextmanager
 async def replica(url: str, **settings: float) -> AsyncIterator[Replica]:
-    """Run one."""
     tier = RedisTier.from_settings(
         RedisSettings.model_validate({"url": SecretStr(url), "timeout_s": 5.0, **settings}), "http://cloudreve:5212"
     )
@@ -92,7 +91,6 @@ async def replica(url: str, **settings: float) -> AsyncIterator[Replica]:
 
 @pytest.fixture
 async def replicas(redis_server: RedisServer) -> AsyncIterator[list[Replica]]:
-    """Run three that hear one another."""
     async with AsyncExitStack() as stack:
         made = [await stack.enter_async_context(replica(redis_server.url)) for _ in range(3)]
         await until(lambda: all(one.pubsub.is_heard for one in made))
@@ -123,7 +121,6 @@ async def key_of(server: RedisServer) -> str:
 
 
 def loads(replicas: list[Replica]) -> list[int]:
-    """Count the work, replica by replica."""
     return [one.loads for one in replicas]
 
 
@@ -146,7 +143,6 @@ async def test_one_does_the_work_and_all_have_the_outcome(
 async def test_those_who_wait_hear_at_once(
     replicas: list[Replica], redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, kept_s: float
 ) -> None:
-    """Of what is kept, and of what is told alone."""
     monkeypatch.setattr(news_module, "POLL_S", POLL_S)
     leader, *others = replicas
     delays = []
@@ -188,13 +184,11 @@ async def test_work_done_before_the_lease_was_taken_is_not_repeated(
 
 @pytest.fixture
 def lasting_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no lease run out."""
     monkeypatch.setattr(lease_module, "_LEASE_MS", 60_000)
 
 
 @pytest.mark.usefixtures("lasting_leases")
 async def test_one_that_fails_is_succeeded_at_once(replicas: list[Replica], redis_server: RedisServer) -> None:
-    """Its error is its own."""
     leader, other, _ = replicas
     leader.outcome = ValueError("x")
     leader.gate.clear()
@@ -213,7 +207,6 @@ async def test_one_that_fails_is_succeeded_at_once(replicas: list[Replica], redi
 
 @pytest.mark.usefixtures("lasting_leases")
 async def test_one_that_is_cancelled_is_succeeded_at_once(replicas: list[Replica], redis_server: RedisServer) -> None:
-    """A replica that is told to leave."""
     leader, other, _ = replicas
     leader.gate.clear()
     first = leader.share()
@@ -278,7 +271,6 @@ async def test_one_that_stands_still_for_longer_than_its_lease_does_no_harm(
 
 @pytest.mark.usefixtures("lasting_leases")
 async def test_while_nothing_is_heard_it_is_looked_for(redis_server: RedisServer) -> None:
-    """A lost message costs a moment, not the outcome."""
     async with replica(redis_server.url) as leader, replica(redis_server.url) as deaf:
         await until(lambda: leader.pubsub.is_heard and deaf.pubsub.is_heard)
         leader.gate.clear()
@@ -311,7 +303,6 @@ async def test_a_request_at_the_very_end_of_a_load_does_not_repeat_it(replicas: 
 
 
 async def until_idle(one: Replica) -> None:
-    """Wait until no lease is held."""
     name = one.tier.build_key(KEY)
     while await one.tier.connections.ask(0, name, "EXISTS", f"thumb-proxy:lease:{{{name}}}"):  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.001)
@@ -340,7 +331,6 @@ async def test_while_redis_is_away_each_does_its_own(start_redis: StartRedis, fa
 
 
 async def test_every_replica_loads_an_entry_that_redis_will_not_store(start_redis: StartRedis) -> None:
-    """At once, and not one after the other."""
     server = start_redis(**{"maxmemory": "0", "maxmemory-policy": "noeviction"})
     async with AsyncExitStack() as stack:
         made = [await stack.enter_async_context(replica(server.url)) for _ in range(3)]
@@ -383,7 +373,6 @@ class Turns:
 
 
 async def test_turns_are_taken_one_after_the_other(replicas: list[Replica], redis_server: RedisServer) -> None:
-    """While none opens the way for the others."""
     turns = Turns()
     tasks = [turns.take(one, name, opens=False) for one, name in zip(replicas, "abc", strict=True)]
     for number in range(1, 4):
@@ -398,7 +387,6 @@ async def test_turns_are_taken_one_after_the_other(replicas: list[Replica], redi
 async def test_an_outcome_that_opens_the_way_opens_it_for_all(
     replicas: list[Replica], redis_server: RedisServer
 ) -> None:
-    """They work side by side from then on."""
     turns = Turns()
     first = turns.take(replicas[0], "a", opens=True)
     await until(lambda: turns.begun == ["a"])
@@ -443,7 +431,6 @@ async def test_a_turn_goes_with_the_lead(replicas: list[Replica], redis_server: 
 
 
 async def test_turns_pass_on_when_one_fails(replicas: list[Replica], redis_server: RedisServer) -> None:
-    """Its error is its own."""
     began, fails = asyncio.Event(), asyncio.Event()
 
     async def fail() -> str:
@@ -480,7 +467,6 @@ async def test_nothing_is_left_over(replicas: list[Replica], redis_server: Redis
 
 
 async def test_alone_there_is_nobody_to_share_with() -> None:
-    """Without Redis a process is the whole cluster."""
 
     async def load() -> str:
         return "outcome"
@@ -493,7 +479,6 @@ async def test_alone_there_is_nobody_to_share_with() -> None:
 
 
 def test_looking_often_enough_is_part_of_the_promise() -> None:
-    """A takeover within three seconds, at the latest."""
     assert lease_module.LEASE_S + news_module.POLL_S < 3.0
 
 
@@ -547,7 +532,6 @@ async def test_a_lease_that_a_stranger_renews_for_ever_is_waited_for_so_long_and
 
 
 async def test_one_replica_leads_in_what_takes_long_until_it_leaves(replicas: list[Replica]) -> None:
-    """Others are told at once that it is not they."""
     first, second = replicas[0].cluster, replicas[1].cluster
     async with first.lead("w:1") as one, second.lead("w:1") as other, second.lead("w:2") as elsewhere:
         assert [one, other, elsewhere] == [LeaseHolder.MINE, LeaseHolder.OTHERS, LeaseHolder.MINE]

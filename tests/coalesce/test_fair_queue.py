@@ -12,16 +12,11 @@ from hypothesis import strategies as st
 from proxy.coalesce.fair_queue import FairQueue
 from proxy.domain.client import BACKGROUND
 from proxy.domain.errors import Busy
+from tests.harness.loops import some_steps
 
 GREEDY, MODEST = "192.0.2.1", "192.0.2.2"
 LEFTOVERS = ("_admitted", "_jobs", "_queues", "_working", "_taken")
 TAKEN = ("_holding", "_busy", "_slow", "_groups", "_slow_groups")
-
-
-async def some_steps() -> None:
-    """Let everybody do what they can."""
-    for _ in range(6):
-        await asyncio.sleep(0)
 
 
 class QueuedJobs:
@@ -83,7 +78,6 @@ class QueuedJobs:
 
 
 async def test_no_more_than_the_slots_work_at_once() -> None:
-    """A later one begins when another has ended."""
     queued = QueuedJobs(slots=2)
     for name in "abcd":
         queued.want(GREEDY, name)
@@ -128,7 +122,6 @@ async def test_work_of_one_that_never_ends_leaves_a_slot_to_others() -> None:
 
 
 async def test_a_job_that_a_second_client_wants_begins_in_the_reserved_slot() -> None:
-    """The greedy client was not allowed to take it."""
     queued = QueuedJobs(slots=8)
     for number in range(20):
         queued.want(GREEDY, f"{number}")
@@ -140,7 +133,6 @@ async def test_a_job_that_a_second_client_wants_begins_in_the_reserved_slot() ->
 
 
 async def test_clients_take_turns() -> None:
-    """However many wishes each of them has."""
     queued = QueuedJobs(slots=1)
     for client in "abc":
         for number in range(4 if client == "a" else 2):
@@ -237,7 +229,6 @@ async def test_work_under_way_and_what_others_want_too_keep_their_places() -> No
 
 
 async def test_work_that_is_ended_from_outside_as_well_is_cancelled() -> None:
-    """A shutdown is no refusal."""
     queued = await full_house()
     queued.want(MODEST, "modest")
     await asyncio.sleep(0)
@@ -261,8 +252,7 @@ async def test_a_job_that_a_second_client_wants_has_that_client_s_turn() -> None
     await queued.close()
 
 
-async def test_it_may_be_wanted_before_it_queues_up() -> None:
-    """Between admission and queue lies the way to Redis."""
+async def test_a_job_may_be_wanted_before_it_queues_up() -> None:
     queued = QueuedJobs(slots=1)
     for number in range(100):
         queued.want(GREEDY, f"{number}")
@@ -276,7 +266,6 @@ async def test_it_may_be_wanted_before_it_queues_up() -> None:
 
 
 async def test_hurrying_what_nobody_was_admitted_for_is_nothing() -> None:
-    """Its flight has just ended."""
     queued = QueuedJobs(slots=1)
     queued.limit.hurry(MODEST, "gone")
     assert queued.is_empty()
@@ -311,7 +300,6 @@ async def test_a_slot_that_was_handed_to_a_task_cancelled_meanwhile_is_passed_on
 
 
 async def test_work_that_fails_gives_its_slot_back() -> None:
-    """Whatever it was."""
     limit = FairQueue(1, 9)
     for _ in range(3):
         with pytest.raises(ValueError, match="x"), limit.admitted(GREEDY, "a"):
@@ -338,7 +326,6 @@ def test_in_every_order_of_events_slots_are_neither_lost_nor_exceeded(
 
 
 async def replay(events: list[tuple[str, int]], slots: int) -> None:
-    """Play the events."""
     queued = QueuedJobs(slots, bound=8)
     acts: dict[str, Callable[[str, int], object]] = {
         "want": lambda _, number: queued.want(f"client {number % 4}", f"wish {len(queued.tasks)}"),

@@ -78,7 +78,6 @@ class Process:
 
 @pytest.fixture
 async def disk(tmp_path: Path) -> AsyncIterator[DiskTier]:
-    """Open a disk tier."""
     given = {"cloudreve": {"url": "http://cloudreve:5212"}, "disk": {"path": str(tmp_path / "cache")}}
     tier = DiskTier.from_settings(Settings.model_validate(given), lambda: 1e9)
     yield tier
@@ -87,7 +86,6 @@ async def disk(tmp_path: Path) -> AsyncIterator[DiskTier]:
 
 @pytest.fixture
 async def processes(disk: DiskTier, tmp_path: Path) -> AsyncIterator[list[Process]]:
-    """Give three."""
     made = [Process(tmp_path / "work", disk) for _ in range(3)]
     yield made
     for one in made:
@@ -106,14 +104,12 @@ async def led(processes: list[Process]) -> tuple[asyncio.Task[str], list[asyncio
 
 
 async def test_one_loads_and_all_have_the_outcome(processes: list[Process]) -> None:
-    """The others find it on disk, or in the message."""
     leading, waiting = await led(processes)
     assert set(await asyncio.gather(leading, *waiting)) == {GRANT.url}
     assert [one.loads for one in processes] == [1, 0, 0]
 
 
 async def test_an_entry_stored_between_the_read_and_the_lock_is_not_loaded_again(processes: list[Process]) -> None:
-    """The leader looks on disk once more."""
     processes[0].disk.set_nowait(KEY, GRANT, 60.0)
     assert await processes[1].share() == GRANT.url
     assert processes[1].loads == 0
@@ -156,6 +152,31 @@ async def test_an_outcome_that_is_not_kept_is_told_to_those_who_waited(processes
     assert late.loads == 1
 
 
+async def test_a_process_that_began_to_wait_after_the_work_had_ended_hears_nothing_of_it(
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The picture that was just seen then may have been replaced before it came."""
+    for one in processes:
+        one.is_kept = False
+    second, late = processes[1:]
+    has_heard, may_go_on, find = asyncio.Event(), asyncio.Event(), second.find
+
+    async def slowly(told: str) -> str | None:
+        has_heard.set()
+        await may_go_on.wait()
+        return await find(told)
+
+    monkeypatch.setattr(second, "find", slowly)
+    leading, waiting = await led(processes[:2])
+    await has_heard.wait()
+    coming = late.share()
+    await second.is_awaited()
+    may_go_on.set()
+    late.gate.set()
+    assert set(await asyncio.gather(leading, *waiting, coming)) == {GRANT.url}
+    assert [one.loads for one in processes] == [1, 0, 1]
+
+
 async def test_a_process_that_has_only_heard_tells_nobody(
     processes: list[Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +185,7 @@ async def test_a_process_that_has_only_heard_tells_nobody(
     set_text_nowait = DiskTier.set_text_nowait
 
     def seen(self: DiskTier, key: str, text: str, ttl_s: float) -> asyncio.Future[None]:
-        told.append(decode(text.encode("latin-1")))
+        told.append(decode(text.partition(" ")[2].encode("latin-1")))
         return set_text_nowait(self, key, text, ttl_s)
 
     monkeypatch.setattr(DiskTier, "set_text_nowait", seen)
@@ -185,7 +206,6 @@ async def test_a_process_that_has_only_heard_tells_nobody(
 
 
 async def test_a_leader_that_fails_is_succeeded_at_once(processes: list[Process]) -> None:
-    """Its error is its own."""
     processes[0].failure = RuntimeError("no luck")
     leading, waiting = await led(processes)
     with pytest.raises(RuntimeError, match="no luck"):
@@ -214,7 +234,6 @@ async def test_a_leader_that_is_killed_is_succeeded_at_once(disk: DiskTier, tmp_
 
 
 async def test_a_leader_that_hangs_is_not_waited_for_for_ever(disk: DiskTier, tmp_path: Path) -> None:
-    """After that everybody loads."""
     holder = WorkLocks(tmp_path / "work", "site")
     assert holder.take(KEY)
     one = Process(tmp_path / "work", disk, patience_s=0.0)
@@ -236,7 +255,6 @@ async def test_without_the_disk_each_loads_for_itself(processes: list[Process]) 
 
 
 async def test_turns_are_taken_until_one_opens_the_way(processes: list[Process]) -> None:
-    """Then those who wait go on together."""
     first, *others = processes
     together = asyncio.Barrier(len(others))
 
@@ -254,7 +272,6 @@ async def test_turns_are_taken_until_one_opens_the_way(processes: list[Process])
 
 
 async def test_locks_of_other_sites_are_others(tmp_path: Path) -> None:
-    """Two sites may share a directory."""
     one, other = WorkLocks(tmp_path / "work", "site"), WorkLocks(tmp_path / "work", "other site")
     assert one.take(KEY)
     assert not one.take(KEY)
@@ -266,7 +283,6 @@ async def test_locks_of_other_sites_are_others(tmp_path: Path) -> None:
 
 
 async def test_one_process_leads_in_a_long_load_until_it_leaves(processes: list[Process]) -> None:
-    """Others are told at once that it is not they."""
     first, second = processes[0].shared, processes[1].shared
     async with first.lead("w:1") as one, second.lead("w:1") as other, second.lead("w:2") as elsewhere:
         assert [one, other, elsewhere] == [LeaseHolder.MINE, LeaseHolder.OTHERS, LeaseHolder.MINE]

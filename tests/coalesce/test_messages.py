@@ -11,7 +11,6 @@ from proxy.coalesce.messages import DONE, Message, Whole, decode, encode, seen
     "message", [DONE, Whole(b""), Whole(bytes(range(256))), seen(""), seen('W/"1"'), seen('"\udcff"')], ids=repr
 )
 def test_a_message_comes_back_as_it_was(message: Message) -> None:
-    """Versions may hold any bytes of a header field."""
     assert decode(encode(message)) == message
 
 
@@ -33,6 +32,6 @@ def test_versions_that_differ_are_told_apart() -> None:
     ],
     ids=lambda data: repr(data[:20]),
 )
-def test_anything_else_is_no_message(data: bytes) -> None:
+def test_bytes_of_another_shape_are_no_message(data: bytes) -> None:
     """Another version of the gateway may have written it, or a stranger: a name that is no text, lists without end."""
     assert decode(data) is None

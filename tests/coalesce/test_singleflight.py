@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.coalesce.singleflight import Singleflight
 from proxy.domain.errors import Busy, UpstreamError
+from tests.harness.loops import some_steps
 
 
 class Load:
@@ -37,15 +38,8 @@ class Load:
         return self.outcome
 
 
-async def some_steps() -> None:
-    """Let everything that can go on go on."""
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-
 @pytest.fixture
 async def singleflight() -> AsyncIterator[Singleflight[str]]:
-    """Give room for two, and close it."""
     singleflight = Singleflight[str](2)
     yield singleflight
     await singleflight.aclose()
@@ -103,7 +97,6 @@ async def test_a_load_goes_on_when_everybody_has_left(singleflight: Singleflight
 
 
 async def test_a_failure_is_shared_by_those_who_wait_and_then_forgotten(singleflight: Singleflight[str]) -> None:
-    """The next who asks starts anew."""
     load, error = Load(), UpstreamError("x")
     load.outcome = error
     waiting = [singleflight.join("a", load)[0] for _ in range(3)]
@@ -130,7 +123,6 @@ async def test_at_the_bound_one_more_is_busy_and_joining_stays_free(singleflight
 
 
 async def test_a_load_that_cannot_even_begin_leaves_no_flight(singleflight: Singleflight[str]) -> None:
-    """Each caller hears it; the next one may try."""
     with pytest.raises(ZeroDivisionError):
         singleflight.join("a", lambda: 1 / 0)  # type: ignore[arg-type, return-value]
     assert len(singleflight) == 0
@@ -178,7 +170,6 @@ async def test_a_failure_that_nobody_awaits_is_no_complaint(
 
 
 async def test_a_load_that_is_cancelled_from_within_leaves_nobody_waiting(singleflight: Singleflight[str]) -> None:
-    """Whatever a library does with cancellation."""
     load = Load()
     load.outcome = asyncio.CancelledError()
     outcome, _ = singleflight.join("a", load)

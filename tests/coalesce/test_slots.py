@@ -25,18 +25,15 @@ def freed() -> list[None]:
 
 
 async def become_slow() -> None:
-    """Let time pass."""
     for _ in range(3):
         await asyncio.sleep(0)
 
 
 def begin(kept: Slots, times: int, client: str = ONE, group: str = "a") -> list[Work]:
-    """Begin as much as may be begun."""
     return [kept.begin(client, group) for _ in range(times) if kept.may_begin(client, group)]
 
 
 async def test_slow_work_gives_its_slot_back_once(freed: list[None]) -> None:
-    """Others are told; its end frees no second slot."""
     kept = Slots(2, 10, lambda: freed.append(None))
     works = [*begin(kept, 1, ONE), *begin(kept, 1, OTHER)]
     assert not kept.are_free
@@ -49,7 +46,6 @@ async def test_slow_work_gives_its_slot_back_once(freed: list[None]) -> None:
 
 
 async def test_without_places_for_slow_work_a_slot_is_kept(freed: list[None]) -> None:
-    """As where slots are processes."""
     kept = Slots(2, 0, lambda: freed.append(None))
     begin(kept, 2, ONE, "")
     await become_slow()
@@ -67,7 +63,6 @@ async def test_a_group_has_no_more_at_work_than_there_are_slots() -> None:
 
 
 async def test_groups_with_slow_work_have_half_of_the_slots_together() -> None:
-    """However many they are."""
     kept = Slots(4, 100, lambda: None)
     for group in "abc":
         begin(kept, 1, group, group)
@@ -92,7 +87,6 @@ async def test_a_client_has_half_of_the_places_for_slow_work() -> None:
 
 
 async def test_work_that_ends_in_time_is_never_slow() -> None:
-    """Its timer is over with it."""
     kept = Slots(1, 1, lambda: None)
     kept.end(kept.begin(ONE, "a"))
     await become_slow()

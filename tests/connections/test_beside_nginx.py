@@ -111,12 +111,10 @@ class Answer:
 
 
 def head(line: str, *fields: str) -> bytes:
-    """Write a head."""
     return "\r\n".join([line, *fields, "", ""]).encode("utf-8", "surrogateescape")
 
 
 def chunked(body: bytes, size: int, extension: bytes, trailer: bytes) -> bytes:
-    """Write a body in chunks."""
     parts = [body[place : place + size] for place in range(0, len(body), size)]
     return b"".join(b"%x%b\r\n%b\r\n" % (len(part), extension, part) for part in parts) + b"0\r\n%b\r\n" % trailer
 
@@ -149,7 +147,6 @@ VERSIONS = st.sampled_from(["1.1"] * 8 + ["1.0", "1.2"])
 
 @st.composite
 def plain(draw: st.DrawFn) -> Asked:
-    """Draw a request without a body."""
     target = draw(TARGETS)
     version = draw(VERSIONS)
     if draw(st.integers(0, 9)) == 0:
@@ -164,7 +161,6 @@ def plain(draw: st.DrawFn) -> Asked:
 
 @st.composite
 def with_body(draw: st.DrawFn) -> Asked:
-    """Draw a request with a body."""
     body = draw(BODIES)
     line = f"{draw(st.sampled_from(['POST', 'PUT', 'PROPFIND', 'GET']))} {draw(TARGETS)} HTTP/1.1"
     more = draw(st.sampled_from([(), (), ("Expect: 100-continue",), ("Connection: close",)]))
@@ -258,7 +254,6 @@ def nginx(folder: Path, upstream: int) -> Iterator[int]:
 
 
 async def reachable(port: int) -> None:
-    """Wait until connections are accepted."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -358,7 +353,6 @@ def compare(asked: Sequence[Asked], ours: Sequence[Answer], theirs: Sequence[Ans
 
 
 async def play(where: Beside, asked: Sequence[Asked], cuts: Sequence[int]) -> None:
-    """Send the same to both, and compare."""
     whole, places, place = b"".join(each.raw for each in asked), [0], 0
     for cut in cuts:
         place = min(place + cut, len(whole))
@@ -409,7 +403,6 @@ def test_answers_are_those_of_nginx(loop: Callable[[], asyncio.AbstractEventLoop
 
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
 def test_every_kind_of_broken_request_is_told_from_nginx_as_listed(tmp_path: Path) -> None:
-    """Alone, behind a good request, and before another."""
 
     async def each() -> None:
         async with beside(tmp_path) as where:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from urllib.parse import unquote
 
 import pytest
@@ -10,13 +9,6 @@ import pytest
 from tests.harness.scripted_cloudreve import ScriptedSetup, passing, request
 
 BYTES = {"latin-1": b"caf\xe9", "GBK": b"\xce\xc4\xbc\xfe", "UTF-8": "日落".encode(), "mixed": b"\xff\x80\xe6\x97\xa5"}
-
-
-@pytest.fixture
-async def scripted() -> AsyncIterator[ScriptedSetup]:
-    """Run a gateway that passes everything on."""
-    async with passing() as opened:
-        yield opened
 
 
 def has_line(head: bytes, line: bytes) -> bool:
@@ -41,7 +33,6 @@ async def test_field_values_are_opaque_bytes(scripted: ScriptedSetup, value: byt
 
 
 async def test_a_head_with_other_bytes_comes_to_a_kept_connection_as_well(scripted: ScriptedSetup) -> None:
-    """And leaves it in step."""
     for number in range(3):
         call, answered = await scripted.ask(
             request(f"/{number}", method="GET").replace(b"\r\n\r\n", b"\r\nX: \xe9\r\n\r\n")
@@ -72,7 +63,6 @@ async def test_request_fields_that_differ_in_case_are_all_kept(
 
 @pytest.mark.parametrize("method", ["GET", "PROPFIND"])
 async def test_raw_bytes_in_a_target_count_as_percent_encoded(scripted: ScriptedSetup, method: str) -> None:
-    """From 0x80 on, as curl and others send them."""
     asked = request("/dav/x", method=method).replace(b"/dav/x", "/dav/文件?a=é".encode())
     call, answered = await scripted.ask(asked)
     assert call.line == f"{method} /dav/%E6%96%87%E4%BB%B6?a=%C3%A9 HTTP/1.1"
@@ -135,7 +125,6 @@ async def test_a_request_that_may_go_no_farther_is_answered_here(
 
 
 async def test_max_forwards_counts_down(scripted: ScriptedSetup) -> None:
-    """For the methods that it is for."""
     for method, value in (("OPTIONS", "4"), ("TRACE", "4"), ("GET", "5"), ("DELETE", "5")):
         call, _ = await scripted.ask(request("/a", "Max-Forwards: 5", method=method))
         assert call.fields["Max-Forwards"] == [value]

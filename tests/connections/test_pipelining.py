@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 
 from proxy.http import request_pipelining
-from tests.harness.scripted_cloudreve import RawConnection, ScriptedSetup, chunked, passing
+from tests.harness.scripted_cloudreve import RawConnection, ScriptedSetup, chunked
 
 HOST = b"Host: cloud.example.com\r\n"
 GOOD = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -30,15 +29,7 @@ BROKEN = {
 }
 
 
-@pytest.fixture
-async def scripted() -> AsyncIterator[ScriptedSetup]:
-    """Run a gateway that passes everything on."""
-    async with passing() as opened:
-        yield opened
-
-
 def statuses(answers: bytes) -> list[int]:
-    """Give the statuses of answers."""
     return [int(status) for status in re.findall(rb"HTTP/1.1 (\d{3}) ", answers)]
 
 
@@ -47,7 +38,6 @@ def statuses(answers: bytes) -> list[int]:
 async def test_requests_behind_an_upgrade_that_is_not_made_are_answered(
     scripted: ScriptedSetup, fields: bytes, more: bytes
 ) -> None:
-    """In one segment with it."""
     first = b"GET /a HTTP/1.1\r\n" + HOST + fields + more
     async with scripted.line() as line:
         await line.say(first + GOOD + b"GET /b HTTP/1.1\r\n" + HOST + b"\r\n" + LAST)
@@ -121,7 +111,6 @@ async def test_a_large_answer_arrives_whole_though_more_is_sent_behind_its_reque
 
 
 async def flood(line: RawConnection, first: bytes) -> None:
-    """Send without an end."""
     await line.say(first)
     while True:
         await line.say(b"x" * 65_536)
@@ -130,7 +119,6 @@ async def flood(line: RawConnection, first: bytes) -> None:
 async def test_a_connection_is_not_read_for_ever_behind_its_end(
     scripted: ScriptedSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a while it is closed, whatever still comes."""
     monkeypatch.setattr(request_pipelining, "LINGER_S", 0.05)
     async with scripted.line() as line:
         with pytest.raises(ConnectionError):

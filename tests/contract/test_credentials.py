@@ -62,7 +62,6 @@ async def test_a_refresh_token_is_no_access_token(cloudreve: Client) -> None:
 async def test_signing_in_with_something_wrong_is_refused(
     cloudreve: Client, path: str, form: object, code: int, msg: str | None
 ) -> None:
-    """Wrong, missing and unreadable."""
     answer = (await cloudreve.post(f"/api/v4/session/token{path}", form)).json
 
     assert answer["code"] == code

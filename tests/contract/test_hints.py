@@ -37,7 +37,6 @@ async def test_a_hint_first_used_in_vain_restores_nothing(cloudreve: Client) -> 
 
 @pytest.mark.parametrize("hint", ["garbage", "00000000-0000-0000-0000-000000000000"])
 async def test_a_false_hint_restores_nothing(cloudreve: Client, hint: str) -> None:
-    """Neither garbage nor the nil UUID is remembered."""
     share = cloudreve.target.private_share
 
     assert (await cloudreve.resolve(f"cloudreve://{share}:pw123@share/one.png", hint=hint)).code == 0

@@ -176,7 +176,6 @@ async def test_a_second_call_while_a_thumbnail_is_generated_gets_one_of_two_conf
 
 
 def test_every_recorded_exchange_is_asked_again() -> None:
-    """No row is forgotten, and none is invented."""
     assert set(RECORDED) == set(ASKED) | CONFLICTS | NOT_ASKED
 
 

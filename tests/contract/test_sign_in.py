@@ -28,7 +28,6 @@ def registered(cloudreve: Client) -> tuple[str, str]:
 
 
 async def consent(cloudreve: Client, token: str | None = None, **changed: str) -> Reply:
-    """Agree, as the page's button does."""
     asked = {"client_id": registered(cloudreve)[0], "redirect_uri": REDIRECT_URI, "response_type": "code"}
     asked |= {"scope": SCOPES, "state": "a-state", "code_challenge": challenge_of(VERIFIER)}
     asked |= {"code_challenge_method": "S256"} | changed
@@ -39,7 +38,6 @@ async def consent(cloudreve: Client, token: str | None = None, **changed: str) -
 
 
 async def exchange(cloudreve: Client, code: str, **changed: str) -> Reply:
-    """Redeem a code."""
     client, secret = registered(cloudreve)
     values = {"client_id": client, "client_secret": secret, "grant_type": "authorization_code", "code": code}
     values |= {"code_verifier": VERIFIER} | changed
@@ -48,21 +46,18 @@ async def exchange(cloudreve: Client, code: str, **changed: str) -> Reply:
 
 
 async def code_of(cloudreve: Client, **changed: str) -> str:
-    """Agree as alice, and give the code."""
     agreed = await consent(cloudreve, cloudreve.target.alice, **changed)
     assert agreed.json["data"]["state"] == "a-state"
     return str(agreed.json["data"]["code"])
 
 
 async def tokens(cloudreve: Client, **changed: str) -> dict[str, Any]:
-    """Sign in as alice."""
     reply = await exchange(cloudreve, await code_of(cloudreve, **changed))
     assert reply.status == 200
     return reply.json
 
 
 async def refresh(cloudreve: Client, token: str) -> Reply:
-    """Ask for a new pair."""
     return await cloudreve.post(f"{API}/token/refresh", {"refresh_token": token})
 
 
@@ -125,7 +120,6 @@ async def test_not_everything_can_be_agreed_to(cloudreve: Client, changed: dict[
 
 
 async def test_only_a_user_who_is_signed_in_can_consent(cloudreve: Client) -> None:
-    """401 in the usual shape."""
     assert (await consent(cloudreve)).code == 401
 
 
@@ -160,7 +154,6 @@ async def test_one_end_ends_every_refresh_token_of_a_sign_in(cloudreve: Client) 
 
 @pytest.mark.parametrize("token", ["garbage", "an access token"])
 async def test_any_other_text_than_a_refresh_token_renews_nothing(cloudreve: Client, token: str) -> None:
-    """40020, as for one that has been ended."""
     reply = await refresh(cloudreve, cloudreve.target.alice if token == "an access token" else token)
 
     assert (reply.code, reply.json["msg"]) == (40020, "Failed to issue token pair")

@@ -168,14 +168,12 @@ async def test_a_user_is_refused(cloudreve: Client, uri: str, code: int) -> None
 
 @pytest.mark.parametrize(("uri", "code"), ANONYMOUS)
 async def test_an_anonymous_visitor_is_answered(cloudreve: Client, uri: str, code: int) -> None:
-    """Pictures for anybody, and others."""
     reply = await cloudreve.resolve(_filled(cloudreve, uri))
 
     assert (reply.status, reply.code) == (200, code)
 
 
 async def test_the_owner_of_a_private_share_needs_its_password_too(cloudreve: Client) -> None:
-    """Being the owner opens nothing."""
     reply = await cloudreve.resolve(
         f"cloudreve://{cloudreve.target.private_share}@share/one.png", cloudreve.target.alice
     )
@@ -192,7 +190,6 @@ async def test_a_query_without_a_readable_uri_has_none(cloudreve: Client, query:
 
 
 async def test_the_first_of_two_uris_counts(cloudreve: Client) -> None:
-    """A repeated parameter is ignored."""
     uri = quote(f"cloudreve://{cloudreve.target.share}@share/one.png", safe="")
     reply = await cloudreve.send("GET", f"/api/v4/file/thumb?uri={uri}&uri=x")
 
@@ -200,7 +197,6 @@ async def test_the_first_of_two_uris_counts(cloudreve: Client) -> None:
 
 
 async def test_a_ticket_that_nobody_asked_for_changes_nothing(cloudreve: Client) -> None:
-    """A share that is not for sale ignores it."""
     headers = {"X-Cr-Purchase-Ticket": "garbage"}
     uri = f"cloudreve://{cloudreve.target.share}@share/one.png"
 

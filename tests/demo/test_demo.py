@@ -50,7 +50,6 @@ class Starter:
 
 
 async def test_a_gateway_is_told_where_cloudreve_and_redis_are() -> None:
-    """And listens where it was asked to."""
     start = Starter()
     async with demo.opened(demo.Addresses(), start, pictures=3) as running:
         gateway = await start.started.get()
@@ -119,7 +118,7 @@ async def test_the_page_may_compare_with_cloudreve_alone() -> None:
     assert allowed == [origin, origin]
 
 
-async def test_it_runs_until_it_is_told_to_stop(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_demo_runs_until_it_is_told_to_stop(capsys: pytest.CaptureFixture[str]) -> None:
     """The address is printed, and SIGTERM ends everything in good order."""
     start = Starter()
     task = asyncio.create_task(demo.run_demo(demo.Addresses(), start))

@@ -11,8 +11,7 @@ from proxy.demo import redis_server as module
 from proxy.demo.redis_server import redis_server
 
 
-async def test_it_answers_on_its_own_socket_and_is_gone_afterwards() -> None:
-    """It keeps nothing on disk."""
+async def test_the_redis_of_the_demo_answers_on_its_own_socket_and_is_gone_afterwards() -> None:
     async with redis_server() as url:
         assert url is not None
         socket = Path(url.removeprefix("unix://"))
@@ -24,7 +23,6 @@ async def test_it_answers_on_its_own_socket_and_is_gone_afterwards() -> None:
 
 
 async def test_without_a_server_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo then runs without."""
     monkeypatch.setattr(module, "binary", lambda: None)
 
     async with redis_server() as url:
@@ -32,7 +30,6 @@ async def test_without_a_server_there_is_none(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_server_that_does_not_start_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that ends at once is noticed."""
     monkeypatch.setattr(module, "binary", lambda: "/bin/false")
 
     async with redis_server() as url:

@@ -70,7 +70,6 @@ async def cloudreve() -> AsyncIterator[Backend]:
 
 @pytest.fixture
 def nginx(start_nginx: StartNginx, gateways: list[Backend], cloudreve: Backend) -> Nginx:
-    """Run nginx in front of both."""
     return start_nginx([gateway.port for gateway in gateways], cloudreve.port)
 
 

@@ -30,7 +30,6 @@ def output(*command: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build both."""
     folder = tmp_path_factory.mktemp("dist")
     output(ROOT / "deploy" / "build", folder)
     return folder
@@ -43,7 +42,6 @@ def tracked() -> set[str]:
 
 
 def test_the_sdist_has_the_documents_and_no_file_that_git_does_not_know(dist: Path, tracked: set[str]) -> None:
-    """A secret beside the code stays there."""
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
@@ -54,7 +52,6 @@ def test_the_sdist_has_the_documents_and_no_file_that_git_does_not_know(dist: Pa
 
 
 def test_the_wheel_has_every_module_and_the_page_of_the_demo(dist: Path, tracked: set[str]) -> None:
-    """And nothing beside the package."""
     (path,) = dist.glob("*.whl")
     names = {name for name in zipfile.ZipFile(path).namelist() if ".dist-info/" not in name}
     package = {name for name in tracked if name.startswith("proxy/")}

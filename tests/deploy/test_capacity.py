@@ -33,14 +33,12 @@ def test_few_galleries_are_asked_for_often() -> None:
 
 
 def test_a_visitor_who_stays_asks_again_after_an_hour() -> None:
-    """A quarter of the pages, in the order of time."""
     visits = list(Traffic(pictures=4_000, visitors=2_000).stream(1, Random(1)))  # noqa: S311 - the same every time
     assert [visit.at_s for visit in visits] == sorted(visit.at_s for visit in visits)
     assert 0.2 < sum(visit.is_return for visit in visits) / sum(not visit.is_return for visit in visits) < 0.3
 
 
 def test_recently_used_entries_stay_until_their_end() -> None:
-    """And what has ended takes no place."""
     lru = Lru(30.0)
     for number in range(3):
         lru.put(("p", number), 0.0, 100.0, 10.0)
@@ -79,13 +77,11 @@ def test_costs_add_up() -> None:
 
 
 def test_figures_outlive_their_file(tmp_path: Path) -> None:
-    """As JSON."""
     FIGURES.save(tmp_path / "figures.json")
     assert Figures.load(tmp_path / "figures.json") == FIGURES
 
 
 def test_a_sample_has_the_hit_rates_of_the_whole() -> None:
-    """Large sites are simulated in part."""
     traffic, site = Traffic(pictures=400_000, visitors=40_000), Site(replicas=2, memory_bytes=50e6)
     whole, part = simulated(traffic, site, FIGURES), simulated(traffic, site, FIGURES, sample=8)
     assert part.requests == pytest.approx(whole.requests, rel=0.001)
@@ -104,7 +100,6 @@ def test_a_sample_has_the_hit_rates_of_the_whole() -> None:
     ],
 )
 def test_the_scarcest_resource_breaks_first(limits: Limits, first: str) -> None:
-    """And the plan says what answers it."""
     traffic, site = Traffic(pictures=40_000, visitors=1_000), Site(replicas=2, memory_bytes=50e6)
     plan = Plan(traffic, site, simulated(traffic, site, FIGURES), FIGURES, limits)
     assert plan.needs()[0].name == first

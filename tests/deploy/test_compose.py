@@ -120,7 +120,6 @@ def stocked(images: Images) -> Images:
 
 @pytest.fixture(params=[PLAIN, WITH_REDIS], ids=["disk", "redis"])
 def site(request: pytest.FixtureRequest, stocked: Images) -> Iterator[Site]:
-    """Start the services."""
     with TemporaryDirectory() as folder:
         made = Site(stocked, Path(folder), request.param)
         try:

@@ -34,7 +34,6 @@ def compose() -> dict[str, Any]:
 
 
 def service(name: str) -> dict[str, Any]:
-    """Read one service."""
     found: dict[str, Any] = compose()["services"][name]
     return found
 
@@ -52,18 +51,15 @@ def run(program: str, *arguments: str) -> None:
 
 
 def seconds(text: str) -> float:
-    """Read a time as compose writes it."""
     assert text.endswith("s")
     return float(text.removesuffix("s"))
 
 
 def test_the_dockerfile_is_sound() -> None:
-    """In the eyes of hadolint."""
     run("hadolint", str(DOCKERFILE))
 
 
 def test_the_compose_file_follows_its_schema() -> None:
-    """The one that compose itself goes by."""
     run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE))
 
 
@@ -110,7 +106,6 @@ async def test_the_healthcheck_tells_a_gateway_from_none(gateway: GatewayClient)
 
 
 def test_only_nginx_can_be_reached_from_outside() -> None:
-    """No other service has ports, or the host's network."""
     services = compose()["services"]
     assert [name for name, said in services.items() if "ports" in said] == ["nginx"]
     assert not [name for name, said in services.items() if said.get("network_mode") == "host" or said.get("privileged")]
@@ -175,7 +170,6 @@ def test_gateways_understand_their_settings(settings: Settings) -> None:
 
 
 def test_gateways_are_alike_and_have_time_to_finish(settings: Settings) -> None:
-    """They differ in their addresses alone."""
     alike = [{key: value for key, value in service(name).items() if key != "networks"} for name in GATEWAYS]
     assert alike[0] == alike[1] == alike[2]
     assert len({address(name) for name in (*GATEWAYS, "nginx", "cloudreve")}) == 5

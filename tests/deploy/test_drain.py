@@ -75,6 +75,5 @@ async def test_ctrl_c_waits_for_nothing(cloudreve: StandIn, tmp_path: Path) -> N
     "setting", [{"workers": 0}, {"workers": 257}, {"workers": True}, {"workers": 1.5}, {"drain_s": -1}], ids=str
 )
 def test_how_a_gateway_runs_is_checked(setting: dict[str, object]) -> None:
-    """One worker at least, and no negative time."""
     with pytest.raises(ValidationError):
         settings_for("http://127.0.0.1", server=setting)

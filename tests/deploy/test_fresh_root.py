@@ -162,13 +162,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory, debian: Path) -> FreshRoot
 
 
 def test_nginx_takes_the_files(told: str) -> None:
-    """Without a warning."""
     assert told.count("syntax is ok") == told.count("test is successful") == 1
     assert "[warn]" not in told
 
 
 def test_systemd_takes_the_unit_and_starts_it(told: str) -> None:
-    """As often as the document says; none of them fails."""
     assert told.count("Result=success\nNRestarts=0\n") == 2
     assert told.count('"event":"serving","host"') == 2
     assert '"level":"error"' not in told
@@ -189,7 +187,6 @@ def test_a_reload_is_taken(told: str) -> None:
 
 
 def test_secrets_are_the_services_alone(told: str) -> None:
-    """Of the one key that was made."""
     assert re.findall("^mode (.*)$", told, re.MULTILINE) == ["600 thumb-proxy /etc/thumb-proxy/secrets/seal__keys"]
 
 
@@ -215,7 +212,6 @@ def test_the_doctor_finds_that_whole_site_well(whole_site: str) -> None:
 
 
 def test_the_readmes_picture_is_saved(whole_site: str) -> None:
-    """By the line with curl."""
     assert f"saved {PNG_MAGIC!r}" in whole_site
 
 
@@ -225,7 +221,6 @@ def test_commands_speak_to_the_service(whole_site: str) -> None:
 
 
 def test_removing_leaves_nothing(told: str) -> None:
-    """Neither files nor the user."""
     assert "remove /etc/systemd/system/thumb-proxy@.service\n" in told
     assert re.findall("^left: .*$", told, re.MULTILINE) == []
 

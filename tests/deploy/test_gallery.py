@@ -34,7 +34,6 @@ async def gateway_of(url: str, folder: Path, **settings: str) -> AsyncIterator[G
 
 @pytest.fixture
 async def cloudreve() -> AsyncIterator[StandIn]:
-    """Run a stand-in."""
     async with StandIn() as standin:
         yield standin
 
@@ -49,7 +48,6 @@ async def test_broken_pictures_fail_no_request(cloudreve: StandIn, tmp_path: Pat
 
 
 async def test_hits_of_a_variant_are_held_against_hits_of_an_original(cloudreve: StandIn, tmp_path: Path) -> None:
-    """Of the same size, by the same load."""
     async with gateway_of(cloudreve.own_url, tmp_path) as gateway:
         row = await hit.hits(cloudreve, f"http://127.0.0.1:{gateway.port}", paint(1), Load(0.2, 2), rounds=1)
     assert row.what.startswith("hits of a WebP variant of ")
@@ -68,7 +66,6 @@ async def test_cold_misses_are_measured_in_turn(cloudreve: StandIn, tmp_path: Pa
 
 @pytest.mark.parametrize("format_", list(Format))
 def test_a_format_is_held_against_size_and_likeness(format_: Format) -> None:
-    """Both have to be reached."""
     thumbnails = [saved(photograph(seed=seed), "PNG") for seed in range(3)]
     row = quality.row(thumbnails, quality.weighed(thumbnails, format_, likeness))
     assert row.is_reached

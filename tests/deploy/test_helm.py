@@ -37,7 +37,6 @@ FULL: dict[str, Any] = {
 
 
 def helm(folder: Path, verb: str, values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Run helm on the chart."""
     file = folder / "values.json"
     file.write_text(json.dumps(values))
     names = ["thumbs"] if verb == "template" else ["--strict"]
@@ -55,7 +54,6 @@ def rendered(folder: Path, values: dict[str, Any]) -> dict[tuple[str, str], Any]
 
 
 def container(objects: dict[tuple[str, str], Any]) -> Any:  # noqa: ANN401 - YAML
-    """Give the gateway's container."""
     return objects["Deployment", "thumbs-thumb-proxy"]["spec"]["template"]["spec"]["containers"][0]
 
 
@@ -108,7 +106,6 @@ def test_a_pod_has_time_to_leave(tmp_path: Path, values: dict[str, Any]) -> None
 
 
 def test_nothing_in_it_is_root_or_writes_elsewhere(tmp_path: Path) -> None:
-    """No token of the cluster's either."""
     for (kind, _), each in rendered(tmp_path, LEAST).items():
         if kind == "Deployment":
             pod = each["spec"]["template"]["spec"]
@@ -131,13 +128,11 @@ def test_nothing_in_it_is_root_or_writes_elsewhere(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_values_are_reported(tmp_path: Path, change: dict[str, Any], told: str) -> None:
-    """Before anything is installed."""
     done = helm(tmp_path, "template", LEAST | change)
     assert done.returncode != 0
     assert told in done.stderr
 
 
-def test_it_is_of_the_same_version() -> None:
-    """Chart, image and package."""
+def test_the_chart_has_the_version_of_the_package() -> None:
     about = YAML(typ="safe").load((CHART / "Chart.yaml").read_text())
     assert (about["version"], about["appVersion"]) == (proxy.__version__, proxy.__version__)

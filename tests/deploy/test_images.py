@@ -37,7 +37,6 @@ HARDENED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-
 
 @pytest.fixture
 async def cloudreve() -> AsyncIterator[StandIn]:
-    """Run a stand-in Cloudreve."""
     async with StandIn() as standin:
         yield standin
 
@@ -98,7 +97,9 @@ async def running(images: Images, cloudreve: StandIn) -> AsyncIterator[Container
     assert images.podman("inspect", "--format={{.State.ExitCode}}", container.name).strip() == "0"
 
 
-async def test_it_shows_a_picture_and_a_restart_costs_cloudreve_nothing(images: Images, cloudreve: StandIn) -> None:
+async def test_the_image_shows_a_picture_and_a_restart_costs_cloudreve_nothing(
+    images: Images, cloudreve: StandIn
+) -> None:
     """The disk tier is on a volume, which outlives the container."""
     async with running(images, cloudreve) as container:
         assert await container.ask(thumb(in_share(cloudreve))) == (200, "image/webp")
@@ -108,7 +109,7 @@ async def test_it_shows_a_picture_and_a_restart_costs_cloudreve_nothing(images: 
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (0, 0)
 
 
-async def test_it_is_nobody_and_may_write_nowhere_else(images: Images, cloudreve: StandIn) -> None:
+async def test_the_image_runs_as_nobody_and_writes_nowhere_else(images: Images, cloudreve: StandIn) -> None:
     """Its health check says that it is well, and so does Docker's own way to ask for it."""
     async with running(images, cloudreve) as container:
         status = Path(f"/proc/{container.pid}/status").read_text()  # noqa: ASYNC240 - of the kernel's memory

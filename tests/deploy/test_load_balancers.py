@@ -103,7 +103,6 @@ async def balanced(kind: str, gateways: Sequence[int]) -> AsyncIterator[Balancer
 
 @pytest.fixture
 async def visitor(balancer: Balancer) -> AsyncIterator[Visitor]:
-    """Give a visitor of the site."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False) as session:
         yield Visitor(session, balancer.base)
 
@@ -138,7 +137,6 @@ async def test_a_visitors_own_word_on_the_host_is_not_believed(site: StandIn, vi
 
 
 async def test_a_browser_gets_its_format_and_others_the_original(site: StandIn, visitor: Visitor) -> None:
-    """Whatever was asked for before, in turn."""
     target = thumb(in_share(site))
     for _ in range(2):
         kinds = [(await visitor.get(target, {"Accept": accept})).headers["Content-Type"] for accept in _ACCEPTED]
@@ -149,7 +147,6 @@ _ACCEPTED = ("image/avif,image/webp,*/*;q=0.8", "*/*", "image/png")
 
 
 async def test_uploads_pass_whole(site: StandIn, visitor: Visitor) -> None:
-    """Of any size, to Cloudreve."""
     body = paint(99) + bytes(UPLOAD_BYTES)
 
     async def in_pieces() -> AsyncIterator[bytes]:
@@ -216,5 +213,4 @@ def _more_than(answers: list[int], count: int) -> Callable[[], Awaitable[bool]]:
 
 
 def test_every_file_that_is_shipped_is_run() -> None:
-    """By the tests above."""
     assert {kind.file for kind in KINDS.values()} == {path.name for path in FILES.iterdir()}

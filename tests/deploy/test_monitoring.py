@@ -32,7 +32,6 @@ ENDED_WELL = {"hit", "miss", "not_modified", "pass", "info"}
 
 
 def rules() -> list[dict[str, Any]]:
-    """Read the rules."""
     found: list[dict[str, Any]] = YAML(typ="safe").load((FOLDER / "alerts.yaml").read_text())["groups"][0]["rules"]
     return found
 
@@ -53,7 +52,6 @@ def documented() -> list[str]:
 
 @pytest.mark.needs("promtool")
 def test_the_rules_say_what_their_tests_expect() -> None:
-    """In the eyes of Prometheus itself."""
     for command in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]):
         program = shutil.which("promtool") or "promtool"
         done = subprocess.run([program, *command], cwd=FOLDER, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - ours
@@ -61,7 +59,6 @@ def test_the_rules_say_what_their_tests_expect() -> None:
 
 
 def test_every_rule_is_tested_and_says_what_to_do() -> None:
-    """Each fires in a test."""
     tested = YAML(typ="safe").load((FOLDER / "alerts_test.yaml").read_text())["tests"]
     fired = {each["alertname"] for test in tested for each in test["alert_rule_test"] if each.get("exp_alerts")}
     assert {rule["alert"] for rule in rules()} == fired
@@ -77,7 +74,6 @@ def test_rules_dashboard_and_document_ask_for_metrics_that_exist() -> None:
 
 
 def test_outcomes_that_count_as_errors_exist() -> None:
-    """And an outcome that is no error is none of them."""
     modules = (errors, protocol_errors, sign_in_errors, storage_errors)
     kinds = [each for module in modules for each in vars(module).values() if isinstance(each, type)]
     known = {str(kind.category) for kind in kinds if issubclass(kind, errors.ProxyError)}

@@ -35,12 +35,10 @@ ODD_CREDENTIALS = [
 
 
 def reached(gateways: list[Backend]) -> int:
-    """Count what came through nginx."""
     return sum(len(gateway.requests) for gateway in gateways)
 
 
 def every(gateways: list[Backend], headers: dict[str, str], status: int = 200) -> None:
-    """Let all gateways answer alike."""
     for gateway in gateways:
         gateway.status, gateway.headers = status, headers
 
@@ -92,7 +90,6 @@ async def test_a_private_answer_is_not_cached(
 async def test_a_gateway_that_says_nothing_of_caching_is_not_cached(
     nginx: Nginx, gateways: list[Backend], visitor: Visitor
 ) -> None:
-    """No field, no keeping."""
     await visitor.get()
     await visitor.get()
     assert reached(gateways) == 2
@@ -172,7 +169,6 @@ async def test_validators_and_methods_of_a_credential_reach_the_gateway(
 async def test_validators_and_methods_of_the_public_are_answered_by_nginx(
     gateways: list[Backend], visitor: Visitor
 ) -> None:
-    """304 and HEAD come from what it keeps."""
     every(gateways, PUBLIC)
     await visitor.get()
     assert (await visitor.get(headers={"If-None-Match": '"one"'})).status == 304
@@ -189,7 +185,6 @@ async def test_a_cached_answer_says_its_age(gateways: list[Backend], visitor: Vi
 
 
 async def test_only_equal_questions_are_equal(gateways: list[Backend], visitor: Visitor) -> None:
-    """Path and query count, to the letter."""
     every(gateways, PUBLIC)
     for target in (THUMB, f"{THUMB}&x=1", THUMB.replace("one", "two"), THUMB.replace("%3A", "%3a"), SEALED):
         await visitor.get(target)

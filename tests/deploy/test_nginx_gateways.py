@@ -79,7 +79,6 @@ async def replicas(site: StandIn) -> AsyncIterator[Replicas]:
 
 @pytest.fixture
 def nginx(start_nginx: StartNginx, replicas: Replicas, site: StandIn) -> Nginx:
-    """Run nginx in front of all."""
     return start_nginx([gateway.running.port for gateway in replicas.gateways], int(site.own_url.rpartition(":")[2]))
 
 
@@ -105,20 +104,6 @@ def seen(got: Got) -> tuple[int, str, bytes]:
     """Give of an answer what matters: status, who may keep it, and the bytes of a picture."""
     kept_by = got.headers["Cache-Control"].partition(",")[0]
     return got.status, kept_by, got.body if got.status == 200 else b""
-
-
-async def test_a_public_picture_reaches_the_gateways_once(
-    site: StandIn, replicas: Replicas, nginx: Nginx, visitor: Visitor
-) -> None:
-    """The second time nginx answers by itself, with the same bytes and validator; a 304 it gives as well."""
-    target = thumb(in_share(site))
-    first, second = await visitor.get(target), await visitor.get(target)
-    third = await visitor.get(target, {"If-None-Match": first.headers["ETag"]})
-    assert (first.status, second.status, third.status) == (200, 200, 304)
-    assert (first.body, first.headers["ETag"]) == (second.body, second.headers["ETag"])
-    assert second.headers.getall("Cache-Status")[-1] == "nginx; hit"
-    assert sum(replicas.asked()) == 1
-    assert len(nginx.stored) == 1
 
 
 async def test_a_private_picture_reaches_a_gateway_each_time(
@@ -152,19 +137,6 @@ async def test_nobody_gets_what_another_was_shown(site: StandIn, visitor: Visito
         target = f"{thumb(uri)}&pair={number}"  # nothing of another pair is at hand for this one
         assert seen(await visitor.get(target, who[first])) == told[first]
         assert seen(await visitor.get(target, who[second])) == told[second]
-
-
-async def test_refusals_are_asked_for_each_time(
-    site: StandIn, replicas: Replicas, nginx: Nginx, visitor: Visitor
-) -> None:
-    """401, 403 and 404 pass through nginx and stay nowhere."""
-    wrong = f"cloudreve://{site.library.private_share.id}:nope@share/one.png"
-    for uri, status in ((ONE, 401), (wrong, 403), (in_share(site, "nope.png"), 404), ("no uri", 400)):
-        for _ in range(2):
-            answer = await visitor.get(thumb(uri))
-            assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
-    assert sum(replicas.asked()) == 8
-    assert nginx.stored == []
 
 
 async def test_a_file_uri_belongs_to_one_gateway_and_survives_it(

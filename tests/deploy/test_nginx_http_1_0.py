@@ -77,14 +77,12 @@ def cache_in_front(tmp_path: Path) -> Iterator[Callable[[int], Nginx]]:
 
 @pytest.fixture
 async def standin() -> AsyncIterator[StandIn]:
-    """Run a stand-in."""
     async with StandIn() as site:
         yield site
 
 
 @asynccontextmanager
 async def visitor_of(nginx: Nginx) -> AsyncIterator[Visitor]:
-    """Give a visitor."""
     async with ClientSession(auto_decompress=False) as session:
         yield Visitor(session, nginx.base)
 

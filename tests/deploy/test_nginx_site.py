@@ -48,7 +48,6 @@ LIES = {
 async def test_the_gateways_own_paths_go_to_them(
     nginx: Nginx, cloudreve: Backend, gateways: list[Backend], visitor: Visitor, method: str, target: str, accept: str
 ) -> None:
-    """With its method and target as they are."""
     answer = await visitor.send(method, target, {"Accept": accept} if accept else {})
     assert answer.headers["X-Backend"].startswith("gateway")
     [asked] = [gateway for gateway in gateways if gateway.requests]
@@ -137,7 +136,6 @@ async def test_an_upload_streams(cloudreve: Backend, visitor: Visitor) -> None:
 
 
 async def test_events_stream(cloudreve: Backend, visitor: Visitor) -> None:
-    """Each arrives when it is sent."""
     seen = asyncio.Event()
 
     async def tell(request: web.Request) -> web.StreamResponse:
@@ -156,7 +154,6 @@ async def test_events_stream(cloudreve: Backend, visitor: Visitor) -> None:
 
 
 async def test_websockets_open(cloudreve: Backend, visitor: Visitor) -> None:
-    """Both ways."""
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

@@ -39,7 +39,6 @@ async def cloudreve() -> AsyncIterator[StandIn]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Name the configuration file."""
     return tmp_path / "config.toml"
 
 
@@ -130,7 +129,6 @@ async def test_no_request_is_lost(workers: str, tmp_path: Path, config: Path, cl
 
 
 async def test_the_number_of_workers_may_change(tmp_path: Path, config: Path, cloudreve: StandIn) -> None:
-    """One process becomes the parent of two."""
     async with serving(tmp_path, config, cloudreve) as gateway:
         write(config, "[]", workers=2)
         assert await post(gateway) == (202, "reloading\n")
@@ -138,7 +136,6 @@ async def test_the_number_of_workers_may_change(tmp_path: Path, config: Path, cl
 
 
 async def test_a_purge_reaches_workers_with_another_disk(tmp_path: Path, config: Path, cloudreve: StandIn) -> None:
-    """Their parent tells it in the log that they read."""
     async with serving(tmp_path, config, cloudreve, SERVER__WORKERS="2") as gateway:
         first = set(gateway.children())
         write(config, "[]", disk=tmp_path / "another")
@@ -186,7 +183,6 @@ async def test_a_configuration_that_cannot_be_used_changes_nothing(
 
 
 async def test_a_page_of_another_site_may_not_ask(tmp_path: Path, config: Path, cloudreve: StandIn) -> None:
-    """A browser says so."""
     async with serving(tmp_path, config, cloudreve) as gateway:
         assert (await post(gateway, **{"Sec-Fetch-Site": "cross-site"}))[0] == 403
         assert (await post(gateway, **{"Sec-Fetch-Site": "same-origin"}))[0] == 202
@@ -195,7 +191,6 @@ async def test_a_page_of_another_site_may_not_ask(tmp_path: Path, config: Path, 
 
 
 async def test_a_configuration_that_does_not_serve_is_given_up() -> None:
-    """The one of before goes on."""
     settings = settings_for("http://127.0.0.1:1", server={"workers": 2})
     broken = settings.model_copy(
         update={"cloudreve": settings.cloudreve.model_copy(update={"url": "no address"})}

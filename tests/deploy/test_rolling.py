@@ -58,7 +58,6 @@ async def processes(tmp_path: Path, cloudreve: StandIn) -> AsyncIterator[list[Ga
 
 @pytest.fixture
 def nginx(start_nginx: StartNginx, processes: list[GatewayProcess], cloudreve: StandIn) -> Nginx:
-    """Run nginx in front of all."""
     return start_nginx([process.port for process in processes], int(cloudreve.own_url.rpartition(":")[2]))
 
 
@@ -134,7 +133,6 @@ async def units(folder: Path, processes: list[GatewayProcess]) -> AsyncIterator[
 
 
 async def roll(processes: list[GatewayProcess], environment: dict[str, str]) -> tuple[int, str]:
-    """Run deploy/rolling for all of them."""
     ports = [str(process.port) for process in processes]
     running = await asyncio.create_subprocess_exec(
         ROLLING, "systemd", *ports, env=environment, stdout=asyncio.subprocess.PIPE
@@ -157,7 +155,6 @@ async def test_no_request_is_lost(tmp_path: Path, processes: list[GatewayProcess
 async def test_a_roll_stops_at_the_first_that_does_not_come_back(
     tmp_path: Path, processes: list[GatewayProcess], load: Load
 ) -> None:
-    """The others are left as they are, and serve."""
     before = [process.pid for process in processes]
     processes[0].misconfigure()
     async with units(tmp_path, processes) as environment, load.running():

@@ -12,7 +12,6 @@ ROOT = Path(__file__).parents[2]
 
 
 def is_script(path: Path) -> bool:
-    """Tell whether a file is for a shell."""
     return path.is_file() and (path.suffix == ".sh" or path.read_bytes().startswith(b"#!/usr/bin/env bash"))
 
 

@@ -39,9 +39,8 @@ async def cloudreve() -> AsyncIterator[StandIn]:
 
 
 @asynccontextmanager
-async def running(folder: Path, cloudreve: StandIn) -> AsyncIterator[GatewayProcess]:
-    """Run a gateway with two workers."""
-    process = GatewayProcess(folder, cloudreve.own_url, SERVER__WORKERS="2")
+async def running(folder: Path, cloudreve: StandIn, **settings: str) -> AsyncIterator[GatewayProcess]:
+    process = GatewayProcess(folder, cloudreve.own_url, SERVER__WORKERS="2", **settings)
     try:
         yield await process.start()
     finally:
@@ -69,7 +68,6 @@ async def get(gateway: GatewayProcess, target: str) -> tuple[int, bytes]:
 
 
 async def session_of(gateway: GatewayProcess, token: str) -> str:
-    """Begin a session; give its cookie."""
     headers = {"Authorization": f"Bearer {token}"}
     async with aiohttp.ClientSession() as session, session.post(gateway.base + "/session", headers=headers) as response:
         assert response.status == 200
@@ -97,45 +95,42 @@ async def gone(pids: list[int]) -> None:
     await until(are_gone)
 
 
-async def test_a_session_that_has_ended_at_one_worker_has_ended_at_all(tmp_path: Path, cloudreve: StandIn) -> None:
-    """Within two seconds, without a Redis."""
-    process = GatewayProcess(tmp_path, cloudreve.own_url, SERVER__WORKERS="3")
-    try:
-        await process.start()
-        cookie = await session_of(process, cloudreve.token())
-        assert await all_asked(process, ONE, cookie) == {200}
-        given, where = {"Cookie": cookie}, process.base + "/session"
-        async with aiohttp.ClientSession() as session, session.delete(where, headers=given) as response:
-            assert response.status == 204
-        ended = time.monotonic()
-
-        async def is_time() -> bool:
-            await all_asked(process, ONE, cookie)  # which may show it still, and makes no worker believe it any longer
-            return time.monotonic() - ended >= SOON_S
-
-        await until(is_time)
-        assert await all_asked(process, ONE, cookie) <= {401, 503}  # 503 of one that could not make sure in time
-    finally:
-        process.kill()
-
-
-@pytest.mark.parametrize("has_disk", [False, True])
-async def test_workers_without_redis_load_a_picture_once_for_all(
-    tmp_path: Path, cloudreve: StandIn, has_disk: bool
+async def test_a_session_that_has_ended_at_one_worker_has_ended_at_all(
+    gateway: GatewayProcess, cloudreve: StandIn
 ) -> None:
-    """One resolve and one fetch for everybody who asks at the same time, with a disk tier configured or not."""
-    disk = {"DISK__PATH": str(tmp_path / "cache")} if has_disk else {}
-    process = GatewayProcess(tmp_path, cloudreve.own_url, SERVER__WORKERS="4", **disk)
-    try:
-        await process.start()
-        cloudreve.calls.forget()
-        uri = in_share(cloudreve, "two.png")
-        answers = await asyncio.gather(*(get(process, thumb(uri)) for _ in range(200)))
-        assert {status for status, _ in answers} == {200}
-        assert len({body for _, body in answers}) == 1
-        assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
-    finally:
-        process.kill()
+    cookie = await session_of(gateway, cloudreve.token())
+    assert await all_asked(gateway, ONE, cookie) == {200}
+    given, where = {"Cookie": cookie}, gateway.base + "/session"
+    async with aiohttp.ClientSession() as session, session.delete(where, headers=given) as response:
+        assert response.status == 204
+    ended = time.monotonic()
+
+    async def is_time() -> bool:
+        await all_asked(gateway, ONE, cookie)  # which may show it still, and makes no worker believe it any longer
+        return time.monotonic() - ended >= SOON_S
+
+    await until(is_time)
+    assert await all_asked(gateway, ONE, cookie) <= {401, 503}  # 503 of one that could not make sure in time
+
+
+async def loads_once(gateway: GatewayProcess, cloudreve: StandIn) -> None:
+    """Ask for a fresh picture two hundred times at once, and count what Cloudreve was asked."""
+    [uri] = cloudreve.library.gallery(1)[1]
+    cloudreve.calls.forget()
+    answers = await asyncio.gather(*(get(gateway, thumb(uri)) for _ in range(200)))
+    assert {status for status, _ in answers} == {200}
+    assert len({body for _, body in answers}) == 1
+    assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
+
+
+async def test_workers_without_redis_load_a_picture_once_for_all(gateway: GatewayProcess, cloudreve: StandIn) -> None:
+    """They have a disk of their own for it, where none is configured."""
+    await loads_once(gateway, cloudreve)
+
+
+async def test_workers_of_one_disk_load_a_picture_once_for_all(tmp_path: Path, cloudreve: StandIn) -> None:
+    async with running(tmp_path, cloudreve, DISK__PATH=str(tmp_path / "cache")) as gateway:
+        await loads_once(gateway, cloudreve)
 
 
 def requests_told(gateway: GatewayProcess) -> list[int]:
@@ -190,7 +185,6 @@ async def test_a_worker_that_dies_is_replaced_and_missed_by_nobody(gateway: Gate
 
 
 async def test_a_hanging_worker_is_not_ready(gateway: GatewayProcess) -> None:
-    """It is asked, and does not answer."""
     victim = gateway.children()[0]
     os.kill(victim, signal.SIGSTOP)
     assert (await gateway.ask("/readyz"))[0] == 503
@@ -198,10 +192,7 @@ async def test_a_hanging_worker_is_not_ready(gateway: GatewayProcess) -> None:
     await gateway.is_ready()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-async def test_requests_under_way_are_finished(
-    own_gateway: GatewayProcess, cloudreve: StandIn, how: signal.Signals
-) -> None:
+async def test_requests_under_way_are_finished(own_gateway: GatewayProcess, cloudreve: StandIn) -> None:
     """Asked to leave, all workers answer whom they have let in, take nobody else, and are gone with their parent."""
     workers = own_gateway.children()
     [uri] = cloudreve.library.gallery(1)[1]
@@ -216,7 +207,7 @@ async def test_requests_under_way_are_finished(
         return not await _is_open(own_gateway)
 
     await until(are_let_in)
-    leaving = asyncio.create_task(own_gateway.stop(how))
+    leaving = asyncio.create_task(own_gateway.stop())
     await until(is_closed)
     assert (await own_gateway.ask("/readyz"))[0] == 503
     gate.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -13,13 +13,6 @@ from proxy.standin.standin import StandIn
 
 Examine = Callable[..., Awaitable[list[Finding]]]
 """Examines the stand-in with tables of settings, and gives the findings on one subject."""
-
-
-@pytest.fixture
-async def cloudreve() -> AsyncIterator[StandIn]:
-    """Run a stand-in site with small pictures."""
-    async with StandIn(size=(40, 30)) as standin:
-        yield standin
 
 
 @pytest.fixture

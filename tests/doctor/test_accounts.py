@@ -16,7 +16,6 @@ ONE = f"{ALBUM}/one.png"
 
 
 def entry(**values: object) -> dict[str, object]:
-    """Write one [[publish]]."""
     return {"prefix": ALBUM, "email": "alice@example.org", "secret": PASSWORD} | values
 
 
@@ -29,7 +28,6 @@ async def test_a_published_picture_is_asked_for_as_it_will_be_shown(cloudreve: S
 
 
 async def test_an_account_that_is_well_is_told_with_its_folder_and_its_events(found: Examine) -> None:
-    """All three are tried."""
     assert [finding.verdict for finding in await found("account", publish=[entry()])] == [Verdict.OK]
     assert [finding.verdict for finding in await found("events", publish=[entry()])] == [Verdict.OK]
     assert await found("events") == []
@@ -55,7 +53,6 @@ async def test_an_account_that_cannot_show_its_folder_is_a_problem(
 
 
 async def test_a_secret_file_that_is_gone_is_told(found: Examine, tmp_path: Path) -> None:
-    """It may go after the configuration was read."""
     secret = tmp_path / "secret"
     secret.write_text("S3CRET")
     [finding] = await found("account", publish=[entry(secret=None, secret_file=str(secret))])
@@ -82,7 +79,6 @@ async def test_a_refresh_token_that_ends_soon_is_advice(
 
 
 async def test_a_site_without_events_is_advice(cloudreve: StandIn, found: Examine) -> None:
-    """Changes show all the same, later."""
     cloudreve.has_events = False
     [finding] = await found("events", publish=[entry()])
     assert finding.verdict is Verdict.ADVICE

@@ -16,7 +16,6 @@ def examined(path: Path, mounts: Path = Path("/proc/self/mounts"), **values: int
 
 
 def test_nothing_is_said_where_there_is_none() -> None:
-    """It is optional."""
     assert examine_disk(DiskSettings()) == []
 
 
@@ -37,14 +36,12 @@ def test_a_disk_with_less_room_than_the_tier_may_take_is_advice(tmp_path: Path) 
 
 
 def test_a_directory_that_cannot_be_written_to_is_a_problem() -> None:
-    """Not even by root."""
     finding = examined(Path("/proc/sys/cache"))
     assert finding.verdict is Verdict.PROBLEM
     assert "user " in finding.text
 
 
 def test_the_disk_of_another_machine_is_a_problem(tmp_path: Path) -> None:
-    """Its locks are no locks."""
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/sda / ext4 rw 0 0\nnas:/x {tmp_path} nfs4 rw 0 0\n")
     assert "nfs4" in examined(tmp_path / "cache", mounts).text

@@ -20,12 +20,10 @@ OK, ADVICE, PROBLEM = Verdict.OK, Verdict.ADVICE, Verdict.PROBLEM
 
 @pytest.fixture
 def uri(cloudreve: StandIn) -> str:
-    """Name a picture that anybody may see."""
     return f"cloudreve://{cloudreve.library.share.id}@share/one.png"
 
 
 def says(**answer: object) -> Says:
-    """Make Cloudreve say something else."""
     return Says(json.dumps(answer).encode(), "application/json")
 
 
@@ -35,7 +33,6 @@ def site(cloudreve: StandIn, **settings: object) -> CloudreveSettings:
 
 
 def about(subject: str, findings: list[Finding]) -> list[Finding]:
-    """Give the findings on one subject."""
     return [finding for finding in findings if finding.subject == subject]
 
 
@@ -65,7 +62,14 @@ async def test_all_is_well(cloudreve: StandIn, uri: str, start_redis: Callable[.
 async def test_without_a_uri_the_way_of_a_picture_is_not_tried(cloudreve: StandIn) -> None:
     """This is advice: nothing is known to be wrong."""
     findings = await examine(Settings(cloudreve=site(cloudreve)), None)
-    assert verdicts(findings) == [("cloudreve", OK), ("latency", OK), ("clock", OK), ("picture", ADVICE), ("redis", OK)]
+    assert verdicts(findings) == [
+        ("cloudreve", OK),
+        ("latency", OK),
+        ("clock", OK),
+        ("site URL", OK),
+        ("picture", ADVICE),
+        ("redis", OK),
+    ]
 
 
 async def test_a_site_that_is_away_is_told_once_and_redis_is_looked_at_all_the_same(uri: str) -> None:
@@ -89,7 +93,6 @@ async def test_a_site_that_is_away_is_told_once_and_redis_is_looked_at_all_the_s
 async def test_another_server_in_place_of_cloudreve_is_reported(
     fault: Callable[[], Fault], told: str, cloudreve: StandIn
 ) -> None:
-    """In words that lead to the mistake."""
     played = fault()
     cloudreve.fail("ping", played)
     timeout_s = 0.2 if isinstance(played, Hang) else 10.0
@@ -101,7 +104,6 @@ async def test_another_server_in_place_of_cloudreve_is_reported(
 
 @pytest.mark.parametrize(("version", "verdict"), [("4.14.0-pro", OK), ("3.8.3", PROBLEM)])
 async def test_the_version_has_to_be_4(version: str, verdict: Verdict, cloudreve: StandIn) -> None:
-    """Earlier ones have another API."""
     cloudreve.fail("ping", says(code=0, data=version))
     findings = await examine(Settings(cloudreve=site(cloudreve)), None)
     assert about("cloudreve", findings)[0].verdict is verdict
@@ -153,7 +155,6 @@ async def test_an_unlisted_storage_host_is_told_with_the_line_to_paste(cloudreve
     ],
 )
 async def test_a_uri_that_nobody_may_see_is_told_in_plain_words(path: str, told: str, cloudreve: StandIn) -> None:
-    """With Cloudreve's code, where it was asked."""
     library = cloudreve.library
     uri = "cloudreve://" + path.format(private=library.private_share.id, share=library.share.id)
     findings = await examine(Settings(cloudreve=site(cloudreve)), uri)
@@ -196,7 +197,6 @@ async def test_a_grant_too_short_to_be_kept_is_advice(cloudreve: StandIn, uri: s
 async def test_an_answer_in_place_of_a_picture_is_reported(
     fault: Callable[[], Fault], told: str, cloudreve: StandIn, uri: str
 ) -> None:
-    """The origin is all right, the bytes are not."""
     cloudreve.fail("fetch", fault())
     settings = Settings(cloudreve=site(cloudreve), pictures=PictureSettings(max_bytes=100_000))
     findings = await examine(settings, uri)

@@ -13,7 +13,6 @@ LONG = "public_origins = [" + ", ".join(f'"https://cloud-{number}.example.com"' 
 
 
 def shown(*findings: Finding) -> str:
-    """Print findings on a narrow terminal."""
     console = Console(file=StringIO(), width=60)
     show(findings, console)
     file = console.file
@@ -22,13 +21,11 @@ def shown(*findings: Finding) -> str:
 
 
 def test_a_line_to_paste_is_never_broken() -> None:
-    """However narrow the terminal."""
     text = shown(Finding(Verdict.PROBLEM, "image URL", "An origin is missing.", f"[cloudreve]\n{LONG}"))
     assert LONG in text.splitlines()
 
 
 def test_text_that_looks_like_markup_is_shown_unchanged() -> None:
-    """Square brackets are no colours here."""
     assert "[red]x[/red]" in shown(Finding(Verdict.OK, "s", "[red]x[/red]"))
 
 
@@ -42,7 +39,6 @@ def test_text_that_looks_like_markup_is_shown_unchanged() -> None:
     ],
 )
 def test_the_last_line_sums_up(verdicts: tuple[Verdict, ...], summary: str) -> None:
-    """It agrees with the exit code."""
     findings = [Finding(verdict, "s", "t") for verdict in verdicts]
     assert shown(*findings).splitlines()[-1] == summary
     assert has_problems(findings) == ("problem" in summary)

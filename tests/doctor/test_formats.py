@@ -26,7 +26,6 @@ async def test_every_format_is_tried_on_the_picture() -> None:
 
 
 async def test_a_picture_that_cannot_be_encoded_is_advice_where_its_format_is_offered() -> None:
-    """It is shown as it came."""
     body = saved(photograph(), "GIF", save_all=True, append_images=[photograph(seed=2)])
     webp, avif, _ = await examine_formats(body, PictureSettings())
     assert (webp.verdict, avif.verdict) == (Verdict.ADVICE, Verdict.OK)
@@ -35,7 +34,6 @@ async def test_a_picture_that_cannot_be_encoded_is_advice_where_its_format_is_of
 
 @pytest.mark.parametrize("program", ["raise SystemExit", "import time; time.sleep(1000)"])
 async def test_an_encoder_that_crashes_or_hangs_ends_no_check(program: str) -> None:
-    """The finding says why."""
     settings = PictureSettings(encode_timeout_s=0.2)
     webp, _ = await examine_formats(BODY, settings, (sys.executable, "-c", program))
     assert webp.verdict is Verdict.ADVICE

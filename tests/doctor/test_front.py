@@ -20,14 +20,12 @@ Answer = Callable[[web.Request], Awaitable[web.Response]]
 
 
 async def examined(settings: Settings, uri: str | None = None) -> list[Finding]:
-    """Examine what is in front."""
     async with aiohttp.ClientSession() as session:
         return await examine_front(settings, session, uri)
 
 
 @pytest.fixture
 def uri(cloudreve: StandIn) -> str:
-    """Name a picture that anybody may see."""
     return f"cloudreve://{cloudreve.library.share.id}@share/one.png"
 
 
@@ -47,7 +45,6 @@ async def proxied(answer: Answer) -> AsyncIterator[str]:
 
 
 async def said_by(answer: Answer, uri: str, **server: object) -> list[Finding]:
-    """Examine a site that answers so."""
     async with proxied(answer) as address:
         public = {"public_origins": [address]}
         return await examined(settings_for("http://127.0.0.1:1", cloudreve=public, server=server), uri)
@@ -67,12 +64,10 @@ def handing_on(base: str, **fields: str) -> Answer:
 
 
 async def test_nothing_is_asked_where_no_address_is_known() -> None:
-    """There is none by default."""
     assert await examined(settings_for("http://127.0.0.1:1")) == []
 
 
 async def test_a_gateway_that_visitors_reach_is_well(cloudreve: StandIn, uri: str) -> None:
-    """It knows its own address, whatever a visitor says."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     server = {"port": port, "public_origin": address}
@@ -82,7 +77,6 @@ async def test_a_gateway_that_visitors_reach_is_well(cloudreve: StandIn, uri: st
 
 
 async def test_a_visitors_own_forwarded_host_that_is_believed_is_a_problem(cloudreve: StandIn, uri: str) -> None:
-    """The proxy hands it on, and says the rest truly."""
     async with gateway_of(cloudreve.own_url) as front:
 
         async def answer(request: web.Request) -> web.Response:
@@ -137,7 +131,6 @@ async def test_a_site_that_does_not_lead_to_a_gateway_is_a_problem(answer: Answe
 
 
 async def test_a_site_that_sends_only_thumbnails_is_advice(cloudreve: StandIn, uri: str) -> None:
-    """Cloudreve's own page asks its API."""
     async with gateway_of(cloudreve.own_url) as front:
 
         async def answer(request: web.Request) -> web.Response:
@@ -150,7 +143,6 @@ async def test_a_site_that_sends_only_thumbnails_is_advice(cloudreve: StandIn, u
 
 
 async def test_an_admin_port_that_everybody_reaches_is_a_problem(cloudreve: StandIn, uri: str) -> None:
-    """Its metrics tell how the site is used."""
     async with gateway_of(cloudreve.own_url) as front:
 
         async def answer(request: web.Request) -> web.Response:
@@ -162,7 +154,6 @@ async def test_an_admin_port_that_everybody_reaches_is_a_problem(cloudreve: Stan
 
 
 async def test_a_site_that_cannot_be_asked_is_advice() -> None:
-    """Visitors may reach it from elsewhere."""
     public = {"public_origins": [f"http://127.0.0.1:{free_port()}"]}
     [finding] = await examined(settings_for("http://127.0.0.1:1", cloudreve=public))
     assert finding.verdict is Verdict.ADVICE

@@ -37,7 +37,6 @@ async def test_the_link_of_a_share_leads_to_a_picture_of_it(
 
 
 async def test_a_picture_with_an_unusual_name_is_found(cloudreve: StandIn, found: Examine) -> None:
-    """It is percent-encoded on the way."""
     share = cloudreve.library.publish(cloudreve.library.alice, "/odd")
     for path in ("/odd/a.txt", "/odd/100% #1?.png"):
         cloudreve.library.put(cloudreve.library.alice, path)
@@ -59,7 +58,6 @@ async def test_a_picture_with_an_unusual_name_is_found(cloudreve: StandIn, found
 async def test_a_link_that_leads_to_no_picture_is_told(
     link: str, subject: str, told: str, cloudreve: StandIn, found: Examine
 ) -> None:
-    """With what is accepted."""
     library = cloudreve.library
     library.put(library.alice, "/texts/a.txt")
     given = {"private": library.private_share.id, "empty": library.publish(library.alice, "/texts").id}
@@ -78,7 +76,6 @@ async def test_a_link_that_leads_to_no_picture_is_told(
     ],
 )
 async def test_share_path_and_thumbnail_are_told_apart(uri: str, told: str, cloudreve: StandIn, found: Examine) -> None:
-    """Visitors get the same 404 for all."""
     library = cloudreve.library
     given = {"share": library.share.id, "notes": library.publish(library.alice, "/notes.txt").id}
     [finding] = await found("resolve", uri.format(**given))

@@ -13,17 +13,14 @@ SERVER = {"public_origin": "http://127.0.0.1:8080"}
 
 
 def client(cloudreve: StandIn, **values: str) -> dict[str, str]:
-    """Write the table [sign_in]."""
     return {"client_id": cloudreve.client.id, "client_secret": cloudreve.client.secret} | values
 
 
 async def test_nothing_is_said_where_there_is_none(found: Examine) -> None:
-    """It is optional."""
     assert await found("sign-in") == []
 
 
 async def test_with_a_published_account_the_whole_way_is_tried(cloudreve: StandIn, found: Examine) -> None:
-    """Up to tokens, whose session is ended again."""
     [finding] = await found("sign-in", server=SERVER, sign_in=client(cloudreve), publish=[entry()])
     assert finding.verdict is Verdict.OK
     assert [call.verb for call in cloudreve.calls.of("exchange")] == ["exchange"]
@@ -40,7 +37,6 @@ async def test_without_an_account_it_is_said_what_is_not_known(cloudreve: StandI
 
 @pytest.mark.parametrize("with_account", [False, True])
 async def test_an_unknown_client_is_a_problem(with_account: bool, cloudreve: StandIn, found: Examine) -> None:
-    """With or without an account."""
     publish = [entry()] if with_account else []
     [finding] = await found("sign-in", server=SERVER, sign_in=client(cloudreve, client_id="no"), publish=publish)
     assert finding.verdict is Verdict.PROBLEM
@@ -59,7 +55,6 @@ async def test_an_unknown_client_is_a_problem(with_account: bool, cloudreve: Sta
 async def test_settings_that_do_not_fit_are_named(
     tables: dict[str, dict[str, str]], told: str, cloudreve: StandIn, found: Examine
 ) -> None:
-    """The secret, the redirect URI, the permissions."""
     given = {"server": SERVER, "publish": [entry()]} | tables
     given["sign_in"] = client(cloudreve, **tables.get("sign_in", {}))
     [finding] = await found("sign-in", **given)

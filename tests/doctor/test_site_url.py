@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.doctor.finding import Verdict
+from proxy.domain.errors import ProxyError, Unreachable
+from proxy.standin.faults import Says
 from proxy.standin.standin import StandIn
+from proxy.upstream.site_url import SiteUrlCheck
 from tests.doctor.conftest import Examine
+from tests.harness.gateways import settings_for
 
 CLOUD, OLD = "https://cloud.invalid", "https://old.invalid"
 ITSELF = ""
@@ -33,7 +38,6 @@ async def test_the_site_url_is_compared(
     cloudreve: StandIn,
     found: Examine,
 ) -> None:
-    """Each mistake has its way out."""
     cloudreve.site_url = site_url
     uri = f"cloudreve://{cloudreve.library.share.id}@share/one.png"
     [finding] = await found("site URL", uri, cloudreve={"public_origins": public_origins}, server=server)
@@ -46,6 +50,30 @@ async def test_the_site_url_is_compared(
     )
 
 
-async def test_a_text_without_a_share_tells_no_site_url(found: Examine) -> None:
-    """Only a share has a link."""
-    assert await found("site URL", "cloudreve://my/album/one.png") == []
+@pytest.mark.parametrize(
+    "page",
+    [b"<title>Cloudreve</title>", b'<meta property="og:url" content="//">', b'<meta property="og:url" content="\xff">'],
+)
+async def test_a_cloudreve_that_does_not_tell_is_not_compared(page: bytes, cloudreve: StandIn, found: Examine) -> None:
+    """An older one has no page for crawlers."""
+    cloudreve.fail("site_url", Says(page, "text/html"))
+    assert await found("site URL", cloudreve={"public_origins": [CLOUD]}) == []
+
+
+async def test_a_site_url_that_does_not_fit_is_logged_once() -> None:
+    """A Cloudreve that does not answer changes nothing; one that does not tell, or is corrected, ends the trouble."""
+    answers: list[str | ProxyError] = [OLD, OLD, Unreachable("Away."), CLOUD, OLD, ""]
+
+    async def ask() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, ProxyError):
+            raise answer
+        return answer
+
+    check, told = SiteUrlCheck(ask, settings_for("http://127.0.0.1:5212", cloudreve={"public_origins": [CLOUD]})), []
+    with capture_logs() as lines:
+        while answers:
+            await check.look()
+            told.append(len(check.troubles()))
+    assert told == [1, 1, 1, 0, 1, 0]
+    assert [line["event"] for line in lines] == ["site URL does not fit"] * 2

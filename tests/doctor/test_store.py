@@ -19,7 +19,6 @@ NOWHERE = CloudreveSettings(url="http://127.0.0.1:9")
 
 
 async def examined(url: str) -> list[Finding]:
-    """Examine the Redis behind a URL."""
     return await examine_redis(RedisSettings.model_validate({"url": url}))
 
 
@@ -31,7 +30,6 @@ async def problem(url: str) -> str:
 
 
 async def test_no_redis_is_no_problem() -> None:
-    """The memory tier serves alone."""
     (finding,) = await examine_redis(RedisSettings())
     assert finding.verdict is Verdict.OK
 
@@ -54,13 +52,11 @@ async def test_a_server_without_a_limit_is_advice(redis_server: RedisServer) -> 
 
 
 async def test_a_server_that_refuses_writes_when_full_is_advice(start_redis: StartRedis) -> None:
-    """A cache should evict."""
     server = start_redis(maxmemory="8mb")
     assert "allkeys-lru" in (await examined(server.url))[-1].text
 
 
 async def test_a_server_that_is_full_is_a_problem(start_redis: StartRedis) -> None:
-    """It takes no key at all."""
     server = start_redis(maxmemory="1kb")
     assert [finding.text for finding in await examined(server.url) if finding.verdict is Verdict.PROBLEM] == [
         "Redis does not let the gateway write: its memory is full."
@@ -68,7 +64,6 @@ async def test_a_server_that_is_full_is_a_problem(start_redis: StartRedis) -> No
 
 
 async def test_a_wrong_password_is_told_without_showing_it(start_redis: StartRedis) -> None:
-    """Nor is an absent one accepted."""
     server = start_redis(requirepass="right")
     told = await problem(f"redis://:S3CRET@127.0.0.1:{server.port}")
     assert "does not accept the user name or password" in told
@@ -96,19 +91,16 @@ async def test_a_refusal_of_redis_over_a_unix_socket_is_reported(
 
 
 async def test_a_database_that_is_not_there_is_told(redis_server: RedisServer) -> None:
-    """Not as an error of no name."""
     assert "no database of the number" in await problem(f"redis://127.0.0.1:{redis_server.port}/99")
 
 
 async def test_a_server_that_is_no_redis_is_reported() -> None:
-    """A web server at the port, TLS where there is none."""
     async with StandIn() as web:
         assert "is no Redis; is the port" in await problem(web.own_url.replace("http://", "redis://"))
         assert "no TLS" in await problem(web.own_url.replace("http://", "rediss://"))
 
 
 async def test_a_user_with_few_rights_is_enough(start_redis: StartRedis) -> None:
-    """INFO is not needed for serving; writing is."""
     server = start_redis()
     server.command("ACL", "SETUSER", "few", "on", ">pw", "~thumb-proxy:*", "+get", "+set", "+del", "+ping")
     few = f"redis://few:pw@127.0.0.1:{server.port}"
@@ -145,7 +137,6 @@ async def test_a_cluster_is_examined_like_a_server(start_redis: StartRedis) -> N
 
 
 async def test_a_server_that_hangs_is_told(start_redis: StartRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a patience longer than that of the gateway."""
     monkeypatch.setattr(store, "PATIENCE_S", 0.1)
     server = start_redis()
     server.freeze()

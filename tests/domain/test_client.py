@@ -25,7 +25,6 @@ from proxy.domain.identity import ANONYMOUS, Identity, IdentityKind
     ],
 )
 def test_an_ipv4_address_or_an_ipv6_network_of_64_bits_is_one_client(address: str, client: str) -> None:
-    """However the address is written."""
     assert client_at(address) == client
 
 

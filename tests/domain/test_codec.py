@@ -56,7 +56,6 @@ PICTURE = Picture("ab12", "image/png", 'W/"\udcff"', bytes(range(256)) * 4)
 @example(NO_VARIANT)
 @example(INFO)
 def test_an_entry_comes_back_as_it_was(entry: Entry) -> None:
-    """Every field of every kind, exactly."""
     assert decode(encode(entry)) == entry
 
 
@@ -77,7 +76,6 @@ def test_garbage_is_no_entry(raw: bytes) -> None:
 
 @given(entries, st.data())
 def test_a_truncated_entry_is_no_entry(entry: Entry, data: st.DataObject) -> None:
-    """Not one byte may be missing, nor one too many."""
     raw = encode(entry)
     assert decode(raw[: data.draw(st.integers(0, len(raw) - 1))]) is None
     assert decode(raw + b"\x00") is None
@@ -85,7 +83,6 @@ def test_a_truncated_entry_is_no_entry(entry: Entry, data: st.DataObject) -> Non
 
 @given(entries, st.data())
 def test_a_flipped_byte_never_raises(entry: Entry, data: st.DataObject) -> None:
-    """A damaged entry is another entry or none."""
     raw = bytearray(encode(entry))
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     decode(bytes(raw))
@@ -107,7 +104,6 @@ def changed(kind: str, place: int, *values: object) -> list[object]:
 
 @pytest.mark.parametrize("kind", GOOD)
 def test_the_shapes_below_are_wrong_in_one_place_only(kind: str) -> None:
-    """As they are they can be read."""
     assert decode(msgspec.msgpack.encode(GOOD[kind])) is not None
 
 

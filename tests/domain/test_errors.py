@@ -27,7 +27,6 @@ from proxy.upstream.answers import read_thumb
 
 
 def classes(top: type[ProxyError] = ProxyError) -> Iterator[type[ProxyError]]:
-    """Give every error of the tree."""
     yield top
     for below in top.__subclasses__():
         yield from classes(below)
@@ -86,7 +85,6 @@ def test_a_client_is_asked_to_come_back_exactly_where_that_may_help(error: Proxy
     ],
 )
 def test_the_status_tells_whose_fault_it_was(error: type[ProxyError], status: int) -> None:
-    """The visitor's, ours, or upstream's."""
     assert error("x").status == status
 
 
@@ -122,7 +120,6 @@ def test_every_code_of_the_contract_has_its_true_status(code: int, status: int) 
 
 
 def test_one_refusal_leaves_nothing_behind_in_the_next() -> None:
-    """An error's values are its own, not its class's."""
     Refused(Refusal(RefusalKind.FORBIDDEN, 403, "id"))
     assert (ProxyError.status, ProxyError.code, ProxyError.correlation_id) == (500, None, "")
     assert (Refused.status, Refused.category, Refused.correlation_id) == (500, "refused", "")
@@ -134,7 +131,6 @@ def test_an_error_without_a_detail_has_an_empty_one() -> None:
 
 
 def test_the_whole_tree_is_in_the_domain() -> None:
-    """Where it can be read at a glance."""
     assert {kind.__module__ for kind in classes()} == {
         module.__name__ for module in (errors, protocol_errors, sign_in_errors, storage_errors)
     }

@@ -19,7 +19,6 @@ PRIVATE = "cloudreve://AEUa:pw123@share/one.jpg"
 
 
 def canonical(text: str) -> str:
-    """Return the canonical text."""
     return parse(text, MAX_BYTES).text
 
 
@@ -78,7 +77,6 @@ def test_characters_may_be_raw_or_encoded(text: str) -> None:
     ],
 )
 def test_id_and_password_may_be_encoded(text: str) -> None:
-    """They keep their case, the file system does not."""
     assert canonical(text) == PRIVATE
 
 
@@ -203,7 +201,6 @@ def test_different_files_stay_different(one: str, other: str) -> None:
     ],
 )
 def test_a_uri_that_cloudreve_would_not_understand_is_refused(text: str, reason: str) -> None:
-    """With a message that says what is wrong."""
     with pytest.raises(BadRequest, match=reason):
         parse(text, MAX_BYTES)
 
@@ -217,20 +214,17 @@ def test_the_bound_holds_for_decoded_bytes(text: str) -> None:
 
 
 def test_a_long_path_of_chinese_names_is_accepted() -> None:
-    """Percent-encoded they take 5,222 bytes."""
     text = "cloudreve://my" + "/%E6%97%A5%E8%90%BD" * 274 + "/a"
     assert len(text) == 5222
     assert parse(text, MAX_BYTES).text == text
 
 
 def test_a_text_that_never_fits_is_refused_unread() -> None:
-    """However much of it is a fragment."""
     with pytest.raises(BadRequest, match="too long"):
         parse("cloudreve://my/a#" + "x" * 3 * MAX_BYTES, MAX_BYTES)
 
 
 def test_the_file_system_is_known_afterwards() -> None:
-    """In its canonical case."""
     assert parse("cloudreve://AEUa@SHARE/x", MAX_BYTES).filesystem == "share"
 
 
@@ -386,6 +380,5 @@ def test_some_uris_mean_the_same_whoever_asks(text: str, is_absolute: bool) -> N
     ],
 )
 def test_a_password_can_be_left_out(text: str, place: str, bare: str) -> None:
-    """The rest stays as it is."""
     uri = parse(text, MAX_BYTES)
     assert (root(uri), without_password(uri)) == (place, parse(bare, MAX_BYTES))

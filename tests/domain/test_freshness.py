@@ -46,14 +46,12 @@ def test_a_grant_counts_until_the_margin_before_its_end(expires: float | None, l
 def test_no_grant_outlives_its_end_or_the_maximum(
     expires: float | None, now: float, margin_s: float, max_ttl_s: float, default_ttl_s: float
 ) -> None:
-    """Whatever is configured."""
     until = fresh_until(expires, now, margin_s=margin_s, max_ttl_s=max_ttl_s, default_ttl_s=default_ttl_s)
     assert until <= now + max_ttl_s
     assert until <= (now + default_ttl_s if expires is None else expires - margin_s + 1e-5)
 
 
 def test_a_default_above_the_maximum_is_cut_to_it() -> None:
-    """The maximum is a promise to the operator."""
     assert fresh_until(None, NOW, margin_s=0, max_ttl_s=30, default_ttl_s=60) == NOW + 30
 
 
@@ -109,7 +107,6 @@ def test_a_date_means_the_same_wherever_the_gateway_lives(
     ],
 )
 def test_an_unusable_date_says_nothing(date: str | None) -> None:
-    """A clock is not learnt from garbage."""
     assert skew(date, NOW) is None
 
 
@@ -117,7 +114,6 @@ def test_an_unusable_date_says_nothing(date: str | None) -> None:
 @example("Mon, 01 Jan 0001 00:00:00 +2359")
 @example("Fri, 31 Dec 9999 23:59:59 -2359")
 def test_no_date_at_all_makes_the_reader_raise(date: str) -> None:
-    """The field comes from outside."""
     assert isinstance(skew(date, NOW), float | None)
 
 
@@ -155,7 +151,6 @@ def test_a_refusal_is_kept_for_seconds_and_only_where_it_would_be_repeated(
 
 @pytest.mark.parametrize("kind", RefusalKind)
 def test_every_kind_of_refusal_has_an_answer(kind: RefusalKind) -> None:
-    """And zero in the configuration keeps none of them."""
     assert refusal_ttl_s(Refusal(kind, 1), not_found_s=0.0, denied_s=0.0) == 0.0
 
 

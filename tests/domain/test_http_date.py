@@ -18,5 +18,4 @@ def test_all_forms_of_a_date_are_read(text: str) -> None:
 
 @pytest.mark.parametrize("text", [None, "", "soon", "37", "Wed, 99 Nov 2026 11:06:40 GMT"])
 def test_anything_else_is_no_date(text: str | None) -> None:
-    """And no error."""
     assert http_date(text) is None

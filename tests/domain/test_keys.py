@@ -42,7 +42,6 @@ def own(entity: str = "PLXh", name: str = "1_DR4AUwYX_sunset.jpg._thumb", query:
 
 
 def foreign_id(url: str) -> str:
-    """Name a picture on another host."""
     name = picture_of(url, internal=False)
     assert not name.own
     return name.id
@@ -72,12 +71,10 @@ def test_two_grants_share_a_key_only_when_identity_and_uri_are_equal(
     ],
 )
 def test_moving_text_from_one_field_to_the_next_makes_another_identity(other: Identity) -> None:
-    """Fields are framed, not merely joined."""
     assert grant_key(other, URI) != grant_key(USER, URI)
 
 
 def test_a_grant_and_a_picture_never_share_a_key() -> None:
-    """The kind of entry is part of the key."""
     assert grant_key(USER, URI).startswith("g:")
     assert picture_key("ab12") == "p:ab12"
 
@@ -226,7 +223,6 @@ def test_scheme_host_port_and_raw_path_are_part_of_a_foreign_name(other: str) ->
 
 
 def test_the_default_port_may_be_spelled_out() -> None:
-    """The port that counts is the effective one."""
     assert foreign_id("https://h.example/p") == foreign_id("https://H.example:443/p#fragment")
 
 

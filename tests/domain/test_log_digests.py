@@ -25,11 +25,9 @@ def test_without_the_key_nobody_can_compute_it() -> None:
 
 
 def test_files_of_different_users_differ_though_they_are_called_the_same() -> None:
-    """A share's file is the same for everybody."""
     assert OURS.file(OWN, "alice") != OURS.file(OWN, "bob")
     assert OURS.file(SHARED, "alice") == OURS.file(SHARED, "bob")
 
 
 def test_a_user_is_not_taken_for_an_address() -> None:
-    """Though both may be spelled alike."""
     assert OURS.user("10") != OURS.address("10")

@@ -8,7 +8,6 @@ from proxy.domain.request_fields import REQUEST_FIELDS, InKey, Preflight, Reques
 
 
 def test_a_name_is_there_once() -> None:
-    """In whatever case."""
     assert len({field.name.lower() for field in REQUEST_FIELDS}) == len(REQUEST_FIELDS)
 
 
@@ -21,7 +20,6 @@ def test_a_name_is_there_once() -> None:
     ],
 )
 def test_vary_names_what_answers_of_a_kind_depend_on(kinds: tuple[Vary, ...], names: str) -> None:
-    """In the order of the table."""
     assert vary(*kinds) == names
 
 

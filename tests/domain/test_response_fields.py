@@ -104,7 +104,6 @@ def test_a_list_that_does_not_name_the_picture_does_not_match(field: str | None)
     st.lists(st.tuples(st.booleans(), st.text(st.characters(min_codepoint=0x21, exclude_characters='"'), max_size=6)))
 )
 def test_exactly_the_tags_of_a_list_match(tags: list[tuple[bool, str]]) -> None:
-    """Whatever they are made of, weak or strong."""
     field = ", ".join(f'{"W/" * weak}"{tag}"' for weak, tag in tags)
     assert all(matches(field, f'"{tag}"') for _, tag in tags)
     assert not matches(field, ETAG)
@@ -245,7 +244,6 @@ def test_a_problem_has_the_members_of_rfc_9457_and_cloudreve_s_own() -> None:
 
 
 def test_a_problem_leaves_out_what_it_does_not_know() -> None:
-    """No empty members; a code of zero is a code."""
     assert json.loads(problem(ProxyError())) == {
         "type": "about:blank",
         "title": "Internal Server Error",
@@ -256,7 +254,6 @@ def test_a_problem_leaves_out_what_it_does_not_know() -> None:
 
 
 def test_the_cause_of_an_error_is_not_told() -> None:
-    """A library's message may hold a signed URL."""
     error = TooSlow("Upstream did not answer in time.")
     error.__cause__ = OSError("https://cloud.example.com/x?sign=SECRET")
     assert "SECRET" not in problem(error).decode() + repr(problem_fields(error))

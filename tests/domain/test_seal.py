@@ -20,7 +20,6 @@ purposes = st.sampled_from(Purpose)
 @example(Purpose.URL, b"")
 @example(Purpose.URL, b"x" * MAX_PAYLOAD_BYTES)
 def test_a_sealed_text_opens(purpose: Purpose, payload: bytes) -> None:
-    """Byte for byte, whatever its length."""
     assert SEALER.open(purpose, SEALER.seal(purpose, payload)) == payload
 
 
@@ -46,7 +45,6 @@ def test_a_text_shows_nothing_of_its_payload() -> None:
 
 
 def test_the_largest_payload_fits_into_a_request_line_of_8_kib() -> None:
-    """Which is what common front ends allow."""
     text = SEALER.seal(Purpose.URL, b"x" * MAX_PAYLOAD_BYTES)
     assert len(f"GET /thumb/s/{text} HTTP/1.1\r\n") < 8192
     with pytest.raises(ValueError, match="too much"):
@@ -72,7 +70,6 @@ def test_a_text_with_one_character_changed_does_not_open(place: int) -> None:
 @example("A" * 10**6)
 @example("\ud800" * 40)
 def test_garbage_does_not_open(text: str) -> None:
-    """Whatever comes in, it is one and the same outcome."""
     with pytest.raises(BadSeal):
         SEALER.open(Purpose.URL, text)
 
@@ -90,7 +87,6 @@ def test_another_spelling_of_a_text_does_not_open(text: str) -> None:
 
 @given(purposes, purposes)
 def test_a_text_sealed_for_one_purpose_opens_for_no_other(sealed: Purpose, opened: Purpose) -> None:
-    """A URL that somebody was given is no session."""
     text = SEALER.seal(sealed, b"payload")
     if sealed is not opened:
         with pytest.raises(BadSeal):
@@ -115,7 +111,6 @@ def test_the_name_of_a_key_says_nothing_about_another() -> None:
 
 
 def test_a_sealer_needs_a_secret() -> None:
-    """Nothing is ever sealed with nothing."""
     with pytest.raises(ValueError, match="secret"):
         Sealer([])
 

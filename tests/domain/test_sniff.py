@@ -23,7 +23,6 @@ def png(pixels: bytes = b"\0\xff\xff\xff", more: bytes = b"") -> bytes:
 
 
 def segment(marker: int, body: bytes) -> bytes:
-    """Build one segment of a JPEG."""
     return b"\xff" + bytes([marker]) + pack(">H", len(body) + 2) + body
 
 
@@ -49,7 +48,6 @@ def gif(data: bytes = b"\x44\x01", colours: int = 1, comment: bytes = b"", versi
 
 
 def webp(data: bytes = b"\x2f\0\0\0\0\x88\x88\x08", kind: bytes = b"VP8L") -> bytes:
-    """Build a WebP around some data."""
     padded = data + b"\0" * (len(data) % 2)
     return b"RIFF" + pack("<I", 12 + len(padded)) + b"WEBP" + kind + pack("<I", len(data)) + padded
 
@@ -64,7 +62,6 @@ def bmp(width: int = 3, height: int = 2, named: int | None = None, compression: 
 
 
 def ico(*pictures: bytes) -> bytes:
-    """Build an icon out of pictures."""
     directory, body, offset = b"", b"", 6 + 16 * len(pictures)
     for picture in pictures:
         directory += pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(picture), offset + len(body))
@@ -73,7 +70,6 @@ def ico(*pictures: bytes) -> bytes:
 
 
 def box(kind: bytes, body: bytes) -> bytes:
-    """Build one box of an ISO-BMFF file."""
     return pack(">I", len(body) + 8) + kind + body
 
 
@@ -111,7 +107,6 @@ wholes = pytest.mark.parametrize(("kind", "body"), WHOLE.values(), ids=WHOLE.key
 
 @wholes
 def test_a_picture_is_known_by_its_first_bytes(kind: str, body: bytes) -> None:
-    """However much follows."""
     assert media_type(body[:SNIFF_BYTES]) == kind
     assert media_type((body + bytes(SNIFF_BYTES))[:SNIFF_BYTES]) == kind
 
@@ -150,13 +145,12 @@ def test_a_picture_is_known_by_its_first_bytes(kind: str, body: bytes) -> None:
         bytes(200),
     ],
 )
-def test_everything_else_is_no_picture(body: bytes) -> None:
+def test_bytes_of_no_known_type_are_no_picture(body: bytes) -> None:
     """Scripts, documents, films, errors, and what is too short to tell."""
     assert media_type(body[:SNIFF_BYTES]) is None
 
 
 def test_a_brand_beyond_the_box_does_not_count() -> None:
-    """The bytes behind the brands may look like one."""
     assert media_type(box(b"ftyp", b"isom" + bytes(4)) + b"avifavif") is None
 
 

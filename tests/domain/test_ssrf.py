@@ -88,7 +88,6 @@ def test_addresses_of_the_public_internet_are_public(address: str) -> None:
     ],
 )
 def test_addresses_kept_for_something_else_are_not_public(address: str) -> None:
-    """Nor are the IPv6 addresses that lead to them."""
     assert not is_public_address(address)
     bits = int(IPv4Address(address))
     for embedding in (0xFFFF << 32 | bits, 0x64FF9B << 96 | bits, 0x2002 << 112 | bits << 80 | 1, bits):
@@ -158,7 +157,6 @@ def test_only_global_unicast_ipv6_is_public(address: str) -> None:
     ],
 )
 def test_a_text_that_is_no_address_is_not_public(text: str) -> None:
-    """In doubt there is no connection."""
     assert not is_public_address(text)
 
 
@@ -411,7 +409,6 @@ def test_urls_that_two_parsers_could_read_differently_are_refused(url: str) -> N
 
 @pytest.mark.parametrize("url", NASTY)
 def test_a_message_never_repeats_the_url(url: str) -> None:
-    """It is signed, which makes it a key to the picture."""
     with pytest.raises(UpstreamError) as caught:
         ORIGINS.target(f"{url}/hunter2")
     assert "hunter2" not in str(caught.value)
@@ -420,7 +417,6 @@ def test_a_message_never_repeats_the_url(url: str) -> None:
 
 
 def test_a_target_does_not_print_its_url() -> None:
-    """Targets end up in tracebacks."""
     assert "hunter2" not in repr(ORIGINS.target("http://a.example/hunter2"))
 
 

@@ -14,7 +14,6 @@ SEAL = ValueSeal([OLD])
 
 @given(st.text(max_size=60), st.binary(max_size=500))
 def test_a_sealed_value_opens_under_its_name(name: str, value: bytes) -> None:
-    """And twice sealed it looks different."""
     sealed = SEAL.seal(name, value)
     assert SEAL.open(name, sealed) == value
     assert SEAL.seal(name, value) != sealed
@@ -23,7 +22,6 @@ def test_a_sealed_value_opens_under_its_name(name: str, value: bytes) -> None:
 
 @given(st.data())
 def test_a_value_with_any_changed_byte_does_not_open(drawn: st.DataObject) -> None:
-    """One bit is enough; so is a byte more or less."""
     sealed = bytearray(SEAL.seal("a", b"a value"))
     sealed[drawn.draw(st.integers(0, len(sealed) - 1))] ^= 1 << drawn.draw(st.integers(0, 7))
     assert SEAL.open("a", bytes(sealed)) is None
@@ -31,12 +29,10 @@ def test_a_value_with_any_changed_byte_does_not_open(drawn: st.DataObject) -> No
 
 @pytest.mark.parametrize("cut", [0, 1, 4, 16, 31, 32, -1])
 def test_a_part_does_not_open(cut: int) -> None:
-    """Wherever it was cut."""
     assert SEAL.open("a", SEAL.seal("a", b"a value")[:cut]) is None
 
 
 def test_a_value_is_good_under_one_name() -> None:
-    """Moved to another it is nothing."""
     assert SEAL.open("b", SEAL.seal("a", b"a value")) is None
 
 

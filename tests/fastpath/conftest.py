@@ -6,16 +6,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.harness.fixtures import cloudreve, gateway, hours, launcher, log_entries, site
+from tests.harness.fixtures import log_entries
 from tests.harness.gateways import GatewayClient
 from tests.harness.loops import pytest_asyncio_loop_factories
 from tests.harness.raw_client import Caller, calling
 
-__all__ = ["cloudreve", "gateway", "hours", "launcher", "log_entries", "pytest_asyncio_loop_factories", "site"]
+__all__ = ["log_entries", "pytest_asyncio_loop_factories"]
 
 
 @pytest.fixture
 async def caller(gateway: GatewayClient) -> AsyncIterator[Caller]:
-    """Open a connection."""
     async with calling(gateway) as opened:
         yield opened

@@ -51,7 +51,6 @@ BODY = b"\x89PNG one"
 
 
 def picture(version: str = '"1"', body: bytes = BODY) -> Picture:
-    """Make one."""
     return Picture("ab12", "image/png", version, body)
 
 
@@ -192,7 +191,7 @@ def answer(shown: Picture | None = None, grant: Grant = GRANT) -> Answer:
     return Answer(ANONYMOUS, '"1"', 9.0, handling, Shown(shown.head, shown) if shown else None, found)
 
 
-async def test_it_ends_within_a_second_in_which_it_was_given(stage: Stage) -> None:
+async def test_an_answer_ends_within_a_second_in_which_it_was_given(stage: Stage) -> None:
     """The head is written anew each second, and is true no longer than the grant."""
     grant = replace(GRANT, fresh_until=NOW + 0.5)
     stage.memory.set_nowait(KEY, grant, 1000.0)
@@ -204,7 +203,6 @@ async def test_it_ends_within_a_second_in_which_it_was_given(stage: Stage) -> No
 
 
 async def test_a_valid_answer_is_given(stage: Stage) -> None:
-    """Both kinds."""
     await stage.answered(answer(stage.picture))
     wire = stage.ask()
     assert wire is not None
@@ -224,17 +222,14 @@ async def test_an_answer_that_no_tier_gave_is_not_remembered(stage: Stage, grant
 
 
 async def forgotten(stage: Stage) -> None:
-    """Find the grant void."""
     await stage.tiers.delete(KEY)
 
 
 async def replaced(stage: Stage) -> None:
-    """Bring another grant."""
     stage.memory.set_nowait(KEY, replace(GRANT, url="http://x/2"), 1000.0)
 
 
 async def refused(stage: Stage) -> None:
-    """Let Cloudreve say no meanwhile."""
     stage.memory.set_nowait(KEY, Refusal(RefusalKind.FORBIDDEN, 403), 2.0)
 
 
@@ -244,17 +239,14 @@ async def repainted(stage: Stage) -> None:
 
 
 async def expired(stage: Stage) -> None:
-    """Let the grant run out."""
     stage.now[0] += 1000
 
 
 async def signed_out(stage: Stage) -> None:
-    """Let somebody end their session."""
     stage.hits.forget()
 
 
 async def changed(stage: Stage) -> None:
-    """Let somebody change the file."""
     stage.invalidations.end((stage.invalidations.origin, 1), TAGS[:1])
 
 
@@ -263,8 +255,7 @@ ENDS = [forgotten, replaced, refused, repainted, expired, signed_out, changed]
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_it_ends_at_once(stage: Stage, end: End) -> None:
-    """In the same second in which it was given last."""
+async def test_a_dropped_answer_ends_at_once(stage: Stage, end: End) -> None:
     await stage.answered(answer(stage.picture))
     assert stage.ask() is not None
     await end(stage)
@@ -273,7 +264,6 @@ async def test_it_ends_at_once(stage: Stage, end: End) -> None:
 
 @pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
 async def test_304_ends_at_once_too(stage: Stage, end: End) -> None:
-    """It needs no picture."""
     await stage.answered(answer())
     wire = stage.ask()
     assert wire is not None
@@ -283,7 +273,6 @@ async def test_304_ends_at_once_too(stage: Stage, end: End) -> None:
 
 
 async def test_an_answer_whose_picture_is_in_redis_is_given_a_little_later(stage: Stage) -> None:
-    """Under a head that says so."""
     await shelved(stage)
     wire = await stage.recall()
     assert wire is not None
@@ -294,7 +283,6 @@ async def test_an_answer_whose_picture_is_in_redis_is_given_a_little_later(stage
 
 @pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
 async def test_an_answer_whose_picture_is_in_redis_ends_likewise(stage: Stage, end: End) -> None:
-    """However long it lies there yet."""
     await shelved(stage)
     await end(stage)
     assert await stage.recall() is None
@@ -302,14 +290,12 @@ async def test_an_answer_whose_picture_is_in_redis_ends_likewise(stage: Stage, e
 
 @pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
 async def test_an_answer_that_ends_during_its_lookup_is_not_given(stage: Stage, end: End) -> None:
-    """Redis may take its time."""
     await shelved(stage)
     stage.shelf.meanwhile = lambda: end(stage)
     assert await stage.recall() is None
 
 
 async def test_an_entry_read_from_redis_before_is_read_with_others(stage: Stage) -> None:
-    """The same answer, and counted as such."""
     await shelved(stage)
     first = await stage.recall()
     refill(stage)
@@ -320,7 +306,6 @@ async def test_an_entry_read_from_redis_before_is_read_with_others(stage: Stage)
 
 
 async def test_a_sealed_entry_of_redis_is_read_with_others_too(stage: Stage) -> None:
-    """And what was sealed for another name is not given."""
     stage.shelf.seal = ValueSeal(["k" * 32])
     await known_in_redis(stage)
     wire = await stage.read()
@@ -341,7 +326,6 @@ async def test_an_entry_that_is_read_with_others_ends_likewise(stage: Stage, end
 
 @pytest.mark.parametrize("end", [end for end in ENDS if end is not repainted])
 async def test_an_entry_that_ends_while_it_is_read_with_others_is_not_given(stage: Stage, end: End) -> None:
-    """Redis may take its time."""
     await known_in_redis(stage)
     stage.shelf.meanwhile = lambda: end(stage)
     assert await stage.read() is None
@@ -369,7 +353,6 @@ async def test_an_entry_that_was_not_shown_before_is_not_given_with_others(stage
 
 
 async def test_a_value_that_was_cut_or_goes_on_is_not_given(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it begins with."""
     for value in (encode(picture())[:-1], encode(picture()) + b".", b""):
         await known_in_redis(stage)
         monkeypatch.setattr(Shelf, "value", value)
@@ -407,7 +390,6 @@ async def test_an_entry_deleted_while_redis_is_read_does_not_come_to_memory(stag
 
 
 async def test_a_request_that_fails_fails_alone(stage: Stage) -> None:
-    """Others of the same tick have their values."""
     await known_in_redis(stage)
     heard, errors = asyncio.get_running_loop().create_future(), list[object]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["exception"]))
@@ -436,7 +418,6 @@ async def test_nobody_waits_when_redis_cannot_be_asked(stage: Stage) -> None:
 
 
 async def test_other_bytes_from_elsewhere_are_not_given(stage: Stage) -> None:
-    """The head is that of others."""
     await shelved(stage)
     stage.shelf.entry = picture('"2"')
     assert await stage.recall() is None
@@ -452,7 +433,6 @@ async def test_a_picture_asked_for_again_returns_to_memory(stage: Stage) -> None
 
 
 async def test_a_picture_comes_back_to_memory_by_any_visitor(stage: Stage) -> None:
-    """Two visitors are two times."""
     theirs = RAW.replace(b"Host: x", b"Host: x\r\nIf-None-Match: 2")
     await stage.answered(answer(stage.picture), raw=theirs)
     await shelved(stage)
@@ -503,13 +483,11 @@ async def known_in_redis(stage: Stage) -> None:
 
 
 def refill(stage: Stage) -> None:
-    """Fill memory with other pictures."""
     for number in range(MORE_THAN_FIT):
         stage.memory.set_nowait(f"p:another {number}", picture(), 1000.0)
 
 
 def known_of(stage: Stage) -> FinishedAnswer:
-    """Give what is known of the request."""
     known = stage.hits.known(stage.key(RAW))
     assert known is not None
     return known
@@ -536,7 +514,6 @@ async def test_a_grant_that_is_forgotten_while_it_is_used_is_not_remembered_by_i
 async def test_an_answer_under_way_when_somebody_signs_out_or_changes_files_is_not_remembered(
     stage: Stage, end: End
 ) -> None:
-    """It may be theirs."""
     asked = stage.hits.asked(stage.key(RAW))
     await end(stage)
     await stage.offer(answer(), asked)
@@ -551,7 +528,6 @@ async def test_changes_of_other_files_end_nothing(stage: Stage) -> None:
 
 
 async def test_the_bytes_are_the_tier_s_alone(stage: Stage) -> None:
-    """Once they are driven out nothing keeps them."""
     await stage.answered(answer(stage.picture))
     assert stage.ask() is not None
     seen = ref(stage.picture)

@@ -18,7 +18,6 @@ LONG = "x" * MAX_HEAD_BYTES
 
 @lru_cache
 def keys_of(sections: str) -> Keys:
-    """Build one for these settings."""
     settings = Settings.model_validate_json(sections)
     gateway = RequestOrigin(settings.server)
     return Keys(gateway, SessionCookies("thumb_session", gateway), settings)
@@ -120,7 +119,6 @@ LONG_WAY = {
 
 @pytest.mark.parametrize("lines", LONG_WAY.values(), ids=LONG_WAY.keys())
 def test_an_unusual_request_has_no_key(lines: list[str]) -> None:
-    """It goes the long way."""
     assert key(*lines) is None
 
 
@@ -135,7 +133,6 @@ def test_an_unusual_request_has_no_key(lines: list[str]) -> None:
     ],
 )
 def test_other_requests_have_no_key(line: str) -> None:
-    """Their first line tells."""
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}})
     gateway = RequestOrigin(settings.server)
     raw = f"{line}\r\nHost: x\r\n\r\n".encode()
@@ -162,14 +159,12 @@ def test_a_request_without_a_host_has_no_key() -> None:
 
 
 def test_credentials_do_not_count_at_sealed_urls() -> None:
-    """All visitors share the answer."""
     mine = ("Authorization: Bearer a", "Cookie: thumb_session=x")
     assert key(*mine, target=SEALED) == key(target=SEALED)
     assert key("If-None-Match: a", target=SEALED) != key(target=SEALED)
 
 
 def test_forwarded_fields_of_strangers_do_not_count() -> None:
-    """Only a trusted proxy is believed."""
     assert key("X-Forwarded-Proto: https", is_trusted=False) == key(is_trusted=False)
 
 
@@ -185,7 +180,6 @@ def test_formats_do_not_count_where_there_are_none() -> None:
 
 
 def test_a_parser_that_was_not_content_does_not_disturb_the_next_head() -> None:
-    """Each is read for itself."""
     settings = Settings.model_validate({"cloudreve": {"url": "http://x"}})
     gateway = RequestOrigin(settings.server)
     keys = Keys(gateway, SessionCookies("thumb_session", gateway), settings)

@@ -136,12 +136,10 @@ class Ways:
 
 
 def spelled(name: str) -> st.SearchStrategy[str]:
-    """Spell a name in some case."""
     return st.sampled_from([name, name.lower(), name.upper(), name.swapcase()])
 
 
 def field(name: str, *values: str) -> st.SearchStrategy[Field]:
-    """Write one field."""
     return st.tuples(spelled(name), st.sampled_from(values))
 
 
@@ -223,14 +221,12 @@ REQUEST = st.tuples(
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"], scope="module")
 def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
-    """Run everything in one loop."""
     with asyncio.Runner(loop_factory=request.param) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 def ways(runner: asyncio.Runner, shared_redis: RedisServer) -> Iterator[Ways]:
-    """Run all gateways."""
     stack = AsyncExitStack()
     in_redis = {"memory": NO_PICTURES, "redis": {"url": shared_redis.url, "timeout_s": 10.0}}
 
@@ -292,7 +288,6 @@ def test_the_fast_path_has_answers_too(runner: asyncio.Runner, ways: Ways, monke
 
 
 def test_one_setting_switches_the_fast_path_off(runner: asyncio.Runner, ways: Ways) -> None:
-    """Nothing is remembered there."""
     raw = request(ways.uris[0])
     runner.run(ways.compare(raw, 0, "127.0.0.1"))
     assert [gateway.running.hits.size_bytes > 0 for gateway in ways.gateways] == [True, True, False]

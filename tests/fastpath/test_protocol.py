@@ -51,12 +51,10 @@ async def hot(cloudreve: StandIn, gateway: GatewayClient) -> bytes:
 
 
 def target(raw: bytes) -> bytes:
-    """Read the target of a request."""
     return raw.split(b" ", 2)[1]
 
 
 def body(cloudreve: StandIn, name: str = "one") -> bytes:
-    """Give the bytes of a thumbnail."""
     thumbnail = cloudreve.library.file(f"/album/{name}.png").thumbnail
     assert thumbnail is not None
     return thumbnail.read()
@@ -163,7 +161,6 @@ async def test_a_head_may_come_in_two_pieces_cut_anywhere(
 
 
 async def test_a_head_may_come_byte_by_byte(cloudreve: StandIn, caller: Caller, hot: bytes) -> None:
-    """Once for each of three answers."""
     for _ in range(3):
         await caller.pieces(hot[place : place + 1] for place in range(len(hot)))
         assert (await caller.read()).body == body(cloudreve)
@@ -195,7 +192,6 @@ async def test_a_known_request_inside_a_body_is_not_answered(
 async def test_a_known_request_inside_a_chunk_is_not_answered(
     cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes]
 ) -> None:
-    """Nor a trailer."""
     async with calling(gateway) as caller:
         begin = request(TWO, "Transfer-Encoding: chunked", method="POST")
         await caller.pieces([begin, b"%x\r\n" % len(hot), hot, b"\r\n0\r\n", hot])
@@ -239,7 +235,6 @@ BREAKS = {
 async def test_heads_that_servers_read_differently_are_never_remembered(
     cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes], broken: bytes
 ) -> None:
-    """Neither alone nor together with a request."""
     for _ in range(4):
         async with calling(gateway) as caller:
             caller.writer.write(broken + hot)
@@ -262,7 +257,6 @@ ONCE = {
 async def test_a_request_that_changes_the_connection_goes_the_long_way(
     cloudreve: StandIn, gateway: GatewayClient, at_once: list[bytes], lines: list[str], options: dict[str, str]
 ) -> None:
-    """And is answered as ever."""
     raw = request(in_share(cloudreve), *lines, **options)
     for _ in range(5):
         async with calling(gateway) as caller:
@@ -274,7 +268,6 @@ async def test_a_request_that_changes_the_connection_goes_the_long_way(
 async def test_an_answer_that_was_replaced_is_found_again_by_the_connection_that_remembers_the_old_one(
     gateway: GatewayClient, hot: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without reading each request anew from then on."""
     hits, reads = gateway.running.hits, []
     async with calling(gateway) as caller, calling(gateway) as other:
         await caller.ask(hot)
@@ -291,7 +284,6 @@ async def test_an_answer_that_was_replaced_is_found_again_by_the_connection_that
 async def test_the_beginning_of_the_next_request_is_kept(
     cloudreve: StandIn, caller: Caller, hot: bytes, at_once: list[bytes], cut: int
 ) -> None:
-    """It may come in the same segment."""
     await caller.pieces([hot + hot[:cut], hot[cut:]])
     assert [(await caller.read()).body for _ in range(2)] == [body(cloudreve)] * 2
     assert (await caller.ask(hot)).body == body(cloudreve)
@@ -376,7 +368,6 @@ KEEP_S = 1.0
 
 
 async def test_a_connection_in_use_is_kept_and_an_idle_one_is_closed() -> None:
-    """Answers at once count as use."""
     connection_limits = ConnectionLimits(10, ServerSettings(), Metrics())
     runner = FastPathRunner(web.Application(), Known(), connection_limits, keepalive_timeout=KEEP_S)
     await runner.setup()
@@ -394,7 +385,6 @@ async def test_a_connection_in_use_is_kept_and_an_idle_one_is_closed() -> None:
 async def test_a_visitor_who_has_left_disturbs_nobody(
     cloudreve: StandIn, gateway: GatewayClient, hot: bytes, at_once: list[bytes]
 ) -> None:
-    """In the midst of asking."""
     for _ in range(20):
         async with calling(gateway) as caller:
             caller.writer.write(hot * 3 + hot[:50])

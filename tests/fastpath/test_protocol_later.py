@@ -246,7 +246,6 @@ async def test_a_request_right_behind_an_answer_is_not_read_either(
 
 
 async def test_a_request_whose_answer_is_not_in_redis_is_read(scripted: ScriptedServer, caller: Caller) -> None:
-    """Once."""
     scripted.fast_path.replies.put_nowait(None)
     assert (await caller.read()).body == b"/known"
     assert scripted.read == ["/known"]
@@ -282,7 +281,6 @@ async def test_a_request_that_comes_meanwhile_is_answered_after_it(
 async def test_an_answer_in_memory_waits_for_one_that_redis_is_asked_for(
     scripted: ScriptedServer, caller: Caller
 ) -> None:
-    """On the same connection; on another it does not."""
     caller.writer.write(NEAR)
     assert [(await caller.read()).body for _ in range(2)] == [b"/known", b"/near"]
     async with scripted.calling() as other:
@@ -320,7 +318,6 @@ async def test_a_late_reply_is_not_taken_for_that_to_the_next_question(
 
 
 async def test_a_visitor_who_leaves_meanwhile_disturbs_nobody(scripted: ScriptedServer, caller: Caller) -> None:
-    """Nor does the reply."""
     caller.writer.transport.abort()
     async with scripted.calling() as other:
         assert (await other.ask(OTHER)).body == b"/other"

@@ -9,12 +9,10 @@ LINE_BYTES = 750
 
 
 def lines(number: int) -> bytes:
-    """Make the lines of a browser."""
     return b"%0*d" % (LINE_BYTES, number)
 
 
 def test_used_lines_stay_however_many_come_once() -> None:
-    """Those that come once are forgotten."""
     recent: RecentLines[int] = RecentLines(MAX_BYTES)
     recent.set(lines(0), 0)
     for number in range(1, 1000):
@@ -24,7 +22,6 @@ def test_used_lines_stay_however_many_come_once() -> None:
 
 
 def test_half_of_the_bound_is_remembered_and_never_more_than_the_bound() -> None:
-    """Without any use."""
     recent: RecentLines[int] = RecentLines(MAX_BYTES)
     for number in range(1000):
         recent.set(lines(number), number)

@@ -68,7 +68,6 @@ def replaced(at: Scene) -> None:
 
 
 def changed(at: Scene) -> None:
-    """Change the share."""
     at.invalidations.end((b"one", 1), TAGS)
 
 
@@ -82,7 +81,6 @@ def test_an_answer_ends_at_once_with_what_it_rests_on(event: Callable[[Scene], N
 
 
 def test_an_answer_ends_with_its_grant() -> None:
-    """Also where that is before the next look."""
     at = scene(valid_for_s=STANDS_S / 3)
     assert at.stands_at(STANDS_S / 3 - 0.1)
     assert not at.stands_at(STANDS_S / 3)

@@ -87,7 +87,6 @@ async def test_a_clock_that_is_set_keeps_nothing_alive(cloudreve: StandIn, set_s
 
 
 async def test_a_clock_that_is_set_is_right_again_when_cloudreve_has_answered(cloudreve: StandIn) -> None:
-    """In either direction; visitors notice nothing."""
     wall = Wall(cloudreve.now())
     async with gateway_of(cloudreve.own_url, wall.clock) as gateway:
         uris = iter(cloudreve.library.gallery(8)[1])

@@ -37,7 +37,6 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 async def callers(gateway: GatewayClient, stack: AsyncExitStack, address: str, count: int) -> list[Caller]:
-    """Open connections from an address."""
     return [await stack.enter_async_context(calling(gateway, address)) for _ in range(count)]
 
 
@@ -93,7 +92,6 @@ class Peer(Connection):
 
 
 def full(limit: int, addresses: Iterable[str], *, is_idle: bool = False) -> tuple[ConnectionLimits, list[Peer]]:
-    """Let connections in."""
     crowd, peers = (
         ConnectionLimits(limit, ServerSettings(), Metrics()),
         [Peer(each, is_idle=is_idle) for each in addresses],
@@ -119,7 +117,6 @@ async def test_the_largest_client_loses_its_idle_connections_before_its_oldest()
 
 
 async def test_an_ipv6_network_is_one_client() -> None:
-    """Whose addresses cost nothing."""
     crowd, peers = full(16, [f"2001:db8::{number}" for number in range(16)])
     assert let_in(crowd, "2001:db8:0:1::1")
     assert [number for number, peer in enumerate(peers) if peer.is_cut_off] == [0, 1]

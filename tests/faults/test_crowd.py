@@ -44,7 +44,6 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 async def used(gateway: GatewayClient, stack: AsyncExitStack, uri: str) -> Caller:
-    """Open a connection and use it once."""
     caller = await stack.enter_async_context(calling(gateway))
     assert (await caller.ask(request(uri))).status == 200
     return caller
@@ -68,7 +67,6 @@ async def test_the_connection_idle_for_longest_makes_room(
 async def test_a_connection_without_a_request_goes_first(
     cloudreve: StandIn, small: GatewayClient, stack: AsyncExitStack
 ) -> None:
-    """However long others have been idle."""
     uri = in_share(cloudreve)
     callers = [await used(small, stack, uri) for _ in range(MOST - 1)]
     silent = await stack.enter_async_context(calling(small))
@@ -114,7 +112,6 @@ async def test_a_connection_in_use_is_not_idle(
 async def test_an_answer_that_is_not_read_is_given_up(
     cloudreve: StandIn, launcher: GatewayLauncher, stack: AsyncExitStack
 ) -> None:
-    """Its connection is cut; others go on."""
     gateway = await launcher.open(server={"send_timeout_s": 0.2})
     library, body = cloudreve.library, Exhibit("large", 1, 1_000_000).body
     library.put(library.alice, "/album/large.png", thumbnail=body)
@@ -132,7 +129,6 @@ async def test_an_answer_that_is_not_read_is_given_up(
 async def test_a_large_picture_is_not_copied_for_anybody(
     cloudreve: StandIn, launcher: GatewayLauncher, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Thousands who read slowly share its bytes."""
     written: list[object] = []
     write = _SelectorSocketTransport.write
 
@@ -153,8 +149,6 @@ async def test_a_large_picture_is_not_copied_for_anybody(
 
 
 def connection() -> tuple[Connection, Mock]:
-    """Make a connection to nobody."""
-
     async def never(_: web.BaseRequest) -> web.StreamResponse:
         raise AssertionError
 

@@ -27,7 +27,6 @@ ROUNDS = [
 
 
 def test_every_drill_is_carried_out() -> None:
-    """Or one like it."""
     assert {name for names in ROUNDS for name in names} | {"visitors who stay"} == DRILLS.keys()
 
 

@@ -33,7 +33,6 @@ async def quick(launcher: GatewayLauncher) -> GatewayClient:
 
 @pytest.fixture
 async def caller(gateway: GatewayClient) -> AsyncIterator[Caller]:
-    """Open a connection."""
     async with calling(gateway) as opened:
         yield opened
 
@@ -50,7 +49,6 @@ async def trickle(caller: Caller, first: bytes) -> None:
 
 @pytest.mark.parametrize("first", [b"GET /", b"GET /thumb HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
 async def test_a_head_that_never_ends_is_not_waited_for(quick: GatewayClient, first: bytes) -> None:
-    """However regularly another byte of it comes."""
     async with calling(quick) as caller:
         await trickle(caller, first)
     assert quick.count("cut_off_total", reason="head") == 1
@@ -129,7 +127,6 @@ async def test_a_head_may_be_twice_as_long_as_a_line(caller: Caller, cut: Callab
 
 
 async def test_requests_before_a_head_that_is_too_large_are_answered(cloudreve: StandIn, caller: Caller) -> None:
-    """In its turn; what comes after it is not."""
     hot = request(in_share(cloudreve))
     caller.writer.write(hot + hot + large(LIMIT + 2000) + hot)
     assert [(await caller.read()).status for _ in range(3)] == [200, 200, 431]

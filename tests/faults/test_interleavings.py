@@ -28,7 +28,6 @@ async def test_no_old_picture_is_shown_where_its_end_is_known(tmp_path: Path, mo
 
 
 def view(body: bytes, asked: float, replica: int = 1) -> View:
-    """Look at the file."""
     return View("owner", replica, "/a", body, asked, asked + 0.1)
 
 

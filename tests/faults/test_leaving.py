@@ -44,7 +44,6 @@ async def test_a_resolve_and_its_visitor_share_the_time(cloudreve: StandIn) -> N
 
 
 async def test_a_visitor_who_does_not_read_is_not_waited_for_twice(cloudreve: StandIn) -> None:
-    """Once is enough to see that nothing happens."""
     library = cloudreve.library
     library.put(library.alice, "/album/large.png", thumbnail=Exhibit("large", 1, MORE_THAN_SOCKETS_HOLD_BYTES).body)
     raw = request(in_share(cloudreve, "large.png"))
@@ -61,7 +60,6 @@ async def test_a_visitor_who_does_not_read_is_not_waited_for_twice(cloudreve: St
 
 
 async def test_a_countdown_runs_from_when_it_is_begun() -> None:
-    """And ends with nothing."""
     countdown = Countdown(60.0)
     assert countdown.remaining_s == 60.0
     countdown.begin()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from proxy.pictures import lookup
-from tests.harness.fixtures import cloudreve, gateway, hours, launcher, log_entries, site, site_gateway
+from tests.harness.fixtures import log_entries
 
-__all__ = ["cloudreve", "gateway", "hours", "launcher", "log_entries", "site", "site_gateway"]
+__all__ = ["log_entries"]
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,8 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from proxy.standin.faults import Fault, Hang, Reset, json_body
+from proxy.standin.faults import Hang, Reset, json_body
 from proxy.standin.standin import StandIn
-from proxy.standin.thumbs import FETCH_PATH
 from tests.harness.cloudreve_targets import Client
 from tests.harness.gateways import ONE, PNG, GatewayClient, GatewayLauncher, Reply, in_share
 from tests.harness.sites import Site, expired
@@ -36,7 +35,6 @@ def said(reply: Reply) -> dict[str, Any]:
 
 
 async def asked(gateway: GatewayClient, uri: str, token: str | None = None, **headers: str) -> Reply:
-    """Ask as a client of Cloudreve does."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return await gateway.send("GET", api(uri), named | ({"Authorization": f"Bearer {token}"} if token else {}))
 
@@ -172,7 +170,6 @@ async def test_success_without_a_url_is_no_thumbnail(cloudreve: StandIn, gateway
 async def test_giving_a_url_fetches_nothing_and_says_where_the_grant_was(
     cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
-    """Only whoever follows it costs a fetch."""
     miss, hit = await asked(gateway, in_share(cloudreve)), await asked(gateway, in_share(cloudreve))
     assert miss.headers["Cache-Status"].startswith("thumb-proxy; fwd=miss; ttl=")
     assert hit.headers["Cache-Status"].startswith("thumb-proxy; hit; ttl=")
@@ -182,25 +179,10 @@ async def test_giving_a_url_fetches_nothing_and_says_where_the_grant_was(
 
 
 async def test_a_grant_found_by_thumb_serves_the_api(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """One grant for both ways to ask, and one picture."""
     shown = await gateway.ask(ONE, cloudreve.token())
     again = await gateway.send("GET", await given(gateway, ONE, cloudreve.token()))
     assert (again.body, again.etag) == (shown.body, shown.etag)
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
-
-
-@pytest.mark.parametrize(
-    ("fault", "status"), [(Reset(), 503), (json_body("<html>no</html>"), 502)], ids=["resetting", "garbage"]
-)
-async def test_errors_of_the_gateway_have_their_true_status(
-    cloudreve: StandIn, gateway: GatewayClient, fault: Fault, status: int
-) -> None:
-    """In its shape all the same, and never with code 0."""
-    cloudreve.fail("resolve", fault)
-    reply = await asked(gateway, in_share(cloudreve))
-    assert (reply.status, said(reply)["code"]) == (status, status)
-    assert reply.headers.get("Retry-After") == ("2" if status == 503 else None)
-    assert reply.headers["Cache-Control"] == "no-store"
 
 
 async def test_a_cloudreve_that_hangs_is_waited_for_until_the_deadline(
@@ -208,9 +190,10 @@ async def test_a_cloudreve_that_hangs_is_waited_for_until_the_deadline(
 ) -> None:
     """Then it is 504, with a time after which to come back."""
     gateway = await launcher.open(server={"deadline_s": 0.3})
-    cloudreve.fail("resolve", Hang())
+    cloudreve.fail("resolve", hang := Hang())
     reply = await asked(gateway, in_share(cloudreve))
     assert (reply.status, said(reply)["code"], reply.headers["Retry-After"]) == (504, 504, "2")
+    hang.until.set()
 
 
 async def test_a_thumbnail_that_takes_longer_than_the_deadline_opens_no_dialog(
@@ -269,7 +252,6 @@ async def test_a_url_begins_with_what_is_configured_or_what_a_trusted_proxy_says
 
 
 async def test_identities_are_given_different_urls(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """For the same picture; one of them is public."""
     uri = in_share(cloudreve)
     urls = [await given(gateway, uri, token) for token in (None, cloudreve.token("alice"), cloudreve.token("bob"))]
     assert len(set(urls)) == 3
@@ -283,13 +265,3 @@ async def test_a_cookie_is_no_credential_of_the_api(cloudreve: StandIn, gateway:
     cookie = begun.headers["Set-Cookie"].partition(";")[0]
     assert (await gateway.send("GET", f"/thumb?uri={quote(ONE, safe='')}", {"Cookie": cookie})).status == 200
     assert said(await asked(gateway, ONE, Cookie=cookie))["code"] == 401
-
-
-async def test_the_signed_url_is_nowhere_in_an_answer(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """Nor is the File URI, nor its password."""
-    uri = f"cloudreve://{cloudreve.library.private_share.id}:pw123@share/two.png"
-    reply = await asked(gateway, uri)
-    text = str(reply.headers) + reply.body.decode()
-    assert said(reply)["code"] == 0
-    for secret in ("pw123", "two.png", FETCH_PATH, "sign="):
-        assert secret not in text

@@ -134,7 +134,6 @@ async def test_an_outage_is_bridged_behind_a_change(cloudreve: StandIn, launcher
 
 
 async def test_a_deleted_file_is_gone(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """For its owner, who has deleted it here."""
     shown = await gateway.ask(ONE, cloudreve.token())
     await delete(gateway, cloudreve.token())
     assert (shown.status, (await gateway.ask(ONE, cloudreve.token())).status) == (200, 404)
@@ -153,7 +152,7 @@ async def test_a_request_that_changes_no_file_costs_nothing(
     assert (await gateway.ask(ONE, cloudreve.token())).is_hit
 
 
-async def test_it_is_nobody_else_s_change(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_a_change_ends_nobody_else_s_grants(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Neither another user's, nor one of another file, nor one that somebody without a good token could make."""
     forged = cloudreve.token("alice", life_s=-5)
     uris = {"alice": ONE, "bob": "cloudreve://my/bob.png"}
@@ -170,7 +169,6 @@ async def test_it_is_nobody_else_s_change(cloudreve: StandIn, gateway: GatewayCl
 
 
 async def test_visitors_of_a_share_see_a_new_version_at_once(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """Their grants name the old picture."""
     before = [await gateway.ask(in_share(cloudreve)) for _ in range(3)]
     await upload(gateway, cloudreve.token())
     after = [await gateway.ask(in_share(cloudreve)) for _ in range(3)]
@@ -300,7 +298,6 @@ async def test_by_webdav_what_is_refused_changes_nothing(cloudreve: StandIn, gat
 async def test_a_copy_by_webdav_that_cloudreve_calls_locked_is_a_change(
     cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
-    """It has made the copy all the same."""
     before = await gateway.ask(ONE, cloudreve.token())
     headers = {"Authorization": "Basic YWxpY2U6eA==", "Destination": f"{gateway.base}/dav/album/one.png"}
     assert (await gateway.send("COPY", "/dav/other/one.png", headers)).status == 423
@@ -311,7 +308,6 @@ async def test_a_copy_by_webdav_that_cloudreve_calls_locked_is_a_change(
 async def test_a_share_that_is_edited_or_deleted_is_asked_for_again(
     cloudreve: StandIn, gateway: GatewayClient, method: str, is_hit: bool
 ) -> None:
-    """By its visitors; its owner's own grants stay."""
     for uri, token in ((ONE, cloudreve.token()), (in_share(cloudreve), None)):
         await gateway.ask(uri, token)
     headers = {"Authorization": f"Bearer {cloudreve.token()}"}
@@ -337,7 +333,6 @@ async def test_another_s_share_ends_when_cloudreve_has_agreed(
 async def test_while_a_change_is_under_way_nothing_that_is_kept_is_shown(
     cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
-    """Nobody knows yet which of the two Cloudreve shows."""
     token = cloudreve.token()
     await gateway.ask(ONE, token)
     fault = Hang()
@@ -431,7 +426,6 @@ async def test_a_new_version_is_seen_under_any_name_of_the_file(
 async def test_a_body_that_names_very_many_files_is_about_any_of_its_authors(
     cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
-    """They are not read one by one."""
     token = cloudreve.token()
     await gateway.ask(ONE, token)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}

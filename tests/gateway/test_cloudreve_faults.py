@@ -27,7 +27,6 @@ class Case:
 
 
 def linked(url: str, expires: str = LATER) -> Fault:
-    """Answer properly in form."""
     return json_body(LINK.format(url=url, expires=expires))
 
 
@@ -120,7 +119,6 @@ async def test_cloudreve_stopped_is_told_at_once_and_hits_go_on(cloudreve: Stand
 
 
 async def test_cloudreve_back_again_is_noticed(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
-    """A ping finds it, and the next visitor is served."""
     gateway = await launcher.open(cloudreve={"probe_s": 0.02})
     await cloudreve.stop()
     for _ in range(5):
@@ -149,7 +147,6 @@ async def test_a_resolve_that_hangs_is_left_by_its_visitors_alone(
 
 
 async def test_a_whoami_that_hangs_is_given_up(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
-    """504, and the next request asks anew."""
     cloudreve.fail("whoami", faults.Hang(), times=1)
     gateway = await launcher.open(cloudreve={"whoami_timeout_s": 0.1})
     assert (await gateway.ask(ONE, cloudreve.token())).status == 504

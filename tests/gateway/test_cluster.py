@@ -29,7 +29,6 @@ HEARD_S, POLL_S = 1.0, 5.0
 
 @pytest.fixture
 async def gateways(launcher: GatewayLauncher, redis_server: RedisServer) -> list[GatewayClient]:
-    """Run three gateways on one Redis."""
     redis = {"url": redis_server.url, "timeout_s": 5.0}
     return [await launcher.open(redis=redis) for _ in range(REPLICAS)]
 
@@ -90,7 +89,6 @@ async def test_one_resolve_per_identity_one_after_the_other(
 async def test_a_fresh_gallery_costs_one_call_per_picture_and_cluster(
     cloudreve: StandIn, gateways: list[GatewayClient]
 ) -> None:
-    """Viewers at every replica, all pictures at once."""
     _, uris = cloudreve.library.gallery(30)
     replies = await asyncio.gather(*(gateway.ask(uri) for uri in uris for gateway in gateways))
     assert set(statuses(replies)) == {200}
@@ -126,7 +124,6 @@ async def test_waiting_replicas_have_the_picture_soon_after_the_leader(
 async def test_a_refusal_is_everybody_s(
     cloudreve: StandIn, gateways: list[GatewayClient], redis_server: RedisServer
 ) -> None:
-    """One that is kept for seconds."""
     hang = Hang()
     cloudreve.fail("resolve", hang, times=1)
     asked = asyncio.create_task(ask_all(gateways, in_share(cloudreve, "nope.png"), 30))
@@ -166,20 +163,6 @@ async def test_one_that_leads_and_is_refused_its_token_leads_nobody_astray(
         *(gateway.ask(in_share(cloudreve), "garbage") for gateway in gateways),
     )
     assert statuses(replies) == [200] * REPLICAS + [401] * REPLICAS
-
-
-async def test_without_redis_each_replica_loads_once(
-    cloudreve: StandIn, launcher: GatewayLauncher, start_redis: StartRedis
-) -> None:
-    """Once each, and nobody waits for anybody."""
-    server = start_redis()
-    redis = {"url": server.url, "timeout_s": 0.2}
-    gateways = [await launcher.open(redis=redis) for _ in range(REPLICAS)]
-    server.kill()
-    replies = await ask_all(gateways, in_share(cloudreve), 60)
-    assert set(statuses(replies)) == {200}
-    assert 1 <= cloudreve.calls.count("resolve", code=0) <= REPLICAS
-    assert 1 <= cloudreve.calls.count("fetch") <= REPLICAS
 
 
 async def test_without_redis_waiting_replicas_load_for_themselves(

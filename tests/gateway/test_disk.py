@@ -32,7 +32,6 @@ async def test_a_restart_costs_no_call_until_grants_end(cloudreve: StandIn, hour
 
 
 async def test_a_change_outlives_a_restart(cloudreve: StandIn, tmp_path: Path) -> None:
-    """Grants from before it count no more."""
     sections: dict[str, Any] = {"server": SITE, "disk": {"path": str(tmp_path / "cache")}}
     async with gateway_of(cloudreve.own_url, **sections) as gateway:
         before = await gateway.ask(ONE, cloudreve.token())

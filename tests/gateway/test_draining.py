@@ -14,7 +14,6 @@ import pytest
 from proxy.standin.faults import Drip, Hang
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import CUT_OFF, GatewayClient, gateway_of, in_share, kept
-from tests.harness.program import serving
 from tests.harness.redis_server import RedisServer
 
 
@@ -103,7 +102,6 @@ async def test_a_resolve_whose_visitors_have_gone_is_let_end(cloudreve: StandIn,
 
 
 async def test_visitors_who_keep_their_connections_do_not_hold_it_up(cloudreve: StandIn) -> None:
-    """Idle connections are closed at once."""
     async with opened(cloudreve, server={"shutdown_s": 60.0}) as (gateway, stack):
         for _ in range(3):
             assert (await gateway.ask(in_share(cloudreve))).status == 200
@@ -124,19 +122,3 @@ async def test_a_gateway_may_be_closed_at_any_moment(cloudreve: StandIn, redis_s
         async with leaving(gateway, stack):
             ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(end, CUT_OFF) for end in ends), ends
-
-
-async def test_sigterm_lets_the_request_under_way_end_and_leaves_in_good_order(cloudreve: StandIn) -> None:
-    """Exit code 0; the log tells of it, and of no error."""
-    cloudreve.generator.gate = gate = asyncio.Event()
-    async with serving(cloudreve.own_url) as program, aiohttp.ClientSession() as session:
-        where = f"http://127.0.0.1:{program.port}/thumb?uri={in_share(cloudreve)}"
-        under_way = asyncio.create_task(session.get(where))
-        await cloudreve.calls.arrived("resolve")
-        program.ask_to_leave()
-        await program.says("draining")
-        gate.set()
-        async with await under_way as response:
-            assert (response.status, len(await response.read())) == (200, response.content_length)
-        assert await program.end() == 0
-    assert '"level":"error"' not in program.log

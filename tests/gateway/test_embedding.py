@@ -25,7 +25,6 @@ async def test_private_pictures_stay_on_their_site(launcher: GatewayLauncher, cl
 
 
 async def test_public_pictures_may_be_shown_everywhere(gateway: GatewayClient, cloudreve: StandIn) -> None:
-    """And read by scripts."""
     reply = await gateway.ask(in_share(cloudreve), **FOREIGN, Origin=BLOG)
     assert reply.status == 200
     assert reply.headers["Access-Control-Allow-Origin"] == "*"
@@ -55,7 +54,6 @@ async def test_a_preflight_allows_the_token_to_scripts_of_listed_sites_only(laun
 
 
 async def test_a_fallback_is_shown_with_the_true_status(launcher: GatewayLauncher, tmp_path: Path) -> None:
-    """To image requests; whoever reads text gets text."""
     file = tmp_path / "fallback.gif"
     file.write_bytes(GIF)
     gateway = await launcher.open(embed={"fallback": str(file)})

@@ -73,7 +73,6 @@ async def test_each_identity_resolves_for_itself_and_all_share_one_fetch(
 
 
 async def test_many_together_ask_once_whose_a_token_is(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """A page of pictures by one user costs one whoami."""
     hang = Hang()
     cloudreve.fail("whoami", hang, times=1)
     async with together(gateway, ONE, MANY, "identity", token=cloudreve.token()) as tasks:
@@ -110,7 +109,6 @@ async def test_all_may_leave_and_the_next_visitor_profits(
 async def test_all_may_leave_while_the_picture_comes_and_the_next_visitor_hits(
     cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
-    """Grant and picture are there by then."""
     hang = Hang()
     cloudreve.fail("fetch", hang, times=1)
     async with together(gateway, in_share(cloudreve), 3) as tasks:

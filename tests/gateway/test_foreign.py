@@ -141,7 +141,6 @@ async def test_a_picture_one_gateway_fetched_from_a_listed_host_is_a_hit_at_the_
 async def test_a_foreign_picture_of_another_gateway_is_checked_under_a_new_grant(
     storage: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
-    """The bytes in Redis may be older than the grant."""
     first, second = [await launcher.open(cloudreve=LISTED, redis={"url": redis_server.url}) for _ in range(2)]
     await first.ask(in_share(storage))
     await until(lambda: bool(redis_server.command("KEYS", "*:p:*")))
@@ -178,7 +177,6 @@ async def test_a_redirect_into_the_private_network_is_not_followed(storage: Stan
 
 
 async def test_a_redirect_to_a_listed_host_is_followed(cloudreve: StandIn, listed: GatewayClient) -> None:
-    """Storage behind a gateway of its own does that."""
     cloudreve.foreign = True
     assert (await listed.ask(in_share(cloudreve, "two.png"))).status == 200
     [call] = cloudreve.calls.of("fetch")
@@ -187,13 +185,6 @@ async def test_a_redirect_to_a_listed_host_is_followed(cloudreve: StandIn, liste
     cloudreve.fail("fetch", redirect(json.loads(resolved.body)["data"]["url"]), times=1)
     assert call.target.startswith("/bucket/")
     assert (await listed.ask(in_share(cloudreve))).status == 200
-
-
-async def test_redirects_come_to_an_end(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """A circle on the site itself is left after three."""
-    cloudreve.fail("fetch", redirect(f"{cloudreve.own_url}/api/v4/file/content/AAAA/0/x"))
-    assert (await gateway.ask(in_share(cloudreve))).status == 502
-    assert cloudreve.calls.count("fetch") == 4
 
 
 async def test_the_sites_own_public_address_is_fetched_from_the_internal_one(

@@ -100,13 +100,11 @@ class Scene:
 
 
 def _messages(pubsub: PubSub) -> list[bytes]:
-    """Read what has been published by now."""
     message = pubsub.get_message()
     return [message["data"]] if message and message["type"] == "pmessage" else []
 
 
 def kind_of(key: str) -> str:
-    """Give the letter that names the kind."""
     return key.split(":")[3]
 
 
@@ -127,7 +125,6 @@ async def sealed(cloudreve: StandIn, launcher: GatewayLauncher, redis_server: Re
 
 
 def junk() -> list[bytes]:
-    """Give bytes that are nothing."""
     return [b"", b"junk" * 100, b"1e18", b"\x95" * 70_000]
 
 
@@ -158,7 +155,6 @@ async def test_any_value_under_any_key_is_a_miss_unless_it_was_sealed_for_it(sea
 
 
 async def test_without_keys_junk_is_a_miss(plain: Scene) -> None:
-    """Under every key at once."""
     true, held = await plain.shown(), plain.held()
     for value in junk():
         for key in held:

@@ -168,13 +168,6 @@ async def test_a_long_life_is_cut_to_the_configured_one(
     assert (await gateway.ask(in_share(cloudreve))).status == 404
 
 
-async def test_an_empty_url_is_no_thumbnail(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """OneDrive's way of saying so: code 0 and nothing behind it."""
-    cloudreve.empty_url = True
-    reply = await gateway.ask(in_share(cloudreve))
-    assert (reply.status, reply.problem["code"]) == (404, 0)
-
-
 async def test_a_scrambled_url_that_nobody_can_read_is_told(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """502, and the scrambled text, which holds a signature, is not repeated."""
     cloudreve.obfuscated = True

@@ -85,7 +85,6 @@ async def test_a_grant_without_an_end_is_none(
 async def test_a_web_page_is_no_picture(
     cloudreve: StandIn, plain: list[GatewayClient], redis_server: RedisServer
 ) -> None:
-    """Whatever type it is said to have."""
     one, other = plain
     await one.ask(in_share(cloudreve))
     await written(redis_server, "p:")
@@ -100,37 +99,10 @@ async def test_a_web_page_is_no_picture(
     assert HTML not in reply.body
 
 
-@pytest.mark.parametrize("junk", [b"", b"\x00", b"junk" * 100, b"\x96\xa7grant/3"], ids=["empty", "nul", "junk", "cut"])
-@pytest.mark.parametrize("prefix", ["g:", "p:"])
-async def test_junk_is_a_miss(
-    cloudreve: StandIn, gateways: list[GatewayClient], redis_server: RedisServer, prefix: str, junk: bytes
-) -> None:
-    """Of either kind of entry."""
-    one, other = gateways
-    await one.ask(in_share(cloudreve))
-    key, _ = await written(redis_server, prefix)
-    redis_server.command("SET", key, junk, "PX", "600000")
-    assert (await other.ask(in_share(cloudreve))).status == 200
-
-
-@pytest.mark.parametrize("prefix", ["g:", "p:"])
-async def test_a_value_of_another_type_is_a_miss(
-    cloudreve: StandIn, gateways: list[GatewayClient], redis_server: RedisServer, prefix: str
-) -> None:
-    """A list, say."""
-    one, other = gateways
-    await one.ask(in_share(cloudreve))
-    key, _ = await written(redis_server, prefix)
-    redis_server.command("DEL", key)
-    redis_server.command("LPUSH", key, "x")
-    assert (await other.ask(in_share(cloudreve))).status == 200
-
-
 @pytest.mark.parametrize("ttl", [(), ("PX", "86400000")], ids=["without end", "of a day"])
 async def test_a_lease_that_is_none_of_ours_is_not_waited_for(
     cloudreve: StandIn, gateways: list[GatewayClient], redis_server: RedisServer, ttl: tuple[str, ...]
 ) -> None:
-    """Its holder will never say anything."""
     one, other = gateways
     await one.ask(in_share(cloudreve))
     key, _ = await written(redis_server, "g:")
@@ -143,7 +115,6 @@ async def test_a_lease_that_is_none_of_ours_is_not_waited_for(
 
 
 def told(tag: bytes) -> bytes:
-    """Make an entry of the log of changes."""
     return encode(LogEntry(LogEntryKind.END, origin=b"stranger", number=1, tags=(tag,)))
 
 
@@ -170,38 +141,6 @@ async def test_a_change_that_no_replica_has_told_ends_nothing(
     await delete(other, token)
     await until(lambda: gateway.count("changes_heard") == 1)
     assert (await gateway.ask(ONE, token)).status == 404
-
-
-async def test_with_keys_nothing_in_redis_opens_a_picture(
-    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
-) -> None:
-    """No signed URL and no bytes of a picture stand there to be read."""
-    gateway = await launcher.open(redis={"url": redis_server.url}, seal=KEYS)
-    reply = await gateway.ask(in_share(cloudreve))
-    for prefix in ("g:", "p:"):
-        _, held = await written(redis_server, prefix)
-        for secret in (b"sign=", b"file/content", b"http", reply.body[:16], reply.body[-200:-100]):
-            assert secret not in held
-
-
-async def test_with_keys_nothing_is_shown_that_others_have_written(
-    cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
-) -> None:
-    """Neither an entry of the right shape nor a true one under another name."""
-    one, other = [await launcher.open(redis={"url": redis_server.url}, seal=KEYS) for _ in range(2)]
-    await one.ask(in_share(cloudreve))
-    grant, held = await written(redis_server, "g:")
-    planted = Grant("http://127.0.0.1:1/x", launcher.hours.now() + 600, "ab", own=True, granted_at=launcher.hours.now())
-    redis_server.command("SET", grant, codec.encode(planted), "PX", "600000")
-    assert (await other.ask(in_share(cloudreve))).status == 200
-    assert cloudreve.calls.count("resolve") == 2
-    third = await launcher.open(redis={"url": redis_server.url}, seal=KEYS)
-    await third.ask(in_share(cloudreve, "two.png"))
-    for key in kept(redis_server, "g:"):
-        redis_server.command("SET", key, held, "PX", "600000")  # one grant under every name
-    fourth = await launcher.open(redis={"url": redis_server.url}, seal=KEYS)
-    two = await fourth.ask(in_share(cloudreve, "two.png"))
-    assert two.body == (await third.ask(in_share(cloudreve, "two.png"))).body
 
 
 async def test_a_message_that_nobody_of_us_sent_shows_nothing(

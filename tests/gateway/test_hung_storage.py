@@ -33,7 +33,6 @@ class HangsBelow(Hang):
 
 @pytest.fixture(autouse=True)
 def soon_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let slow work be told apart sooner."""
     monkeypatch.setattr(slots, "SLOW_S", 0.05)
 
 

@@ -34,7 +34,6 @@ async def flood(gateway: GatewayClient, ask: Callable[[int], tuple[str, dict[str
 async def test_an_ignored_part_of_a_share_request_makes_no_grant_of_its_own(
     cloudreve: StandIn, gateway: GatewayClient, ignored: str
 ) -> None:
-    """Fifty spellings are one resolve."""
     share = cloudreve.library.share.id
     spelt: dict[str, Callable[[int], tuple[str, dict[str, str]]]] = {
         "query": lambda number: (f"cloudreve://{share}@share/one.png?z={number}", {}),
@@ -49,7 +48,6 @@ async def test_an_ignored_part_of_a_share_request_makes_no_grant_of_its_own(
 
 
 async def test_a_user_s_own_files_have_neither_password_nor_ticket(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """By id or without."""
     token, mine = cloudreve.token(), cloudreve.library.alice.id
     assert (await gateway.ask(ONE, token)).status == 200
     for number in range(3):
@@ -87,7 +85,6 @@ async def test_the_requirements_of_a_share_are_learnt_once(
 
 
 async def test_a_superfluous_ticket_leaves_a_public_picture_public(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """Everybody may see it."""
     with_ticket, without = [await gateway.ask(in_share(cloudreve), **more) for more in ({"ticket": "t"}, {})]
     assert with_ticket.headers["Cache-Control"].startswith("public, ")
     assert without.is_hit

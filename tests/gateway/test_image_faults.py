@@ -75,7 +75,6 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def shared_front(launcher: GatewayLauncher, redis_server: RedisServer) -> GatewayClient:
-    """Run a gateway with both tiers."""
     return await launcher.open(redis={"url": redis_server.url})
 
 
@@ -115,7 +114,6 @@ async def test_nobody_is_told_that_it_is_a_picture(
 async def test_a_rejection_that_a_new_grant_mends_is_never_seen(
     cloudreve: StandIn, shared_front: GatewayClient, code: int
 ) -> None:
-    """The visitor gets the picture at the second try."""
     cloudreve.fail("fetch", json_body(f'{{"code":{code}}}'), times=1)
     assert (await shared_front.ask(in_share(cloudreve))).status == 200
     assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (2, 2)

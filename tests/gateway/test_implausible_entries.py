@@ -31,7 +31,6 @@ async def left(redis: RedisServer, prefix: str) -> tuple[str, Entry]:
 
 
 def plant(redis: RedisServer, key: str, entry: Entry) -> None:
-    """Put an entry there for good."""
     redis.command("SET", key, codec.encode(entry))
 
 
@@ -42,7 +41,6 @@ async def gateway(launcher: GatewayLauncher, redis_server: RedisServer) -> Gatew
 
 
 async def opened(launcher: GatewayLauncher, redis_server: RedisServer) -> GatewayClient:
-    """Start one."""
     redis: dict[str, object] = {"url": redis_server.url, "timeout_s": 5.0}
     return await launcher.open(
         redis=redis, grants={"stale_if_error_s": 600.0, "renew_s": 0.0}, pictures={"max_bytes": 100_000}
@@ -52,7 +50,6 @@ async def opened(launcher: GatewayLauncher, redis_server: RedisServer) -> Gatewa
 async def test_an_endless_grant_bridges_no_outage(
     cloudreve: StandIn, launcher: GatewayLauncher, gateway: GatewayClient, redis_server: RedisServer
 ) -> None:
-    """It is no grant of before either."""
     await gateway.ask(in_share(cloudreve))
     key, grant = await left(redis_server, "g:")
     assert isinstance(grant, Grant)

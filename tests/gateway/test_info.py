@@ -42,7 +42,6 @@ def path_of(uris: Sequence[str], more: str = "") -> str:
 
 
 async def ask(gateway: GatewayClient, *uris: str, token: str | None = None, more: str = "", **headers: str) -> Reply:
-    """Ask about some pictures."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return await gateway.send(
         "GET", path_of(uris, more), named | ({"Authorization": f"Bearer {token}"} if token else {})
@@ -50,13 +49,12 @@ async def ask(gateway: GatewayClient, *uris: str, token: str | None = None, more
 
 
 def pictures_of(reply: Reply) -> list[dict[str, Any]]:
-    """Read an answer."""
     assert (reply.status, reply.headers["Content-Type"]) == (200, "application/json")
     found: list[dict[str, Any]] = json.loads(reply.body)["pictures"]
     return found
 
 
-async def test_it_tells_what_the_picture_will_be(cloudreve: StandIn, gateway: GatewayClient) -> None:
+async def test_information_is_that_of_the_picture(cloudreve: StandIn, gateway: GatewayClient) -> None:
     """Size, type, ETag and length are those of the answer of /thumb; the picture is fetched once."""
     uri = in_share(cloudreve)
     [told] = pictures_of(await ask(gateway, uri))
@@ -72,7 +70,7 @@ async def test_it_tells_what_the_picture_will_be(cloudreve: StandIn, gateway: Ga
 @pytest.mark.parametrize(
     ("more", "size"), [("", (400, 300)), ("&w=100", (100, 75)), ("&w=90&h=90&fit=cover", (100, 100))]
 )
-async def test_it_tells_of_the_variant_that_is_asked_for(
+async def test_information_is_that_of_the_variant(
     cloudreve: StandIn, gateway: GatewayClient, more: str, size: tuple[int, int]
 ) -> None:
     """By `Accept` and size, as /thumb does."""
@@ -99,7 +97,6 @@ async def test_one_answer_for_each_uri_in_their_order(cloudreve: StandIn, gatewa
 
 @pytest.mark.parametrize("count", [0, 101])
 async def test_a_hundred_uris_are_accepted_and_no_more(cloudreve: StandIn, gateway: GatewayClient, count: int) -> None:
-    """The answer says how many are."""
     reply = await ask(gateway, *["cloudreve://my/a"] * count)
     assert (reply.status, "100" in reply.problem["detail"]) == (400, True)
     assert [each["status"] for each in pictures_of(await ask(gateway, *["cloudreve://my/a"] * 100))] == [401] * 100
@@ -158,7 +155,6 @@ async def test_known_information_needs_neither_bytes_nor_a_decoder(
 
 
 async def test_a_foreign_picture_that_changes_is_looked_at_anew(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
-    """The storage's own version decides."""
     cloudreve.foreign = True
     host = cloudreve.foreign_url.removeprefix("http://")
     gateway = await launcher.open(
@@ -175,7 +171,6 @@ async def test_a_foreign_picture_that_changes_is_looked_at_anew(cloudreve: Stand
 
 
 async def test_a_picture_that_cannot_be_decoded_has_the_rest(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """Type, ETag and length."""
     icon = dict(pictures())["ico, bmp"][1]
     cloudreve.library.put(cloudreve.library.alice, "/album/one.png", thumbnail=icon)
     [told] = pictures_of(await ask(gateway, in_share(cloudreve)))
@@ -196,8 +191,7 @@ async def test_private_and_public_are_kept_as_pictures_are(cloudreve: StandIn, g
         assert private.headers["Cache-Control"].startswith("private, max-age=")
 
 
-async def test_it_has_a_validator_of_its_own(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """304 as long as everything is the same."""
+async def test_information_has_a_validator_of_its_own(cloudreve: StandIn, gateway: GatewayClient) -> None:
     uris = (in_share(cloudreve), in_share(cloudreve, "two.png"))
     reply = await ask(gateway, *uris)
     again = await ask(gateway, *uris, If_None_Match=reply.etag)
@@ -206,7 +200,6 @@ async def test_it_has_a_validator_of_its_own(cloudreve: StandIn, gateway: Gatewa
 
 
 async def test_pages_of_other_sites_are_told_what_they_may_show(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """Of public pictures all, of private ones nothing."""
     page = {"Origin": "https://blog.example.com", "Sec_Fetch_Site": "cross-site"}
     reply = await ask(gateway, in_share(cloudreve), **page)
     assert (pictures_of(reply)[0]["status"], reply.headers["Access-Control-Allow-Origin"]) == (200, "*")
@@ -229,7 +222,6 @@ async def test_a_session_is_an_identity_and_its_answers_are_asked_for_again(
 
 
 async def sign_out(gateway: GatewayClient, cloudreve: StandIn, headers: dict[str, str]) -> None:
-    """End the session."""
     assert (await gateway.send("DELETE", "/session", headers)).status == 204
 
 

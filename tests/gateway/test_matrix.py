@@ -93,7 +93,6 @@ def told(row: Row, target: Target) -> tuple[str, dict[str, str]]:
 
 
 def bearer(target: Target) -> dict[str, str]:
-    """Make alice's header."""
     return {"Authorization": f"Bearer {target.alice}"}
 
 
@@ -108,7 +107,6 @@ def check_picture(reply: Reply, sharing: str) -> None:
 
 
 def check_safe(reply: Reply) -> None:
-    """Expect what every answer comes with."""
     is_public = reply.headers["Cache-Control"].startswith("public")
     varied = VARY_PUBLIC if is_public else VARY
     what = f"{varied}, Accept" if reply.status < 400 else f"{VARY}, Accept, Origin"
@@ -142,7 +140,6 @@ async def test_each_visitor_is_told_the_truth(site: Site, site_gateway: GatewayC
 
 @pytest.mark.parametrize(("query", "told"), [("", "there are 0"), ("?uri=a&uri=b", "there are 2"), ("?URI=a", "are 0")])
 async def test_one_uri_has_to_be_named(site: Site, site_gateway: GatewayClient, query: str, told: str) -> None:
-    """None and two are told apart from a wrong one."""
     reply = await site_gateway.send("GET", f"/thumb{query}", bearer(site.target))
     assert reply.status == 400
     assert told in reply.problem["detail"]
@@ -192,7 +189,6 @@ async def test_a_hint_of_one_user_opens_nothing_to_another(site: Site, site_gate
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_other_methods_are_not_allowed(site: Site, site_gateway: GatewayClient, method: str) -> None:
-    """405 names those that are."""
     reply = await site_gateway.send(method, thumb(ONE), bearer(site.target))
     assert reply.status == 405
     assert {"GET", "HEAD"} <= set(reply.headers["Allow"].split(", "))

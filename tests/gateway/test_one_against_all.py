@@ -176,7 +176,6 @@ async def fill_memory(scene: Scene) -> None:
 
 
 async def refused_fill_memory(scene: Scene) -> None:
-    """Ask for what is not there."""
     for number in range(300):
         assert (await scene.gateway.ask(in_share(scene.cloudreve, f"none-{number}.png"), **FLOOD)).status == 404
 
@@ -188,7 +187,6 @@ async def still_a_hit(scene: Scene) -> None:
 
 
 async def see_two(scene: Scene) -> None:
-    """Ask for two pictures."""
     for name in ("one.png", "two.png"):
         assert (await scene.gateway.ask(in_share(scene.cloudreve, name), **MODEST)).status == 200
 
@@ -197,7 +195,6 @@ RAW = ("X-Forwarded-For: 192.0.2.2",)
 
 
 async def finish_one(scene: Scene) -> None:
-    """Have an answer remembered."""
     async with calling(scene.gateway) as caller:
         for _ in range(3):
             assert (await caller.ask(request(in_share(scene.cloudreve), *RAW))).status == 200
@@ -213,7 +210,6 @@ async def finish_many(scene: Scene) -> None:
 
 
 async def still_finished(scene: Scene) -> None:
-    """Find that answer remembered."""
     hits = scene.gateway.running.hits
     key = hits.key(request(in_share(scene.cloudreve), *RAW), is_trusted=True)
     assert key is not None
@@ -221,7 +217,6 @@ async def still_finished(scene: Scene) -> None:
 
 
 async def known(scene: Scene) -> None:
-    """Be known."""
     scene.token = scene.cloudreve.token("bob")
     assert (await scene.gateway.ask("cloudreve://my/bob.png", scene.token, **MODEST)).status == 200
 
@@ -235,7 +230,6 @@ async def be_known_often(scene: Scene) -> None:
 
 
 async def still_known(scene: Scene) -> None:
-    """Be known without another call."""
     assert (await scene.gateway.ask("cloudreve://my/bob.png", scene.token, **MODEST)).status == 200
     assert scene.cloudreve.calls.count("whoami") == 0
 
@@ -249,7 +243,6 @@ async def hold_exchanges(scene: Scene) -> None:
 
 
 async def sign_in(scene: Scene) -> None:
-    """Sign in."""
     browser = Browser(scene.gateway, **MODEST)
     landed = await browser.agree(scene.cloudreve.own_url, scene.cloudreve.token("bob"))
     assert landed.status == 303
@@ -263,7 +256,6 @@ async def connect(scene: Scene) -> None:
 
 
 async def connect_too(scene: Scene) -> None:
-    """Open one more, from another address."""
     async with calling(scene.gateway, "127.0.0.3") as caller:
         assert (await caller.ask(request(in_share(scene.cloudreve)))).status == 200
 

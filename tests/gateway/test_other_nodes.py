@@ -16,7 +16,6 @@ FAILED = json_body('{"code":-1}')
 
 @pytest.fixture(params=["thumb", "content"])
 def node(request: pytest.FixtureRequest, cloudreve: StandIn) -> StandIn:
-    """Let another node keep the pictures."""
     cloudreve.node = request.param
     return cloudreve
 
@@ -29,7 +28,6 @@ async def gateway(launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_its_pictures_are_shown_and_kept(node: StandIn, gateway: GatewayClient) -> None:
-    """Under a validator of their own."""
     one, two = [await gateway.ask(in_share(node, name)) for name in ("one.png", "two.png")]
     assert statuses([one, two]) == [200, 200]
     assert one.etag != two.etag
@@ -63,7 +61,6 @@ async def test_a_changed_picture_is_shown_though_its_etag_stayed(
 async def test_a_thumbnail_that_others_are_making_is_asked_for_again(
     cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
-    """Beside other callers the node fails."""
     cloudreve.node = "thumb"
     cloudreve.fail("fetch", FAILED, times=2)
     assert (await gateway.ask(in_share(cloudreve))).status == 200
@@ -86,7 +83,6 @@ async def test_a_thumbnail_that_cannot_be_made_is_a_refusal(
 
 
 async def test_a_content_that_fails_is_none(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """There -1 may mean anything."""
     cloudreve.node = "content"
     cloudreve.fail("fetch", FAILED)
     assert (await gateway.ask(in_share(cloudreve))).status == 502

@@ -17,7 +17,6 @@ JSON = {"Content-Type": "application/json"}
 
 
 async def order(gateway: GatewayClient, headers: dict[str, str] | None = None, /, **body: object) -> Reply:
-    """Give an order on the admin port."""
     return await gateway.send(
         "POST", f"{gateway.admin}/purge", JSON if headers is None else headers, json.dumps(body).encode()
     )
@@ -44,7 +43,6 @@ async def shown(gateway: GatewayClient, cloudreve: StandIn) -> list[bool]:
 
 @pytest.fixture
 def alice(cloudreve: StandIn) -> str:
-    """Give alice's id."""
     return cloudreve.library.alice.id
 
 
@@ -96,7 +94,6 @@ async def test_the_bytes_of_a_purged_picture_are_gone_from_every_tier(
 async def test_all_replicas_of_a_redis_confirm(
     cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
-    """Each says what it has dropped."""
     sections: dict[str, Any] = {"redis": {"url": redis_server.url, "timeout_s": 5.0}}
     gateways = [await launcher.open(**sections) for _ in range(3)]
     for gateway in gateways:
@@ -110,7 +107,6 @@ async def test_all_replicas_of_a_redis_confirm(
 async def test_purging_all_leaves_sessions_alone(
     cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
-    """Only grants and pictures go from Redis."""
     gateway = await launcher.open(redis={"url": redis_server.url, "timeout_s": 5.0})
     await gateway.ask(in_share(cloudreve))
     redis_server.command("SET", "somebody-else", "1")

@@ -60,7 +60,6 @@ async def test_other_ranges_are_ignored(gateway: GatewayClient, target: str, fie
 
 @pytest.mark.parametrize("field", ["bytes=999999-", "bytes=999999-1000000", "bytes=-0"])
 async def test_a_range_outside_is_refused_with_the_length(gateway: GatewayClient, target: str, field: str) -> None:
-    """416, never stored."""
     whole = await gateway.send("GET", target)
     for _ in range(3):
         reply = await gateway.send("GET", target, {"Range": field})
@@ -94,7 +93,6 @@ async def test_head_knows_no_parts(gateway: GatewayClient, target: str) -> None:
 
 
 async def test_a_part_of_an_arriving_picture_waits_for_the_whole(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """It is a part of what has been proven."""
     drip = Drip()
     cloudreve.fail("fetch", drip, times=1)
     drip.release()

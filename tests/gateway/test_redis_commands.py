@@ -31,7 +31,6 @@ async def settled(redis_server: RedisServer, pictures: int) -> None:
 
 
 def apart_from_the_test_s(names: list[str]) -> list[str]:
-    """Leave out what the test itself asks."""
     return [name for name in names if name not in ("KEYS", "GET", "PING", "INFO")]
 
 
@@ -49,7 +48,6 @@ async def test_a_cold_miss_is_four_commands_two_of_which_are_waited_for(
 async def test_commands_within_scripts_are_counted_too(
     cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
-    """As Redis itself counts them."""
     gateway = await launcher.open(redis={"url": redis_server.url, "timeout_s": 5.0})
     redis_server.command("CONFIG", "RESETSTAT")
     assert (await gateway.ask(in_share(cloudreve))).status == 200
@@ -63,7 +61,6 @@ async def test_commands_within_scripts_are_counted_too(
 async def test_a_hit_of_another_replica_costs_two_commands(
     cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
-    """The grant, and the picture."""
     first, second = [await launcher.open(redis={"url": redis_server.url, "timeout_s": 5.0}) for _ in range(2)]
     assert (await first.ask(in_share(cloudreve))).status == 200
     await settled(redis_server, 1)
@@ -75,7 +72,6 @@ async def test_a_hit_of_another_replica_costs_two_commands(
 async def test_a_refusal_is_two_commands(
     cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
-    """A missing file has no picture."""
     gateway = await launcher.open(redis={"url": redis_server.url, "timeout_s": 5.0})
     with watched(redis_server) as names:
         assert (await gateway.ask(in_share(cloudreve, "nope.png"))).status == 404

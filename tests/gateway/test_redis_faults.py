@@ -65,12 +65,10 @@ async def loaded(gateways: list[GatewayClient], cloudreve: StandIn) -> AsyncIter
 
 
 async def stopped(server: RedisServer) -> None:
-    """Leave in good order."""
     await asyncio.to_thread(server.stop)
 
 
 async def killed(server: RedisServer) -> None:
-    """End at once."""
     await asyncio.to_thread(server.kill)
 
 
@@ -85,17 +83,14 @@ async def full(server: RedisServer) -> None:
 
 
 async def started(server: RedisServer) -> None:
-    """Come back empty, where it was."""
     await asyncio.to_thread(server.start)
 
 
 async def thawed(server: RedisServer) -> None:
-    """Go on."""
     server.thaw()
 
 
 async def emptied(server: RedisServer) -> None:
-    """Have room again."""
     server.command("CONFIG", "SET", "maxmemory", "0")
 
 

@@ -61,7 +61,6 @@ async def test_a_refusal_is_told_truly_and_kept_for_its_seconds(
 async def test_a_refusal_that_may_change_at_any_moment_is_not_kept(
     cloudreve: StandIn, gateway: GatewayClient, code: int, status: int
 ) -> None:
-    """The next request asks again."""
     cloudreve.fail("resolve", json_body(no(code)), times=1)
     reply = await gateway.ask(in_share(cloudreve))
     assert (reply.status, reply.problem["code"]) == (status, code)
@@ -98,7 +97,6 @@ async def test_an_original_that_cannot_be_read_is_no_missing_thumbnail(
 async def test_no_refusal_is_kept_where_the_configuration_says_so(
     cloudreve: StandIn, launcher: GatewayLauncher
 ) -> None:
-    """0 asks every time."""
     gateway = await launcher.open(refusals={"not_found_s": 0, "denied_s": 0})
     for resolves in (1, 2):
         assert (await gateway.ask(in_share(cloudreve, "nope.png"))).status == 404

@@ -155,7 +155,6 @@ async def test_a_refusal_is_no_outage(cloudreve: StandIn, bridging: GatewayClien
 async def test_a_refusal_that_is_kept_for_no_time_is_no_outage_either(
     cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours
 ) -> None:
-    """It takes the place of the old grant all the same."""
     cloudreve.url_life_s = 100
     bridging = await launcher.open(grants=BRIDGING, refusals={"not_found_s": 0.0, "denied_s": 0.0})
     await bridging.ask(in_share(cloudreve))
@@ -203,7 +202,6 @@ async def test_a_refusal_that_may_change_in_a_moment_ends_no_grant(
 
 
 async def test_nothing_is_bridged_by_default(cloudreve: StandIn, launcher: GatewayLauncher, hours: Hours) -> None:
-    """A picture without leave is not shown."""
     gateway = await launcher.open()
     await gateway.ask(in_share(cloudreve))
     hours.pass_by(3600)

@@ -42,7 +42,6 @@ async def test_a_new_version_is_seen_by_all_once_one_visitor_was_granted_it(
 async def test_other_replicas_hear_of_it(
     cloudreve: StandIn, launcher: GatewayLauncher, redis_server: RedisServer
 ) -> None:
-    """Through Redis, as of any change."""
     redis: dict[str, object] = {"url": redis_server.url, "timeout_s": 5.0}
     first, second = await launcher.open(redis=redis), await launcher.open(redis=redis)
     before = await first.ask(in_share(cloudreve))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import aiohttp
 import pytest
 
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, Hours, in_share, kept, until
-from tests.harness.program import serving
 from tests.harness.redis_server import RedisServer
-from tests.harness.sites import thumb
 
 
 @pytest.fixture
 async def pair(launcher: GatewayLauncher, redis_server: RedisServer) -> tuple[GatewayClient, GatewayClient]:
-    """Run two gateways on one Redis."""
     redis: dict[str, object] = {"url": redis_server.url, "timeout_s": 5.0}
     return await launcher.open(redis=redis), await launcher.open(redis=redis)
 
@@ -25,7 +21,6 @@ async def arrived(redis_server: RedisServer, pictures: int = 1) -> None:
 
 
 def value(redis_server: RedisServer, key: str) -> bytes:
-    """Read what Redis keeps under a key."""
     found = redis_server.command("GET", key)
     assert isinstance(found, bytes)
     return found
@@ -154,42 +149,6 @@ async def test_bytes_are_kept_once_and_keys_show_nothing(
         held = key.encode() + value(redis_server, key)
         for secret in (*tokens, "first-ticket", "pw123", "cloudreve://", "alice", cloudreve.library.alice.id + "@"):
             assert secret.encode() not in held
-
-
-async def test_rubbish_in_redis_is_a_miss(
-    cloudreve: StandIn, pair: tuple[GatewayClient, GatewayClient], redis_server: RedisServer
-) -> None:
-    """Values that nobody wrote, or that stand under another's key, are asked for anew and then replaced."""
-    first, second = pair
-    await first.ask(in_share(cloudreve))
-    await first.ask(in_share(cloudreve, "nope.png"))
-    await arrived(redis_server)
-    values = {key: value(redis_server, key) for key in kept(redis_server)}
-    [picture] = kept(redis_server, "p")
-    for key in values:
-        rubbish = values[picture] if key != picture else b"\x93rubbish"
-        redis_server.command("SET", key, rubbish)
-    assert (await second.ask(in_share(cloudreve))).status == 200
-    assert (await second.ask(in_share(cloudreve, "nope.png"))).status == 404
-    await until(lambda: value(redis_server, picture) == values[picture])
-
-
-async def test_two_processes_share_what_one_of_them_filled(cloudreve: StandIn, redis_server: RedisServer) -> None:
-    """Started as an operator starts them; the second asks Cloudreve nothing."""
-    async with (
-        serving(cloudreve.own_url, REDIS__URL=redis_server.url) as first,
-        serving(cloudreve.own_url, REDIS__URL=redis_server.url) as second,
-        aiohttp.ClientSession() as session,
-    ):
-        statuses = []
-        for program in (first, second):
-            async with session.get(f"http://127.0.0.1:{program.port}{thumb(in_share(cloudreve))}") as response:
-                assert (response.status, len(await response.read())) == (200, response.content_length)
-                statuses.append(response.headers["Cache-Status"])
-            await arrived(redis_server)
-    assert statuses[0].startswith("thumb-proxy; fwd=miss")
-    assert "detail=redis" in statuses[1]
-    assert (cloudreve.calls.count("resolve"), cloudreve.calls.count("fetch")) == (1, 1)
 
 
 async def test_a_gateway_of_another_site_shares_nothing(

@@ -71,13 +71,11 @@ class Relays(Fault):
 
 
 def key_of(entity: str) -> str:
-    """Name the object of a thumbnail."""
     return f"{entity}_日落 one.png._thumb"
 
 
 @pytest.fixture(params=["presigned", "public", RELAYED])
 def policy(request: pytest.FixtureRequest) -> str:
-    """Give one policy after the other."""
     return str(request.param)
 
 
@@ -112,7 +110,6 @@ async def gateway(launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def opened(launcher: GatewayLauncher) -> GatewayClient:
-    """Run another gateway."""
     return await launcher.open(
         cloudreve={"image_hosts": ["127.0.0.1"]},
         grants={"max_ttl_s": LIFE_S, "margin_s": 0.0},
@@ -148,7 +145,6 @@ async def test_a_picture_is_downloaded_once(
 async def test_a_picture_that_is_granted_before_it_is_stored_is_waited_for(
     cloudreve: StandIn, storage: Storage, gateway: GatewayClient
 ) -> None:
-    """The row is there before the object."""
     storage.is_late = True
     assert (await gateway.ask(in_share(cloudreve))).status == 200
     assert fetches(gateway)[0] == 1
@@ -157,7 +153,6 @@ async def test_a_picture_that_is_granted_before_it_is_stored_is_waited_for(
 async def test_a_deleted_object_is_told_and_remembered_for_seconds(
     cloudreve: StandIn, storage: Storage, gateway: GatewayClient, launcher: GatewayLauncher, hours: Hours
 ) -> None:
-    """Ten requests ask Cloudreve twice."""
     first = await gateway.ask(in_share(cloudreve))
     thumbnail = cloudreve.library.file("/album/one.png").thumbnail
     assert thumbnail is not None
@@ -200,7 +195,6 @@ async def test_a_new_version_is_another_object(cloudreve: StandIn, gateway: Gate
 async def test_a_wrong_key_is_told_by_its_code(
     cloudreve: StandIn, storage: Storage, gateway: GatewayClient, log_entries: list[Any]
 ) -> None:
-    """With what the operator may do."""
     storage.secret = "another-secret-of-no-value"
     assert (await gateway.ask(in_share(cloudreve))).status == 503
     warning = next(line for line in log_entries if line["event"] == "request failed")

@@ -44,7 +44,6 @@ async def test_a_thumbnail_is_asked_for_beside_the_owner(
 async def test_more_shares_than_may_be_asked_about_are_shown_all_the_same(
     cloudreve: StandIn, gateway: GatewayClient, silence: Hang
 ) -> None:
-    """Whose they are is not known then, for a while."""
     shares = [cloudreve.library.publish(cloudreve.library.alice, "/album") for _ in range(OWNER_CALLS + 1)]
     *first, last = (f"cloudreve://{share.id}@share/one.png" for share in shares)
     asking = [

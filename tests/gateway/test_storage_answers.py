@@ -61,7 +61,6 @@ async def test_a_busy_storage_is_left_alone_for_the_time_it_names(
 
 
 async def test_a_compressed_picture_is_decoded(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """The visitor gets the picture, without the coding."""
     plain = await gateway.ask(in_share(cloudreve, "two.png"))
     cloudreve.fail("fetch", faults.Encoded(real=True))
     reply = await gateway.ask(in_share(cloudreve))
@@ -80,13 +79,11 @@ async def test_a_compressed_bomb_is_stopped(cloudreve: StandIn, launcher: Gatewa
 
 
 async def test_a_long_head_is_read(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """Pass-through reads as much."""
     cloudreve.fail("fetch", Replies(X_Policy="x" * 11_000))
     assert (await gateway.ask(in_share(cloudreve))).status == 200
 
 
 async def test_a_picture_without_a_length_is_taken(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """Its bytes prove that it is whole."""
     cloudreve.fail("fetch", WithoutLength())
     reply = await gateway.ask(in_share(cloudreve))
     assert (reply.status, reply.headers["Content-Type"]) == (200, PNG)
@@ -224,7 +221,6 @@ async def test_bytes_at_hand_are_shown_while_their_storage_is_away(
 async def test_bytes_at_hand_are_shown_to_nobody_without_a_grant(
     cloudreve: StandIn, short: GatewayClient, hours: Hours
 ) -> None:
-    """Storage away or not."""
     first = await short.ask(in_share(cloudreve))
     hours.pass_by(100)
     cloudreve.fail("fetch", faults.Reset())

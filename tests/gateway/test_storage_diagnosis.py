@@ -36,7 +36,6 @@ class Denies(Fault):
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for no storage that is late."""
     monkeypatch.setattr("proxy.gateway.STORED_AFTER_S", (0.0,))
 
 
@@ -50,7 +49,6 @@ async def secure(cloudreve: StandIn, tmp_path: Path) -> AsyncIterator[Path]:
 
 
 def storage(cloudreve: StandIn) -> str:
-    """Name the storage's host."""
     return (cloudreve.foreign_origin or cloudreve.foreign_url).partition("//")[2]
 
 
@@ -89,7 +87,6 @@ async def test_an_untrusted_certificate_is_told(
 
 
 async def test_a_closed_port_is_told(cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any]) -> None:
-    """It is no certificate."""
     cloudreve.foreign, cloudreve.foreign_origin = True, f"http://127.0.0.1:{free_port()}"
     status, warning = await asked(cloudreve, launcher, log_entries)
     assert (status, warning["category"], warning["storage"]) == (503, "unreachable", storage(cloudreve))
@@ -100,7 +97,6 @@ async def test_a_closed_port_is_told(cloudreve: StandIn, launcher: GatewayLaunch
 async def test_plain_http_in_place_of_tls_is_told(
     cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any]
 ) -> None:
-    """It is neither of these."""
     cloudreve.foreign, cloudreve.foreign_origin = True, cloudreve.foreign_url.replace("http:", "https:")
     status, warning = await asked(cloudreve, launcher, log_entries)
     assert (status, warning["category"]) == (503, "unreachable")
@@ -131,7 +127,6 @@ async def test_a_certificate_of_an_own_ca_is_trusted(
 async def test_storages_status_and_code_are_told(
     cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any], fault: Denies, status: int, advice: str
 ) -> None:
-    """With its host and what helps."""
     cloudreve.foreign = True
     cloudreve.fail("fetch", fault)
     code = fault.text.partition("<Code>")[2].partition("<")[0]

@@ -41,7 +41,6 @@ class Behaviour:
 
 
 def denial(status: int, told: int = 503, *, is_silent: bool = False) -> Behaviour:
-    """Let storage answer with a status."""
     return Behaviour(told, lambda: faults.error_page(status), is_silent=is_silent)
 
 
@@ -68,7 +67,6 @@ BEHAVIOURS = {
 
 @pytest.fixture(params=BEHAVIOURS)
 def behaviour(request: pytest.FixtureRequest) -> Behaviour:
-    """Give one behaviour after the other."""
     return BEHAVIOURS[request.param]
 
 
@@ -121,7 +119,6 @@ class Certified(Storage):
 
 @pytest.fixture
 async def storage(cloudreve: StandIn, behaviour: Behaviour, tmp_path: Path) -> AsyncIterator[Storage]:
-    """Let pictures be kept elsewhere."""
     cloudreve.foreign = True
     if behaviour.make is not None:
         yield Storage(cloudreve, behaviour.make, behaviour.times)
@@ -158,7 +155,6 @@ async def visit(gateway: GatewayClient, uri: str, token: str | None = None) -> R
 
 
 def picture(cloudreve: StandIn) -> bytes:
-    """Give the bytes that are right."""
     draw = cloudreve.library.file("/album/one.png").draw
     assert draw is not None
     return draw()
@@ -200,7 +196,6 @@ async def test_nothing_is_known(
 
 
 async def test_a_grant_is_live(cloudreve: StandIn, storage: Storage, gateway: GatewayClient) -> None:
-    """Storage is not asked at all."""
     first = await gateway.ask(in_share(cloudreve))
     storage.spoil()
     second = await gateway.ask(in_share(cloudreve))

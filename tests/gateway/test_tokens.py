@@ -17,7 +17,6 @@ KEY: dict[str, object] = {"secret_key": SECRET}
 
 
 def part(value: object) -> str:
-    """Pack one part of a token."""
     return urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 

@@ -55,7 +55,6 @@ async def test_a_browser_gets_webp_and_others_get_what_they_got_before(
 
 
 async def test_a_client_without_accept_gets_what_it_got_before(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """Old programs send none at all."""
     png = await gateway.ask(in_share(cloudreve))
     assert image_of(await gateway.ask(in_share(cloudreve), Accept=CHROMIUM)).format == "WEBP"
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.running.port)
@@ -109,7 +108,6 @@ async def test_a_size_is_an_own_variant(
 async def test_a_size_out_of_the_steps_is_refused_before_anything_is_asked(
     cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
-    """The answer names the steps."""
     reply = await gateway.send("GET", f"{thumb(in_share(cloudreve))}&w=5000")
     assert (reply.status, "1600" in reply.problem["detail"]) == (400, True)
     assert cloudreve.calls.count("resolve") == 0

@@ -14,6 +14,7 @@ import pytest
 
 from proxy.cache.redis_tier import RedisTier
 from proxy.domain.tags import EVERYTHING, user_tag
+from proxy.domain.value_seal import ValueSeal
 from proxy.grants import change_feed, file_log, redis_log
 from proxy.grants.change_feed import ABANDONED_S, OPEN_S, RENEW_S, ChangeFeed
 from proxy.grants.change_log import ChangeLog, LogEntry, LogEntryKind, LogFailed
@@ -25,6 +26,7 @@ from proxy.settings import RedisSettings
 from tests.conftest import StartRedis
 from tests.harness.redis_server import RedisServer
 
+SEAL = ValueSeal(["0123456789abcdef" * 4])
 ALICE, BOB = (user_tag("alice"),), (user_tag("bob"),)
 
 
@@ -53,7 +55,7 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path, start_redis: Star
         url = start_redis().url if request.param == "redis" else ""
 
         async def made() -> Replica:
-            log: ChangeLog = FileLog(tmp_path / "changes")
+            log: ChangeLog = FileLog(tmp_path / "changes", SEAL)
             if url:
                 settings = RedisSettings.model_validate({"url": url, "timeout_s": 5.0})
                 tier = RedisTier.from_settings(settings, "http://x")
@@ -68,19 +70,16 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path, start_redis: Star
 
 @pytest.fixture
 async def one(make: Make) -> Replica:
-    """Make a replica."""
     return await make()
 
 
 @pytest.fixture
 async def two(make: Make, one: Replica) -> Replica:
-    """Make another."""
     assert one.log.is_available()
     return await make()
 
 
 async def test_a_change_of_one_replica_reaches_the_other(one: Replica, two: Replica) -> None:
-    """What either asks for afterwards counts for both."""
     before = [one.known.stamp, two.known.stamp]
     one.feed.tell(ALICE)
     await one.feed.spread()
@@ -93,7 +92,6 @@ async def test_a_change_of_one_replica_reaches_the_other(one: Replica, two: Repl
 
 
 async def test_a_replica_that_starts_later_reads_all_changes_before(one: Replica, make: Make) -> None:
-    """As after a restart with a disk full of grants."""
     before = one.known.stamp
     one.feed.tell(ALICE)
     await one.feed.spread()
@@ -131,7 +129,6 @@ async def test_a_change_that_takes_long_stays_open(one: Replica, two: Replica) -
 
 
 async def test_a_change_whose_answer_never_came_stays_open_a_while(one: Replica) -> None:
-    """Cloudreve may still be at work."""
     one.feed.abandon(one.feed.begin(ALICE))
     one.time += ABANDONED_S - 0.1
     await _tend(one)
@@ -156,7 +153,6 @@ async def test_too_much_that_waits_is_told_as_one_change_of_everything(
 
 
 async def test_a_log_longer_than_a_page_is_read_to_its_end(one: Replica, two: Replica) -> None:
-    """In one step."""
     for number in range(redis_log.PAGE + 10):
         one.feed.tell((user_tag(str(number)),))
     await one.feed.step()
@@ -225,7 +221,7 @@ async def test_a_redis_that_was_emptied_ends_all_from_before(start_redis: StartR
 async def test_a_damaged_file_ends_all_from_before(tmp_path: Path, damage: bytes) -> None:
     """The entry behind the damage may have been a change."""
     path = tmp_path / "changes"
-    one, two = Replica(FileLog(path)), Replica(FileLog(path))
+    one, two = Replica(FileLog(path, SEAL)), Replica(FileLog(path, SEAL))
     for replica in (one, two):
         await replica.feed.step()
     one.feed.tell(BOB)
@@ -249,7 +245,7 @@ async def test_a_file_that_grows_too_long_loses_its_older_half(tmp_path: Path, m
     """Whoever has kept up misses nothing; whoever has not trusts nothing from before."""
     monkeypatch.setattr(file_log, "MAX_BYTES", 2000)
     path = tmp_path / "changes"
-    one, two, late = (Replica(FileLog(path)) for _ in range(3))
+    one, two, late = (Replica(FileLog(path, SEAL)) for _ in range(3))
     for replica in (one, two, late):
         await replica.feed.step()
     before = late.known.stamp
@@ -264,9 +260,8 @@ async def test_a_file_that_grows_too_long_loses_its_older_half(tmp_path: Path, m
 
 
 async def test_a_file_that_cannot_be_written_keeps_changes_waiting(tmp_path: Path) -> None:
-    """They are told when it can be."""
     folder = tmp_path / "folder"
-    one = Replica(FileLog(folder / "changes"))
+    one = Replica(FileLog(folder / "changes", SEAL))
     one.feed.tell(ALICE)
     await one.feed.spread()
     assert (one.feed.waiting, one.feed.is_behind) == (1, True)
@@ -276,8 +271,18 @@ async def test_a_file_that_cannot_be_written_keeps_changes_waiting(tmp_path: Pat
     assert (folder / "changes").stat().st_mode & 0o777 == 0o600
 
 
+async def test_nobody_can_tell_without_the_key_what_has_changed(tmp_path: Path) -> None:
+    """Who reads the file and has not its keys finds no tag to compare with that of a File URI."""
+    path = tmp_path / "changes"
+    one, other = Replica(FileLog(path, SEAL)), Replica(FileLog(path, ValueSeal(["another" * 8])))
+    one.feed.tell(ALICE)
+    await one.feed.spread()
+    await other.feed.catch_up()
+    assert ALICE[0] not in path.read_bytes()
+    assert (other.known.stamp.heard, other.feed.is_behind) == (0, False)
+
+
 async def test_a_change_of_very_many_tags_is_one_of_everything(make: Make) -> None:
-    """Every process hears of it, and goes on hearing."""
     here, there = await make(), await make()
     stamp = there.known.stamp
     here.feed.tell(tuple(user_tag(f"user {number}") for number in range(20_000)))
@@ -307,7 +312,7 @@ class LostLog:
 
     async def replica(self) -> Replica:
         """Make a process that has read the log."""
-        log: ChangeLog = FileLog(self._path, lambda: self._now)
+        log: ChangeLog = FileLog(self._path, SEAL, lambda: self._now)
         if self._server is not None:
             settings = RedisSettings.model_validate({"url": self._server.url, "timeout_s": 5.0})
             tier = RedisTier.from_settings(settings, "http://x")
@@ -324,7 +329,7 @@ class LostLog:
         self._now = 1000.0
         if self._server is None:
             self._path.unlink()
-            await FileLog(self._path, lambda: 1.0).exchange(0, [])
+            await FileLog(self._path, SEAL, lambda: 1.0).exchange(0, [])
         else:
             key = self._tiers[0].build_key("changes")
             self._server.command("DEL", key)
@@ -338,7 +343,6 @@ class LostLog:
 
 @pytest.fixture(params=["file", "redis"])
 async def lost(request: pytest.FixtureRequest, tmp_path: Path, start_redis: StartRedis) -> AsyncIterator[LostLog]:
-    """Give a log that can be lost."""
     log = LostLog(tmp_path / "changes", start_redis() if request.param == "redis" else None)
     yield log
     await log.aclose()
@@ -387,7 +391,7 @@ async def test_a_file_that_another_process_has_locked_is_not_waited_for(
 ) -> None:
     """It may have been stopped: the change is told later, and no thread of the pool that all share is taken."""
     monkeypatch.setattr(file_log, "LOCK_S", 0.02)
-    one = Replica(FileLog(tmp_path / "changes"))
+    one = Replica(FileLog(tmp_path / "changes", SEAL))
     with (tmp_path / "changes").open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         one.feed.tell(ALICE)
@@ -401,7 +405,6 @@ async def test_a_file_that_another_process_has_locked_is_not_waited_for(
 
 
 async def test_a_purge_whose_author_leaves_leaves_nothing_behind(one: Replica, two: Replica) -> None:
-    """Replies that come afterwards are nobody's."""
     purging = asyncio.create_task(one.feed.purge(ALICE))
     purge = await one.feed.purges.get()
     purging.cancel()

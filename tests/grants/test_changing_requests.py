@@ -117,7 +117,6 @@ def test_a_file_s_new_bytes_end_that_file_for_all() -> None:
 
 
 def test_a_change_of_a_possible_folder_ends_grants_below_it_and_of_the_owner_s_shares() -> None:
-    """A share may lie anywhere below it."""
     tags = of_body(Kind.FILES, {"uris": ["cloudreve://my/album"]})
     assert ends(tags, "cloudreve://my/album/deep/one.png")
     assert ends(tags, "cloudreve://AEUa@share/any.png", "")
@@ -134,14 +133,12 @@ def test_a_change_of_a_possible_folder_ends_grants_below_it_and_of_the_owner_s_s
     ],
 )
 def test_the_place_to_which_something_is_moved_ends_too(body: dict[str, object], target: str) -> None:
-    """There may have been another file."""
     tags = of_body(Kind.FILES, body)
     assert ends(tags, "cloudreve://my/a/one.png")
     assert ends(tags, target)
 
 
 def test_a_restored_file_may_lie_anywhere() -> None:
-    """The request names its place in the trash only."""
     assert ends(of_body(Kind.FILES, {"uris": ["cloudreve://trash/one.png"]}), "cloudreve://my/album/one.png")
 
 
@@ -155,7 +152,6 @@ def test_a_change_by_way_of_a_share_ends_all_of_its_owner_s() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"uris": 1}', b'{"uris": ["http://x"]}', b"\xff"])
 def test_a_request_that_names_no_file_may_change_any_of_the_user_s(body: bytes) -> None:
-    """In shares too."""
     tags = tags_of_files(named_uris("", body)[0], Kind.CONTENT, "alice", OWNERS.get)
     assert tags == tags_of_user("alice")
     assert ends(tags, "cloudreve://my/album/one.png")
@@ -164,7 +160,6 @@ def test_a_request_that_names_no_file_may_change_any_of_the_user_s(body: bytes) 
 
 
 def test_a_share_ends_for_its_visitors_alone() -> None:
-    """Whatever is in it; a body may name several."""
     for tags in (tags_of_shares("AEUa", None), tags_of_shares("", b'{"ids": ["AEUa"]}')):
         assert ends(tags, "cloudreve://AEUa:pw@share/a/one.png", "bob")
         assert not ends(tags, "cloudreve://BEUa@share/a/one.png", "bob")
@@ -218,12 +213,10 @@ def test_a_name_may_hold_what_means_something_in_a_url(name: str) -> None:
 
 
 def test_by_webdav_a_file_whose_name_cannot_be_read_may_be_any() -> None:
-    """Cloudreve may read it."""
     assert tags_of_dav("PUT", "/dav/%ff.png", None) != tags_of_dav("PUT", "/dav/%zz.png", None) == (EVERYTHING,)
 
 
 def test_by_webdav_what_may_be_a_folder_ends_by_its_name_with_what_is_below_and_all_shares() -> None:
-    """So does the place to which it is moved or copied."""
     tags = tags_of_dav("MOVE", "/dav/a/old", "https://cloud.example.com/dav/b/new")
     for uri in ("cloudreve://my/x/old/deep/one.png", "cloudreve://my/new/one.png", "cloudreve://AEUa@share/any.png"):
         assert ends(tags, uri)

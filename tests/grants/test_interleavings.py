@@ -209,7 +209,6 @@ class Play:
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_no_old_picture_is_shown_past_the_end_of_its_change(seed: int) -> None:
-    """2,000 steps of each of five plays."""
     play = Play(seed)
     for _ in range(20):
         for _ in range(100):

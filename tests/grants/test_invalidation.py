@@ -31,7 +31,6 @@ def known() -> Invalidations:
 
 
 def own(known: Invalidations, number: int = 1) -> tuple[bytes, int]:
-    """Name a change of this process."""
     return known.origin, number
 
 
@@ -62,7 +61,6 @@ def test_a_change_that_is_not_in_the_log_ends_all_that_others_asked_for(known: I
 
 
 def test_of_two_changes_each_needs_its_place_in_the_log(known: Invalidations) -> None:
-    """The place of one says nothing about the other."""
     known.end(own(known, 1), [ALICE])
     known.end(own(known, 2), [ALICE])
     known.confirm(1, [ALICE], 11)
@@ -101,7 +99,6 @@ def test_what_was_confirmed_for_one_change_says_nothing_about_another(known: Inv
 
 
 def test_more_confirmed_changes_than_are_told_apart_end_all(known: Invalidations) -> None:
-    """Of one tag."""
     places = [(share_tag(f"{number}"), picture_tag("p")) for number in range(MAX_CONFIRMING + 1)]
     for number, pair in enumerate(places[:-1]):
         known.end(own(known, number), [ALICE], confirmed=frozenset({pair}))
@@ -110,7 +107,7 @@ def test_more_confirmed_changes_than_are_told_apart_end_all(known: Invalidations
     assert known.has_ended(before, [ALICE, *places[-1]])
 
 
-def test_of_two_changes_the_later_counts(known: Invalidations) -> None:
+def test_of_two_changes_of_one_tag_the_later_ends_grants(known: Invalidations) -> None:
     """Also when the earlier is the one that had to wait for the log."""
     known.end(own(known, 1), [ALICE])
     known.end((OTHER, 7), [ALICE], 11)
@@ -123,7 +120,6 @@ def test_of_two_changes_the_later_counts(known: Invalidations) -> None:
 
 
 def test_a_change_of_another_process_ends_what_this_one_asked_for_before_it_heard_of_it(known: Invalidations) -> None:
-    """Whatever the time was."""
     before = known.stamp
     known.end((OTHER, 7), [ALICE], 11)
     assert known.has_ended(before, TAGS)
@@ -145,7 +141,6 @@ def test_while_a_change_is_under_way_nothing_that_is_kept_counts(known: Invalida
 
 
 def test_a_change_that_nobody_ends_is_due_at_its_time(known: Invalidations) -> None:
-    """Word of it puts that off."""
     known.begin((OTHER, 1), [ALICE], 60.0)
     known.begin((OTHER, 1), [ALICE], 90.0)
     assert known.expire(60.0) == []
@@ -164,14 +159,12 @@ def test_a_stamp_of_ours_from_the_future_is_a_forgery(known: Invalidations) -> N
 
 
 def test_until_the_log_has_been_read_only_what_this_process_asked_for_counts() -> None:
-    """Grants of others may have ended."""
     known = Invalidations(lambda: 1000.0, log="log")
     assert known.has_ended(elsewhere(0), TAGS)
     assert not known.has_ended(known.stamp, TAGS)
 
 
 def test_a_gap_ends_all_from_before(known: Invalidations) -> None:
-    """Nobody knows what has been missed."""
     before = known.stamp
     known.begin_log(50, has_gap=True)
     assert known.has_ended(before, TAGS)
@@ -213,7 +206,6 @@ def test_changes_older_than_any_grant_are_dropped() -> None:
 
 
 def test_each_change_calls_changed() -> None:
-    """Whatever has happened."""
     calls: list[int] = []
     known = Invalidations(lambda: 1000.0, log="log", changed=lambda: calls.append(1))
     known.begin((OTHER, 1), [ALICE], 60.0)
@@ -223,7 +215,6 @@ def test_each_change_calls_changed() -> None:
 
 
 def test_a_decision_is_valid_until_its_time_its_change_or_its_session_s_end(known: Invalidations) -> None:
-    """One rule for all of them."""
     ended: set[SessionRef] = set()
     session = SessionRef("alice", "s", 1.0)
     known = Invalidations(lambda: 1000.0, session_has_ended=ended.__contains__)

@@ -15,7 +15,6 @@ SIGNED = "X-Amz-Credential=key&X-Amz-Signature"
 
 
 def granted(url: str) -> Grant:
-    """Give a grant of a URL."""
     name = picture_of(url, internal=url.startswith(SITE))
     return Grant(url, 2e9, name.id, name.own)
 

@@ -19,7 +19,6 @@ from tests.harness.steps import Steps, steps
 
 
 async def test_a_grant_is_resolved_once_and_then_found(taken: Steps) -> None:
-    """The very same one, until it ends."""
     first = await taken.grants.find(taken.visitor(), taken.request())
     second = await taken.grants.find(taken.visitor(), taken.request())
     assert (first.source, second.source) == (Source.UPSTREAM, Source.MEMORY)
@@ -47,7 +46,6 @@ async def test_identities_that_differ_in_anything_share_no_grant(taken: Steps) -
 
 
 async def test_a_refusal_is_found_like_a_grant(taken: Steps) -> None:
-    """The same code and correlation id, without asking."""
     refusals = []
     for _ in range(2):
         with pytest.raises(Refused) as caught:
@@ -58,7 +56,6 @@ async def test_a_refusal_is_found_like_a_grant(taken: Steps) -> None:
 
 
 async def test_a_version_noted_for_a_grant_is_found_with_it_and_ends_with_it(taken: Steps) -> None:
-    """A note prolongs nothing."""
     visitor, request = taken.visitor(), taken.request()
     found = await taken.grants.find(visitor, request)
     taken.hours.pass_by(100)
@@ -70,7 +67,6 @@ async def test_a_version_noted_for_a_grant_is_found_with_it_and_ends_with_it(tak
 
 
 async def test_a_note_about_a_grant_that_has_ended_brings_nothing_back(taken: Steps) -> None:
-    """The picture took longer than its grant lasted."""
     visitor, request = taken.visitor(), taken.request()
     found = await taken.grants.find(visitor, request)
     taken.hours.pass_by(3600)
@@ -101,7 +97,6 @@ async def test_a_note_about_a_refused_grant_brings_nothing_back_when_the_refusal
 
 
 async def test_a_note_about_a_grant_that_was_renewed_meanwhile_changes_nothing(taken: Steps) -> None:
-    """The new one is another, and is checked for itself."""
     visitor, request = taken.visitor(), taken.request()
     old = (await taken.grants.find(visitor, request)).grant
     new = replace(old, url=old.url + "&new", fresh_until=old.fresh_until - 100)
@@ -111,7 +106,6 @@ async def test_a_note_about_a_grant_that_was_renewed_meanwhile_changes_nothing(t
 
 
 async def test_a_grant_that_was_forgotten_is_resolved_anew_for_that_identity_alone(taken: Steps) -> None:
-    """The others keep theirs."""
     for name in ("", "alice"):
         await taken.grants.find(taken.visitor(name), taken.request())
     await taken.grants.forget(taken.visitor(), taken.request())
@@ -158,7 +152,6 @@ async def test_generating_is_kept_by_nobody(site: StandIn) -> None:
 
 @pytest.mark.parametrize(("code", "kept"), [(40016, True), (40069, True), (-1, False), (12345, False)])
 async def test_a_refusal_is_kept_by_its_kind(taken: Steps, code: int, kept: bool) -> None:
-    """Those that may change at any moment are not."""
     taken.site.fail("resolve", json_body(f'{{"code":{code}}}'))
     with pytest.raises(Refused):
         await taken.grants.find(taken.visitor(), taken.request())

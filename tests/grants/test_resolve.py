@@ -22,6 +22,7 @@ from proxy.domain.thumb_request import ThumbRequest
 from proxy.domain.visitor import Visitor
 from proxy.grants.resolve import UPLOADS, Resolver
 from proxy.upstream.breaker import UpstreamBreaker
+from tests.harness.loops import some_steps
 
 GRANT = Grant("https://cloud.example.com/x", 2e9, "ab12", own=True)
 REFUSAL = Refusal(RefusalKind.FORBIDDEN, 403)
@@ -32,7 +33,6 @@ MINE = ThumbRequest(FileUri("cloudreve://my/one.png", "my"), client="192.0.2.1")
 
 
 def visitor(subject: str) -> Visitor:
-    """Give a user with a token."""
     return Visitor(Identity(IdentityKind.USER, subject), Credentials(f"token of {subject}"), math.inf)
 
 
@@ -92,15 +92,8 @@ def resolver(cloudreve: FakeCloudreve, pauses: list[float]) -> Resolver:
 
 
 async def resolved(resolver: Resolver, who: Visitor, request: ThumbRequest) -> Resolution:
-    """Resolve as a flight does."""
     with resolver.admitted(who, request):
         return await resolver.resolve(who, request)
-
-
-async def some_steps() -> None:
-    """Let everybody do what they can."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 async def together(resolver: Resolver, cloudreve: FakeCloudreve, *wishes: tuple[Visitor, ThumbRequest]) -> int:
@@ -131,23 +124,19 @@ async def test_once_it_is_generated_nobody_waits_for_anybody(resolver: Resolver,
 
 
 async def test_two_files_do_not_wait_for_one_another(resolver: Resolver, cloudreve: FakeCloudreve) -> None:
-    """Each has a thumbnail of its own."""
     assert await together(resolver, cloudreve, (ALICE, SHARED), (ALICE, OTHER)) == 2
 
 
 async def test_my_files_are_not_yours(resolver: Resolver, cloudreve: FakeCloudreve) -> None:
-    """The same URI means another file to another user."""
     assert await together(resolver, cloudreve, (ALICE, MINE), (BOB, MINE)) == 2
 
 
 async def test_no_more_than_the_slots_are_at_cloudreve(resolver: Resolver, cloudreve: FakeCloudreve) -> None:
-    """It has few workers."""
     files = [ThumbRequest(FileUri(f"cloudreve://my/{n}.png", "my"), client=f"{n}") for n in range(5)]
     assert await together(resolver, cloudreve, *((NOBODY, file) for file in files)) == 2
 
 
 async def test_a_refusal_opens_the_way_for_the_next_alone(resolver: Resolver, cloudreve: FakeCloudreve) -> None:
-    """It does not say that the thumbnail is there."""
     cloudreve.answers.extend([REFUSAL, REFUSAL, GRANT, GRANT])
     outcomes = await asyncio.gather(*(resolved(resolver, who, SHARED) for who in (ALICE, BOB, NOBODY)))
     assert outcomes == [REFUSAL, REFUSAL, GRANT]
@@ -155,7 +144,6 @@ async def test_a_refusal_opens_the_way_for_the_next_alone(resolver: Resolver, cl
 
 
 async def test_a_failure_opens_the_way_for_the_next(resolver: Resolver, cloudreve: FakeCloudreve) -> None:
-    """It is not shared here; flights do that."""
     cloudreve.answers.extend([Unreachable(), GRANT])
     outcomes = await asyncio.gather(*(resolved(resolver, who, SHARED) for who in (ALICE, BOB)), return_exceptions=True)
     assert isinstance(outcomes[0], Unreachable)
@@ -163,7 +151,6 @@ async def test_a_failure_opens_the_way_for_the_next(resolver: Resolver, cloudrev
 
 
 async def test_a_visitor_who_leaves_the_queue_blocks_nobody(resolver: Resolver, cloudreve: FakeCloudreve) -> None:
-    """Nor do those who leave while they have it."""
     cloudreve.open.clear()
     tasks = [asyncio.create_task(resolved(resolver, who, SHARED)) for who in (ALICE, BOB, NOBODY)]
     await some_steps()
@@ -176,7 +163,6 @@ async def test_a_visitor_who_leaves_the_queue_blocks_nobody(resolver: Resolver, 
 async def test_a_thumbnail_that_is_being_generated_is_asked_for_again(
     resolver: Resolver, cloudreve: FakeCloudreve, pauses: list[float]
 ) -> None:
-    """At first soon, then every second or so."""
     cloudreve.answers.extend([GENERATING] * 8)
     assert await resolved(resolver, ALICE, MINE) == GRANT
     assert len(cloudreve.calls) == 9

@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
+import pytest
+
 from tests.harness.gateways import GatewayClient, gateway_of
 from tests.harness.stream_server import ended, stream_server
 
@@ -156,7 +158,7 @@ class ScriptedCloudreve:
             while not writer.is_closing():
                 head = await reader.readuntil(b"\r\n\r\n")
                 call = Call(reader, writer, head, number)
-                if call.line.startswith("GET /api/v4/site/ping "):
+                if call.line.startswith(("GET /api/v4/site/ping ", "GET /s/_ ")):  # as each gateway begins
                     await call.answer(b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"code":0}')
                     continue
                 self._calls.put_nowait(call)
@@ -219,3 +221,10 @@ async def passing(**server: object) -> AsyncIterator[ScriptedSetup]:
         gateway_of(cloudreve.url, server={"passthrough": True, **server}) as gateway,
     ):
         yield ScriptedSetup(cloudreve, gateway)
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedSetup]:
+    """Run a gateway that passes everything on."""
+    async with passing() as opened:
+        yield opened

@@ -14,8 +14,6 @@ from proxy.coalesce.deadline import Countdown
 from proxy.domain.credentials import Credentials
 from proxy.domain.file_uri import parse
 from proxy.domain.identity import ANONYMOUS, Identity, IdentityKind
-from proxy.domain.seal import Sealer
-from proxy.domain.ssrf import Origins
 from proxy.domain.thumb_request import ThumbRequest
 from proxy.domain.visitor import Visitor
 from proxy.grants.lookup import Grants
@@ -26,13 +24,8 @@ from proxy.observe.span import Observer
 from proxy.pictures.lookup import Pictures
 from proxy.standin.standin import StandIn
 from proxy.upstream.clock import Clock
-from proxy.upstream.cloudreve import Cloudreve
-from proxy.upstream.images import Images, public_socket
-from proxy.upstream.oauth import OAuth
-from proxy.wiring.changes import change_feed, share_owners
-from proxy.wiring.first_contact import greet
+from proxy.wiring.core import core_of
 from proxy.wiring.parts import Parts
-from proxy.wiring.stores import stores
 from tests.harness.gateways import Hours, settings_for
 
 
@@ -65,29 +58,11 @@ async def steps(site: StandIn, stack: AsyncExitStack, **sections: dict[str, obje
     """Build them, to be closed with the stack."""
     hours, metrics = Hours(site), Metrics()
     clock = Clock(hours.now, hours.timer)
-    settings = settings_for(site.own_url, **sections)
-    parts = Parts(settings, clock, metrics, Observer(metrics), Health(), stack, Countdown(settings.server.shutdown_s))
-    origins = Origins(settings.cloudreve.url, settings.cloudreve.public_origins, settings.cloudreve.image_hosts)
-    trusted = await parts.session()
-    cloudreve = Cloudreve(trusted, clock, origins, Observer(metrics), settings.cloudreve, settings.grants)
-    await greet(cloudreve, clock)
-    tiers, sharing, shared_values, log, redis = await stores(parts)
-    images = Images(trusted, await parts.session(socket_factory=public_socket), origins, settings.cloudreve)
-    oauth = OAuth(cloudreve, Observer(metrics), settings.sign_in)
-    sign_outs = await parts.sign_outs(tiers, redis)
-    feed = await change_feed(parts, tiers, log, sign_outs)
-    owners = await share_owners(parts, cloudreve)
-    sessions = await parts.sessions(
-        Sealer(["a key that is long enough for tests"]),
-        oauth,
-        shared_values,
-        sign_outs,
-        sharing,
+    settings = settings_for(site.own_url, **{"seal": {"keys": ["a key that is long enough for tests"]}, **sections})
+    core = await core_of(
+        Parts(settings, clock, metrics, Observer(metrics), Health(), stack, Countdown(settings.server.shutdown_s))
     )
-    identifier = await parts.identifier(cloudreve, sessions, await parts.accounts(oauth))
-    grants = await parts.grants(cloudreve, tiers, sharing, feed, owners)
-    pictures = await parts.pictures(images, tiers, sharing)
-    return Steps(site, hours, clock, metrics, tiers, identifier, grants, pictures)
+    return Steps(site, hours, clock, metrics, core.stores.tiers, core.identifier, core.grants, core.pictures)
 
 
 @pytest.fixture

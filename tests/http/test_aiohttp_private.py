@@ -45,7 +45,6 @@ async def test_this_version_has_all_names_and_they_behave() -> None:
 
 @pytest.mark.parametrize("name", [name for name in sorted(used()) if hasattr(RequestHandler, name)])
 async def test_a_name_of_connections_that_is_gone_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each that the module uses."""
     monkeypatch.delattr(owner_of(name), name)
     assert f"has no RequestHandler.{name}" in str(await aiohttp_trial.fault())
 
@@ -54,7 +53,6 @@ async def test_a_name_of_connections_that_is_gone_is_noticed(name: str, monkeypa
 def test_a_name_of_other_classes_that_is_gone_is_noticed(
     owner: object, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each that the module uses."""
     for holder in [each for each in getattr(owner, "__mro__", (owner,)) if name in vars(each)]:
         monkeypatch.delattr(holder, name)
     assert any(told.endswith(f".{name}") for told in aiohttp_private.missing())
@@ -71,7 +69,6 @@ def test_a_name_of_other_classes_that_is_gone_is_noticed(
 async def test_a_name_that_means_something_else_is_noticed(
     owner: type, name: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By what it does to a connection on trial."""
     monkeypatch.setattr(aiohttp_trial, "TRIED_S", 0.05)
     monkeypatch.setattr(owner, name, lambda *_: None)
     assert str(await aiohttp_trial.fault()).endswith(f"behaves otherwise than expected: {told}")

@@ -26,14 +26,12 @@ from proxy.upstream.answers import Link, read_thumb
 
 
 def field(fields: Fields, name: str) -> str | None:
-    """Give the one value of a field."""
     values = [value for key, value in fields if key == name]
     assert len(values) <= 1
     return values[0] if values else None
 
 
 def body(reply: ApiAnswer) -> dict[str, Any]:
-    """Parse what is sent."""
     parsed: dict[str, Any] = json.loads(reply.body)
     return parsed
 
@@ -55,7 +53,6 @@ def test_a_link_has_url_and_expiry(expires: float, written: str) -> None:
 
 
 def test_a_link_reads_like_one_of_cloudreves() -> None:
-    """A gateway in front of a gateway understands it."""
     assert read_thumb(link("https://a.example/thumb/s/x", 1795438287.5).body) == Link(
         "https://a.example/thumb/s/x", 1795438287.5, obfuscated=False
     )

@@ -16,12 +16,10 @@ from tests.harness.gateways import ONE, GatewayClient, GatewayLauncher, in_share
 
 @pytest.fixture
 async def gateway(launcher: GatewayLauncher) -> GatewayClient:
-    """Run a gateway."""
     return await launcher.open()
 
 
 async def test_both_ports_say_whether_they_live_and_may_take_traffic(gateway: GatewayClient) -> None:
-    """A plain word, which nobody keeps."""
     for base in (gateway.base, gateway.admin):
         for path, word in (("/healthz", b"alive\n"), ("/readyz", b"ready\n")):
             reply = await gateway.send("GET", base + path)
@@ -85,7 +83,6 @@ async def test_each_request_has_one_line_that_holds_nothing_of_it(
 
 @pytest.mark.parametrize("path", ["/thumb/", "/thumbs", "/THUMB", "//thumb", "/thumb/s/", "/%74humb/x", "/../thumb/"])
 async def test_a_path_that_does_not_exist_is_a_problem(gateway: GatewayClient, path: str) -> None:
-    """404, and nothing of the path in it."""
     reply = await gateway.send("GET", path)
     assert reply.status in (403, 404)
     assert reply.problem["status"] == reply.status

@@ -15,7 +15,6 @@ LISTED = Embedding((BLOG,), (BLOG,))
 
 
 def asked(**headers: str) -> CIMultiDict[str]:
-    """Make the fields of a request."""
     return CIMultiDict({name.replace("_", "-"): value for name, value in headers.items()})
 
 
@@ -46,19 +45,16 @@ PAGES = [
 
 @pytest.mark.parametrize(("headers", "page"), PAGES)
 def test_the_asking_page_is_named(headers: CIMultiDict[str], page: str | None) -> None:
-    """By the browser's own word first."""
     assert page_of(headers, OWN) == page
 
 
 @pytest.mark.parametrize(("headers", "page"), PAGES)
 def test_private_pictures_are_for_pages_of_the_same_site(headers: CIMultiDict[str], page: str | None) -> None:
-    """By default for no other."""
     assert (CLOSED.refusal(headers, OWN, is_public=False) is None) is (page is None)
 
 
 @pytest.mark.parametrize(("headers", "page"), PAGES)
 def test_a_list_opens_them_to_the_pages_on_it(headers: CIMultiDict[str], page: str | None) -> None:
-    """And to no others."""
     assert (LISTED.refusal(headers, OWN, is_public=False) is None) is (page in (None, BLOG))
 
 

@@ -34,7 +34,6 @@ def seen(peer: str, *lines: tuple[str, str]) -> ForwardedFor:
     ],
 )
 def test_a_stranger_is_not_believed(lines: list[tuple[str, str]]) -> None:
-    """Anybody can send these fields."""
     found = seen(STRANGER, *lines)
     assert found == ForwardedFor(STRANGER)
     assert found.origin is None
@@ -104,7 +103,6 @@ def test_the_visitor_is_the_farthest_address_that_is_more_than_a_claim(told: lis
     ],
 )
 def test_lists_are_read_from_the_nearest_proxy_outwards(lines: list[tuple[str, str]], origin: str) -> None:
-    """As far as the addresses go that are trusted."""
     assert seen(NGINX, *lines).origin == origin
 
 
@@ -135,7 +133,6 @@ def test_the_standard_field_is_understood(lines: list[str], client: str, origin:
 
 
 def test_two_kinds_of_fields_that_agree_are_believed() -> None:
-    """Some proxies send both."""
     both = [
         (FOR, VISITOR),
         (PROTO, "https"),
@@ -176,7 +173,6 @@ def test_a_host_that_is_none_makes_no_origin(host: str) -> None:
 
 @pytest.mark.parametrize("peer", ["", "unix:/run/nginx.sock", "localhost", "nonsense"])
 def test_a_peer_without_an_address_is_not_trusted(peer: str) -> None:
-    """Trust is given to addresses."""
     assert seen(peer, (PROTO, "https"), (HOST, "a.example")) == ForwardedFor(peer)
 
 
@@ -193,7 +189,6 @@ def test_forwarded_fields_of_visitors_fill_no_memory() -> None:
 
 
 def test_nobody_is_trusted_by_an_empty_list() -> None:
-    """Not even loopback."""
     assert Proxies([]).seen(NGINX, of((PROTO, "https"), (HOST, "a.example"))) == ForwardedFor(NGINX)
 
 

@@ -71,7 +71,6 @@ def heads(pieces: list[bytes]) -> list[bytes]:
 
 
 def byte_by_byte(data: bytes) -> list[bytes]:
-    """Cut between all bytes."""
     return [data[place : place + 1] for place in range(len(data))]
 
 
@@ -106,7 +105,6 @@ def taken(body: Body, pieces: list[bytes]) -> tuple[bytes, bytes]:
 
 
 def test_a_body_with_a_length_ends_where_it_says() -> None:
-    """Whatever comes behind it."""
     for pieces in ([b"abcdeGET"], byte_by_byte(b"abcdeGET")):
         assert taken(LengthBody(5), pieces) == (b"abcde", b"GET")
 
@@ -120,7 +118,6 @@ def test_a_body_with_a_length_ends_where_it_says() -> None:
     ],
 )
 def test_chunks_are_given_on_without_extensions_and_trailers(raw: bytes) -> None:
-    """In any pieces."""
     for pieces in ([raw + b"GET"], byte_by_byte(raw + b"GET")):
         assert taken(ChunkedBody(), pieces) == (b"3\r\nabc\r\na\r\n0123456789\r\n0\r\n\r\n", b"GET")
 
@@ -135,7 +132,6 @@ def test_chunks_are_given_on_without_extensions_and_trailers(raw: bytes) -> None
     ids=repr,
 )
 def test_chunks_that_break_http_are_refused(raw: bytes) -> None:
-    """In one piece and byte by byte."""
     for pieces in ([raw], byte_by_byte(raw)):
         with pytest.raises(BadRequest):
             taken(ChunkedBody(), pieces)

@@ -21,7 +21,6 @@ async def test_a_person_is_told_on_a_page_what_this_is(cloudreve: StandIn, gatew
 
 
 async def test_the_page_leads_on_to_cloudreve(cloudreve: StandIn) -> None:
-    """At the first address by which visitors call it."""
     public = {"public_origins": ["https://cloud.example.com", "https://old.example.com"]}
     async with gateway_of(cloudreve.own_url, cloudreve=public) as gateway:
         reply = await gateway.send("GET", "/", PERSON)
@@ -30,7 +29,6 @@ async def test_the_page_leads_on_to_cloudreve(cloudreve: StandIn) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_program_gets_lines_of_text(method: str, gateway: GatewayClient) -> None:
-    """Also a check of a load balancer."""
     reply = await gateway.send(method, "/")
     assert reply.status == 200
     assert reply.headers["Content-Type"].startswith("text/plain")
@@ -38,6 +36,5 @@ async def test_a_program_gets_lines_of_text(method: str, gateway: GatewayClient)
 
 
 async def test_with_pass_through_it_is_cloudreves_own_page(cloudreve: StandIn) -> None:
-    """The gateway says nothing there."""
     async with gateway_of(cloudreve.own_url, server={"passthrough": True}) as gateway:
         assert "/thumb?uri=" not in (await gateway.send("GET", "/", PERSON)).body.decode()

@@ -34,5 +34,4 @@ ENDING = InfoAnswer(ANONYMOUS, INFO, 7.0, Handling(Source.UPSTREAM, Source.UPSTR
     ],
 )
 def test_the_shortest_life_counts_for_all(known: list[InfoAnswer], kept: str) -> None:
-    """Wherever in the answer that picture stands."""
     assert dict(fields(known, '"etag"'))["Cache-Control"] == kept

@@ -72,7 +72,6 @@ def test_a_page_says_what_problem_json_says() -> None:
     ],
 )
 def test_a_page_is_in_the_language_that_the_browser_prefers(accept_language: list[str], language: Language) -> None:
-    """Of the two that there are."""
     assert language_of(accept_language) is language
 
 

@@ -18,17 +18,14 @@ Lines = list[dict[str, Any]]
 
 @pytest.fixture
 async def gateway(launcher: GatewayLauncher) -> GatewayClient:
-    """Run a gateway."""
     return await launcher.open()
 
 
 def requests(log_entries: Lines) -> Lines:
-    """Give the lines of requests."""
     return [line for line in log_entries if line["event"] == "request"]
 
 
 def warnings(log_entries: Lines) -> Lines:
-    """Give the warnings of requests."""
     return [line for line in log_entries if line["event"] == "request failed"]
 
 
@@ -103,7 +100,6 @@ async def test_file_and_visitor_are_found_again_by_their_digests(
 async def test_a_visitors_address_is_told_where_the_settings_say_so(
     cloudreve: StandIn, launcher: GatewayLauncher, log_entries: Lines
 ) -> None:
-    """Not by default."""
     cloudreve.fail("resolve", faults.error_page(500))
     for gateway in (await launcher.open(), await launcher.open(log={"client_address": True})):
         await gateway.ask(in_share(cloudreve), X_Forwarded_For="203.0.113.7")
@@ -125,7 +121,6 @@ async def test_errors_alone_are_told_where_the_settings_say_so(
 async def test_a_visitor_s_mistake_is_no_warning(
     cloudreve: StandIn, gateway: GatewayClient, log_entries: Lines
 ) -> None:
-    """It has its line, with Cloudreve's code."""
     replies = [await gateway.ask(uri) for uri in (ONE, "nonsense", in_share(cloudreve, "absent.png"))]
     assert [reply.status for reply in replies] == [401, 400, 404]
     assert warnings(log_entries) == []
@@ -143,7 +138,6 @@ async def test_a_visitor_s_mistake_is_no_warning(
 async def test_a_request_that_is_passed_is_told_by_cloudreves_route(
     launcher: GatewayLauncher, log_entries: Lines, path: str, route: str
 ) -> None:
-    """Without what is individual in it."""
     gateway = await launcher.open(server={"passthrough": True})
     await gateway.send("GET", path)
     [line] = requests(log_entries)
@@ -154,7 +148,6 @@ async def test_a_request_that_is_passed_is_told_by_cloudreves_route(
 async def test_a_failure_of_cloudreves_own_that_is_passed_is_a_warning(
     cloudreve: StandIn, launcher: GatewayLauncher, log_entries: Lines
 ) -> None:
-    """Its answer is passed as it is."""
     gateway = await launcher.open(server={"passthrough": True})
     cloudreve.fail("ping", faults.error_page(503))
     reply = await gateway.send("GET", "/api/v4/site/ping")

@@ -13,7 +13,6 @@ from tests.harness.gateways import ONE, PNG, GatewayClient, GatewayLauncher, in_
 
 @pytest.fixture
 async def gateway(launcher: GatewayLauncher) -> GatewayClient:
-    """Run a gateway."""
     return await launcher.open()
 
 
@@ -55,27 +54,6 @@ async def test_a_uri_that_is_too_long_is_refused(gateway: GatewayClient) -> None
     """4096 bytes are accepted, a percent-encoded one counting once."""
     for name, status in (("a" * 4000, 401), ("a" * 4096, 400), ("日" * 1300, 401), ("日" * 1400, 400)):
         assert (await gateway.ask(f"cloudreve://my/{name}")).status == status
-
-
-@pytest.mark.parametrize("header", ["Authorization", "X-Cr-Purchase-Ticket"])
-async def test_two_credentials_are_none(cloudreve: StandIn, gateway: GatewayClient, header: str) -> None:
-    """Which of them would count, here and there, is not left to chance."""
-    value = f"Bearer {cloudreve.token()}"
-    lines = f"{header}: {value}\r\n{header}: {value}\r\n"
-    answer = await raw(gateway, f"GET /thumb?uri={ONE} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n")
-    assert answer.split(b" ", 2)[1] == (b"401" if header == "Authorization" else b"400")
-    assert cloudreve.calls.count("resolve") == 0
-
-
-async def test_validators_on_several_lines_count_together(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """As one list (RFC 9110 §5.3)."""
-    etag = (await gateway.ask(in_share(cloudreve))).etag
-    lines = f'If-None-Match: "x"\r\nIf-None-Match: {etag}\r\n'
-    target = f"/thumb?uri={in_share(cloudreve)}"
-    answer = await raw(gateway, f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n")
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert (head.split(b" ", 2)[1], body) == (b"304", b"")
-    assert b"\r\ncontent-type:" not in head.lower()
 
 
 async def test_a_picture_is_never_encoded(cloudreve: StandIn, gateway: GatewayClient) -> None:

@@ -36,7 +36,6 @@ def asked(
 
 
 def test_a_bare_question_is_anonymous() -> None:
-    """The File URI is all that is needed."""
     request = asked()
     assert request.uri.text == URI
     assert request.credentials == Credentials()
@@ -45,7 +44,6 @@ def test_a_bare_question_is_anonymous() -> None:
 
 
 def test_the_file_uri_is_made_canonical() -> None:
-    """The question is the cache's key."""
     assert asked("CLOUDREVE://MY//x/../a.jpg#top").uri == asked(URI).uri
 
 
@@ -58,7 +56,6 @@ def test_exactly_one_file_uri_is_needed(uris: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("uri", ["", "not a uri", "https://example.com/a.jpg", URI + "x" * 4096])
 def test_a_file_uri_that_is_none_is_a_bad_request(uri: str) -> None:
-    """Said by us, without a call to Cloudreve."""
     with pytest.raises(BadRequest):
         asked(uri)
 
@@ -128,7 +125,6 @@ def test_other_schemes_are_not_looked_at(field: str) -> None:
 
 
 def test_a_ticket_is_taken_as_it_is() -> None:
-    """With a token or without."""
     assert asked(ticket=["t!ck=et"]).credentials == Credentials(None, ((TICKET, "t!ck=et"),))
     assert asked(ticket=["t"], authorization=["Bearer x"]).credentials == Credentials("x", ((TICKET, "t"),))
 

@@ -58,7 +58,6 @@ def test_a_size_is_rounded_up_to_a_step(query: list[tuple[str, str]], variant: V
 
 @pytest.mark.parametrize("text", ["0", "1201", "-1", "", "4e2", "1.5", "٤٠٠", "9" * 5000, "+400", " 400"])
 def test_a_width_beyond_the_steps_is_refused_with_the_steps(text: str) -> None:
-    """Whatever it is that is no number of pixels."""
     with pytest.raises(BadRequest, match="100, 400, 1200"):
         sized([("w", text)], STEPS)
 
@@ -73,13 +72,11 @@ def test_a_width_beyond_the_steps_is_refused_with_the_steps(text: str) -> None:
     ],
 )
 def test_an_ambiguous_size_is_refused(query: list[tuple[str, str]], reason: str) -> None:
-    """With what is accepted."""
     with pytest.raises(BadRequest, match=reason):
         sized(query, STEPS)
 
 
 def test_every_variant_has_a_name_of_its_own() -> None:
-    """It is in the key of the bytes and in their ETag."""
     variants = [
         Variant(format_, width, height, fit)
         for format_ in (None, *Format)

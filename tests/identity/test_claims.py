@@ -37,7 +37,6 @@ def token(payload: object = ACCESS, header: object = HEADER, key: bytes = KEY, a
 
 
 def test_an_access_token_of_the_site_is_valid() -> None:
-    """And says whose it is and until when."""
     assert verify(token(), KEY, NOW) == Claims("xntj", NOW + 3600, NOW - 60, "access", "", ())
     claims = verify(token(OAUTH), KEY, NOW)
     assert claims is not None
@@ -141,7 +140,6 @@ def test_a_token_without_a_beginning_is_valid() -> None:
 
 @given(st.text(st.characters(exclude_categories=()), max_size=80))
 def test_no_text_at_all_makes_the_readers_raise(text: str) -> None:
-    """Anybody may send anything."""
     for candidate in (text, f"{part(HEADER)}.{text}", f"{part(HEADER)}.{part(text.encode(errors='replace'))}.{text}"):
         assert verify(candidate, KEY, NOW) is None
         assert identity_of(candidate, "xntj").subject == "xntj"
@@ -179,7 +177,6 @@ def test_two_oauth_tokens_with_different_rights_are_two_identities() -> None:
 
 
 def test_the_order_of_scopes_does_not_matter() -> None:
-    """Nor does a scope named twice."""
     other = OAUTH | {"scopes": ["Files.Read", "openid", "openid"]}
     assert identity_of(token(other), "xntj") == identity_of(token(OAUTH), "xntj")
 
@@ -207,7 +204,6 @@ def test_a_ticket_makes_another_identity(identity: Identity) -> None:
 
 
 def test_claims_are_read_without_being_believed() -> None:
-    """For a token that Cloudreve itself has verified."""
     claims = read_claims(token(OAUTH, key=b"whatever"))
     assert claims is not None
     assert claims.subject == "xntj"

@@ -28,7 +28,6 @@ def token_of(claims: dict[str, object], algorithm: str = "HS256") -> str:
 
 
 async def test_a_visitor_without_credentials_stays_anonymous(taken: Steps) -> None:
-    """And costs no call."""
     visitor = await taken.identifier.identify(Credentials())
     assert (visitor.identity, visitor.sure_until) == (ANONYMOUS, math.inf)
     assert taken.site.calls.count("whoami") == 0
@@ -44,7 +43,6 @@ async def test_a_ticket_makes_another_nobody(taken: Steps) -> None:
 
 
 async def test_a_user_is_sure_until_the_token_or_the_belief_ends(taken: Steps) -> None:
-    """Whichever comes first."""
     for life_s, sure_s in ((3600.0, 300.0), (100.0, 100.0)):
         visitor = await taken.identifier.identify(Credentials(taken.site.token(life_s=life_s)))
         assert visitor.identity.subject == taken.site.library.alice.id
@@ -54,7 +52,6 @@ async def test_a_user_is_sure_until_the_token_or_the_belief_ends(taken: Steps) -
 async def test_a_visitor_with_a_session_is_sure_until_sign_outs_are_to_be_read_again(
     taken: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However long the session's token lasts."""
     account, until = taken.site.library.alice, taken.clock.now() + 1.5
     found = SignedIn(taken.site.token(), SessionRef(account.id, "one", 0.0), until, None)
 
@@ -67,7 +64,6 @@ async def test_a_visitor_with_a_session_is_sure_until_sign_outs_are_to_be_read_a
 
 
 async def test_a_token_is_looked_at_again_when_its_time_is_over(taken: Steps) -> None:
-    """And not before."""
     token = taken.site.token(life_s=7200)
     for seconds, calls in ((0, 1), (290, 1), (20, 2)):
         taken.hours.pass_by(seconds)
@@ -137,7 +133,6 @@ async def test_time_that_passes_while_cloudreve_answers_counts(taken: Steps) -> 
     ],
 )
 async def test_a_token_that_cannot_be_cloudreves_costs_no_call(taken: Steps, token: str) -> None:
-    """Its shape, its algorithm or its end says so."""
     with pytest.raises(InvalidToken):
         await taken.identifier.identify(Credentials(token), client="192.0.2.1")
     assert taken.site.calls.count("whoami") == 0

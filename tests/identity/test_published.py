@@ -11,7 +11,6 @@ MAX_BYTES = 4096
 
 
 def uri(text: str) -> FileUri:
-    """Read a URI as a visitor's is read."""
     return parse(text, MAX_BYTES)
 
 
@@ -31,7 +30,6 @@ DEEPER = PublishedFolder(uri("cloudreve://my/album/press"), 1)
     ],
 )
 def test_every_spelling_of_what_lies_below_is_published(text: str) -> None:
-    """They all mean the same to Cloudreve."""
     assert account_for(uri(text), [FOLDER]) == 0
 
 
@@ -50,12 +48,11 @@ def test_every_spelling_of_what_lies_below_is_published(text: str) -> None:
         "cloudreve://shared_with_me/album/one.png",
     ],
 )
-def test_nothing_else_is(text: str) -> None:
+def test_nothing_beside_the_folder_is_published(text: str) -> None:
     """Not the folder itself, not its neighbours, not the same path elsewhere."""
     assert account_for(uri(text), [FOLDER]) is None
 
 
 def test_the_deepest_folder_decides() -> None:
-    """Whatever the order of the configuration."""
     inside = uri("cloudreve://my/album/press/one.png")
     assert account_for(inside, [FOLDER, DEEPER]) == account_for(inside, [DEEPER, FOLDER]) == 1

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from tests.harness.fixtures import cloudreve, gateway, hours, launcher, log_entries, site, site_gateway
+from tests.harness.fixtures import log_entries
 from tests.harness.loops import pytest_asyncio_loop_factories
 
-__all__ = [
-    "cloudreve",
-    "gateway",
-    "hours",
-    "launcher",
-    "log_entries",
-    "pytest_asyncio_loop_factories",
-    "site",
-    "site_gateway",
-]
+__all__ = ["log_entries", "pytest_asyncio_loop_factories"]

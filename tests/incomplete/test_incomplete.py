@@ -59,7 +59,6 @@ def status(got: bytes) -> int:
 
 
 def thumb(uri: str) -> str:
-    """Give the target of a picture."""
     return f"/thumb?uri={quote(uri, safe='')}"
 
 
@@ -104,7 +103,6 @@ async def test_an_http_1_0_visitor_gets_a_picture_of_unknown_length_whole(
 async def test_an_http_1_0_visitor_gets_an_error_for_a_picture_of_unknown_length_that_breaks_off(
     cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
-    """Nothing had been sent of it."""
     cloudreve.fail("fetch", Stored(WHOLE[:-20], announced=False), times=1)
     got, _ = await raw(gateway, thumb(in_share(cloudreve)), "1.0")
     assert status(got) == 502
@@ -131,7 +129,6 @@ async def test_a_passed_answer_that_breaks_off_is_reset(version: str) -> None:
 
 
 async def test_a_picture_of_too_many_pixels_is_refused(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
-    """By its header, before a byte of it is shown."""
     gateway = await launcher.open(pictures={"max_pixels": 400 * 300 - 1})
     cloudreve.fail("fetch", Says(WHOLE, PNG), times=1)
     reply = await gateway.ask(in_share(cloudreve))

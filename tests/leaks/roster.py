@@ -20,7 +20,6 @@ _SCOPES: dict[str, tuple[str, ...]] = {
 
 
 def token_of(site: Site, name: str, life_s: float) -> Token:
-    """Make a token by its name."""
     alice, bob = site.library.accounts
     match name:
         case "garbage":

@@ -17,7 +17,6 @@ OUR_PAGES = ("", "same-origin", "none")
 
 
 async def begin(play: Play, token: Token, replica: Replica, site: str) -> None:
-    """Turn a token into a cookie."""
     fields = [("Authorization", f"Bearer {token.text}"), ("Content-Length", "0"), *_from(site)]
     [reply] = await replica.say([written("POST", "/session", iter(fields))], [False], ASIDE)
     who = token.whose(play.scene.now, checks_here=play.scene.terms.checks_here)
@@ -73,7 +72,6 @@ async def end(play: Play, session: Session, cookie: str, replica: Replica, site:
 
 
 async def ask_whose(play: Play, session: Session, cookie: str, replica: Replica, site: str) -> None:
-    """Ask whose session it is."""
     heard, fields = replica.hears_redis, [("Cookie", f"{COOKIE}={cookie}"), *_from(site)]
     [reply] = await replica.say([written("GET", "/session", iter(fields))], [False], ASIDE)
     who = session.whose(play.scene.now, replica, hears=heard and replica.hears_redis)

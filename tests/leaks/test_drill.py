@@ -34,7 +34,6 @@ async def findings() -> Findings:
 
 
 async def test_nothing_is_shown_that_cloudreve_does_not_grant(findings: Findings) -> None:
-    """Whatever happens to Redis meanwhile."""
     assert not findings.violations, findings.examples
     assert not [what for what in USUAL if not findings.counts[what]], findings.counts
     assert any(what.startswith("Redis ") for what in findings.counts)
@@ -42,7 +41,6 @@ async def test_nothing_is_shown_that_cloudreve_does_not_grant(findings: Findings
 
 @pytest.mark.parametrize("number", [1, 31, 32, 32**3 - 1])
 def test_a_picture_tells_its_version(number: int) -> None:
-    """And nothing less than the whole does."""
     body = draw(number)
 
     assert number_of(body) == number
@@ -53,7 +51,6 @@ def test_a_picture_tells_its_version(number: int) -> None:
 
 @pytest.mark.parametrize(("kind", "quality"), [("WEBP", 60), ("AVIF", 50)])
 def test_a_lossy_copy_tells_the_same_version(kind: str, quality: int) -> None:
-    """In any size, and nothing less than the whole does."""
     for number in range(1, 32**3, 1021):
         copy = BytesIO()
         Image.open(BytesIO(draw(number))).resize((40, 30)).save(copy, kind, quality=quality)
@@ -63,7 +60,6 @@ def test_a_lossy_copy_tells_the_same_version(kind: str, quality: int) -> None:
 
 
 def test_a_moved_file_is_granted_at_its_new_place() -> None:
-    """Before, after, and both while the change lasts."""
     truth = Truth("press", "/press")
     truth.put("press", "/press/d/a.png", 7, 1.0).done(2.0)
     truth.move("press", "/press/d", "/private/d", 5.0).done(6.0)

@@ -171,6 +171,5 @@ def _with(who: Who | None, ticket: str, *, is_shaky: bool) -> frozenset[Who]:
 
 
 def written(method: str, target: str, fields: Iterator[tuple[str, str]]) -> bytes:
-    """Write a request."""
     lines = [f"{method} {target} HTTP/1.1", "Host: thumbs.example.com", *(": ".join(pair) for pair in fields)]
     return "\r\n".join([*lines, "", ""]).encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.harness.fixtures import cloudreve, launcher, log_entries
+from tests.harness.fixtures import log_entries
 from tests.harness.loops import pytest_asyncio_loop_factories
 
-__all__ = ["cloudreve", "launcher", "log_entries", "pytest_asyncio_loop_factories"]
+__all__ = ["log_entries", "pytest_asyncio_loop_factories"]

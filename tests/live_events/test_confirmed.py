@@ -37,7 +37,6 @@ def _at_once(cloudreve: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def listening(cloudreve: StandIn, gateway: GatewayClient, *folders: str) -> None:
-    """Wait until folders are listened to."""
     await until(lambda: (sorted(cloudreve.events.online()), gateway.count("watch_live")) == ([*folders], len(folders)))
 
 
@@ -105,7 +104,6 @@ async def test_a_new_version_is_seen_by_everybody(cloudreve: StandIn, launcher: 
 async def test_what_is_removed_is_gone_though_its_thumbnail_was_new(
     cloudreve: StandIn, launcher: GatewayLauncher
 ) -> None:
-    """A confirmed picture is that of one file alone."""
     gateway, token = await launcher.open(**WATCHED), cloudreve.token()
     await gateway.ask(ONE, token)
     await listening(cloudreve, gateway, "/")
@@ -116,7 +114,6 @@ async def test_what_is_removed_is_gone_though_its_thumbnail_was_new(
 
 
 async def test_in_an_outage_what_was_granted_stays(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
-    """Also behind the thumbnail's event."""
     gateway, token = await launcher.open(**WATCHED), cloudreve.token()
     await gateway.ask(ONE, token)
     await listening(cloudreve, gateway, "/")
@@ -129,7 +126,6 @@ async def test_in_an_outage_what_was_granted_stays(cloudreve: StandIn, launcher:
 async def test_what_cloudreve_does_not_confirm_in_time_ends(
     cloudreve: StandIn, launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may be an old version by now."""
     monkeypatch.setattr(confirmation, "CONFIRM_S", 0.05)
     gateway, token = await launcher.open(**WATCHED), cloudreve.token()
     await gateway.ask(ONE, token)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.live_events import subscription
+from proxy.live_events import client_ids, subscription
 from proxy.live_events.burst import QUEUE
 from proxy.standin.library import PASSWORD
 from proxy.standin.standin import StandIn
@@ -23,9 +23,8 @@ SECRET = "0123456789abcdef" * 4
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for nothing before coming back."""
     monkeypatch.setattr(subscription, "PAUSES_S", (0.0,))
-    monkeypatch.setattr(subscription, "HAND_OVER_S", 0.0)
+    monkeypatch.setattr(client_ids, "HAND_OVER_S", 0.0)
     monkeypatch.setattr(subscription, "POLL_S", 0.05)
 
 
@@ -65,7 +64,6 @@ async def test_a_new_version_is_shown(cloudreve: StandIn, gateway: GatewayClient
 
 
 async def test_a_deleted_picture_is_gone(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """And the others are still shown from the cache."""
     await shown(gateway)
     await shown(gateway, TWO)
     await heard(gateway, 4)
@@ -98,7 +96,6 @@ async def test_changes_missed_in_a_break_count(cloudreve: StandIn, gateway: Gate
 async def test_a_burst_that_is_too_long_for_cloudreve_ends_all_grants_of_the_folder(
     cloudreve: StandIn, gateway: GatewayClient
 ) -> None:
-    """The event about the last file was dropped."""
     before = await shown(gateway)
     for number in range(QUEUE):
         cloudreve.library.put(cloudreve.library.alice, f"/album/new-{number}.png")
@@ -110,7 +107,6 @@ async def test_a_burst_that_is_too_long_for_cloudreve_ends_all_grants_of_the_fol
 async def test_a_restart_hears_what_it_has_missed_and_asks_for_nothing_else_again(
     cloudreve: StandIn, tmp_path: Path
 ) -> None:
-    """Cloudreve has kept it."""
     sections = {**WATCHED, "disk": {"path": str(tmp_path / "cache")}, "seal": {"keys": [SECRET]}}
     async with gateway_of(cloudreve.own_url, **sections) as gateway:
         await listening(cloudreve, gateway)
@@ -131,7 +127,6 @@ async def test_a_restart_hears_what_it_has_missed_and_asks_for_nothing_else_agai
 async def test_after_a_restart_of_cloudreve_too_nobody_knows_what_was_missed(
     cloudreve: StandIn, tmp_path: Path
 ) -> None:
-    """It has forgotten who listened."""
     sections = {**WATCHED, "disk": {"path": str(tmp_path / "cache")}, "seal": {"keys": [SECRET]}}
     async with gateway_of(cloudreve.own_url, **sections) as gateway:
         await listening(cloudreve, gateway)
@@ -185,7 +180,6 @@ async def test_without_events_all_is_as_before_and_operators_are_told(
 
 
 async def test_with_no_subscription_allowed_nobody_listens(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
-    """It is a setting."""
     gateway = await launcher.open(publish=[ENTRY], watch={"max_subscriptions": 0})
     await shown(gateway)
     assert cloudreve.calls.count("events") == 0
@@ -210,7 +204,6 @@ async def test_no_token_and_no_client_id_is_told_to_anybody(
 async def test_a_new_file_of_a_folder_that_is_kept_warm_is_warmed(
     cloudreve: StandIn, launcher: GatewayLauncher, log_entries: list[Any]
 ) -> None:
-    """A file, and a folder with all that is in it."""
     gateway = await launcher.open(publish=[{**ENTRY, "warm": True}], watch=WATCHED["watch"])
     await listening(cloudreve, gateway)
     await until(lambda: any(entry["event"] == "warmed" for entry in log_entries))

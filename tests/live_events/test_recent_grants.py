@@ -26,7 +26,6 @@ ALICE = files_tag("aLiC")
 
 
 def granted(uri: str, source: Source = Source.UPSTREAM, *, own: bool = True) -> Authorised:
-    """Give what the gateway hears of."""
     identity = Identity(IdentityKind.USER, "aLiC")
     visitor = Visitor(identity, Credentials("a"), math.inf)
     request = ThumbRequest(parse(uri, 4096), visitor.credentials, client=BACKGROUND)
@@ -37,17 +36,15 @@ def granted(uri: str, source: Source = Source.UPSTREAM, *, own: bool = True) -> 
 
 def recent_grants(notes: SharedValues) -> RecentGrants:
     """Make what one process knows; all shares are alice's."""
-    return RecentGrants(notes, 3600.0, lambda share: "aLiC" if share else None)
+    return RecentGrants(notes, 3600.0, lambda share: "aLiC" if share else None, hears_shares=True)
 
 
 @pytest.fixture
 def notes() -> SharedValues:
-    """Give what processes share."""
     return SharedValues(None, lambda: 0.0)
 
 
 async def known(recent: RecentGrants) -> list[str]:
-    """List alice's files."""
     return [uri.text.rpartition("/")[2] for uri in await recent.files(ALICE)]
 
 
@@ -66,7 +63,6 @@ async def test_what_one_process_was_granted_another_knows(notes: SharedValues) -
 
 
 async def test_what_another_has_written_over_is_written_again(notes: SharedValues) -> None:
-    """Both had read the same text before."""
     one = recent_grants(notes)
     one.note(granted("cloudreve://my/one.png"))
     await one.write()
@@ -91,7 +87,6 @@ async def test_only_so_many_are_known_the_last_ones(notes: SharedValues) -> None
 
 
 async def test_a_password_is_not_written(notes: SharedValues) -> None:
-    """The folder that is listened to has its own."""
     recent, uri = (
         recent_grants(notes),
         "cloudreve://kY7x:secret@share/one.png",

@@ -16,7 +16,6 @@ WATCHED: dict[str, Any] = {"watch": {"max_subscriptions": 8, "email": "bob@examp
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for nothing before coming back."""
     monkeypatch.setattr(subscription, "PAUSES_S", (0.0,))
     monkeypatch.setattr(share_terms, "ASK_S", 0.05)
 
@@ -41,7 +40,6 @@ async def heard(gateway: GatewayClient, events: int) -> None:
 async def test_a_user_who_is_there_sees_what_an_app_of_theirs_has_changed(
     cloudreve: StandIn, launcher: GatewayLauncher
 ) -> None:
-    """It did not go through the gateway."""
     gateway, token = await launcher.open(**WATCHED), cloudreve.token()
     await gateway.ask(ONE, token)
     await listening(cloudreve, gateway, "/")
@@ -67,7 +65,6 @@ async def test_visitors_of_a_share_see_what_its_owner_has_changed(
 
 
 async def test_without_an_account_shares_are_as_before(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
-    """And no visitor's token is used for them."""
     gateway = await launcher.open(watch={"max_subscriptions": 8})
     await gateway.ask(in_share(cloudreve), cloudreve.token("bob"))
     await gateway.ask(ONE, cloudreve.token())
@@ -91,7 +88,6 @@ async def test_a_share_with_a_password_is_listened_to_with_the_password_that_has
 
 
 async def test_a_share_that_is_deleted_is_seen_no_more(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
-    """That is no event of Cloudreve's."""
     gateway, uri = await launcher.open(**WATCHED), in_share(cloudreve)
     await gateway.ask(uri)
     await listening(cloudreve, gateway, "/album")

@@ -49,26 +49,22 @@ def test_an_event_in_a_share_ends_the_grants_of_all_its_visitors(event: FileEven
 
 
 def test_an_event_leaves_other_files_of_the_folder_alone() -> None:
-    """Where it says what has changed."""
     for name in ("modify", "create", "delete"):
         assert not ends(OWN, EVENTS[name], "cloudreve://my/album/other.png", ALICE)
         assert not ends(SHARED, EVENTS[name], "cloudreve://kY7x@share/other.png", "", ALICE)
 
 
 def test_a_change_of_an_owners_file_reaches_the_visitors_of_the_owners_shares() -> None:
-    """Who know it by another path."""
     assert ends(OWN, EVENTS["modify"], "cloudreve://kY7x@share/a%20b%25.png", "", ALICE)
     assert not ends(OWN, EVENTS["modify"], "cloudreve://kY7x@share/a%20b%25.png", "", BOB)
 
 
 def test_events_that_may_have_been_missed_end_the_grants_of_the_whole_folder() -> None:
-    """And of none outside."""
     assert not {*OWN.tags()}.isdisjoint(place_tags(parse("cloudreve://my/album/x/y.png", 4096), ALICE))
     assert {*OWN.tags()}.isdisjoint(place_tags(parse("cloudreve://my/x/y.png", 4096), ALICE))
     assert not {*SHARED.tags()}.isdisjoint(place_tags(parse("cloudreve://kY7x@share/y.png", 4096), "", ALICE))
 
 
 def test_one_folder_has_one_name_under_any_password() -> None:
-    """By its name processes agree on who listens."""
     assert SHARED.name == WatchedFolder(parse("cloudreve://kY7x@share", 4096), BOB).name
     assert "secret" not in SHARED.name + repr(SHARED)

@@ -38,19 +38,16 @@ class Timetable:
 
 @pytest.fixture
 def lines() -> Iterator[list[Any]]:
-    """Give what is logged."""
     with capture_logs() as entries:
         yield entries
 
 
 @pytest.fixture
 def time() -> Timetable:
-    """Give what is due later."""
     return Timetable()
 
 
 def test_the_first_is_told_at_once_and_ends_with_what_to_do(lines: list[Any], time: Timetable) -> None:
-    """Without fields that hold nothing."""
     Failures(time.later).tell(AWAY, Facts("id1", "/thumb", 503))
     assert list(lines[0]) == ["category", "reason", "request_id", "route", "status", "advice", "event", "log_level"]
     assert (lines[0]["log_level"], lines[0]["reason"], lines[0]["advice"]) == ("warning", "No connection.", "run it")
@@ -81,7 +78,6 @@ def test_failures_of_different_kinds_do_not_hide_each_other(lines: list[Any], ti
 
 
 def test_pending_summaries_are_written_at_the_end(lines: list[Any], time: Timetable) -> None:
-    """Nothing is due after that."""
     failures = Failures(time.later)
     for _ in range(3):
         failures.tell(AWAY, Facts())
@@ -91,7 +87,6 @@ def test_pending_summaries_are_written_at_the_end(lines: list[Any], time: Timeta
 
 
 def test_the_kinds_are_bounded(lines: list[Any], time: Timetable) -> None:
-    """Beyond the bound reasons are left out."""
     failures = Failures(time.later)
     for number in range(KINDS + 100):
         failures.tell(AWAY._replace(reason=f"Reason {number}."), Facts())

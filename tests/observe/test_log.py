@@ -104,7 +104,6 @@ def test_an_event_is_one_line_of_json(logged: Log) -> None:
 
 
 def test_the_level_decides_what_is_written(logged: Log) -> None:
-    """For ours and for libraries alike."""
     logged.configure(level="warning")
     structlog.get_logger().info("no")
     logging.getLogger("library").info("no")
@@ -139,7 +138,6 @@ def test_an_exception_is_told_by_type_and_frames(logged: Log) -> None:
 
 
 def test_an_error_of_ours_is_told_with_its_category(logged: Log) -> None:
-    """It is the label that the metrics have."""
     logged.configure()
     structlog.get_logger().error("went wrong", exc_info=Unreachable(SECRET))
     (described,) = logged.line()["exception"]
@@ -167,7 +165,6 @@ def test_messages_of_libraries_are_withheld(logged: Log) -> None:
 
 @pytest.mark.parametrize("written", ["json", "console"])
 def test_no_secret_is_logged_by_any_failure(written: str, logged: Log) -> None:
-    """Every way out of a process that Python has."""
     logged.configure(format=written, level="debug")
     structlog.get_logger().error("x", exc_info=failure())
     logging.getLogger("asyncio").error(SECRET, exc_info=failure())
@@ -240,7 +237,6 @@ async def test_a_malformed_request_leaves_no_byte_of_itself(logged: Log) -> None
 
 
 async def test_a_handler_that_fails_leaves_no_message(logged: Log) -> None:
-    """The server logs it with the exception."""
     logged.configure()
     runner = web.ServerRunner(web.Server(_fail), access_log=None)
     await runner.setup()
@@ -264,7 +260,6 @@ async def _fail(_: web.BaseRequest) -> web.StreamResponse:
 
 
 def test_lines_that_were_lost_are_told_when_there_is_a_way_again(logged: Log) -> None:
-    """By a count on every later line."""
     writer = logged.configure()
     writer._failed = 3  # noqa: SLF001 - losing lines is tested with the writer
     structlog.get_logger().info("x")
@@ -273,7 +268,6 @@ def test_lines_that_were_lost_are_told_when_there_is_a_way_again(logged: Log) ->
 
 @pytest.mark.usefixtures("logged")
 def test_a_process_without_stderr_logs_nothing_and_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Python sets it to None then."""
     monkeypatch.setattr(sys, "stderr", None)
     writer = configuration.configure(LogSettings(format="console"))
     structlog.get_logger().info("x")

@@ -17,7 +17,6 @@ PIPE_BYTES = 4096
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """Give the two ends of a small pipe."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     yield reading, writing
@@ -34,7 +33,6 @@ def read_all(reading: int, writing: int) -> list[str]:
 
 
 def test_lines_arrive_in_their_order(pipe: tuple[int, int]) -> None:
-    """Those still waiting are written on closing."""
     writer = LogWriter(pipe[1])
     for number in range(300):
         writer.write(f"line {number} 日")
@@ -57,7 +55,6 @@ def test_a_pipe_that_nobody_reads_drops_lines_and_does_not_block(pipe: tuple[int
 
 
 def test_a_closed_pipe_is_survived_and_counted(pipe: tuple[int, int]) -> None:
-    """The reader has gone away."""
     os.close(pipe[0])
     writer = LogWriter(pipe[1])
     writer.write("one")

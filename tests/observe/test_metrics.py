@@ -22,7 +22,6 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 
 def test_a_request_counts_once_with_its_time_and_its_bytes() -> None:
-    """By outcome."""
     metrics = Metrics()
     metrics.request("hit", 0.002, 20_000)
     metrics.request("hit", 40.0, 0)
@@ -61,7 +60,6 @@ def _counted(metrics: Metrics) -> dict[tuple[str, str], float]:
 
 
 def test_a_call_counts_under_what_its_maker_says() -> None:
-    """With its time, under its verb."""
     metrics = Metrics()
     with Observer(metrics).span("resolve", Kind.CALL) as call:
         call.outcome = "grant"
@@ -92,7 +90,6 @@ def test_a_call_that_fails_counts_under_its_category_and_the_failure_goes_on(
 
 
 def test_a_call_that_fails_after_its_outcome_was_told_counts_as_failed() -> None:
-    """The last one counts."""
     metrics = Metrics()
     recording = Observer(metrics).span("fetch", Kind.CALL)
     recording.__enter__().outcome = "picture"
@@ -103,14 +100,12 @@ def test_a_call_that_fails_after_its_outcome_was_told_counts_as_failed() -> None
 
 @pytest.mark.parametrize("source", Source)
 def test_where_something_was_found_is_counted_by_tier(source: Source) -> None:
-    """The label is the plain word."""
     metrics = Metrics()
     metrics.found("grant", source)
     assert value(metrics, "lookups_total", entry="grant", source=str(source.value)) == 1
 
 
 def test_waiters_bytes_and_trouble_are_counted() -> None:
-    """Each under its own name."""
     metrics = Metrics()
     observer = Observer(metrics)
     with observer.span("lookup", entry="picture") as lookup:

@@ -43,7 +43,7 @@ def plain(line: str) -> str:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("ms", [0.0, 0.25, 12.5, 1234567.75])
-def test_it_is_what_the_log_would_write(lines: list[str], form: str, ms: float) -> None:
+def test_a_prerendered_line_is_what_the_log_would_write(lines: list[str], form: str, ms: float) -> None:
     """In both forms, field by field, the worker's number included."""
     configured(format=form)
     structlog.get_logger("proxy.http").info("request", **FIELDS, ms=ms)
@@ -67,7 +67,6 @@ def test_a_request_that_took_no_time_is_logged_alike(lines: list[str], form: str
 
 
 def test_a_line_of_the_next_millisecond_has_its_own_time(lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when the clock was set back."""
     times = [1000.0005]
     monkeypatch.setattr("proxy.observe.log.Timestamp", lambda: Timestamp(lambda: times[0]))
     configured()
@@ -98,7 +97,6 @@ def test_lines_of_requests_that_ended_together_are_one_text(lines: list[str], mo
 
 
 def test_a_number_that_looks_like_ours_changes_nothing(lines: list[str]) -> None:
-    """A visitor may name a method as they like."""
     configured()
     prerendered_line("proxy.http", "request", method="123456.75", status=200).after(1.5)
     told = json.loads(lines[0])
@@ -106,7 +104,6 @@ def test_a_number_that_looks_like_ours_changes_nothing(lines: list[str]) -> None
 
 
 def test_lines_that_were_lost_are_told(lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """By every line from then on, as elsewhere."""
     writer = configured()
     say = prerendered_line("proxy.http", "request", **FIELDS)
     say.at_once(1000.0)
@@ -129,7 +126,6 @@ def test_lines_that_were_lost_cost_the_next_ones_no_more_than_one_rendering_a_mi
 
 
 def test_nothing_is_said_below_the_level(lines: list[str]) -> None:
-    """A request's line is of level info."""
     writer = LogWriter(None)
     structlog.configure(
         processors=[],
@@ -140,8 +136,7 @@ def test_nothing_is_said_below_the_level(lines: list[str]) -> None:
     assert lines == []
 
 
-def test_without_our_log_it_is_told_to_other_handlers() -> None:
-    """As tests do."""
+def test_without_our_log_a_line_goes_to_other_handlers() -> None:
     with capture_logs() as entries:
         prerendered_line("proxy.http", "request", **FIELDS).after(1.234)
     assert entries == [{"event": "request", "log_level": "info", **FIELDS, "ms": 1.23}]

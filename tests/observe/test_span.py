@@ -31,7 +31,6 @@ class Listening:
 
 
 def test_all_listeners_hear_of_begin_and_end_in_order() -> None:
-    """A span in another ends before it."""
     listeners = Listening(), Listening()
     observer = Observer(*listeners)
     with observer.span("picture"), observer.span("fetch", Kind.CALL, host="a") as fetch:
@@ -69,7 +68,6 @@ def test_an_error_is_its_outcome_and_goes_on(error: BaseException, told: str, ou
 
 
 def test_the_log_has_a_line_for_each_span() -> None:
-    """With all that it has noted."""
     with capture_logs() as told, Observer(SpanLog()).span("encode", format="webp") as span:
         span.note(size_bytes=7)
     (line,) = told

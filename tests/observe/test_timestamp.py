@@ -12,7 +12,7 @@ from proxy.observe.timestamp import Timestamp
 
 
 @given(st.lists(st.floats(0, 4e9), min_size=1))
-def test_it_is_the_time_in_iso_8601(times: list[float]) -> None:
+def test_a_timestamp_is_in_iso_8601(times: list[float]) -> None:
     """In whatever order times are asked for, cut to milliseconds."""
     waiting = iter(times)
     stamp = Timestamp(lambda: next(waiting))
@@ -24,7 +24,6 @@ def test_it_is_the_time_in_iso_8601(times: list[float]) -> None:
 
 
 def test_milliseconds_are_written_with_three_digits() -> None:
-    """From the first to the last of a second, and on."""
     times = iter([0.0, 0.0005, 0.001, 0.0999, 0.9999, 1.0])
     stamp = Timestamp(lambda: next(times))
     assert [stamp()[17:23] for _ in range(6)] == ["00.000", "00.000", "00.001", "00.099", "00.999", "01.000"]

@@ -45,7 +45,6 @@ class Receiver:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
-    """Run a receiver."""
     made = Receiver()
     async with made.server:
         made.endpoint = str(made.server.make_url("/v1/traces"))
@@ -89,7 +88,6 @@ async def test_a_visitors_own_trace_is_not_followed(receiver: Receiver) -> None:
 
 
 async def test_nothing_secret_is_in_a_trace(receiver: Receiver) -> None:
-    """No token, no File URI, no URL."""
     spans, _, token = await traced(receiver, {})
     assert spans
     sent = b"".join(receiver.bodies)
@@ -97,7 +95,6 @@ async def test_nothing_secret_is_in_a_trace(receiver: Receiver) -> None:
 
 
 async def test_a_receiver_that_is_away_costs_no_request(receiver: Receiver) -> None:
-    """The spans are dropped."""
     await receiver.server.close()
     spans, _, _ = await traced(receiver, {}, {})
     assert not spans

@@ -36,5 +36,4 @@ from proxy.passthrough.route_patterns import route_pattern
     ],
 )
 def test_a_path_is_named_by_its_route(path: str, pattern: str) -> None:
-    """A path in no table ends in a star."""
     assert route_pattern(path) == pattern

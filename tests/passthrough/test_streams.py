@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -17,15 +17,7 @@ EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encodi
 Told = Callable[[bytes], Awaitable[None]]
 
 
-@pytest.fixture
-async def scripted() -> AsyncIterator[ScriptedSetup]:
-    """Run a gateway that passes everything on."""
-    async with passing() as opened:
-        yield opened
-
-
 async def pour(line: RawConnection) -> None:
-    """Write much, as fast as it is taken."""
     for _ in range(MUCH // len(BLOCK)):
         line.writer.write(BLOCK)
         await line.writer.drain()
@@ -41,7 +33,6 @@ async def standstill(scripted: ScriptedSetup, line: RawConnection) -> int:
 
 
 async def test_an_answer_begins_before_it_ends(scripted: ScriptedSetup) -> None:
-    """Bytes are sent on as soon as they have come."""
     async with scripted.line() as line:
         await line.say(request("/film"))
         call = await scripted.cloudreve.call()
@@ -141,7 +132,6 @@ async def test_a_slow_reader_slows_cloudreve_down(scripted: ScriptedSetup) -> No
 
 
 async def test_a_cloudreve_that_takes_slowly_slows_the_visitor_down(scripted: ScriptedSetup) -> None:
-    """Nothing is piled up here either."""
     async with scripted.line() as line:
         await line.say(request("/a", f"Content-Length: {MUCH}", method="PUT"))
         call = await scripted.cloudreve.call()
@@ -155,7 +145,6 @@ async def test_a_cloudreve_that_takes_slowly_slows_the_visitor_down(scripted: Sc
 
 
 async def test_a_visitor_who_leaves_before_the_answer_takes_the_request_along(scripted: ScriptedSetup) -> None:
-    """Cloudreve learns of it, and may stop."""
     async with scripted.line() as line:
         await line.say(request("/a"))
         call = await scripted.cloudreve.call()
@@ -164,7 +153,6 @@ async def test_a_visitor_who_leaves_before_the_answer_takes_the_request_along(sc
 
 
 async def test_a_visitor_who_leaves_in_the_middle_of_a_download_ends_it(scripted: ScriptedSetup) -> None:
-    """Nobody reads a film to its end for nobody."""
     async with scripted.line() as line:
         await line.say(request("/film"))
         call = await scripted.cloudreve.call()

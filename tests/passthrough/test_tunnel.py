@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -23,13 +22,6 @@ AGREED = (
 MUCH = b"x" * (8 * 2**20)
 
 
-@pytest.fixture
-async def scripted() -> AsyncIterator[ScriptedSetup]:
-    """Run a gateway that passes everything on."""
-    async with passing() as opened:
-        yield opened
-
-
 async def connect(scripted: ScriptedSetup, line: RawConnection) -> tuple[Call, bytes]:
     """Open a tunnel; give Cloudreve's end and the head of the answer."""
     await line.say(ASKING)
@@ -39,7 +31,6 @@ async def connect(scripted: ScriptedSetup, line: RawConnection) -> tuple[Call, b
 
 
 async def test_a_websocket_is_agreed_on_by_both(scripted: ScriptedSetup) -> None:
-    """Each side's words of it reach the other."""
     async with scripted.line() as line:
         call, answer = await connect(scripted, line)
     assert (call.fields["Connection"], call.fields["Upgrade"]) == (["Upgrade"], ["websocket"])
@@ -63,7 +54,6 @@ async def test_bytes_go_both_ways_as_they_are(scripted: ScriptedSetup) -> None:
 
 
 async def test_bytes_sent_before_the_upgrade_are_not_lost(scripted: ScriptedSetup) -> None:
-    """By either side, in one piece with its head."""
     async with scripted.line() as line:
         await line.say(ASKING + b"early")
         call = await scripted.cloudreve.call()
@@ -73,7 +63,6 @@ async def test_bytes_sent_before_the_upgrade_are_not_lost(scripted: ScriptedSetu
 
 
 async def test_much_goes_through_both_ways_at_once(scripted: ScriptedSetup) -> None:
-    """No faster than it is taken, and all of it."""
     async with scripted.line() as line:
         call, _ = await connect(scripted, line)
         for end in (line, call):
@@ -143,13 +132,11 @@ async def test_no_other_protocol_is_switched_to(scripted: ScriptedSetup, upgrade
 
 
 async def test_tunnels_do_not_keep_a_gateway_from_leaving() -> None:
-    """They never end by themselves."""
     async with asyncio.timeout(PATIENCE_S), passing(shutdown_s=3600.0) as scripted, scripted.line() as line:
         await connect(scripted, line)
 
 
 async def test_a_tunnel_is_counted_when_it_has_ended(scripted: ScriptedSetup) -> None:
-    """As a request that was passed."""
     async with scripted.line() as line:
         call, _ = await connect(scripted, line)
         call.hang_up()

@@ -16,14 +16,12 @@ def photograph(width: int = 400, height: int = 300, mode: str = "RGB", seed: int
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:  # noqa: ANN401 - Pillow's
-    """Write an image."""
     out = BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
 
 
 def opened(body: bytes) -> Image.Image:
-    """Read all of an image."""
     image = Image.open(BytesIO(body))
     image.load()
     return image

@@ -17,7 +17,6 @@ SECRET = b"Home address 47N 8E"
 
 
 def encoded(body: bytes, variant: Variant) -> Image.Image:
-    """Encode and read back."""
     return opened(encode(body, variant, Quality(), MAX_PIXELS))
 
 
@@ -40,7 +39,6 @@ def test_a_variant_looks_like_its_original(kind: str, format_: Format) -> None:
 
 @pytest.mark.parametrize("format_", list(Format))
 def test_a_photograph_is_a_tenth_of_its_png(format_: Format) -> None:
-    """And never more than half."""
     body = saved(Image.effect_noise((400, 300), 20).convert("RGB"), "PNG")
     assert len(encode(body, Variant(format_), Quality(), MAX_PIXELS)) < len(body) / 2
 
@@ -48,7 +46,6 @@ def test_a_photograph_is_a_tenth_of_its_png(format_: Format) -> None:
 @pytest.mark.parametrize("format_", list(Format))
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_transparency_is_kept(mode: str, format_: Format) -> None:
-    """Of every kind."""
     image = photograph(mode="RGBA")
     image.paste((0, 0, 0, 0), (0, 0, 200, 300))
     body = saved(image.convert(mode), "PNG")
@@ -70,7 +67,6 @@ def test_orientation_is_applied(format_: Format | None) -> None:
 @pytest.mark.parametrize("variant", [Variant(each, width=w) for each in (None, *Format) for w in (0, 100) if each or w])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_no_metadata_leaves(kind: str, variant: Variant) -> None:
-    """Neither the position nor a comment nor a profile."""
     exif = Image.Exif()
     exif[0x010E] = SECRET.decode()
     exif.get_ifd(GPS_IFD)[1] = "N"
@@ -92,13 +88,11 @@ def test_colours_of_another_profile_are_converted_to_srgb() -> None:
 
 
 def test_a_broken_profile_counts_for_nothing() -> None:
-    """Browsers show such pictures as well."""
     body = saved(photograph(), "PNG", icc_profile=b"no profile at all")
     assert difference(photograph(), encoded(body, Variant(Format.WEBP))) < 4
 
 
 def test_sixteen_bits_become_eight() -> None:
-    """Light stays light."""
     image = Image.new("I;16", (40, 30), 0xC000)
     grey = encoded(saved(image, "PNG"), Variant(Format.WEBP)).convert("L").getpixel((20, 15))
     assert abs(int(grey) - 0xC0) < 4  # type: ignore[arg-type]
@@ -137,7 +131,6 @@ def test_an_animation_stays_as_it_is() -> None:
 
 
 def test_a_decompression_bomb_is_not_decoded() -> None:
-    """Its header says enough."""
     body = bytearray(saved(Image.new("L", (10, 10)), "PNG"))
     body[16:24] = struct.pack(">II", 60_000, 60_000)
     with pytest.raises(Exception):  # noqa: B017, PT011 - Pillow has an error of its own for a wrong checksum
@@ -170,6 +163,5 @@ def test_a_look_is_upright_and_in_srgb() -> None:
 
 
 def test_a_look_of_too_many_pixels_is_not_taken() -> None:
-    """As with variants."""
     with pytest.raises(NotEncodable, match="pixels"):
         look(saved(Image.new("L", (2000, 2000)), "PNG"), MAX_PIXELS)

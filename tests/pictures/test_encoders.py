@@ -30,7 +30,6 @@ BODY = saved(photograph(), "PNG")
 
 @asynccontextmanager
 async def running(program: Sequence[str] = PROGRAM, **settings: object) -> AsyncIterator[Encoders]:
-    """Give encoders with these settings."""
     encoders = Encoders(FairQueue(1, 10), PictureSettings.model_validate(settings), Observer(), program)
     try:
         yield encoders
@@ -44,7 +43,6 @@ def is_alive(pid: int) -> bool:
 
 
 async def test_variants_are_encoded_by_one_process() -> None:
-    """It is started once, and ends with the gateway."""
     async with running() as encoders:
         await encoders.encode(BODY, WEBP, "client", "a")
         [pid] = encoders.pids
@@ -67,7 +65,6 @@ async def test_a_picture_is_looked_at_by_the_same_process() -> None:
 
 
 async def test_a_picture_that_cannot_be_encoded_differs_from_a_crash() -> None:
-    """The process stays for the next picture."""
     async with running() as encoders:
         for body in (b"", b"no picture", BODY[:500], b"\x89PNG\r\n\x1a\n" + bytes(100)):
             with pytest.raises(EncodeFailed) as failure:
@@ -79,7 +76,6 @@ async def test_a_picture_that_cannot_be_encoded_differs_from_a_crash() -> None:
 
 
 async def test_a_killed_process_is_replaced() -> None:
-    """One picture fails at most, the next is encoded."""
     async with running() as encoders:
         await encoders.encode(BODY, WEBP, "client", "a")
         [pid] = encoders.pids

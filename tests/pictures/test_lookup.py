@@ -23,7 +23,6 @@ CLIENT = "192.0.2.1"
 
 
 async def granted(taken: Steps, name: str = "one.png") -> Grant:
-    """Get a grant."""
     return (await taken.grants.find(taken.visitor(), taken.request(name))).grant
 
 
@@ -35,7 +34,6 @@ async def body(found: FoundPicture) -> bytes:
 
 
 async def test_a_picture_is_fetched_once_and_then_found(taken: Steps) -> None:
-    """Whole, with the type that its bytes prove."""
     grant = await granted(taken)
     first = await taken.pictures.find(grant, CLIENT)
     fetched = await body(first)
@@ -76,7 +74,6 @@ async def test_its_head_is_known_before_its_last_byte(taken: Steps) -> None:
 
 @pytest.mark.parametrize(("size", "arrives"), [(3000, True), (3001, False)])
 async def test_a_picture_may_weigh_so_much_and_no_more(site: StandIn, size: int, arrives: bool) -> None:
-    """To the byte; what is too large is not kept."""
     picture = paint(1, 40, 30)
     picture += bytes(size - len(picture))
     async with AsyncExitStack() as stack:
@@ -92,8 +89,7 @@ async def test_a_picture_may_weigh_so_much_and_no_more(site: StandIn, size: int,
         assert (taken.tiers.get_nowait(picture_key(grant.picture)) is not None) == arrives
 
 
-async def test_so_many_are_fetched_at_a_time(site: StandIn) -> None:
-    """The others wait for their turn."""
+async def test_no_more_pictures_than_the_limit_are_fetched_at_a_time(site: StandIn) -> None:
     async with AsyncExitStack() as stack:
         taken = await steps(site, stack, cloudreve={"max_fetches": 2})
         hang = Hang()
@@ -107,7 +103,6 @@ async def test_so_many_are_fetched_at_a_time(site: StandIn) -> None:
 
 
 async def test_a_failure_is_every_readers_and_the_next_one_starts_anew(taken: Steps) -> None:
-    """Nothing of it stays."""
     grant = await granted(taken)
     taken.site.fail("fetch", Says(b"rubbish", "image/png"), times=1)
     readers = [await taken.pictures.find(grant, CLIENT) for _ in range(3)]
@@ -123,7 +118,6 @@ FAILED = {"verb": "fetch", "outcome": "upstream"}
 
 
 async def test_bytes_outlive_the_grant_that_brought_them(taken: Steps) -> None:
-    """For a day; a new grant that names them finds them."""
     await body(await taken.pictures.find(await granted(taken), CLIENT))
     taken.hours.pass_by(86_000)
     assert (await taken.pictures.find(await granted(taken), CLIENT)).source is Source.MEMORY

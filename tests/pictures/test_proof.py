@@ -22,7 +22,6 @@ wholes = pytest.mark.parametrize("name", sorted(pictures()))
 
 
 def is_whole(kind: str, data: bytes, max_pixels: int = MANY) -> bool:
-    """Tell whether it is proven."""
     try:
         prove(kind, data, max_pixels)
     except UpstreamError:
@@ -55,7 +54,6 @@ def test_no_beginning_of_a_picture_is_proven(name: str, drawn: st.DataObject) ->
 
 @given(names, st.data())
 def test_a_picture_that_arrives_in_pieces_is_proven_as_one_that_is_all_there(name: str, drawn: st.DataObject) -> None:
-    """Whole or damaged, in pieces of any length."""
     kind, whole = pictures()[name]
     data, body = bytearray(whole), Body()
     if drawn.draw(st.booleans()):
@@ -74,7 +72,6 @@ def test_a_picture_that_arrives_in_pieces_is_proven_as_one_that_is_all_there(nam
 
 @given(st.data())
 def test_no_damaged_png_is_proven(drawn: st.DataObject) -> None:
-    """Its chunks bring checksums."""
     kind, data = pictures()["png"]
     damaged = bytearray(data)
     damaged[drawn.draw(st.integers(8, len(data) - 1))] ^= 1 << drawn.draw(st.integers(0, 7))
@@ -83,14 +80,12 @@ def test_no_damaged_png_is_proven(drawn: st.DataObject) -> None:
 
 @given(names, st.integers(0, 300), st.binary(max_size=100))
 def test_no_bytes_make_it_fail(name: str, kept: int, more: bytes) -> None:
-    """Whatever upstream sends, it is proven or refused."""
     kind, data = pictures()[name]
     assert is_whole(kind, data[:kept] + more) in {True, False}
 
 
 @wholes
 def test_the_bound_on_pixels_is_read_from_the_header(name: str) -> None:
-    """A picture of exactly that many passes."""
     kind, data = pictures()[name]
     pixels = 64 * 64 if kind == "image/x-icon" else 60 * 40
     assert is_whole(kind, data, pixels)
@@ -109,12 +104,10 @@ def test_a_png_of_very_many_pixels_is_refused_by_its_header_alone() -> None:
 
 
 def segment(marker: int, data: bytes) -> bytes:
-    """Build one segment of a JPEG."""
     return b"\xff" + bytes([marker]) + pack(">H", len(data) + 2) + data
 
 
 def box(kind: bytes, data: bytes) -> bytes:
-    """Build one box of an ISO-BMFF file."""
     return pack(">I", len(data) + 8) + kind + data
 
 
@@ -175,7 +168,6 @@ def test_the_smallest_of_a_kind_is_proven(kind: str, data: bytes) -> None:
     ],
 )
 def test_a_picture_that_only_looks_complete_is_refused(kind: str, data: bytes) -> None:
-    """Ends without pixels, lengths that lead outside."""
     assert not is_whole(kind, data)
 
 

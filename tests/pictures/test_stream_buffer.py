@@ -12,20 +12,14 @@ from hypothesis import strategies as st
 from proxy.domain.errors import ProxyError, UpstreamError
 from proxy.domain.picture import Picture, PictureHead
 from proxy.pictures.stream_buffer import StreamBuffer
+from tests.harness.loops import some_steps
 
 CHUNKS = [b"\x89PNG", b"", b"middle", b"end"]
 HEAD = PictureHead("image/png", '"v1"', 13)
 
 
 def picture(body: bytes = b"".join(CHUNKS)) -> Picture:
-    """Make what a complete download is."""
     return Picture("ab12", "image/png", '"v1"', body)
-
-
-async def some_steps() -> None:
-    """Let everything that can go on go on."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 class Reader:
@@ -80,7 +74,6 @@ async def test_slow_and_fast_readers_whenever_they_come_get_identical_bytes() ->
 
 
 async def test_the_first_bytes_are_read_before_the_last_have_arrived() -> None:
-    """A visitor sees a picture grow."""
     download = StreamBuffer()
     download.begin(HEAD)
     download.feed(b"first")
@@ -152,7 +145,6 @@ async def test_a_failure_in_the_middle_cuts_every_reader_off() -> None:
 
 
 async def test_a_reader_who_leaves_disturbs_nobody() -> None:
-    """Neither the download nor the other readers."""
     download = StreamBuffer()
     leaving, staying = Reader(download), Reader(download)
     await some_steps()

@@ -23,7 +23,6 @@ REFERENCE = [
 
 
 def pixels(width: int, height: int, *, has_alpha: bool) -> list[Rgba]:
-    """Make an image by a formula."""
     places = [(x, y) for y in range(height) for x in range(width)]
     colours = [((x * 37 + y * 11) % 256, (x * 5 + y * 53) % 256, (x * y * 7) % 256) for x, y in places]
     alphas = [(x * 13 + y * y) % 256 if has_alpha else 255 for x, y in places]
@@ -31,7 +30,7 @@ def pixels(width: int, height: int, *, has_alpha: bool) -> list[Rgba]:
 
 
 @pytest.mark.parametrize(("shape", "expected"), REFERENCE)
-def test_it_is_the_hash_of_the_reference(shape: tuple[int, int, bool], expected: str) -> None:
+def test_a_thumb_hash_is_that_of_the_reference(shape: tuple[int, int, bool], expected: str) -> None:
     """For wide, tall, square and tiny images, with and without transparency."""
     width, height, has_alpha = shape
     assert base64.b64encode(thumb_hash(width, height, pixels(width, height, has_alpha=has_alpha))).decode() == expected
@@ -39,12 +38,10 @@ def test_it_is_the_hash_of_the_reference(shape: tuple[int, int, bool], expected:
 
 @pytest.mark.parametrize("has_alpha", [False, True])
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (48, 1), (1, 48), (48, 48), (48, 32)])
-def test_it_is_never_longer_than_its_bound(width: int, height: int, has_alpha: bool) -> None:
-    """Whatever the shape."""
+def test_a_thumb_hash_is_never_longer_than_its_bound(width: int, height: int, has_alpha: bool) -> None:
     assert 5 < len(thumb_hash(width, height, pixels(width, height, has_alpha=has_alpha))) <= THUMB_HASH_BYTES
 
 
 def test_transparent_pixels_have_no_part_in_the_average() -> None:
-    """Nothing but transparent pixels is black."""
     assert average([(255, 0, 0, 255), (0, 255, 0, 0)]) == (1.0, 0.0, 0.0)
     assert average([(255, 255, 255, 0)]) == (0.0, 0.0, 0.0)

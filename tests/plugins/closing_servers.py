@@ -19,7 +19,6 @@ _ACCEPT = "_accept_connection2"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Do so from now on."""
     for name, replace in ((_ACCEPT, _accepting), ("close", _closing)):
         original = getattr(BaseSelectorEventLoop, name)
         setattr(BaseSelectorEventLoop, name, replace(original))
@@ -45,8 +44,6 @@ def _accepting(accept: Accept) -> Accept:
 
 
 def _closing(close: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Close what no task has taken."""
-
     def closed(loop: Any) -> None:  # noqa: ANN401
         for conn in _waiting(loop):
             conn.close()

@@ -32,7 +32,6 @@ async def test_a_server_that_is_closed_closes_what_it_has_accepted() -> None:
 
 
 def test_a_loop_that_ends_closes_what_was_accepted() -> None:
-    """Its tasks are cancelled before their first step."""
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         server, visitor = runner.run(connected())
         server.close()

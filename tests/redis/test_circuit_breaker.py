@@ -14,8 +14,7 @@ def breaker(clock: Clock) -> RedisBreaker:
     return RedisBreaker(5.0, clock)
 
 
-def test_it_is_open_at_first_and_has_nothing_to_probe(breaker: RedisBreaker) -> None:
-    """No trouble, no probe."""
+def test_a_new_breaker_lets_commands_through_and_has_nothing_to_probe(breaker: RedisBreaker) -> None:
     assert breaker.state is State.UP
     assert not breaker.claim_probe()
 
@@ -41,7 +40,6 @@ def test_one_probe_is_due_when_the_pause_is_over(breaker: RedisBreaker, clock: C
 
 
 def test_a_probe_that_succeeds_opens_it(breaker: RedisBreaker, clock: Clock) -> None:
-    """And trouble afterwards counts again."""
     breaker.trip(breaker.epoch)
     clock.now += 5.0
     assert breaker.claim_probe()
@@ -51,7 +49,6 @@ def test_a_probe_that_succeeds_opens_it(breaker: RedisBreaker, clock: Clock) -> 
 
 
 def test_a_probe_that_fails_begins_another_pause(breaker: RedisBreaker, clock: Clock) -> None:
-    """The next one is due after as long again."""
     breaker.trip(breaker.epoch)
     clock.now += 5.0
     assert breaker.claim_probe()

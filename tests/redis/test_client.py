@@ -21,7 +21,6 @@ SETTINGS = RedisSettings(timeout_s=0.5, max_connections=7)
 
 
 def client(url: str) -> Redis:
-    """Build a client from a URL."""
     return connect(address_of(SecretStr(url)), SETTINGS)
 
 
@@ -33,14 +32,12 @@ def connection(url: str) -> Connection | UnixDomainSocketConnection:
 
 
 def test_loopback_and_database() -> None:
-    """The plainest URL."""
     made = connection("redis://127.0.0.1:6380/3")
     assert isinstance(made, Connection)
     assert (made.host, made.port, made.db) == ("127.0.0.1", 6380, 3)
 
 
 def test_user_and_password_may_be_percent_encoded() -> None:
-    """Access control lists have user names."""
     made = connection("redis://thumbs:p%40ss%2Fword@redis.example.com")
     assert isinstance(made, Connection)
     assert (made.username, made.password, made.port) == ("thumbs", "p@ss/word", 6379)
@@ -77,7 +74,6 @@ def test_sentinels_are_asked_as_carefully_as_the_server(scheme: str) -> None:
 
 
 def test_each_server_of_a_cluster_is_reached_with_what_the_url_says() -> None:
-    """User, password and TLS are alike for all."""
     address = address_of(SecretStr("rediss+cluster://u:p@one,two?ssl_ca_certs=/etc/ca.pem"))
     made = connect_to("10.0.0.7", 7001, address, SETTINGS).connection_pool.make_connection()  # type: ignore[no-untyped-call]
     assert isinstance(made, SSLConnection)
@@ -86,13 +82,12 @@ def test_each_server_of_a_cluster_is_reached_with_what_the_url_says() -> None:
 
 
 def test_a_unix_socket() -> None:
-    """With user, password and database in the query."""
     made = connection("unix:///run/redis.sock?db=2&username=u&password=p%26")
     assert isinstance(made, UnixDomainSocketConnection)
     assert (made.path, made.db, made.username, made.password) == ("/run/redis.sock", 2, "u", "p&")
 
 
-def test_it_is_quick_to_give_up() -> None:
+def test_a_server_that_is_away_is_given_up_quickly() -> None:
     """One try, with the time that the settings give; no greeting costs a round trip."""
     made = connection("redis://127.0.0.1")
     assert made.socket_timeout == made.socket_connect_timeout == 0.5 * PATIENCE
@@ -154,7 +149,6 @@ def test_a_url_that_cannot_be_used_is_refused_without_being_shown(url: str) -> N
 
 
 def test_a_tier_needs_a_url() -> None:
-    """And says so by the name of the setting."""
     with pytest.raises(ValueError, match=r"redis\.url is not set"):
         RedisTier.from_settings(RedisSettings(), "http://cloudreve:5212")
 

@@ -29,19 +29,16 @@ SOON_MS = 1000
 
 
 def leases_of(watched: Watched) -> Leases:
-    """Give the leases of one replica."""
     return Leases(watched.tier.connections, PubSubChannel(watched.tier.connections, "thumb-proxy"), "thumb-proxy")
 
 
 @pytest.fixture
 def mine(make_tier: MakeTier, redis_server: RedisServer) -> Leases:
-    """Give the leases of a replica."""
     return leases_of(make_tier(redis_server.url, timeout_s=10.0))
 
 
 @pytest.fixture
 def theirs(make_tier: MakeTier, redis_server: RedisServer) -> Leases:
-    """Give the leases of another."""
     return leases_of(make_tier(redis_server.url, timeout_s=10.0))
 
 
@@ -52,13 +49,11 @@ async def held(leases: Leases) -> LeaseHolder:
 
 
 async def gone(server: RedisServer, key: str = LEASE) -> None:
-    """Wait until a key is not there."""
     while server.command("EXISTS", key):  # noqa: ASYNC110 - Redis tells nobody
         await asyncio.sleep(0.001)
 
 
 async def there(server: RedisServer, key: str = LEASE) -> None:
-    """Wait until a key is there."""
     while not server.command("EXISTS", key):  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.001)
 
@@ -78,7 +73,6 @@ async def heard(server: RedisServer, count: int) -> AsyncIterator[list[bytes]]:
 
 
 async def test_one_at_a_time_holds_it(mine: Leases, theirs: Leases, redis_server: RedisServer) -> None:
-    """And when it is let go, the next may."""
     async with mine.attempt(KEY) as lease:
         assert lease.held is LeaseHolder.MINE
         assert await held(theirs) is LeaseHolder.OTHERS
@@ -121,7 +115,6 @@ async def test_leaving_the_block_waits_for_nothing(make_tier: MakeTier, redis_se
 async def test_the_outcome_stands_there_before_anybody_hears(
     mine: Leases, theirs: Leases, redis_server: RedisServer
 ) -> None:
-    """In one step, for as long as it was said."""
     async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
         assert await held(theirs) is LeaseHolder.OTHERS
         lease.message, lease.commit = b"told", committed("an entry")
@@ -146,7 +139,6 @@ async def test_nobody_is_told_while_nobody_waits(mine: Leases, redis_server: Red
 async def test_work_that_failed_leaves_nothing_and_lets_the_next_begin(
     mine: Leases, theirs: Leases, redis_server: RedisServer
 ) -> None:
-    """Those who wait hear of it at once."""
 
     async def fail() -> None:
         async with mine.attempt(KEY):
@@ -181,7 +173,6 @@ async def test_a_write_that_cannot_be_made_is_work_that_has_failed(mine: Leases,
 async def test_an_outcome_without_a_time_to_live_is_told_and_not_stored(
     mine: Leases, theirs: Leases, redis_server: RedisServer, ttl_s: float
 ) -> None:
-    """Refusals that may be another in a moment."""
     async with heard(redis_server, 1) as messages, mine.attempt(KEY) as lease:
         assert await held(theirs) is LeaseHolder.OTHERS
         lease.message, lease.commit = b"told", committed("an entry", ttl_s)
@@ -203,7 +194,7 @@ async def test_an_outcome_that_redis_will_not_store_is_told_as_such(
     assert server.command("EXISTS", LEASE, KEY) == 0, "it was let go all the same"
 
 
-async def test_it_is_renewed_while_the_work_goes_on(
+async def test_a_lease_is_renewed_while_the_work_goes_on(
     mine: Leases, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Far beyond its own time, though others have marked it."""
@@ -293,7 +284,6 @@ async def test_a_holder_that_dies_is_outlived_by_its_lease_for_less_than_three_s
 async def test_cancelled_at_any_step_it_leaves_no_lease_behind(
     mine: Leases, theirs: Leases, redis_server: RedisServer, steps: int
 ) -> None:
-    """Taken for somebody who has left, it is let go."""
     entered = asyncio.Event()
 
     async def work() -> None:
@@ -384,7 +374,6 @@ async def test_a_user_who_may_not_publish_leads_in_silence(make_tier: MakeTier, 
 
 
 async def test_closing_lets_go(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """Of what was held until the end."""
     watched = make_tier(redis_server.url, timeout_s=10.0)
     async with leases_of(watched).attempt(KEY):
         pass
@@ -405,15 +394,21 @@ async def test_a_value_is_committed_without_a_lease_too(make_tier: MakeTier, red
     assert watched.troubles == []
 
 
+async def test_a_value_without_a_lease_replaces_none_that_stands(mine: Leases, redis_server: RedisServer) -> None:
+    """Forced: another replica loads later, and stores its value first."""
+    redis_server.command("SET", KEY, "a newer entry")
+    mine.commit(KEY, committed("an older entry"))
+    await mine.remaining_s(KEY)  # as above
+    assert redis_server.command("GET", KEY) == b"a newer entry"
+
+
 def test_a_lease_has_nothing_to_say_at_first() -> None:
-    """Work that ends without a word has failed."""
     assert Lease(LeaseHolder.MINE) == Lease(LeaseHolder.MINE, b"", None, None)
 
 
 async def test_a_prefetched_lease_is_taken_in_one_go_with_the_rest(
     mine: Leases, theirs: Leases, redis_server: RedisServer
 ) -> None:
-    """The attempt that follows asks nothing more."""
     mine.prefetch(KEY)
     assert await mine.remaining_s("other") == 0
     assert redis_server.command("EXISTS", LEASE) == 1
@@ -444,7 +439,6 @@ async def test_a_lease_that_was_prefetched_in_vain_is_given_back(
 async def test_a_lease_that_was_another_s_when_prefetched_may_be_free_by_now(
     mine: Leases, theirs: Leases, redis_server: RedisServer
 ) -> None:
-    """It is looked at again."""
     async with theirs.attempt(KEY):
         mine.prefetch(KEY)
         await mine.remaining_s("other")
@@ -455,7 +449,6 @@ async def test_a_lease_that_was_another_s_when_prefetched_may_be_free_by_now(
 async def test_a_lease_that_was_prefetched_long_ago_counts_for_nothing(
     make_tier: MakeTier, theirs: Leases, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody has renewed it."""
     with monkeypatch.context() as patch:
         patch.setattr(module, "RENEW_S", -1.0)
         mine = leases_of(make_tier(redis_server.url, timeout_s=10.0))
@@ -477,7 +470,6 @@ def calls(server: RedisServer) -> dict[str, int]:
 
 
 async def test_a_claim_gives_what_stands_there_and_leads_nowhere(mine: Leases, redis_server: RedisServer) -> None:
-    """A hit is a read."""
     redis_server.command("SET", KEY, b"an entry")
     calls(redis_server)
     with mine.claim(KEY, TURN) as claim:
@@ -516,7 +508,6 @@ async def test_a_claim_that_nobody_takes_up_is_given_back(
 
 
 async def test_claims_at_once_share_one_look(mine: Leases, redis_server: RedisServer) -> None:
-    """And the lead lasts as long as one of them is open."""
     calls(redis_server)
     with mine.claim(KEY, None) as one:
         with mine.claim(KEY, None) as other:
@@ -528,7 +519,6 @@ async def test_claims_at_once_share_one_look(mine: Leases, redis_server: RedisSe
 
 
 async def test_a_claim_takes_no_lead_from_an_attempt_here(mine: Leases, redis_server: RedisServer) -> None:
-    """Its visitor joins the work that is under way."""
     async with mine.attempt(KEY) as lease:
         with mine.claim(KEY, None) as claim:
             redis_server.command("DEL", LEASE)
@@ -573,7 +563,6 @@ async def test_a_claim_cancelled_at_any_step_leaves_no_lease_behind(
 
 
 async def test_a_claim_answered_too_late_leaves_no_lease_behind(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """Nobody waits for it any more."""
     async with Relay(redis_server.port) as relay:
         watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=0.3)
         await watched.tier.ping()
@@ -593,7 +582,6 @@ async def test_a_claim_answered_too_late_leaves_no_lease_behind(make_tier: MakeT
 async def test_a_user_without_the_right_to_lead_reads_all_the_same(
     make_tier: MakeTier, start_redis: StartRedis, rules: tuple[str, ...]
 ) -> None:
-    """And is not refused again at once."""
     server = start_redis()
     server.command("ACL", "SETUSER", "thumbs", "on", ">pw", *rules)
     server.command("SET", KEY, b"an entry")
@@ -606,7 +594,6 @@ async def test_a_user_without_the_right_to_lead_reads_all_the_same(
 
 
 async def test_a_full_redis_is_read_all_the_same(make_tier: MakeTier, start_redis: StartRedis) -> None:
-    """It has no room for a lease."""
     server = start_redis(**{"maxmemory": "0", "maxmemory-policy": "noeviction"})
     leases = leases_of(make_tier(server.url, timeout_s=10.0))
     server.command("SET", KEY, b"an entry")
@@ -617,7 +604,6 @@ async def test_a_full_redis_is_read_all_the_same(make_tier: MakeTier, start_redi
 
 
 async def test_a_stranger_s_value_in_place_of_a_lease_is_replaced(mine: Leases, redis_server: RedisServer) -> None:
-    """A list is nobody's lease."""
     redis_server.command("LPUSH", LEASE, "x")
     async with mine.attempt(KEY) as lease:
         assert lease.held is LeaseHolder.MINE

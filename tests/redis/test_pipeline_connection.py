@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -19,11 +19,11 @@ from proxy.redis.client import address_of, connect
 from proxy.redis.pipeline_connection import PipelineConnection
 from proxy.redis.pipeline_pool import PipelinePool
 from proxy.settings import RedisSettings
+from tests.harness.gateways import until
 from tests.harness.redis_server import RedisServer
 
 
 def client_of(url: str) -> Redis:
-    """Make a client as the gateway does."""
     settings = RedisSettings.model_validate({"url": url})
     assert settings.url is not None
     return connect(address_of(settings.url), settings)
@@ -31,7 +31,6 @@ def client_of(url: str) -> Redis:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[AbstractConnection]:
-    """Have redis-py connect."""
     client = client_of(url)
     yield await client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
     await client.aclose()
@@ -96,7 +95,6 @@ async def test_a_unix_socket_is_taken_over_as_well(redis_server: RedisServer) ->
 
 
 async def test_a_reply_may_be_split_at_every_byte() -> None:
-    """Segments end where they like."""
     whole = b"$3\r\nabc\r\n*2\r\n:7\r\n$-1\r\n"
     async with talking() as (pipeline, peer):
         exchanged = pipeline.exchange([("A",), ("B",)])
@@ -148,7 +146,6 @@ async def test_no_reply_in_time_ends_the_connection() -> None:
 
 
 async def test_closing_fails_what_is_under_way() -> None:
-    """Nobody waits for it for ever."""
     async with talking() as (pipeline, _):
         exchanged = pipeline.exchange([("A",)])
         pipeline.close()
@@ -159,7 +156,6 @@ async def test_closing_fails_what_is_under_way() -> None:
 
 @pytest.fixture
 async def pool(redis_server: RedisServer) -> AsyncIterator[PipelinePool]:
-    """Make connections to a Redis."""
     client, tasks = client_of(redis_server.url), BackgroundTasks()
     made = PipelinePool(client.connection_pool, 10.0, tasks)
     yield made
@@ -173,14 +169,7 @@ def connections(server: RedisServer) -> int:
     return int(server.info("clients")["connected_clients"]) - 1
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for something that happens in another process."""
-    while not holds():  # noqa: ASYNC110 - as said
-        await asyncio.sleep(0.001)
-
-
 async def test_commands_one_after_the_other_take_one_connection(pool: PipelinePool, redis_server: RedisServer) -> None:
-    """And what is asked at once takes as many."""
     for _ in range(5):
         assert await pool.exchange([("PING",)]) == [b"PONG"]
     assert connections(redis_server) == 1
@@ -191,7 +180,6 @@ async def test_commands_one_after_the_other_take_one_connection(pool: PipelinePo
 
 
 async def test_a_connection_that_was_lost_is_replaced(pool: PipelinePool, redis_server: RedisServer) -> None:
-    """Its place in the pool is free again."""
     for _ in range(20):
         assert await pool.exchange([("PING",)]) == [b"PONG"]
         redis_server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -201,7 +189,6 @@ async def test_a_connection_that_was_lost_is_replaced(pool: PipelinePool, redis_
 
 
 async def test_dropping_what_is_idle_leaves_what_is_under_way(pool: PipelinePool, redis_server: RedisServer) -> None:
-    """A probe wants new connections."""
     await asyncio.gather(*(pool.exchange([("PING",)]) for _ in range(3)))
     blocked = pool.exchange([("BLPOP", "list", "0")])
     pool.drop_idle()
@@ -211,7 +198,6 @@ async def test_dropping_what_is_idle_leaves_what_is_under_way(pool: PipelinePool
 
 
 async def test_closing_waits_for_what_is_under_way_so_long(redis_server: RedisServer) -> None:
-    """And no longer."""
     client, tasks = client_of(redis_server.url), BackgroundTasks()
     made = PipelinePool(client.connection_pool, 10.0, tasks)
     ends, hangs = made.exchange([("BLPOP", "list", "0")]), made.exchange([("BLPOP", "other", "0")])

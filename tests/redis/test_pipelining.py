@@ -25,6 +25,7 @@ from proxy.redis.pipelining import (
     requests_of,
 )
 from tests.cache.conftest import MakeTier
+from tests.harness.loops import some_steps
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
 
@@ -84,14 +85,7 @@ async def way() -> Way:
 
 @pytest.fixture
 async def impatient() -> Way:
-    """Give one whose users are not."""
     return Way(TIMEOUT_S)
-
-
-async def some_steps() -> None:
-    """Let everybody do what they can."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def test_commands_of_one_tick_go_together(way: Way) -> None:
@@ -106,7 +100,6 @@ async def test_commands_of_one_tick_go_together(way: Way) -> None:
 
 
 async def test_while_all_lanes_are_busy_the_next_batch_grows(way: Way) -> None:
-    """It goes as soon as one is free."""
     for word in "abcdef":
         way.ask(word)
         await some_steps()
@@ -118,7 +111,6 @@ async def test_while_all_lanes_are_busy_the_next_batch_grows(way: Way) -> None:
 
 
 async def test_a_batch_is_bounded(way: Way) -> None:
-    """More than that many go as several."""
     items = way.ask(*(f"{number}" for number in range(2 * LARGEST_BATCH + 1)))
     await some_steps()
     assert [len(batch) for batch in way.words] == [LARGEST_BATCH, LARGEST_BATCH]
@@ -166,7 +158,6 @@ async def test_a_process_that_stood_still_looks_again_before_it_gives_up(impatie
 
 
 async def test_a_caller_who_leaves_costs_no_command_and_no_other_caller(way: Way) -> None:
-    """Neither before the batch is sent nor after."""
     items = way.ask("a", "b", "c")
     waits = [asyncio.create_task(item.outcome()) for item in items]
     items[0].reply.cancel()
@@ -181,7 +172,6 @@ async def test_a_caller_who_leaves_costs_no_command_and_no_other_caller(way: Way
 
 
 async def test_a_batch_that_nobody_wants_any_more_is_not_sent(way: Way) -> None:
-    """And nobody is late."""
     for item in way.ask("a", "b"):
         item.reply.cancel()
     [batch] = vars(way.batches)["_gathered"]
@@ -204,8 +194,7 @@ async def test_a_command_without_a_reader_goes_with_the_next_that_has_one(
     await way.bring_all()
 
 
-async def test_it_does_not_wait_for_long(way: Way) -> None:
-    """Others wait for it, elsewhere."""
+async def test_a_command_without_a_reader_does_not_wait_for_long(way: Way) -> None:
     way.batches.add(Command(("SET", "a")), is_urgent=False)
     way.batches.add(Command(("SET", "b")), is_urgent=False)
     while not way.sent:  # noqa: ASYNC110 - a timer sends it
@@ -215,7 +204,6 @@ async def test_it_does_not_wait_for_long(way: Way) -> None:
 
 
 async def test_flushing_waits_for_nothing(way: Way) -> None:
-    """At the end."""
     way.batches.add(Command(("SET", "a")), is_urgent=False)
     way.batches.flush()
     assert way.words == [["a"]]
@@ -309,7 +297,6 @@ async def calls(server: RedisServer) -> dict[str, int]:
 
 
 async def test_forty_finds_of_one_tick_are_one_command(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """Each gets its own, hit or miss."""
     tier = make_tier(redis_server.url, timeout_s=10.0).tier
     pictures = [Picture(f"{n}", "image/png", "", bytes([n]) * 20_000) for n in range(20)]
     await calls(redis_server)
@@ -321,7 +308,6 @@ async def test_forty_finds_of_one_tick_are_one_command(make_tier: MakeTier, redi
 
 
 async def test_an_error_is_its_own_caller_s_alone(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """In the middle of a batch."""
     watched = make_tier(redis_server.url, timeout_s=10.0)
     lines = watched.tier.connections
     redis_server.command("SET", "text", "x")
@@ -340,7 +326,6 @@ async def test_an_error_is_its_own_caller_s_alone(make_tier: MakeTier, redis_ser
 async def test_a_connection_that_breaks_is_the_trouble_of_one_batch_once(
     make_tier: MakeTier, redis_server: RedisServer
 ) -> None:
-    """All in it go without."""
     async with Relay(redis_server.port) as relay:
         watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=10.0, max_connections=1 + SPARE_CONNECTIONS)
         await watched.tier.ping()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,17 +13,12 @@ from proxy.redis import pubsub as module
 from proxy.redis.pubsub import DEAF_POLL_S, POLL_S, PubSubChannel
 from tests.cache.conftest import MakeTier, Watched
 from tests.conftest import StartRedis
+from tests.harness.gateways import until
 from tests.harness.redis_server import RedisServer
 from tests.harness.relay import Relay
 
 CHANNEL = "thumb-proxy:news"
 NONE = {"rejected_calls": 0}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Try again in short steps until it holds; the test's own time limit ends it."""
-    while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
-        await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
@@ -42,14 +37,12 @@ async def listening(watched: Watched) -> AsyncIterator[PubSubChannel]:
 
 @pytest.fixture
 async def pubsub(make_tier: MakeTier, redis_server: RedisServer) -> AsyncIterator[PubSubChannel]:
-    """Give news that are heard."""
     async with listening(make_tier(redis_server.url, timeout_s=5.0)) as heard:
         await until(lambda: heard.is_heard)
         yield heard
 
 
 async def test_every_reader_of_a_key_reads_its_next_message(pubsub: PubSubChannel, redis_server: RedisServer) -> None:
-    """And those of another key do not."""
     with pubsub.reader("g:1") as one, pubsub.reader("g:1") as same, pubsub.reader("g:2") as other:
         redis_server.command("PUBLISH", CHANNEL, b"g:1 +\x00told\xff bytes")
         assert await one == await same == b"+\x00told\xff bytes"
@@ -61,7 +54,6 @@ async def test_every_reader_of_a_key_reads_its_next_message(pubsub: PubSubChanne
 
 
 async def test_readers_leave_nothing_behind(pubsub: PubSubChannel, redis_server: RedisServer) -> None:
-    """Whether they have read or not."""
     for number in range(100):
         with pubsub.reader(f"g:{number % 7}"), pubsub.reader("g:0"):
             pass
@@ -72,7 +64,6 @@ async def test_readers_leave_nothing_behind(pubsub: PubSubChannel, redis_server:
 
 @pytest.mark.parametrize("message", [b"", b" ", b"nobody reads", b"\xff\xfe x", b"g:1", b"x" * 100_000])
 async def test_rubbish_is_nobody_s_news(pubsub: PubSubChannel, redis_server: RedisServer, message: bytes) -> None:
-    """Anybody with a password may publish."""
     with pubsub.reader("g:2") as reader:
         redis_server.command("PUBLISH", CHANNEL, message)
         redis_server.command("PUBLISH", CHANNEL, b"g:2 told")
@@ -82,7 +73,6 @@ async def test_rubbish_is_nobody_s_news(pubsub: PubSubChannel, redis_server: Red
 async def test_a_reader_who_has_been_cancelled_disturbs_nobody(
     pubsub: PubSubChannel, redis_server: RedisServer
 ) -> None:
-    """Its future is still among them for a moment."""
     with pubsub.reader("g:1") as gone, pubsub.reader("g:1") as there:
         gone.cancel()
         redis_server.command("PUBLISH", CHANNEL, b"g:1 told")
@@ -99,8 +89,9 @@ async def test_without_a_subscription_one_looks_more_often(make_tier: MakeTier, 
 
 
 @pytest.mark.parametrize("fault", [RedisServer.stop, RedisServer.kill])
-async def test_a_restart_is_heard_through(make_tier: MakeTier, start_redis: StartRedis, fault: object) -> None:
-    """It is known that nothing was heard meanwhile."""
+async def test_messages_are_heard_again_after_a_restart(
+    make_tier: MakeTier, start_redis: StartRedis, fault: object
+) -> None:
     server = start_redis()
     assert callable(fault)
     async with listening(make_tier(server.url, timeout_s=0.2)) as heard:
@@ -133,7 +124,6 @@ async def test_a_redis_that_hangs_is_found_out(
 
 
 async def test_a_line_that_breaks_is_mended(make_tier: MakeTier, redis_server: RedisServer) -> None:
-    """Again and again."""
     async with Relay(redis_server.port) as relay:
         watched = make_tier(f"redis://127.0.0.1:{relay.port}", timeout_s=1.0)
         async with listening(watched) as heard:
@@ -150,7 +140,6 @@ async def test_a_line_that_breaks_is_mended(make_tier: MakeTier, redis_server: R
 async def test_a_user_who_may_not_subscribe_does_not_keep_trying_all_the_time(
     make_tier: MakeTier, start_redis: StartRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each time after twice as long as before."""
     monkeypatch.setattr(module, "RETRY_S", (0.01, 0.08))
     server = start_redis()
     server.command("ACL", "SETUSER", "thumbs", "on", ">pw", "~*", "resetchannels", "+@all")
@@ -164,7 +153,7 @@ async def test_a_user_who_may_not_subscribe_does_not_keep_trying_all_the_time(
 
 
 @pytest.mark.parametrize("steps", range(0, 40, 3))
-async def test_it_can_be_ended_at_any_step(make_tier: MakeTier, redis_server: RedisServer, steps: int) -> None:
+async def test_listening_can_be_ended_at_any_step(make_tier: MakeTier, redis_server: RedisServer, steps: int) -> None:
     """A cancellation that comes together with a reply is swallowed on the way, by `wait_for` of Python 3.11."""
     async with listening(make_tier(redis_server.url, timeout_s=5.0)):
         for _ in range(steps):
@@ -174,7 +163,6 @@ async def test_it_can_be_ended_at_any_step(make_tier: MakeTier, redis_server: Re
 async def test_news_and_commands_take_no_connection_from_one_another(
     make_tier: MakeTier, redis_server: RedisServer
 ) -> None:
-    """Even where there are as few as can be."""
     watched = make_tier(redis_server.url, timeout_s=5.0, max_connections=1)
     async with listening(watched) as heard:
         await until(lambda: heard.is_heard)

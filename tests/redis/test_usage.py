@@ -11,7 +11,6 @@ from tests.harness.redis_server import RedisServer
 
 
 async def test_servers_are_added_up(redis_server: RedisServer) -> None:
-    """Used bytes, the limit, and evictions."""
     async with Redis.from_url(redis_server.url) as client:
         await client.config_set("maxmemory", "100mb")
         usage = Usage(lambda: [client, client])

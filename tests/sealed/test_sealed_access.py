@@ -44,7 +44,6 @@ def sealed() -> SealedAccess:
 
 
 def granted(url: str = "http://127.0.0.1:5212/x", fresh_until: float = NOW + 3590, version: str = "") -> Granted:
-    """Make a grant."""
     grant = Grant(url, fresh_until, "ab" * 20, own=True, version=version, granted_at=NOW)
     found = FoundGrant(Decision(ANONYMOUS, grant), Source.MEMORY, collapsed=False)
     return Granted(ANONYMOUS, FileUri("cloudreve://AEUa@share/one.jpg", "share"), found, fresh_until - NOW)

@@ -31,7 +31,6 @@ grants = st.builds(Grant, texts, st.floats(allow_nan=False), names, st.booleans(
 
 @given(identities, grants)
 def test_a_sealed_grant_comes_back_as_it_was(identity: Identity, grant: Grant) -> None:
-    """Who, where, and the grant."""
     sealed = sealed_grant(identity, URI, replace(grant, stamp=GrantStamp(b"o", 1, "log", 2)), (EVERYTHING, SHARES))
     assert decode(encode(sealed, SITE), SITE) == sealed
     assert sealed.identity == identity
@@ -61,8 +60,7 @@ def test_the_file_uri_is_not_in_it() -> None:
         sealed_grant(ALICE, URI, replace(GRANT, own=False)),
     ],
 )
-def test_it_is_bound_to_identity_uri_url_and_expiry(other: SealedGrant) -> None:
-    """Two URLs are the same only where all of these are."""
+def test_a_sealed_grant_is_bound_to_identity_uri_url_and_expiry(other: SealedGrant) -> None:
     assert other != SEALED
     assert encode(other, SITE) != encode(SEALED, SITE)
 
@@ -73,18 +71,15 @@ def test_a_version_learnt_about_a_grant_does_not_change_its_text() -> None:
 
 
 def test_another_site_does_not_read_it() -> None:
-    """Its pictures have the same names, and are others."""
     assert decode(encode(SEALED, SITE), "ffffffff") is None
 
 
 @given(st.binary(max_size=100))
 def test_any_other_text_is_no_grant(raw: bytes) -> None:
-    """Whatever it is, it raises nothing."""
     assert decode(raw, SITE) is None
 
 
 def test_another_version_is_nothing() -> None:
-    """Rather than misread."""
     values = msgspec.msgpack.decode(encode(SEALED, SITE))
     assert values[0] == VERSION
     assert decode(msgspec.msgpack.encode([VERSION + 1, *values[1:]]), SITE) is None
@@ -93,6 +88,5 @@ def test_another_version_is_nothing() -> None:
 
 
 def test_a_url_of_cloudreve_makes_a_short_one() -> None:
-    """About twice as long as Cloudreve's own."""
     url = "https://cloud.example.com/api/v4/file/content/3acW/0/sunset.jpg.jpg?sign=" + "x" * 60
     assert len(encode(sealed_grant(Identity(IdentityKind.USER, "Q4aR"), URI, replace(GRANT, url=url)), SITE)) < 230

@@ -1,7 +1,7 @@
-"""Fixtures of signing in and out: a stand-in for Cloudreve and gateways in front of it."""
+"""No gateway of these tests may log an error."""
 
 from __future__ import annotations
 
-from tests.harness.fixtures import cloudreve, hours, launcher, log_entries, site
+from tests.harness.fixtures import log_entries
 
-__all__ = ["cloudreve", "hours", "launcher", "log_entries", "site"]
+__all__ = ["log_entries"]

@@ -54,12 +54,10 @@ ORIGIN = URL("https://cloud.example.com")
     ],
 )
 def test_a_path_on_this_site_is_landed_at(text: str, location: str) -> None:
-    """In a form that is fit for a header."""
     assert landing([text], "/session") == location
 
 
 def test_without_a_wish_it_is_the_front_page() -> None:
-    """As when nobody asked."""
     assert landing([], "/session") == "/"
 
 
@@ -114,14 +112,13 @@ def test_without_a_wish_it_is_the_front_page() -> None:
         "/" + "a" * MAX_LANDING_CHARS,
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
+def test_a_landing_on_another_site_is_refused(text: str) -> None:
     """Whatever a browser, or a server on the way that decodes once more, might make of it."""
     with pytest.raises(BadRequest, match="next"):
         landing([text], "/session")
 
 
 def test_two_wishes_are_none() -> None:
-    """Nobody knows which one a page's author meant."""
     with pytest.raises(BadRequest):
         landing(["/a", "/b"], "/session")
 
@@ -146,7 +143,6 @@ def test_wherever_one_lands_it_is_this_site(parts: list[str]) -> None:
 
 
 def test_the_consent_page_is_asked_for_everything_it_needs() -> None:
-    """And is shown the challenge, not the verifier."""
     back = "https://thumbs.example.com/session/callback"
     url = authorize_url("https://cloud.example.com", "an id", back, "openid Files.Read", ATTEMPT)
     parts = urlsplit(url)
@@ -165,7 +161,6 @@ def test_the_consent_page_is_asked_for_everything_it_needs() -> None:
 
 
 def test_an_attempt_is_kept_by_its_browser_for_a_while() -> None:
-    """Sealed, for one site."""
     text = seal_attempt(SEALER, ATTEMPT, SITE)
     assert open_attempt(SEALER, text, SITE, NOW) == ATTEMPT
     assert open_attempt(SEALER, text, SITE, ATTEMPT.until) is None
@@ -176,12 +171,10 @@ def test_an_attempt_is_kept_by_its_browser_for_a_while() -> None:
     "text", [None, "", "garbage", SEALER.seal(Purpose.STATE, b"x"), SEALER.seal(Purpose.SESSION, b"x")]
 )
 def test_any_other_text_is_no_attempt(text: str | None) -> None:
-    """A session's cookie neither."""
     assert open_attempt(SEALER, text, SITE, NOW) is None
 
 
 def test_the_code_of_one_s_own_attempt_is_taken() -> None:
-    """The state says whose it is."""
     assert answered(ATTEMPT, ["the-state"], ["the-code"], []) == (ATTEMPT, "the-code")
     assert is_answer(ATTEMPT, ["the-state"])
 
@@ -216,5 +209,4 @@ def test_everything_else_that_comes_back_is_refused(
 
 
 def test_secrets_of_an_attempt_are_not_printed() -> None:
-    """Whatever is logged or raised with it."""
     assert "the-" not in repr(ATTEMPT)

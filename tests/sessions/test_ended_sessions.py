@@ -33,7 +33,6 @@ def one(number: float) -> EndedOfUser:
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=60), st.randoms())
 def test_the_order_in_which_sign_outs_are_merged_changes_nothing(numbers: list[int], chance: object) -> None:
-    """And all of them are included, few or many."""
     ended = [one(number) for number in numbers]
     forwards = reduce(EndedOfUser.merged, ended, NOBODY)
     chance.shuffle(ended)  # type: ignore[attr-defined]
@@ -44,14 +43,12 @@ def test_the_order_in_which_sign_outs_are_merged_changes_nothing(numbers: list[i
 
 
 def test_a_user_with_few_ended_sessions_keeps_the_others() -> None:
-    """Older and newer ones."""
     ended = reduce(EndedOfUser.merged, map(one, range(1, MAX_SESSIONS + 1)), NOBODY)
     assert not ended.includes("live", EARLY)
     assert not ended.includes("live", LATE)
 
 
 def test_of_many_ended_sessions_the_older_ones_cost_one_time() -> None:
-    """Live sessions that are newer go on."""
     ended = reduce(EndedOfUser.merged, map(one, range(1000)), NOBODY)
     assert len(ended.sessions) == MAX_SESSIONS
     assert ended.before == EARLY + 999 - MAX_SESSIONS
@@ -59,14 +56,12 @@ def test_of_many_ended_sessions_the_older_ones_cost_one_time() -> None:
 
 
 def test_nothing_is_remembered_for_longer_than_a_cookie_could_be_good() -> None:
-    """Neither sessions nor the time."""
     ended = reduce(EndedOfUser.merged, map(one, range(MAX_SESSIONS + 5)), NOBODY)
     assert ended.pruned(LATE) == ended
     assert merged({"u": ended}, {}, LATE + MAX_SESSIONS + 5 + SLACK_S) == {}
 
 
 def test_other_users_are_never_pushed_out() -> None:
-    """However many there are."""
     users = reduce(
         lambda known, number: known | {f"u{number % 50}": known.get(f"u{number % 50}", NOBODY).merged(one(number))},
         range(2000),
@@ -80,7 +75,6 @@ KEPT = StoredSignOuts({"u": one(1).merged(one(2))}, "generation", is_settled=Tru
 
 
 def test_sign_outs_are_read_as_they_were_written() -> None:
-    """And equal contents have the same tag."""
     assert decode(encode(KEPT)) == KEPT
     assert encode(KEPT) == encode(KEPT) != encode(KEPT._replace(is_settled=False))
 
@@ -96,14 +90,12 @@ def test_sign_outs_are_read_as_they_were_written() -> None:
     ],
     ids=["nothing", "garbage", "cut", "longer", "changed"],
 )
-def test_anything_else_is_none(raw: bytes) -> None:
-    """It is as if nothing were there."""
+def test_a_text_of_another_shape_is_no_list_of_sign_outs(raw: bytes) -> None:
     assert decode(raw) is None
 
 
 @pytest.mark.parametrize("time", [float("inf"), float("-inf"), float("nan")])
 def test_times_that_are_none_count_for_nothing(time: float) -> None:
-    """A stranger may have written them."""
     for ended in (EndedOfUser((EndedSession(time, "s", LATE),)), EndedOfUser((), time, LATE)):
         read = decode(encode(StoredSignOuts({"u": ended}, "g", is_settled=True)))
         assert read is not None

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
 import aiohttp
 import pytest
 
 from proxy.cache.shared_values import SharedValues
 from proxy.coalesce.local_singleflight import LocalSingleflight
+from proxy.coalesce.messages import Stored
 from proxy.coalesce.singleflight import Singleflight
+from proxy.coalesce.work_sharing import Loader, WorkSharing
 from proxy.domain.errors import Unreachable, UpstreamError
 from proxy.domain.keys import renewal_key
 from proxy.domain.seal import Sealer
 from proxy.domain.ssrf import Origins
 from proxy.observe.span import Observer
-from proxy.sessions.lifecycle import LiveSession, Sessions
+from proxy.sessions.lifecycle import OVER, LiveSession, Sessions
 from proxy.sessions.sign_outs import SignOuts
 from proxy.settings import CloudreveSettings, GrantSettings, SignInSettings
 from proxy.standin.faults import Hang, Reset, json_body
@@ -31,10 +34,13 @@ EARLY_S = 3550.0
 """Into the hour of an access token: renewed, but still good."""
 LATE_S = 3601.0
 SHARE = 20
+T = TypeVar("T")
 
 
 class SessionReplica:
     """One replica's sessions in front of a stand-in, whose clock is the only one there is."""
+
+    sharing: WorkSharing = LocalSingleflight()
 
     def __init__(self, cloudreve: StandIn, outside: aiohttp.ClientSession, key: str = "k" * 32) -> None:
         self._cloudreve = cloudreve
@@ -50,7 +56,7 @@ class SessionReplica:
             oauth,
             self.shared_values,
             self.sign_outs,
-            LocalSingleflight(),
+            self.sharing,
             self.clock,
             self.singleflight,
             "the-site",
@@ -84,29 +90,19 @@ def _refresh_token(cloudreve: StandIn, account: Account) -> str:
 
 
 @pytest.fixture
-async def cloudreve() -> AsyncIterator[StandIn]:
-    """Run a stand-in with small pictures."""
-    async with StandIn(size=(40, 30)) as standin:
-        yield standin
-
-
-@pytest.fixture
 async def outside() -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a way out."""
     async with aiohttp.ClientSession() as session:
         yield session
 
 
 @pytest.fixture
 async def replica(cloudreve: StandIn, outside: aiohttp.ClientSession) -> AsyncIterator[SessionReplica]:
-    """Set up one replica."""
     made = SessionReplica(cloudreve, outside)
     yield made
     await made.singleflight.aclose()
 
 
 async def test_a_session_is_entered_without_a_call(cloudreve: StandIn, replica: SessionReplica) -> None:
-    """While its token is good all is in the cookie."""
     entered = await replica.enter(replica.begin())
     assert entered.renewed is None
     assert cloudreve.calls.all == []
@@ -121,6 +117,31 @@ async def test_many_who_come_too_late_cause_one_refresh(cloudreve: StandIn, repl
     assert (len(entered), len(renewed)) == (SHARE, 1)
     assert {each.session.access for each in entered} != {(await replica.enter(renewed.pop())).session.access, ""}
     assert cloudreve.calls.count("refresh") == 1
+
+
+class FindsStored(LocalSingleflight):
+    """Leads, and finds that another has stored the outcome meanwhile."""
+
+    async def share(self, loader: Loader[T], turn: str | None = None) -> T:  # noqa: ARG002 - none is needed
+        """Give what was stored."""
+        found = await loader.read(Stored(b"as it is stored"))
+        assert found is not None
+        return found
+
+
+async def test_what_was_stored_before_the_lead_was_taken_needs_no_second_read(
+    cloudreve: StandIn, outside: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SessionReplica, "sharing", FindsStored())
+    replica = SessionReplica(cloudreve, outside)
+    held = {b"as it is stored": OVER}
+    monkeypatch.setattr(replica.shared_values, "opened", lambda _, value: held[value])
+    monkeypatch.setattr(replica.shared_values, "get", None)
+    cookie = replica.begin()
+    cloudreve.clock_offset_s += LATE_S
+    assert await replica.sessions.enter(cookie) is None
+    assert cloudreve.calls.count("refresh") == 0
+    await replica.singleflight.aclose()
 
 
 async def test_an_old_cookie_keeps_working_after_the_renewal(cloudreve: StandIn, replica: SessionReplica) -> None:
@@ -220,7 +241,6 @@ async def test_a_very_old_cookie_is_renewed_from_its_own_refresh_token(
 
 
 async def test_an_old_cookie_is_led_on_to_the_newest_session(cloudreve: StandIn, replica: SessionReplica) -> None:
-    """Where its successor is due itself."""
     cookie = replica.begin()
     cloudreve.clock_offset_s += LATE_S
     second = await replica.enter(cookie)
@@ -236,7 +256,6 @@ async def test_an_old_cookie_is_led_on_to_the_newest_session(cloudreve: StandIn,
 
 
 async def test_a_visitor_who_leaves_takes_no_renewal_along(cloudreve: StandIn, replica: SessionReplica) -> None:
-    """It goes on for those who stay."""
     cookie = replica.begin()
     cloudreve.clock_offset_s += LATE_S
     hang = Hang()
@@ -271,13 +290,11 @@ async def test_a_renewed_session_ends_with_the_one_it_came_from(cloudreve: Stand
 
 
 async def test_the_end_of_a_value_that_is_no_session_tells_nobody(cloudreve: StandIn, replica: SessionReplica) -> None:
-    """Anybody may send anything."""
     assert not await replica.end("garbage")
     assert cloudreve.calls.all == []
 
 
 async def test_a_session_ends_here_though_cloudreve_cannot_be_told(cloudreve: StandIn, replica: SessionReplica) -> None:
-    """As well as can be."""
     cookie = replica.begin()
     cloudreve.fail("revoke", Reset())
     assert await replica.end(cookie)
@@ -300,7 +317,6 @@ async def test_a_visitor_who_signs_out_may_leave_at_once(cloudreve: StandIn, rep
 async def test_a_session_that_ends_while_the_stores_are_asked_has_ended(
     replica: SessionReplica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store's answer was true when it was asked."""
     cookie, asked, answered = replica.begin(), asyncio.Event(), asyncio.Event()
 
     async def sure_until() -> float:

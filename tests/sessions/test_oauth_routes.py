@@ -37,13 +37,11 @@ def sections(**more: Mapping[str, object]) -> dict[str, Any]:
 
 @pytest.fixture
 async def gateway(launcher: GatewayLauncher) -> GatewayClient:
-    """Run one."""
     return await launcher.open(**sections())
 
 
 @pytest.fixture
 def browser(gateway: GatewayClient) -> Browser:
-    """Open a browser."""
     return Browser(gateway)
 
 
@@ -101,7 +99,6 @@ async def test_the_consent_page_of_the_address_that_browsers_know_is_asked(launc
 
 
 async def test_every_sign_in_has_a_state_and_a_challenge_of_its_own(browser: Browser) -> None:
-    """Nothing about one tells anything about the next."""
     first, second = await begin(browser), await begin(browser)
     for name in ("state", "code_challenge"):
         assert first[name] != second[name]
@@ -112,7 +109,6 @@ async def test_every_sign_in_has_a_state_and_a_challenge_of_its_own(browser: Bro
     "landing", ["//evil.example", "/%5C/evil.example", "https%3A//evil.example", "/%09/evil.example", "/session/login"]
 )
 async def test_nobody_is_led_to_another_site(browser: Browser, landing: str) -> None:
-    """400, and no sign-in has begun."""
     reply = await browser.send("GET", f"/session/login?next={landing}")
     assert "next" in reply.problem["detail"]
     assert (reply.status, set_by(reply)) == (400, [])
@@ -433,5 +429,4 @@ async def test_two_replicas_share_sign_ins(
 
 
 def test_the_way_back_is_the_one_that_is_registered() -> None:
-    """Tests and the stand-in agree on it."""
     assert quote(REDIRECT_URI, safe=":/") == StandIn().client.redirect_uri

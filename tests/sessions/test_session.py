@@ -36,7 +36,6 @@ TEXTS = st.text(string.ascii_letters + string.digits + "._-", max_size=400)
 
 
 def token(kind: str = "access", life_s: float = 3600) -> str:
-    """Sign one that begins now."""
     return signing.issue(signing.Token(kind, "xntj", NOW, NOW + life_s), "a secret of the site's own")
 
 
@@ -48,19 +47,16 @@ def test_a_bearer_token_makes_a_session_as_long_as_itself() -> None:
 
 
 def test_with_a_refresh_token_a_session_lasts_as_long_as_that() -> None:
-    """The access token's end is only the next renewal."""
     session = session_of(Tokens(token(), token("refresh", 86400)), "id", NOW)
     assert (session.expires, session.ends) == (NOW + 3600, NOW + 86400)
 
 
 def test_no_session_lasts_longer_than_a_cookie_can() -> None:
-    """Browsers stop at 400 days."""
     assert session_of(Tokens(token(life_s=9e9)), "id", NOW).ends == NOW + MAX_LIFE_S
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "a.b.c", "e30.e30.e30"])
 def test_a_token_that_does_not_say_when_it_ends_makes_no_session(text: str) -> None:
-    """Cloudreve's always say."""
     with pytest.raises(UpstreamError):
         session_of(Tokens(text), "id", NOW)
 
@@ -80,7 +76,6 @@ def test_a_token_is_renewed_before_it_runs_out(life_s: float, due_before_s: floa
 
 @given(st.builds(Session, TEXTS, TEXTS, st.just(NOW), st.floats(NOW, NOW + 1e6), TEXTS, st.floats(NOW + 1, NOW + 1e8)))
 def test_a_sealed_session_opens_to_itself(session: Session) -> None:
-    """And the sealed text is fit to be a cookie's value."""
     text = seal_session(SEALER, session, SITE)
     assert open_session(SEALER, text, SITE, NOW) == session
     assert set(text) <= set(string.ascii_letters + string.digits + "-_")
@@ -115,7 +110,6 @@ def test_any_other_text_is_no_session(text: str) -> None:
 
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_a_changed_cookie_is_none(place: int, change: int) -> None:
-    """Every byte counts."""
     text = seal_session(SEALER, SESSION, SITE)
     place %= len(text)
     changed = chr((ord(text[place]) ^ change) % 128 or 65)
@@ -139,7 +133,6 @@ def _size(characters: int) -> int | None:
 
 
 def test_tokens_of_a_session_are_not_printed() -> None:
-    """Nor in an assertion, as the one above."""
     assert "access'" not in repr(SESSION)
     assert "refresh'" not in repr(SESSION)
 

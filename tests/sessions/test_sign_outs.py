@@ -32,12 +32,10 @@ RedisFailure: TypeAlias = Callable[[RedisServer], object]
 
 
 def shared(url: str, timeout_s: float = 0.25) -> dict[str, Any]:
-    """Give the settings of replicas."""
     return {"redis": {"url": url, "timeout_s": timeout_s, "pause_s": 0.2}, "seal": SEAL}
 
 
 async def signed_in(gateway: GatewayClient, cloudreve: StandIn, name: str = "alice") -> Browser:
-    """Sign in, and see a private picture."""
     browser = Browser(gateway)
     await browser.sign_in(cloudreve.token(name))
     return browser
@@ -59,7 +57,6 @@ async def becomes(status: int, ask: Callable[[], Awaitable[Any]], limit_s: float
 
 
 def full(server: RedisServer) -> None:
-    """Let it take nothing more."""
     server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
     server.command("CONFIG", "SET", "maxmemory", "1")
 
@@ -153,7 +150,6 @@ async def test_a_redis_that_was_emptied_is_told_again(
 async def test_a_sign_out_outlives_a_restart_in_a_file(
     cloudreve: StandIn, launcher: GatewayLauncher, tmp_path: Path
 ) -> None:
-    """Where there is no Redis."""
     sections: dict[str, Any] = {"seal": SEAL, "session": {"state_path": str(tmp_path / "sign-outs")}}
     first = await launcher.open(**sections)
     browser = await signed_in(first, cloudreve)
@@ -243,7 +239,6 @@ async def test_many_sign_outs_of_one_user_take_no_more_room_in_redis(
 
 
 def test_sign_outs_of_others_push_no_sign_out_of_memory() -> None:
-    """20,500 of another user's."""
     sign_outs, clock = SignOuts((), Clock()), Clock()
     now = clock.now()
     alice = SessionRef("alice", "hers", now)

@@ -36,7 +36,6 @@ def test_the_default_file_shows_an_entry_of_each_list_of_tables() -> None:
 
 
 def test_the_default_file_explains_each_key_above_it() -> None:
-    """In a line of its own, right there."""
     assert [key for key in KEYS if not is_explained(key)] == []
 
 
@@ -48,7 +47,6 @@ def is_explained(key: str) -> bool:
 
 
 def test_the_example_is_the_shortest_that_works() -> None:
-    """The two things that no default can know."""
     settings = load(CONFIG / "example.toml")
     assert settings.cloudreve.model_fields_set == {"url", "public_origins"}
     assert settings.model_fields_set == {"cloudreve"}

@@ -100,7 +100,6 @@ def test_files_of_any_editor_are_read(encoding: str, newline: str, config: Path)
 
 
 def test_a_file_in_another_encoding_is_told_how_to_save(config: Path) -> None:
-    """As some editors call Unicode."""
     config.write_text(SITE, encoding="utf-16")
     assert "no UTF-8 text (byte 0); save it as UTF-8" in told(config)
 
@@ -130,7 +129,6 @@ def test_secrets_lie_beside_the_file_where_nothing_else_is_said(config: Path, mo
     ],
 )
 def test_a_file_that_does_not_hold_what_it_is_named_for(body: bytes, key: str, words: str, config: Path) -> None:
-    """It is told at the start, not to the first visitor."""
     (config.parent / "file").write_bytes(body)
     texts = {
         "cloudreve.ca_file": 'ca_file = "file"',
@@ -157,10 +155,21 @@ def test_a_file_that_does_not_hold_what_it_is_named_for(body: bytes, key: str, w
 def test_a_mistake_in_the_environment(
     name: str, value: str, words: list[str], config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The variable that was meant is named."""
     monkeypatch.setenv(f"THUMB_PROXY_{name}", value)
     problem = told(config)
     assert all(word in problem for word in words), problem
+
+
+@pytest.mark.parametrize("value", ["1", "0"])
+def test_a_variable_that_would_turn_purges_off_is_refused(
+    config: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """Aiocache would delete nothing, and tell nobody."""
+    monkeypatch.setenv("AIOCACHE_DISABLE", value)
+    if value == "1":
+        assert "AIOCACHE_DISABLE = 1 is not accepted" in told(config)
+    else:
+        assert load(config)
 
 
 def test_a_secret_file_with_one_underscore(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

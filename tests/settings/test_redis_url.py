@@ -61,6 +61,5 @@ def test_each_kind_is_read(url: str, place: RedisAddress) -> None:
     ],
 )
 def test_options_that_cannot_be_meant_are_named(url: str, reason: str) -> None:
-    """In words for the person who wrote it."""
     with pytest.raises(ValueError, match=reason):
         read_redis_url(url)

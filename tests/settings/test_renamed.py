@@ -44,11 +44,9 @@ def test_a_renamed_key_is_taken_with_a_warning(config: Path) -> None:
 
 
 def test_the_new_name_wins(config: Path) -> None:
-    """Where both are there."""
     assert loaded(config, "[server]\npatience_s = 7.0\ndeadline_s = 9.0\n")[0][0] == 9.0
 
 
 def test_a_bad_value_of_a_renamed_key_is_told(config: Path) -> None:
-    """By the new name, which it will have."""
     with pytest.raises(ConfigError, match=r"server\.deadline_s"):
         loaded(config, '[server]\npatience_s = "soon"\n')

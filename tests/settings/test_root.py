@@ -82,7 +82,6 @@ def test_an_origin_is_kept_in_one_spelling(written: str, kept: str) -> None:
     ],
 )
 def test_a_text_that_is_no_origin_is_refused_with_the_reason(written: str, reason: str) -> None:
-    """One of the origins in a list is enough."""
     with pytest.raises(ValidationError, match=reason):
         CloudreveSettings(url=written)
     with pytest.raises(ValidationError, match=reason):
@@ -101,7 +100,6 @@ def test_a_text_that_is_no_origin_is_refused_with_the_reason(written: str, reaso
     ],
 )
 def test_an_image_host_is_kept_in_one_spelling(written: str, kept: str) -> None:
-    """Hosts of URLs are compared with it."""
     assert CloudreveSettings(url="http://x", image_hosts=(written, kept)).image_hosts == (kept,)
 
 
@@ -172,12 +170,11 @@ def test_a_text_that_is_no_redis_url_is_refused_without_showing_it(url: str) -> 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "localhost", "gateway-1.internal"])  # noqa: S104 - compared only
 def test_a_host_to_listen_on_is_a_name_or_an_address(host: str) -> None:
-    """No name is looked up here."""
     assert ServerSettings(host=host).host == host
 
 
 @pytest.mark.parametrize("host", ["", "http://localhost", "localhost:8080", "[::1]", "a b", "*"])
-def test_anything_else_is_no_host_to_listen_on(host: str) -> None:
+def test_a_text_that_is_no_address_is_no_host_to_listen_on(host: str) -> None:
     """The message is better here than that of a failing bind."""
     with pytest.raises(ValidationError):
         ServerSettings(host=host)
@@ -221,7 +218,6 @@ def test_numbers_and_names_have_bounds(section: type[Section], key: str, value: 
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(sections: dict[str, object], keys: tuple[str, str]) -> None:
-    """The message names both keys."""
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate({"cloudreve": {"url": "http://x"}} | sections)
     assert all(key in str(caught.value) for key in keys)
@@ -235,7 +231,6 @@ def test_sessions_do_not_take_the_place_of_another_route(path: str) -> None:
 
 
 def test_both_ports_may_be_equal_where_they_do_not_meet() -> None:
-    """On different hosts, or where 0 takes any free one."""
     apart = Settings(
         cloudreve=SITE, server=ServerSettings(host="10.0.0.1", port=80), admin=AdminSettings(host="10.0.0.2", port=80)
     )
@@ -269,7 +264,6 @@ def test_sites_with_one_internal_address_are_told_apart_by_their_public_ones() -
     ],
 )
 def test_an_account_that_is_to_listen_has_one_secret(table: dict[str, object]) -> None:
-    """Or there is none."""
     with pytest.raises(ValidationError):
         Settings.model_validate({"cloudreve": {"url": SITE.url}, "watch": table})
     assert not Settings(cloudreve=SITE).watch.has_account

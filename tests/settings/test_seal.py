@@ -21,13 +21,11 @@ def _site(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("written", [f'["{LONG}", "{LONGER}"]', f"{LONG},{LONGER}", f"{LONG}\n{LONGER}\n"])
 def test_keys_are_a_list_in_the_order_written(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
-    """The first seals; JSON, or one after the other."""
     monkeypatch.setenv(KEYS, written)
     assert [key.get_secret_value() for key in load().seal.keys] == [LONG, LONGER]
 
 
 def test_keys_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """As every secret may."""
     (tmp_path / "seal__keys").write_text(f"{LONG}\n")
     monkeypatch.setenv("THUMB_PROXY_SECRETS_DIR", str(tmp_path))
     assert [key.get_secret_value() for key in load().seal.keys] == [LONG]
@@ -48,7 +46,6 @@ def test_a_short_key_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, w
 
 
 def test_keys_are_not_shown_by_printing_them() -> None:
-    """Settings end up in tracebacks."""
     assert LONG not in repr(SealSettings.model_validate({"keys": [LONG]}))
 
 
@@ -62,7 +59,6 @@ def test_keys_are_not_shown_by_printing_them() -> None:
     ],
 )
 def test_trusted_proxies_are_addresses_and_networks(written: object, kept: tuple[str, ...]) -> None:
-    """An address alone is a network of one."""
     assert ServerSettings.model_validate({"trusted_proxies": written}).trusted_proxies == kept
 
 

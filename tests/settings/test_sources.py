@@ -21,7 +21,6 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the directory of secret files."""
     directory = tmp_path / "secrets"
     directory.mkdir()
     monkeypatch.setenv("THUMB_PROXY_SECRETS_DIR", str(directory))
@@ -58,7 +57,6 @@ def test_sources_are_merged_key_by_key(config: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_environment_names_the_file(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flag names another."""
     monkeypatch.setenv("THUMB_PROXY_CONFIG", str(config))
     assert load().server.port == 1
     other = config.with_name("other.toml")
@@ -92,7 +90,6 @@ def test_a_list_in_the_environment_is_json_or_plain(
 
 
 def test_a_single_text_in_the_environment_is_a_list_of_one(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most sites have one origin."""
     monkeypatch.setenv("THUMB_PROXY_CLOUDREVE__IMAGE_HOSTS", ".cdn.example.com")
     assert load(config).cloudreve.image_hosts == (".cdn.example.com",)
 
@@ -159,7 +156,6 @@ def test_paths_in_a_file_are_relative_to_it(config: Path, monkeypatch: pytest.Mo
 
 
 def test_a_missing_cloudreve_url_says_what_to_set_and_how() -> None:
-    """It is the first thing that everybody meets."""
     (told,) = problems()
     for way in ("--cloudreve-url", "THUMB_PROXY_CLOUDREVE__URL=", "[cloudreve]", "thumb-proxy demo"):
         assert way in told
@@ -168,7 +164,6 @@ def test_a_missing_cloudreve_url_says_what_to_set_and_how() -> None:
 def test_settings_that_clash_are_told_with_their_values_and_sources(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one that is wrong may be in either place."""
     monkeypatch.setenv("THUMB_PROXY_GRANTS__MARGIN_S", "4000")
     (told,) = problems(config)
     assert told.splitlines()[1:] == [
@@ -188,7 +183,6 @@ def test_settings_that_clash_are_told_with_their_values_and_sources(
     ],
 )
 def test_errors_of_a_file_are_reported(text: str, told: str, config: Path) -> None:
-    """In the file's own terms."""
     config.write_text(f'cloudreve.url = "{URL}"\n{text}', encoding="utf-8")
     (problem,) = problems(config)
     assert str(config) in problem
@@ -203,7 +197,6 @@ def test_bad_toml_is_told_with_its_line(config: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, config: Path) -> None:
-    """Absent, a directory, not text."""
     assert "No such file" in problems(tmp_path / "absent.toml")[0]
     assert "directory" in problems(tmp_path)[0]
     config.write_bytes(b"\xff\xfe")
@@ -246,14 +239,12 @@ def test_variables_that_kubernetes_sets_are_no_mistake(
 
 
 def test_a_long_value_is_shown_in_part(config: Path) -> None:
-    """A message fits a screen."""
     (problem,) = problems(config, {"server.host": "x " * 500})
     assert len(problem) < 300
 
 
 @pytest.mark.parametrize("key", FLAGS)
 def test_flags_are_named_as_people_write_them(key: str, config: Path) -> None:
-    """Not as keys."""
     (problem,) = problems(config, {key: "::::"})
     assert f"(flag {FLAGS[key]})" in problem
 
@@ -275,7 +266,6 @@ def test_the_service_manager_names_a_directory_for_the_disk_tier(
 def test_a_directory_of_the_service_manager_that_cannot_be_used_is_named(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the variable it comes from."""
     monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path / "none" / "such"))
     [problem] = problems(config)
     assert "environment variable CACHE_DIRECTORY" in problem

@@ -30,28 +30,23 @@ async def cloudreve() -> AsyncIterator[StandIn]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Name the file to be written."""
     return tmp_path / "config" / "local.toml"
 
 
 def read(path: Path) -> str:
-    """Read a file, which takes no time."""
     return path.read_text(encoding="utf-8")
 
 
 def spoil(path: Path) -> None:
-    """Put something else into a file."""
     path.write_text("mine", encoding="utf-8")
 
 
 async def init(config: Path, *flags: str, answers: str | None = None) -> Result:
-    """Run the command beside the stand-in."""
     command = ["init", "--config", str(config), *flags, *(() if answers is not None else ("--no-input",))]
     return await asyncio.to_thread(CliRunner().invoke, cli._cli, command, answers)  # noqa: SLF001 - what main() runs
 
 
 def plain(text: str) -> str:
-    """Take the line breaks out."""
     return re.sub(r"\s+", " ", text)
 
 
@@ -118,7 +113,6 @@ async def test_flags_answer_without_a_person(cloudreve: StandIn, config: Path, s
 
 
 async def test_the_link_of_a_share_is_tried_at_the_end(cloudreve: StandIn, config: Path) -> None:
-    """With the configuration that was written."""
     link = f"{PUBLIC}/s/{cloudreve.library.share.id}"
     result = await init(config, "--cloudreve-url", cloudreve.own_url, "--public-origin", PUBLIC, "--uri", link)
     assert "image/png" in result.output
@@ -141,7 +135,6 @@ async def test_the_link_of_a_share_is_tried_at_the_end(cloudreve: StandIn, confi
 async def test_a_configuration_that_cannot_be_used_is_not_written(
     flags: tuple[str, ...], told: str, cloudreve: StandIn, config: Path
 ) -> None:
-    """With the reason, where nobody can be asked."""
     given = flags if "--cloudreve-url" in flags else ("--cloudreve-url", cloudreve.own_url, *flags)
     result = await init(config, *given)
     assert result.exit_code == 1

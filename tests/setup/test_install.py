@@ -49,13 +49,11 @@ def machine(tmp_path: Path) -> Path:
 
 
 def install(machine: Path, config: Path, *flags: str) -> Result:
-    """Run the command."""
     command = ["install", "--config", str(config), "--root", str(machine), "--ports", "8080,9000", *flags]
     return CliRunner().invoke(cli._cli, command)  # noqa: SLF001 - what main() runs
 
 
 def files(machine: Path) -> list[str]:
-    """List the files of a machine."""
     return sorted(str(path.relative_to(machine)) for path in machine.rglob("*") if path.is_file())
 
 
@@ -95,7 +93,6 @@ def test_the_site_has_the_name_the_gateways_and_cloudreve(machine: Path, config:
 
 
 def test_in_front_of_the_whole_site_all_goes_to_the_gateways(machine: Path, config: Path) -> None:
-    """They pass on what is not theirs."""
     config.write_text(config.read_text() + '[server]\npassthrough = true\n[session]\npath = "/api/session"\n')
     install(machine, config, "--name", NAME)
     upstreams = (machine / FILES[1]).read_text()
@@ -103,7 +100,6 @@ def test_in_front_of_the_whole_site_all_goes_to_the_gateways(machine: Path, conf
 
 
 def test_removing_leaves_what_was_there_before(machine: Path, config: Path) -> None:
-    """And says so where nothing is installed."""
     before = machine / "etc" / "nginx" / "conf.d" / "upstreams.conf"
     before.write_text("# mine\n")
     install(machine, config, "--name", NAME)
@@ -118,7 +114,6 @@ def test_removing_leaves_what_was_there_before(machine: Path, config: Path) -> N
 
 
 def test_a_dry_run_changes_nothing(machine: Path, config: Path) -> None:
-    """It says the same."""
     result = install(machine, config, "--name", NAME, "--dry-run")
     assert result.exit_code == 0, result.output
     assert files(machine) == []
@@ -135,7 +130,6 @@ def test_a_dry_run_changes_nothing(machine: Path, config: Path) -> None:
     ],
 )
 def test_flags_that_cannot_be_used_are_told(flags: tuple[str, ...], told: str, machine: Path, config: Path) -> None:
-    """Before anything is done."""
     result = install(machine, config, *flags)
     assert result.exit_code == cli.BAD_CONFIGURATION
     assert told in result.stderr
@@ -143,7 +137,6 @@ def test_flags_that_cannot_be_used_are_told(flags: tuple[str, ...], told: str, m
 
 
 def test_a_machine_without_nginx_is_told(machine: Path, config: Path) -> None:
-    """Where a site was asked for."""
     (machine / "etc" / "nginx" / "conf.d").rmdir()
     result = install(machine, config, "--name", NAME)
     assert "apt-get install nginx-light" in result.stderr

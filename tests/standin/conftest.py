@@ -20,7 +20,6 @@ async def cloudreve() -> AsyncIterator[StandIn]:
 
 @pytest.fixture
 async def client(cloudreve: StandIn) -> AsyncIterator[Client]:
-    """Give a client of the stand-in."""
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(cookie_jar=jar, auto_decompress=False) as session:
         yield Client(StandInTarget(cloudreve), session)

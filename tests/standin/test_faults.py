@@ -21,7 +21,6 @@ ONE = "cloudreve://my/album/one.png"
 
 @pytest.fixture
 async def url(client: Client) -> str:
-    """Give an image URL."""
     return (await client.resolve(ONE, client.target.alice)).url
 
 
@@ -67,7 +66,6 @@ async def test_connections_break(
 async def test_other_things_are_said(
     cloudreve: StandIn, client: Client, url: str, fault: Fault, status: int, body: bytes, verb: Verb
 ) -> None:
-    """In place of the proper answer."""
     cloudreve.fail(verb, fault)
 
     reply = await _ask(client, verb, url)
@@ -76,7 +74,6 @@ async def test_other_things_are_said(
 
 
 async def test_json_can_be_deep_and_huge(cloudreve: StandIn, client: Client, url: str) -> None:
-    """Enough to break a careless parser."""
     cloudreve.fail("fetch", faults.deep_json(), times=1)
     cloudreve.fail("fetch", faults.huge_json(), times=1)
 
@@ -85,7 +82,6 @@ async def test_json_can_be_deep_and_huge(cloudreve: StandIn, client: Client, url
 
 
 async def test_a_redirect_leads_where_it_is_told(cloudreve: StandIn, client: Client, url: str) -> None:
-    """To loopback, say."""
     cloudreve.fail("fetch", faults.redirect("http://127.0.0.1:1/"))
 
     reply = await client.fetch(url)
@@ -118,7 +114,6 @@ async def test_a_content_coding_can_be_a_lie_or_the_truth(cloudreve: StandIn, cl
 
 
 async def test_an_answer_can_hang(cloudreve: StandIn, client: Client, url: str) -> None:
-    """Until it is let go, and then it is proper."""
     hang = Hang()
     cloudreve.fail("fetch", hang, times=1)
     task = asyncio.create_task(client.fetch(url))
@@ -131,7 +126,6 @@ async def test_an_answer_can_hang(cloudreve: StandIn, client: Client, url: str) 
 
 
 async def test_a_client_may_leave_what_hangs(cloudreve: StandIn, client: Client, url: str) -> None:
-    """That is written down."""
     cloudreve.fail("fetch", Hang())
     task = asyncio.create_task(client.fetch(url))
     await cloudreve.calls.arrived("fetch")

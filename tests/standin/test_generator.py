@@ -49,7 +49,6 @@ async def test_only_the_owner_learns_the_lock(cloudreve: StandIn, client: Client
 
 
 async def test_one_file_can_be_held_back(cloudreve: StandIn, client: Client) -> None:
-    """Others are generated meanwhile."""
     gate = cloudreve.library.file("/album/one.png").gate = asyncio.Event()
     held = asyncio.create_task(client.resolve(ONE, client.target.alice))
     await cloudreve.calls.arrived("resolve")
@@ -103,7 +102,6 @@ async def test_a_generation_may_outlive_its_client_or_not(
 
 
 async def test_a_client_that_leaves_may_lock_the_file(cloudreve: StandIn, client: Client) -> None:
-    """For everybody, until the lock expires."""
     await _leave(cloudreve, client, Leaving.LOCKS)
 
     assert {(await _ask(client)).code for _ in range(4)} == {40073}

@@ -49,13 +49,11 @@ def test_a_uri_is_taken_apart(uri: str, address: Address) -> None:
     ],
 )
 def test_addresses_that_go_does_not_read_are_none(uri: str) -> None:
-    """Each for a rule of its own."""
     with pytest.raises(gourl.NotAnAddress):
         gourl.read(uri)
 
 
 def test_elements_are_the_names_on_the_way() -> None:
-    """None for the root."""
     assert gourl.read("cloudreve://my/a/b").elements == ["a", "b"]
     assert gourl.read("cloudreve://my").elements == []
 

@@ -6,7 +6,6 @@ from proxy.standin.library import Library
 
 
 def test_ids_are_never_given_twice() -> None:
-    """Not for thousands of files, shares and entities."""
     library = Library(0.0)
     library.gallery(2000)
 
@@ -26,7 +25,6 @@ def test_a_gallery_is_a_public_share_of_fresh_pictures() -> None:
 
 
 def test_a_thumbnail_can_be_given_as_bytes() -> None:
-    """For measuring with bodies of a certain size."""
     library = Library(0.0)
     file = library.put(library.alice, "/measured.png", thumbnail=b"x" * 2000)
 

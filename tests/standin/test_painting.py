@@ -38,5 +38,4 @@ def test_a_seed_always_paints_the_same() -> None:
 
 
 def test_small_landscapes_can_be_painted() -> None:
-    """Down to an icon's size."""
     assert _rows(paint(3, 16, 12))[:2] == (16, 12)

@@ -11,7 +11,6 @@ from tests.harness.cloudreve_targets import Client
 
 @pytest.fixture
 async def url(cloudreve: StandIn, client: Client) -> str:
-    """Give a presigned URL."""
     cloudreve.foreign = True
     return (await client.resolve("cloudreve://my/album/one.png", client.target.alice)).url
 
@@ -30,7 +29,6 @@ async def test_urls_are_on_another_host_and_presigned(cloudreve: StandIn, client
 
 
 async def test_a_changed_object_has_another_validator(cloudreve: StandIn, client: Client, url: str) -> None:
-    """Storage can be written to behind Cloudreve's back."""
     old = (await client.fetch(url)).headers["ETag"]
     cloudreve.library.repaint(cloudreve.library.file("/album/one.png"), b"\x89PNG\r\n\x1a\nother")
 
@@ -49,7 +47,6 @@ async def test_lengths_and_validators_can_be_missing(cloudreve: StandIn, client:
 
 
 async def test_validators_can_be_weak(cloudreve: StandIn, client: Client, url: str) -> None:
-    """They match all the same."""
     cloudreve.foreign_weak = True
 
     weak = (await client.fetch(url)).headers["ETag"]
@@ -74,7 +71,6 @@ async def test_bad_links_are_refused_in_xml(cloudreve: StandIn, client: Client, 
 
 
 async def test_its_pictures_fail_like_cloudreve_s(cloudreve: StandIn, client: Client, url: str) -> None:
-    """Faults of fetch are for both hosts."""
     cloudreve.fail("fetch", Half(), times=1)
 
     with pytest.raises(Exception, match=r"payload|reset|closed|peer"):
@@ -83,7 +79,6 @@ async def test_its_pictures_fail_like_cloudreve_s(cloudreve: StandIn, client: Cl
 
 
 async def test_urls_can_start_with_another_provider_origin(cloudreve: StandIn, client: Client, url: str) -> None:
-    """A host name of the test's choosing."""
     cloudreve.foreign_origin = "https://bucket.example.com"
 
     again = await client.resolve("cloudreve://my/album/one.png", client.target.alice)

@@ -15,7 +15,6 @@ TOKEN = Token("access", "xntj", NOW, NOW + 3600, "a client", ("Files.Read", "ope
 
 
 def test_a_token_says_what_was_signed() -> None:
-    """Claims survive the way there and back."""
     assert signing.verify(signing.issue(TOKEN, "key"), "key", NOW) == TOKEN
 
 
@@ -49,7 +48,6 @@ def test_an_unsigned_text_is_no_token(text: str) -> None:
 
 
 def test_another_key_signs_other_tokens() -> None:
-    """Changing the site's key voids all of them."""
     assert signing.verify(signing.issue(TOKEN, "key"), "other", NOW) is None
 
 
@@ -63,5 +61,4 @@ def test_a_path_s_signature_holds_to_the_end_of_its_second() -> None:
 
 
 def test_a_path_can_be_signed_for_ever() -> None:
-    """Zero is no time at all."""
     assert signing.check_path("/a", signing.sign_path("/a", "key", 0), "key", NOW) is None

@@ -27,7 +27,6 @@ async def test_urls_can_be_given_out_expired(cloudreve: StandIn, client: Client)
 
 
 async def test_expires_can_be_null(cloudreve: StandIn, client: Client) -> None:
-    """The URL is good all the same."""
     cloudreve.null_expires = True
 
     reply = await _one(client)
@@ -37,7 +36,6 @@ async def test_expires_can_be_null(cloudreve: StandIn, client: Client) -> None:
 
 
 async def test_the_url_can_be_empty(cloudreve: StandIn, client: Client) -> None:
-    """With code 0, as one storage provider brings about."""
     cloudreve.empty_url = True
 
     reply = await _one(client)
@@ -120,7 +118,6 @@ async def test_a_share_can_be_for_sale(cloudreve: StandIn, client: Client) -> No
 
 
 async def test_a_share_can_turn_strangers_away(cloudreve: StandIn, client: Client) -> None:
-    """Anonymous visitors get 40088, users do not."""
     cloudreve.library.share.members_only = True
     uri = f"cloudreve://{client.target.share}@share/one.png"
 
@@ -133,14 +130,12 @@ async def test_a_share_can_turn_strangers_away(cloudreve: StandIn, client: Clien
 async def test_an_oauth_token_needs_a_scope(
     cloudreve: StandIn, client: Client, scopes: tuple[str, ...], code: int
 ) -> None:
-    """Tokens from signing in do not."""
     token = cloudreve.token("alice", client="a client", scopes=scopes)
 
     assert (await client.resolve(ONE, token)).code == code
 
 
 async def test_an_expired_token_is_nobody_s(cloudreve: StandIn, client: Client) -> None:
-    """It is anonymous, not an error."""
     assert (await client.resolve(ONE, cloudreve.token("alice", life_s=-10))).code == 401
 
 
@@ -165,7 +160,6 @@ async def test_calls_are_counted_by_verb_outcome_identity_and_target(cloudreve: 
 
 
 async def test_calls_under_way_and_their_peak_are_counted(cloudreve: StandIn, client: Client) -> None:
-    """A call ends with its last byte."""
     cloudreve.generator.gate = asyncio.Event()
     uris = [ONE, "cloudreve://my/album/two.png", "cloudreve://my/album/three.png"]
     tasks = [asyncio.create_task(client.resolve(uri, client.target.alice)) for uri in uris]
@@ -179,8 +173,7 @@ async def test_calls_under_way_and_their_peak_are_counted(cloudreve: StandIn, cl
     assert (cloudreve.calls.under_way("resolve"), cloudreve.calls.peak("resolve")) == (0, 3)
 
 
-async def test_it_can_be_stopped_and_started_again(cloudreve: StandIn, client: Client) -> None:
-    """On the same port, with everything it knew."""
+async def test_the_stand_in_can_be_stopped_and_started_again(cloudreve: StandIn, client: Client) -> None:
     where, one = cloudreve.own_url, await _one(client)
     await cloudreve.stop()
     await cloudreve.start()

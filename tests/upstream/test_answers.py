@@ -48,7 +48,6 @@ def recorded(verb: str) -> list[str]:
 
 
 def body_of(name: str) -> bytes:
-    """Give the recorded JSON as bytes."""
     return json.dumps(EXCHANGES[name]["json"]).encode()
 
 
@@ -108,7 +107,6 @@ def test_a_code_that_the_contract_does_not_explain_is_an_unknown_refusal(code: i
     ],
 )
 def test_a_code_of_the_contract_that_was_not_recorded_has_its_kind(code: int, kind: RefusalKind) -> None:
-    """Those that are known from the source alone."""
     assert read_thumb(b'{"code": %d}' % code) == Refusal(kind, code)
 
 
@@ -248,7 +246,6 @@ SHARE = {"id": "kY7x", "name": "album", "unlocked": True, "expires": None, "visi
     ],
 )
 def test_the_terms_of_a_share_change_with_all_but_its_visits(told: object, is_changed: bool) -> None:
-    """Whatever an edition of Cloudreve's tells of it."""
     before = read_share_terms(json.dumps({"code": 0, "data": SHARE}).encode())
     after = read_share_terms(json.dumps({"code": 0 if told else 404, "data": told}).encode())
     assert (after != before) is is_changed

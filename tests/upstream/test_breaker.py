@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from proxy.domain.errors import ProxyError, TooSlow, Unreachable, UpstreamError
 from proxy.upstream import breaker as module
 from proxy.upstream.breaker import TRIPPED_BY, UNHEARD_PINGS, UpstreamBreaker
+from tests.harness.gateways import until
+from tests.harness.loops import some_steps
 
 INTERVAL_S = 0.0
 """It looks in every step of the loop, so that steps are all that has to pass."""
@@ -40,7 +42,6 @@ class Cloudreve:
 
 @pytest.fixture
 def cloudreve() -> Cloudreve:
-    """Give a Cloudreve that answers."""
     return Cloudreve()
 
 
@@ -52,7 +53,6 @@ def breaker(cloudreve: Cloudreve) -> UpstreamBreaker:
 
 @pytest.fixture
 async def watched(breaker: UpstreamBreaker) -> AsyncIterator[UpstreamBreaker]:
-    """Give it while it watches."""
     watching = asyncio.create_task(breaker.watch())
     yield breaker
     assert not watching.done()
@@ -61,22 +61,9 @@ async def watched(breaker: UpstreamBreaker) -> AsyncIterator[UpstreamBreaker]:
 
 
 def fail(breaker: UpstreamBreaker, error: ProxyError, times: int = 1) -> None:
-    """Make calls that end like this."""
     for _ in range(times):
         with pytest.raises(type(error)), breaker.call():
             raise error
-
-
-async def some_steps() -> None:
-    """Let it look some times."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop go on until it holds; the test's own time limit ends it."""
-    while not condition():  # noqa: ASYNC110 - what is waited for is decided by the loop itself
-        await asyncio.sleep(0)
 
 
 async def test_failures_in_a_row_open_it(breaker: UpstreamBreaker) -> None:
@@ -115,7 +102,6 @@ async def test_neither_garbage_nor_slowness_opens_it(breaker: UpstreamBreaker, e
 
 
 async def test_a_caller_who_leaves_counts_for_nothing(breaker: UpstreamBreaker) -> None:
-    """Flights are cancelled when the gateway ends."""
     for _ in range(TRIPPED_BY):
         with pytest.raises(asyncio.CancelledError), breaker.call():
             raise asyncio.CancelledError
@@ -123,14 +109,12 @@ async def test_a_caller_who_leaves_counts_for_nothing(breaker: UpstreamBreaker) 
 
 
 async def test_while_all_is_well_nobody_is_pinged(watched: UpstreamBreaker, cloudreve: Cloudreve) -> None:
-    """Not for calls that end in time either."""
     with watched.call():
         await some_steps()
     assert cloudreve.pings == 0
 
 
 async def test_one_failure_is_looked_into(watched: UpstreamBreaker, cloudreve: Cloudreve) -> None:
-    """A ping that is answered settles it."""
     fail(watched, Unreachable())
     await cloudreve.next_pings()
     fail(watched, Unreachable(), TRIPPED_BY - 1)
@@ -175,7 +159,6 @@ async def test_a_long_call_while_pings_fail_opens_it(
 async def test_one_lost_ping_is_not_an_outage(
     watched: UpstreamBreaker, cloudreve: Cloudreve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next one is answered."""
     monkeypatch.setattr(module, "SUSPICIOUS_S", 0.0)
     with watched.call():
         for _ in range(3):
@@ -230,7 +213,6 @@ async def test_nothing_ends_the_watch(watched: UpstreamBreaker, cloudreve: Cloud
 
 
 async def test_a_ping_that_hangs_ends_with_the_watch(cloudreve: Cloudreve) -> None:
-    """Leaving the gateway does not wait for it."""
 
     async def hang() -> None:
         await cloudreve.ping()

@@ -31,7 +31,6 @@ def date(seconds: float) -> str:
 
 
 def test_until_cloudreve_has_answered_its_clock_is_taken_for_ours() -> None:
-    """And that is known to be a guess."""
     clock = Clock(Ours())
     assert (clock.is_set, clock.skew_s, clock.now()) == (False, 0.0, START)
 
@@ -46,7 +45,6 @@ def test_the_first_date_sets_the_clock(ahead_s: float) -> None:
 
 
 def test_a_skew_that_happens_to_be_zero_is_known_all_the_same() -> None:
-    """Zero is an answer."""
     clock = Clock(Ours(START + 0.5))
     clock.observe(date(START))
     assert (clock.is_set, clock.skew_s) == (True, 0.0)
@@ -54,7 +52,6 @@ def test_a_skew_that_happens_to_be_zero_is_known_all_the_same() -> None:
 
 @pytest.mark.parametrize("unusable", [None, "", "yesterday", "Mon, 31 Feb 2026 11:51:27 GMT"])
 def test_an_answer_without_a_usable_date_changes_nothing(unusable: str | None) -> None:
-    """Neither before the clock is set nor after."""
     clock = Clock(Ours())
     clock.observe(unusable)
     assert not clock.is_set
@@ -105,7 +102,6 @@ def test_an_answer_that_comes_late_does_not_set_the_clock_back() -> None:
 
 
 def test_time_goes_on_between_answers() -> None:
-    """Only the difference is kept; our clock carries it."""
     ours = Ours()
     clock = Clock(ours)
     clock.observe(date(START + 50))
@@ -128,5 +124,4 @@ def test_a_clock_that_is_set_back_counts_on_until_cloudreve_tells_the_time() -> 
 
 
 def test_our_clock_is_the_system_s_unless_told_otherwise() -> None:
-    """In production."""
     assert time.time() <= Clock().now() <= time.time()

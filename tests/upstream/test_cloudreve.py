@@ -32,7 +32,6 @@ ONE = parse("cloudreve://my/album/one.png", 4096)
 
 @pytest.fixture
 async def site() -> AsyncIterator[StandIn]:
-    """Run a stand-in."""
     async with StandIn(size=(40, 30)) as standin:
         yield standin
 
@@ -45,14 +44,12 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def cloudreve(site: StandIn, clock: Clock) -> AsyncIterator[Cloudreve]:
-    """Make the calls."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         settings = CloudreveSettings.model_validate({"url": site.own_url})
         yield Cloudreve(session, clock, Origins(site.own_url), Observer(), settings, GrantSettings())
 
 
 def shared(site: StandIn, name: str = "one.png") -> FileUri:
-    """Name a picture of the public album."""
     return parse(f"cloudreve://{site.library.share.id}@share/{name}", 4096)
 
 
@@ -89,7 +86,6 @@ async def test_a_refusal_is_a_value_with_code_and_correlation_id(site: StandIn, 
 
 @pytest.mark.parametrize("code", [409, 40004, 40073, 50004])
 async def test_generating_is_neither(site: StandIn, cloudreve: Cloudreve, code: int) -> None:
-    """Nothing of it may be kept."""
     site.fail("resolve", json_body(f'{{"code":{code},"correlation_id":"x-1"}}'))
     assert await cloudreve.resolve(shared(site), NOBODY) == Generating(code, "x-1")
 
@@ -156,7 +152,6 @@ async def test_a_token_that_is_not_accepted_is_nobodys(site: StandIn, cloudreve:
 
 
 async def test_cloudreves_clock_is_learnt_from_any_answer(site: StandIn, cloudreve: Cloudreve, clock: Clock) -> None:
-    """A ping will do, and so will a refusal."""
     site.clock_offset_s = 1200
     await cloudreve.ping()
     assert clock.skew_s == pytest.approx(1200, abs=1.5)
@@ -180,7 +175,6 @@ async def test_nothing_is_called_while_cloudreve_is_known_to_be_down(site: Stand
 
 
 async def test_answers_that_are_wrong_do_not_mean_that_it_is_down(site: StandIn, cloudreve: Cloudreve) -> None:
-    """It answers, be it badly."""
     site.fail("resolve", json_body("null"))
     for _ in range(5):
         with pytest.raises(UpstreamError):
@@ -203,7 +197,6 @@ TRANSLATIONS: tuple[tuple[TimeoutError | aiohttp.ClientError, type[ProxyError]],
 def test_foreign_errors_become_ours_without_their_words(
     error: TimeoutError | aiohttp.ClientError, ours: type[ProxyError]
 ) -> None:
-    """Their messages may hold a signed URL."""
     translation = translated(error)
     assert type(translation) is ours
     assert "secret" not in str(translation)

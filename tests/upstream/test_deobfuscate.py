@@ -56,7 +56,6 @@ def test_any_obfuscated_text_is_found_again(url: str, now: int, skew: int) -> No
 
 @pytest.mark.parametrize("skew", [-2000, 2000, 86_400])
 def test_another_clock_gives_no_url(skew: int) -> None:
-    """A wrong key gives rubbish, and rubbish is refused."""
     with pytest.raises(UpstreamError, match="clock"):
         deobfuscate(obfuscate(URL, NOW + skew), NOW)
 
@@ -67,7 +66,6 @@ def test_another_clock_gives_no_url(skew: int) -> None:
 @example("0|", 1000)
 @example(URL, 1_795_438_287)
 def test_rubbish_is_refused_or_carries_its_key(text: str, now: int) -> None:
-    """No text makes it fail in another way."""
     try:
         url = deobfuscate(text, now)
     except UpstreamError:
@@ -76,7 +74,6 @@ def test_rubbish_is_refused_or_carries_its_key(text: str, now: int) -> None:
 
 
 def test_a_text_beyond_the_bound_is_not_even_looked_at() -> None:
-    """A signed URL has a few hundred characters."""
     url = "x" * (MAX_CHARACTERS - len("1795438|"))
     assert deobfuscate(obfuscate(url, NOW), NOW) == url
     with pytest.raises(UpstreamError, match="too long"):

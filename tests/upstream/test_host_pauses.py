@@ -45,13 +45,11 @@ def test_a_host_without_a_readable_date_has_our_clock(date: str | None) -> None:
 
 
 def pause(pauses: HostPauses, host: str, seconds: float) -> None:
-    """Let a host ask to be left alone."""
     with suppress(StorageBusy), pauses.request(host):
         raise StorageBusy(seconds)
 
 
 async def test_a_paused_host_is_asked_for_nothing_and_others_go_on() -> None:
-    """The refusal tells how long it will be."""
     pauses = HostPauses()
     pause(pauses, "one", 37.0)
     with pytest.raises(StorageBusy) as refusal, pauses.request("one"):
@@ -97,7 +95,6 @@ async def test_a_probe_without_an_answer_pauses_the_host_again(monkeypatch: pyte
 
 
 async def test_a_host_that_answers_its_probe_is_asked_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes as many failures as before to pause it."""
     pauses = HostPauses()
     monkeypatch.setattr(host_pauses, "FAILED_PAUSE_S", 0.0)
     for _ in range(FAILURES):

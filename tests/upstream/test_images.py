@@ -57,7 +57,6 @@ class Names(AbstractResolver):
 
 @asynccontextmanager
 async def serving(answer: Answer) -> AsyncIterator[Host]:
-    """Run a host on loopback."""
     host = Host(answer)
     async with stream_server(host.accept) as host.port:
         yield host
@@ -80,13 +79,11 @@ async def way_out(
 
 
 def said(status: str, *fields: str, body: bytes = b"") -> Answer:
-    """Make an answer."""
     head = "\r\n".join([f"HTTP/1.1 {status}", *fields, "", ""]).encode()
     return lambda _: head + body
 
 
 async def fetched(images: Images, url: str, etag: str = "") -> bytes | None:
-    """Fetch to the end; None for 304."""
     async with images.fetch(url, etag) as arrival:
         if arrival is None:
             return None
@@ -121,7 +118,6 @@ async def test_a_name_with_a_private_address_is_refused_at_the_moment_of_connect
 
 
 async def test_a_name_with_many_addresses_is_refused_for_each_private_one() -> None:
-    """Not one of them is tried."""
     async with serving(PROPER) as host, way_out(names=Names("127.0.0.1", "127.0.0.2", "10.0.0.1")) as images:
         with pytest.raises(UpstreamError):
             await fetched(images, f"http://public.example:{host.port}/")
@@ -130,21 +126,18 @@ async def test_a_name_with_many_addresses_is_refused_for_each_private_one() -> N
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "fe80::1%eth0", "64:ff9b::7f00:1"])
 def test_no_socket_is_made_for_a_private_address(address: str) -> None:
-    """Not even created."""
     with pytest.raises(ForbiddenAddress):
         public_socket((2, 1, 6, "", (address, 80)))
 
 
 @pytest.mark.parametrize(("family", "address"), [(2, "8.8.8.8"), (10, "2606:4700::1111")])
 def test_a_socket_is_made_for_a_public_address(family: int, address: str) -> None:
-    """Of the family that was asked for."""
     with public_socket((family, 1, 6, "", (address, 443))) as made:
         assert made.family == family
 
 
 @pytest.mark.parametrize("to", ["http://other.lan:{port}/", "//other.lan:{port}/", "http://127.0.0.1:{port}/"])
 async def test_a_redirect_to_a_host_that_is_not_listed_is_checked_like_the_first(to: str) -> None:
-    """Being sent there by a listed host changes nothing."""
     async with serving(PROPER) as inside:
         away = said("302 Found", f"Location: {to.format(port=inside.port)}", "Content-Length: 0")
         async with serving(away) as host, way_out(f"storage.lan:{host.port}") as images:
@@ -154,7 +147,6 @@ async def test_a_redirect_to_a_host_that_is_not_listed_is_checked_like_the_first
 
 
 async def test_redirects_are_followed_a_few_times_and_no_more() -> None:
-    """Relative ones stay on their host."""
     counted: list[bytes] = []
 
     def on(head: bytes) -> bytes:
@@ -168,13 +160,11 @@ async def test_redirects_are_followed_a_few_times_and_no_more() -> None:
 
 
 async def test_the_sites_own_host_is_reached_at_any_address() -> None:
-    """It is the configuration's, not the image URL's."""
     async with serving(PROPER) as host, way_out(base=f"http://cloudreve.lan:{host.port}") as images:
         assert await fetched(images, f"http://cloudreve.lan:{host.port}/x") == b"abc"
 
 
 async def test_a_validator_is_sent_back_as_it_came_and_304_means_still_the_same() -> None:
-    """Weak ones too."""
     async with serving(said("304 Not Modified")) as host, way_out("storage.lan") as images:
         assert await fetched(images, f"http://storage.lan:{host.port}/", 'W/"x y"') is None
     assert b'If-None-Match: W/"x y"\r\n' in host.heads[0]
@@ -225,7 +215,6 @@ async def test_any_other_answer_than_an_image_is_an_error(answer: Answer, error:
 
 
 async def test_a_host_that_does_not_answer_is_too_slow() -> None:
-    """After the time that a picture may take."""
 
     async def silent(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()

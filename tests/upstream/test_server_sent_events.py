@@ -18,7 +18,6 @@ HEARD = [("subscribed", "<nil>"), ("event", '{"from":"/日.png"}'), ("keep-alive
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_events_are_the_same_in_any_pieces(size: int, end: str) -> None:
-    """Also cut within a character."""
     parser, raw = EventParser(), STREAM.replace("\n", end).encode()
     pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
     assert [event for piece in pieces for event in parser.feed(piece)] == HEARD
@@ -38,13 +37,11 @@ def test_fields_are_read_as_the_standard_says(text: str, event: ServerSentEvent)
 
 
 def test_an_event_without_data_is_none() -> None:
-    """And its name is not the next one's."""
     assert EventParser().feed(b"event: x\n\ndata: y\n\n") == [ServerSentEvent("message", "y")]
 
 
 @pytest.mark.parametrize("line", [b"data:" + b"x" * 1000 + b"\n", b"x" * 1000])
 def test_an_event_that_does_not_end_is_refused(line: bytes) -> None:
-    """Whether its lines end or not."""
     parser, pieces = EventParser(), repeat(line, MAX_EVENT_BYTES // 1000 + 2)
     with pytest.raises(UpstreamError):
         deque(map(parser.feed, pieces))

@@ -20,7 +20,6 @@ GARBAGE = [b"", b"[]", b"{}", b"null", b"<html>", b'{"access_token":1}', b'{"cod
 
 
 def test_a_code_brings_a_pair() -> None:
-    """As recorded."""
     assert read_exchange(EXCHANGED) == Tokens("a", "r")
 
 
@@ -48,7 +47,6 @@ def test_a_session_that_is_over_is_told_from_trouble() -> None:
 
 
 def test_a_password_brings_a_pair() -> None:
-    """Beside the user, whom nobody here asks about."""
     assert read_sign_in(b'{"code":0,"data":{"user":{"id":"x"},"token":%b}}' % EXCHANGED) == Tokens("a", "r")
 
 
@@ -60,25 +58,21 @@ def test_a_password_that_is_not_enough_brings_none(code: int) -> None:
 
 @pytest.mark.parametrize("body", [*GARBAGE, REFRESHED])
 def test_an_exchange_of_another_shape_is_upstream_s_fault(body: bytes) -> None:
-    """Never a crash, and never a refusal."""
     with pytest.raises(UpstreamError):
         read_exchange(body)
 
 
 @pytest.mark.parametrize("body", [*GARBAGE, EXCHANGED, b'{"code":0,"data":null}'])
 def test_a_refresh_of_another_shape_is_upstream_s_fault(body: bytes) -> None:
-    """Likewise."""
     with pytest.raises(UpstreamError):
         read_refresh(body)
 
 
 def test_tokens_are_not_printed() -> None:
-    """Whatever is logged or raised with them."""
     assert "secret" not in repr(Tokens("secret-a", "secret-r"))
 
 
 @pytest.mark.parametrize("body", [*GARBAGE, EXCHANGED, REFRESHED, b'{"code":0,"data":null}'])
 def test_a_sign_in_of_another_shape_is_upstream_s_fault(body: bytes) -> None:
-    """Likewise."""
     with pytest.raises(UpstreamError):
         read_sign_in(body)

@@ -61,7 +61,6 @@ class Site:
 
 @pytest.fixture
 def site(cloudreve: StandIn, tmp_path: Path) -> Site:
-    """Give a site to be warmed."""
     return Site(cloudreve, tmp_path)
 
 
@@ -84,7 +83,6 @@ async def test_folders_in_it_are_left_alone_unless_asked_for(site: Site) -> None
 
 
 async def test_the_same_command_again_costs_nothing_for_what_is_kept(site: Site) -> None:
-    """That is how it goes on after an interruption."""
     await site.warm()
     site.loads()
     code, _ = await site.warm()
@@ -93,7 +91,6 @@ async def test_the_same_command_again_costs_nothing_for_what_is_kept(site: Site)
 
 
 async def test_failed_files_are_reported_with_their_reason(site: Site) -> None:
-    """By the exit code too; the rest is kept."""
     site.cloudreve.fail("fetch", faults.error_page(403))
     code, told = await site.warm()
     assert code == FAILED
@@ -105,7 +102,6 @@ async def test_failed_files_are_reported_with_their_reason(site: Site) -> None:
 
 
 async def test_a_folder_that_may_not_be_listed_is_told(site: Site) -> None:
-    """With Cloudreve's reason."""
     code, told = await site.warm("cloudreve://my/album")
     assert code == FAILED
     assert "not all of the folder can be listed: Only a signed-in user may see this." in told
@@ -130,7 +126,6 @@ async def test_an_account_of_the_configuration_lends_its_eyes(site: Site) -> Non
 async def test_impossible_options_are_reported_beforehand(
     site: Site, uri: str, account: str | None, sections: dict[str, object], reason: str
 ) -> None:
-    """Nothing is asked of Cloudreve then."""
     if "disk" in sections:
         site.sections = {}
     code, told = await site.warm(uri, account)
@@ -138,7 +133,6 @@ async def test_impossible_options_are_reported_beforehand(
 
 
 async def test_a_published_folder_is_warmed_at_start(site: Site, log_entries: list[dict[str, Any]]) -> None:
-    """The public's first look costs nothing then."""
     prefix = "cloudreve://my/album"
     publish = [{"prefix": prefix, "email": "alice@example.org", "secret": PASSWORD, "warm": True}]
     async with gateway_of(site.cloudreve.own_url, publish=publish, **site.sections) as gateway:

@@ -21,7 +21,7 @@ NOWHERE = "http://127.0.0.1:1"
 SECRET = "0123456789abcdef" * 4
 
 
-async def test_it_starts_without_its_cloudreve() -> None:
+async def test_a_gateway_starts_without_its_cloudreve() -> None:
     """Ready to say so to visitors: waiting for Cloudreve would keep all replicas down with it."""
     async with gateway_of(NOWHERE) as gateway:
         assert (await gateway.send("GET", "/readyz")).status == 200
@@ -44,7 +44,6 @@ async def test_without_a_private_name_of_aiohttp_its_own_server_answers(monkeypa
 
 
 async def test_ports_are_closed_behind_it() -> None:
-    """Both can be listened on again at once."""
     async with running(settings_for(NOWHERE)) as gateway:
         ports = gateway.port, gateway.admin_port
     assert len(set(ports)) == 2
@@ -72,7 +71,7 @@ async def test_two_run_beside_each_other_without_a_trace_of_one_in_the_other() -
         assert not (await other.ask(in_share(site))).is_hit
 
 
-async def test_it_can_be_started_again_and_again(redis_server: RedisServer) -> None:
+async def test_a_gateway_can_be_started_again_and_again(redis_server: RedisServer) -> None:
     """In one process, with Redis: every task, connection and subscription ends with it."""
     async with StandIn(size=(40, 30)) as site:
         for _ in range(3):

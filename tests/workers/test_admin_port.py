@@ -53,7 +53,6 @@ async def test_the_parent_is_alive_whoever_else_is() -> None:
 
 
 async def test_metrics_of_those_who_answer() -> None:
-    """A worker that is away is left out."""
     metrics = Metrics()
     metrics.request("hit", 0.1, 1)
     status, told = await ask({1: None, 2: Report(is_ready=True, metrics=metrics.exposition())}, "/metrics")

@@ -37,7 +37,6 @@ def another_redis(_: Path, redis_server: RedisServer) -> tuple[Sections, Section
 
 
 def another_seal(_: Path, redis_server: RedisServer) -> tuple[Sections, Sections]:
-    """Put a new key before the old one."""
     redis = {"url": redis_server.url, "timeout_s": 5.0}
     return {"redis": redis, "seal": {"keys": [ONE_KEY]}}, {"redis": redis, "seal": {"keys": [OTHER_KEY, ONE_KEY]}}
 
@@ -80,7 +79,6 @@ async def test_configurations_with_one_log_share_it(launcher: GatewayLauncher, t
 
 
 async def test_a_log_is_open_until_the_last_purge_in_it_has_ended(launcher: GatewayLauncher, tmp_path: Path) -> None:
-    """Though the workers that read it leave meanwhile."""
     logs = ChangeLogs()
     sections: Sections = {"disk": {"path": str(tmp_path)}}
     gateway = await launcher.open(**sections)

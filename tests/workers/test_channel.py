@@ -27,12 +27,10 @@ async def ends() -> AsyncIterator[tuple[Channel, socket.socket]]:
 
 
 async def no_orders(_: WarmOrder) -> WarmReply:
-    """Take no order."""
     raise AssertionError
 
 
 async def test_a_worker_takes_orders_between_its_reports(ends: tuple[Channel, socket.socket]) -> None:
-    """Each is answered in its turn."""
     channel, theirs = ends
 
     async def warm(order: WarmOrder) -> WarmReply:
@@ -53,7 +51,6 @@ async def ended(task: asyncio.Task[None]) -> None:
 
 
 async def test_a_worker_reports_as_often_as_it_is_asked(ends: tuple[Channel, socket.socket]) -> None:
-    """Each time anew, large reports included."""
     channel, theirs = ends
     reports = iter([Report(is_ready=False), Report(is_ready=True, troubles=("one",), metrics=b"x" * 1_000_000)])
     answering = asyncio.create_task(answer(theirs, lambda: next(reports), no_orders))
@@ -76,7 +73,6 @@ async def test_requests_sent_together_are_answered_in_order(ends: tuple[Channel,
 
 
 async def test_a_worker_that_is_gone_is_not_waited_for(ends: tuple[Channel, socket.socket]) -> None:
-    """Neither by who asks already nor by who asks later."""
     channel, theirs = ends
     asking = asyncio.create_task(channel.ask())
     await asyncio.sleep(0)
@@ -90,7 +86,6 @@ async def test_a_worker_that_is_gone_is_not_waited_for(ends: tuple[Channel, sock
 async def test_a_worker_that_goes_while_one_who_asked_has_given_up_is_told_to_the_others(
     ends: tuple[Channel, socket.socket],
 ) -> None:
-    """And the channel ends well, as the fixture sees."""
     channel, theirs = ends
     asking = [asyncio.create_task(channel.ask()) for _ in range(2)]
     await asyncio.sleep(0)

@@ -24,7 +24,6 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool
 
 @pytest.fixture
 def opened(way: bool) -> Iterator[ListenSocket]:
-    """Hold a free port."""
     with closing(ListenSocket(HOST, 0)) as found:
         yield found
 
@@ -45,7 +44,6 @@ def test_nobody_is_let_in_before_a_worker_listens(opened: ListenSocket) -> None:
 
 
 def test_a_worker_that_ends_leaves_the_others_listening(opened: ListenSocket) -> None:
-    """Visitors come in as long as one is there."""
     [first], [second] = opened.sockets(), opened.sockets()
     first.listen()
     second.listen()
@@ -66,7 +64,6 @@ def test_the_last_worker_closes_the_door_behind_it(opened: ListenSocket) -> None
 
 
 def test_a_port_in_use_is_not_shared(opened: ListenSocket) -> None:
-    """Not even with another gateway that has workers."""
     [mine] = opened.sockets()
     mine.listen()
     with pytest.raises(OSError, match="in use"):

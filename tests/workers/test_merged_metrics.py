@@ -10,7 +10,6 @@ from proxy.workers.merged_metrics import merged
 
 
 def worker(hits: int, memory: float) -> bytes:
-    """Make the exposition of a worker."""
     metrics = Metrics()
     metrics.watch("memory_bytes", "Bytes", lambda: memory)
     metrics.found("grant", Source.MEMORY)
@@ -44,5 +43,4 @@ def test_each_family_is_told_once() -> None:
 
 
 def test_nobody_has_nothing_to_tell() -> None:
-    """While all workers are away."""
     assert merged({}) == b""

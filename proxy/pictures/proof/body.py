@@ -11,7 +11,7 @@ MAX_PARTS = 200_000
 
 
 class Size(NamedTuple):
-    """What a header says of the pixels that a decoder has to make room for."""
+    """The pixels that a decoder has to make room for, by a header."""
 
     width: int
     height: int
