@@ -158,6 +158,7 @@ class Stage:
             "admin__port": str(admin_port),
             "cloudreve__url": cloudreve or self.cloudreve_url,
             "log__level": "info" if is_narrated else "warning",
+            "watch__max_subscriptions": "0",  # the stand-in tells of each thumbnail at once, Cloudreve of all later
             **settings,
         }
         env = {f"THUMB_PROXY_{name.upper()}": value for name, value in given.items()}

@@ -112,7 +112,9 @@ async def stage_of(url: str, email: str, password: str, *, is_watched: bool) -> 
             "redis": {"url": redis.url},
             "pictures": {"formats": []},
             "publish": [published],
-            "watch": {"max_subscriptions": 64, "email": email, "secret_file": str(secret)} if is_watched else {},
+            "watch": {"max_subscriptions": 64, "email": email, "secret_file": str(secret)}
+            if is_watched
+            else {"max_subscriptions": 0},
             "log": {"level": "error"},
         }
         settings = Settings.model_validate(sections)

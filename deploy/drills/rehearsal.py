@@ -28,8 +28,9 @@ SETTINGS = {
     "CLOUDREVE__PROBE_S": "0.2",
     "REFUSALS__NOT_FOUND_S": "0",
     "REFUSALS__DENIED_S": "0",
+    "WATCH__MAX_SUBSCRIPTIONS": "0",
 }
-"""Everybody is less patient than by default, so that a drill takes seconds."""
+"""Everybody is less patient than by default, so that a drill takes seconds, and nothing happens unasked."""
 DESCRIPTORS = 20_000
 HITS, COLD = 20, 4
 """So many answers to each kind of question say enough about a state."""

@@ -18,7 +18,7 @@ from proxy.cache.disk_extents import RULER, RULER_BYTES, Extents
 from proxy.coalesce.file_lock import lock_within, locked_now
 from proxy.settings.files import own_folder
 
-FORMAT = b"thumb-proxy/2"
+FORMAT = b"thumb-proxy/3"
 """Raise it with every change of the records' shape: a file of another version is begun anew."""
 PATIENCE_S = 60.0
 """How long another process that checks the file is waited for."""

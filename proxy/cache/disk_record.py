@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple, TypeAlias
 
@@ -43,15 +42,15 @@ class Records:
         self._prefix = f"v{codec.VERSION}:{site_digest(site)}:"
         self._seal = DiskSeal(tuple(secrets) or _CHECKSUM)
 
-    def key(self, key: str) -> bytes:
-        """Give the key under which the record of a tier's key stands."""
-        return blake2b((self._prefix + key).encode(), digest_size=KEY_BYTES).digest()
+    def names(self, key: str) -> tuple[bytes, ...]:
+        """Give the names under which the record of a tier's key may stand: it is written under the first."""
+        return self._seal.names((self._prefix + key).encode(), KEY_BYTES)
 
-    def record(self, key: str, value: Value, expires: float) -> Put:
-        """Write a record; a text is there until its end."""
+    def record(self, name: bytes, value: Value, expires: float) -> Put:
+        """Write a record that is to stand under a name; a text is there until its end."""
         is_text = isinstance(value, str)
         body = _TEXT + value.encode() if isinstance(value, str) else _ENTRY + codec.encode(value)
-        return Put(self._seal.seal(self.key(key), _EXPIRES.pack(expires) + body), expires, is_text)
+        return Put(self._seal.seal(name, _EXPIRES.pack(expires) + body), expires, is_text)
 
     def read(self, name: bytes, record: bytes, now: float) -> Record | None:
         """Read the record that stands under a name."""

@@ -33,6 +33,7 @@ class Opened(NamedTuple):
 class _Master(NamedTuple):
     mark: bytes
     ciphers: tuple[AESGCM, ...]
+    name_key: bytes
 
 
 class DiskSeal:
@@ -44,6 +45,10 @@ class DiskSeal:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         self._masters = [_master(secret) for secret in secrets]
+
+    def names(self, key: bytes, size_bytes: int) -> tuple[bytes, ...]:
+        """Give the name of a key under each secret, in order: without the secret nobody can tell which key it is."""
+        return tuple(blake2b(key, key=master.name_key, digest_size=size_bytes).digest() for master in self._masters)
 
     def seal(self, name: bytes, value: bytes) -> bytes:
         """Give the value as the disk may hold it under this name."""
@@ -66,6 +71,7 @@ class DiskSeal:
 
 
 def _master(secret: str) -> _Master:
-    material = HKDF(SHA256(), _KEY_BYTES + MARK_BYTES, salt=None, info=_INFO).derive(secret.encode())
+    material = HKDF(SHA256(), 2 * _KEY_BYTES + MARK_BYTES, salt=None, info=_INFO).derive(secret.encode())
+    mark, name_key = material[_KEY_BYTES : _KEY_BYTES + MARK_BYTES], material[_KEY_BYTES + MARK_BYTES :]
     keys = (blake2b(bytes([n]), key=material[:_KEY_BYTES], digest_size=_KEY_BYTES).digest() for n in range(_KEYS))
-    return _Master(material[_KEY_BYTES:], tuple(map(AESGCM, keys)))
+    return _Master(mark, tuple(map(AESGCM, keys)), name_key)

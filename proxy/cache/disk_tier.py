@@ -14,14 +14,14 @@ from aiocache.serializers import NullSerializer
 
 from proxy.cache import DEFAULT_TTL_S
 from proxy.cache.disk_file import Unusable, open_file
-from proxy.cache.disk_record import Records, Value
-from proxy.cache.disk_store import LOOK_S, TOUCH_S, DiskStore, Mark
+from proxy.cache.disk_record import Record, Records, Value
+from proxy.cache.disk_store import LOOK_S, TOUCH_S, DiskStore, Mark, StoredRecord
 from proxy.cache.disk_writes import DiskWrites, Pending, Waiting
 from proxy.cache.stored_picture import StoredPicture
 from proxy.domain.entry import Entry
 from proxy.domain.picture import Picture
 from proxy.domain.source import Source
-from proxy.settings import Settings, TemporaryDisk, TemporarySeal
+from proxy.settings import Settings
 
 DELETE_S = 5.0
 """How long the disk may take to delete; after that it is given up, so that nothing comes back."""
@@ -68,16 +68,12 @@ class DiskTier(BaseCache):
 
     @classmethod
     def from_settings(cls, settings: Settings, now: Callable[[], float]) -> Self:
-        """Open the tier of one Cloudreve site; raise Unusable saying why not.
-
-        Keys that nobody configured seal nothing that outlives them.
-        """
-        folder, max_bytes, seal = settings.disk.path, settings.disk.max_bytes, settings.seal
+        """Open the tier of one Cloudreve site; raise Unusable saying why not."""
+        folder, max_bytes = settings.disk.path, settings.disk.max_bytes
         if folder is None:
             raise Unusable("disk.path is not set")
-        lasts = not isinstance(seal, TemporarySeal) or isinstance(settings.disk, TemporaryDisk)
-        secrets = [key.get_secret_value() for key in seal.keys if lasts]
-        return cls(DiskStore(open_file(folder, max_bytes), max_bytes, now), Records(settings.site, secrets), now)
+        records = Records(settings.site, settings.disk_keys)
+        return cls(DiskStore(open_file(folder, max_bytes), max_bytes, now), records, now)
 
     @property
     def is_up(self) -> bool:
@@ -165,11 +161,15 @@ class DiskTier(BaseCache):
 
     def _read(self, key: str) -> _Read:
         """Read in a thread."""
-        name, now = self._records.key(key), self._now()
-        held = self._store.read(name)
-        record = self._records.read(name, held.value, now) if held is not None else None
-        if held is None or record is None:
-            return _Read(None)
+        now = self._now()
+        for name in self._records.names(key):
+            held = self._store.read(name)
+            record = self._records.read(name, held.value, now) if held is not None else None
+            if held is not None and record is not None:
+                return self._opened(held, record, now)
+        return _Read(None)
+
+    def _opened(self, held: StoredRecord, record: Record, now: float) -> _Read:
         if held.extent is None or not isinstance(record.value, Picture):
             return _Read(record.value, held.is_due)
         stored = StoredPicture(self._store, record, record.value, held.extent, now + TOUCH_S)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, starmap
 from typing import NamedTuple, TypeAlias
 
 from proxy.cache.disk_record import Records, Value
@@ -101,9 +103,13 @@ class DiskWrites:
     def _commit(self, changes: dict[str, Pending]) -> None:
         """Write in a thread."""
         try:
-            self._store.write({self._records.key(key): self._record(key, change) for key, change in changes.items()})
+            self._store.write(dict(chain.from_iterable(starmap(self._named, changes.items()))))
         except Exception as error:  # noqa: BLE001 - callers that wait for the write have to be let go, whatever it was
             self._store.abandon(repr(error))
 
-    def _record(self, key: str, change: Pending) -> Change:
-        return self._records.record(key, *change) if isinstance(change, Waiting) else change
+    def _named(self, key: str, change: Pending) -> Iterator[tuple[bytes, Change]]:
+        """Give what becomes of the names of a key; those under secrets that are no longer the first end."""
+        name, *former = self._records.names(key)
+        yield name, self._records.record(name, *change) if isinstance(change, Waiting) else change
+        for each in former:
+            yield each, Mark.TOUCH if change is Mark.TOUCH else Mark.DELETE

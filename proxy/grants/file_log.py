@@ -16,6 +16,7 @@ from typing import BinaryIO
 from zlib import crc32
 
 from proxy.coalesce.file_lock import lock_within
+from proxy.domain.value_seal import ValueSeal
 from proxy.grants.change_log import LogFailed, Page
 
 MAX_BYTES = 1024 * 1024
@@ -27,6 +28,7 @@ LOCK_S = 0.4
 _RECORD = Struct(">QHI")
 """Position, length and checksum."""
 _SEQUENCE_BITS = 20
+_NAME = "changes"
 
 
 class FileLog:
@@ -35,8 +37,10 @@ class FileLog:
     name = "file"
     poll_s = POLL_S
 
-    def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, seal: ValueSeal, now: Callable[[], float] = time.time) -> None:
+        """`seal`: whoever reads the file and has not its keys cannot try which files its tags stand for."""
         self._path = path
+        self._seal = seal
         self._now = now
         self._seen: tuple[int, int, int, int] | None = None
         """Inode, size, time of change and last position when it was read last."""
@@ -53,10 +57,16 @@ class FileLog:
 
     async def exchange(self, after: int, entries: Sequence[bytes]) -> Page:
         """Append entries and read on."""
+        sealed = [self._seal.seal(_NAME, entry) for entry in entries]
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._exchange, after, entries)
+            page = await asyncio.get_running_loop().run_in_executor(self._thread, self._exchange, after, sealed)
         except (OSError, StructError) as error:
             raise LogFailed from error
+        return page._replace(entries=[(position, self._opened(raw)) for position, raw in page.entries])
+
+    def _opened(self, raw: bytes) -> bytes:
+        """Read what is in an entry; nothing for what we have not written."""
+        return (self._seal.open(_NAME, raw) or b"") if raw else b""
 
     def close(self) -> None:
         """End the thread; nobody reads or writes any more."""

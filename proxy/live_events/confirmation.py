@@ -27,7 +27,7 @@ from proxy.live_events.watched_folder import WatchedFolder
 from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.event_streams import FileEvent
 
-CONFIRM_S = 1.5
+CONFIRM_S = 2.5
 """How long a change waits for Cloudreve's word. Its event comes 4 to 6 s after it, and all are to know within ten."""
 CALLS = 4
 """How many files are asked for at once."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-
-from cachetools import LRUCache
 
 from proxy.domain.client import BACKGROUND, Client
 from proxy.domain.file_uri import FileUri, share_root
@@ -23,6 +22,8 @@ MAX_ROOTS = 10_000
 """So many roots are remembered."""
 SOLE_SHARE = 4
 """Of the roots that are worth it, one client alone may have one in so many while others want some."""
+REPLACED_BY = math.log2(2.0)
+"""How much hotter than a root that was chosen another has to be to take its place: twice as hot."""
 _SEVERAL = 2
 
 MY = FileUri("cloudreve://my", "my")
@@ -41,38 +42,57 @@ class Root:
     """That user's last access token."""
     session: SessionRef | None = None
     """The session that it is of, if any."""
-    heat: float = 0.0
-    heated_at: float = 0.0
-    asked_at: float = 0.0
+    heat: float = -math.inf
+    """In how many seconds it was asked for, long ago counting less: the logarithm, as it is at time 0 of the timer."""
+    asked_at: float = -math.inf
+    heated_at: float = -math.inf
+    is_chosen: bool = False
+    """Whether it was among the hottest when these were asked for last."""
+    put_off_until: float = -math.inf
+    """It is not worth it before."""
     clients: set[Client] = field(default_factory=set)
     """Those that have asked lately, two at most: it matters only whether one is alone."""
-
-    def heat_at(self, now: float) -> float:
-        """Tell how hot it is: in how many seconds it was asked for, long ago counting less."""
-        return self.heat * float(2 ** ((self.heated_at - now) / HALF_S))
 
     def touch(self, now: float) -> None:
         """Take note of a request; more within a second make it no hotter."""
         self.asked_at = now
-        if now - self.heated_at >= 1.0 or not self.heat:
-            self.heat, self.heated_at = self.heat_at(now) + 1.0, now
+        if now - self.heated_at >= 1.0:
+            age = now / HALF_S
+            self.heat, self.heated_at = math.log2(2.0 ** (self.heat - age) + 1.0) + age, now
+
+    @property
+    def standing(self) -> float:
+        """Tell how hot it is among others at any time: those that have a place keep it against those that are alike."""
+        return self.heat + REPLACED_BY if self.is_chosen else self.heat
 
 
 class Interest:
     """Remembers what was asked for. Times are the timer's, in seconds."""
 
-    def __init__(self, timer: Callable[[], float], lasts_s: float, has_ended: Callable[[SessionRef], bool]) -> None:
+    def __init__(
+        self,
+        timer: Callable[[], float],
+        lasts_s: float,
+        has_ended: Callable[[SessionRef], bool],
+        *,
+        hears_shares: bool = True,
+    ) -> None:
+        """`hears_shares`: there is an account to listen to them with; else they take nobody's place."""
         self._timer = timer
+        self._hears_shares = hears_shares
         self._lasts_s = lasts_s
         """How long a grant may last: when a share was not asked for during that, none is left."""
         self._has_ended = has_ended
-        self._roots: LRUCache[Tag, Root] = LRUCache(MAX_ROOTS)
+        self._roots: dict[Tag, Root] = {}
+        """Those that were granted to somebody last are last."""
 
     def note(self, authorised: Authorised) -> None:
         """Take note of a request that was granted."""
         visitor, request, _ = authorised
         identity, share = visitor.identity, share_of(request.uri)
         if request.client == BACKGROUND or identity.kind is IdentityKind.ACCOUNT:
+            return
+        if share and not self._hears_shares:
             return
         if share:
             root = self._root(share_tag(share), share_root(request.uri))
@@ -97,7 +117,10 @@ class Interest:
     def roots(self, most: int) -> list[Root]:
         """Give the hottest roots that are still asked for, `most` at most."""
         now = self._timer()
-        found = sorted(self._live(now), key=lambda root: -root.heat_at(now))
+        self._roots = {tag: root for tag, root in self._roots.items() if not self._is_over(root, now)}
+        found = sorted(
+            (root for root in self._roots.values() if root.put_off_until <= now), key=lambda root: -root.standing
+        )
         sole: Counter[Client] = Counter()
         first: list[Root] = []
         later: list[Root] = []
@@ -107,17 +130,30 @@ class Interest:
                 sole[client] += 1
             is_fair = client is None or sole[client] <= max(most // SOLE_SHARE, 1)
             (first if is_fair else later).append(root)
-        return [*first, *later][:most]
+            if len(first) == most:
+                break
+        chosen = [*first, *later][:most]
+        for root in found:
+            root.is_chosen = False
+        for root in chosen:
+            root.is_chosen = True
+        return chosen
 
-    def _live(self, now: float) -> Iterator[Root]:
-        for root in list(self._roots.values()):
-            is_over = root.session is not None and self._has_ended(root.session)
-            if not is_over and now - root.asked_at < (ACTIVE_S if root.subject else self._lasts_s):
-                yield root
+    def put_off(self, root: Root, seconds: float) -> None:
+        """Have a root be worth it no more for so long."""
+        root.put_off_until = self._timer() + seconds
+
+    def _is_over(self, root: Root, now: float) -> bool:
+        if root.session is not None and self._has_ended(root.session):
+            return True
+        return now - root.asked_at >= (ACTIVE_S if root.subject else self._lasts_s)
 
     def _root(self, tag: Tag, uri: FileUri) -> Root:
-        root: Root | None = self._roots.get(tag)
+        root = self._roots.pop(tag, None)
         if root is None:
-            root = self._roots[tag] = Root(uri)
+            root = Root(uri)
+            if len(self._roots) >= MAX_ROOTS:
+                del self._roots[next(iter(self._roots))]
+        self._roots[tag] = root
         root.uri = uri
         return root

@@ -37,8 +37,12 @@ def root_of(uri: FileUri, subject: str) -> Tag | None:
 class RecentGrants:
     """Remembers the last files of each user and share."""
 
-    def __init__(self, notes: SharedValues, lasts_s: float, owner_of_share: Callable[[str], str | None]) -> None:
+    def __init__(
+        self, notes: SharedValues, lasts_s: float, owner_of_share: Callable[[str], str | None], *, hears_shares: bool
+    ) -> None:
+        """`hears_shares`: they are listened to; else their files matter for their owners alone."""
         self._notes = notes
+        self._hears_shares = hears_shares
         self._lasts_s = lasts_s
         self._owner_of_share = owner_of_share
         self._new: LRUCache[Tag, dict[str, None]] = LRUCache(MAX_ROOTS)
@@ -52,8 +56,10 @@ class RecentGrants:
         root, text = root_of(request.uri, visitor.identity.subject), without_password(request.uri).text
         if root is None or len(text) > MAX_URI_BYTES:
             return
-        self._add(root, text)
-        owner = self._owner_of_share(share_of(request.uri))
+        share = share_of(request.uri)
+        if self._hears_shares or not share:
+            self._add(root, text)
+        owner = self._owner_of_share(share)
         if owner is not None and owner != UNKNOWN:
             self._add(shares_tag(owner), text)
 

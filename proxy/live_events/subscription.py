@@ -4,10 +4,12 @@ What may have been missed. A subscription under a new client id hears nothing fr
 of the folder, unless nobody has listened to it lately: then they last as long as they would without live events.
 Cloudreve keeps events for a client that has left, so that the next process, or this one after a restart, goes on under
 the same client id and hears what it has missed. For this the id is left in a note once Cloudreve has confirmed the end
-of the stream, and one process takes it up. After a break there is no note: Cloudreve may have written events into a
-connection that was dead, and when it finds that out at last it takes the client for gone, although it has come back
-meanwhile (source: `pkg/filemanager/eventhub`). A note lasts as long as a grant; behind that, nothing that was granted
-before is left.
+of the stream, and one process takes it up. Over TLS there is no such word: the id is left all the same, and taken up
+later, when Cloudreve knows of the end; but the last events may be lost, which counts as a gap. After a break there is
+no note: Cloudreve may have written events into a connection that was dead, and when it finds that out at last it takes
+the client for gone, although it has come back meanwhile (source: `pkg/filemanager/eventhub`). The note outlives the
+grants, for as long as Cloudreve keeps the client: with a new id at each visit of a user Cloudreve would write each
+change of that user's files into its database many times over.
 """
 
 from __future__ import annotations
@@ -20,18 +22,17 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
-from uuid import UUID, uuid4
 
 import structlog
 
-from proxy.cache.shared_values import SharedValues
 from proxy.coalesce.work_sharing import WorkSharing
-from proxy.domain.errors import InvalidToken, ProxyError, Refused
+from proxy.domain.errors import InvalidToken, ProxyError, Refused, TooSlow, UpstreamError
 from proxy.domain.keys import watch_key
 from proxy.domain.tags import UNKNOWN
 from proxy.grants.change_feed import ChangeFeed
 from proxy.grants.share_owners import ShareOwners
 from proxy.live_events.burst import QUEUE, Burst
+from proxy.live_events.client_ids import ClientId, ClientIds
 from proxy.live_events.confirmation import Bearer, Confirmation
 from proxy.live_events.recent_grants import RecentGrants
 from proxy.live_events.share_terms import ShareTerms
@@ -41,10 +42,8 @@ from proxy.upstream.event_streams import EventStream, EventStreams, FileEvent
 
 POLL_S = 2.0
 """How often a process looks whether the one that listens is gone."""
-UNSURE_S = 30.0
+UNSURE_S = 300.0
 """How long a process listens while nobody can tell whether another does, before it asks again."""
-HAND_OVER_S = 1.0
-"""How long a client that has left stays away: a proxy before Cloudreve may have confirmed its end."""
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 """How long it is left alone after one failure, two in a row, and so on."""
 REFUSED_S = 60.0
@@ -52,8 +51,8 @@ REFUSED_S = 60.0
 LEAVE_S = 1.0
 """How long leaving may take, and the note of it."""
 
-_TAKEN = "taken"
-"""Stands in place of a client id that a process has taken up."""
+NO_EVENTS = (0, 40019)
+"""Cloudreve does not know the call, or its administrator has switched events off."""
 
 _log = structlog.get_logger("proxy.live_events")
 
@@ -74,7 +73,7 @@ class Ears:
 
     streams: EventStreams
     sharing: WorkSharing
-    notes: SharedValues
+    client_ids: ClientIds
     feed: ChangeFeed
     owners: ShareOwners
     share_terms: ShareTerms
@@ -114,17 +113,19 @@ class Subscription:
     """Why it fails."""
     is_refused: bool = False
     """Whether Cloudreve has said no."""
+    is_in_vain: bool = False
+    """Whether others will fare no better: Cloudreve has no events, or a proxy between keeps them to itself."""
+    was_heard: bool = False
+    """Whether Cloudreve has accepted it, here or from another process."""
     _failures: int = field(default=0, init=False)
     _was_live: bool = field(default=False, init=False)
-    _was_promised: bool = field(default=False, init=False)
-    """Whether somebody has listened to the folder while grants that are still good may have been given."""
 
     async def follow(self) -> None:
         """Go on until cancelled."""
         while True:
             async with self.ears.sharing.lead(watch_key(self.folder.name)) as holder:
                 if holder is LeaseHolder.OTHERS:
-                    self.state, pause_s = State.ELSEWHERE, POLL_S
+                    self.state, self.was_heard, pause_s = State.ELSEWHERE, True, POLL_S
                 else:
                     pause_s = await self._listened(UNSURE_S if holder is LeaseHolder.UNKNOWN else None)
             await asyncio.sleep(pause_s)
@@ -132,50 +133,36 @@ class Subscription:
     async def _listened(self, for_s: float | None) -> float:
         """Listen until the stream ends, or for so many seconds; give how long to leave it alone."""
         self.state = State.BEGINNING
-        client_id, is_kept = await self._taken()
+        client_id = await self.ears.client_ids.take(self.folder.name)
         try:
             async with asyncio.timeout(for_s):
-                await self._listen(client_id, is_kept=is_kept)
+                await self._listen(client_id)
         except TimeoutError:
             return 0.0
         except ProxyError as error:
             return self._failed(error)
         return self._broken("Cloudreve has ended the stream")
 
-    @property
-    def _note(self) -> str:
-        return watch_key(f"client {self.folder.name}")
-
-    async def _taken(self) -> tuple[str, bool]:
-        """Take up the client id that was left, or make a new one; tell which."""
-        noted = await self.ears.notes.get_most_shared(self._note)
-        self._was_promised = noted is not None
-        await self.ears.notes.set(self._note, _TAKEN, self.ears.lasts_s)
-        with suppress(ValueError):
-            if noted is not None and noted != _TAKEN:
-                return str(UUID(noted)), True
-        return str(uuid4()), False
-
-    async def _listen(self, client_id: str, *, is_kept: bool) -> None:
-        if is_kept:
-            await asyncio.sleep(HAND_OVER_S)
+    async def _listen(self, client_id: ClientId) -> None:
+        await asyncio.sleep(client_id.away_s)
         folder, owner = self.folder, UNKNOWN
         async with AsyncExitStack() as stack:
             if folder.share:
                 owner, terms = await self.ears.owners.owner(folder.share), await self.ears.share_terms.known(folder)
                 stack.enter_context(_meanwhile(self.ears.share_terms.follow(folder, terms)))
             bearer = await self.bearer()
-            stream = await stack.enter_async_context(self.ears.streams.listen(folder.uri, bearer, client_id))
-            if not (is_kept and stream.is_resumed) and (self.is_named or self._was_promised):
+            stream = await stack.enter_async_context(self.ears.streams.listen(folder.uri, bearer, client_id.text))
+            if not (client_id.is_kept and stream.is_resumed) and (self.is_named or client_id.was_used):
                 await self._tell([], owner, has_gap=True)
                 if self._was_live:
                     self.ears.came(folder, None)
-            self._was_live = True
-            self.state, self.reason, self._failures, self.is_refused = State.LIVE, "", 0, False
+            self._was_live = self.was_heard = True
+            self.state, self.reason, self._failures = State.LIVE, "", 0
+            self.is_refused = self.is_in_vain = False
             try:
                 await self._hear(stream, owner)
             except asyncio.CancelledError:
-                await self._leave(stream, owner, client_id)
+                await self._leave(stream, owner, client_id.text)
                 raise
 
     async def _hear(self, stream: EventStream, owner: str) -> None:
@@ -191,14 +178,13 @@ class Subscription:
         with suppress(ProxyError, TimeoutError, OSError):
             async with asyncio.timeout(LEAVE_S):
                 last = await stream.leave()
-                if last is None or len(last) >= QUEUE:
-                    return
+                is_confirmed = last is not None and len(last) < QUEUE
                 if last:
                     self.count.events += len(last)
                     self.ears.feed.tell(self.folder.event_tags(last, owner))
                 await self.ears.feed.spread()
                 if not self.ears.feed.waiting:
-                    await self.ears.notes.set(self._note, client_id, self.ears.lasts_s)
+                    await self.ears.client_ids.leave(self.folder.name, client_id, is_confirmed=is_confirmed)
 
     async def _tell(self, events: list[FileEvent], owner: str, *, has_gap: bool) -> None:
         """Tell of events; with a gap, also that anything in the folder may have changed."""
@@ -214,6 +200,8 @@ class Subscription:
         reason = f"{error.title}{f' (code {error.code})' if error.code else ''}"
         pause_s = self._broken(reason)
         self.is_refused = isinstance(error, Refused | InvalidToken)
+        has_none = isinstance(error, Refused) and error.code in NO_EVENTS
+        self.is_in_vain = not self.was_heard and (has_none or isinstance(error, TooSlow | UpstreamError))
         return REFUSED_S if self.is_refused else pause_s
 
     def _broken(self, reason: str) -> float:

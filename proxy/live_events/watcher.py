@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-
-from cachetools import TTLCache
 
 from proxy.background_tasks import failure_logger
 from proxy.live_events.confirmation import Bearer
@@ -17,6 +16,10 @@ STEP_S = 0.25
 """How often it is looked at which folders are wanted."""
 COLD_S = 600.0
 """How long a folder that nobody has named is not tried again after Cloudreve has said no."""
+UNTRIED = 4
+"""So many such folders at once are tried that have not been heard yet."""
+HOLD_S = (60.0, 3600.0)
+"""How long no other such folder is tried after one in vain: twice as long each time, until one is heard."""
 LEAVE_S = 3.0
 """How long all subscriptions together may take to end."""
 
@@ -30,13 +33,15 @@ class Wanted:
     """Gives a token that is good for a call; raises ProxyError where there is none."""
     told_as: str = ""
     """How an operator knows it; empty for what is no operator's affair."""
+    put_off: Callable[[float], None] | None = None
+    """Has it be wanted no more for so many seconds; None for what an operator has named."""
 
 
 @dataclass(slots=True)
 class _Watched:
     subscription: Subscription
     task: asyncio.Task[None]
-    told_as: str
+    wanted: Wanted
 
 
 class Watcher:
@@ -48,7 +53,7 @@ class Watcher:
         self.ears = ears
         self._max_subscriptions = max_subscriptions
         self._watched: dict[str, _Watched] = {}
-        self._cold: TTLCache[str, bool] = TTLCache(10 * max_subscriptions, COLD_S)
+        self._hold_s, self._held_until = HOLD_S[0], -math.inf
         self._leaving: set[asyncio.Task[None]] = set()
         self.count = Count()
 
@@ -64,7 +69,7 @@ class Watcher:
     def troubles(self) -> list[str]:
         """Tell which folders that an operator has named are not heard."""
         failing = [each for each in self._watched.values() if each.subscription.state is State.FAILING]
-        told = [(each.told_as, each.subscription.reason) for each in failing if each.told_as]
+        told = [(each.wanted.told_as, each.subscription.reason) for each in failing if each.wanted.told_as]
         return [f"{name}: changes made at Cloudreve are not heard: {reason}" for name, reason in dict.fromkeys(told)]
 
     async def follow(self) -> None:
@@ -75,20 +80,41 @@ class Watcher:
 
     def step(self) -> None:
         """Begin and end subscriptions so that the most wanted folders have one."""
-        for name, watched in self._watched.items():
-            if watched.subscription.is_refused and not watched.told_as:
-                self._cold[name] = True
+        now = asyncio.get_running_loop().time()
+        self._put_off(now)
         wanted: dict[str, Wanted] = {}
-        for each in self._wanted(self._max_subscriptions + len(self._cold)):
-            if each.folder.name not in self._cold and len(wanted) < self._max_subscriptions:
+        for each in self._wanted(self._max_subscriptions):
+            if len(wanted) < self._max_subscriptions:
                 wanted.setdefault(each.folder.name, each)
         for name in self._watched.keys() - wanted.keys():
             self._leave(self._watched.pop(name))
+        untried = sum(not subscription.was_heard for _, subscription in self._unnamed())
         for name, each in wanted.items():
             if name not in self._watched:
+                if each.put_off is not None:
+                    if now < self._held_until or untried >= UNTRIED:
+                        continue
+                    untried += 1
                 self._watched[name] = self._begun(each)
             subscription = self._watched[name].subscription
             subscription.folder, subscription.bearer = each.folder, each.bearer  # the password, the token
+
+    def _unnamed(self) -> Iterator[tuple[Callable[[float], None], Subscription]]:
+        for watched in self._watched.values():
+            if watched.wanted.put_off is not None:
+                yield watched.wanted.put_off, watched.subscription
+
+    def _put_off(self, now: float) -> None:
+        """Give up for a while what Cloudreve has refused; where it has no events, whatever is not heard yet."""
+        is_in_vain = False
+        for put_off, subscription in self._unnamed():
+            if subscription.is_refused or subscription.is_in_vain:
+                put_off(COLD_S)
+            is_in_vain = is_in_vain or subscription.is_in_vain
+        if self.number(State.LIVE):
+            self._hold_s = HOLD_S[0]
+        if is_in_vain and now >= self._held_until:
+            self._held_until, self._hold_s = now + self._hold_s, min(2 * self._hold_s, HOLD_S[1])
 
     async def aclose(self) -> None:
         """End all, so that other processes can go on."""
@@ -102,7 +128,7 @@ class Watcher:
         subscription = Subscription(wanted.folder, wanted.bearer, self.ears, self.count, is_named=bool(wanted.told_as))
         task = asyncio.get_running_loop().create_task(subscription.follow())
         task.add_done_callback(failure_logger("a subscription has ended"))
-        return _Watched(subscription, task, wanted.told_as)
+        return _Watched(subscription, task, wanted)
 
     def _leave(self, watched: _Watched) -> None:
         watched.task.cancel()

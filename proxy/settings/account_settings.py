@@ -61,7 +61,7 @@ class PublishSettings(AccountSettings):
 class WatchSettings(AccountSettings):
     """Which changes that are made directly at Cloudreve are heard of; shares' only with an account."""
 
-    max_subscriptions: CountOrZero = 0
+    max_subscriptions: CountOrZero = 64
 
     @property
     def has_account(self) -> bool:
@@ -75,5 +75,5 @@ class WatchSettings(AccountSettings):
         if self.email is not None and not self.has_account:
             raise ValueError("watch.email needs watch.secret or watch.secret_file")
         if self.has_account and not self.max_subscriptions:
-            raise ValueError("this account listens to nothing while watch.max_subscriptions is 0; 64 is a good number")
+            raise ValueError("this account listens to nothing while watch.max_subscriptions is 0")
         return self

@@ -22,8 +22,9 @@ from proxy.settings.sections import (
     ServerSettings,
     SessionSettings,
     SignInSettings,
+    TemporarySeal,
 )
-from proxy.settings.stores import DiskSettings, MemorySettings, RedisSettings
+from proxy.settings.stores import DiskSettings, MemorySettings, RedisSettings, TemporaryDisk
 from proxy.settings.trace_settings import TraceSettings
 
 if TYPE_CHECKING:
@@ -71,6 +72,12 @@ class Settings(BaseSettings):
         """Name the site by all its addresses: many are http://127.0.0.1:5212 to a gateway, and some share a Redis."""
         public = {*self.cloudreve.public_origins, *filter(None, [self.server.public_origin])}
         return " ".join((self.cloudreve.url, *sorted(public)))
+
+    @property
+    def disk_keys(self) -> tuple[str, ...]:
+        """Give the keys for what is on disk: none where it would outlive them, because nobody has configured any."""
+        lasts = not isinstance(self.seal, TemporarySeal) or isinstance(self.disk, TemporaryDisk)
+        return tuple(key.get_secret_value() for key in self.seal.keys) if lasts else ()
 
     @classmethod
     def settings_customise_sources(

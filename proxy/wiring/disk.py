@@ -15,6 +15,7 @@ from proxy.coalesce.machine_singleflight import MachineSingleflight
 from proxy.coalesce.work_locks import IS_AVAILABLE, WorkLocks
 from proxy.coalesce.work_sharing import WorkSharing
 from proxy.domain.keys import site_digest
+from proxy.domain.value_seal import ValueSeal
 from proxy.grants.change_log import ChangeLog
 from proxy.grants.file_log import FileLog
 from proxy.settings import Settings, TemporarySeal
@@ -76,7 +77,7 @@ def file_log(settings: Settings, stack: AsyncExitStack) -> ChangeLog | None:
         if settings.seal.keys and not isinstance(settings.seal, TemporarySeal):
             _log.warning("no store: sealed URLs outlive a restart, and the purges and changes that ended them do not")
         return None
-    log = FileLog(path)
+    log = FileLog(path, ValueSeal(settings.disk_keys))
     stack.callback(log.close)
     return log
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 
 from proxy.background_tasks import BackgroundTasks
@@ -12,6 +13,7 @@ from proxy.domain.tags import Tag
 from proxy.grants.found_grant import Authorised
 from proxy.identity.accounts import Account, Accounts
 from proxy.live_events.arrivals import Arrivals
+from proxy.live_events.client_ids import ClientIds
 from proxy.live_events.confirmation import Bearer, Confirmation
 from proxy.live_events.interest import MY, Interest, Root
 from proxy.live_events.recent_grants import RecentGrants
@@ -61,10 +63,11 @@ class WantedRoots:
         """Give the hottest."""
         watcher = self.account.subject(0) if self.account is not None else ""
         for root in self.interest.roots(most):
+            put_off = partial(self.interest.put_off, root)
             if root.subject:
-                yield Wanted(WatchedFolder(root.uri, root.subject), _bearer_of(root))
+                yield Wanted(WatchedFolder(root.uri, root.subject), _bearer_of(root), put_off=put_off)
             elif self.account is not None and watcher:
-                yield Wanted(WatchedFolder(root.uri, watcher), _account_bearer(self.account, 0))
+                yield Wanted(WatchedFolder(root.uri, watcher), _account_bearer(self.account, 0), put_off=put_off)
 
 
 def _bearer_of(root: Root) -> Bearer:
@@ -100,7 +103,8 @@ class Listening:
 async def listening_of(parts: Parts, core: Core, arrivals: Arrivals) -> Listening:
     """Make what listens to the folders that are worth it."""
     settings, ears = parts.settings, await _ears(parts, core, arrivals)
-    interest = Interest(parts.clock.timer, ears.lasts_s, core.feed.invalidations.session_has_ended)
+    has_ended, hears_shares = core.feed.invalidations.session_has_ended, settings.watch.has_account
+    interest = Interest(parts.clock.timer, ears.lasts_s, has_ended, hears_shares=hears_shares)
     roots = WantedRoots(interest, await _account(parts, core.oauth))
     published = PublishedFolders(settings.publish, core.accounts)
     watcher = Watcher(lambda most: chain(published(), roots(most)), ears, settings.watch.max_subscriptions)
@@ -116,10 +120,10 @@ async def _ears(parts: Parts, core: Core, arrivals: Arrivals) -> Ears:
     calls = BackgroundTasks()
     parts.stack.push_async_callback(lambda: calls.aclose(parts.leaving.remaining_s))
     terms, lasts_s = ShareTerms(core.cloudreve, core.feed), parts.settings.grants.max_ttl_s
-    notes, feed, owners = core.stores.shared_values, core.feed, core.owners
-    recent = RecentGrants(notes, lasts_s, owners.known)
-    confirmation = Confirmation(core.cloudreve, recent, feed, calls)
-    return Ears(streams, core.stores.sharing, notes, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note)
+    notes, sharing, feed, owners = core.stores.shared_values, core.stores.sharing, core.feed, core.owners
+    recent = RecentGrants(notes, lasts_s, owners.known, hears_shares=parts.settings.watch.has_account)
+    confirmation, client_ids = Confirmation(core.cloudreve, recent, feed, calls), ClientIds(notes, lasts_s)
+    return Ears(streams, sharing, client_ids, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note)
 
 
 def _show(parts: Parts, watcher: Watcher) -> None:

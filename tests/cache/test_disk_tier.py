@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from structlog.testing import capture_logs
 
 from proxy.cache import disk_file, disk_tier
 from proxy.cache.disk_file import Unusable
+from proxy.cache.disk_record import Records
 from proxy.cache.disk_tier import DiskTier
 from proxy.cache.memory_tier import MemoryTier
 from proxy.cache.tiers import Tiers
@@ -25,7 +27,7 @@ from proxy.domain.grant import Grant
 from proxy.domain.picture import Picture
 from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.domain.source import Source
-from tests.cache.conftest import MIB, Clock, OpenDisk
+from tests.cache.conftest import MIB, SITE, Clock, OpenDisk
 
 GRANT = Grant("https://cloud.example.com/x?sign=y", 1795000000.5, "ab12", own=True)
 NEWER = Grant("https://cloud.example.com/x?sign=z", 1795003600.5, "ab12", own=True)
@@ -220,11 +222,25 @@ async def test_nothing_is_to_be_read_without_the_key(open_disk: OpenDisk, tmp_pa
     assert await open_disk(keys=OTHER_KEYS, folder=tmp_path / "cache").get("g:1") is None
 
 
+def test_nobody_can_tell_without_the_key_of_which_file_a_record_is() -> None:
+    """Its name is no digest that a reader of the disk could try with the File URIs that come to mind."""
+    one, other = Records(SITE, KEYS), Records(SITE, OTHER_KEYS)
+    assert set(one.names("g:1")).isdisjoint({*other.names("g:1"), *Records(SITE, ()).names("g:1"), *one.names("g:2")})
+    assert Records(SITE, OTHER_KEYS + KEYS).names("g:1") == (*other.names("g:1"), *one.names("g:1"))
+
+
 async def test_a_former_key_still_opens(open_disk: OpenDisk) -> None:
     tier = open_disk(keys=KEYS)
-    await tier.set("g:1", GRANT, ttl=60.0)
+    for number in range(3):
+        await tier.set(f"g:{number}", GRANT, ttl=60.0)
     tier = await reopened(tier, open_disk, keys=OTHER_KEYS + KEYS)
     assert await tier.get("g:1") == GRANT
+    await tier.set("g:0", replace(GRANT, picture="newer"), ttl=60.0)
+    await tier.delete("g:2")
+    tier = await reopened(tier, open_disk, keys=KEYS)
+    assert [await tier.get(f"g:{number}") for number in range(3)] == [None, GRANT, None]
+    tier = await reopened(tier, open_disk, keys=OTHER_KEYS + KEYS)
+    assert await tier.get("g:0") == replace(GRANT, picture="newer")
     assert await (await reopened(tier, open_disk, keys=OTHER_KEYS)).get("g:1") is None
 
 

@@ -156,7 +156,8 @@ async def test_another_record_in_its_place_does_not_open(open_disk: OpenDisk, cl
 async def test_another_version_in_its_place_is_not_shown(open_disk: OpenDisk, clock: Clock) -> None:
     tier = open_disk(now=clock)
     found = await stored(tier)
-    newer = tier._records.record(KEY, picture(version='"v2"'), NOW + 600.0).value  # noqa: SLF001
+    name, *_ = tier._records.names(KEY)  # noqa: SLF001
+    newer = tier._records.record(name, picture(version='"v2"'), NOW + 600.0).value  # noqa: SLF001
     assert len(newer) == NONCE_END + extent_of(found).length
     with (tier._store._file.path).open("r+b") as file:  # noqa: SLF001
         file.seek(extent_of(found).offset - NONCE_END)

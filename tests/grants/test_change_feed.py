@@ -14,6 +14,7 @@ import pytest
 
 from proxy.cache.redis_tier import RedisTier
 from proxy.domain.tags import EVERYTHING, user_tag
+from proxy.domain.value_seal import ValueSeal
 from proxy.grants import change_feed, file_log, redis_log
 from proxy.grants.change_feed import ABANDONED_S, OPEN_S, RENEW_S, ChangeFeed
 from proxy.grants.change_log import ChangeLog, LogEntry, LogEntryKind, LogFailed
@@ -25,6 +26,7 @@ from proxy.settings import RedisSettings
 from tests.conftest import StartRedis
 from tests.harness.redis_server import RedisServer
 
+SEAL = ValueSeal(["0123456789abcdef" * 4])
 ALICE, BOB = (user_tag("alice"),), (user_tag("bob"),)
 
 
@@ -53,7 +55,7 @@ async def make(request: pytest.FixtureRequest, tmp_path: Path, start_redis: Star
         url = start_redis().url if request.param == "redis" else ""
 
         async def made() -> Replica:
-            log: ChangeLog = FileLog(tmp_path / "changes")
+            log: ChangeLog = FileLog(tmp_path / "changes", SEAL)
             if url:
                 settings = RedisSettings.model_validate({"url": url, "timeout_s": 5.0})
                 tier = RedisTier.from_settings(settings, "http://x")
@@ -219,7 +221,7 @@ async def test_a_redis_that_was_emptied_ends_all_from_before(start_redis: StartR
 async def test_a_damaged_file_ends_all_from_before(tmp_path: Path, damage: bytes) -> None:
     """The entry behind the damage may have been a change."""
     path = tmp_path / "changes"
-    one, two = Replica(FileLog(path)), Replica(FileLog(path))
+    one, two = Replica(FileLog(path, SEAL)), Replica(FileLog(path, SEAL))
     for replica in (one, two):
         await replica.feed.step()
     one.feed.tell(BOB)
@@ -243,7 +245,7 @@ async def test_a_file_that_grows_too_long_loses_its_older_half(tmp_path: Path, m
     """Whoever has kept up misses nothing; whoever has not trusts nothing from before."""
     monkeypatch.setattr(file_log, "MAX_BYTES", 2000)
     path = tmp_path / "changes"
-    one, two, late = (Replica(FileLog(path)) for _ in range(3))
+    one, two, late = (Replica(FileLog(path, SEAL)) for _ in range(3))
     for replica in (one, two, late):
         await replica.feed.step()
     before = late.known.stamp
@@ -259,7 +261,7 @@ async def test_a_file_that_grows_too_long_loses_its_older_half(tmp_path: Path, m
 
 async def test_a_file_that_cannot_be_written_keeps_changes_waiting(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    one = Replica(FileLog(folder / "changes"))
+    one = Replica(FileLog(folder / "changes", SEAL))
     one.feed.tell(ALICE)
     await one.feed.spread()
     assert (one.feed.waiting, one.feed.is_behind) == (1, True)
@@ -267,6 +269,17 @@ async def test_a_file_that_cannot_be_written_keeps_changes_waiting(tmp_path: Pat
     await one.feed.ready()
     assert (one.feed.waiting, one.feed.is_behind) == (0, False)
     assert (folder / "changes").stat().st_mode & 0o777 == 0o600
+
+
+async def test_nobody_can_tell_without_the_key_what_has_changed(tmp_path: Path) -> None:
+    """Who reads the file and has not its keys finds no tag to compare with that of a File URI."""
+    path = tmp_path / "changes"
+    one, other = Replica(FileLog(path, SEAL)), Replica(FileLog(path, ValueSeal(["another" * 8])))
+    one.feed.tell(ALICE)
+    await one.feed.spread()
+    await other.feed.catch_up()
+    assert ALICE[0] not in path.read_bytes()
+    assert (other.known.stamp.heard, other.feed.is_behind) == (0, False)
 
 
 async def test_a_change_of_very_many_tags_is_one_of_everything(make: Make) -> None:
@@ -299,7 +312,7 @@ class LostLog:
 
     async def replica(self) -> Replica:
         """Make a process that has read the log."""
-        log: ChangeLog = FileLog(self._path, lambda: self._now)
+        log: ChangeLog = FileLog(self._path, SEAL, lambda: self._now)
         if self._server is not None:
             settings = RedisSettings.model_validate({"url": self._server.url, "timeout_s": 5.0})
             tier = RedisTier.from_settings(settings, "http://x")
@@ -316,7 +329,7 @@ class LostLog:
         self._now = 1000.0
         if self._server is None:
             self._path.unlink()
-            await FileLog(self._path, lambda: 1.0).exchange(0, [])
+            await FileLog(self._path, SEAL, lambda: 1.0).exchange(0, [])
         else:
             key = self._tiers[0].build_key("changes")
             self._server.command("DEL", key)
@@ -378,7 +391,7 @@ async def test_a_file_that_another_process_has_locked_is_not_waited_for(
 ) -> None:
     """It may have been stopped: the change is told later, and no thread of the pool that all share is taken."""
     monkeypatch.setattr(file_log, "LOCK_S", 0.02)
-    one = Replica(FileLog(tmp_path / "changes"))
+    one = Replica(FileLog(tmp_path / "changes", SEAL))
     with (tmp_path / "changes").open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         one.feed.tell(ALICE)

@@ -169,6 +169,7 @@ def settings_for(url: str, **sections: object) -> Settings:
         "admin": {"host": "127.0.0.1", "port": 0},
         "cloudreve": {"url": url},
         "grants": {"renew_s": 0.0},  # nothing is to happen in the background of a test that moves time on
+        "watch": {"max_subscriptions": 0},
     }
     for name, values in sections.items():
         given[name] = {**given.get(name, {}), **values} if isinstance(values, dict) else values

@@ -60,7 +60,7 @@ class Program:
 @asynccontextmanager
 async def serving(cloudreve: str, **settings: str) -> AsyncIterator[Program]:
     """Run one in front of a Cloudreve; settings are named as in the environment, without the prefix."""
-    given = {"CLOUDREVE__URL": cloudreve, **_FREE_PORTS, **settings}
+    given = {"CLOUDREVE__URL": cloudreve, "WATCH__MAX_SUBSCRIPTIONS": "0", **_FREE_PORTS, **settings}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("THUMB_PROXY_")}
     environment |= {f"THUMB_PROXY_{name}": value for name, value in given.items()}
     process = await asyncio.create_subprocess_exec(

@@ -25,10 +25,10 @@ SESSION = SessionRef("aLiC", "s", 0.0)
 class Scene:
     """Time, sign-outs, and what is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hears_shares: bool = True) -> None:
         self.now = 1000.0
         self.ended: set[SessionRef] = set()
-        self.interest = Interest(lambda: self.now, LASTS_S, self.ended.__contains__)
+        self.interest = Interest(lambda: self.now, LASTS_S, self.ended.__contains__, hears_shares=hears_shares)
 
     def ask(
         self, uri: str, user: str = "", client: str = "192.0.2.1", session: SessionRef | None = None, bearer: str = "a"
@@ -61,6 +61,41 @@ def test_users_and_shares_are_worth_it_by_how_often_they_are_asked_for() -> None
         scene.ask("cloudreve://my/one.png", "aLiC") if second < 5 else None
     assert scene.hottest() == ["cloudreve://hot@share", "aLiC", "cloudreve://cold@share"]
     assert scene.hottest(2) == ["cloudreve://hot@share", "aLiC"]
+
+
+def test_of_those_that_are_alike_none_takes_the_place_of_another() -> None:
+    """To begin and end a subscription costs Cloudreve more than to keep it."""
+    scene = Scene()
+    for second in range(100):
+        scene.now += 1.0
+        scene.ask(share("first"), client="192.0.2.1") if second % 10 == 0 else None
+        scene.ask(share("second"), client="192.0.2.2") if second % 10 == 5 else None
+        assert scene.hottest(1) == ["cloudreve://first@share"]
+    for _ in range(30):
+        scene.now += 1.0
+        scene.ask(share("second"), client="192.0.2.2")
+    assert scene.hottest(1) == ["cloudreve://second@share"]
+
+
+def test_what_was_put_off_comes_back() -> None:
+    """After its time, and others have its place meanwhile."""
+    scene = Scene()
+    scene.ask(share("refused"))
+    scene.ask(share("other"), client="192.0.2.2")
+    scene.interest.put_off(scene.interest.roots(1)[0], 600.0)
+    assert scene.hottest() == ["cloudreve://other@share"]
+    scene.now += 600.0
+    assert len(scene.hottest()) == 2
+
+
+def test_without_an_account_to_listen_with_shares_take_nobodys_place() -> None:
+    """However much they are asked for."""
+    scene = Scene(hears_shares=False)
+    for _ in range(10):
+        scene.now += 1.0
+        scene.ask(share("hot"))
+    scene.ask("cloudreve://my/one.png", "aLiC")
+    assert scene.hottest(1) == ["aLiC"]
 
 
 def test_interest_of_long_ago_counts_less() -> None:

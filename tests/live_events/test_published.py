@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.live_events import subscription
+from proxy.live_events import client_ids, subscription
 from proxy.live_events.burst import QUEUE
 from proxy.standin.library import PASSWORD
 from proxy.standin.standin import StandIn
@@ -24,7 +24,7 @@ SECRET = "0123456789abcdef" * 4
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscription, "PAUSES_S", (0.0,))
-    monkeypatch.setattr(subscription, "HAND_OVER_S", 0.0)
+    monkeypatch.setattr(client_ids, "HAND_OVER_S", 0.0)
     monkeypatch.setattr(subscription, "POLL_S", 0.05)
 
 

@@ -36,7 +36,7 @@ def granted(uri: str, source: Source = Source.UPSTREAM, *, own: bool = True) -> 
 
 def recent_grants(notes: SharedValues) -> RecentGrants:
     """Make what one process knows; all shares are alice's."""
-    return RecentGrants(notes, 3600.0, lambda share: "aLiC" if share else None)
+    return RecentGrants(notes, 3600.0, lambda share: "aLiC" if share else None, hears_shares=True)
 
 
 @pytest.fixture

@@ -125,6 +125,7 @@ def _settings(cloudreve_url: str, redis_url: str, disk: Path) -> Settings:
             "pictures": {"formats": []},
             "seal": {"keys": ["0123456789abcdef" * 4]},
             "publish": [published],
+            "watch": {"max_subscriptions": 0},
             "log": {"level": "error"},
         }
     )
