@@ -24,6 +24,7 @@ from proxy.settings import Settings
 from proxy.settings.sources import load
 
 COMMAND = [sys.executable, "-c", "from proxy.cli import main; main()"]
+ROOT = Path(__file__).parent.parent
 SITE = ["--cloudreve-url", "http://127.0.0.1:1"]
 
 
@@ -219,7 +220,7 @@ def test_an_unexpected_error_is_logged_without_its_message(tmp_path: Path) -> No
         "single.serve = serve\n",
         encoding="utf-8",
     )
-    result = serve("--port", "0", PYTHONPATH=str(tmp_path))
+    result = serve("--port", "0", PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert result.returncode == cli.PROBLEMS
     (line,) = result.stderr.splitlines()
     assert json.loads(line)["exception"][0]["type"] == "ValueError"

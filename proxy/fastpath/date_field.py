@@ -1,4 +1,4 @@
-"""The value of `Date`."""
+"""The field `Date`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class DateField:
         self._text = b""
 
     def __call__(self) -> bytes:
-        """Give the present value."""
+        """Give its present line as the last of a head: the empty line behind it too."""
         if self._second != (second := int(self._now())):
-            self._second, self._text = second, formatdate(second, usegmt=True).encode()
+            self._second, self._text = second, f"Date: {formatdate(second, usegmt=True)}\r\n\r\n".encode()
         return self._text

@@ -123,9 +123,9 @@ class FinishedAnswer:
         )
 
     def head_for(self, now: float, date: bytes, provenance: Provenance) -> bytes:
-        """Make the head for this moment."""
-        remaining = b"%d" % (self.decision.grant.fresh_until - now)
-        return b"%b%bDate: %b\r\n\r\n%b" % (self.fixed, remaining.join(provenance.counting), date, self.tail)
+        """Make the head for this moment; `date` is its last line (`DateField`), and the empty one."""
+        remaining = b"%d" % int(self.decision.grant.fresh_until - now)
+        return b"".join((self.fixed, remaining.join(provenance.counting), date, self.tail))
 
 
 class Recalled(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -93,8 +92,7 @@ class FastPathProtocol(Connection):
 
     def _ask_redis(self, raw: bytes, known: FinishedAnswer) -> bool:
         """Have the picture for a request read from Redis, if it can be given as it is there."""
-        redis_hits = self._hits.redis_hits
-        if not redis_hits.ask(known, partial(self._end_wait, raw, partial(redis_hits.answer, known))):
+        if not self._hits.redis_hits.ask(known, raw, self._end_wait):
             return False
         self.touch()
         self._awaited = raw

@@ -28,11 +28,25 @@ class Read(NamedTuple):
     """How many deletions the tiers had counted before it."""
     now: float
     """When it was read, on Cloudreve's clock."""
+    ours: float
+    """Likewise on ours, which is for the log."""
     date: bytes
-    """Likewise, as `Date` has it."""
+    """Likewise, as heads have it (`DateField`)."""
 
 
-Receive: TypeAlias = Callable[[bytes | None, Read], None]
+Answer: TypeAlias = Callable[[FinishedAnswer, bytes | None, Read], HeadAndBody | None]
+Receive: TypeAlias = Callable[[bytes, Answer, FinishedAnswer, bytes | None, Read], None]
+"""Takes a request, and makes its answer of the last three by the function (`RedisHits.answer`)."""
+
+
+class _Asked(NamedTuple):
+    """A request, and whom to tell what was read for it."""
+
+    name: str
+    """Of the value in Redis."""
+    known: FinishedAnswer
+    raw: bytes
+    receive: Receive
 
 
 class RedisHits:
@@ -52,16 +66,16 @@ class RedisHits:
         self._memory = tiers.memory
         self._recalls = recalls
         self._ttl_s = ttl_s
-        self._now = clock.now
+        self._now, self._ours = clock.now, clock.ours
         self._today = DateField(clock.ours)
-        self._asked: list[tuple[str, Receive]] = []
+        self._asked: list[_Asked] = []
 
-    def ask(self, known: FinishedAnswer, receive: Receive) -> bool:
-        """Have the value of a picture read, and handed over; tell whether it will be."""
+    def ask(self, known: FinishedAnswer, raw: bytes, receive: Receive) -> bool:
+        """Have the value of a picture read, and handed over with the request; tell whether it will be."""
         shared = known.shared
         if shared is None or known.picture_key in self._memory:
             return False
-        self._asked.append((shared.name, receive))
+        self._asked.append(_Asked(shared.name, known, raw, receive))
         if len(self._asked) == 1:
             asyncio.get_running_loop().call_soon(self._read)
         return True
@@ -83,15 +97,16 @@ class RedisHits:
         sent = body if known.has_body else b""
         provenance.tally.add(read.seconds, len(sent))
         if known.log_line is not None:
-            known.log_line.after(read.seconds * 1000)
+            known.log_line.together(read.seconds * 1000, read.ours)
         return known.head_for(read.now, read.date, provenance), sent
 
     def _read(self) -> None:
         """Have all read that was asked for in this tick."""
         asked, self._asked = self._asked, []
         for first in range(0, len(asked), TOGETHER):
-            names, receivers = zip(*asked[first : first + TOGETHER], strict=True)
-            deliver = partial(self._deliver, receivers, time.perf_counter(), self._tiers.deletions)
+            some = asked[first : first + TOGETHER]
+            names = [one.name for one in some]
+            deliver = partial(self._deliver, some, time.perf_counter(), self._tiers.deletions)
             try:
                 self._tiers.read_soon(names, deliver)
             except Exception as error:  # noqa: BLE001 - nobody may be left waiting
@@ -99,12 +114,12 @@ class RedisHits:
                 deliver([None] * len(names))
 
     def _deliver(
-        self, receivers: Sequence[Receive], asked_at: float, deletions: int, values: Sequence[bytes | None]
+        self, asked: Sequence[_Asked], asked_at: float, deletions: int, values: Sequence[bytes | None]
     ) -> None:
-        read = Read(time.perf_counter() - asked_at, deletions, self._now(), self._today())
-        for receive, value in zip(receivers, values, strict=True):
+        read = Read(time.perf_counter() - asked_at, deletions, self._now(), self._ours(), self._today())
+        for (_, known, raw, receive), value in zip(asked, values, strict=True):
             try:
-                receive(value, read)
+                receive(raw, self.answer, known, value, read)
             except Exception as error:  # noqa: BLE001 - it is one request's own
                 _report(error)
 

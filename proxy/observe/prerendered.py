@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +21,8 @@ class PrerenderedLine(NamedTuple):
     """Given the Unix time in seconds: says that it took no time."""
     after: Callable[[float], object]
     """Given the milliseconds that it took."""
+    together: Callable[[float, float], object]
+    """Given these, and the time as above, for several that took as long until the same moment."""
 
 
 def prerendered_line(logger: str, event: str, **fields: str | int | None) -> PrerenderedLine:
@@ -32,28 +35,25 @@ def prerendered_line(logger: str, event: str, **fields: str | int | None) -> Pre
 
     processors = config["processors"]
     if not isinstance(lines, LogOutput) or processors[-1:] != [as_json] or not log.is_enabled_for(logging.INFO):
-        return PrerenderedLine(lambda _: plainly(0.0), plainly)
+        return PrerenderedLine(lambda _: plainly(0.0), plainly, lambda ms, _: plainly(ms))
     members: Any = {"event": event, **fields, "ms": 0.0}
     for process in processors[:-1]:
         members = process(lines, "info", members)
     between, end = _around_ms(members)
     stamp, writer = lines.stamp, lines.writer
 
-    def after(ms: float) -> None:
-        if writer.dropped:  # every line says so
-            plainly(ms)
-        else:
-            writer.write(f'{{"time":"{stamp()}",{between}{ms:.2f}{end}')
-
-    def at_once() -> str:
+    def text(ms: str) -> str:
         if not writer.dropped:
-            return f'{{"time":"{stamp()}",{between}0.0{end}'
-        line: Any = {"event": event, **fields, "ms": 0.0}
+            return f'{{"time":"{stamp()}",{between}{ms}{end}'
+        line: Any = {"event": event, **fields, "ms": float(ms)}
         for process in processors:  # every line says so
             line = process(lines, "info", line)
         return str(line)
 
-    return PrerenderedLine(_of_each_ms(at_once, writer), after)
+    def after(ms: float) -> None:
+        writer.write(text(f"{ms:.2f}"))
+
+    return PrerenderedLine(_of_each_ms(partial(text, "0.0"), writer), after, _of_each_moment(text, writer))
 
 
 def _around_ms(members: dict[str, Any]) -> tuple[str, str]:
@@ -77,3 +77,17 @@ def _of_each_ms(text: Callable[[], str], writer: LogWriter) -> Callable[[float],
         writer.write(present)
 
     return at_once
+
+
+def _of_each_moment(text: Callable[[str], str], writer: LogWriter) -> Callable[[float, float], None]:
+    """Write a text that is the same for all that took as long until the same moment."""
+    last_ms = last = -1.0
+    present = ""
+
+    def together(ms: float, now: float) -> None:
+        nonlocal last_ms, last, present
+        if now != last or ms != last_ms:
+            last_ms, last, present = ms, now, text(f"{ms:.2f}")
+        writer.write(present)
+
+    return together

@@ -157,11 +157,11 @@ class Stage:
 
     async def read(self) -> HeadAndBody | None:
         """Ask for an answer with the others of this tick."""
-        heard: asyncio.Future[tuple[bytes | None, Read]] = asyncio.get_running_loop().create_future()
+        heard: asyncio.Future[tuple[FinishedAnswer, bytes | None, Read]] = asyncio.get_running_loop().create_future()
         known = self.hits.known(self.key(RAW))
-        if known is None or not self.hits.redis_hits.ask(known, lambda *reply: heard.set_result(reply)):
+        if known is None or not self.hits.redis_hits.ask(known, RAW, lambda _, __, *reply: heard.set_result(reply)):
             return None
-        return self.hits.redis_hits.answer(known, *await heard)
+        return self.hits.redis_hits.answer(*await heard)
 
 
 @pytest.fixture
@@ -398,8 +398,8 @@ async def test_a_request_that_fails_fails_alone(stage: Stage) -> None:
     def fail(*_: object) -> None:
         raise failure
 
-    assert stage.hits.redis_hits.ask(known, fail)
-    assert stage.hits.redis_hits.ask(known, lambda value, _: heard.set_result(value))
+    assert stage.hits.redis_hits.ask(known, RAW, fail)
+    assert stage.hits.redis_hits.ask(known, RAW, lambda *reply: heard.set_result(reply[3]))
     assert (await heard, errors) == (stage.shelf.value, [failure])
 
 
@@ -411,7 +411,7 @@ async def test_nobody_waits_when_redis_cannot_be_asked(stage: Stage) -> None:
     known, failure = known_of(stage), RuntimeError("a library's surprise")
     stage.shelf.failure = failure
     for _ in range(TOGETHER + 1):
-        assert stage.hits.redis_hits.ask(known, lambda value, _: heard.put_nowait(value))
+        assert stage.hits.redis_hits.ask(known, RAW, lambda *reply: heard.put_nowait(reply[3]))
     async with asyncio.timeout(5):
         assert [await heard.get() for _ in range(TOGETHER + 1)] == [None] * (TOGETHER + 1)
     assert errors == [failure] * 2, "one for each command"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import pytest
@@ -50,12 +51,12 @@ class Together(RedisHits):
     def __init__(self, fast_path: ScriptedFastPath) -> None:
         self._far = fast_path
         self._replies: deque[HeadAndBody | Exception | None] = deque()
-        self._receivers: deque[Receive] = deque()
+        self._asked_for: deque[Callable[[Read], None]] = deque()
         self._reply: HeadAndBody | Exception | None = None
 
-    def ask(self, known: FinishedAnswer, receive: Receive) -> bool:  # noqa: ARG002 - there is one
+    def ask(self, known: FinishedAnswer, raw: bytes, receive: Receive) -> bool:
         """Wait for Redis."""
-        self._receivers.append(receive)
+        self._asked_for.append(partial(receive, raw, self.answer, known, b""))
         self._far.note()
         self._hand_over()
         return True
@@ -66,12 +67,12 @@ class Together(RedisHits):
         self._hand_over()
 
     def _hand_over(self) -> None:
-        if self._replies and self._receivers:
-            asyncio.get_running_loop().call_soon(self._receive, self._receivers.popleft(), self._replies.popleft())
+        if self._replies and self._asked_for:
+            asyncio.get_running_loop().call_soon(self._receive, self._asked_for.popleft(), self._replies.popleft())
 
-    def _receive(self, receive: Receive, reply: HeadAndBody | Exception | None) -> None:
+    def _receive(self, receive: Callable[[Read], None], reply: HeadAndBody | Exception | None) -> None:
         self._reply = reply
-        receive(b"", Read(0.0, 0, 0.0, b""))
+        receive(Read(0.0, 0, 0.0, 0.0, b""))
 
     def answer(self, known: FinishedAnswer, value: bytes | None, read: Read) -> HeadAndBody | None:  # noqa: ARG002
         """Count it."""
@@ -87,7 +88,7 @@ class Alone(RedisHits):
     def __init__(self) -> None:
         """Have nothing."""
 
-    def ask(self, known: FinishedAnswer, receive: Receive) -> bool:  # noqa: ARG002
+    def ask(self, known: FinishedAnswer, raw: bytes, receive: Receive) -> bool:  # noqa: ARG002
         """Decline."""
         return False
 

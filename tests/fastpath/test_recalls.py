@@ -1,0 +1,50 @@
+"""What is asked for most comes to memory, and what is asked for seldom drives out nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.cache.memory_tier import MemoryTier
+from proxy.domain.picture import Picture
+from proxy.fastpath import recalls
+from proxy.fastpath.recalls import Recalls
+
+HELD = 10
+
+
+@pytest.fixture
+def memory() -> MemoryTier:
+    """Build one that holds so many pictures."""
+    memory = MemoryTier(1_000_000)
+    for number in range(HELD):
+        memory.set_nowait(f"p:{number}", Picture("ab12", "image/png", '"1"', b"..."), 1000.0)
+    return memory
+
+
+@pytest.mark.parametrize(("others", "is_again"), [(0, True), (HELD - 1, True), (HELD, False)])
+def test_a_picture_comes_again_before_as_many_others_as_memory_holds(
+    memory: MemoryTier, others: int, is_again: bool
+) -> None:
+    """None of these is kept, so that memory alone does not tell."""
+    known = Recalls(memory)
+    assert not known.come_again("one")
+    for number in range(others):
+        assert not known.come_again(f"other {number}")
+    assert known.come_again("one") is is_again
+
+
+def test_of_pictures_that_are_asked_for_as_often_none_comes_again(memory: MemoryTier) -> None:
+    """There are more than memory holds: each would drive out another that is asked for before it."""
+    known = Recalls(memory)
+    assert not any(known.come_again(f"{number}") for _ in range(3) for number in range(HELD + 1))
+
+
+def test_a_picture_that_was_recalled_long_ago_is_forgotten(memory: MemoryTier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were recalled since are known, within a bound."""
+    monkeypatch.setattr(recalls, "RECALLED", 8)
+    known = Recalls(memory)
+    for number in range(100):
+        known.come_again(f"{number}")
+    kept = [number for number in range(100) if f"{number}" in known]
+    assert kept == [*range(100 - len(kept), 100)]
+    assert 8 // 2 <= len(kept) <= 8
