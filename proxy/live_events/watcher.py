@@ -17,7 +17,7 @@ STEP_S = 0.25
 COLD_S = 600.0
 """How long a folder that nobody has named is not tried again after Cloudreve has said no."""
 UNTRIED = 4
-"""So many such folders at once are tried that have not been heard yet."""
+"""So many such folders at once may wait for Cloudreve's first word."""
 HOLD_S = (60.0, 3600.0)
 """How long no other such folder is tried after one in vain: twice as long each time, until one is heard."""
 LEAVE_S = 3.0
@@ -90,7 +90,7 @@ class Watcher:
                 wanted.setdefault(each.folder.name, each)
         for name in self._watched.keys() - wanted.keys():
             self._leave(self._watched.pop(name))
-        untried = sum(not subscription.was_heard for _, subscription in self._unnamed())
+        untried = sum(each.state is State.BEGINNING and not each.was_heard for _, each in self._unnamed())
         for name, each in wanted.items():
             if name not in self._watched:
                 if each.put_off is not None:
