@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from proxy.background_tasks import failure_logger
 from proxy.live_events.confirmation import Bearer
-from proxy.live_events.subscription import Count, Ears, State, Subscription
+from proxy.live_events.subscription import Count, State, Subscription, SubscriptionContext
 from proxy.live_events.watched_folder import WatchedFolder
 
 STEP_S = 0.25
@@ -47,10 +47,12 @@ class _Watched:
 class Watcher:
     """All subscriptions of one process."""
 
-    def __init__(self, wanted: Callable[[int], Iterable[Wanted]], ears: Ears, max_subscriptions: int) -> None:
+    def __init__(
+        self, wanted: Callable[[int], Iterable[Wanted]], context: SubscriptionContext, max_subscriptions: int
+    ) -> None:
         """`wanted` gives the folders that are worth it, so many at most, the most wanted first."""
         self._wanted = wanted
-        self.ears = ears
+        self.context = context
         self._max_subscriptions = max_subscriptions
         self._watched: dict[str, _Watched] = {}
         self._hold_s, self._held_until = HOLD_S[0], -math.inf
@@ -125,7 +127,9 @@ class Watcher:
             await asyncio.wait(self._leaving, timeout=LEAVE_S)
 
     def _begun(self, wanted: Wanted) -> _Watched:
-        subscription = Subscription(wanted.folder, wanted.bearer, self.ears, self.count, is_named=bool(wanted.told_as))
+        subscription = Subscription(
+            wanted.folder, wanted.bearer, self.context, self.count, is_named=bool(wanted.told_as)
+        )
         task = asyncio.get_running_loop().create_task(subscription.follow())
         task.add_done_callback(failure_logger("a subscription has ended"))
         return _Watched(subscription, task, wanted)

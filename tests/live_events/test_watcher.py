@@ -18,7 +18,7 @@ from proxy.domain.file_uri import FileUri
 from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.live_events.client_ids import ClientIds
 from proxy.live_events.interest import MY
-from proxy.live_events.subscription import Ears
+from proxy.live_events.subscription import SubscriptionContext
 from proxy.live_events.watched_folder import WatchedFolder
 from proxy.live_events.watcher import UNTRIED, Wanted, Watcher
 
@@ -49,7 +49,9 @@ async def tried(error: ProxyError) -> int:
     """Count the calls for many users while each ends with an error."""
     streams, put_off = Streams(error), set[str]()
     client_ids = ClientIds(SharedValues(None, time.monotonic), 3600.0)
-    ears = cast("Ears", SimpleNamespace(streams=streams, sharing=LocalSingleflight(), client_ids=client_ids))
+    context = cast(
+        "SubscriptionContext", SimpleNamespace(streams=streams, sharing=LocalSingleflight(), client_ids=client_ids)
+    )
 
     def wanted_for(user: str) -> Wanted:
         return Wanted(WatchedFolder(MY, user), bearer, put_off=lambda _: put_off.add(user))
@@ -59,7 +61,7 @@ async def tried(error: ProxyError) -> int:
     def hottest(most: int) -> list[Wanted]:
         return [each for each in wanted if each.folder.subject not in put_off][:most]
 
-    watcher = Watcher(hottest, ears, ALLOWED)
+    watcher = Watcher(hottest, context, ALLOWED)
     for _ in range(USERS // UNTRIED):
         watcher.step()
         for _ in range(20):
