@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from proxy.cache.memory_tier import MemoryTier
 
 RECALLED = 16_384
@@ -11,9 +13,10 @@ RECALLED = 16_384
 class Recalls:
     """Tells which pictures come back to memory, so that what is asked for seldom drives out nothing.
 
-    A picture comes back when it is recalled again before there have been as many recalls, and changes of memory, as
-    memory has entries: had each recall been kept there, the picture would not have been driven out since. Of pictures
-    that are all asked for as often, hardly any is moved for nothing; what is asked for most is in memory sooner.
+    While memory has room, a picture comes back at its second recall. Afterwards it comes back when it is recalled again
+    before there have been as many recalls, and changes of memory, as memory has entries: had each recall been kept
+    there, the picture would not have been driven out since. Of pictures that are all asked for as often, hardly any is
+    moved for nothing; what is asked for most is in memory sooner.
     """
 
     def __init__(self, memory: MemoryTier) -> None:
@@ -23,7 +26,7 @@ class Recalls:
         self._old: dict[str, int] = {}
         self._young: dict[str, int] = {}
         """The moment, in recalls and changes, when a picture was last recalled, by its key; two generations."""
-        self._fits_at = self._fits = 0
+        self._fits_at, self._fits = -1, 0.0
 
     def __contains__(self, key: str) -> bool:
         """Tell whether a picture was recalled before."""
@@ -41,5 +44,5 @@ class Recalls:
         if len(young) >= RECALLED // 2:
             self._old, self._young = young, {}
         if self._fits_at != version:
-            self._fits_at, self._fits = version, self._memory.count
+            self._fits_at, self._fits = version, math.inf if self._memory.has_room else self._memory.count
         return before is not None and now - before <= self._fits
