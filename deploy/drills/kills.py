@@ -164,7 +164,8 @@ def main() -> int:
         outcome = asyncio.run(until_told(Drill(Path(folder), asked.pictures).play(asked.kills)))
     answers = ", ".join(f"{count:,} {name}" for name, count in outcome.answers.most_common())
     print(f"{outcome.kills} kills; answers: {answers}; {len(outcome.complaints)} complaints in logs")  # noqa: T201
-    print("\n".join(outcome.complaints[:5]))  # noqa: T201
+    again = f"{outcome.calls_after:g} calls for all {asked.pictures:,} pictures after a restart"
+    print("\n".join([again, *outcome.complaints[:5]]))  # noqa: T201
     return 0 if outcome.is_good else 1
 
 

@@ -27,7 +27,10 @@ function duration(seconds) {
   return seconds < 172800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} d`;
 }
 
-const milliseconds = (seconds) => (seconds < 0.01 ? `${(seconds * 1000).toFixed(1)} ms` : `${number(seconds * 1000)} ms`);
+function time(seconds) {
+  if (seconds >= 1) return `${seconds.toFixed(1)} s`;
+  return seconds < 0.01 ? `${(seconds * 1000).toFixed(1)} ms` : `${number(seconds * 1000)} ms`;
+}
 
 // Of a list of samples [name, labels, value].
 const named = (samples, name) => samples.filter(([each]) => each === name);
@@ -63,8 +66,8 @@ function figures({ rises, span_s }) {
     [sum(pictures) ? `${((100 * sum(shown)) / sum(pictures)).toFixed(1)} %` : "–", "hit rate"],
     [number(sum(requests)), `requests in ${duration(span_s)}`],
     [bytes(sum(named(rises, "sent_bytes_total"))), "sent to visitors"],
-    [tail === null ? "–" : milliseconds(quantile(0.5, times)), "median time"],
-    [tail === null ? "–" : milliseconds(tail), "99th percentile"],
+    [tail === null ? "–" : time(quantile(0.5, times)), "median time"],
+    [tail === null ? "–" : time(tail), "99th percentile"],
     [saved > 1 ? `${saved.toFixed(1)} ×` : "–", "variants smaller"],
   ].map(([value, about]) => element("div", [element("b", value), element("span", about)]));
 }
@@ -106,8 +109,8 @@ function calls({ rises }) {
   const rows = by(made, "verb").map(([verb, count]) => {
     const own = times.filter(([, labels]) => labels.verb === verb);
     const failed = sum(made.filter(([, labels]) => labels.verb === verb && ["error", "unreachable", "too_slow", "upstream", "busy"].includes(labels.outcome)));
-    const time = (share) => (quantile(share, own) === null ? "–" : milliseconds(quantile(share, own)));
-    return row(verb, number(count), element("td", number(failed), failed ? "bad" : ""), time(0.5), time(0.99));
+    const within = (share) => (quantile(share, own) === null ? "–" : time(quantile(share, own)));
+    return row(verb, number(count), element("td", number(failed), failed ? "bad" : ""), within(0.5), within(0.99));
   });
   return rows.length ? [head, ...rows] : [row(element("td", "None within the last hour.", "dim"))];
 }

@@ -46,11 +46,10 @@ class Records:
         """Give the names under which the record of a tier's key may stand: it is written under the first."""
         return self._seal.names((self._prefix + key).encode(), KEY_BYTES)
 
-    def record(self, name: bytes, value: Value, expires: float) -> Put:
-        """Write a record that is to stand under a name; a text is there until its end."""
-        is_text = isinstance(value, str)
+    def record(self, name: bytes, value: Value, expires: float, is_pinned: bool = False) -> Put:
+        """Write a record that is to stand under a name."""
         body = _TEXT + value.encode() if isinstance(value, str) else _ENTRY + codec.encode(value)
-        return Put(self._seal.seal(name, _EXPIRES.pack(expires) + body), expires, is_text)
+        return Put(self._seal.seal(name, _EXPIRES.pack(expires) + body), expires, is_pinned)
 
     def read(self, name: bytes, record: bytes, now: float) -> Record | None:
         """Read the record that stands under a name."""

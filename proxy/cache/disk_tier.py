@@ -118,9 +118,9 @@ class DiskTier(BaseCache):
         if ttl > 0:
             await self._certainly(self.set_text_nowait(key, text, ttl))
 
-    def set_text_nowait(self, key: str, text: str, ttl: float) -> asyncio.Future[None]:
-        """Store a text, and wait for nothing."""
-        return self._change(key, Waiting(text, self._now() + min(ttl, MAX_TTL_S)))
+    def set_text_nowait(self, key: str, text: str, ttl: float, *, is_pinned: bool = True) -> asyncio.Future[None]:
+        """Store a text, and wait for nothing; one that is not pinned may be driven out by others."""
+        return self._change(key, Waiting(text, self._now() + min(ttl, MAX_TTL_S), is_pinned))
 
     async def written(self) -> None:
         """Wait until every process sees the changes made by now."""

@@ -17,6 +17,8 @@ class Waiting(NamedTuple):
 
     value: Value
     expires: float
+    is_pinned: bool = False
+    """Whether it stays until it ends, whatever has to go."""
 
 
 Pending: TypeAlias = Waiting | Mark

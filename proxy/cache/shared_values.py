@@ -72,6 +72,20 @@ class SharedValues:
         if self._disk is not None:
             await self._disk.set_text(key, text, ttl_s)
         if self._redis is not None and ttl_s > 0:
-            name, ttl_ms = self._redis.build_key(key), max(int(ttl_s * 1000), 1)
-            value = self._redis.seal.seal(name, text.encode())
-            await self._redis.connections.ask(False, name, "SET", name, value, "PX", ttl_ms)
+            await self._set_in_redis(self._redis, key, text, ttl_s)
+
+    async def set_most_shared(self, key: str, text: str, ttl_s: float) -> None:
+        """Write for `get_most_shared` alone a text that may be lost: on disk others drive it out."""
+        if self._redis is not None:
+            await self._set_in_redis(self._redis, key, text, ttl_s)
+        elif self._disk is not None:
+            self._disk.set_text_nowait(key, text, ttl_s, is_pinned=False)
+            await self._disk.written()
+        else:
+            self.set_nowait(key, text, ttl_s)
+
+    @staticmethod
+    async def _set_in_redis(redis: RedisTier, key: str, text: str, ttl_s: float) -> None:
+        name, ttl_ms = redis.build_key(key), max(int(ttl_s * 1000), 1)
+        value = redis.seal.seal(name, text.encode())
+        await redis.connections.ask(False, name, "SET", name, value, "PX", ttl_ms)

@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from proxy.domain.tags import TAG_BYTES
+from proxy.domain.tags import EVERYTHING, TAG_BYTES
+from proxy.domain.value_seal import ValueSeal
 from proxy.grants.invalidation import ChangeId
 from proxy.grants.marks import Confirmed
 
@@ -105,6 +106,9 @@ class LogEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
         return self.origin, self.number
 
 
+_OF_ANYTHING = LogEntry(LogEntryKind.END, b"", 0, (EVERYTHING,))
+_NO_MSGPACK = b"\xc1"
+"""Never used (MessagePack specification, Formats)."""
 _decoder = msgspec.msgpack.Decoder(LogEntry)
 
 
@@ -113,11 +117,19 @@ def encode(entry: LogEntry) -> bytes:
     return msgspec.msgpack.encode(entry)
 
 
-def decode(raw: bytes) -> LogEntry | None:
-    """Read an entry; None for what no gateway writes."""
+def decode(raw: bytes) -> LogEntry:
+    """Read an entry; one that cannot be read may be a change of anything: other keys or another version wrote it."""
     try:
         entry = _decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
+        return _OF_ANYTHING
     is_sound = len(entry.tags) <= MAX_TAGS_EACH and all(len(tag) == TAG_BYTES for tag in entry.tags)
-    return entry if is_sound else None
+    return entry if is_sound else _OF_ANYTHING
+
+
+def opened(seal: ValueSeal, name: str, raw: bytes) -> bytes:
+    """Open an entry. The first of a log may be empty; one that does not open becomes bytes that `decode` cannot read."""
+    if not raw:
+        return b""
+    entry = seal.open(name, raw)
+    return _NO_MSGPACK if entry is None else entry

@@ -17,7 +17,7 @@ from zlib import crc32
 
 from proxy.coalesce.file_lock import lock_within
 from proxy.domain.value_seal import ValueSeal
-from proxy.grants.change_log import LogFailed, Page
+from proxy.grants.change_log import LogFailed, Page, opened
 
 MAX_BYTES = 1024 * 1024
 """When it is larger, the older half goes."""
@@ -62,11 +62,7 @@ class FileLog:
             page = await asyncio.get_running_loop().run_in_executor(self._thread, self._exchange, after, sealed)
         except (OSError, StructError) as error:
             raise LogFailed from error
-        return page._replace(entries=[(position, self._opened(raw)) for position, raw in page.entries])
-
-    def _opened(self, raw: bytes) -> bytes:
-        """Read what is in an entry; nothing for what we have not written."""
-        return (self._seal.open(_NAME, raw) or b"") if raw else b""
+        return page._replace(entries=[(position, opened(self._seal, _NAME, raw)) for position, raw in page.entries])
 
     def close(self) -> None:
         """End the thread; nobody reads or writes any more."""

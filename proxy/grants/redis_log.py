@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from proxy.cache.redis_tier import RedisTier
-from proxy.grants.change_log import LogFailed, Page
+from proxy.grants.change_log import LogFailed, Page, opened
 from proxy.redis.pubsub import PubSubChannel
 
 MAX_ENTRIES = 20_000
@@ -84,13 +84,8 @@ class RedisLog:
         reply = await self._connections.ask(nothing, self._key, "EVAL", _EXCHANGE, 1, self._key, *common, *sealed)
         if not reply or (entries and not reply[0]) or not reply[1]:
             raise LogFailed
-        found = [(_position(name), self._opened(fields)) for name, fields in reply[1]]
+        found = [(_position(name), opened(self._seal, self._key, b"".join(fields[1:2]))) for name, fields in reply[1]]
         return Page(found, len(found) >= PAGE, bool(reply[2]))
-
-    def _opened(self, fields: Sequence[bytes]) -> bytes:
-        """Read what is in an entry; nothing for what we have not written."""
-        raw = fields[1] if len(fields) > 1 else b""
-        return (self._seal.open(self._key, raw) or b"") if raw else b""
 
 
 def _id(position: int) -> str:

@@ -60,7 +60,7 @@ class Confirmation:
         self._recent = recent
         self._feed = feed
         self._calls = calls
-        self._places = asyncio.Semaphore(CALLS)
+        self._slots = asyncio.Semaphore(CALLS)
 
     async def tell(
         self, folder: WatchedFolder, events: list[FileEvent], owner: str, bearer: Bearer, *, has_gap: bool
@@ -128,7 +128,7 @@ class Confirmation:
 
     async def _name(self, file: Tag, uri: FileUri, bearer: str, named: dict[Tag, Tag], until: float) -> None:
         """Ask for one file, to the end: Cloudreve takes it amiss when a caller leaves while it generates."""
-        async with self._places:
+        async with self._slots:
             if asyncio.get_running_loop().time() >= until:
                 return
             with suppress(ProxyError):

@@ -89,7 +89,7 @@ class RecentGrants:
                 del new[text]
             if missing:
                 text = "\n".join([*shared, *missing][-MAX_CONFIRMED:])
-                await self._notes.set(_key(root), text, self._lasts_s)
+                await self._notes.set_most_shared(_key(root), text, self._lasts_s)
             elif not new:
                 self._new.pop(root, None)
 

@@ -68,7 +68,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ears:
+class SubscriptionContext:
     """The objects that all subscriptions of a process share."""
 
     streams: EventStreams
@@ -104,7 +104,7 @@ class Subscription:
     folder: WatchedFolder
     bearer: Bearer
     """Gives a token that is good for a call; raises ProxyError where there is none."""
-    ears: Ears
+    context: SubscriptionContext
     count: Count
     is_named: bool = False
     """Whether an operator has named the folder, and is told when it cannot be heard."""
@@ -123,7 +123,7 @@ class Subscription:
     async def follow(self) -> None:
         """Go on until cancelled."""
         while True:
-            async with self.ears.sharing.lead(watch_key(self.folder.name)) as holder:
+            async with self.context.sharing.lead(watch_key(self.folder.name)) as holder:
                 if holder is LeaseHolder.OTHERS:
                     self.state, self.was_heard, pause_s = State.ELSEWHERE, True, POLL_S
                 else:
@@ -133,7 +133,7 @@ class Subscription:
     async def _listened(self, for_s: float | None) -> float:
         """Listen until the stream ends, or for so many seconds; give how long to leave it alone."""
         self.state = State.BEGINNING
-        client_id = await self.ears.client_ids.take(self.folder.name)
+        client_id = await self.context.client_ids.take(self.folder.name)
         try:
             async with asyncio.timeout(for_s):
                 await self._listen(client_id)
@@ -148,14 +148,17 @@ class Subscription:
         folder, owner = self.folder, UNKNOWN
         async with AsyncExitStack() as stack:
             if folder.share:
-                owner, terms = await self.ears.owners.owner(folder.share), await self.ears.share_terms.known(folder)
-                stack.enter_context(_meanwhile(self.ears.share_terms.follow(folder, terms)))
+                owner, terms = (
+                    await self.context.owners.owner(folder.share),
+                    await self.context.share_terms.known(folder),
+                )
+                stack.enter_context(_meanwhile(self.context.share_terms.follow(folder, terms)))
             bearer = await self.bearer()
-            stream = await stack.enter_async_context(self.ears.streams.listen(folder.uri, bearer, client_id.text))
+            stream = await stack.enter_async_context(self.context.streams.listen(folder.uri, bearer, client_id.text))
             if not (client_id.is_kept and stream.is_resumed) and (self.is_named or client_id.was_used):
                 await self._tell([], owner, has_gap=True)
                 if self._was_live:
-                    self.ears.came(folder, None)
+                    self.context.came(folder, None)
             self._was_live = self.was_heard = True
             self.state, self.reason, self._failures = State.LIVE, "", 0
             self.is_refused = self.is_in_vain = False
@@ -169,7 +172,7 @@ class Subscription:
         burst = Burst()
         while (events := await stream.next()) is not None:
             is_long = burst.is_long(len(events), time.monotonic())
-            self.ears.came(self.folder, None if is_long else events)
+            self.context.came(self.folder, None if is_long else events)
             await self._tell(events, owner, has_gap=is_long)
             burst.last_at = time.monotonic()  # what has come meanwhile may have waited together with these
 
@@ -181,15 +184,15 @@ class Subscription:
                 is_confirmed = last is not None and len(last) < QUEUE
                 if last:
                     self.count.events += len(last)
-                    self.ears.feed.tell(self.folder.event_tags(last, owner))
-                await self.ears.feed.spread()
-                if not self.ears.feed.waiting:
-                    await self.ears.client_ids.leave(self.folder.name, client_id, is_confirmed=is_confirmed)
+                    self.context.feed.tell(self.folder.event_tags(last, owner))
+                await self.context.feed.spread()
+                if not self.context.feed.waiting:
+                    await self.context.client_ids.leave(self.folder.name, client_id, is_confirmed=is_confirmed)
 
     async def _tell(self, events: list[FileEvent], owner: str, *, has_gap: bool) -> None:
         """Tell of events; with a gap, also that anything in the folder may have changed."""
         try:
-            self.count.confirmed += await self.ears.confirmation.tell(
+            self.count.confirmed += await self.context.confirmation.tell(
                 self.folder, events, owner, self.bearer, has_gap=has_gap
             )
         finally:

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from proxy.background_tasks import failure_logger
 from proxy.live_events.confirmation import Bearer
-from proxy.live_events.subscription import Count, Ears, State, Subscription
+from proxy.live_events.subscription import Count, State, Subscription, SubscriptionContext
 from proxy.live_events.watched_folder import WatchedFolder
 
 STEP_S = 0.25
 """How often it is looked at which folders are wanted."""
 COLD_S = 600.0
 """How long a folder that nobody has named is not tried again after Cloudreve has said no."""
-UNTRIED = 4
-"""So many such folders at once are tried that have not been heard yet."""
+MAX_BEGINNING = 4
+"""So many such folders at once may wait for Cloudreve's first word."""
 HOLD_S = (60.0, 3600.0)
 """How long no other such folder is tried after one in vain: twice as long each time, until one is heard."""
 LEAVE_S = 3.0
@@ -47,10 +47,12 @@ class _Watched:
 class Watcher:
     """All subscriptions of one process."""
 
-    def __init__(self, wanted: Callable[[int], Iterable[Wanted]], ears: Ears, max_subscriptions: int) -> None:
+    def __init__(
+        self, wanted: Callable[[int], Iterable[Wanted]], context: SubscriptionContext, max_subscriptions: int
+    ) -> None:
         """`wanted` gives the folders that are worth it, so many at most, the most wanted first."""
         self._wanted = wanted
-        self.ears = ears
+        self.context = context
         self._max_subscriptions = max_subscriptions
         self._watched: dict[str, _Watched] = {}
         self._hold_s, self._held_until = HOLD_S[0], -math.inf
@@ -88,13 +90,13 @@ class Watcher:
                 wanted.setdefault(each.folder.name, each)
         for name in self._watched.keys() - wanted.keys():
             self._leave(self._watched.pop(name))
-        untried = sum(not subscription.was_heard for _, subscription in self._unnamed())
+        beginning = sum(each.state is State.BEGINNING and not each.was_heard for _, each in self._unnamed())
         for name, each in wanted.items():
             if name not in self._watched:
                 if each.put_off is not None:
-                    if now < self._held_until or untried >= UNTRIED:
+                    if now < self._held_until or beginning >= MAX_BEGINNING:
                         continue
-                    untried += 1
+                    beginning += 1
                 self._watched[name] = self._begun(each)
             subscription = self._watched[name].subscription
             subscription.folder, subscription.bearer = each.folder, each.bearer  # the password, the token
@@ -125,7 +127,9 @@ class Watcher:
             await asyncio.wait(self._leaving, timeout=LEAVE_S)
 
     def _begun(self, wanted: Wanted) -> _Watched:
-        subscription = Subscription(wanted.folder, wanted.bearer, self.ears, self.count, is_named=bool(wanted.told_as))
+        subscription = Subscription(
+            wanted.folder, wanted.bearer, self.context, self.count, is_named=bool(wanted.told_as)
+        )
         task = asyncio.get_running_loop().create_task(subscription.follow())
         task.add_done_callback(failure_logger("a subscription has ended"))
         return _Watched(subscription, task, wanted)

@@ -146,9 +146,10 @@ def _check(path: Path, uri: str | None) -> None:
     import asyncio  # noqa: PLC0415
 
     from proxy.doctor import examination  # noqa: PLC0415
+    from proxy.setup.trials import before_the_start  # noqa: PLC0415
 
     typer.echo("\nThe doctor says:")
-    _show(asyncio.run(examination.examine(_settings(path), uri)))
+    _show(before_the_start(asyncio.run(examination.examine(_settings(path), uri))))
 
 
 def _show(findings: Sequence[Finding]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -11,6 +13,7 @@ from proxy.doctor.accounts import sign_in
 from proxy.doctor.cloudreve_api import CloudreveApi
 from proxy.doctor.disk import examine_disk
 from proxy.doctor.finding import Finding, Verdict
+from proxy.doctor.front import SUBJECT
 from proxy.doctor.site import examine_site
 from proxy.doctor.store import examine_redis
 from proxy.domain.ssrf import Origins
@@ -23,6 +26,18 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.oauth import OAuth
 
 _ANYWHERE = "http://127.0.0.1"
+
+
+def before_the_start(findings: Sequence[Finding]) -> list[Finding]:
+    """Take it for advice that no reverse proxy leads to a gateway which has not been started yet."""
+    return [_expected(each) if each.subject == SUBJECT else each for each in findings]
+
+
+def _expected(finding: Finding) -> Finding:
+    if finding.verdict is not Verdict.PROBLEM:
+        return finding
+    text = f"{finding.text} So it is until the gateway runs and a reverse proxy leads to it, as that of `install` does."
+    return replace(finding, verdict=Verdict.ADVICE, text=text)
 
 
 async def try_cloudreve(url: str) -> list[Finding]:

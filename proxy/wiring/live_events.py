@@ -18,7 +18,7 @@ from proxy.live_events.confirmation import Bearer, Confirmation
 from proxy.live_events.interest import MY, Interest, Root
 from proxy.live_events.recent_grants import RecentGrants
 from proxy.live_events.share_terms import ShareTerms
-from proxy.live_events.subscription import Ears, State
+from proxy.live_events.subscription import State, SubscriptionContext
 from proxy.live_events.watched_folder import WatchedFolder
 from proxy.live_events.watcher import Wanted, Watcher
 from proxy.settings import MAX_FOLDER_BYTES, PublishSettings, Settings
@@ -102,18 +102,18 @@ class Listening:
 
 async def listening_of(parts: Parts, core: Core, arrivals: Arrivals) -> Listening:
     """Make the watcher of the folders that are worth it, and show its state to operators."""
-    settings, ears = parts.settings, await _ears(parts, core, arrivals)
+    settings, context = parts.settings, await _subscription_context(parts, core, arrivals)
     has_ended, hears_shares = core.feed.invalidations.session_has_ended, settings.watch.has_account
-    interest = Interest(parts.clock.timer, ears.lasts_s, has_ended, hears_shares=hears_shares)
+    interest = Interest(parts.clock.timer, context.lasts_s, has_ended, hears_shares=hears_shares)
     roots = WantedRoots(interest, await _account(parts, core.oauth))
     published = PublishedFolders(settings.publish, core.accounts)
-    watcher = Watcher(lambda most: chain(published(), roots(most)), ears, settings.watch.max_subscriptions)
+    watcher = Watcher(lambda most: chain(published(), roots(most)), context, settings.watch.max_subscriptions)
     _show(parts, watcher)
-    heed = (interest.note, ears.recent.note) if settings.watch.max_subscriptions else ()
+    heed = (interest.note, context.recent.note) if settings.watch.max_subscriptions else ()
     return Listening(watcher, heed, interest.touch)
 
 
-async def _ears(parts: Parts, core: Core, arrivals: Arrivals) -> Ears:
+async def _subscription_context(parts: Parts, core: Core, arrivals: Arrivals) -> SubscriptionContext:
     """Make what all subscriptions share. A connection is one stream's alone: it ends by half-closing it."""
     session = await parts.session(force_close=True)
     streams = EventStreams(session, parts.observer, parts.settings.cloudreve, core.cloudreve.breaker)
@@ -123,7 +123,9 @@ async def _ears(parts: Parts, core: Core, arrivals: Arrivals) -> Ears:
     notes, sharing, feed, owners = core.stores.shared_values, core.stores.sharing, core.feed, core.owners
     recent = RecentGrants(notes, lasts_s, owners.known, hears_shares=parts.settings.watch.has_account)
     confirmation, client_ids = Confirmation(core.cloudreve, recent, feed, calls), ClientIds(notes, lasts_s)
-    return Ears(streams, sharing, client_ids, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note)
+    return SubscriptionContext(
+        streams, sharing, client_ids, feed, owners, terms, recent, confirmation, lasts_s, arrivals.note
+    )
 
 
 def _show(parts: Parts, watcher: Watcher) -> None:
@@ -154,6 +156,6 @@ async def _account(parts: Parts, oauth: OAuth) -> Accounts | None:
 async def watch(parts: Parts, watcher: Watcher) -> None:
     """Listen until the end."""
     if parts.settings.watch.max_subscriptions:
-        await parts.background(watcher.ears.recent.follow())
+        await parts.background(watcher.context.recent.follow())
         parts.stack.push_async_callback(watcher.aclose)
         await parts.background(watcher.follow())

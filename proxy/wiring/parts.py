@@ -186,9 +186,9 @@ class Parts:
         )
 
     def fair_queue(self, name: str, slots: int, slow: int = 0) -> FairQueue:
-        """Make a fair queue: of its places one client has a quarter at most, and less while others want some."""
-        places = self.settings.cloudreve.max_waiting
-        queue = FairQueue(slots, max(places // 4, 1), places, slow * slots, partial(self.metrics.waited, name))
+        """Make a fair queue: a quarter of those that wait may be of one client, and less while others want to wait."""
+        waiting = self.settings.cloudreve.max_waiting
+        queue = FairQueue(slots, max(waiting // 4, 1), waiting, slow * slots, partial(self.metrics.waited, name))
         self.metrics.watch_queue(name, lambda: float(queue.waiting))
         return queue
 

@@ -75,7 +75,7 @@ def _name(settings: Settings) -> Hashable:
     """Name the log that processes with these settings read, and the keys that its entries are sealed with."""
     redis, session = settings.redis, settings.session
     if redis.url is None:
-        return settings.disk.path, session.state_path
+        return settings.disk.path, session.state_path, settings.disk_keys
     return redis.url, redis.namespace, settings.site, tuple(key.get_secret_value() for key in settings.seal.keys)
 
 

@@ -179,6 +179,19 @@ async def test_a_thumbnail_that_is_being_generated_is_waited_for(
     assert "40073" in finding.text
 
 
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [("SLOW_GENERATION_S", "generating it was slow"), ("SLOW_S", "slow for a thumbnail that is there")],
+)
+async def test_a_slow_resolve_is_advice(
+    bound: str, told: str, cloudreve: StandIn, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert getattr(picture, bound) < 4.0
+    monkeypatch.setattr(picture, bound, 0.0)
+    [finding] = about("resolve", await examine(Settings(cloudreve=site(cloudreve)), uri))
+    assert (finding.verdict, told in finding.text) == (ADVICE, True)
+
+
 async def test_a_grant_too_short_to_be_kept_is_advice(cloudreve: StandIn, uri: str) -> None:
     """Every request would ask Cloudreve."""
     cloudreve.url_life_s = 30

@@ -271,15 +271,28 @@ async def test_a_file_that_cannot_be_written_keeps_changes_waiting(tmp_path: Pat
     assert (folder / "changes").stat().st_mode & 0o777 == 0o600
 
 
-async def test_nobody_can_tell_without_the_key_what_has_changed(tmp_path: Path) -> None:
-    """Who reads the file and has not its keys finds no tag to compare with that of a File URI."""
-    path = tmp_path / "changes"
-    one, other = Replica(FileLog(path, SEAL)), Replica(FileLog(path, ValueSeal(["another" * 8])))
-    one.feed.tell(ALICE)
-    await one.feed.spread()
-    await other.feed.catch_up()
+async def test_what_a_process_with_other_keys_has_told_may_be_a_change_of_anything(
+    tmp_path: Path, start_redis: StartRedis
+) -> None:
+    """Who reads the file and has not its keys finds no tag to compare with that of a File URI, and trusts no grant."""
+    path, seals = tmp_path / "changes", (SEAL, ValueSeal(["another" * 8]), ValueSeal())
+    settings = RedisSettings.model_validate({"url": start_redis().url, "timeout_s": 5.0})
+    tiers = [RedisTier.from_settings(settings, "http://x", seal=seal) for seal in seals]
+    redis = [RedisLog(tier, PubSubChannel(tier.connections, tier.namespace)) for tier in tiers]
+    for logs in ([FileLog(path, seal) for seal in seals], redis):
+        one, *others = map(Replica, logs)
+        for replica in others:
+            await replica.feed.step()
+        before = [replica.known.stamp for replica in others]
+        one.feed.tell(ALICE)
+        await one.feed.spread()
+        for replica, stamp in zip(others, before, strict=True):
+            await replica.feed.step()
+            assert replica.known.has_ended(stamp, (*BOB, EVERYTHING))
+            assert not replica.known.has_ended(replica.known.stamp, (*BOB, EVERYTHING))
     assert ALICE[0] not in path.read_bytes()
-    assert (other.known.stamp.heard, other.feed.is_behind) == (0, False)
+    for tier in tiers:
+        await tier.aclose()
 
 
 async def test_a_change_of_very_many_tags_is_one_of_everything(make: Make) -> None:

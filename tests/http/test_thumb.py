@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from proxy.standin.faults import Drip
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import ONE, PNG, GatewayClient, GatewayLauncher, in_share, until
 
@@ -61,19 +60,6 @@ async def test_a_picture_is_never_encoded(cloudreve: StandIn, gateway: GatewayCl
     for accepted in ("gzip, br", "identity;q=0"):
         reply = await gateway.ask(in_share(cloudreve), Accept_Encoding=accepted)
         assert (reply.headers["Content-Type"], "Content-Encoding" in reply.headers) == (PNG, False)
-
-
-async def test_a_visitor_of_http_1_0_gets_a_picture_of_unknown_length(
-    cloudreve: StandIn, gateway: GatewayClient
-) -> None:
-    """No chunks, which it would take for bytes of the picture: the end is the connection's."""
-    drip = Drip(announced=False)
-    cloudreve.fail("fetch", drip, times=1)
-    drip.release(2)
-    answer = await raw(gateway, f"GET /thumb?uri={in_share(cloudreve)} HTTP/1.0\r\nHost: x\r\n\r\n")
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert b"transfer-encoding" not in head.lower()
-    assert body == (await gateway.ask(in_share(cloudreve))).body
 
 
 async def test_requests_on_one_connection_are_answered_in_their_order(

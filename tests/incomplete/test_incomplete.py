@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 
-from proxy.standin.faults import Drip, Exchange, Fault, Says
+from proxy.standin.faults import Exchange, Fault, Says
 from proxy.standin.painting import paint
 from proxy.standin.standin import StandIn
 from tests.harness.gateways import PNG, GatewayClient, GatewayLauncher, gateway_of, in_share
@@ -133,16 +133,3 @@ async def test_a_picture_of_too_many_pixels_is_refused(cloudreve: StandIn, launc
     cloudreve.fail("fetch", Says(WHOLE, PNG), times=1)
     reply = await gateway.ask(in_share(cloudreve))
     assert (reply.status, "pixels" in reply.problem["detail"]) == (502, True)
-
-
-async def test_first_bytes_are_early(cloudreve: StandIn, gateway: GatewayClient) -> None:
-    """All but the last few of what has come are shown while the rest is still on its way."""
-    drip = Drip()
-    cloudreve.fail("fetch", drip, times=1)
-    drip.release()
-    async with gateway.opened(in_share(cloudreve)) as response:
-        size = int(response.headers["Content-Length"])
-        await response.content.readexactly(size // 2 - 64)
-        assert cloudreve.calls.under_way("fetch") == 1
-        drip.release()
-        await response.read()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.live_events import client_ids, subscription
+from proxy.live_events import client_ids, recent_grants, subscription
 from proxy.live_events.burst import QUEUE
 from proxy.standin.library import PASSWORD
 from proxy.standin.standin import StandIn
@@ -26,6 +26,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subscription, "PAUSES_S", (0.0,))
     monkeypatch.setattr(client_ids, "HAND_OVER_S", 0.0)
     monkeypatch.setattr(subscription, "POLL_S", 0.05)
+    monkeypatch.setattr(recent_grants, "WRITE_S", 3600.0)  # else a busy machine has files to ask Cloudreve about
 
 
 async def listening(cloudreve: StandIn, gateway: GatewayClient) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
+from pathlib import Path
 
 import pytest
 
+from proxy.cache.disk_tier import DiskTier
 from proxy.cache.shared_values import SharedValues
 from proxy.domain.client import BACKGROUND
 from proxy.domain.credentials import Credentials
@@ -21,6 +24,8 @@ from proxy.grants.change_log import MAX_CONFIRMED
 from proxy.grants.found_grant import Authorised, FoundGrant
 from proxy.grants.validity import Decision
 from proxy.live_events.recent_grants import RecentGrants, root_of
+from proxy.settings import Settings
+from tests.cache.conftest import MIB
 
 ALICE = files_tag("aLiC")
 
@@ -84,6 +89,24 @@ async def test_only_so_many_are_known_the_last_ones(notes: SharedValues) -> None
     await recent.write()
     names = await known(recent_grants(notes))
     assert (len(names), names[-1]) == (MAX_CONFIRMED, f"{MAX_CONFIRMED + 1}.png")
+
+
+async def test_the_files_of_many_users_take_no_place_from_what_has_to_stay(tmp_path: Path) -> None:
+    """More than the disk holds: the oldest go, no process remembers them beside, and the disk is still used."""
+    disk_settings = {"path": str(tmp_path / "cache"), "max_bytes": 16 * MIB}
+    settings = Settings.model_validate({"cloudreve": {"url": "http://x"}, "disk": disk_settings})
+    disk = DiskTier.from_settings(settings, time.time)
+    notes = SharedValues(None, time.monotonic, disk)
+    await notes.set("session", "ended", 3600.0)
+    recent = recent_grants(notes)
+    for user in range(40):
+        for number in range(MAX_CONFIRMED):
+            recent.note(granted(f"cloudreve://u{user}@my/{'x' * 1900}{number}.png"))
+        await recent.write()
+    assert (disk.is_up, await disk.get_text("session")) == (True, "ended")
+    assert len(await recent_grants(notes).files(files_tag("u39"))) == MAX_CONFIRMED
+    assert notes.get_nowait(watch_key(f"granted {files_tag('u39').hex()}")) is None
+    await disk.aclose()
 
 
 async def test_a_password_is_not_written(notes: SharedValues) -> None:

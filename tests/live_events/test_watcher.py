@@ -18,11 +18,11 @@ from proxy.domain.file_uri import FileUri
 from proxy.domain.refusal import Refusal, RefusalKind
 from proxy.live_events.client_ids import ClientIds
 from proxy.live_events.interest import MY
-from proxy.live_events.subscription import Ears
+from proxy.live_events.subscription import SubscriptionContext
 from proxy.live_events.watched_folder import WatchedFolder
-from proxy.live_events.watcher import UNTRIED, Wanted, Watcher
+from proxy.live_events.watcher import MAX_BEGINNING, Wanted, Watcher
 
-USERS = 1000
+USERS, ALLOWED = 1000, 64
 
 
 class Streams:
@@ -49,7 +49,9 @@ async def tried(error: ProxyError) -> int:
     """Count the calls for many users while each ends with an error."""
     streams, put_off = Streams(error), set[str]()
     client_ids = ClientIds(SharedValues(None, time.monotonic), 3600.0)
-    ears = cast("Ears", SimpleNamespace(streams=streams, sharing=LocalSingleflight(), client_ids=client_ids))
+    context = cast(
+        "SubscriptionContext", SimpleNamespace(streams=streams, sharing=LocalSingleflight(), client_ids=client_ids)
+    )
 
     def wanted_for(user: str) -> Wanted:
         return Wanted(WatchedFolder(MY, user), bearer, put_off=lambda _: put_off.add(user))
@@ -59,8 +61,8 @@ async def tried(error: ProxyError) -> int:
     def hottest(most: int) -> list[Wanted]:
         return [each for each in wanted if each.folder.subject not in put_off][:most]
 
-    watcher = Watcher(hottest, ears, 64)
-    for _ in range(USERS // UNTRIED):
+    watcher = Watcher(hottest, context, ALLOWED)
+    for _ in range(USERS // MAX_BEGINNING):
         watcher.step()
         for _ in range(20):
             await asyncio.sleep(0)
@@ -79,7 +81,7 @@ async def tried(error: ProxyError) -> int:
 )
 async def test_a_thousand_users_of_a_cloudreve_without_events_cost_it_a_few_calls(error: ProxyError) -> None:
     """What one has met in vain the others do not try."""
-    assert await tried(error) == UNTRIED
+    assert await tried(error) == MAX_BEGINNING
 
 
 async def test_one_user_after_the_other_is_given_up_where_cloudreve_refuses_them() -> None:
@@ -87,6 +89,6 @@ async def test_one_user_after_the_other_is_given_up_where_cloudreve_refuses_them
     assert await tried(Refused(Refusal(RefusalKind.FORBIDDEN, 403))) == USERS
 
 
-async def test_in_an_outage_no_more_are_tried_than_before() -> None:
-    """And these come back by themselves."""
-    assert await tried(Unreachable("no connection")) == UNTRIED
+async def test_what_fails_for_once_is_tried_again_later_and_in_nobodys_way() -> None:
+    """As in an outage: as many as are allowed, each once until its pause is over."""
+    assert await tried(Unreachable("no connection")) == ALLOWED

@@ -119,6 +119,12 @@ async def test_the_link_of_a_share_is_tried_at_the_end(cloudreve: StandIn, confi
     assert "site URL" in result.output
 
 
+async def test_a_gateway_that_does_not_run_yet_is_no_problem(cloudreve: StandIn, config: Path) -> None:
+    result = await init(config, "--cloudreve-url", cloudreve.own_url, "--public-origin", cloudreve.own_url)
+    assert "does not send /thumb and /session to the gateway, but elsewhere. So it is until" in plain(result.output)
+    assert not re.search("^problem +reverse proxy", result.output, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [

@@ -20,7 +20,7 @@ from deploy.drills.interleavings.versions import Late, Pause, View
 from proxy.standin.painting import paint
 
 AT_ONCE = 6
-WEIGHTS = {"view": 70, "link": 6, "follow": 8, "change": 14, "pause": 0.3, "restart": 0.3}
+WEIGHTS = {"view": 70, "link": 10, "follow": 20, "change": 14, "pause": 0.3, "restart": 0.3}
 PAUSE_S = (0.05, 1.0)
 SETTLE_S = 20.0
 VIEWERS = ("owner", "owner by id", "share", "published")
@@ -125,7 +125,7 @@ class Play:
     async def _follow(self) -> None:
         """Have a browser follow a sealed URL."""
         if self._links:
-            path, link = self._chance.choice(self._links[-50:])
+            path, link = self._chance.choice(self._links[-8:])
             await self._see("sealed URL", self._chance.randrange(len(self._stage.replicas)), path, link, {})
 
     async def _see(self, viewer: str, number: int, path: str, target: str, fields: dict[str, str]) -> None:
