@@ -7,7 +7,7 @@ import math
 from proxy.cache.memory_tier import MemoryTier
 
 RECALLED = 16_384
-"""So many pictures are known to have been recalled, and at least half as many."""
+"""So many recalled pictures are remembered at most; of the last ones at least half as many."""
 
 
 class Recalls:
@@ -26,7 +26,8 @@ class Recalls:
         self._old: dict[str, int] = {}
         self._young: dict[str, int] = {}
         """The moment, in recalls and changes, when a picture was last recalled, by its key; two generations."""
-        self._fits_at, self._fits = -1, 0.0
+        self._counted_at, self._entries = -1, 0.0
+        """The memory tier's version when its entries were counted last, and their number; infinity while it has room."""
 
     def __contains__(self, key: str) -> bool:
         """Tell whether a picture was recalled before."""
@@ -43,6 +44,6 @@ class Recalls:
         young[key] = now
         if len(young) >= RECALLED // 2:
             self._old, self._young = young, {}
-        if self._fits_at != version:
-            self._fits_at, self._fits = version, math.inf if self._memory.has_room else self._memory.count
-        return before is not None and now - before <= self._fits
+        if self._counted_at != version:
+            self._counted_at, self._entries = version, math.inf if self._memory.has_room else self._memory.count
+        return before is not None and now - before <= self._entries
