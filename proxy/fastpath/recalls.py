@@ -27,7 +27,7 @@ class Recalls:
         self._young: dict[str, int] = {}
         """The moment, in recalls and changes, when a picture was last recalled, by its key; two generations."""
         self._counted_at, self._entries = -1, 0.0
-        """The memory tier's version when its entries were last counted, and their number; infinity while it has room."""
+        """The memory tier's version when its entries were last counted, and their number, inf while it has room."""
 
     def __contains__(self, key: str) -> bool:
         """Tell whether a picture was recalled before."""
