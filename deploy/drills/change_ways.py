@@ -118,5 +118,10 @@ def ways_of(stage: Stage, by_page: Make, by_dav: Make | None, *, is_watched: boo
     if is_watched:
         direct = {"directly": by_page, "directly, WebDAV": by_dav}
         return [Way(name, make, stage.site.origin, is_direct=True) for name, make in direct.items() if make is not None]
-    ways = [Way("page", by_page, stage.a), Way("page, Redis paused", by_page, stage.a, 1.0)]
-    return [*ways, Way("WebDAV", by_dav, stage.a)] if by_dav is not None else ways
+    through = {"page": by_page, "WebDAV": by_dav}
+    return [
+        Way(f"{name}, Redis paused" if paused_s else name, make, stage.a, paused_s)
+        for name, make in through.items()
+        if make is not None
+        for paused_s in (0.0, 1.0)
+    ]

@@ -110,7 +110,7 @@ class DiskWrites:
             self._store.abandon(repr(error))
 
     def _named(self, key: str, change: Pending) -> Iterator[tuple[bytes, Change]]:
-        """Give what becomes of the names of a key; those under secrets that are no longer the first end."""
+        """Give the change of each name of a key. Under the names of former secrets nothing stays."""
         name, *former = self._records.names(key)
         yield name, self._records.record(name, *change) if isinstance(change, Waiting) else change
         for each in former:

@@ -47,7 +47,7 @@ class MemoryTier(BaseCache):
     def __init__(self, max_bytes: int, timer: Callable[[], float] = time.monotonic) -> None:
         # No timeout: aiocache's would wrap every call in a task of its own, and nothing here waits.
         super().__init__(serializer=NullSerializer(encoding=None), timeout=None, ttl=DEFAULT_TTL_S)
-        self._largest_bytes = max_bytes // LARGEST_SHARE
+        self._max_bytes, self._largest_bytes = max_bytes, max_bytes // LARGEST_SHARE
         self._slots: FairCache[str, _Slot] = FairCache(
             max_bytes,
             ttu=lambda _key, slot, now: now + slot.ttl_s,
@@ -68,6 +68,11 @@ class MemoryTier(BaseCache):
     def count(self) -> int:
         """How many entries there are."""
         return len(self._slots)
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether more than an eighth of the bound is free: an ordinary entry drives out none."""
+        return self.size_bytes * 8 < self._max_bytes * 7
 
     @property
     def evictions(self) -> int:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 from proxy.cache.memory_tier import MemoryTier
 
 RECALLED = 16_384
-"""So many pictures are known to have been recalled, and at least half as many."""
+"""So many recalled pictures are remembered at most; of the last ones at least half as many."""
 
 
 class Recalls:
     """Tells which pictures come back to memory, so that what is asked for seldom drives out nothing.
 
-    A picture comes back when it is recalled again before there have been as many recalls, and changes of memory, as
-    memory has entries: had each recall been kept there, the picture would not have been driven out since. Of pictures
-    that are all asked for as often, hardly any is moved for nothing; what is asked for most is in memory sooner.
+    While memory has room, a picture comes back at its second recall. Afterwards it comes back when it is recalled again
+    before there have been as many recalls, and changes of memory, as memory has entries: had each recall been kept
+    there, the picture would not have been driven out since. Of pictures that are all asked for as often, hardly any is
+    moved for nothing; what is asked for most is in memory sooner.
     """
 
     def __init__(self, memory: MemoryTier) -> None:
@@ -23,7 +26,8 @@ class Recalls:
         self._old: dict[str, int] = {}
         self._young: dict[str, int] = {}
         """The moment, in recalls and changes, when a picture was last recalled, by its key; two generations."""
-        self._fits_at = self._fits = 0
+        self._counted_at, self._entries = -1, 0.0
+        """The memory tier's version when its entries were last counted, and their number, inf while it has room."""
 
     def __contains__(self, key: str) -> bool:
         """Tell whether a picture was recalled before."""
@@ -40,6 +44,6 @@ class Recalls:
         young[key] = now
         if len(young) >= RECALLED // 2:
             self._old, self._young = young, {}
-        if self._fits_at != version:
-            self._fits_at, self._fits = version, self._memory.count
-        return before is not None and now - before <= self._fits
+        if self._counted_at != version:
+            self._counted_at, self._entries = version, math.inf if self._memory.has_room else self._memory.count
+        return before is not None and now - before <= self._entries

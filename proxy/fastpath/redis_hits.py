@@ -20,30 +20,30 @@ TOGETHER = 64
 
 
 class Read(NamedTuple):
-    """The circumstances of one command's reads."""
+    """The circumstances of a read, the same for all values of one command."""
 
     seconds: float
-    """How long that took."""
+    """How long it took."""
     deletions: int
-    """How many deletions the tiers had counted before it."""
+    """How many deletions the tiers had counted before."""
     now: float
-    """When it was read, on Cloudreve's clock."""
-    ours: float
-    """Likewise on ours, which is for the log."""
+    """When the value was read, on Cloudreve's clock."""
+    our_time: float
+    """The same on this machine's clock, for the log."""
     date: bytes
-    """Likewise, as heads have it (`DateField`)."""
+    """The same as the last line of a head (`DateField`)."""
 
 
 Answer: TypeAlias = Callable[[FinishedAnswer, bytes | None, Read], HeadAndBody | None]
 Receive: TypeAlias = Callable[[bytes, Answer, FinishedAnswer, bytes | None, Read], None]
-"""Takes a request, and makes its answer of the last three by the function (`RedisHits.answer`)."""
+"""Takes a request, the function that makes its answer (`RedisHits.answer`), and the arguments of that."""
 
 
 class _Asked(NamedTuple):
-    """A request, and whom to tell what was read for it."""
+    """A request that waits for a value of Redis, and the function that takes the value."""
 
     name: str
-    """Of the value in Redis."""
+    """The value's in Redis."""
     known: FinishedAnswer
     raw: bytes
     receive: Receive
@@ -97,7 +97,7 @@ class RedisHits:
         sent = body if known.has_body else b""
         provenance.tally.add(read.seconds, len(sent))
         if known.log_line is not None:
-            known.log_line.together(read.seconds * 1000, read.ours)
+            known.log_line.in_batch(read.seconds * 1000, read.our_time)
         return known.head_for(read.now, read.date, provenance), sent
 
     def _read(self) -> None:

@@ -128,7 +128,7 @@ def decode(raw: bytes) -> LogEntry:
 
 
 def opened(seal: ValueSeal, name: str, raw: bytes) -> bytes:
-    """Open an entry; the beginning of a log is empty, and one that does not open is nothing that can be read."""
+    """Open an entry: empty at the beginning of a log, and bytes that `decode` cannot read where it does not open."""
     if not raw:
         return b""
     entry = seal.open(name, raw)

@@ -1,4 +1,4 @@
-"""The words of proxies in front of the gateway about a visitor; believed only of those that the configuration names."""
+"""Header fields in which proxies tell of a visitor; believed only of proxies that the configuration names."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ForwardedFor:
 
 
 class _Hop(NamedTuple):
-    """The words of one proxy about its client; empty texts where it says nothing."""
+    """The client of one proxy, as the proxy tells it; empty texts where it says nothing."""
 
     client: str
     scheme: str

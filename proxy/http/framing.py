@@ -180,7 +180,7 @@ Body = LengthBody | ChunkedBody
 
 
 def _chunk_line(data: bytes, offset: int) -> tuple[bytes, int]:
-    """Read one line; give it and the place behind it, which is the same place while the line is not complete."""
+    """Read one line; give it and the offset behind it, which is the same offset while the line is not complete."""
     end = data.find(b"\n", offset, offset + CHUNK_LINE_BYTES)
     if end < 0 and len(data) - offset < CHUNK_LINE_BYTES:
         return b"", offset

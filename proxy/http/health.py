@@ -16,8 +16,8 @@ class Health:
     is_ready: bool = False
     _troubles: list[Callable[[], Iterable[str]]] = field(default_factory=list)
 
-    def heed(self, troubles: Callable[[], Iterable[str]]) -> None:
-        """Tell of troubles that somebody else knows of."""
+    def watch(self, troubles: Callable[[], Iterable[str]]) -> None:
+        """Show from now on the troubles that a function gives."""
         self._troubles.append(troubles)
 
     def troubles(self) -> list[str]:

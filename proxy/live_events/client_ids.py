@@ -1,4 +1,4 @@
-"""Client ids under which Cloudreve keeps the events of a folder while nobody listens; argued in `subscription`."""
+"""Client ids under which Cloudreve keeps the events of a folder while nobody listens; `subscription` argues them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from proxy.domain.keys import watch_key
 HAND_OVER_S = 1.0
 """How long a client that has left stays away: a proxy before Cloudreve may have confirmed its end."""
 UNCONFIRMED_S = 5.0
-"""The same where nobody has."""
+"""The same where no such word has come."""
 KEPT_S = 13 * 86400.0
 """How long the id of a client that has left is good: Cloudreve keeps it for 14 days."""
 
@@ -23,19 +23,19 @@ _UNCONFIRMED = " unconfirmed"
 
 
 class ClientId(NamedTuple):
-    """What a process listens under."""
+    """A client id, and what Cloudreve may know of it."""
 
     text: str
     was_used: bool
-    """Whether somebody has listened to the folder before, as far as is known."""
+    """Whether a process has listened to the folder before, as far as is known."""
     is_kept: bool = False
     """Whether Cloudreve may have kept all that has happened since it left."""
     away_s: float = 0.0
-    """How long it is not to be used yet."""
+    """For how long it must not be used yet."""
 
 
 class ClientIds:
-    """Hands ids from one process to the next, in notes that all share."""
+    """Hands ids from one process to the next, in texts that all processes share."""
 
     def __init__(self, notes: SharedValues, lasts_s: float) -> None:
         """`lasts_s` is how long grants last that may have been given while somebody listened."""

@@ -22,8 +22,8 @@ MAX_ROOTS = 10_000
 """So many roots are remembered."""
 SOLE_SHARE = 4
 """Of the roots that are worth it, one client alone may have one in so many while others want some."""
-REPLACED_BY = math.log2(2.0)
-"""How much hotter than a root that was chosen another has to be to take its place: twice as hot."""
+HYSTERESIS = math.log2(2.0)
+"""How much hotter another root has to be to take the place of a chosen one: twice as hot."""
 _SEVERAL = 2
 
 MY = FileUri("cloudreve://my", "my")
@@ -43,7 +43,10 @@ class Root:
     session: SessionRef | None = None
     """The session that it is of, if any."""
     heat: float = -math.inf
-    """In how many seconds it was asked for, long ago counting less: the logarithm, as it is at time 0 of the timer."""
+    """In how many seconds it was asked for, each counting half after `HALF_S`: the logarithm to base 2, at time 0.
+
+    With one time for all, roots are compared at any time, and none has to be cooled down.
+    """
     asked_at: float = -math.inf
     heated_at: float = -math.inf
     is_chosen: bool = False
@@ -61,9 +64,9 @@ class Root:
             self.heat, self.heated_at = math.log2(2.0 ** (self.heat - age) + 1.0) + age, now
 
     @property
-    def standing(self) -> float:
-        """Tell how hot it is among others at any time: those that have a place keep it against those that are alike."""
-        return self.heat + REPLACED_BY if self.is_chosen else self.heat
+    def rank(self) -> float:
+        """Tell its heat for comparison with others; a chosen one stays before those that are alike."""
+        return self.heat + HYSTERESIS if self.is_chosen else self.heat
 
 
 class Interest:
@@ -75,7 +78,7 @@ class Interest:
         lasts_s: float,
         has_ended: Callable[[SessionRef], bool],
         *,
-        hears_shares: bool = True,
+        hears_shares: bool,
     ) -> None:
         """`hears_shares`: there is an account to listen to them with; else they take nobody's place."""
         self._timer = timer
@@ -90,9 +93,7 @@ class Interest:
         """Take note of a request that was granted."""
         visitor, request, _ = authorised
         identity, share = visitor.identity, share_of(request.uri)
-        if request.client == BACKGROUND or identity.kind is IdentityKind.ACCOUNT:
-            return
-        if share and not self._hears_shares:
+        if request.client == BACKGROUND or identity.kind is IdentityKind.ACCOUNT or (share and not self._hears_shares):
             return
         if share:
             root = self._root(share_tag(share), share_root(request.uri))
@@ -119,7 +120,7 @@ class Interest:
         now = self._timer()
         self._roots = {tag: root for tag, root in self._roots.items() if not self._is_over(root, now)}
         found = sorted(
-            (root for root in self._roots.values() if root.put_off_until <= now), key=lambda root: -root.standing
+            (root for root in self._roots.values() if root.put_off_until <= now), key=lambda root: -root.rank
         )
         sole: Counter[Client] = Counter()
         first: list[Root] = []

@@ -16,7 +16,7 @@ STEP_S = 0.25
 """How often it is looked at which folders are wanted."""
 COLD_S = 600.0
 """How long a folder that nobody has named is not tried again after Cloudreve has said no."""
-UNTRIED = 4
+MAX_BEGINNING = 4
 """So many such folders at once may wait for Cloudreve's first word."""
 HOLD_S = (60.0, 3600.0)
 """How long no other such folder is tried after one in vain: twice as long each time, until one is heard."""
@@ -90,13 +90,13 @@ class Watcher:
                 wanted.setdefault(each.folder.name, each)
         for name in self._watched.keys() - wanted.keys():
             self._leave(self._watched.pop(name))
-        untried = sum(each.state is State.BEGINNING and not each.was_heard for _, each in self._unnamed())
+        beginning = sum(each.state is State.BEGINNING and not each.was_heard for _, each in self._unnamed())
         for name, each in wanted.items():
             if name not in self._watched:
                 if each.put_off is not None:
-                    if now < self._held_until or untried >= UNTRIED:
+                    if now < self._held_until or beginning >= MAX_BEGINNING:
                         continue
-                    untried += 1
+                    beginning += 1
                 self._watched[name] = self._begun(each)
             subscription = self._watched[name].subscription
             subscription.folder, subscription.bearer = each.folder, each.bearer  # the password, the token

@@ -21,8 +21,8 @@ class PrerenderedLine(NamedTuple):
     """Given the Unix time in seconds: says that it took no time."""
     after: Callable[[float], object]
     """Given the milliseconds that it took."""
-    together: Callable[[float, float], object]
-    """Given these, and the time as above, for several that took as long until the same moment."""
+    in_batch: Callable[[float, float], object]
+    """Given these, and the Unix time: lines with the same two numbers are rendered once."""
 
 
 def prerendered_line(logger: str, event: str, **fields: str | int | None) -> PrerenderedLine:
@@ -80,14 +80,14 @@ def _of_each_ms(text: Callable[[], str], writer: LogWriter) -> Callable[[float],
 
 
 def _of_each_moment(text: Callable[[str], str], writer: LogWriter) -> Callable[[float, float], None]:
-    """Write a text that is the same for all that took as long until the same moment."""
+    """Render a text once for all calls in a row with the same two numbers."""
     last_ms = last = -1.0
     present = ""
 
-    def together(ms: float, now: float) -> None:
+    def in_batch(ms: float, now: float) -> None:
         nonlocal last_ms, last, present
         if now != last or ms != last_ms:
             last_ms, last, present = ms, now, text(f"{ms:.2f}")
         writer.write(present)
 
-    return together
+    return in_batch

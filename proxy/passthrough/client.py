@@ -63,7 +63,7 @@ class UpstreamAnswer:
     chunks: AsyncIterator[bytes]
     """Ends where the body does; raises a ProxyError when it breaks off."""
     far: TunnelEnd | None
-    """The protocol that the connection has switched to; only with 101."""
+    """Cloudreve's end of the tunnel; only with 101."""
 
 
 class UpstreamClient:

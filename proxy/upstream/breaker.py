@@ -63,8 +63,8 @@ class UpstreamBreaker:
         finally:
             del self._calls[call]
 
-    def doubt(self, error: ProxyError) -> None:
-        """Take note of a ping of somebody else that was not answered."""
+    def ping_failed(self, error: ProxyError) -> None:
+        """Take note of a ping that another object has sent and Cloudreve has not answered."""
         self._fail(UNHEARD_PINGS, error)
 
     def troubles(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Builds what the routes, the fast path and the live events stand on, from Cloudreve and the stores upwards."""
+"""Builds the objects below routes, fast path and live events: calls to Cloudreve, stores, the steps of a request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from proxy.upstream.cloudreve import Cloudreve
 from proxy.upstream.images import Images, public_socket
 from proxy.upstream.oauth import OAuth
 from proxy.wiring.changes import change_feed, share_owners
-from proxy.wiring.first_contact import meet
+from proxy.wiring.first_contact import contact
 from proxy.wiring.infos import infos
 from proxy.wiring.of_settings import sealer_of
 from proxy.wiring.parts import Parts
@@ -46,32 +46,32 @@ class Core:
 
 
 async def core_of(parts: Parts) -> Core:
-    """Build them, and begin what goes on beside requests."""
+    """Build them, and begin their background work."""
     cloudreve, images = await _upstream(parts)
-    kept = await stores(parts)
-    tiers, sharing = kept.tiers, kept.sharing
-    sign_outs = await parts.sign_outs(tiers, kept.redis)
-    feed = await change_feed(parts, tiers, kept.change_log, sign_outs)
+    built = await stores(parts)
+    tiers, sharing = built.tiers, built.sharing
+    sign_outs = await parts.sign_outs(tiers, built.redis)
+    feed = await change_feed(parts, tiers, built.change_log, sign_outs)
     owners = await share_owners(parts, cloudreve)
     grants = await parts.grants(cloudreve, tiers, sharing, feed, owners)
     pictures = await parts.pictures(images, tiers, sharing)
     encoders = parts.encoders()
     responder = Responder(pictures, await parts.variants(tiers, encoders, sharing), parts.clock)
-    known = await infos(parts, responder, tiers, encoders, sharing)
+    info = await infos(parts, responder, tiers, encoders, sharing)
     sealer, oauth = sealer_of(parts.settings), OAuth(cloudreve, parts.observer, parts.settings.sign_in)
-    sessions = await parts.sessions(sealer, oauth, kept.shared_values, sign_outs, sharing)
+    sessions = await parts.sessions(sealer, oauth, built.shared_values, sign_outs, sharing)
     accounts = await parts.accounts(oauth)
     identifier = await parts.identifier(cloudreve, sessions, accounts)
-    steps = (grants, pictures, responder, known)
-    return Core(cloudreve, oauth, kept, feed, owners, *steps, sealer, sessions, accounts, identifier)
+    above_stores = (feed, owners, grants, pictures, responder, info)
+    return Core(cloudreve, oauth, built, *above_stores, sealer, sessions, accounts, identifier)
 
 
 async def _upstream(parts: Parts) -> tuple[Cloudreve, Images]:
-    """Make the ways to Cloudreve and to the images that it signs; learn its clock first."""
+    """Make the clients of Cloudreve and of image storage; learn Cloudreve's clock first."""
     settings = parts.settings.cloudreve
     origins = Origins(settings.url, settings.public_origins, settings.image_hosts)
     trusted = await parts.session()
     images = Images(trusted, await parts.session(socket_factory=public_socket), origins, settings)
     cloudreve = Cloudreve(trusted, parts.clock, origins, parts.observer, settings, parts.settings.grants)
-    await meet(cloudreve, parts)
+    await contact(cloudreve, parts)
     return cloudreve, images

@@ -33,10 +33,10 @@ async def open_disk(parts: Parts) -> DiskTier | None:
         disk = await asyncio.to_thread(DiskTier.from_settings, settings, parts.clock.ours)
     except Unusable as error:
         _log.warning("no disk tier", reason=str(error))
-        parts.health.heed(lambda: ["The disk tier cannot be opened: the log says why at the start."])
+        parts.health.watch(lambda: ["The disk tier cannot be opened: the log says why at the start."])
         return None
     parts.stack.push_async_callback(disk.aclose)
-    parts.health.heed(lambda: [f"The disk tier is given up until the next start: {disk.trouble}."] * (not disk.is_up))
+    parts.health.watch(lambda: [f"The disk tier is given up until the next start: {disk.trouble}."] * (not disk.is_up))
     metrics.watch("disk_bytes", "Bytes that the entries of the disk tier take", lambda: disk.size_bytes)
     metrics.watch("disk_max_bytes", "disk.max_bytes", lambda: float(settings.disk.max_bytes))
     metrics.watch("disk_up", "1 while the disk is used, 0 after trouble", lambda: float(disk.is_up))

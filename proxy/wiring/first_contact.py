@@ -16,7 +16,7 @@ from proxy.upstream.site_url import SiteUrlCheck
 from proxy.wiring.parts import Parts
 
 CLOCKS_DIFFER_S = 60.0
-"""More than machines drift whose clocks are synchronised."""
+"""Clocks that are synchronised differ by less."""
 
 _CLOCKS_DIFFER = "Cloudreve's clock differs from this machine's"
 _CLOCK_ADVICE = "synchronise the clocks of both machines (NTP); until then the gateway goes by Cloudreve's"
@@ -32,25 +32,25 @@ async def try_out(redis: RedisTier) -> None:
         _log.warning("Redis does not answer yet", reason=error.detail)
 
 
-async def meet(cloudreve: Cloudreve, parts: Parts) -> None:
-    """Call Cloudreve before the first visitor comes; from then on show how it is."""
-    await greet(cloudreve, parts.clock)
+async def contact(cloudreve: Cloudreve, parts: Parts) -> None:
+    """Call Cloudreve before the first visitor comes; from then on show its state to operators."""
+    await learn_clock(cloudreve, parts.clock)
     site_url = SiteUrlCheck(cloudreve.site_url, parts.settings)
     await site_url.look()
     await parts.background(site_url.follow())
     await parts.background(cloudreve.breaker.watch())
-    parts.health.heed(cloudreve.breaker.troubles)
-    parts.health.heed(site_url.troubles)
-    parts.health.heed(partial(clock_troubles, parts.clock))
+    parts.health.watch(cloudreve.breaker.troubles)
+    parts.health.watch(site_url.troubles)
+    parts.health.watch(partial(clock_troubles, parts.clock))
     watch_cloudreve(cloudreve.breaker, parts.clock, parts.metrics)
 
 
-async def greet(cloudreve: Cloudreve, clock: Clock) -> None:
+async def learn_clock(cloudreve: Cloudreve, clock: Clock) -> None:
     """Learn Cloudreve's clock; without it the gateway starts all the same."""
     try:
         await cloudreve.ping()
     except ProxyError as error:
-        cloudreve.breaker.doubt(error)
+        cloudreve.breaker.ping_failed(error)
         reason = {"category": error.category, "reason": error.detail, "advice": error.advice}
         _log.warning("Cloudreve does not answer yet", **reason)
     if abs(clock.skew_s) > CLOCKS_DIFFER_S:

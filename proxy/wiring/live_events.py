@@ -85,7 +85,7 @@ def _account_bearer(accounts: Accounts, number: int) -> Bearer:
 
 
 def arrivals_of(settings: Settings) -> Arrivals:
-    """Make what waits to be warmed."""
+    """Make the queue of folders that wait to be warmed."""
     return Arrivals([parse(entry.prefix, MAX_FOLDER_BYTES) for entry in settings.publish if entry.warm])
 
 
@@ -101,7 +101,7 @@ class Listening:
 
 
 async def listening_of(parts: Parts, core: Core, arrivals: Arrivals) -> Listening:
-    """Make what listens to the folders that are worth it."""
+    """Make the watcher of the folders that are worth it, and show its state to operators."""
     settings, context = parts.settings, await _subscription_context(parts, core, arrivals)
     has_ended, hears_shares = core.feed.invalidations.session_has_ended, settings.watch.has_account
     interest = Interest(parts.clock.timer, context.lasts_s, has_ended, hears_shares=hears_shares)
@@ -138,7 +138,7 @@ def _show(parts: Parts, watcher: Watcher) -> None:
     metrics.watch_total("watch_breaks", "Streams of live events that have broken", lambda: count.breaks)
     metrics.watch_total("watch_gaps", "Times that all grants of a folder were ended", lambda: count.gaps)
     metrics.watch_total("watch_confirmed", "Pictures that were the same afterwards", lambda: count.confirmed)
-    parts.health.heed(watcher.troubles)
+    parts.health.watch(watcher.troubles)
 
 
 async def _account(parts: Parts, oauth: OAuth) -> Accounts | None:
@@ -149,7 +149,7 @@ async def _account(parts: Parts, oauth: OAuth) -> Accounts | None:
     account = Accounts([Account(0, watch, oauth, parts.clock)], [])
     parts.stack.push_async_callback(account.aclose)
     await parts.background(account.keep_fresh())
-    parts.health.heed(lambda: ["watch fails: no token"] if account.failing else [])
+    parts.health.watch(lambda: ["watch fails: no token"] if account.failing else [])
     return account
 
 

@@ -82,7 +82,7 @@ def request_log(
 def sign_in_routes(sign_in: SignIn, health: Health, metrics: Metrics) -> list[web.RouteDef]:
     """Make the routes of signing in, and show whether sign-ins come back."""
     returns = sign_in.returns
-    health.heed(returns.troubles)
+    health.watch(returns.troubles)
     metrics.watch_total("sign_ins_begun", "Sign-ins sent to Cloudreve's page", lambda: returns.begun_total)
     metrics.watch_total("sign_ins_returned", "Sign-ins that came back", lambda: returns.returned_total)
     return sign_in.routes()

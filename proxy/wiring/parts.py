@@ -124,7 +124,7 @@ class Parts:
         if entries:
             await self.background(accounts.keep_fresh())
             self.metrics.watch("accounts_failing", "Published accounts without a token", lambda: len(accounts.failing))
-            self.health.heed(accounts.troubles)
+            self.health.watch(accounts.troubles)
         return accounts
 
     async def grants(

@@ -42,7 +42,7 @@ from proxy.wiring.live_events import Listening, arrivals_of, listening_of, watch
 from proxy.wiring.observation import failures, observer, request_log, status_routes
 from proxy.wiring.of_settings import fallback_of
 from proxy.wiring.parts import Parts
-from proxy.wiring.routes import RequestReaders, readers_of, rest_of_site, routes_of
+from proxy.wiring.routes import RequestReaders, readers_of, routes_of, site_behind
 from proxy.wiring.servers import Servers
 from proxy.wiring.steps import steps_of
 from proxy.wiring.warming import Warming
@@ -135,7 +135,7 @@ def _composer(settings: Settings, clock: Clock, stack: AsyncExitStack, leaving: 
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """The web side of one process, and what goes on behind it."""
+    """The applications of one process, and the objects behind them that `running` starts."""
 
     applications: Applications
     hits: FastPath
@@ -160,11 +160,13 @@ class _Composer:
         steps = steps_of(core, parts.clock.timer, listening.heed)
         gateway = Gateway(steps, parts.observer, Bounds(settings.server.deadline_s, settings.grants.browser_s))
         hits = self._fast_path(core, readers, listening)
-        rest = await rest_of_site(parts, core, readers)
-        routes = await routes_of(parts, core, gateway, readers, rest, more)
+        behind = await site_behind(parts, core, readers)
+        routes = await routes_of(parts, core, gateway, readers, behind, more)
         log = request_log(settings, core.identifier, readers.cookies, readers.request_origin, self.failures)
-        visible = (log, parts.health, readers.cookies, rest.passthrough, fallback_of(settings), routes)
-        applications = Applications(parts.metrics, parts.observer, *visible)
+        handler, fallback = behind.passthrough if behind else None, fallback_of(settings)
+        applications = Applications(
+            parts.metrics, parts.observer, log, parts.health, readers.cookies, handler, fallback, routes
+        )
         await drop_purged(parts, core.feed, hits, core.stores.tiers)
         return _Site(applications, hits, partial(purged, core.feed), self._warming(core, gateway), listening.watcher)
 

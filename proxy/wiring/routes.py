@@ -1,4 +1,4 @@
-"""Builds the routes that visitors ask, and pass-through behind them."""
+"""Builds the routes for visitors, and pass-through of all other requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from proxy.http.request_origin import RequestOrigin
 from proxy.http.sealed_urls import SealedUrls
 from proxy.http.thumb import Thumbs
 from proxy.passthrough.changes import Changes
-from proxy.passthrough.client import UpstreamClient, passage
+from proxy.passthrough.client import passage
 from proxy.passthrough.cross_origin import SiteCors
 from proxy.passthrough.routes import Passthrough
 from proxy.sealed.sealed_access import SealedAccess
@@ -43,37 +43,37 @@ class RequestReaders:
     request_origin: RequestOrigin
     cookies: SessionCookies
     negotiation: Negotiation
-    rule: Embedding
+    embedding: Embedding
     embed: Embed
 
 
 def readers_of(settings: Settings) -> RequestReaders:
     """Make them, from the settings alone."""
-    request_origin, rule = RequestOrigin(settings.server), embedding(settings.embed, settings.session)
-    cookies = SessionCookies(settings.session.cookie, request_origin)
-    return RequestReaders(request_origin, cookies, Negotiation(settings.pictures), rule, Embed(rule, request_origin))
+    origin, rule = RequestOrigin(settings.server), embedding(settings.embed, settings.session)
+    cookies = SessionCookies(settings.session.cookie, origin)
+    return RequestReaders(origin, cookies, Negotiation(settings.pictures), rule, Embed(rule, origin))
 
 
 @dataclass(frozen=True, slots=True)
-class RestOfSite:
-    """Everything that has no route of its own: handed to Cloudreve, or, without pass-through, nothing."""
+class SiteBehind:
+    """Cloudreve's whole site behind the gateway: requests without a route of their own, and its answers to scripts."""
 
-    passthrough: Passthrough | None = None
-    cors: SiteCors | None = None
+    passthrough: Passthrough
+    cors: SiteCors
 
 
-async def rest_of_site(parts: Parts, core: Core, readers: RequestReaders) -> RestOfSite:
-    """Build pass-through where it is wanted."""
+async def site_behind(parts: Parts, core: Core, readers: RequestReaders) -> SiteBehind | None:
+    """Build pass-through; None without `server.passthrough`."""
     settings = parts.settings
     if not settings.server.passthrough:
-        return RestOfSite()
-    kept = core.stores
-    changes = Changes(core.feed, core.identifier, core.owners, kept.shared_values, kept.tiers, readers.request_origin)
-    way: UpstreamClient = await parts.stack.enter_async_context(passage(settings.cloudreve, parts.observer))
+        return None
+    values, tiers, origin = core.stores.shared_values, core.stores.tiers, readers.request_origin
+    changes = Changes(core.feed, core.identifier, core.owners, values, tiers, origin)
+    client = await parts.stack.enter_async_context(passage(settings.cloudreve, parts.observer))
     if settings.sign_in.client_id and not settings.session.path.startswith("/api/"):
         _log.warning("session.path is outside /api/: the service worker of Cloudreve's page will answer for it")
-    passthrough = Passthrough(way, readers.request_origin, changes, readers.cookies.names)
-    return RestOfSite(passthrough, await parts.site_cors(way))
+    passthrough = Passthrough(client, origin, changes, readers.cookies.names)
+    return SiteBehind(passthrough, await parts.site_cors(client))
 
 
 async def routes_of(
@@ -81,31 +81,30 @@ async def routes_of(
     core: Core,
     gateway: Gateway,
     readers: RequestReaders,
-    rest: RestOfSite,
+    behind: SiteBehind | None,
     more: Sequence[web.RouteDef],
 ) -> list[web.RouteDef]:
-    """Give all routes but those of pass-through; `more` are served beside them."""
-    settings, observer, most = parts.settings, parts.observer, parts.settings.server.max_uri_bytes
+    """Build the routes of the gateway's own answers; `more` are served beside them."""
+    settings, observer, max_uri_bytes = parts.settings, parts.observer, parts.settings.server.max_uri_bytes
     origin, cookies, embed, negotiation = readers.request_origin, readers.cookies, readers.embed, readers.negotiation
     sealed = SealedAccess(
         core.sealer, core.stores.tiers, core.responder, core.feed, parts.clock, parts.metrics, settings
     )
-    handle = rest.passthrough.handle if rest.passthrough else None
-    site_fields = rest.cors.fields if rest.cors else None
-    cross_origin = CrossOrigin(readers.rule.private_origins, origin, site_fields, handle)
+    handle, site_fields = (behind.passthrough.handle, behind.cors.fields) if behind else (None, None)
+    cross_origin = CrossOrigin(readers.embedding.private_origins, origin, site_fields, handle)
     search = await info_search(parts, gateway, core.feed)
     sessions, identifier = core.sessions, core.identifier
     sign_in = SignIn(sessions, identifier, core.oauth, core.sealer, parts.clock, cookies, origin, settings)
-    parts.health.heed(origin.troubles)
+    parts.health.watch(origin.troubles)
     return [
-        *Thumbs(gateway, cookies, origin, embed, negotiation, observer, most).routes(),
-        *ThumbInfo(search, cookies, origin, embed, negotiation, most).routes(),
+        *Thumbs(gateway, cookies, origin, embed, negotiation, observer, max_uri_bytes).routes(),
+        *ThumbInfo(search, cookies, origin, embed, negotiation, max_uri_bytes).routes(),
         *SessionApi(sessions, identifier, cookies, origin, settings, handle).routes(),
         *sign_in_routes(sign_in, parts.health, parts.metrics),
         *SealedUrls(sealed, origin, embed, cross_origin, negotiation, observer).routes(),
-        *ThumbApi(gateway, sealed, origin, cross_origin, negotiation, most).routes(),
+        *ThumbApi(gateway, sealed, origin, cross_origin, negotiation, max_uri_bytes).routes(),
         *more,
-        *([] if rest.passthrough else _greeting(settings, more)),
+        *([] if behind else _greeting(settings, more)),
     ]
 
 

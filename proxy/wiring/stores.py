@@ -73,7 +73,7 @@ async def _redis(parts: Parts) -> RedisTier:
     redis = RedisTier.from_settings(settings.redis, settings.site, observe, seal=seal)
     parts.stack.push_async_callback(redis.aclose)
     metrics.watch("redis_up", "1 when Redis answers, 0 while it is paused", lambda: float(redis.is_up))
-    parts.health.heed(lambda: [] if redis.is_up else [f"redis.url is not used: {each.explanation}" for each in last])
+    parts.health.watch(lambda: [] if redis.is_up else [f"redis.url is not used: {each.explanation}" for each in last])
     await try_out(redis)
     await parts.background(watched_usage(redis, metrics).follow())
     return redis

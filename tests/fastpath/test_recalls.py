@@ -14,11 +14,20 @@ HELD = 10
 
 @pytest.fixture
 def memory() -> MemoryTier:
-    """Build one that holds so many pictures."""
-    memory = MemoryTier(1_000_000)
-    for number in range(HELD):
-        memory.set_nowait(f"p:{number}", Picture("ab12", "image/png", '"1"', b"..."), 1000.0)
+    """Build one that holds so many pictures, and is full."""
+    memory = MemoryTier(HELD * 10_999)
+    for number in range(2 * HELD):
+        memory.set_nowait(f"p:{number}", Picture("ab12", "image/png", '"1"', bytes(9_000)), 1000.0)
+    assert memory.count == HELD
     return memory
+
+
+def test_while_memory_has_room_a_picture_comes_back_at_its_second_recall() -> None:
+    """As after a restart, when Redis has all and memory nothing."""
+    known = Recalls(MemoryTier(1_000_000))
+    for number in range(100):
+        assert not known.come_again(f"{number}")
+    assert all(known.come_again(f"{number}") for number in range(100))
 
 
 @pytest.mark.parametrize(("others", "is_again"), [(0, True), (HELD - 1, True), (HELD, False)])

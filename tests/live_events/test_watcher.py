@@ -20,7 +20,7 @@ from proxy.live_events.client_ids import ClientIds
 from proxy.live_events.interest import MY
 from proxy.live_events.subscription import SubscriptionContext
 from proxy.live_events.watched_folder import WatchedFolder
-from proxy.live_events.watcher import UNTRIED, Wanted, Watcher
+from proxy.live_events.watcher import MAX_BEGINNING, Wanted, Watcher
 
 USERS, ALLOWED = 1000, 64
 
@@ -62,7 +62,7 @@ async def tried(error: ProxyError) -> int:
         return [each for each in wanted if each.folder.subject not in put_off][:most]
 
     watcher = Watcher(hottest, context, ALLOWED)
-    for _ in range(USERS // UNTRIED):
+    for _ in range(USERS // MAX_BEGINNING):
         watcher.step()
         for _ in range(20):
             await asyncio.sleep(0)
@@ -81,7 +81,7 @@ async def tried(error: ProxyError) -> int:
 )
 async def test_a_thousand_users_of_a_cloudreve_without_events_cost_it_a_few_calls(error: ProxyError) -> None:
     """What one has met in vain the others do not try."""
-    assert await tried(error) == UNTRIED
+    assert await tried(error) == MAX_BEGINNING
 
 
 async def test_one_user_after_the_other_is_given_up_where_cloudreve_refuses_them() -> None:

@@ -51,7 +51,7 @@ def test_a_prerendered_line_is_what_the_log_would_write(lines: list[str], form: 
     say.after(ms)
     say.after(ms)
     for now in (1000.0, 1000.0, 1000.1):
-        say.together(ms, now)
+        say.in_batch(ms, now)
     assert [plain(line) for line in lines] == [plain(lines[0])] * 6
 
 
@@ -85,7 +85,7 @@ def test_lines_of_requests_that_ended_together_are_one_text(lines: list[str], mo
     say = prerendered_line("proxy.http", "request", **FIELDS)
     for ms, now in ((1.5, 1000.0), (1.5, 1000.0), (2.5, 1000.0), (2.5, 1000.001)):
         times[0] = now
-        say.together(ms, now)
+        say.in_batch(ms, now)
     told = [json.loads(line) for line in lines]
     assert [(line["time"][17:23], line["ms"]) for line in told] == [
         ("40.000", 1.5),

@@ -11,7 +11,7 @@ MAX_PARTS = 200_000
 
 
 class Size(NamedTuple):
-    """The pixels that a decoder has to make room for, by a header."""
+    """The size in pixels that a header states, for which a decoder allocates memory."""
 
     width: int
     height: int
