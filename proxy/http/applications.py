@@ -57,7 +57,8 @@ class Applications:
 
     def admin_application(self, routes: Iterable[web.RouteDef]) -> web.Application:
         """Make the operators' side: metrics, health, and these routes."""
-        return _application([web.get("/metrics", self._show_metrics), *self._health.routes(), *routes], _complete)
+        health = self._health.routes(names_troubles=True)
+        return _application([web.get("/metrics", self._show_metrics), *health, *routes], _complete)
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})

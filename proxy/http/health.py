@@ -24,20 +24,21 @@ class Health:
         """Tell what an operator should see to; the process is ready all the same, since every replica would have it."""
         return [trouble for told in self._troubles for trouble in told()]
 
-    def routes(self) -> list[web.RouteDef]:
-        """Make the routes that both ports have."""
-        return [web.get("/healthz", healthz), web.get("/readyz", self._readyz)]
+    def routes(self, *, names_troubles: bool = False) -> list[web.RouteDef]:
+        """Make the routes that both ports have; troubles hold addresses and paths, which are no visitor's affair."""
+
+        async def readyz(_: web.Request) -> web.Response:
+            if not self.is_ready:
+                return plain("draining", status=HTTPStatus.SERVICE_UNAVAILABLE)
+            return plain("ready", *(self.troubles() if names_troubles else ()))
+
+        return [web.get("/healthz", healthz), web.get("/readyz", readyz)]
 
     def let_go(self, response: web.StreamResponse) -> None:
         """Close a connection after its answer while the process is not ready."""
         if not self.is_ready and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
             response.force_close()
             response.headers["Connection"] = "close"
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        if self.is_ready:
-            return plain("ready", *self.troubles())
-        return plain("draining", status=HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 async def healthz(_: web.Request) -> web.Response:

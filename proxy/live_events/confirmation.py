@@ -63,22 +63,23 @@ class Confirmation:
         self._slots = asyncio.Semaphore(CALLS)
 
     async def tell(
-        self, folder: WatchedFolder, events: list[FileEvent], owner: str, bearer: Bearer, *, has_gap: bool
+        self, folder: WatchedFolder, events: list[FileEvent], owner: str, bearer: Bearer, since: float, *, has_gap: bool
     ) -> int:
         """Tell of events within `CONFIRM_S`, also when cancelled; return how many files were confirmed.
 
-        `owner` is whose share the folder is in. With a gap, anything else in the folder may have changed as well.
+        They may have waited since a time of the loop. `owner` is whose share the folder is in. With a gap, anything
+        else in the folder may have changed as well.
         """
         contents = [event for event in events if event.is_content]
         if others := [event for event in events if not event.is_content]:
             self._feed.tell(folder.event_tags(others, owner))
-        named = _Named()
+        named, until = _Named(), since + CONFIRM_S
         try:
             if contents or has_gap:
                 uris = None if has_gap else [folder.below(event.path) for event in contents]
                 with suppress(TimeoutError, ProxyError):
-                    async with asyncio.timeout(CONFIRM_S):
-                        await self._ask(folder, uris, await bearer(), named)
+                    async with asyncio.timeout_at(until):
+                        await self._ask(folder, uris, await bearer(), named, until)
         finally:
             named = named.copy()
             if has_gap:
@@ -102,12 +103,14 @@ class Confirmation:
         if unconfirmed:
             self._feed.tell(folder.event_tags(unconfirmed, owner), in_shares)
 
-    async def _ask(self, folder: WatchedFolder, uris: list[FileUri] | None, bearer: str, named: _Named) -> None:
+    async def _ask(
+        self, folder: WatchedFolder, uris: list[FileUri] | None, bearer: str, named: _Named, until: float
+    ) -> None:
         """Fill in which pictures Cloudreve names, by the tags of their files, of those that were granted lately.
 
         They are those at `uris`, or all in the folder; and those in shares of its user, of the same names or all.
         """
-        root, until = root_of(folder.uri, folder.subject), asyncio.get_running_loop().time() + CONFIRM_S
+        root = root_of(folder.uri, folder.subject)
         recent = await self._recent.files(root) if root is not None else []
         in_folder = {path_tag(uri, folder.subject): uri for each in recent if (uri := folder.seen(each)) is not None}
         files = None if uris is None else {path_tag(uri, folder.subject) for uri in uris}

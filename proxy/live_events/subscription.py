@@ -156,7 +156,7 @@ class Subscription:
             bearer = await self.bearer()
             stream = await stack.enter_async_context(self.context.streams.listen(folder.uri, bearer, client_id.text))
             if not (client_id.is_kept and stream.is_resumed) and (self.is_named or client_id.was_used):
-                await self._tell([], owner, has_gap=True)
+                await self._tell([], owner, stream.since, has_gap=True)
                 if self._was_live:
                     self.context.came(folder, None)
             self._was_live = self.was_heard = True
@@ -173,7 +173,7 @@ class Subscription:
         while (events := await stream.next()) is not None:
             is_long = burst.is_long(len(events), time.monotonic())
             self.context.came(self.folder, None if is_long else events)
-            await self._tell(events, owner, has_gap=is_long)
+            await self._tell(events, owner, stream.since, has_gap=is_long)
             burst.last_at = time.monotonic()  # what has come meanwhile may have waited together with these
 
     async def _leave(self, stream: EventStream, owner: str, client_id: str) -> None:
@@ -189,11 +189,11 @@ class Subscription:
                 if not self.context.feed.waiting:
                     await self.context.client_ids.leave(self.folder.name, client_id, is_confirmed=is_confirmed)
 
-    async def _tell(self, events: list[FileEvent], owner: str, *, has_gap: bool) -> None:
+    async def _tell(self, events: list[FileEvent], owner: str, since: float, *, has_gap: bool) -> None:
         """Tell of events; with a gap, also that anything in the folder may have changed."""
         try:
             self.count.confirmed += await self.context.confirmation.tell(
-                self.folder, events, owner, self.bearer, has_gap=has_gap
+                self.folder, events, owner, self.bearer, since, has_gap=has_gap
             )
         finally:
             self.count.events += len(events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -51,6 +52,8 @@ class EventStream:
         self._chunks = response.content
         self._parser = EventParser()
         self._heard: list[ServerSentEvent] = []
+        self.since = -math.inf
+        """When, by the loop's clock, the last events may have come at the earliest: those that waited came later."""
         self.is_resumed = False
         """Whether Cloudreve has kept what happened since the same client left; else that cannot be known."""
 
@@ -89,7 +92,10 @@ class EventStream:
         self._heard = []
         while not self._heard:
             try:
-                chunk = await self._chunks.readany()
+                chunk = self._chunks.read_nowait()
+                if not chunk:
+                    chunk = await self._chunks.readany()
+                    self.since = asyncio.get_running_loop().time()
             except (TimeoutError, aiohttp.ClientError) as error:
                 raise translated(error) from error
             if not chunk:

@@ -99,7 +99,7 @@ async def test_expired_refresh_token(cloudreve: StandIn, told: list[Any]) -> Non
     async with gateway_of(cloudreve.own_url, publish=publish) as gateway:
         assert (await gateway.ask("cloudreve://my/album/one.png")).status == 503
         assert gateway.count("accounts_failing") == 1
-        assert "publish 1 fails" in (await gateway.send("GET", "/readyz")).body.decode()
+        assert "publish 1 fails" in (await gateway.send("GET", f"{gateway.admin}/readyz")).body.decode()
         reason = "Cloudreve does not accept the refresh token (correct the secret of this account's [[publish]])"
         assert await troubles(gateway) == f"publish 1 fails: {reason}"
     line = warned(told, "account failed")

@@ -153,9 +153,10 @@ async def test_an_account_that_fails_is_seen(
     reply = await gateway.ask(ONE)
     assert reply.status == 503
     assert reply.headers["Retry-After"]
-    ready = await gateway.send("GET", "/readyz")
-    assert ready.status == 200
-    assert ready.body.startswith(b"ready\npublish 1 fails: Cloudreve does not accept the email and password (")
+    told = [await gateway.send("GET", url) for url in ("/readyz", f"{gateway.admin}/readyz")]
+    assert [(reply.status, reply.body.splitlines()[0]) for reply in told] == [(200, b"ready")] * 2
+    assert told[0].body == b"ready\n", "reasons, addresses and paths are no visitor's affair"
+    assert told[1].body.startswith(b"ready\npublish 1 fails: Cloudreve does not accept the email and password (")
     assert gateway.count("accounts_failing") == 1
     reasons = [entry["reason"] for entry in log_entries if entry["event"] == "account failed"]
     assert reasons == ["Cloudreve does not accept the email and password"]

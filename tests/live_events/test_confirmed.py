@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import math
+from types import SimpleNamespace
+from typing import Any, cast
 
+import aiohttp
 import pytest
+from aiohttp.base_protocol import BaseProtocol
 
 from proxy.domain.keys import watch_key
 from proxy.domain.tags import files_tag
@@ -14,6 +18,7 @@ from proxy.live_events.burst import QUEUE
 from proxy.standin.faults import Hang
 from proxy.standin.library import PASSWORD
 from proxy.standin.standin import StandIn
+from proxy.upstream.event_streams import EventStream
 from tests.gateway.test_api import given
 from tests.harness.gateways import ONE, TWO, GatewayClient, GatewayLauncher, in_share, kept, until
 from tests.harness.redis_server import RedisServer
@@ -135,6 +140,38 @@ async def test_what_cloudreve_does_not_confirm_in_time_ends(
     answers.set()
     assert not (await gateway.ask(ONE, token)).is_hit
     assert gateway.count("watch_confirmed_total") == 0
+
+
+async def test_what_has_waited_for_others_too_long_is_not_asked_for(
+    cloudreve: StandIn, launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each of several changes that come one behind the other would wait for Cloudreve's word anew."""
+    monkeypatch.setattr(EventStream, "since", property(lambda _: -math.inf, lambda *_: None), raising=False)
+    gateway, token = await launcher.open(**WATCHED), cloudreve.token()
+    await gateway.ask(ONE, token)
+    await listening(cloudreve, gateway, "/")
+    await told(cloudreve, gateway)
+    assert gateway.count("watch_confirmed_total") == 0
+    assert not (await gateway.ask(ONE, token)).is_hit
+
+
+async def test_it_is_known_since_when_events_may_have_waited() -> None:
+    loop = asyncio.get_running_loop()
+    protocol = BaseProtocol(loop)
+    protocol.connection_made(asyncio.Transport())
+    reader = aiohttp.StreamReader(protocol, 2**16, loop=loop)
+    stream, event = (
+        EventStream(cast("aiohttp.ClientResponse", SimpleNamespace(content=reader))),
+        b"event:event\ndata:{}\n\n",
+    )
+    reader.feed_data(event)
+    assert await stream.next()
+    assert stream.since == -math.inf, "it was there already"
+    coming = asyncio.ensure_future(stream.next())
+    await asyncio.sleep(0)
+    reader.feed_data(event)
+    assert await coming
+    assert math.isfinite(stream.since)
 
 
 async def test_a_file_that_nobody_was_granted_is_not_asked_for(cloudreve: StandIn, launcher: GatewayLauncher) -> None:
