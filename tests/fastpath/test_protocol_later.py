@@ -327,6 +327,19 @@ async def test_a_visitor_who_leaves_meanwhile_disturbs_nobody(scripted: Scripted
     assert scripted.read == ["/other"]
 
 
+async def test_an_answer_to_a_connection_that_is_closing_is_not_counted_as_given(
+    scripted: ScriptedServer, caller: Caller
+) -> None:
+    (connection,) = scripted.connections
+    assert connection.transport is not None
+    scripted.fast_path.replies.put_nowait(FOUND)
+    connection.transport.abort()
+    assert await caller.rest() == b""
+    async with scripted.calling() as other:
+        assert (await other.ask(OTHER)).body == b"/other"
+    assert scripted.fast_path.given == 0
+
+
 @pytest.mark.parametrize("reply", [FOUND, None], ids=["found", "not found"])
 async def test_a_shutdown_loses_no_request(scripted: ScriptedServer, caller: Caller, reply: HeadAndBody | None) -> None:
     """It is answered the long way, and the connection ends behind it."""
