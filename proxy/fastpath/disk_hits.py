@@ -16,7 +16,7 @@ class DiskHits:
         """Take `stands`, which tells whether an answer still counts."""
         self._stands = stands
         self._now = clock.now
-        self._today = DateField(clock.ours)
+        self._today = DateField()
 
     def answer(self, known: FinishedAnswer, ours: float) -> HeadAndBody | None:
         """Give the answer; None where the disk would have to be waited for, or it has to go the long way."""
@@ -34,4 +34,4 @@ class DiskHits:
         provenance.tally.sent_bytes += len(sent)
         if known.log_line is not None:
             known.log_line.at_once(ours)
-        return known.head_for(now, self._today(), provenance), sent
+        return known.head_for(now, self._today(ours), provenance), sent

@@ -87,7 +87,7 @@ class FastPath:
         self._is_logged = settings.log.level in ("debug", "info") and settings.log.requests == "all"
         self._line = lru_cache(KINDS)(partial(prerendered_line, "proxy.http", "request"))
         self._way = lru_cache(KINDS)(partial(provenance, metrics))
-        self._today = DateField(clock.ours)
+        self._today = DateField()
         self._finished: dict[tuple[bytes, Meaning | None], FinishedAnswer] = {}
         self._recalls = Recalls(tiers.memory)
         self._eviction: FairEviction[Key] = FairEviction(clock.timer)
@@ -160,7 +160,7 @@ class FastPath:
         source.tally.add(seconds, len(body))
         if known.log_line is not None:
             known.log_line.after(seconds * 1000)
-        return known.head_for(self._now(), self._today(), source), body
+        return known.head_for(self._now(), self._today(self._ours()), source), body
 
     def forget(self) -> None:
         """Forget all, that of requests under way too: visitors are to go elsewhere."""
@@ -201,7 +201,7 @@ class FastPath:
         self._heed(known.decision.tags)
         known.version = version
         known.sure_from, known.sure_until = ours, min(int(ours) + 1.0, ours + known.decision.valid_until - now)
-        known.head = known.head_for(now, self._today(), known.provenances.near)
+        known.head = known.head_for(now, self._today(ours), known.provenances.near)
         return True
 
     def _finished_by(self, asked: PendingRequest, given: Given, decision: Decision[Grant]) -> FinishedAnswer:

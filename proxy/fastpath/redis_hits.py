@@ -67,7 +67,7 @@ class RedisHits:
         self._recalls = recalls
         self._ttl_s = ttl_s
         self._now, self._ours = clock.now, clock.ours
-        self._today = DateField(clock.ours)
+        self._today = DateField()
         self._asked: list[_Asked] = []
 
     def ask(self, known: FinishedAnswer, raw: bytes, receive: Receive) -> bool:
@@ -116,7 +116,8 @@ class RedisHits:
     def _deliver(
         self, asked: Sequence[_Asked], asked_at: float, deletions: int, values: Sequence[bytes | None]
     ) -> None:
-        read = Read(time.perf_counter() - asked_at, deletions, self._now(), self._ours(), self._today())
+        ours = self._ours()
+        read = Read(time.perf_counter() - asked_at, deletions, self._now(), ours, self._today(ours))
         for (_, known, raw, receive), value in zip(asked, values, strict=True):
             try:
                 receive(raw, self.answer, known, value, read)
