@@ -203,6 +203,10 @@ class Subscription:
         reason = f"{error.title}{f' (code {error.code})' if error.code else ''}"
         pause_s = self._broken(reason)
         self.is_refused = isinstance(error, Refused | InvalidToken)
+        if self.is_refused and self._was_live:  # a share may have been closed, and nobody listens any more
+            self.context.feed.tell(self.folder.tags())
+            self.count.gaps += 1
+            self._was_live = False
         has_none = isinstance(error, Refused) and error.code in NO_EVENTS
         self.is_in_vain = not self.was_heard and (has_none or isinstance(error, TooSlow | UpstreamError))
         return REFUSED_S if self.is_refused else pause_s

@@ -128,6 +128,20 @@ async def test_in_an_outage_what_was_granted_stays(cloudreve: StandIn, launcher:
     assert (await gateway.ask(ONE, token)).is_hit
 
 
+async def test_a_share_that_is_deleted_while_a_stream_is_broken_is_seen_no_more(
+    cloudreve: StandIn, launcher: GatewayLauncher
+) -> None:
+    """Cloudreve refuses to be listened to in it, so that no later event tells."""
+    gateway, uri = await launcher.open(**WATCHED), in_share(cloudreve)
+    await gateway.ask(uri)
+    await listening(cloudreve, gateway, "/album")
+    assert (await gateway.ask(uri)).is_hit
+    del cloudreve.library.shares[cloudreve.library.share.id]
+    cloudreve.events.break_off()
+    await until(lambda: gateway.count("watch_gaps_total") == 1)
+    assert (await gateway.ask(uri)).status == 404
+
+
 async def test_what_cloudreve_does_not_confirm_in_time_ends(
     cloudreve: StandIn, launcher: GatewayLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
