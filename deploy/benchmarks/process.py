@@ -75,8 +75,8 @@ class Process:
             await self._process.wait()
 
     def check(self) -> None:
-        """Raise RuntimeError, with what it said at last, when it has ended by itself."""
-        if self._process is not None and self._process.returncode is not None:
+        """Raise RuntimeError, with what it said at last, when it has failed."""
+        if self._process is not None and self._process.returncode not in (None, 0):
             said = self._log.read_text(errors="replace")[-2000:]
             raise RuntimeError(f"{self._log.stem} has ended with {self._process.returncode}: {said}")
 
