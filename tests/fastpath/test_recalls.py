@@ -57,3 +57,14 @@ def test_a_picture_that_was_recalled_long_ago_is_forgotten(memory: MemoryTier, m
     kept = [number for number in range(100) if f"{number}" in known]
     assert kept == [*range(100 - len(kept), 100)]
     assert 8 // 2 <= len(kept) <= 8
+
+
+def test_a_picture_comes_again_although_the_table_has_been_renewed_since(
+    memory: MemoryTier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has two generations, of which the older is looked at too."""
+    monkeypatch.setattr(recalls, "RECALLED", 8)
+    known = Recalls(memory)
+    for name in ("one", "two", "three", "four", "five"):
+        assert not known.come_again(name)
+    assert known.come_again("one")
