@@ -16,10 +16,15 @@ HELD = 10
 def memory() -> MemoryTier:
     """Build one that holds so many pictures, and is full."""
     memory = MemoryTier(HELD * 10_999)
+    fill(memory)
+    return memory
+
+
+def fill(memory: MemoryTier) -> None:
+    """Put in more than it holds."""
     for number in range(2 * HELD):
         memory.set_nowait(f"p:{number}", Picture("ab12", "image/png", '"1"', bytes(9_000)), 1000.0)
     assert memory.count == HELD
-    return memory
 
 
 def test_while_memory_has_room_a_picture_comes_back_at_its_second_recall() -> None:
@@ -68,3 +73,11 @@ def test_a_picture_comes_again_although_the_table_has_been_renewed_since(
     for name in ("one", "two", "three", "four", "five"):
         assert not known.come_again(name)
     assert known.come_again("one")
+
+
+def test_once_memory_is_full_what_is_asked_for_seldom_comes_no_more() -> None:
+    memory = MemoryTier(HELD * 10_999)
+    known = Recalls(memory)
+    known.come_again("one")
+    fill(memory)
+    assert not known.come_again("one")
