@@ -202,6 +202,16 @@ async def test_an_answer_ends_within_a_second_in_which_it_was_given(stage: Stage
     assert stage.ask() is None
 
 
+async def test_a_browser_keeps_an_answer_no_longer_than_the_grant(stage: Stage) -> None:
+    """Parts of a second are not counted."""
+    grant = replace(GRANT, fresh_until=NOW + 10.9)
+    stage.memory.set_nowait(KEY, grant, 1000.0)
+    await stage.answered(answer(stage.picture, grant))
+    wire = stage.ask()
+    assert wire is not None
+    assert b"max-age=10\r\n" in wire[0]
+
+
 async def test_a_valid_answer_is_given(stage: Stage) -> None:
     await stage.answered(answer(stage.picture))
     wire = stage.ask()
