@@ -200,7 +200,7 @@ async def test_a_thumbnail_that_takes_longer_than_the_deadline_opens_no_dialog(
     cloudreve: StandIn, launcher: GatewayLauncher
 ) -> None:
     """The code is Cloudreve's 40073 or 50004, which its page would show a dialog for under status 200."""
-    gateway = await launcher.open(server={"deadline_s": 0.5})
+    gateway = await launcher.open(server={"deadline_s": 2.0})
     cloudreve.fail("resolve", json_body('{"code":40073,"data":[],"msg":"Lock conflict"}'))
     reply = await asked(gateway, in_share(cloudreve))
     assert (reply.status, said(reply)["code"], reply.headers["Retry-After"]) == (503, 40073, "2")
