@@ -78,7 +78,7 @@ class Extents:
         return extent if is_there else None
 
     def read(self, extent: Extent) -> memoryview | None:
-        """Read what lies at an extent; None where the disk would have to be waited for.
+        """Read the bytes of an extent; None where the disk would have to be waited for.
 
         For one thread, and good until it reads again.
         """

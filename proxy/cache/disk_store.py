@@ -117,7 +117,7 @@ class DiskStore:
             self.abandon(str(error))
 
     def read_at_once(self, extent: Extent, now: float) -> memoryview | None:
-        """Read what lies at an extent, without waiting; None where that cannot be, or the file is not used any more.
+        """Read the bytes of an extent, without waiting; None where that cannot be, or the file is not used any more.
 
         That another process has given it up is noticed after `LOOK_S` at most.
         """
@@ -184,7 +184,7 @@ class DiskStore:
             yield part
 
     def _write(self, part: Mapping[bytes, Change]) -> None:
-        """Commit a part. While another reads, what was replaced since keeps its pages: a full map may soon be none."""
+        """Commit a part. While another reads, replaced records keep their pages: a full map may soon be none."""
         for attempt, pause_s in enumerate(_PAUSES_S):
             try:
                 self._commit(part, _FULL if attempt < _SCATTERED else _HALF)

@@ -62,7 +62,7 @@ class Handling:
 
 
 def picture_fields(identity: Identity, etag: str | None, remaining_s: float, handling: Handling) -> Fields:
-    """Make the fields of 200 and 304 alike; `remaining_s` is what is left of the grant."""
+    """Make the fields of 200 and 304 alike; `remaining_s`: the seconds left of the grant."""
     kept_s = min(remaining_s, handling.browser_s)
     max_age_s = max(int(min(kept_s, INTERIM_S) if handling.is_interim else kept_s), 0)
     is_public = identity.is_public and not handling.asks_again

@@ -11,7 +11,7 @@ RECALLED = 16_384
 
 
 class Recalls:
-    """Tells which pictures come back to memory, so that what is asked for seldom drives out nothing.
+    """Tells which pictures come back to memory, so that those asked for seldom drive out none.
 
     While memory has room, a picture comes back at its second recall. Afterwards it comes back when it is recalled again
     before there have been as many recalls, and changes of memory, as memory has entries: had each recall been kept

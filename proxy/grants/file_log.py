@@ -38,7 +38,7 @@ class FileLog:
     poll_s = POLL_S
 
     def __init__(self, path: Path, seal: ValueSeal, now: Callable[[], float] = time.time) -> None:
-        """`seal`: whoever reads the file and has not its keys cannot try which files its tags stand for."""
+        """`seal`: a reader of the file without its keys cannot try which files its tags stand for."""
         self._path = path
         self._seal = seal
         self._now = now

@@ -45,7 +45,7 @@ class _Named:
     """Of files in shares of the folder's user."""
 
     def copy(self) -> _Named:
-        """Keep what is known by now: a late answer counts no more."""
+        """Copy the pictures that are known by now: a late answer counts no more."""
         return _Named(self.in_folder.copy(), self.in_shares.copy())
 
     def __len__(self) -> int:

@@ -49,7 +49,7 @@ class Infos:
         self._ttl_max_s = settings.ttl_s
 
     async def give(self, identity: Identity, found: FoundGrant, request: PictureRequest, note: Note) -> InfoAnswer:
-        """Tell what is known; raise what `Responder.give` raises, and Busy while the variant is being encoded."""
+        """Tell size and colours; raise the errors of `Responder.give`, and Busy while the variant is being encoded."""
         kept = await self._kept(found.grant, request)
         if kept is not None:
             handling = Handling(found.source, kept[1], found.collapsed)

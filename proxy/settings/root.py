@@ -75,7 +75,7 @@ class Settings(BaseSettings):
 
     @property
     def disk_keys(self) -> tuple[str, ...]:
-        """Give the keys for what is on disk: none where it would outlive them, because nobody has configured any."""
+        """Give the keys that seal the disk: none where it would outlive them, because nobody has configured any."""
         lasts = not isinstance(self.seal, TemporarySeal) or isinstance(self.disk, TemporaryDisk)
         return tuple(key.get_secret_value() for key in self.seal.keys) if lasts else ()
 

@@ -56,7 +56,7 @@ class SiteUrlCheck:
         self._found: Mismatch | None = None
 
     async def look(self) -> None:
-        """Compare once; what is found for the first time is logged. An answer that does not come changes nothing."""
+        """Compare once, and log a mismatch that is new. An answer that does not come changes nothing."""
         try:
             site_url = await self._ask()
         except ProxyError:

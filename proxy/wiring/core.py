@@ -62,8 +62,9 @@ async def core_of(parts: Parts) -> Core:
     sessions = await parts.sessions(sealer, oauth, built.shared_values, sign_outs, sharing)
     accounts = await parts.accounts(oauth)
     identifier = await parts.identifier(cloudreve, sessions, accounts)
-    above_stores = (feed, owners, grants, pictures, responder, info)
-    return Core(cloudreve, oauth, built, *above_stores, sealer, sessions, accounts, identifier)
+    return Core(
+        cloudreve, oauth, built, feed, owners, grants, pictures, responder, info, sealer, sessions, accounts, identifier
+    )
 
 
 async def _upstream(parts: Parts) -> tuple[Cloudreve, Images]:

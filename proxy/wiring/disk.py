@@ -36,7 +36,8 @@ async def open_disk(parts: Parts) -> DiskTier | None:
         parts.health.watch(lambda: ["The disk tier cannot be opened: the log says why at the start."])
         return None
     parts.stack.push_async_callback(disk.aclose)
-    parts.health.watch(lambda: [f"The disk tier is given up until the next start: {disk.trouble}."] * (not disk.is_up))
+    given_up = "The disk tier is given up until the next start"
+    parts.health.watch(lambda: [] if disk.is_up else [f"{given_up}: {disk.trouble}."])
     metrics.watch("disk_bytes", "Bytes that the entries of the disk tier take", lambda: disk.size_bytes)
     metrics.watch("disk_max_bytes", "disk.max_bytes", lambda: float(settings.disk.max_bytes))
     metrics.watch("disk_up", "1 while the disk is used, 0 after trouble", lambda: float(disk.is_up))

@@ -53,7 +53,7 @@ async def learn_clock(cloudreve: Cloudreve, clock: Clock) -> None:
         cloudreve.breaker.ping_failed(error)
         reason = {"category": error.category, "reason": error.detail, "advice": error.advice}
         _log.warning("Cloudreve does not answer yet", **reason)
-    if abs(clock.skew_s) > CLOCKS_DIFFER_S:
+    if clock_troubles(clock):
         _log.warning(_CLOCKS_DIFFER, ahead_s=round(clock.skew_s), advice=_CLOCK_ADVICE)
 
 

@@ -114,7 +114,7 @@ async def listening_of(parts: Parts, core: Core, arrivals: Arrivals) -> Listenin
 
 
 async def _subscription_context(parts: Parts, core: Core, arrivals: Arrivals) -> SubscriptionContext:
-    """Make what all subscriptions share. A connection is one stream's alone: it ends by half-closing it."""
+    """Make the objects that all subscriptions share. A connection is one stream's alone: it ends by half-closing it."""
     session = await parts.session(force_close=True)
     streams = EventStreams(session, parts.observer, parts.settings.cloudreve, core.cloudreve.breaker)
     calls = BackgroundTasks()
@@ -129,7 +129,7 @@ async def _subscription_context(parts: Parts, core: Core, arrivals: Arrivals) ->
 
 
 def _show(parts: Parts, watcher: Watcher) -> None:
-    """Count for operators what is heard, and name the folders that are not."""
+    """Show operators the numbers of folders and events, and name the folders that are not heard."""
     metrics, count = parts.metrics, watcher.count
     metrics.watch("watch_folders", "Folders whose changes at Cloudreve are to be heard", lambda: watcher.folders)
     metrics.watch("watch_live", "Of these, those that are heard here", lambda: watcher.number(State.LIVE))

@@ -120,7 +120,7 @@ class ScriptedFastPath(FastPath):
         return self.known(Key(data, SOMEWHERE)) if self._is_together else None
 
     def answer(self, known: FinishedAnswer) -> HeadAndBody | None:
-        """Give what is in memory."""
+        """Give the answer in memory."""
         return HELD if known.key.line == NEAR else None
 
     def known(self, key: Key) -> FinishedAnswer | None:

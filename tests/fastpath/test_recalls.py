@@ -1,4 +1,4 @@
-"""What is asked for most comes to memory, and what is asked for seldom drives out nothing."""
+"""Pictures asked for most come to memory, and those asked for seldom drive out none."""
 
 from __future__ import annotations
 
